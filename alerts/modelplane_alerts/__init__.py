@@ -1,0 +1,1 @@
+"""The monitoring mixin, its renderer, and the Alertmanager configuration."""

@@ -1,0 +1,1 @@
+"""Flask backend: {x, y} series, Grafana JSON datasource, alert store."""

@@ -1,0 +1,1 @@
+"""What model teams import: measure inference calls and expose them to Prometheus."""

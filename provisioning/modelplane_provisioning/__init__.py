@@ -1,0 +1,1 @@
+"""The command line, the bundle and the local stack."""

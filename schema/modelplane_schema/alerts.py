@@ -1,0 +1,33 @@
+"""Alert names, severities and texts that do not depend on the instance; the mixin adds expressions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modelplane_schema.metrics import IDENTITY, VERSION_IDENTITY
+
+Severity = Literal["critical", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert. ``labels`` are those that an instance carries besides ``alertname`` and ``severity``."""
+
+    name: str
+    severity: Severity
+    labels: tuple[str, ...]
+    summary: str
+
+
+MODEL_DOWN = Alert(
+    "ModelDown", "critical", VERSION_IDENTITY, "A production model version is not loaded anywhere."
+)
+ERROR_RATIO_HIGH = Alert(
+    "ModelErrorRatioHigh", "critical", IDENTITY, "A model fails too large a share of a tenant's calls."
+)
+LATENCY_HIGH = Alert(
+    "ModelLatencyHigh", "warning", IDENTITY, "A model answers a tenant more slowly than its SLO allows."
+)
+
+ALERTS: tuple[Alert, ...] = (MODEL_DOWN, ERROR_RATIO_HIGH, LATENCY_HIGH)

@@ -1,0 +1,54 @@
+"""Build PromQL selectors from matchers, so that no text from outside is ever pasted into a query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+MatchOp = Literal["=", "!=", "=~", "!~"]
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One label matcher. The value is any text; it is escaped when rendered."""
+
+    label: str
+    value: str
+    op: MatchOp = "="
+
+    def __str__(self) -> str:
+        if not _LABEL_NAME.fullmatch(self.label):
+            raise ValueError(f"not a label name: {self.label!r}")
+        return f"{self.label}{self.op}{quote(self.value)}"
+
+
+def quote(text: str) -> str:
+    """A PromQL string literal that denotes exactly ``text``."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def one_of(label: str, values: Iterable[str]) -> Matcher:
+    """A matcher for any of the literal ``values``: ``=`` for one, an escaped ``=~`` for several."""
+    distinct = sorted(set(values))
+    if len(distinct) == 1:
+        return Matcher(label, distinct[0])
+    return Matcher(label, "|".join(escape_regex(value) for value in distinct), "=~")
+
+
+def escape_regex(text: str) -> str:
+    """``text`` as a literal in RE2, the regular expressions of Prometheus."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
+def selector(name: str, matchers: Iterable[Matcher] = ()) -> str:
+    """``name{matchers}``; ValueError when the metric or a label is not a valid name."""
+    if not _METRIC_NAME.fullmatch(name):
+        raise ValueError(f"not a metric name: {name!r}")
+    inner = ",".join(str(matcher) for matcher in matchers)
+    return f"{name}{{{inner}}}" if inner else name

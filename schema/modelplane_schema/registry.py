@@ -1,0 +1,348 @@
+"""The registry ``modelplane.yaml``: tenants, models, versions, SLOs and devices, validated on load.
+
+Needs pydantic and PyYAML (extra ``registry``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
+
+# Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
+BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
+
+
+class RegistryError(ValueError):
+    """The registry cannot be used; the message names the file, the place in it and what is allowed."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _target(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or re.search(r"[\s/]", host) or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("must be HOST:PORT, for example 10.0.0.5:8000")
+    return text
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return text.rstrip("/")
+
+
+def _relative(text: str) -> str:
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("must be a path below the registry's folder, for example secrets/vision-token")
+    return text
+
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, strip_whitespace=True), AfterValidator(_printable)
+]
+Target = Annotated[str, AfterValidator(_target)]
+Url = Annotated[str, AfterValidator(_http_url)]
+RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_relative)]
+Days = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+Amount = Annotated[Decimal, Field(ge=0)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Urls(_Declaration):
+    """Where people reach Grafana and the runbooks; used in links inside alerts and boards."""
+
+    grafana: Url = "http://localhost:3000"
+    runbooks: Url = "http://localhost:3000/runbooks"
+
+
+class Receiver(_Declaration):
+    """Where a tenant's alerts go. ``credentials_file`` is a path below the registry's folder."""
+
+    type: Literal["webhook"]
+    url: Url
+    credentials_file: RelativePath | None = None
+
+
+class Budget(_Declaration):
+    amount: Amount
+    currency: Currency
+    period: Literal["month"] = "month"
+
+
+class Tenant(_Declaration):
+    id: Name
+    name: Name | None = None
+    receivers: tuple[Receiver, ...] = ()
+    budget: Budget | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value in RESERVED_TENANTS:
+            raise ValueError(f"is reserved; choose any other text than {', '.join(RESERVED_TENANTS)}")
+        return value
+
+    @property
+    def title(self) -> str:
+        """What people call the tenant."""
+        return self.name or self.id
+
+
+class Version(_Declaration):
+    version: Name
+    stage: Literal["production", "canary", "shadow", "development"] = "production"
+
+
+class ErrorsIndicator(_Declaration):
+    type: Literal["errors"]
+
+
+class LatencyIndicator(_Declaration):
+    type: Literal["latency"]
+    threshold_seconds: float
+
+    @field_validator("threshold_seconds")
+    @classmethod
+    def _is_bucket_bound(cls, value: float) -> float:
+        if value not in PORTABLE_LATENCY_BUCKETS:
+            allowed = ", ".join(f"{bound:g}" for bound in PORTABLE_LATENCY_BUCKETS)
+            raise ValueError(f"must be a bound of the latency histogram: {allowed}")
+        return value
+
+
+class Slo(_Declaration):
+    name: Name
+    objective: Ratio
+    window: Days = "30d"
+    indicator: Annotated[ErrorsIndicator | LatencyIndicator, Field(discriminator="type")]
+
+    @field_validator("objective")
+    @classmethod
+    def _factors_reachable(cls, value: float) -> float:
+        highest = max(BURN_RATE_FACTORS)
+        if highest * (1 - value) >= 1:
+            raise ValueError(
+                f"must be above {1 - 1 / highest:.4f}: below it a burn rate of {highest:g} cannot occur, "
+                "so its alert could never fire"
+            )
+        return value
+
+
+class PsiThresholds(_Declaration):
+    warning: Annotated[float, Field(gt=0)] = 0.1
+    critical: Annotated[float, Field(gt=0)] = 0.25
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PsiThresholds:
+        if self.warning >= self.critical:
+            raise ValueError("warning must be below critical")
+        return self
+
+
+class Drift(_Declaration):
+    psi: PsiThresholds = PsiThresholds()
+    min_observations: PositiveInt = 300
+
+
+class Model(_Declaration):
+    name: Name
+    framework: str
+    owner: Name
+    tenants: Annotated[tuple[Name, ...], Field(min_length=1)]
+    targets: tuple[Target, ...] = ()
+    max_in_flight: PositiveInt | None = None
+    versions: Annotated[tuple[Version, ...], Field(min_length=1)]
+    slos: tuple[Slo, ...] = ()
+    drift: Drift = Drift()
+
+    @field_validator("framework")
+    @classmethod
+    def _framework_pattern(cls, value: str) -> str:
+        if not FRAMEWORK_PATTERN.fullmatch(value):
+            raise ValueError(f"must match {FRAMEWORK_PATTERN.pattern}, for example pytorch or scikit_learn")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Model:
+        _no_duplicates("versions", (version.version for version in self.versions))
+        _no_duplicates("slos", (slo.name for slo in self.slos))
+        _no_duplicates("tenants", self.tenants)
+        return self
+
+    @property
+    def production_versions(self) -> tuple[str, ...]:
+        """Versions whose stage is ``production``, in the order of the file."""
+        return tuple(version.version for version in self.versions if version.stage == "production")
+
+    @property
+    def latency_threshold(self) -> float | None:
+        """Seconds of the first latency SLO, or None."""
+        thresholds = (
+            slo.indicator.threshold_seconds
+            for slo in self.slos
+            if isinstance(slo.indicator, LatencyIndicator)
+        )
+        return next(thresholds, None)
+
+
+class Device(_Declaration):
+    device: Name
+    device_type: Name
+    from_: Annotated[datetime.date, Field(alias="from")]
+    to: datetime.date | None = None
+
+
+class Price(_Declaration):
+    device_type: Name
+    amount: Amount
+    currency: Currency
+    per: Literal["hour"] = "hour"
+    effective_from: datetime.date
+
+
+class Devices(_Declaration):
+    inventory: tuple[Device, ...] = ()
+    prices: tuple[Price, ...] = ()
+
+
+class Registry(_Declaration):
+    """Everything the platform team declares; ``tenants`` and ``models`` keep the order of the file."""
+
+    apiVersion: Literal["modelplane/v1"]  # noqa: N815 - the key in the file
+    urls: Urls = Urls()
+    tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    devices: Devices = Devices()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Registry:
+        _no_duplicates("tenants", (tenant.id for tenant in self.tenants))
+        _no_duplicates("models", (model.name for model in self.models))
+        known = {tenant.id for tenant in self.tenants}
+        for position, model in enumerate(self.models):
+            unknown = [tenant for tenant in model.tenants if tenant not in known]
+            if unknown:
+                raise ValueError(
+                    f"models[{position}].tenants: {unknown[0]!r} is not the id of a tenant; "
+                    f"allowed: {', '.join(sorted(known))}"
+                )
+        return self
+
+    def models_of(self, tenant_id: str) -> tuple[Model, ...]:
+        """The models that serve a tenant."""
+        return tuple(model for model in self.models if tenant_id in model.tenants)
+
+
+def load_registry(path: Path) -> Registry:
+    """Read and validate a registry file; RegistryError says everything that is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RegistryError(f"{path}: cannot be read: {error.strerror}; pass --registry FILE") from error
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{path}: is not UTF-8 text") from error
+    return parse_registry(text, str(path))
+
+
+def parse_registry(text: str, source: str = "modelplane.yaml") -> Registry:
+    """Validate registry text; ``source`` names it in errors."""
+    try:
+        content = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{source}: is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RegistryError(f"{source}: must be a mapping with the keys {', '.join(Registry.model_fields)}")
+    try:
+        return Registry.model_validate(content)
+    except ValidationError as error:
+        raise RegistryError("\n".join(_explain(error, source))) from error
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets a repeated key win silently; here it is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} occurs {count} times in one mapping", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: ValidationError, source: str) -> Iterable[str]:
+    problems = error.errors()
+    for problem in problems:
+        location = problem["loc"]
+        if problem["type"] == "too_short" and any(
+            other["loc"][: len(location)] == location and other["loc"] != location for other in problems
+        ):
+            continue  # pydantic counts an item that failed as absent
+        place = _place(location)
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = f"is not a known key; allowed: {', '.join(_allowed_keys(location))}"
+        elif problem["type"] == "missing":
+            text = "is required"
+        elif "input" in problem and isinstance(problem["input"], str | int | float):
+            text = f"{text} (got {problem['input']!r})"
+        yield f"{source}: {place + ': ' if place else ''}{text}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    place = ""
+    for part in location:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif part not in ("errors", "latency"):  # the tag of a union, not a key in the file
+            place += f".{part}" if place else part
+    return place
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys of the declaration that holds the unknown key at ``location``."""
+    owners: dict[str, type[BaseModel]] = {
+        "urls": Urls, "tenants": Tenant, "receivers": Receiver, "budget": Budget, "models": Model,
+        "versions": Version, "slos": Slo, "drift": Drift, "psi": PsiThresholds, "errors": ErrorsIndicator,
+        "latency": LatencyIndicator, "devices": Devices, "inventory": Device, "prices": Price,
+    }  # fmt: skip
+    names = [part for part in location[:-1] if isinstance(part, str)]
+    owner = owners[names[-1]] if names else Registry
+    return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _no_duplicates(what: str, values: Iterable[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what}: {repeated[0]!r} occurs more than once")

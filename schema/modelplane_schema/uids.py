@@ -1,0 +1,22 @@
+"""Grafana dashboard uids: readable, stable, and independent of every other tenant or model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+MAX_UID = 40
+FLEET_UID = "mp-fleet"
+API_DATASOURCE_UID = "modelplane"
+PROMETHEUS_DATASOURCE_UID = "modelplane-prometheus"
+
+
+def dashboard_uid(kind: str, name: str) -> str:
+    """``mp-<kind>-<slug>``, with six hex digits of the name's SHA-256 exactly when the slug is lossy or long."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    prefix = f"mp-{kind}-"
+    if slug == name and len(prefix) + len(slug) <= MAX_UID:
+        return prefix + slug
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    kept = slug[: MAX_UID - len(prefix) - len(digest) - 1].strip("-")
+    return f"{prefix}{kept}-{digest}" if kept else f"{prefix}{digest}"
