@@ -1,1 +1,13 @@
-"""What model teams import: measure inference calls and expose them to Prometheus."""
+"""What model teams import: measure inference calls and expose them to Prometheus.
+
+>>> from modelplane_exporter import ModelMetricsExporter
+>>> exporter = ModelMetricsExporter("resnet50", "v1.2.0", tenant_id="user-A", framework="pytorch")
+>>> @exporter
+... def predict(image): ...
+"""
+
+from modelplane_exporter.calls import Call
+from modelplane_exporter.exporter import ModelMetricsExporter
+from modelplane_exporter.identity import PER_CALL, Identity, tenant
+
+__all__ = ["PER_CALL", "Call", "Identity", "ModelMetricsExporter", "tenant"]

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MetricType = Literal["counter", "gauge", "histogram"]
-Unit = Literal[
-    "seconds", "bytes", "ratio", "watts", "joules", "count", "info", "stddevs", "number"
-]
+Unit = Literal["seconds", "bytes", "ratio", "watts", "joules", "count", "info", "stddevs", "number"]
 
 MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK = "model_name", "model_version", "tenant_id", "framework"
 IDENTITY = (MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK)
@@ -20,7 +18,8 @@ VERSION_IDENTITY = (MODEL_NAME, MODEL_VERSION, FRAMEWORK)
 
 OVERFLOW = "__overflow__"
 ALL_TENANTS = "__all__"
-RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS)
+UNKNOWN_TENANT = "__unknown__"  # a call whose tenant could not be resolved
+RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 
 OUTCOMES = ("success", "failure", "cancelled")
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")

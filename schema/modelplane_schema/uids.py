@@ -12,7 +12,7 @@ PROMETHEUS_DATASOURCE_UID = "modelplane-prometheus"
 
 
 def dashboard_uid(kind: str, name: str) -> str:
-    """``mp-<kind>-<slug>``, with six hex digits of the name's SHA-256 exactly when the slug is lossy or long."""
+    """``mp-<kind>-<slug>``; a lossy or too long slug is completed by six hex digits of the name's SHA-256."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     prefix = f"mp-{kind}-"
     if slug == name and len(prefix) + len(slug) <= MAX_UID:

@@ -1,0 +1,90 @@
+"""Who a call belongs to: the identity labels and the ways to name a tenant."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final, Literal, NamedTuple
+
+from modelplane_schema.metrics import FRAMEWORK_PATTERN, RESERVED_TENANTS
+
+
+class _PerCall(enum.Enum):
+    PER_CALL = "PER_CALL"
+
+
+PER_CALL: Final = _PerCall.PER_CALL
+TenantSource = str | Callable[..., str] | Literal[_PerCall.PER_CALL]
+
+_current_tenant: ContextVar[str | None] = ContextVar("modelplane_tenant", default=None)
+
+
+class Identity(NamedTuple):
+    """The identity labels, in the order of the schema."""
+
+    model_name: str
+    model_version: str
+    tenant_id: str
+    framework: str
+
+    def __str__(self) -> str:
+        return " ".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
+
+
+@contextlib.contextmanager
+def tenant(tenant_id: str) -> Iterator[None]:
+    """Name the tenant of every call in this block; safe for threads and asyncio tasks.
+
+    Set it after authentication, never from a raw client header.
+    """
+    token = _current_tenant.set(tenant_id)
+    try:
+        yield
+    finally:
+        _current_tenant.reset(token)
+
+
+def required_text(field: str, value: object) -> str:
+    """``value`` when it is a non-empty text; ValueError names the field otherwise."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{field} is required and must be a non-empty text (got {value!r})")
+    return value
+
+
+def valid_framework(value: object) -> str:
+    """``value`` when it is a framework name; ValueError names the field otherwise."""
+    framework = required_text("framework", value)
+    if not FRAMEWORK_PATTERN.fullmatch(framework):
+        raise ValueError(
+            f"framework must match {FRAMEWORK_PATTERN.pattern}, for example pytorch (got {value!r})"
+        )
+    return framework
+
+
+def valid_tenant_source(value: object) -> TenantSource:
+    """``value`` when it can name tenants; ValueError says what is allowed otherwise."""
+    if value is PER_CALL:
+        return PER_CALL
+    if callable(value):
+        return value
+    if isinstance(value, str) and is_tenant(value):
+        return value
+    raise ValueError(
+        "tenant_id is required: a non-empty text that is not reserved, a function of the call's arguments, "
+        f"or PER_CALL (got {value!r})"
+    )
+
+
+def is_tenant(value: object) -> bool:
+    """Whether ``value`` can be a tenant's id."""
+    return isinstance(value, str) and bool(value.strip()) and value not in RESERVED_TENANTS
+
+
+def resolve(source: TenantSource, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """The tenant of one call, or None when it cannot be told. A function's exceptions pass through."""
+    if isinstance(source, str):
+        return source
+    value = _current_tenant.get() if source is PER_CALL else source(*args, **kwargs)
+    return value if is_tenant(value) else None
