@@ -82,7 +82,7 @@ class Urls(_Declaration):
     """Where people reach Grafana and the runbooks; used in links inside alerts and boards."""
 
     grafana: Url = "http://localhost:3000"
-    runbooks: Url = "http://localhost:3000/runbooks"
+    runbooks: Url = "docs/runbooks.md"  # in this repository, until an organisation hosts its own
 
 
 class Receiver(_Declaration):

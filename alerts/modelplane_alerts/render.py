@@ -1,0 +1,128 @@
+"""Render the mixin and the registry's constants to Prometheus rule files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import _jsonnet
+import yaml
+
+from modelplane_schema import alerts, metrics, recorded
+from modelplane_schema.registry import Registry
+from modelplane_schema.uids import FLEET_UID
+
+MIXIN = Path(__file__).parent / "mixin"
+SCHEMA_FILE = MIXIN / "schema.json"
+
+Group = dict[str, Any]
+
+# Times that a person can wait for; everything else is as in production.
+DEMO_CONFIG: Mapping[str, Any] = {
+    "for": {alert.name: "10s" for alert in alerts.ALERTS},
+}
+
+
+class MixinError(ValueError):
+    """The mixin cannot be evaluated with the configuration given; the message holds jsonnet's trace."""
+
+
+def schema_json() -> str:
+    """What the mixin needs to know of the schema, as the text of ``mixin/schema.json``."""
+    content = {
+        "identity": metrics.IDENTITY,
+        "fleetUid": FLEET_UID,
+        "latencyQuantiles": recorded.LATENCY_QUANTILES,
+        "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
+        "recorded": {
+            key: {"name": value.name, "window": value.window}
+            for key, value in _declared(recorded, recorded.RecordedSeries)
+        },
+        "alerts": {
+            key: {
+                "name": value.name,
+                "severity": value.severity,
+                "summary": value.summary,
+                "labels": value.labels,
+            }
+            for key, value in _declared(alerts, alerts.Alert)
+        },
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Map file name to YAML text: constants of the registry, recording rules, alerts.
+
+    ``config`` is patched (RFC 7396) onto the mixin's ``_config``. MixinError when jsonnet refuses it.
+    """
+    merged = {
+        "grafanaUrl": registry.urls.grafana,
+        "runbooksUrl": registry.urls.runbooks,
+        **(config or {}),
+    }
+    return {
+        "modelplane-config.yml": _to_yaml([constants(registry)]),
+        "modelplane-rules.yml": _to_yaml(_evaluate("prometheusRules", merged)),
+        "modelplane-alerts.yml": _to_yaml(_evaluate("prometheusAlerts", merged)),
+    }
+
+
+def constants(registry: Registry) -> Group:
+    """The registry as recorded series that never change, so that the rules are the same for everyone."""
+    rules = []
+    for model in registry.models:
+        for version in model.production_versions:
+            labels = dict(zip(metrics.VERSION_IDENTITY, (model.name, version, model.framework), strict=True))
+            rules.append(_constant(recorded.PRODUCTION_VERSION, 1, labels))
+        if model.latency_threshold is not None:
+            threshold = model.latency_threshold
+            rules.append(_constant(recorded.LATENCY_THRESHOLD, threshold, {metrics.MODEL_NAME: model.name}))
+    return {"name": "modelplane-config", "rules": rules}
+
+
+def _constant(series: recorded.RecordedSeries, value: float, labels: dict[str, str]) -> dict[str, Any]:
+    return {"record": series.name, "expr": f"vector({value:g})", "labels": labels}
+
+
+def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
+    snippet = (
+        "function(config) local mixin = import 'mixin.libsonnet'; "
+        f"(mixin {{ _config:: std.mergePatch(mixin._config, config) }}).{field}.groups"
+    )
+    try:
+        text = _jsonnet.evaluate_snippet(
+            "modelplane", snippet, jpathdir=[str(MIXIN)], tla_codes={"config": json.dumps(dict(config))}
+        )
+    except RuntimeError as error:
+        raise MixinError(f"the rules cannot be rendered: {error}") from error
+    groups: list[Group] = json.loads(text)
+    return [{**group, "rules": [_ordered(rule) for rule in group["rules"]]} for group in groups]
+
+
+def _ordered(rule: dict[str, Any]) -> dict[str, Any]:
+    """The order in which people read a rule; jsonnet sorts keys."""
+    keys = ("record", "alert", "expr", "for", "labels", "annotations")
+    return {key: rule[key] for key in keys if key in rule}
+
+
+def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(module).items() if isinstance(value, kind)]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Multi-line expressions as blocks, as people write them."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _to_yaml(groups: list[Group]) -> str:
+    return yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)

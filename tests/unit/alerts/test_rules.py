@@ -1,0 +1,145 @@
+"""The rendered rules: current, declared, linted by promtool, and firing when they should."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from modelplane_alerts.render import DEMO_CONFIG, SCHEMA_FILE, MixinError, rule_files, schema_json
+from modelplane_schema.alerts import ALERTS
+from modelplane_schema.recorded import RECORDED
+from modelplane_schema.registry import Registry, load_registry, parse_registry
+
+ROOT = Path(__file__).parents[3]
+PROMTOOL_TESTS = ROOT / "tests" / "promtool"
+
+REGISTRY = parse_registry("""
+apiVersion: modelplane/v1
+urls: {grafana: "http://grafana.example.org", runbooks: "http://docs.example.org/runbooks"}
+tenants: [{id: user-A}, {id: user-B}]
+models:
+  - name: resnet50
+    framework: pytorch
+    owner: vision
+    tenants: [user-A, user-B]
+    versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
+    slos:
+      - {name: latency, objective: 0.99, window: 30d, indicator: {type: latency, threshold_seconds: 0.25}}
+  - {name: other, framework: jax, owner: x, tenants: [user-A], versions: [{version: v1, stage: shadow}]}
+""")
+EXAMPLE = load_registry(ROOT / "examples" / "modelplane.yaml")
+
+
+def rules(registry: Registry, key: str, config: Any = None) -> list[dict[str, Any]]:
+    files = rule_files(registry, config)
+    groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
+    return [rule for group in groups for rule in group["rules"] if key in rule]
+
+
+def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["promtool", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    for name, text in rule_files(REGISTRY).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_mixins_copy_of_the_schema_is_current() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_json(), "run: make generate"
+
+
+def test_promtool_unit_tests(rendered: Path) -> None:
+    for test in PROMTOOL_TESTS.glob("*.yml"):
+        (rendered / test.name).write_bytes(test.read_bytes())
+        run = promtool("test", "rules", test.name, cwd=rendered)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() -> None:
+    cases: dict[str, set[bool]] = {alert.name: set() for alert in ALERTS}
+    for test in PROMTOOL_TESTS.glob("*.yml"):
+        for group in yaml.safe_load(test.read_text(encoding="utf-8"))["tests"]:
+            for case in group["alert_rule_test"]:
+                cases[case["alertname"]].add(bool(case["exp_alerts"]))
+    assert cases == {alert.name: {True, False} for alert in ALERTS}
+
+
+@pytest.mark.parametrize("registry", [REGISTRY, EXAMPLE], ids=["small", "example"])
+def test_promtool_lint(tmp_path: Path, registry: Registry) -> None:
+    for name, text in rule_files(registry, DEMO_CONFIG).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        run = promtool("check", "rules", "--lint=all", "--lint-fatal", name, cwd=tmp_path)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_recorded_series_are_exactly_those_of_the_schema() -> None:
+    assert {rule["record"] for rule in rules(REGISTRY, "record")} == {series.name for series in RECORDED}
+
+
+def test_alerts_are_exactly_those_of_the_schema() -> None:
+    rendered = {rule["alert"]: rule for rule in rules(REGISTRY, "alert")}
+    assert set(rendered) == {alert.name for alert in ALERTS}
+    for alert in ALERTS:
+        rule = rendered[alert.name]
+        assert rule["labels"]["severity"] == alert.severity
+        assert rule["annotations"]["summary"] == alert.summary
+        assert "{{" in rule["annotations"]["description"]
+        used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        assert used <= set(alert.labels)
+
+
+def test_every_expression_parses_and_aggregates_explicitly() -> None:
+    for rule in rules(EXAMPLE, "expr"):
+        promql_parser.parse(rule["expr"])
+        assert "without" not in rule["expr"]
+        for range_vector in re.findall(r"(\w+)\([^()]*\[", rule["expr"]):
+            assert range_vector in ("rate", "increase")
+
+
+def test_runbooks_have_a_section_for_each_alert() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    headings = {heading.lower() for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)}
+    assert headings == {alert.name.lower() for alert in ALERTS}
+    for rule in rules(REGISTRY, "alert"):
+        base, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert base == "http://docs.example.org/runbooks"
+        assert anchor in headings
+
+
+def test_demo_differs_in_times_only() -> None:
+    normal, demo = rules(EXAMPLE, "alert"), rules(EXAMPLE, "alert", DEMO_CONFIG)
+    assert [{**rule, "for": ""} for rule in normal] == [{**rule, "for": ""} for rule in demo]
+    assert {rule["for"] for rule in demo} == {"10s"}
+
+
+def test_one_alert_can_be_configured_without_touching_the_others() -> None:
+    before = {rule["alert"]: rule["for"] for rule in rules(REGISTRY, "alert")}
+    after = {rule["alert"]: rule["for"] for rule in rules(REGISTRY, "alert", {"for": {"ModelDown": "1m"}})}
+    assert after == {**before, "ModelDown": "1m"}
+
+
+def test_constants_do_not_depend_on_how_floats_print() -> None:
+    thresholds = [r["expr"] for r in rules(REGISTRY, "record") if "threshold" in r["record"]]
+    assert thresholds == ["vector(0.25)"]
+    quantiles = {r["labels"]["quantile"] for r in rules(REGISTRY, "record") if "quantile" in r["record"]}
+    assert quantiles == {"0.5", "0.95", "0.99"}
+
+
+def test_a_configuration_that_jsonnet_refuses_is_a_mixin_error() -> None:
+    with pytest.raises(MixinError, match="the rules cannot be rendered"):
+        rule_files(REGISTRY, {"errorRatioThreshold": "a lot"})
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
