@@ -31,6 +31,9 @@ from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKET
 # Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
 BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
 
+# Where the runbooks are until an organisation hosts its own.
+RUNBOOKS_IN_REPOSITORY = "docs/runbooks.md"
+
 
 class RegistryError(ValueError):
     """The registry cannot be used; the message names the file, the place in it and what is allowed."""
@@ -53,6 +56,10 @@ def _http_url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
         raise ValueError("must be a URL that starts with http:// or https://")
     return text.rstrip("/")
+
+
+def _runbooks(text: str) -> str:
+    return text if text == RUNBOOKS_IN_REPOSITORY else _http_url(text)
 
 
 def _relative(text: str) -> str:
@@ -82,7 +89,7 @@ class Urls(_Declaration):
     """Where people reach Grafana and the runbooks; used in links inside alerts and boards."""
 
     grafana: Url = "http://localhost:3000"
-    runbooks: Url = "docs/runbooks.md"  # in this repository, until an organisation hosts its own
+    runbooks: Annotated[str, AfterValidator(_runbooks)] = RUNBOOKS_IN_REPOSITORY
 
 
 class Receiver(_Declaration):
@@ -286,6 +293,12 @@ def parse_registry(text: str, source: str = "modelplane.yaml") -> Registry:
         return Registry.model_validate(content)
     except ValidationError as error:
         raise RegistryError("\n".join(_explain(error, source))) from error
+
+
+def dump_registry(registry: Registry) -> str:
+    """Registry text that ``parse_registry`` reads back as an equal registry."""
+    content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

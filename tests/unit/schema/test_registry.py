@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_schema.registry import RegistryError, load_registry, parse_registry
+from modelplane_schema.registry import RegistryError, dump_registry, load_registry, parse_registry
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "modelplane.yaml"
 
@@ -58,8 +58,14 @@ def test_the_design_example_is_read_whole() -> None:
     assert str(registry.devices.prices[0].amount) == "3.1"
 
 
-def test_the_shipped_example_is_valid() -> None:
-    assert len(load_registry(EXAMPLE).models) == 5
+def test_the_shipped_example_is_valid_and_survives_being_written() -> None:
+    registry = load_registry(EXAMPLE)
+    assert len(registry.models) == 5
+    assert parse_registry(dump_registry(registry)) == registry
+
+
+def test_the_design_example_survives_being_written() -> None:
+    assert parse_registry(dump_registry(parse(GOOD))) == parse(GOOD)
 
 
 BROKEN = [

@@ -1,0 +1,32 @@
+"""Where panels go: left to right in 24 columns, section below section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modelplane_dashboards.board import COLUMNS, Panel
+
+ROW_HEIGHT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A rectangle on the board: x and width in columns, y and height in units of 30 px."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def flow(panels: Iterable[Panel], top: int) -> tuple[tuple[tuple[Panel, Place], ...], int]:
+    """Places for ``panels`` from ``top`` down, and the first free y below them."""
+    placed: list[tuple[Panel, Place]] = []
+    x, y, below = 0, top, top
+    for panel in panels:
+        if x + panel.width > COLUMNS:
+            x, y = 0, below
+        placed.append((panel, Place(x, y, panel.width, panel.height)))
+        x, below = x + panel.width, max(below, y + panel.height)
+    return tuple(placed), below

@@ -1,0 +1,98 @@
+"""The generated files: their exact bytes, writing them, and telling whether a folder is current."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelplane_dashboards.board import Board, BoardKind
+from modelplane_dashboards.boards import build
+from modelplane_dashboards.render import render
+from modelplane_schema.registry import Registry
+
+FOLDERS: Mapping[BoardKind, str] = {"fleet": "fleet", "tenant": "tenants", "model": "models"}
+_OUR_UIDS = "mp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What ``write`` did: relative paths, sorted."""
+
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def files(registry: Registry) -> dict[str, bytes]:
+    """Relative path to content for every board of a registry; ValueError as in ``build``."""
+    return {_path(board): _content(board) for board in build(registry)}
+
+
+def write(content: Mapping[str, bytes], out: Path) -> Changes:
+    """Make the folders of boards below ``out`` hold exactly ``content``; OSError when that fails.
+
+    A file is replaced at once or not at all, and left alone when it is current. Files of other
+    people, whose uid does not start with ``mp-``, stay.
+    """
+    written = [path for path in sorted(content) if _read(out / path) != content[path]]
+    for path in written:
+        _replace(out / path, content[path])
+    removed = _surplus(content, out)
+    for path in removed:
+        (out / path).unlink()
+    return Changes(tuple(written), tuple(removed))
+
+
+def check(content: Mapping[str, bytes], out: Path) -> list[str]:
+    """One line for each file below ``out`` that is missing, stale or surplus; empty when all is current."""
+    found = {path: _read(out / path) for path in content}
+    problems = [f"{path}: missing" for path in content if found[path] is None]
+    problems += [f"{path}: stale" for path in content if found[path] not in (None, content[path])]
+    problems += [f"{path}: surplus" for path in _surplus(content, out)]
+    return sorted(problems)
+
+
+def _path(board: Board) -> str:
+    return f"{FOLDERS[board.kind]}/{board.uid}.json"
+
+
+def _content(board: Board) -> bytes:
+    return (json.dumps(render(board), ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _surplus(content: Mapping[str, bytes], out: Path) -> list[str]:
+    """Boards of ours below ``out`` that ``content`` does not have."""
+    present = (path for folder in FOLDERS.values() for path in sorted((out / folder).glob("*.json")))
+    return [
+        relative
+        for relative in _relative(present, out)
+        if relative not in content and _is_ours((out / relative).read_bytes())
+    ]
+
+
+def _relative(paths: Iterable[Path], out: Path) -> Iterable[str]:
+    return (path.relative_to(out).as_posix() for path in paths)
+
+
+def _is_ours(content: bytes) -> bool:
+    try:
+        board = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(board, dict) and str(board.get("uid", "")).startswith(_OUR_UIDS)

@@ -1,0 +1,83 @@
+"""Every query of every panel, and what it becomes once Grafana's variables have values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from modelplane_dashboards.board import ALL_VALUE, Board, DatasourceKind, Panel
+
+_VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PanelQuery:
+    """One query of one panel.
+
+    ``text`` is PromQL, or the path of a backend route with parameters. ``defaults`` are the values of
+    the board's variables when it is opened; together with Grafana's own (``__rate_interval``,
+    ``__from``, ``__to``) they are all that ``expand`` needs.
+    """
+
+    board_uid: str
+    board_title: str
+    panel_title: str
+    ref_id: str
+    datasource: DatasourceKind
+    text: str
+    instant: bool
+    may_be_empty: bool
+    defaults: tuple[tuple[str, str], ...]
+
+
+def panel_queries(boards: Iterable[Board]) -> Iterator[PanelQuery]:
+    """The queries of ``boards`` in reading order."""
+    for board in boards:
+        for panel in board.panels:
+            yield from _queries(board, panel)
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """``text`` with every Grafana variable replaced by its value.
+
+    A value is what Grafana would put in: for several selected values the pattern ``(a|b)``.
+    ``${name:percentencode}`` encodes it for a URL. ValueError for a variable without a value and for
+    any other format than ``raw``, ``csv`` and ``percentencode``.
+    """
+    return _VARIABLE.sub(lambda match: _value(match, values), text)
+
+
+def variables_in(text: str) -> frozenset[str]:
+    """Names of the Grafana variables in ``text``."""
+    return frozenset(match["braced"] or match["bare"] for match in _VARIABLE.finditer(text))
+
+
+def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
+    defaults = {variable.name: ALL_VALUE for variable in board.variables}
+    if panel.repeat is not None:
+        defaults[panel.repeat.variable] = panel.repeat.example
+    for ref_id, query in panel.named_queries:
+        yield PanelQuery(
+            board_uid=board.uid,
+            board_title=board.title,
+            panel_title=panel.title,
+            ref_id=ref_id,
+            datasource=query.datasource,
+            text=query.text,
+            instant=query.instant,
+            may_be_empty=panel.may_be_empty,
+            defaults=tuple(defaults.items()),
+        )
+
+
+def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
+    name, form = match["braced"] or match["bare"], match["format"] or "raw"
+    if name not in values:
+        raise ValueError(f"no value for the variable {name!r}")
+    if form == "percentencode":
+        return quote(values[name], safe="")
+    if form not in ("raw", "csv"):
+        raise ValueError(f"{match[0]}: the format {form!r} is not supported")
+    return values[name]
