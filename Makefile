@@ -1,0 +1,50 @@
+# Everything runs from here; `make` prints this list.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+REGISTRY ?= examples/modelplane.yaml
+DEMO_SECONDS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint generate bench clean system
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: system $(VENV)/.dev ## install all that development, tests and the demo need
+
+demo: system $(VENV)/.demo ## run the plane with example models; DEMO_SECONDS=120 ends by itself
+	$(BIN)/modelplane demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+up: system $(VENV)/.demo ## run the plane for REGISTRY on this machine
+	$(BIN)/modelplane up --registry $(REGISTRY)
+
+test: setup ## run every test
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+generate: $(VENV)/.dev ## write every committed file that is generated
+	$(BIN)/python -m modelplane_provisioning.generated
+
+bench: $(VENV)/.dev ## run the benchmarks; each prints JSON with its method
+	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean: ## remove what make and the commands created
+	rm -rf $(VENV) build dist .plane .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+system:
+	@provisioning/install-servers.sh
+
+$(VENV)/.demo: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -e '.[demo,dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,182 @@
+"""Render and write the bundle: all that a Grafana, a Prometheus and an Alertmanager mount."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import modelplane_dashboards
+from modelplane_alerts.render import rule_files
+from modelplane_alerts.routing import Routing, alertmanager_config
+from modelplane_provisioning import credentials
+from modelplane_provisioning.site import Site, Times
+from modelplane_schema.registry import Registry
+from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID, dashboard_uid
+
+Targets = Mapping[str, Sequence[str]]
+_LATE_SAMPLES = "2h"
+_LEAST_RETENTION_DAYS = 31
+
+
+class BundleError(RuntimeError):
+    """The bundle cannot be written; the message says where and what to do."""
+
+
+def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets) -> dict[str, bytes]:
+    """Map relative path to content, without ``secrets/``. ``targets`` maps a model to its ``host:port``s."""
+    routing = Routing(
+        backend_url=f"http://{site.backend}",
+        backend_credentials_file=f"{site.alertmanager_secrets}/{credentials.ALERTMANAGER.file}",
+        secrets_directory=site.alertmanager_secrets,
+        group_wait=times.group_wait,
+        group_interval=times.group_interval,
+        repeat_interval=times.repeat_interval,
+    )
+    texts = {
+        "prometheus/prometheus.yml": prometheus_config(site, times),
+        "alertmanager/alertmanager.yml": alertmanager_config(registry, routing),
+        "grafana/provisioning/datasources/modelplane.yaml": grafana_datasources(site, times),
+        "grafana/provisioning/dashboards/modelplane.yaml": grafana_dashboard_provider(site),
+        "grafana/provisioning/plugins/modelplane.yaml": _yaml({"apiVersion": 1, "apps": []}),
+    }
+    for name, text in rule_files(registry, times.rules).items():
+        texts[f"prometheus/rules/{name}"] = text
+    for model in registry.models:
+        groups = [{"targets": list(targets[model.name])}]
+        texts[f"prometheus/targets/{dashboard_uid('model', model.name)}.json"] = (
+            json.dumps(groups, indent=2) + "\n"
+        )
+    files = {path: text.encode() for path, text in texts.items()}
+    for path, content in modelplane_dashboards.files(registry).items():
+        files[f"grafana/dashboards/{path}"] = content
+    return files
+
+
+def registry_targets(registry: Registry) -> dict[str, tuple[str, ...]]:
+    """Each model's targets as the registry declares them."""
+    return {model.name: model.targets for model in registry.models}
+
+
+def prometheus_config(site: Site, times: Times) -> str:
+    """``prometheus.yml``: scrapes models by file, and the plane's own parts."""
+    directory = site.prometheus_directory
+    authorization = {"credentials_file": f"{site.prometheus_secrets}/{credentials.PROMETHEUS.file}"}
+    content = {
+        "global": {
+            "scrape_interval": f"{times.scrape_interval_seconds}s",
+            "scrape_timeout": f"{min(times.scrape_interval_seconds, 10)}s",
+            "evaluation_interval": f"{times.evaluation_interval_seconds}s",
+        },
+        "rule_files": [f"{directory}/rules/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [site.alertmanager]}]}]},
+        "storage": {
+            "tsdb": {"out_of_order_time_window": _LATE_SAMPLES},
+            "exemplars": {"max_exemplars": 100_000},
+        },
+        "scrape_configs": [
+            {"job_name": "models", "file_sd_configs": [{"files": [f"{directory}/targets/*.json"]}]},
+            _own_part("prometheus", site.prometheus),
+            _own_part("alertmanager", site.alertmanager),
+            {**_own_part("modelplane-backend", site.backend), "authorization": authorization},
+        ],
+    }
+    return _yaml(content)
+
+
+def retention_days(registry: Registry) -> int:
+    """Days of samples to keep: at least the longest SLO window and a day."""
+    windows = (int(slo.window.removesuffix("d")) + 1 for model in registry.models for slo in model.slos)
+    return max(_LEAST_RETENTION_DAYS, *windows)
+
+
+def grafana_datasources(site: Site, times: Times) -> str:
+    """Datasource provisioning; ``$__file`` lets Grafana read the token where it is mounted."""
+    backend = f"http://{site.backend}"
+    prometheus = {
+        "name": "Prometheus",
+        "uid": PROMETHEUS_DATASOURCE_UID,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": f"http://{site.prometheus}",
+        "isDefault": True,
+        "editable": False,
+        "jsonData": {"httpMethod": "POST", "timeInterval": f"{times.scrape_interval_seconds}s"},
+    }
+    api = {
+        "name": "modelplane",
+        "uid": API_DATASOURCE_UID,
+        "type": "yesoreyeram-infinity-datasource",
+        "access": "proxy",
+        "url": backend,
+        "editable": False,
+        "jsonData": {
+            "auth_method": "bearerToken",
+            "allowedHosts": [backend],
+            "timeoutInSeconds": 30,
+            "customHealthCheckEnabled": True,
+            "customHealthCheckUrl": f"{backend}/readyz",
+        },
+        "secureJsonData": {"bearerToken": f"$__file{{{site.grafana_secrets}/{credentials.GRAFANA.file}}}"},
+    }
+    return _yaml({"apiVersion": 1, "prune": True, "datasources": [prometheus, api]})
+
+
+def grafana_dashboard_provider(site: Site) -> str:
+    """Dashboard provisioning: one Grafana folder for each folder of files."""
+    provider = {
+        "name": "modelplane",
+        "type": "file",
+        "disableDeletion": False,
+        "allowUiUpdates": False,
+        "updateIntervalSeconds": 30,
+        "options": {"path": site.grafana_dashboards, "foldersFromFilesStructure": True},
+    }
+    return _yaml({"apiVersion": 1, "providers": [provider]})
+
+
+def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, registry_directory: Path) -> None:
+    """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards."""
+    try:
+        for folder in ("grafana/dashboards", "prometheus/rules", "prometheus/targets"):
+            shutil.rmtree(out / folder, ignore_errors=True)
+        for path, content in files.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_bytes(content)
+        credentials.ensure_credentials(out / "secrets")
+        _copy_credentials(registry, registry_directory, out / "secrets")
+    except OSError as error:
+        raise BundleError(
+            f"{out}: cannot be written: {error.strerror}: {error.filename}; choose another folder with --out"
+        ) from error
+
+
+def _copy_credentials(registry: Registry, source: Path, destination: Path) -> None:
+    """Put the credential files that tenants' receivers name where Alertmanager finds them."""
+    for tenant in registry.tenants:
+        for receiver in tenant.receivers:
+            if receiver.credentials_file is None:
+                continue
+            original, copy = source / receiver.credentials_file, destination / receiver.credentials_file
+            if not original.is_file():
+                raise BundleError(
+                    f"tenant {tenant.id!r}: credentials_file {receiver.credentials_file} is not a file below "
+                    f"{source}; create it with the receiver's token in it"
+                )
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(original.read_bytes())
+
+
+def _own_part(job: str, address: str) -> dict[str, Any]:
+    return {"job_name": job, "static_configs": [{"targets": [address]}]}
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)

@@ -1,0 +1,217 @@
+"""What ``modelplane doctor`` looks at; every check says in plain words what is wrong and what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import modelplane_dashboards
+from modelplane_dashboards import PanelQuery
+from modelplane_provisioning import credentials
+from modelplane_provisioning.plane import Connection, Plane, PlaneError, prometheus_query
+from modelplane_provisioning.processes import wait_until
+from modelplane_schema.registry import Registry
+from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID
+
+PROBE_ALERT = "ModelplaneDoctorProbe"
+_RANGE_SECONDS = 900
+_PROBE_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check: ``problems`` is empty when all is well."""
+
+    check: str
+    seen: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+class Parts:
+    """Connections to the parts of a plane."""
+
+    def __init__(self, plane: Plane) -> None:
+        token = plane.token(credentials.OPERATOR.file)
+        self.prometheus = Connection("Prometheus", plane.prometheus_url)
+        self.alertmanager = Connection("Alertmanager", plane.alertmanager_url)
+        self.backend = Connection("the backend", plane.backend_url, token)
+        self.grafana = Connection("Grafana", plane.grafana_url) if plane.grafana_url else None
+        self.grafana_login = ("admin", plane.token(credentials.GRAFANA_PASSWORD_FILE))
+        self.scrape_interval_seconds = plane.scrape_interval_seconds
+
+
+Check = Callable[[Parts, Registry], Finding]
+
+
+def diagnose(parts: Parts, registry: Registry, probe: bool) -> Iterator[Finding]:
+    """Run every check; one that cannot be made is a finding of its own."""
+    checks: list[tuple[str, Check]] = [
+        ("targets are up", check_targets),
+        ("rules are healthy", check_rules),
+        ("alerts can reach the store", check_alert_path),
+        ("every panel query returns data", check_panels),
+    ]
+    if probe:
+        checks.append(("a test alert reaches the store", check_probe))
+    if parts.grafana:
+        checks.append(("Grafana has the boards and reaches its datasources", check_grafana))
+    for name, check in checks:
+        try:
+            yield check(parts, registry)
+        except PlaneError as error:
+            yield Finding(name, "not checked", (str(error),))
+
+
+def check_targets(parts: Parts, registry: Registry) -> Finding:
+    """Every scrape target answers, and every model of the registry is reported by one."""
+    targets = parts.prometheus.get("/api/v1/targets", {"state": "active"})["data"]["activeTargets"]
+    problems = [
+        f"{target['scrapeUrl']} is {target['health']}: {target['lastError'] or 'not scraped yet'}; "
+        "is the service running, and is its port open to Prometheus?"
+        for target in targets
+        if target["health"] != "up"
+    ]
+    seen = {item["metric"]["model_name"] for item in prometheus_query(parts.prometheus, "model_info")}
+    problems += [
+        f"model {model.name!r} is in the registry but no target reports it; check its `targets`"
+        for model in registry.models
+        if model.name not in seen
+    ]
+    up = sum(target["health"] == "up" for target in targets)
+    return Finding("targets are up", f"{up} of {len(targets)} targets", tuple(problems))
+
+
+def check_rules(parts: Parts, registry: Registry) -> Finding:
+    """Prometheus loaded our rules and evaluates them without errors."""
+    groups = parts.prometheus.get("/api/v1/rules")["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    problems = [
+        f"rule {rule['name']} is {rule['health']}: {rule.get('lastError') or 'not evaluated yet'}"
+        for rule in rules
+        if rule["health"] != "ok"
+    ]
+    if not rules:
+        problems.append("Prometheus has no rules; mount the bundle's prometheus/rules and check `rule_files`")
+    return Finding("rules are healthy", f"{len(rules)} rules", tuple(problems))
+
+
+def check_alert_path(parts: Parts, registry: Registry) -> Finding:
+    """Prometheus knows an Alertmanager, whose deliveries succeed, and the backend can store."""
+    problems = []
+    active = parts.prometheus.get("/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+    if not active:
+        problems.append("Prometheus sends alerts to no Alertmanager; check `alerting` in prometheus.yml")
+    parts.alertmanager.get("/api/v2/status")
+    parts.backend.get("/readyz")
+    failures = prometheus_query(
+        parts.prometheus,
+        'increase(alertmanager_notifications_failed_total{integration="webhook"}[5m]) > 0',
+    )
+    problems += [
+        f"Alertmanager failed {float(item['value'][1]):.0f} webhook deliveries in the last 5 minutes; "
+        "its log says to which address and why"
+        for item in failures
+    ]
+    stored = len(parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"])
+    return Finding("alerts can reach the store", f"{stored} alerts stored", tuple(problems))
+
+
+def check_probe(parts: Parts, registry: Registry) -> Finding:
+    """Send a test alert to Alertmanager and wait for it in the store."""
+    sent = datetime.now(UTC)
+    label = str(int(sent.timestamp()))
+    alert = {
+        "labels": {"alertname": PROBE_ALERT, "severity": "info", "probe": label},
+        "annotations": {"summary": "A test alert of modelplane doctor."},
+        "startsAt": sent.isoformat(),
+        "endsAt": (sent + timedelta(minutes=2)).isoformat(),
+    }
+    parts.alertmanager.post("/api/v2/alerts", [alert])
+
+    def arrived() -> bool:
+        found = parts.backend.get("/api/v1/alerts", {"alertname": PROBE_ALERT, "limit": 1})["alerts"]
+        return any(row["starts_at"] >= int(sent.timestamp()) * 1000 for row in found)
+
+    problems: tuple[str, ...] = ()
+    if not wait_until(arrived, _PROBE_SECONDS, interval=0.5):
+        problems = (
+            f"the test alert did not arrive within {_PROBE_SECONDS} s; "
+            "Alertmanager's log says why its webhook to the backend fails",
+        )
+    waited = (datetime.now(UTC) - sent).total_seconds()
+    return Finding("a test alert reaches the store", f"waited {waited:.0f} s", problems)
+
+
+def check_panels(parts: Parts, registry: Registry) -> Finding:
+    """Each query of each generated board, run as Grafana would, returns data unless it may be empty."""
+    queries = list(modelplane_dashboards.panel_queries(modelplane_dashboards.build(registry)))
+    problems = []
+    for query in queries:
+        try:
+            rows = panel_rows(parts, query)
+        except PlaneError as error:
+            problems.append(f"{_place(query)}: {error}")
+            continue
+        if not rows and not query.may_be_empty:
+            problems.append(f"{_place(query)} returns nothing: {query.text}")
+    return Finding("every panel query returns data", f"{len(queries)} queries", tuple(problems))
+
+
+def panel_rows(parts: Parts, query: PanelQuery) -> list[Any]:
+    """What one panel query returns now, over the last quarter of an hour."""
+    now = time.time()
+    step = max(parts.scrape_interval_seconds, _RANGE_SECONDS // 300)
+    text = modelplane_dashboards.expand(
+        query.text,
+        {
+            **dict(query.defaults),
+            "__rate_interval": f"{max(4 * parts.scrape_interval_seconds, 60)}s",
+            "__interval": f"{step}s",
+            "__interval_ms": str(step * 1000),
+            "__from": str(int((now - _RANGE_SECONDS) * 1000)),
+            "__to": str(int(now * 1000)),
+        },
+    )
+    if query.datasource == "api":
+        return _api_rows(parts.backend.get(text))
+    if query.instant:
+        return prometheus_query(parts.prometheus, text)
+    window = {"start": now - _RANGE_SECONDS, "end": now, "step": step}
+    answer = parts.prometheus.get("/api/v1/query_range", {"query": text, **window})
+    result: list[Any] = answer["data"]["result"]
+    return result
+
+
+def check_grafana(parts: Parts, registry: Registry) -> Finding:
+    """Every board is there, and Grafana can ask both datasources."""
+    grafana = parts.grafana
+    if grafana is None:
+        return Finding("Grafana", "not part of this plane", ())
+    paths = [f"/api/dashboards/uid/{board.uid}" for board in modelplane_dashboards.build(registry)]
+    paths += [f"/api/datasources/uid/{uid}/health" for uid in (PROMETHEUS_DATASOURCE_UID, API_DATASOURCE_UID)]
+    problems = []
+    for path in paths:
+        try:
+            grafana.get(path, auth=parts.grafana_login)
+        except PlaneError as error:
+            problems.append(str(error))
+    return Finding(
+        "Grafana has the boards and reaches its datasources", f"{len(paths)} answers", tuple(problems)
+    )
+
+
+def _api_rows(answer: Any) -> list[Any]:
+    rows: list[Any] = answer["rows"] if "rows" in answer else answer["alerts"]
+    return rows
+
+
+def _place(query: PanelQuery) -> str:
+    return f"board {query.board_title!r}, panel {query.panel_title!r}, query {query.ref_id}"

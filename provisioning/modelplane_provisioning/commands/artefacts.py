@@ -1,0 +1,163 @@
+"""Commands that render or check files: registry, dashboards, rules, bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import click
+
+from modelplane_provisioning.commands.options import console, out_option, registry_option
+from modelplane_schema.registry import load_registry
+
+
+@click.group("registry")
+def registry_group() -> None:
+    """Work with the registry file.
+
+    Example: modelplane registry check --registry modelplane.yaml
+    """
+
+
+@registry_group.command("check")
+@registry_option
+def registry_check(registry: Path) -> None:
+    """Say whether the registry is valid, and everything that is wrong with it.
+
+    Example: modelplane registry check --registry examples/modelplane.yaml
+    """
+    content = load_registry(registry)
+    versions = sum(len(model.versions) for model in content.models)
+    console.print(
+        f"{registry} is valid: {len(content.tenants)} tenants, {len(content.models)} models, "
+        f"{versions} versions"
+    )
+
+
+@click.group("dashboards")
+def dashboards_group() -> None:
+    """Generate Grafana dashboards from the registry.
+
+    Example: modelplane dashboards generate --registry modelplane.yaml --out dashboards/generated
+    """
+
+
+@dashboards_group.command("generate")
+@registry_option
+@out_option("dashboards/generated", "Folder for the dashboard files.")
+def dashboards_generate(registry: Path, out: Path) -> None:
+    """Write one file for each board; files that are current stay untouched, stale ones are removed.
+
+    Example: modelplane dashboards generate --registry examples/modelplane.yaml --out dashboards/generated
+    """
+    import modelplane_dashboards
+
+    files = modelplane_dashboards.files(load_registry(registry))
+    changes = modelplane_dashboards.write(files, out)
+    console.print(
+        f"{out}: {len(files)} boards, {len(changes.written)} written, {len(changes.removed)} removed"
+    )
+
+
+@dashboards_group.command("check")
+@registry_option
+@out_option("dashboards/generated", "Folder of the dashboard files.")
+def dashboards_check(registry: Path, out: Path) -> None:
+    """Fail when the files in a folder are not what the registry gives.
+
+    Example: modelplane dashboards check --registry examples/modelplane.yaml --out dashboards/generated
+    """
+    import modelplane_dashboards
+
+    files = modelplane_dashboards.files(load_registry(registry))
+    problems = modelplane_dashboards.check(files, out)
+    for problem in problems:
+        console.print(problem, markup=False)
+    if problems:
+        raise click.ClickException(
+            f"{len(problems)} files are not current; run: "
+            f"modelplane dashboards generate --registry {registry} --out {out}"
+        )
+    console.print(f"{out}: all {len(files)} boards are current")
+
+
+@click.group("rules")
+def rules_group() -> None:
+    """Render recording and alerting rules from the registry.
+
+    Example: modelplane rules render --registry modelplane.yaml --out rules
+    """
+
+
+@rules_group.command("render")
+@registry_option
+@out_option("rules", "Folder for the rule files.")
+def rules_render(registry: Path, out: Path) -> None:
+    """Write Prometheus rule files: constants of the registry, recording rules, alerts.
+
+    Example: modelplane rules render --registry examples/modelplane.yaml --out rules
+    """
+    from modelplane_alerts.render import rule_files
+
+    files = rule_files(load_registry(registry))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+    console.print(f"{out}: {', '.join(files)}")
+
+
+@rules_group.command("check")
+@registry_option
+def rules_check(registry: Path) -> None:
+    """Render the rules and let promtool check them.
+
+    Example: modelplane rules check --registry examples/modelplane.yaml
+    """
+    from modelplane_alerts.render import rule_files
+
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        raise click.ClickException("promtool is not on PATH; on Debian: apt-get install prometheus")
+    files = rule_files(load_registry(registry))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        command = [promtool, "check", "rules", "--lint=all", "--lint-fatal", *sorted(files)]
+        checked = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if checked.returncode != 0:
+        raise click.ClickException(f"promtool refuses the rules:\n{checked.stdout}{checked.stderr}")
+    console.print(f"{registry}: promtool accepts {len(files)} rule files")
+
+
+@click.command("bundle")
+@registry_option
+@out_option("build", "Folder for the bundle.")
+@click.option(
+    "--examples",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Also run the example services in this folder as containers.",
+)
+def bundle_command(registry: Path, out: Path, examples: Path | None) -> None:
+    """Write everything that Grafana, Prometheus and Alertmanager containers mount, and compose.yaml.
+
+    Existing secrets are kept. Run the bundle with: docker compose -f build/compose.yaml up --build
+
+    Example: modelplane bundle --registry examples/modelplane.yaml --examples examples --out build
+    """
+    from modelplane_provisioning.bundle import write_bundle
+    from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
+
+    content = load_registry(registry)
+    files = container_files(content, f"{os.getuid()}:{os.getgid()}", examples)
+    write_bundle(out, files, content, registry.parent)
+    for folder in DATA_FOLDERS:
+        (out / "data" / folder).mkdir(parents=True, exist_ok=True)
+    console.print(
+        f"{out}: {len(files)} files; run them with: docker compose -f {out}/compose.yaml up --build"
+    )
+
+
+COMMANDS = (registry_group, dashboards_group, rules_group, bundle_command)

@@ -1,0 +1,165 @@
+"""Render ``compose.yaml``: the bundle as containers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from modelplane_provisioning import credentials
+from modelplane_provisioning.site import CONTAINERS
+
+PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
+ALERTMANAGER_IMAGE = "prom/alertmanager:v0.28.1"
+GRAFANA_IMAGE = "grafana/grafana:11.6.0"
+INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.2.1"
+
+Service = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example service: its script below ``examples/services`` and the port it serves metrics on."""
+
+    script: str
+    port: int
+
+
+def compose_file(
+    user: str, retention_days: int, scrape_interval_seconds: int, examples: Sequence[Example] = ()
+) -> str:
+    """The Compose file. ``user`` is the ``uid:gid`` that owns the bundle: only it can read the secrets."""
+    services = {
+        "prometheus": _prometheus(retention_days),
+        "alertmanager": _alertmanager(),
+        "backend": _backend(scrape_interval_seconds),
+        "grafana": _grafana(),
+    }
+    for example in examples:
+        services[_service_name(example)] = _example(example)
+    for service in services.values():
+        service.update({"user": user, "restart": "unless-stopped"})
+    content = {"name": "modelplane", "services": services}
+    return yaml.safe_dump(content, sort_keys=False, width=110)
+
+
+def grafana_on_host(bundle: str) -> str:
+    """A Compose file with only Grafana, on the host's network, for a plane that runs from ``bundle``."""
+    grafana = _grafana()
+    grafana["network_mode"] = "host"
+    grafana["user"] = f"{os.getuid()}:{os.getgid()}"
+    grafana["volumes"] = ["./grafana/provisioning:/etc/grafana/provisioning:ro", f".:{bundle}:ro"]
+    grafana["environment"] = {
+        **grafana["environment"],
+        "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{bundle}/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_PATHS_DATA": "/tmp/grafana",  # noqa: S108 - inside the container
+    }
+    del grafana["ports"], grafana["depends_on"]
+    return yaml.safe_dump(
+        {"name": "modelplane", "services": {"grafana": grafana}}, sort_keys=False, width=110
+    )
+
+
+def example_host(example: Example) -> str:
+    """The host name under which Prometheus reaches an example service's container."""
+    return _service_name(example)
+
+
+def _prometheus(retention_days: int) -> Service:
+    return {
+        "image": PROMETHEUS_IMAGE,
+        "command": [
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            f"--storage.tsdb.retention.time={retention_days}d",
+            "--enable-feature=exemplar-storage",
+        ],
+        "ports": ["127.0.0.1:9090:9090"],
+        "volumes": [
+            "./prometheus:/etc/prometheus:ro",
+            "./data/prometheus:/prometheus",
+            _secret(credentials.PROMETHEUS.file),
+        ],
+    }
+
+
+def _alertmanager() -> Service:
+    return {
+        "image": ALERTMANAGER_IMAGE,
+        "command": ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"],
+        "ports": ["127.0.0.1:9093:9093"],
+        "volumes": [
+            "./alertmanager:/etc/alertmanager:ro",
+            "./data/alertmanager:/alertmanager",
+            "./secrets:/run/secrets:ro",  # tenants' receivers name their own files
+        ],
+    }
+
+
+def _backend(scrape_interval_seconds: int) -> Service:
+    return {
+        **_built("backend"),
+        "environment": {
+            "MODELPLANE_DATASOURCE_HOST": "0.0.0.0",  # noqa: S104 - inside the container
+            "MODELPLANE_DATASOURCE_PORT": "8090",
+            "MODELPLANE_DATASOURCE_PROMETHEUS_URL": f"http://{CONTAINERS.prometheus}",
+            "MODELPLANE_DATASOURCE_SCRAPE_INTERVAL_SECONDS": str(scrape_interval_seconds),
+            "MODELPLANE_DATASOURCE_DATABASE_URL": CONTAINERS.database_url,
+            "MODELPLANE_DATASOURCE_TOKEN_FILE": f"/run/secrets/{credentials.TOKENS_FILE}",
+        },
+        "ports": ["127.0.0.1:8090:8090"],
+        "volumes": ["./data/backend:/data", _secret(credentials.TOKENS_FILE)],
+    }
+
+
+def _grafana() -> Service:
+    return {
+        "image": GRAFANA_IMAGE,
+        "environment": {
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": f"/run/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
+            "GF_PLUGINS_PREINSTALL_SYNC": INFINITY_PLUGIN,
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        },
+        "ports": ["127.0.0.1:3000:3000"],
+        "volumes": [
+            "./grafana/provisioning:/etc/grafana/provisioning:ro",
+            f"./grafana/dashboards:{CONTAINERS.grafana_dashboards}:ro",
+            "./data/grafana:/var/lib/grafana",
+            _secret(credentials.GRAFANA.file),
+            _secret(credentials.GRAFANA_PASSWORD_FILE),
+        ],
+        "depends_on": ["prometheus", "backend"],
+    }
+
+
+def _example(example: Example) -> Service:
+    return {
+        **_built("examples"),
+        "command": ["python", f"examples/services/{example.script}"],
+        "environment": {"MODELPLANE_EXPORTER_PORT": str(example.port)},
+    }
+
+
+def _built(target: str) -> Service:
+    """An image built from the modelplane checkout; by default the bundle lies in its ``build/``."""
+    return {
+        "image": f"modelplane-{target}",
+        "build": {
+            "context": "${MODELPLANE_SOURCE:-..}",
+            "dockerfile": "provisioning/Dockerfile",
+            "target": target,
+        },
+    }
+
+
+def _secret(name: str) -> str:
+    return f"./secrets/{name}:/run/secrets/{name}:ro"
+
+
+def _service_name(example: Example) -> str:
+    return "example-" + example.script.removesuffix(".py").replace("_", "-")

@@ -1,0 +1,34 @@
+"""The bundle for containers: the common files, with addresses of the Compose network, and compose.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelplane_provisioning.bundle import bundle_files, registry_targets, retention_days
+from modelplane_provisioning.compose import Example, compose_file, example_host
+from modelplane_provisioning.examples import read_catalogue
+from modelplane_provisioning.site import CONTAINERS, PRODUCTION_TIMES
+from modelplane_schema.registry import Registry
+
+DATA_FOLDERS = ("prometheus", "alertmanager", "backend", "grafana")
+_EXAMPLE_PORT = 8000
+
+
+def container_files(registry: Registry, user: str, examples: Path | None = None) -> dict[str, bytes]:
+    """Map relative path to content. ``user`` is the ``uid:gid`` that owns the bundle.
+
+    With a folder of ``examples`` each example service is a container, and its model's target.
+    """
+    targets = {name: list(addresses) for name, addresses in registry_targets(registry).items()}
+    containers = []
+    for service in read_catalogue(examples) if examples else ():
+        example = Example(service.script, _EXAMPLE_PORT)
+        containers.append(example)
+        if service.model_name in targets:
+            targets[service.model_name] = [f"{example_host(example)}:{_EXAMPLE_PORT}"]
+    files = bundle_files(registry, CONTAINERS, PRODUCTION_TIMES, targets)
+    compose = compose_file(
+        user, retention_days(registry), PRODUCTION_TIMES.scrape_interval_seconds, containers
+    )
+    files["compose.yaml"] = compose.encode()
+    return files

@@ -1,0 +1,143 @@
+"""``modelplane demo``: the plane, five real models, and proof that data flows all the way."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelplane_provisioning.checks import Finding, Parts, check_panels, check_rules, check_targets
+from modelplane_provisioning.examples import ExampleService, example_process
+from modelplane_provisioning.plane import Connection, PlaneError, prometheus_query
+from modelplane_provisioning.processes import Process, free_port
+from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, REQUESTS
+from modelplane_schema.registry import Registry
+
+# Five phases of this length are one cycle, so that every outcome shows within half a minute.
+PHASE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What Prometheus holds of one model: counts since its start, latency in seconds."""
+
+    framework: str
+    model_name: str
+    versions: int
+    success: float
+    failure: float
+    confidence: float
+    latency_p95: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every column has data."""
+        counts = (self.versions, self.success, self.failure, self.confidence)
+        return all(count > 0 for count in counts) and math.isfinite(self.latency_p95)
+
+
+def installed_part(registry: Registry, services: Sequence[ExampleService]) -> Registry:
+    """The registry without the models whose framework is not installed."""
+    running = {service.model_name for service in services if service.installed}
+    models = tuple(model for model in registry.models if model.name in running)
+    return registry.model_copy(update={"models": models})
+
+
+def example_processes(
+    folder: Path, services: Sequence[ExampleService], logs: Path
+) -> tuple[list[Process], dict[str, list[str]]]:
+    """Processes of the installed services on free ports, and the scrape targets by model."""
+    processes, targets = [], {}
+    for service in services:
+        if service.installed:
+            port = free_port()
+            processes.append(example_process(folder, service, port, PHASE_SECONDS, logs))
+            targets[service.model_name] = [f"127.0.0.1:{port}"]
+    return processes, targets
+
+
+def summary(prometheus: Connection, registry: Registry) -> list[Row]:
+    """One row for each model, in the order of the registry."""
+    by = "sum by (model_name)"
+    versions = _by_model(prometheus, f"count by (model_name) ({MODEL_INFO.name})")
+    success = _by_model(prometheus, f'{by} ({REQUESTS.name}{{outcome="success"}})')
+    failure = _by_model(prometheus, f'{by} ({REQUESTS.name}{{outcome="failure"}})')
+    confidence = _by_model(prometheus, f"{by} ({CONFIDENCE.name}_count)")
+    buckets = f"sum by (model_name, le) (rate({LATENCY.name}_bucket[5m]))"
+    latency = _by_model(prometheus, f"histogram_quantile(0.95, {buckets})", absent=math.nan)
+    return [
+        Row(
+            model.framework,
+            model.name,
+            int(versions[model.name]),
+            success[model.name],
+            failure[model.name],
+            confidence[model.name],
+            latency[model.name],
+        )
+        for model in registry.models
+    ]
+
+
+def verdict(parts: Parts, registry: Registry) -> list[Finding]:
+    """Everything the demo promises, each as a finding."""
+    checks = (
+        _check_table,
+        _check_alert_travelled,
+        _check_versions_side_by_side,
+        check_targets,
+        check_rules,
+        check_panels,
+    )
+    findings = []
+    for check in checks:
+        try:
+            findings.append(check(parts, registry))
+        except PlaneError as error:
+            findings.append(Finding(check.__name__.removeprefix("_check_"), "not checked", (str(error),)))
+    return findings
+
+
+def _check_table(parts: Parts, registry: Registry) -> Finding:
+    rows = summary(parts.prometheus, registry)
+    problems = [f"{row.framework}: a column has no data" for row in rows if not row.complete]
+    frameworks = len({row.framework for row in rows})
+    return Finding("every framework has data in Prometheus", f"{frameworks} frameworks", tuple(problems))
+
+
+def _check_alert_travelled(parts: Parts, registry: Registry) -> Finding:
+    alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
+    names = sorted({alert["alertname"] for alert in alerts})
+    problems = () if alerts else ("no alert reached the store",)
+    seen = f"{len(alerts)} alerts: {', '.join(names)}" if alerts else "none"
+    return Finding("alerts went Prometheus -> Alertmanager -> store", seen, problems)
+
+
+def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
+    """The latency API returns each version of the models that have several."""
+    problems, seen = [], []
+    for model in registry.models:
+        expected = {version.version for version in model.versions}
+        if len(expected) < 2:
+            continue
+        query = {"model-name": model.name, "tenant-id": model.tenants[0], "from": "now-15m"}
+        answer = parts.backend.get("/api/v1/metrics/latency", query)
+        returned = {series["labels"]["model_version"] for series in answer["data"]}
+        seen.append(f"{model.name} {', '.join(sorted(returned))}")
+        if returned != expected:
+            problems.append(f"{model.name}: expected {sorted(expected)}, the API returned {sorted(returned)}")
+    return Finding("the latency API returns versions side by side", "; ".join(seen), tuple(problems))
+
+
+def _by_model(prometheus: Connection, expression: str, absent: float = 0.0) -> defaultdict[str, float]:
+    values: defaultdict[str, float] = defaultdict(lambda: absent)
+    for item in prometheus_query(prometheus, expression):
+        values[item["metric"]["model_name"]] = _number(item["value"])
+    return values
+
+
+def _number(sample: Sequence[Any]) -> float:
+    return float(sample[1])

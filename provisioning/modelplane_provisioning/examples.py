@@ -1,0 +1,53 @@
+"""The example services: what the catalogue in their folder lists, and their processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelplane_provisioning.processes import Process, ProcessError
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleService:
+    """One entry of the catalogue. ``install`` is the command that adds what is missing."""
+
+    script: str
+    model_name: str
+    framework: str
+    install: str
+    installed: bool
+
+
+def read_catalogue(folder: Path) -> tuple[ExampleService, ...]:
+    """The services below ``folder``; ProcessError when it holds no catalogue."""
+    script = folder / "services" / "catalogue.py"
+    if not script.is_file():
+        raise ProcessError(f"{folder} holds no example services; name their folder with --examples")
+    listed = subprocess.run(
+        [sys.executable, str(script), "--json"], capture_output=True, text=True, check=False, timeout=60
+    )
+    if listed.returncode != 0:
+        raise ProcessError(f"{script} failed:\n{listed.stderr}")
+    fields = ExampleService.__dataclass_fields__
+    return tuple(
+        ExampleService(**{name: value for name, value in entry.items() if name in fields})
+        for entry in json.loads(listed.stdout)
+    )
+
+
+def example_process(
+    folder: Path, service: ExampleService, port: int, phase_seconds: float, logs: Path
+) -> Process:
+    """The process of one example service, ready once it serves metrics on ``port`` of loopback."""
+    env = {
+        "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
+        "MODELPLANE_EXPORTER_PORT": str(port),
+        "MODELPLANE_REPLAY_PHASE_SECONDS": f"{phase_seconds:g}",
+    }
+    argv = [sys.executable, str((folder / "services" / service.script).resolve())]
+    name = f"example {service.framework}"
+    return Process(name, argv, logs / f"{service.script}.log", env, f"http://127.0.0.1:{port}/metrics")

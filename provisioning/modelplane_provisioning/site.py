@@ -1,0 +1,77 @@
+"""Where the parts of a plane find each other, and how fast it beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelplane_alerts.render import DEMO_CONFIG
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Every interval of a plane; ``rules`` is patched onto the mixin's configuration."""
+
+    scrape_interval_seconds: int = 15
+    evaluation_interval_seconds: int = 15
+    group_wait: str = "30s"
+    group_interval: str = "5m"
+    repeat_interval: str = "4h"
+    rules: Mapping[str, Any] = field(default_factory=dict)
+
+
+PRODUCTION_TIMES = Times()
+DEMO_TIMES = Times(
+    scrape_interval_seconds=2,
+    evaluation_interval_seconds=2,
+    group_wait="1s",
+    group_interval="5s",
+    rules=DEMO_CONFIG,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Addresses and paths as the parts see them: inside containers, or on this machine.
+
+    Addresses are ``host:port``. Paths name where a part finds a folder of the bundle.
+    """
+
+    prometheus: str
+    alertmanager: str
+    backend: str
+    prometheus_directory: str
+    prometheus_secrets: str
+    alertmanager_secrets: str
+    grafana_secrets: str
+    grafana_dashboards: str
+    database_url: str
+
+
+CONTAINERS = Site(
+    prometheus="prometheus:9090",
+    alertmanager="alertmanager:9093",
+    backend="backend:8090",
+    prometheus_directory="/etc/prometheus",
+    prometheus_secrets="/run/secrets",
+    alertmanager_secrets="/run/secrets",
+    grafana_secrets="/run/secrets",
+    grafana_dashboards="/etc/grafana/dashboards",
+    database_url="sqlite:////data/modelplane.db",
+)
+
+
+def local_site(bundle: str, data: str, prometheus: str, alertmanager: str, backend: str) -> Site:
+    """The site of processes on this machine that read the bundle where it was written (absolute paths)."""
+    return Site(
+        prometheus=prometheus,
+        alertmanager=alertmanager,
+        backend=backend,
+        prometheus_directory=f"{bundle}/prometheus",
+        prometheus_secrets=f"{bundle}/secrets",
+        alertmanager_secrets=f"{bundle}/secrets",
+        grafana_secrets=f"{bundle}/secrets",
+        grafana_dashboards=f"{bundle}/grafana/dashboards",
+        database_url=f"sqlite:///{data}/modelplane.db",
+    )
