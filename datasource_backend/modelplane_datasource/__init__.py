@@ -1,1 +1,10 @@
 """Flask backend: {x, y} series, Grafana JSON datasource, alert store."""
+
+from __future__ import annotations
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.auth import hash_token
+from modelplane_datasource.server import ServerError, serve
+from modelplane_datasource.settings import ConfigurationError, Settings
+
+__all__ = ["ConfigurationError", "ServerError", "Settings", "close_app", "create_app", "hash_token", "serve"]

@@ -92,7 +92,7 @@ def prometheus_config(site: Site, times: Times) -> str:
 def retention_days(registry: Registry) -> int:
     """Days of samples to keep: at least the longest SLO window and a day."""
     windows = (int(slo.window.removesuffix("d")) + 1 for model in registry.models for slo in model.slos)
-    return max(_LEAST_RETENTION_DAYS, *windows)
+    return max([_LEAST_RETENTION_DAYS, *windows])
 
 
 def grafana_datasources(site: Site, times: Times) -> str:

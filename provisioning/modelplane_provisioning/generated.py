@@ -8,10 +8,9 @@ from pathlib import Path
 
 import modelplane_dashboards
 from modelplane_alerts.render import schema_json
+from modelplane_provisioning.container_bundle import container_files
 from modelplane_schema.reference import metrics_page
 from modelplane_schema.registry import load_registry
-
-from modelplane_provisioning.container_bundle import container_files
 
 # Folders in which every file is generated: others are removed.
 OWNED = ("dashboards/generated", "provisioning/generated")

@@ -21,6 +21,7 @@ from modelplane_schema.registry import Registry, dump_registry
 REGISTRY_FILE = "modelplane.yaml"
 _READY_SECONDS = 60
 _RESTART_PAUSE_SECONDS = 2
+_POLL_SECONDS = 0.5
 _MOST_RESTARTS = 5
 
 # Binary names by distribution: Debian prefixes Alertmanager's.
@@ -154,7 +155,7 @@ class Supervisor:
             for process in self._processes:
                 if not process.alive:
                     self._restart(process)
-            time.sleep(0.5)
+            time.sleep(_POLL_SECONDS)
 
     def _restart(self, process: Process) -> None:
         self._restarts[process.name] += 1

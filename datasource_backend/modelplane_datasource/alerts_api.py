@@ -1,0 +1,112 @@
+"""Routes of alerts: Alertmanager's webhook and the list of alerts."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+
+from modelplane_datasource.alert_payload import AlertRecord, PayloadError, parse_payload
+from modelplane_datasource.alert_store import AlertFilter
+from modelplane_datasource.parameters import (
+    Parameter,
+    Values,
+    check_known,
+    label_text,
+    read_all,
+    read_default,
+    whole_number,
+)
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.responses import json_response
+from modelplane_datasource.series_api import query_values
+from modelplane_datasource.series_request import INSTANT, check_order, read_instant
+
+_LOG = logging.getLogger(__name__)
+_ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
+
+
+def _status(text: str) -> str:
+    if text not in ("firing", "resolved"):
+        raise ValueError(text)
+    return text
+
+
+TENANT = Parameter("tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True)
+MODEL = Parameter("model-name", "Model of the alert.", "a model name, repeatable", label_text, repeated=True)
+STATUS = Parameter("status", "State of the alert.", "firing or resolved, repeatable", _status, repeated=True)
+ALERTNAME = Parameter(
+    "alertname", "Name of the alert.", "an alert name, repeatable", label_text, repeated=True
+)
+FROM = Parameter("from", "Alerts that had not ended before.", INSTANT, str)
+TO = Parameter("to", "Alerts that started no later.", INSTANT, str)
+LIMIT = Parameter(
+    "limit",
+    "Largest number of alerts.",
+    "a whole number from 1 to 1000",
+    whole_number(1, 1000),
+    default="100",
+)
+LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
+
+
+def alerts_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/alerts``: POST stores a notification, GET lists alerts."""
+    routes = Blueprint("alerts", __name__, url_prefix="/api/v1")
+
+    @routes.post("/alerts")
+    def receive() -> Response:
+        body = request.get_data()
+        try:
+            alerts = parse_payload(body)
+        except PayloadError as error:
+            _LOG.warning("a body on the alert webhook is kept raw: %s", error)
+            plane.store.record(body, None, plane.now())
+            return json_response({"stored": 0, "raw": True}, 202)
+        plane.store.record(body, alerts, plane.now())
+        return json_response({"stored": len(alerts)})
+
+    @routes.get("/alerts")
+    def listing() -> Response:
+        now = plane.now()
+        alerts = plane.store.alerts(_read_filter(query_values(), now))
+        return json_response({"alerts": [_flat(alert, now) for alert in alerts]})
+
+    return routes
+
+
+def _read_filter(values: Values, now: int) -> AlertFilter:
+    check_known(values, LIST_PARAMETERS)
+    start, end = read_instant(values, FROM, now), read_instant(values, TO, now)
+    if start is not None and end is not None:
+        check_order(start, end)
+    return AlertFilter(
+        tenant_ids=read_all(values, TENANT),
+        model_names=read_all(values, MODEL),
+        statuses=read_all(values, STATUS),
+        alertnames=read_all(values, ALERTNAME),
+        start=start,
+        end=end,
+        limit=read_default(values, LIMIT),
+    )
+
+
+def _flat(alert: AlertRecord, now: int) -> dict[str, Any]:
+    """One alert as a table row; a firing alert has lasted until ``now`` (milliseconds)."""
+    annotations = orjson.loads(alert.annotations)
+    end = now if alert.ends_at is None else alert.ends_at
+    return {
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "duration_seconds": (end - alert.starts_at) / 1000,
+        "status": alert.status,
+        "alertname": alert.alertname,
+        "severity": alert.severity,
+        "tenant_id": alert.tenant_id,
+        "model_name": alert.model_name,
+        "model_version": alert.model_version,
+        **{name: annotations.get(name, "") for name in _ANNOTATIONS},
+        "fingerprint": alert.fingerprint,
+    }

@@ -1,0 +1,65 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from flask import Flask, Response
+
+from modelplane_datasource.alert_store import AlertStore, StoreError
+from modelplane_datasource.alerts_api import alerts_blueprint
+from modelplane_datasource.auth import load_tokens, require_tokens
+from modelplane_datasource.errors import ApiError, register_error_handlers
+from modelplane_datasource.grafana import grafana_blueprint
+from modelplane_datasource.operations import operations_blueprint
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.series_api import series_blueprint
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.telemetry import Telemetry
+from modelplane_datasource.upstream import PrometheusClient
+
+_EXTENSION = "modelplane"
+
+
+def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
+    """The WSGI application; ``clock`` gives seconds since 1970.
+
+    ConfigurationError for a bad token file, StoreError when the database cannot be opened.
+    """
+    tokens = load_tokens(settings.token_file) if settings.token_file else ()
+    telemetry = Telemetry()
+    plane = Plane(
+        settings,
+        clock,
+        telemetry,
+        PrometheusClient(settings, telemetry.upstream_error),
+        AlertStore(settings.database_url, settings.max_raw_bodies, settings.threads),
+    )
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # A redirect to the canonical path would reach Grafana's users instead of the answer.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.extensions[_EXTENSION] = plane
+    telemetry.instrument(app)
+    if tokens:
+        require_tokens(app, tokens)
+    register_error_handlers(app)
+    _register_store_error(app)
+    for blueprint in (series_blueprint, alerts_blueprint, grafana_blueprint, operations_blueprint):
+        app.register_blueprint(blueprint(plane))
+    return app
+
+
+def close_app(app: Flask) -> None:
+    """Close the application's connections to Prometheus and to its database."""
+    plane: Plane = app.extensions[_EXTENSION]
+    plane.close()
+
+
+def _register_store_error(app: Flask) -> None:
+    @app.errorhandler(StoreError)
+    def store_error(error: StoreError) -> Response:
+        app.logger.error("the alert store failed: %s", error)
+        return ApiError(503, "store_unavailable", "The alert store is not available; try again.").response()

@@ -1,0 +1,58 @@
+"""Payloads of Grafana's JSON datasource as parameter values.
+
+In its builder mode the plugin inserts dashboard variables as regular expressions: one value with
+escapes, several as ``(a|b)``. Here they become the literal values again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from modelplane_datasource.errors import invalid
+
+_ESCAPE = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
+_SEVERAL = re.compile(r"\((?:[^\\()|]|\\.)*(?:\|(?:[^\\()|]|\\.)*)+\)", re.DOTALL)
+_BAR = re.compile(r"((?:[^\\|]|\\.)*)(?:\||$)", re.DOTALL)
+
+
+def payload_values(payload: object, literal: bool = False) -> dict[str, list[str]]:
+    """Parameter values of a payload; blank ones are left out. ApiError 400 for other shapes.
+
+    ``literal``: texts are values as they are, as in the plugin's code mode.
+    """
+    if payload is None:
+        return {}
+    if not isinstance(payload, dict):
+        raise invalid("payload", "is not an object", "an object of parameters")
+    values: dict[str, list[str]] = {}
+    for name, value in payload.items():
+        texts = [text for text in _texts(name, value, literal) if text]
+        if texts:
+            values[name] = texts
+    return values
+
+
+def alternatives(text: str) -> list[str]:
+    """The literal values of ``a``, ``a\\.b`` or ``(a|b)``."""
+    if not _SEVERAL.fullmatch(text):
+        return [_ESCAPE.sub(r"\1", text)]
+    inner = text[1:-1]
+    parts, position = [], 0
+    while position <= len(inner):
+        match = _BAR.match(inner, position)
+        part = match.group(1) if match else ""
+        parts.append(_ESCAPE.sub(r"\1", part))
+        position += len(part) + 1
+    return parts
+
+
+def _texts(name: str, value: object, literal: bool) -> Iterator[str]:
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, str):
+            yield from [item] if literal else alternatives(item)
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            yield str(item)
+        elif item is not None:
+            raise invalid(f"payload.{name}", "is not a value", "a text, a number, or a list of them")

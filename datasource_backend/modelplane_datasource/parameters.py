@@ -1,0 +1,109 @@
+"""Declared request parameters and how their text values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from modelplane_datasource.errors import invalid
+
+T = TypeVar("T")
+Values = Mapping[str, Sequence[str]]
+
+MAX_REPEATS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T]):
+    """One parameter of a route. ``parse`` raises ValueError on text that is not ``allowed``."""
+
+    name: str
+    summary: str
+    allowed: str
+    parse: Callable[[str], T]
+    required: bool = False
+    repeated: bool = False
+    default: str | None = None
+
+    def describe(self) -> dict[str, object]:
+        """The parameter as the catalogue shows it."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "allowed": self.allowed,
+            "required": self.required,
+            "repeated": self.repeated,
+            "default": self.default,
+        }
+
+
+def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
+    """ApiError 400 when ``values`` has a name that is not in ``known``."""
+    names = [parameter.name for parameter in known]
+    for name in values:
+        if name not in names:
+            raise invalid(name, "is not a parameter here", ", ".join(names) or "no parameters")
+
+
+def read_all(values: Values, parameter: Parameter[T]) -> tuple[T, ...]:
+    """Every value of a repeated parameter; empty when an optional one is absent. ApiError 400."""
+    texts = values.get(parameter.name, ())
+    if parameter.required and not texts:
+        raise invalid(parameter.name, "is required", parameter.allowed)
+    if len(texts) > MAX_REPEATS:
+        raise invalid(parameter.name, f"occurs {len(texts)} times", f"at most {MAX_REPEATS} values")
+    return tuple(_parse(text, parameter) for text in texts)
+
+
+def read_one(values: Values, parameter: Parameter[T]) -> T | None:
+    """The value, else the default, else None. ApiError 400."""
+    texts = values.get(parameter.name, ())
+    if len(texts) > 1:
+        raise invalid(parameter.name, f"occurs {len(texts)} times", "one value")
+    if texts:
+        return _parse(texts[0], parameter)
+    if parameter.required:
+        raise invalid(parameter.name, "is required", parameter.allowed)
+    return None if parameter.default is None else _parse(parameter.default, parameter)
+
+
+def read_default(values: Values, parameter: Parameter[T]) -> T:
+    """The value of a parameter that is required or has a default. ApiError 400."""
+    value = read_one(values, parameter)
+    if value is None:
+        raise TypeError(f"{parameter.name} has no default")
+    return value
+
+
+def _parse(text: str, parameter: Parameter[T]) -> T:
+    try:
+        return parameter.parse(text)
+    except ValueError as error:
+        raise invalid(parameter.name, f"has the value {text[:100]!r}", parameter.allowed) from error
+
+
+def label_text(text: str) -> str:
+    """Any text but the empty one, of at most 1024 characters; ValueError."""
+    if not 0 < len(text) <= 1024:
+        raise ValueError("empty or too long")
+    return text
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``low`` to ``high``; ValueError."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 15 and low <= int(text) <= high):
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
+def open_ratio(text: str) -> float:
+    """A number strictly between 0 and 1; ValueError."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError(text)
+    return value

@@ -1,0 +1,36 @@
+"""What the routes of one application share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelplane_datasource.alert_store import AlertStore
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.telemetry import Telemetry
+from modelplane_datasource.upstream import PrometheusClient
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """``clock`` gives seconds since 1970."""
+
+    settings: Settings
+    clock: Callable[[], float]
+    telemetry: Telemetry
+    prometheus: PrometheusClient
+    store: AlertStore
+
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self.clock() * 1000)
+
+    @property
+    def scrape_interval(self) -> int:
+        """Milliseconds between two scrapes."""
+        return max(1, round(self.settings.scrape_interval_seconds * 1000))
+
+    def close(self) -> None:
+        """Close the connections to Prometheus and to the database."""
+        self.prometheus.close()
+        self.store.close()

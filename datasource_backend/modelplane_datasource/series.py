@@ -1,0 +1,104 @@
+"""Series of one metric on one grid, and the three shapes in which they are served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelplane_datasource.catalogue import GROUP_LABELS, Scope, SeriesMetric
+from modelplane_datasource.grid import Grid
+from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
+
+SCRAPES_PER_WINDOW = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line; ``values`` lie on the grid of the answer."""
+
+    name: str
+    labels: Mapping[str, str]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Series in the order of model, version and tenant."""
+
+    grid: Grid
+    series: tuple[Series, ...]
+    warnings: tuple[str, ...]
+
+
+def fetch(
+    prometheus: PrometheusClient, metric: SeriesMetric, scope: Scope, grid: Grid, scrape_interval: int
+) -> Answer:
+    """Query ``metric``; ``scrape_interval`` is in milliseconds. UpstreamError."""
+    result = prometheus.query_range(metric.promql(scope, rate_window(grid.step, scrape_interval)), grid)
+    several_tenants = len(set(scope.tenants)) > 1
+    series = []
+    for entry in result.series:
+        labels = {label: entry.labels.get(label, "") for label in GROUP_LABELS}
+        series.append(Series(_name(labels, several_tenants), labels, entry.values))
+    series.sort(key=lambda line: tuple(line.labels.values()))
+    return Answer(grid, tuple(series), result.warnings)
+
+
+def rate_window(step: int, scrape_interval: int) -> str:
+    """A PromQL duration of max(step, 4 scrapes), so that no sample falls between two points."""
+    window = max(step, SCRAPES_PER_WINDOW * scrape_interval)
+    return f"{window // 1000}s" if window % 1000 == 0 else f"{window}ms"
+
+
+def _name(labels: Mapping[str, str], with_tenant: bool) -> str:
+    name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
+    return f"{name} {labels[TENANT_ID]}" if with_tenant else name
+
+
+def as_contract(answer: Answer, now: int) -> dict[str, Any]:
+    """``{"query_time", "data": [{"name", "type", "labels", "data": [{"x", "y"}]}]}``."""
+    data = [
+        {
+            "name": line.name,
+            "type": "line",
+            "labels": line.labels,
+            "data": [
+                {"x": instant, "y": value}
+                for instant, value in zip(answer.grid.times, line.values, strict=True)
+            ],
+        }
+        for line in answer.series
+    ]
+    return _with_warnings({"query_time": format_rfc3339(now), "data": data}, answer)
+
+
+def as_rows(answer: Answer) -> dict[str, Any]:
+    """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
+    lines = sorted(answer.series, key=lambda line: line.name)
+    rows = [
+        {"time": instant, "series": line.name, "value": line.values[position], **line.labels}
+        for position, instant in enumerate(answer.grid.times)
+        for line in lines
+    ]
+    return _with_warnings({"rows": rows}, answer)
+
+
+def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
+    """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
+    return [
+        {
+            "target": line.name,
+            "refId": ref_id,
+            "datapoints": [
+                [value, instant] for instant, value in zip(answer.grid.times, line.values, strict=True)
+            ],
+        }
+        for line in answer.series
+    ]
+
+
+def _with_warnings(body: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    return {**body, "warnings": list(answer.warnings)} if answer.warnings else body

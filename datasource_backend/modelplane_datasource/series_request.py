@@ -1,0 +1,104 @@
+"""Read what is asked for, and for which times, from the parameters of a series request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelplane_datasource.catalogue import MODEL, TENANT, VERSION, Scope, SeriesMetric
+from modelplane_datasource.errors import ApiError
+from modelplane_datasource.grid import MAX_POINTS, Grid, grid_by_step, grid_for_points
+from modelplane_datasource.parameters import (
+    Parameter,
+    Values,
+    check_known,
+    read_all,
+    read_default,
+    read_one,
+    whole_number,
+)
+from modelplane_datasource.times import parse_duration, parse_instant
+
+INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
+MAX_STEP = parse_duration("366d")
+
+
+def step_duration(text: str) -> int:
+    """Milliseconds of a step from 1 ms to 366 days; ValueError."""
+    step = parse_duration(text)
+    if not 1 <= step <= MAX_STEP:
+        raise ValueError(text)
+    return step
+
+
+# Instants stay text until the time of the request is known.
+FROM = Parameter("from", "Start of the range.", INSTANT, str, default="now-1h")
+TO = Parameter("to", "End of the range.", INSTANT, str, default="now")
+STEP = Parameter(
+    "step", "Distance of two points; chosen by maxDataPoints when it is left out.",
+    "a duration such as 30s (ms, s, m, h, d, w) or a number of seconds, above 0 and at most 366d",
+    step_duration,
+)  # fmt: skip
+MAX_DATA_POINTS = Parameter(
+    "maxDataPoints", "Largest number of points of a series when step is left out.",
+    f"a whole number from 1 to {MAX_POINTS}", whole_number(1, MAX_POINTS), default="500",
+)  # fmt: skip
+TIME_PARAMETERS = (FROM, TO, STEP, MAX_DATA_POINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRequest:
+    metric: SeriesMetric
+    scope: Scope
+    grid: Grid
+
+
+def read_request(metric: SeriesMetric, values: Values, now: int, scrape_interval: int) -> SeriesRequest:
+    """The request behind a query string; times in milliseconds. ApiError 400 or 422."""
+    check_known(values, (*metric.scope_parameters, *TIME_PARAMETERS))
+    return SeriesRequest(metric, read_scope(metric, values), _read_grid(values, now, scrape_interval))
+
+
+def read_scope(metric: SeriesMetric, values: Values) -> Scope:
+    """Models, tenants, versions and the metric's own options. ApiError 400."""
+    return Scope(
+        read_all(values, MODEL),
+        read_all(values, TENANT),
+        read_all(values, VERSION),
+        {option.name: read_default(values, option) for option in metric.options},
+    )
+
+
+def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | None:
+    """Milliseconds of a parameter of time, or None when it is absent and has no default. ApiError 400."""
+    return read_one(values, _at(parameter, now))
+
+
+def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:
+    """ApiError 400 when a range ends before it starts."""
+    if start > end:
+        raise ApiError(
+            400,
+            "invalid_parameter",
+            f"{start_name} lies after {end_name}; allowed: a start that is not after the end.",
+            {"parameter": start_name, "allowed": f"a time not after {end_name}"},
+        )
+
+
+def _read_grid(values: Values, now: int, scrape_interval: int) -> Grid:
+    start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))
+    check_order(start, end)
+    max_points = read_default(values, MAX_DATA_POINTS)
+    step = read_one(values, STEP)
+    if step is not None:
+        return grid_by_step(start, end, step)
+    return grid_for_points(start, end, max_points, scrape_interval)
+
+
+def _at(parameter: Parameter[str], now: int) -> Parameter[int]:
+    return Parameter(
+        parameter.name,
+        parameter.summary,
+        parameter.allowed,
+        lambda text: parse_instant(text, now),
+        default=parameter.default,
+    )

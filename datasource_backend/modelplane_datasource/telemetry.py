@@ -1,0 +1,59 @@
+"""The backend's metrics about itself."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_UNMATCHED = "unmatched"
+
+
+class Telemetry:
+    """Counters of one application on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "modelplane_datasource_requests_total",
+            "Answered requests.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "modelplane_datasource_request_duration_seconds",
+            "Time to answer a request.",
+            ("route",),
+            registry=self.registry,
+        )
+        self._upstream_errors = Counter(
+            "modelplane_datasource_upstream_errors_total",
+            "Failed calls of Prometheus by kind.",
+            ("kind",),
+            registry=self.registry,
+        )
+
+    def upstream_error(self, kind: str) -> None:
+        """Count one failed call of Prometheus."""
+        self._upstream_errors.labels(kind).inc()
+
+    def exposition(self) -> bytes:
+        """All series in the text format."""
+        return generate_latest(self.registry)
+
+    def instrument(self, app: Flask) -> None:
+        """Count and time every request of ``app`` by its route's template."""
+
+        @app.before_request
+        def start() -> None:
+            g.started = time.perf_counter()
+
+        @app.after_request
+        def finish(response: Response) -> Response:
+            route = request.url_rule.rule if request.url_rule else _UNMATCHED
+            method = request.method if request.method in _METHODS else "other"
+            self._requests.labels(route, method, str(response.status_code)).inc()
+            self._duration.labels(route).observe(time.perf_counter() - g.started)
+            return response

@@ -1,0 +1,68 @@
+"""Instants and durations as integer milliseconds, and their text forms."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+MAX_INSTANT = 253_402_300_799_999  # the last millisecond of the year 9999
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{0,9}))?(?:([Zz])|([+\- ])(\d\d):(\d\d))", re.ASCII
+)
+_RELATIVE = re.compile(r"now(?:-(\d{1,9})([smhdw]))?", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|[smhdw])?", re.ASCII)
+
+
+def parse_rfc3339(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time, fractions cut to milliseconds; ValueError."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
+    date, clock, fraction, _, sign, hours, minutes = match.groups()
+    local = datetime.fromisoformat(f"{date}T{clock}")
+    # The years 1 and 9999 leave no room for an offset in datetime, so it is subtracted as a number.
+    elapsed = (local.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+    return elapsed + int((fraction or "").ljust(3, "0")[:3]) - _offset(sign, hours, minutes)
+
+
+def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
+    """Milliseconds east of UTC. A space is a ``+`` that was not percent-encoded in a URL."""
+    if sign is None or hours is None or minutes is None:
+        return 0
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    timezone(offset)  # ValueError for 24 hours and more
+    if int(minutes) > 59:
+        raise ValueError(f"not an offset: {hours}:{minutes}")
+    return (-1 if sign == "-" else 1) * (offset // timedelta(milliseconds=1))
+
+
+def parse_instant(text: str, now: int) -> int:
+    """Milliseconds since 1970 of epoch milliseconds, RFC 3339, ``now`` or ``now-6h``; ValueError."""
+    relative = _RELATIVE.fullmatch(text)
+    if relative:
+        amount, unit = relative.groups()
+        instant = now - (int(amount) * _UNITS[unit] if amount else 0)
+    elif re.fullmatch(r"\d{1,15}", text, re.ASCII):
+        instant = int(text)
+    else:
+        instant = parse_rfc3339(text)
+    if not 0 <= instant <= MAX_INSTANT:
+        raise ValueError(f"outside the years 1970 to 9999: {text!r}")
+    return instant
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of ``30s``, ``1.5h`` or a plain number of seconds; ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a duration: {text!r}")
+    amount, unit = match.groups()
+    return round(float(amount) * _UNITS[unit or "s"])
+
+
+def format_rfc3339(milliseconds: int) -> str:
+    """``2023-10-27T10:00:00Z``: UTC, cut to whole seconds."""
+    return (_EPOCH + timedelta(seconds=milliseconds // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")

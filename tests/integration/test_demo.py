@@ -1,0 +1,38 @@
+"""`modelplane demo`: every installed framework, all the way to the store and the boards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from modelplane_provisioning.examples import read_catalogue
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
+    services = [service for service in read_catalogue(ROOT / "examples") if service.installed]
+    command = [Path(sys.executable).with_name("modelplane"), "demo", "--seconds", "30"]
+    run = subprocess.run(
+        [*map(str, command), "--examples", str(ROOT / "examples"), "--data", str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    logs = "\n".join(log.read_text(errors="replace")[-2000:] for log in (tmp_path / "data/logs").glob("*"))
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}\n{logs}"
+    assert f"every framework has data in Prometheus: {len(services)} frameworks" in run.stdout
+    assert "FAIL" not in run.stdout
+    for promise in (
+        "first full table after",
+        "alerts went Prometheus -> Alertmanager -> store",
+        "the latency API returns versions side by side",
+        "every panel query returns data",
+        "docker compose -f",
+    ):
+        assert promise in run.stdout
+    for service in services:
+        assert service.framework in run.stdout
+    assert not (tmp_path / "data" / "plane.json").exists()

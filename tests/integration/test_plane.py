@@ -1,0 +1,271 @@
+"""The local plane as one: real Prometheus, Alertmanager and backend, fed by the real exporter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from modelplane_provisioning.checks import Parts, check_panels
+from modelplane_provisioning.cli import cli
+from modelplane_provisioning.plane import Plane, PlaneError
+from modelplane_provisioning.processes import Process, answers, free_port, wait_until
+from modelplane_provisioning.site import DEMO_TIMES
+from modelplane_provisioning.stack import Stack
+from modelplane_schema.registry import load_registry
+
+HERE = Path(__file__).parent
+COMMAND = Path(sys.executable).with_name("modelplane")
+
+REGISTRY = """
+apiVersion: modelplane/v1
+tenants: [{id: user-A}, {id: "user B & co"}]
+models:
+  - name: resnet50
+    framework: pytorch
+    owner: vision
+    tenants: [user-A, "user B & co"]
+    targets: ["127.0.0.1:PORT"]
+    versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
+    slos: [{name: latency, objective: 0.95, window: 30d, indicator: {type: latency, threshold_seconds: 0.01}}]
+"""
+
+FAKE_GRAFANA = """#!{python}
+# Stands in for Grafana: checks what it is given as Grafana would, then answers its HTTP API.
+import http.server, json, os, pathlib, sys, yaml
+assert sys.argv[1] == "server", sys.argv
+provisioning = pathlib.Path(os.environ["GF_PATHS_PROVISIONING"])
+sources = yaml.safe_load((provisioning / "datasources" / "modelplane.yaml").read_text())["datasources"]
+(provider,) = yaml.safe_load((provisioning / "dashboards" / "modelplane.yaml").read_text())["providers"]
+paths = pathlib.Path(provider["options"]["path"]).rglob("*.json")
+boards = {{json.loads(path.read_text())["uid"] for path in paths}}
+token = pathlib.Path(sources[1]["secureJsonData"]["bearerToken"][8:-1]).read_text()
+password = pathlib.Path(os.environ["GF_SECURITY_ADMIN_PASSWORD"][8:-1]).read_text()
+known = {{f"/api/dashboards/uid/{{uid}}" for uid in boards}} | {{"/api/health"}}
+known |= {{f"/api/datasources/uid/{{source['uid']}}/health" for source in sources}}
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path in known else 404)
+        self.end_headers()
+        self.wfile.write(b"{{}}")
+address = (os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"]))
+http.server.HTTPServer(address, Handler).serve_forever()
+"""
+
+
+def service_process(folder: Path, port: int) -> Process:
+    env = {"MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1", "MODELPLANE_EXPORTER_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}/metrics"
+    return Process("model", [sys.executable, str(HERE / "model_service.py")], folder / "model.log", env, url)
+
+
+def write_registry(folder: Path, port: int) -> Path:
+    path = folder / "modelplane.yaml"
+    path.write_text(REGISTRY.replace("PORT", str(port)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plane")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Iterator[Process]:
+    process = service_process(folder, free_port())
+    process.start()
+    process.wait_ready(30)
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path, model: Process) -> Iterator[Stack]:
+    assert model.ready_url is not None
+    registry_path = write_registry(folder, int(model.ready_url.split(":")[2].split("/")[0]))
+    registry = load_registry(registry_path)
+    targets = {entry.name: entry.targets for entry in registry.models}
+    stack = Stack(registry, folder, folder / "data", DEMO_TIMES, targets)
+    try:
+        stack.start(lambda text: None)
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="module")
+def parts(stack: Stack) -> Parts:
+    return Parts(stack.plane)
+
+
+def process_named(stack: Stack, name: str) -> Process:
+    return next(process for process in stack.processes if process.name == name)
+
+
+def stored(parts: Parts, **filters: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = parts.backend.get("/api/v1/alerts", {"limit": 1000, **filters})["alerts"]
+    return rows
+
+
+def test_an_alert_goes_from_prometheus_to_the_store(parts: Parts) -> None:
+    assert wait_until(lambda: bool(stored(parts, alertname="ModelErrorRatioHigh")), 60)
+    rows = stored(parts, alertname="ModelErrorRatioHigh")
+    assert {row["tenant_id"] for row in rows} == {"user-A"}
+    assert {row["model_name"] for row in rows} == {"resnet50"}
+    assert all("of the calls of tenant user-A" in str(row["description"]) for row in rows)
+    assert all("var-tenant=user-A&var-model=resnet50" in str(row["dashboard_url"]) for row in rows)
+
+
+def test_the_slow_version_alone_breaks_the_latency_threshold(parts: Parts) -> None:
+    assert wait_until(lambda: len(stored(parts, alertname="ModelLatencyHigh")) >= 2, 60)
+    assert {row["model_version"] for row in stored(parts, alertname="ModelLatencyHigh")} == {"v1.3.0"}
+
+
+@pytest.mark.parametrize("tenant_id", ["user-A", "user B & co"])
+def test_the_latency_api_returns_two_versions_that_differ_as_they_were_made(
+    parts: Parts, tenant_id: str
+) -> None:
+    query = {"model-name": "resnet50", "tenant-id": tenant_id, "quantile": "0.5", "from": "now-5m"}
+    answer = parts.backend.get("/api/v1/metrics/latency", query)
+    latest = {
+        series["labels"]["model_version"]: [p["y"] for p in series["data"] if p["y"] is not None][-1]
+        for series in answer["data"]
+    }
+    assert set(latest) == {"v1.2.0", "v1.3.0"}
+    assert latest["v1.2.0"] < 0.01 < latest["v1.3.0"] < 0.1
+
+
+def test_every_panel_query_of_every_board_returns_data(parts: Parts, stack: Stack) -> None:
+    registry = load_registry(Path(stack.plane.registry))
+    finding = check_panels(parts, registry)
+    assert finding.problems == ()
+    assert int(finding.seen.split()[0]) > 50
+
+
+def test_doctor_finds_nothing_wrong_and_its_probe_arrives(stack: Stack, folder: Path) -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data"), "--probe"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("ok ") == 5
+    assert "a test alert reaches the store" in result.output
+
+
+def test_status_lists_the_parts(stack: Stack, folder: Path) -> None:
+    result = CliRunner().invoke(cli, ["status", "--data", str(folder / "data")])
+    assert result.exit_code == 0, result.output
+    for name, url in (("prometheus", stack.plane.prometheus_url), ("backend", stack.plane.backend_url)):
+        assert name in result.output
+        assert url in result.output
+
+
+def test_a_second_plane_in_the_same_folder_is_refused(stack: Stack) -> None:
+    with pytest.raises(PlaneError, match=r"a plane already runs from .*--data"):
+        stack.refuse_second()
+
+
+def test_no_acknowledged_alert_is_lost_when_the_backend_is_killed(
+    parts: Parts, stack: Stack, model: Process
+) -> None:
+    before = {(row["fingerprint"], row["starts_at"]) for row in stored(parts)}
+    assert before
+    backend = process_named(stack, "backend")
+    backend.kill()
+    model.stop()  # fires ModelDown while nobody listens
+    time.sleep(15)
+    backend.start()
+    backend.wait_ready(30)
+    assert before <= {(row["fingerprint"], row["starts_at"]) for row in stored(parts)}
+    # Prometheus forgets the series five minutes after the target is gone, or at once when it is stale.
+    assert wait_until(lambda: bool(stored(parts, alertname="ModelDown")), 60), backend.log_tail()
+    model.start()
+    model.wait_ready(30)
+
+
+def test_without_prometheus_the_api_says_so_and_doctor_explains(
+    parts: Parts, stack: Stack, folder: Path
+) -> None:
+    prometheus = process_named(stack, "prometheus")
+    prometheus.kill()
+    started = time.monotonic()
+    response = requests.get(
+        stack.plane.backend_url + "/api/v1/metrics/latency",
+        params={"model-name": "resnet50", "tenant-id": "user-A"},
+        headers={"Authorization": f"Bearer {stack.plane.token('operator-token')}"},
+        timeout=30,
+    )
+    assert response.status_code in (503, 504)
+    assert "Prometheus" in response.json()["message"]
+    assert time.monotonic() - started < 15
+    result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data")])
+    assert result.exit_code == 1
+    assert f"Prometheus does not answer at {stack.plane.prometheus_url}" in result.output
+    assert CliRunner().invoke(cli, ["status", "--data", str(folder / "data")]).exit_code == 1
+    prometheus.start()
+    prometheus.wait_ready(60)
+
+
+def run_up(registry: Path, data: Path, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(COMMAND), "up", "--registry", str(registry), "--data", str(data)],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    grafana = programs / "grafana"
+    grafana.write_text(FAKE_GRAFANA.format(python=sys.executable), encoding="utf-8")
+    grafana.chmod(grafana.stat().st_mode | stat.S_IEXEC)
+    registry, data = write_registry(tmp_path, free_port()), tmp_path / "data"
+    up = run_up(registry, data, PATH=f"{programs}:{os.environ['PATH']}")
+    try:
+        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None, 60)
+        plane = Plane.load(data)
+        assert plane.grafana_url is not None
+        found = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
+        assert "ok   Grafana has the boards and reaches its datasources: 6 answers" in found.output
+        assert "model 'resnet50' is in the registry but no target reports it" in found.output
+        up.send_signal(signal.SIGINT)
+        output, _ = up.communicate(timeout=30)
+    finally:
+        if up.poll() is None:
+            os.killpg(up.pid, signal.SIGKILL)
+    assert up.returncode == 0, output
+    assert "stopped" in output
+    for url in (plane.prometheus_url, plane.alertmanager_url, plane.backend_url, plane.grafana_url):
+        assert not answers(url)
+        assert url in output
+    assert not (data / "plane.json").exists()
+
+
+def test_up_takes_other_ports_when_the_customary_ones_are_taken(stack: Stack, tmp_path: Path) -> None:
+    """The plane of this module runs, so at least its ports are taken."""
+    registry, data = write_registry(tmp_path, free_port()), tmp_path / "data"
+    up = run_up(registry, data)
+    try:
+        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None, 60)
+        first, second = stack.plane, Plane.load(data)
+        assert {first.prometheus_url, first.backend_url}.isdisjoint(
+            {second.prometheus_url, second.backend_url}
+        )
+        assert answers(second.prometheus_url + "/-/ready")
+        assert json.loads((data / "plane.json").read_text(encoding="utf-8"))["grafana_url"] is None
+    finally:
+        up.terminate()
+        output, _ = up.communicate(timeout=30)
+    assert up.returncode == 0, output
+    assert "docker compose -f" in output

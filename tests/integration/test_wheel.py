@@ -1,0 +1,87 @@
+"""A wheel built from the tree, in an empty virtual environment: the exporter and its one dependency."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+MEASURE = """
+from modelplane_exporter import ModelMetricsExporter
+from prometheus_client import CollectorRegistry, generate_latest
+registry = CollectorRegistry()
+exporter = ModelMetricsExporter("m", "v1", tenant_id="t", framework="pytorch", registry=registry)
+assert exporter(lambda: {"confidence": 0.5})() == {"confidence": 0.5}
+assert b'outcome="success",tenant_id="t"} 1.0' in generate_latest(registry)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    source = out / "source"
+    # A copy of what git knows: a build must not leave files in the tree, nor see what others left there.
+    listing = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    environment = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
+    python = environment / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)]
+    installed = subprocess.run(install, capture_output=True, text=True, check=False, timeout=300)
+    assert installed.returncode == 0, installed.stderr
+    return python
+
+
+def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (
+        "modelplane_schema/metrics.py",
+        "modelplane_exporter/py.typed",
+        "modelplane_alerts/mixin/mixin.libsonnet",
+        "modelplane_alerts/mixin/schema.json",
+        "modelplane_dashboards/render.py",
+        "modelplane_datasource/app.py",
+        "modelplane_provisioning/commands/demo.py",
+    ):
+        assert path in names
+    assert not any(name.startswith(("tests", "examples", "benchmarks")) for name in names)
+
+
+def test_the_exporter_works_with_prometheus_client_alone(python: Path) -> None:
+    listing = subprocess.run(
+        [str(python), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    names = {package["name"].replace("-", "_") for package in json.loads(listing.stdout)}
+    assert names - {"pip", "setuptools", "wheel"} == {"modelplane", "prometheus_client"}
+    subprocess.run([str(python), "-W", "error", "-c", MEASURE], check=True, timeout=60)
+
+
+def test_the_command_names_the_extra_it_needs(python: Path) -> None:
+    run = subprocess.run(
+        [str(python.with_name("modelplane")), "demo"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 2
+    assert "pip install 'modelplane[plane]'" in run.stderr
+    assert "Traceback" not in run.stderr

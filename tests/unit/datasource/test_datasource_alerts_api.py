@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+
+from modelplane_datasource.settings import Settings
+
+PAYLOAD: dict[str, Any] = {
+    "version": "4",
+    "groupKey": "{}:{}",
+    "truncatedAlerts": 0,
+    "notification_reason": "new alerts added",
+    "receiver": "every\\.one",
+    "status": "firing",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "ModelLatencyHigh", "severity": "warning", "tenant_id": "user-A",
+                       "model_name": "resnet50", "model_version": "v1.2.0"},
+            "annotations": {"summary": "slow", "description": "p95 is 2 s", "runbook_url": "http://r/x",
+                            "dashboard_url": "http://g/d"},
+            "startsAt": "2023-10-27T09:59:00.5Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "f1",
+        },
+        {
+            "status": "resolved", "labels": {"alertname": "ModelDown"}, "annotations": {},
+            "startsAt": "2023-10-27T08:00:00+00:00", "endsAt": "2023-10-27T08:10:00Z",
+            "generatorURL": "http://p", "fingerprint": "f2", "added_later": {"x": 1},
+        },
+    ],
+}  # fmt: skip
+
+
+def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None:
+    posted = client.post("/api/v1/alerts", json=PAYLOAD)
+    assert (posted.status_code, posted.json) == (200, {"stored": 2})
+    listed = client.get("/api/v1/alerts").json
+    assert listed == {
+        "alerts": [
+            {
+                "starts_at": 1698400740500, "ends_at": None, "duration_seconds": 59.5, "status": "firing",
+                "alertname": "ModelLatencyHigh", "severity": "warning", "tenant_id": "user-A",
+                "model_name": "resnet50", "model_version": "v1.2.0", "summary": "slow",
+                "description": "p95 is 2 s", "runbook_url": "http://r/x", "dashboard_url": "http://g/d",
+                "fingerprint": "f1",
+            },
+            {
+                "starts_at": 1698393600000, "ends_at": 1698394200000, "duration_seconds": 600.0,
+                "status": "resolved", "alertname": "ModelDown", "severity": "", "tenant_id": "",
+                "model_name": "", "model_version": "", "summary": "", "description": "",
+                "runbook_url": "", "dashboard_url": "", "fingerprint": "f2",
+            },
+        ]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("tenant-id=user-A", ["f1"]),
+        ("tenant-id=user-A&tenant-id=user-B", ["f1"]),
+        ("model-name=other", []),
+        ("status=resolved", ["f2"]),
+        ("alertname=ModelDown&status=firing", []),
+        ("from=1698396000000&to=now", ["f1"]),
+        ("from=2023-10-27T08:05:00Z&to=2023-10-27T08:06:00Z", ["f2"]),
+        ("limit=1", ["f1"]),
+    ],
+)
+def test_filters(client: FlaskClient, query: str, found: list[str]) -> None:
+    client.post("/api/v1/alerts", json=PAYLOAD)
+    listed = client.get(f"/api/v1/alerts?{query}").json
+    assert listed is not None
+    assert [alert["fingerprint"] for alert in listed["alerts"]] == found
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"), ("limit=1001", "limit"), ("status=open", "status"), ("from=x", "from"),
+        ("from=now&to=now-1h", "from"), ("severity=critical", "severity"), ("tenant-id=", "tenant-id"),
+    ],
+)  # fmt: skip
+def test_bad_filters_are_400(client: FlaskClient, query: str, field: str) -> None:
+    response = client.get(f"/api/v1/alerts?{query}")
+    assert response.status_code == 400
+    assert response.json is not None
+    assert response.json["details"]["parameter"] == field
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x00\xff", b"[1]", b'{"version":"4","alerts":[{"status":"firing"}]}']
+)
+def test_an_unparseable_body_is_kept_raw(client: FlaskClient, tmp_path: Path, body: bytes) -> None:
+    response = client.post("/api/v1/alerts", data=body)
+    assert (response.status_code, response.json) == (202, {"stored": 0, "raw": True})
+    with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
+        assert connection.execute("SELECT body, parsed FROM deliveries").fetchall() == [(body, 0)]
+    assert client.get("/api/v1/alerts").json == {"alerts": []}
+
+
+def test_a_body_above_the_limit_is_413(
+    settings: Settings, make_client: Callable[[Settings], FlaskClient], tmp_path: Path
+) -> None:
+    client = make_client(dataclasses.replace(settings, max_body_bytes=1000))
+    assert client.post("/api/v1/alerts", data=b"x" * 1000).status_code == 202
+    response = client.post("/api/v1/alerts", data=b"x" * 1001)
+    assert response.status_code == 413
+    assert response.json == {
+        "message": "The body is too large; allowed: at most 1000 bytes.",
+        "error": "body_too_large",
+        "details": {"max_bytes": 1000},
+    }
+
+
+def test_a_database_error_is_503(client: FlaskClient, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
+        connection.execute("DROP TABLE deliveries")
+        connection.execute("DROP TABLE alerts")
+    for response in (client.post("/api/v1/alerts", json=PAYLOAD), client.get("/api/v1/alerts")):
+        assert response.status_code == 503
+        assert response.json is not None
+        assert response.json["error"] == "store_unavailable"
+        assert b"deliveries" not in response.data
+
+
+def test_annotations_may_be_any_text(client: FlaskClient) -> None:
+    text = 'quotes " and \\ and {{ $value }} and \u2028 and \U0001f525 and \x00'
+    body = {"version": "4", "alerts": [{**PAYLOAD["alerts"][0], "annotations": {"summary": text}}]}
+    assert client.post("/api/v1/alerts", data=orjson.dumps(body)).status_code == 200
+    listed = client.get("/api/v1/alerts").json
+    assert listed is not None
+    assert listed["alerts"][0]["summary"] == text

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
+
+PREFIX = "MODELPLANE_DATASOURCE_"
+
+
+def test_defaults() -> None:
+    assert Settings.from_environment({"PATH": "/bin"}) == Settings()
+
+
+def test_every_field_can_be_set() -> None:
+    environ = {
+        "PROMETHEUS_URL": "https://mimir:9009/prometheus",
+        "PROMETHEUS_TIMEOUT_SECONDS": "2.5",
+        "SCRAPE_INTERVAL_SECONDS": "30",
+        "ORG_ID": "acme|beta",
+        "DATABASE_URL": "sqlite:////var/lib/m.db",
+        "TOKEN_FILE": "secrets/tokens.json",
+        "HOST": "0.0.0.0",
+        "PORT": "18090",
+        "THREADS": "4",
+        "MAX_BODY_BYTES": "1000",
+        "MAX_RAW_BODIES": "10",
+        "MAX_UPSTREAM_BYTES": "2000",
+    }
+    settings = Settings.from_environment({PREFIX + name: value for name, value in environ.items()})
+    assert settings == Settings(
+        prometheus_url="https://mimir:9009/prometheus",
+        prometheus_timeout_seconds=2.5,
+        scrape_interval_seconds=30,
+        org_id="acme|beta",
+        database_url="sqlite:////var/lib/m.db",
+        token_file=Path("secrets/tokens.json"),
+        host="0.0.0.0",
+        port=18090,
+        threads=4,
+        max_body_bytes=1000,
+        max_raw_bodies=10,
+        max_upstream_bytes=2000,
+    )
+    assert set(environ) == {name.upper() for name in Settings.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("PORT", "http", "1 to 65535"),
+        ("PORT", "0", "1 to 65535"),
+        ("PORT", "65536", "1 to 65535"),
+        ("PROMETHEUS_URL", "prometheus:9090", "http://"),
+        ("PROMETHEUS_URL", "http://prometheus:9090?x=1", "no query"),
+        ("PROMETHEUS_TIMEOUT_SECONDS", "nan", "above 0"),
+        ("SCRAPE_INTERVAL_SECONDS", "0", "above 0"),
+        ("ORG_ID", "two\nlines", "printable"),
+        ("DATABASE_URL", "postgresql://db/modelplane", "sqlite:///"),
+        ("DATABASE_URL", "sqlite:///:memory:", "path of a file"),
+        ("TOKEN_FILE", "", "path"),
+        ("HOST", "", "address"),
+        ("THREADS", "-1", "1 to 256"),
+    ],
+)
+def test_a_bad_value_names_the_variable_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{PREFIX}{variable} must be .*{allowed}"):
+        Settings.from_environment({PREFIX + variable: value})
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"PROMETHEUS_URI is not a setting.*PROMETHEUS_URL"):
+        Settings.from_environment({f"{PREFIX}PROMETHEUS_URI": "http://x"})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
+        ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("localhost.example.org", False),
+    ],
+)  # fmt: skip
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -1,0 +1,258 @@
+"""The bundle: what containers and local processes mount."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelplane_datasource.auth import hash_token
+from modelplane_provisioning.bundle import (
+    BundleError,
+    bundle_files,
+    registry_targets,
+    retention_days,
+    write_bundle,
+)
+from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
+from modelplane_provisioning.credentials import ALERTMANAGER, GRAFANA, HOLDERS, TOKENS_FILE
+from modelplane_provisioning.generated import OWNED, generated_files, surplus
+from modelplane_provisioning.site import CONTAINERS, DEMO_TIMES, PRODUCTION_TIMES, local_site
+from modelplane_schema.registry import Registry, load_registry, parse_registry
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
+REGISTRY = load_registry(EXAMPLES / "modelplane.yaml")
+
+
+def with_receiver(credentials_file: str) -> Registry:
+    content = yaml.safe_load((EXAMPLES / "modelplane.yaml").read_text(encoding="utf-8"))
+    changed = copy.deepcopy(content)
+    receiver = {"type": "webhook", "url": "https://hooks.example.org", "credentials_file": credentials_file}
+    changed["tenants"][0]["receivers"] = [receiver]
+    return parse_registry(yaml.safe_dump(changed))
+
+
+@pytest.fixture(scope="module")
+def container_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle")
+    write_bundle(out, container_files(REGISTRY, "1000:1000", EXAMPLES), REGISTRY, EXAMPLES)
+    return out
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_committed_files_are_current() -> None:
+    files = generated_files(ROOT)
+    stale = [path for path, content in files.items() if (ROOT / path).read_bytes() != content]
+    assert (stale, surplus(ROOT, files)) == ([], []), f"run: make generate ({', '.join(OWNED)})"
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    assert generated_files(ROOT) == generated_files(ROOT)
+
+
+def test_everything_the_design_names_is_there(container_bundle: Path) -> None:
+    for path in (
+        "grafana/provisioning/datasources/modelplane.yaml",
+        "grafana/provisioning/dashboards/modelplane.yaml",
+        "grafana/provisioning/plugins/modelplane.yaml",
+        "grafana/dashboards/fleet/mp-fleet.json",
+        "prometheus/prometheus.yml",
+        "prometheus/rules/modelplane-alerts.yml",
+        "prometheus/targets/mp-model-digit-reader.json",
+        "alertmanager/alertmanager.yml",
+        "compose.yaml",
+        f"secrets/{TOKENS_FILE}",
+    ):
+        assert (container_bundle / path).is_file(), path
+
+
+def test_local_configuration_passes_promtool_and_amtool(tmp_path: Path) -> None:
+    site = local_site(str(tmp_path), str(tmp_path), "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    for times in (PRODUCTION_TIMES, DEMO_TIMES):
+        write_bundle(
+            tmp_path, bundle_files(REGISTRY, site, times, registry_targets(REGISTRY)), REGISTRY, EXAMPLES
+        )
+        for command in (
+            ["promtool", "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
+            ["amtool", "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
+        ):
+            checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_demo_differs_from_production_in_times_only() -> None:
+    production, demo = (
+        bundle_files(REGISTRY, CONTAINERS, times, registry_targets(REGISTRY))
+        for times in (PRODUCTION_TIMES, DEMO_TIMES)
+    )
+    seconds = re.compile(rb"\b\d+[smh]\b")
+    assert production.keys() == demo.keys()
+    for path in production:
+        assert seconds.sub(b"", production[path]) == seconds.sub(b"", demo[path]), path
+
+
+def test_prometheus_keeps_the_longest_slo_window() -> None:
+    assert retention_days(REGISTRY) == 31
+    changed = yaml.safe_load((EXAMPLES / "modelplane.yaml").read_text(encoding="utf-8"))
+    changed["models"][0]["slos"][0]["window"] = "90d"
+    assert retention_days(parse_registry(yaml.safe_dump(changed))) == 91
+    changed["models"] = [{**changed["models"][0], "slos": []}]
+    assert retention_days(parse_registry(yaml.safe_dump(changed))) == 31
+
+
+def test_prometheus_accepts_late_samples_and_stores_exemplars(container_bundle: Path) -> None:
+    config = read_yaml(container_bundle / "prometheus/prometheus.yml")
+    assert config["storage"]["tsdb"]["out_of_order_time_window"] == "2h"
+    assert config["storage"]["exemplars"]["max_exemplars"] > 0
+    command = read_yaml(container_bundle / "compose.yaml")["services"]["prometheus"]["command"]
+    assert "--enable-feature=exemplar-storage" in command
+    assert "--storage.tsdb.retention.time=31d" in command
+
+
+def test_secrets_are_private_distinct_and_kept(container_bundle: Path) -> None:
+    folder = container_bundle / "secrets"
+    before = {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
+    assert set(before) == {*(holder.file for holder in HOLDERS), TOKENS_FILE, "grafana-admin-password"}
+    assert len(set(before.values())) == len(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    write_bundle(container_bundle, container_files(REGISTRY, "1:1", EXAMPLES), REGISTRY, EXAMPLES)
+    assert before == {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
+
+
+def test_the_backend_gets_hashes_with_the_least_role_that_does(container_bundle: Path) -> None:
+    text = (container_bundle / "secrets" / TOKENS_FILE).read_text(encoding="utf-8")
+    tokens = {entry["name"]: entry for entry in json.loads(text)["tokens"]}
+    for holder in HOLDERS:
+        secret = (container_bundle / "secrets" / holder.file).read_text(encoding="ascii")
+        assert tokens[holder.name] == {"name": holder.name, "role": holder.role, "sha256": hash_token(secret)}
+        assert secret not in text
+    assert tokens[ALERTMANAGER.name]["role"] == "writer"
+
+
+def test_no_secret_lies_outside_its_own_file(container_bundle: Path) -> None:
+    secrets = {
+        path.read_bytes() for path in (container_bundle / "secrets").iterdir() if path.name != TOKENS_FILE
+    }
+    for path in container_bundle.rglob("*"):
+        if path.is_file() and path.parent.name != "secrets":
+            assert not any(secret in path.read_bytes() for secret in secrets), path
+
+
+def test_compose_mounts_only_what_the_bundle_holds(container_bundle: Path) -> None:
+    services = read_yaml(container_bundle / "compose.yaml")["services"]
+    for name, service in services.items():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            in_data = source in {f"./data/{folder}" for folder in DATA_FOLDERS}
+            assert in_data or (container_bundle / source).exists(), (name, source)
+
+
+def test_compose_pins_images_and_runs_nothing_as_root_or_on_all_addresses(container_bundle: Path) -> None:
+    services = read_yaml(container_bundle / "compose.yaml")["services"]
+    assert {"prometheus", "alertmanager", "backend", "grafana"} < set(services)
+    assert len([name for name in services if name.startswith("example-")]) == 5
+    for name, service in services.items():
+        assert service["user"] == "1:1" or service["user"] == "1000:1000", name
+        assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+    assert "@" in services["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
+
+
+def test_compose_builds_images_that_the_dockerfile_defines(container_bundle: Path) -> None:
+    dockerfile = (ROOT / "provisioning" / "Dockerfile").read_text(encoding="utf-8")
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
+    copied = [line.split()[1:-1] for line in dockerfile.splitlines() if line.startswith("COPY ")]
+    assert all((ROOT / source).exists() for sources in copied for source in sources)
+    services = read_yaml(container_bundle / "compose.yaml")["services"].values()
+    for service in services:
+        if "build" in service:
+            assert service["build"]["target"] in stages
+            assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+def test_example_containers_are_the_targets(container_bundle: Path) -> None:
+    services = read_yaml(container_bundle / "compose.yaml")["services"]
+    for path in (container_bundle / "prometheus" / "targets").iterdir():
+        (group,) = json.loads(path.read_text(encoding="utf-8"))
+        (target,) = group["targets"]
+        host, port = target.split(":")
+        assert services[host]["environment"]["MODELPLANE_EXPORTER_PORT"] == port
+
+
+def test_targets_are_the_registrys_without_examples() -> None:
+    files = container_files(REGISTRY, "1:1")
+    (group,) = json.loads(files["prometheus/targets/mp-model-digit-reader.json"])
+    assert group == {"targets": ["localhost:8001"]}
+    assert b"example-" not in files["compose.yaml"]
+
+
+def test_grafana_reads_its_token_from_a_file_that_is_mounted(container_bundle: Path) -> None:
+    provisioned = read_yaml(container_bundle / "grafana/provisioning/datasources/modelplane.yaml")
+    sources = {source["uid"]: source for source in provisioned["datasources"]}
+    path = f"/run/secrets/{GRAFANA.file}"
+    assert provisioned["apiVersion"] == 1
+    assert sources["modelplane"]["secureJsonData"] == {"bearerToken": f"$__file{{{path}}}"}
+    assert sources["modelplane"]["jsonData"]["allowedHosts"] == [sources["modelplane"]["url"]]
+    assert sources["modelplane-prometheus"]["jsonData"]["timeInterval"] == "15s"
+    assert [source["isDefault"] for source in sources.values() if "isDefault" in source] == [True]
+    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
+    assert any(volume.split(":")[1] == path for volume in volumes)
+
+
+def test_grafana_provider_points_at_the_mounted_boards(container_bundle: Path) -> None:
+    (provider,) = read_yaml(container_bundle / "grafana/provisioning/dashboards/modelplane.yaml")["providers"]
+    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
+    assert any(volume.split(":")[1] == provider["options"]["path"] for volume in volumes)
+    assert provider["options"]["foldersFromFilesStructure"] is True
+    assert "folder" not in provider
+    folders = {path.name for path in (container_bundle / "grafana" / "dashboards").iterdir()}
+    assert folders == {"fleet", "tenants", "models"}
+
+
+def test_files_of_models_that_left_the_registry_are_removed(tmp_path: Path) -> None:
+    write_bundle(tmp_path, container_files(REGISTRY, "1:1"), REGISTRY, EXAMPLES)
+    smaller = REGISTRY.model_copy(update={"models": REGISTRY.models[:1]})
+    write_bundle(tmp_path, container_files(smaller, "1:1"), smaller, EXAMPLES)
+    assert [path.name for path in (tmp_path / "prometheus/targets").iterdir()] == [
+        "mp-model-digit-reader.json"
+    ]
+    assert len(list((tmp_path / "grafana/dashboards/models").iterdir())) == 1
+
+
+def test_a_receivers_credentials_are_copied_privately(tmp_path: Path) -> None:
+    source = tmp_path / "registry"
+    (source / "secrets").mkdir(parents=True)
+    (source / "secrets" / "clinic-token").write_text("s3cret", encoding="ascii")
+    registry = with_receiver("secrets/clinic-token")
+    files = container_files(registry, "1:1")
+    write_bundle(tmp_path / "out", files, registry, source)
+    copied = tmp_path / "out" / "secrets" / "secrets" / "clinic-token"
+    assert copied.read_text(encoding="ascii") == "s3cret"
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+    assert b"credentials_file: /run/secrets/secrets/clinic-token" in files["alertmanager/alertmanager.yml"]
+
+
+def test_missing_credentials_are_named(tmp_path: Path) -> None:
+    registry = with_receiver("secrets/none")
+    with pytest.raises(
+        BundleError, match="tenant 'north-clinic': credentials_file secrets/none is not a file"
+    ):
+        write_bundle(tmp_path / "out", container_files(registry, "1:1"), registry, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="ascii")
+    with pytest.raises(BundleError, match=r"file/out: cannot be written: Not a directory.*--out"):
+        write_bundle(tmp_path / "file" / "out", container_files(REGISTRY, "1:1"), REGISTRY, EXAMPLES)
