@@ -15,7 +15,7 @@ from modelplane_provisioning.site import CONTAINERS
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 ALERTMANAGER_IMAGE = "prom/alertmanager:v0.28.1"
 GRAFANA_IMAGE = "grafana/grafana:11.6.0"
-INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.2.1"
+INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.11.1"
 
 Service = dict[str, Any]
 
@@ -57,6 +57,7 @@ def grafana_on_host(bundle: str) -> str:
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{bundle}/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_PATHS_DATA": "/tmp/grafana",  # noqa: S108 - inside the container
+        "GF_PATHS_PLUGINS": "/tmp/grafana/plugins",  # noqa: S108
     }
     del grafana["ports"], grafana["depends_on"]
     return yaml.safe_dump(

@@ -103,7 +103,6 @@ class Stack:
 
     def start(self, progress: Callable[[str], None]) -> None:
         """Write the bundle, start every part and wait until all can be used; ProcessError otherwise."""
-        self.refuse_second()
         write_bundle(self._bundle, self._files, self._registry, self._registry_directory)
         for process in self.processes:
             progress(f"starting {process.name}")

@@ -21,6 +21,7 @@ from modelplane_provisioning.commands.show import (
     status_table,
     until_interrupted,
 )
+from modelplane_provisioning.data_folder import prepare_for_demo
 from modelplane_provisioning.examples import ExampleService, read_catalogue
 from modelplane_provisioning.processes import wait_until
 from modelplane_provisioning.site import DEMO_TIMES
@@ -62,6 +63,7 @@ def demo_command(examples: Path, data: Path, seconds: float | None) -> None:
     stack = Stack(registry, registry_path.parent, data, DEMO_TIMES, targets)
     with until_interrupted(), contextlib.ExitStack() as cleanup:
         stack.refuse_second()
+        prepare_for_demo(data)
         for process in models:
             cleanup.callback(process.stop)
             progress(f"starting {process.name}: it trains its model, then replays held-out rows")

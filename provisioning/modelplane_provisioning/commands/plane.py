@@ -17,6 +17,7 @@ from modelplane_provisioning.commands.show import (
     status_table,
     until_interrupted,
 )
+from modelplane_provisioning.data_folder import prepare_for_plane
 from modelplane_provisioning.plane import Plane
 from modelplane_schema.registry import load_registry
 
@@ -39,6 +40,8 @@ def up_command(registry: Path, data: Path) -> None:
     content = load_registry(registry)
     stack = Stack(content, registry.parent, data, PRODUCTION_TIMES, registry_targets(content))
     with until_interrupted(), contextlib.ExitStack() as cleanup:
+        stack.refuse_second()
+        prepare_for_plane(data)
         cleanup.callback(stack.stop)
         stack.start(progress)
         console.print(status_table(stack.plane))
