@@ -79,9 +79,7 @@ def main() -> None:
         name: [took - bare for took, bare in zip(rounds[name], rounds["bare"], strict=True)]
         for name in ("plain", "modelplane")
     }
-    ratios = [
-        ours / theirs for ours, theirs in zip(overhead["modelplane"], overhead["plain"], strict=True)
-    ]
+    ratios = [ours / theirs for ours, theirs in zip(overhead["modelplane"], overhead["plain"], strict=True)]
     print(
         json.dumps(
             {

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelplane_provisioning.checks import Finding, Parts, check_panels, check_rules, check_targets
+from modelplane_provisioning.checks import (
+    PROBE_ALERT,
+    Finding,
+    Parts,
+    check_panels,
+    check_rules,
+    check_targets,
+)
 from modelplane_provisioning.examples import ExampleService, example_process
 from modelplane_provisioning.plane import Connection, PlaneError, prometheus_query
 from modelplane_provisioning.processes import Process, free_port
@@ -110,9 +117,9 @@ def _check_table(parts: Parts, registry: Registry) -> Finding:
 
 def _check_alert_travelled(parts: Parts, registry: Registry) -> Finding:
     alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
-    names = sorted({alert["alertname"] for alert in alerts})
-    problems = () if alerts else ("no alert reached the store",)
-    seen = f"{len(alerts)} alerts: {', '.join(names)}" if alerts else "none"
+    ours = [alert["alertname"] for alert in alerts if alert["alertname"] != PROBE_ALERT]
+    problems = () if ours else ("no alert reached the store",)
+    seen = f"{len(ours)} alerts: {', '.join(sorted(set(ours)))}" if ours else "none"
     return Finding("alerts went Prometheus -> Alertmanager -> store", seen, problems)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from modelplane_provisioning import demo
+from modelplane_provisioning import credentials, demo
 from modelplane_provisioning.checks import Parts
 from modelplane_provisioning.commands.options import console, data_option
 from modelplane_provisioning.commands.show import (
     explain_grafana,
     print_findings,
     progress,
+    shown,
     status_table,
     until_interrupted,
 )
@@ -27,7 +28,6 @@ from modelplane_provisioning.processes import wait_until
 from modelplane_provisioning.site import DEMO_TIMES
 from modelplane_provisioning.stack import Stack, Supervisor
 from modelplane_schema.registry import Registry, load_registry
-from modelplane_schema.uids import FLEET_UID
 
 _MODEL_SECONDS = 120
 _TABLE_SECONDS = 120
@@ -113,14 +113,17 @@ def _print_table(parts: Parts, registry: Registry, title: str) -> None:
 def _explain(stack: Stack) -> None:
     plane = stack.plane
     console.print(status_table(plane))
+    token = shown(Path(plane.credentials) / credentials.OPERATOR.file)
     console.print(
         "What to look at: every 25 s the replay goes through normal, normal, drifted, bad and slow input.\n"
-        f"  alerts as they fire      {plane.prometheus_url}/alerts\n"
-        f"  the models as targets    {plane.prometheus_url}/targets\n"
-        f"  the board of all models  uid {FLEET_UID}, one of the boards below {stack.dashboards_path}\n"
-        "  latency of two versions  modelplane doctor asks for it; by hand:\n"
-        f'    curl -H "Authorization: Bearer $(cat {plane.credentials}/operator-token)" '
-        f"'{plane.backend_url}/api/v1/metrics/latency?model-name=digit-reader&tenant-id=vision-lab'",
+        f"  alerts as they fire          {plane.prometheus_url}/alerts\n"
+        f"  the models as targets        {plane.prometheus_url}/targets\n"
+        f"  the generated boards         {shown(stack.dashboards_path)}\n"
+        "  latency of two versions      "
+        f'curl -H "Authorization: Bearer $(cat {token})" '
+        f"'{plane.backend_url}/api/v1/metrics/latency?model-name=digit-reader&tenant-id=vision-lab'\n"
+        f"  what went wrong, and when    "
+        f'curl -H "Authorization: Bearer $(cat {token})" {plane.backend_url}/api/v1/alerts',
         markup=False,
     )
     explain_grafana(plane, stack.compose_path)

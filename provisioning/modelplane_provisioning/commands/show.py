@@ -54,6 +54,13 @@ def progress(text: str) -> None:
     console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {escape(text)}")
 
 
+def shown(path: str | Path) -> str:
+    """A path as people type it here: relative when it lies below the current folder."""
+    absolute = Path(path)
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
 def part_health(plane: Plane) -> list[PartHealth]:
     """Ask every part whether it can be used."""
     urls = [
@@ -71,7 +78,7 @@ def status_table(plane: Plane) -> Table:
     table = Table("part", "URL", "health", "log")
     for part in part_health(plane):
         health = "[green]ok[/green]" if part.healthy else "[red]no answer[/red]"
-        table.add_row(part.name, part.url, health, escape(part.log))
+        table.add_row(part.name, part.url, health, escape(shown(part.log)))
     return table
 
 
@@ -91,14 +98,13 @@ def print_findings(findings: Iterable[Finding]) -> bool:
 
 def explain_grafana(plane: Plane, compose: Path) -> None:
     """Say where Grafana is, or how to open one on this plane."""
+    password = shown(Path(plane.credentials) / credentials.GRAFANA_PASSWORD_FILE)
     if plane.grafana_url:
-        password = Path(plane.credentials) / credentials.GRAFANA_PASSWORD_FILE
-        console.print(f"Grafana: {plane.grafana_url} (user admin, password in {escape(str(password))})")
+        console.print(f"Grafana: {plane.grafana_url} (user admin, password in {escape(password)})")
         return
     engine = "" if shutil.which("docker") else " (on a machine with Docker)"
     console.print(
         f"Grafana is not on PATH. Open it on this plane with{engine}:\n"
-        f"  docker compose -f {escape(str(compose))} up\n"
-        "then http://localhost:3000, user admin, password in "
-        f"{escape(str(Path(plane.credentials) / credentials.GRAFANA_PASSWORD_FILE))}"
+        f"  docker compose -f {escape(shown(compose))} up\n"
+        f"then http://localhost:3000, user admin, password in {escape(password)}"
     )

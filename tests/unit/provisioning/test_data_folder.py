@@ -25,7 +25,7 @@ def test_a_demo_starts_empty_after_another_demo(tmp_path: Path) -> None:
 def test_a_demo_refuses_the_folder_of_a_plane(tmp_path: Path) -> None:
     prepare_for_plane(tmp_path)
     fill(tmp_path)
-    with pytest.raises(PlaneError, match="holds a plane's data, which a demo would remove.*--data"):
+    with pytest.raises(PlaneError, match=r"holds a plane's data, which a demo would remove.*--data"):
         prepare_for_demo(tmp_path)
     assert (tmp_path / "modelplane.db").exists()
 
