@@ -18,7 +18,7 @@ class RateLimitedLog:
     def __init__(self, interval_seconds: float = 10, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval_seconds
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may log while a line is being written
         self._last: dict[Hashable, tuple[float, int]] = {}
 
     def log(self, level: int, key: Hashable, message: str, *args: object) -> None:
@@ -35,3 +35,11 @@ class RateLimitedLog:
         if suppressed:
             message += f" ({suppressed} more like this since the last line)"
         logger.log(level, message, *args)
+
+
+complaints = RateLimitedLog()
+
+
+def complain(what: str, error: BaseException) -> None:
+    """Log a failure of monitoring itself, rate limited. The error's text may hold data, so it is left out."""
+    complaints.log(logging.ERROR, (what, type(error)), "%s: %s", what, type(error).__name__)

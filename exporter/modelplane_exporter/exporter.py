@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar, cast
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from modelplane_exporter import server
-from modelplane_exporter.calls import Call, complain
+from modelplane_exporter import calls, server, traces
+from modelplane_exporter.calls import NO_CONFIDENCE, Call
+from modelplane_exporter.complaints import complain
 from modelplane_exporter.identity import (
     Identity,
     TenantSource,
@@ -21,21 +24,30 @@ from modelplane_exporter.identity import (
     valid_framework,
     valid_tenant_source,
 )
-from modelplane_exporter.store import store_for
+from modelplane_exporter.observation import Observation
+from modelplane_exporter.series import Series, Value
+from modelplane_exporter.store import DEFAULT_IDLE_TTL, store_for
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+PROCESS_DEVICE_TYPE = "cpu-process"
+
 
 class ModelMetricsExporter:
     """Measures the inference calls of one model version.
 
-    Use it as a decorator of a plain or async function or method, or as ``with exporter.track() as call``.
+    Use it as a decorator of a function, generator function, method or callable, plain or async, or as
+    ``with exporter.track() as call``.
 
     ``tenant_id`` is a text, a function of the call's arguments, or ``PER_CALL`` (named by
-    ``track(tenant_id=...)`` or ``with tenant(...)``). ``tenants`` are exposed at 0 from the start.
-    ``confidence`` is the key under which results carry it, None when the model has no confidence.
+    ``track(tenant_id=...)`` or ``with tenant(...)``). ``tenants`` are exposed at 0 from the start. A model
+    has at most ``max_tenants``; the surplus counts as ``__overflow__``, unless a tenant that was idle for
+    ``idle_ttl`` seconds makes room. ``confidence`` is the key under which results carry it, None when the
+    model has none.
+    ``device`` and ``device_type`` say what the calls run on (default: this process).
+    ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
     ``registry`` is where series are registered (default: prometheus_client's global one); with a
     registry of your own no server starts unless ``port`` or MODELPLANE_EXPORTER_PORT is given.
     ``port="off"`` starts none. Bad metadata is a ValueError that names the field.
@@ -53,12 +65,16 @@ class ModelMetricsExporter:
         framework_version: str = "",
         tenants: Iterable[str] = (),
         max_tenants: int = 1000,
+        idle_ttl: float = DEFAULT_IDLE_TTL,
         confidence: str | None = "confidence",
+        device: str | None = None,
+        device_type: str | None = None,
+        exemplars: bool = False,
         registry: CollectorRegistry | None = None,
         address: str | None = None,
         port: int | str | None = None,
     ) -> None:
-        self._version = Identity(
+        version = Identity(
             required_text("model_name", model_name),
             required_text("model_version", model_version),
             UNKNOWN_TENANT,
@@ -67,24 +83,26 @@ class ModelMetricsExporter:
         self._tenant_source = valid_tenant_source(tenant_id)
         if max_tenants < 1:
             raise ValueError(f"max_tenants must be at least 1 (got {max_tenants!r})")
-        self._max_tenants = max_tenants
         self._confidence_key = confidence
+        self._exemplars = exemplars
         listen_on = server.configured_port(port)
-        self._store = store_for(registry or REGISTRY)
-        self._store.loaded(self._version, owner, stage, framework_version)
+        store = store_for(registry or REGISTRY)
+        store.loaded(version, owner, stage, framework_version)
+        self._lane = store.lane(version, _device(device, device_type), max_tenants, idle_ttl)
         self._expose(tenants)
         if registry is None or port is not None or server.PORT_VARIABLE in os.environ:
-            server.ensure_started(registry or REGISTRY, address, listen_on)
+            server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         """Measure every call of ``function``; its name, signature, docstring and results stay as they are."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator: measure its consumption with exporter.track()"
-            )
-        if inspect.iscoroutinefunction(function):
-            return self._wrap_async(function)
-        return self._wrap(function)
+        meter, target = self._lane.meter, _code_of(function)
+        if inspect.isgeneratorfunction(target):
+            return calls.wrap_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
+        if inspect.isasyncgenfunction(target):
+            return calls.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
+        wrap = calls.wrap_async if inspect.iscoroutinefunction(target) else calls.wrap_function
+        key = None if self._exemplars else self._confidence_key
+        return wrap(function, meter, self._fixed_series(), self._series_of, self._read, key)
 
     def track(self, tenant_id: str | None = None) -> Call:
         """A context manager that measures its block as one call.
@@ -92,54 +110,87 @@ class ModelMetricsExporter:
         ``tenant_id`` overrides the exporter's own source. A tenant that cannot be told is counted as
         invalid and shows as ``__unknown__``.
         """
-        if tenant_id is not None:
-            return self._call(tenant_id if is_tenant(tenant_id) else None)
-        return self._resolved_call((), {})
+        if tenant_id is None:
+            return self._begin((), {})
+        series = self._lane.series_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
+        return Call(self._lane.meter, series, self._read)
 
-    def _wrap(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        @functools.wraps(function)
-        def measured(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            with self._resolved_call(args, kwargs) as call:
-                result = function(*args, **kwargs)
-            self._read(call, result)
-            return result
+    def track_batch(self, items: Mapping[str, int]) -> Call:
+        """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
 
-        return measured
+        The call counts for each tenant; its device time is split by items. ValueError for anything else.
+        """
+        if not items or not all(is_tenant(tenant_id) for tenant_id in items):
+            raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
+        if not all(isinstance(count, int) and count > 0 for count in items.values()):
+            raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
+        return Call(self._lane.meter, self._lane.share(items), self._read)
 
-    def _wrap_async(self, function: Callable[Parameters, Any]) -> Callable[Parameters, Any]:
-        @functools.wraps(function)
-        async def measured(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Any:
-            with self._resolved_call(args, kwargs) as call:
-                result = await function(*args, **kwargs)
-            self._read(call, result)
-            return result
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        return Call(self._lane.meter, self._fixed_series() or self._series_of(args, kwargs), self._read)
 
-        return cast("Callable[Parameters, Any]", measured)
-
-    def _read(self, call: Call, result: object) -> None:
-        if self._confidence_key is not None:
-            call.result(result, self._confidence_key)
-
-    def _resolved_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def _series_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Series:
+        """The series that one call counts for; a team's tenant function must not break its model."""
         try:
             tenant_id = resolve(self._tenant_source, args, kwargs)
-        except Exception as error:  # noqa: BLE001 - a team's tenant function must not break its model
+        except Exception as error:  # noqa: BLE001 - it is the team's function
             complain("the tenant function failed", error)
             tenant_id = None
-        return self._call(tenant_id)
+        return self._lane.series_of(UNKNOWN_TENANT if tenant_id is None else tenant_id)
 
-    def _call(self, tenant_id: str | None) -> Call:
-        if tenant_id is None:
-            self._store.count_invalid(self._version, "tenant_invalid")
-            tenant_id = UNKNOWN_TENANT
-        return Call(self._store, self._admit(tenant_id))
+    def _read(self, result: Any) -> Value:
+        """What a result says of confidence, and the trace if wanted; never raises an Exception."""
+        try:
+            value = self._confidence_in(result)
+            trace_id = traces.current_trace_id() if self._exemplars else None
+        except Exception as error:  # noqa: BLE001 - a hostile result
+            complain("confidence was not observed", error)
+            return NO_CONFIDENCE
+        if trace_id is None:
+            return value
+        observed = Observation()
+        observed.trace_id = trace_id
+        if isinstance(value, Observation):
+            observed.confidences, observed.invalid = value.confidences, value.invalid
+        elif value is not None:
+            observed.add_confidence(value)
+        return observed
 
-    def _admit(self, tenant_id: str) -> Identity:
-        return self._store.admit(self._version._replace(tenant_id=tenant_id), self._max_tenants)
+    def _confidence_in(self, result: Any) -> Value:
+        key = self._confidence_key
+        if key is None:
+            return None
+        # Only of a mapping, and only a key that is there: a lookup may change a defaultdict.
+        if not isinstance(result, Mapping) or key not in result:
+            return NO_CONFIDENCE
+        value = result[key]
+        if type(value) is float:
+            return value
+        observed = Observation()
+        observed.add_confidence(value)
+        return observed
+
+    def _fixed_series(self) -> Series | None:
+        source = self._tenant_source
+        return self._lane.pinned(source) if isinstance(source, str) else None
 
     def _expose(self, tenants: Iterable[str]) -> None:
-        known = [required_text("tenants", tenant_id) for tenant_id in tenants]
-        if isinstance(self._tenant_source, str):
-            known.append(self._tenant_source)
-        for tenant_id in known:
-            self._admit(tenant_id)
+        for tenant_id in tenants:
+            self._lane.series_of(required_text("tenants", tenant_id))
+        self._fixed_series()
+
+
+def _device(device: str | None, device_type: str | None) -> tuple[str, str]:
+    if (device is None) != (device_type is None):
+        raise ValueError("device and device_type go together: give both or none")
+    if device is None or device_type is None:
+        process = os.path.basename(sys.argv[0]) or "python"
+        return f"{socket.gethostname()}/{process}", PROCESS_DEVICE_TYPE
+    return required_text("device", device), required_text("device_type", device_type)
+
+
+def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What tells whether a callable is async or a generator: for an object that is its ``__call__``."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return function
+    return type(function).__call__

@@ -50,7 +50,9 @@ def required_text(field: str, value: object) -> str:
     """``value`` when it is a non-empty text; ValueError names the field otherwise."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{field} is required and must be a non-empty text (got {value!r})")
-    return value
+    if not is_unicode(value):
+        raise ValueError(f"{field} must be a text without lone surrogates (got {value!r})")
+    return str.__str__(value)  # of an enumeration's member the text, not its name
 
 
 def valid_framework(value: object) -> str:
@@ -69,8 +71,8 @@ def valid_tenant_source(value: object) -> TenantSource:
         return PER_CALL
     if callable(value):
         return value
-    if isinstance(value, str) and is_tenant(value):
-        return value
+    if isinstance(value, str) and is_tenant(value) and is_unicode(value):
+        return str.__str__(value)
     raise ValueError(
         "tenant_id is required: a non-empty text that is not reserved, a function of the call's arguments, "
         f"or PER_CALL (got {value!r})"
@@ -80,6 +82,15 @@ def valid_tenant_source(value: object) -> TenantSource:
 def is_tenant(value: object) -> bool:
     """Whether ``value`` can be a tenant's id."""
     return isinstance(value, str) and bool(value.strip()) and value not in RESERVED_TENANTS
+
+
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8: a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def resolve(source: TenantSource, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:

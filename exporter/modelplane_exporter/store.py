@@ -1,151 +1,285 @@
-"""Where measurements are kept until Prometheus scrapes them.
+"""All that a process has measured, on the registry that was injected.
 
-Callers know only ``Store``; ``store_for`` gives the one store that is registered on a registry.
+``Store`` is one prometheus_client collector; ``store_for`` gives the one of a registry.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from modelplane_exporter.identity import Identity
+from modelplane_exporter.complaints import logger
+from modelplane_exporter.guard import TenantGuard
+from modelplane_exporter.identity import Identity, is_unicode
+from modelplane_exporter.layout import ACTIVE, GROUPS, Key, OwnSample, Snapshot
+from modelplane_exporter.meter import DeviceMeter
+from modelplane_exporter.series import Series, SharedSeries
+from modelplane_exporter.sharing import FOLD_AT, WAIT_AT, Sharing
+from modelplane_exporter.worker_file import WorkersError
+from modelplane_exporter.workers import configured_directory
 from modelplane_schema import metrics as schema
 
-
-class Store(Protocol):
-    """What an exporter needs of a store. Every method may be called from any thread."""
-
-    def loaded(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
-        """A model version is loaded; the tenant of ``version`` is ignored."""
-
-    def admit(self, identity: Identity, most_tenants: int) -> Identity:
-        """``identity``, or its overflow twin once the model has ``most_tenants`` tenants.
-
-        The series of what it returns are exposed, at 0, from the next scrape on.
-        """
-
-    def started(self, identity: Identity) -> None:
-        """A call is in flight."""
-
-    def finished(self, identity: Identity, seconds: float, outcome: str) -> None:
-        """A call that was in flight ended after ``seconds`` of wall time."""
-
-    def observe_confidence(self, identity: Identity, values: Iterable[float]) -> None:
-        """Confidence values in [0, 1]."""
-
-    def count_invalid(self, identity: Identity, reason: str, count: int = 1) -> None:
-        """``count`` values broke the data contract for a reason of the schema."""
+DEFAULT_IDLE_TTL = 26 * 3600.0
+_SNAPSHOTS_PER_LOCK = 100
+_RETIRED_SECONDS = 60.0
 
 
-def _counter(metric: schema.Metric) -> Counter:
-    return Counter(metric.name, metric.help, metric.labels, registry=None)
+class Lane:
+    """The series of one model version on one device, by tenant. ``series_of`` is all a call needs."""
+
+    def __init__(
+        self, store: Store, version: Identity, meter: DeviceMeter, device: tuple[str, str],
+        max_tenants: int, idle_ttl: float,
+    ) -> None:  # fmt: skip
+        self.meter = meter
+        self._store = store
+        self._version = version
+        self._device = device
+        self._max_tenants = max_tenants
+        self._idle_ttl = idle_ttl
+        self._by_tenant: dict[str, Series] = store.tenants_of(version, device)
+
+    def series_of(self, tenant_id: str) -> Series:
+        """The tenant's series; that of ``__overflow__`` once the model has too many tenants."""
+        series = self._by_tenant.get(tenant_id)
+        if series is not None:
+            return series
+        key = self._key(str.__str__(tenant_id) if is_unicode(tenant_id) else schema.UNKNOWN_TENANT)
+        return self._store.admit(key, self.meter, self._by_tenant, self._max_tenants, self._idle_ttl)
+
+    def pinned(self, tenant_id: str) -> Series:
+        """The tenant's series, kept for good: functions hold on to it."""
+        series = self.series_of(tenant_id)
+        series.pinned = True
+        return series
+
+    def share(self, items: Mapping[str, int]) -> SharedSeries:
+        """A series for one batch call of several tenants."""
+        parts = [(self.series_of(tenant_id), count) for tenant_id, count in items.items()]
+        shared = SharedSeries(self._key(schema.ALL_TENANTS), parts, self._store.batch_ended)
+        self._store.batches[shared] = None
+        return shared
+
+    def _key(self, tenant_id: str) -> Key:
+        return Key(self._version._replace(tenant_id=tenant_id), *self._device)
 
 
-def _gauge(metric: schema.Metric) -> Gauge:
-    return Gauge(metric.name, metric.help, metric.labels, registry=None)
+class Store(Collector):
+    """Meters by device, series by key, and the exporter's samples about itself."""
 
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, workers_directory: Path | None = None
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._meters: dict[tuple[str, str], DeviceMeter] = {}
+        self._tenants: dict[tuple[Identity, tuple[str, str]], dict[str, Series]] = {}
+        self._series: dict[Key, Series] = {}
+        self._retired: list[tuple[Series, float]] = []
+        self._guards: dict[str, TenantGuard] = {}
+        self._info: dict[tuple[str, ...], None] = {}
+        self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._scrape_seconds = 0.0
+        self.batches: dict[SharedSeries, None] = {}
+        self._sharing = None if workers_directory is None else self._share(workers_directory)
 
-def _histogram(metric: schema.Metric) -> Histogram:
-    return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=None)
+    @property
+    def is_shared(self) -> bool:
+        """Whether several worker processes add up to one exposition."""
+        return self._sharing is not None
 
-
-class PrometheusStore(Collector):
-    """A ``Store`` made of prometheus_client metrics, itself one collector without ``_created`` series."""
-
-    def __init__(self) -> None:
-        self._latency = _histogram(schema.LATENCY)
-        self._requests = _counter(schema.REQUESTS)
-        self._confidence = _histogram(schema.CONFIDENCE)
-        self._active = _gauge(schema.ACTIVE)
-        self._invalid = _counter(schema.INVALID_OBSERVATIONS)
-        self._overflow = _counter(schema.SERIES_OVERFLOW)
-        self._info = _gauge(schema.MODEL_INFO)
-        self._scrape_duration = _gauge(schema.EXPORTER_SCRAPE_DURATION)
-        self._build_info = _gauge(schema.EXPORTER_BUILD_INFO)
-        self._build_info.labels(_own_version(), platform.python_version()).set(1)
-        self._known: set[Identity] = set()
-        self._tenants: defaultdict[str, set[str]] = defaultdict(set)
-        self._lock = threading.Lock()
-
-    def loaded(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
-        labels = (version.model_name, version.model_version, version.framework)
-        self._info.labels(*labels, owner, stage, framework_version).set(1)
-
-    def admit(self, identity: Identity, most_tenants: int) -> Identity:
-        if identity in self._known:
-            return identity
+    def lane(
+        self, version: Identity, device: tuple[str, str], max_tenants: int, idle_ttl: float = DEFAULT_IDLE_TTL
+    ) -> Lane:
+        """Where the calls of a model version on a device are counted; its tenant is ignored."""
         with self._lock:
-            tenants = self._tenants[identity.model_name]
-            if identity.tenant_id not in schema.RESERVED_TENANTS and identity.tenant_id not in tenants:
-                if len(tenants) >= most_tenants:
-                    version_labels = (identity.model_name, identity.model_version, identity.framework)
-                    self._overflow.labels(*version_labels, schema.TENANT_ID).inc()
-                    identity = identity._replace(tenant_id=schema.OVERFLOW)
-                else:
-                    tenants.add(identity.tenant_id)
-            if identity not in self._known:
-                self._expose(identity)
-                self._known.add(identity)
-        return identity
+            meter = self._meters.get(device)
+            if meter is None:
+                meter = self._meters[device] = self._new_meter()
+        return Lane(self, version, meter, device, max_tenants, idle_ttl)
 
-    def started(self, identity: Identity) -> None:
-        self._active.labels(*identity).inc()
+    def loaded(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
+        """A model version is loaded; its tenant is ignored."""
+        labels = (version.model_name, version.model_version, version.framework)
+        self._info[(*labels, owner, stage, framework_version)] = None
 
-    def finished(self, identity: Identity, seconds: float, outcome: str) -> None:
-        self._active.labels(*identity).dec()
-        self._latency.labels(*identity).observe(seconds)
-        self._requests.labels(*identity, outcome).inc()
+    def tenants_of(self, version: Identity, device: tuple[str, str]) -> dict[str, Series]:
+        """The one dictionary of a version's series on a device, shared by all its lanes."""
+        with self._lock:
+            any_tenant = version._replace(tenant_id=schema.UNKNOWN_TENANT)
+            return self._tenants.setdefault((any_tenant, device), {})
 
-    def observe_confidence(self, identity: Identity, values: Iterable[float]) -> None:
-        child = self._confidence.labels(*identity)
-        for value in values:
-            child.observe(value)
+    def admit(
+        self, key: Key, meter: DeviceMeter, by_tenant: dict[str, Series], most: int, idle_ttl: float
+    ) -> Series:
+        """A series for a key that has none yet, within the cap."""
+        identity = key.identity
+        with self._lock:
+            guard = self._guards.setdefault(identity.model_name, TenantGuard(self._clock))
+            if identity.tenant_id not in schema.RESERVED_TENANTS:
+                admitted, evicted = guard.admit(identity.tenant_id, most, idle_ttl)
+                self._retire(evicted)
+                if not admitted:
+                    labels = (identity.model_name, identity.model_version, identity.framework)
+                    self._overflow[(*labels, schema.TENANT_ID)] += 1
+                    key = key._replace(identity=identity._replace(tenant_id=schema.OVERFLOW))
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = Series(key)
+                series.last_used = self._clock()
+                by_tenant[key.identity.tenant_id] = series
+                if key.identity.tenant_id in guard.tenants:
+                    guard.tenants[key.identity.tenant_id].append(series)
+        return series
 
-    def count_invalid(self, identity: Identity, reason: str, count: int = 1) -> None:
-        self._invalid.labels(*identity, reason).inc(count)
+    def batch_ended(self, batch: SharedSeries) -> None:
+        """A batch call is no longer in flight."""
+        self.batches.pop(batch, None)
+
+    def snapshots(self) -> list[Snapshot]:
+        """A copy of every series, of all worker processes if there are several.
+
+        It holds all calls that ended before, and what those in flight were charged so far.
+        """
+        return self.local_snapshots() if self._sharing is None else self._sharing.collect()[0]
+
+    def own_samples(self) -> list[OwnSample]:
+        """Samples that are not about calls, of all worker processes if there are several."""
+        return self.local_own_samples() if self._sharing is None else self._sharing.collect()[1]
+
+    def local_snapshots(self) -> list[Snapshot]:
+        """A copy of every series of this process."""
+        found: list[Snapshot] = []
+        self.visit_snapshots(found.extend)
+        return found
+
+    def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
+        """Show ``visit`` a copy of every series of this process, some at a time.
+
+        The meter's lock is held meanwhile, so nobody can show a newer state before an older one.
+        """
+        meters = list(self._meters.items())
+        for _, meter in meters:
+            meter.fold(wait=True)
+        with self._lock:
+            self._revive_retired()
+            everything = list(self._series.values())
+        for device, meter in meters:
+            mine = [series for series in everything if series.key[1:] == device]
+            for start in range(0, len(mine), _SNAPSHOTS_PER_LOCK):
+                with meter.lock:
+                    virtual = meter.virtual_now()
+                    chunk = [one.snapshot(virtual) for one in mine[start : start + _SNAPSHOTS_PER_LOCK]]
+                    visit(self._with_batches(chunk))
+
+    def local_own_samples(self) -> list[OwnSample]:
+        """This process's samples that are not about calls."""
+        with self._lock:
+            info = [OwnSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
+            overflow = [OwnSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
+        build = (_own_version(), platform.python_version())
+        return [
+            *info,
+            *overflow,
+            OwnSample(schema.EXPORTER_BUILD_INFO, build, 1),
+            OwnSample(schema.EXPORTER_SCRAPE_DURATION, (), self._scrape_seconds),
+        ]
+
+    def scraped(self, seconds: float) -> None:
+        """An exposition took so long."""
+        self._scrape_seconds = seconds
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
-        for metric in self._all():
-            yield from metric.describe()
+        from modelplane_exporter.families import family
+
+        kept = [group.metric for group in GROUPS] + [sample.metric for sample in self.own_samples()]
+        return [family(metric) for metric in kept]
 
     def collect(self) -> Iterator[Family]:
+        """Families for registries that prometheus_client itself collects."""
+        from modelplane_exporter.families import families
+
         start = time.perf_counter()
-        families = [family for metric in self._all() for family in metric.collect()]
-        for family in families:
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-        self._scrape_duration.set(time.perf_counter() - start)
-        return (family for family in families if family.samples)
+        collected = families(self.snapshots(), self.own_samples())
+        self.scraped(time.perf_counter() - start)
+        return iter(collected)
 
-    def _expose(self, identity: Identity) -> None:
-        self._latency.labels(*identity)
-        self._confidence.labels(*identity)
-        self._active.labels(*identity)
-        for outcome in schema.OUTCOMES:
-            self._requests.labels(*identity, outcome)
+    def after_fork(self) -> None:
+        """In a forked child: what was counted so far is the parent's."""
+        self._lock = threading.RLock()
+        for meter in self._meters.values():
+            meter.after_fork()
+        for series in self._series.values():
+            series.reset()
+        self._retired, self._overflow = [], defaultdict(int)
+        self.batches = {}
+        if self._sharing is not None:
+            self._sharing.after_fork()
 
-    def _all(self) -> tuple[Counter | Gauge | Histogram, ...]:
-        return (
-            self._latency,
-            self._requests,
-            self._confidence,
-            self._active,
-            self._invalid,
-            self._overflow,
-            self._info,
-            self._build_info,
-            self._scrape_duration,
-        )
+    def _share(self, directory: Path) -> Sharing | None:
+        try:
+            return Sharing(directory, self)
+        except WorkersError as error:
+            logger.error("this process counts for itself: %s", error)
+            return None
+
+    def _new_meter(self) -> DeviceMeter:
+        if self._sharing is None:
+            return DeviceMeter(self._clock)
+        sharing = self._sharing
+
+        def show(changed: Iterable[Series], virtual: float) -> None:
+            sharing.write([one.snapshot(virtual) for series in changed for one in series.states()])
+
+        return DeviceMeter(self._clock, FOLD_AT, WAIT_AT, show)
+
+    def _with_batches(self, snapshots: list[Snapshot]) -> list[Snapshot]:
+        """Batch calls in flight are in flight for each of their tenants."""
+        running: defaultdict[Key, int] = defaultdict(int)
+        for batch in list(self.batches):
+            for part, _ in batch.parts:
+                running[part.key] += batch.active
+        if not running:
+            return snapshots
+        return [_more_active(snapshot, running.get(snapshot.key, 0)) for snapshot in snapshots]
+
+    def _retire(self, evicted: list[Series]) -> None:
+        for series in evicted:
+            del self._series[series.key]
+            identity = series.key.identity
+            self.tenants_of(identity, series.key[1:]).pop(identity.tenant_id, None)
+            self._retired.append((series, self._clock()))
+
+    def _revive_retired(self) -> None:
+        """Put a series back that a call was just about to use when it was evicted."""
+        kept = []
+        for series, since in self._retired:
+            identity = series.key.identity
+            if series.last_used >= since or series.active:
+                if series.key not in self._series:
+                    self._series[series.key] = series
+                    self.tenants_of(identity, series.key[1:])[identity.tenant_id] = series
+            elif self._clock() - since < _RETIRED_SECONDS:
+                kept.append((series, since))
+        self._retired = kept
+
+
+def _more_active(snapshot: Snapshot, more: int) -> Snapshot:
+    cells = list(snapshot.cells)
+    cells[ACTIVE.start] += more
+    return snapshot._replace(cells=tuple(cells))
 
 
 def _own_version() -> str:
@@ -155,7 +289,7 @@ def _own_version() -> str:
         return "unknown"
 
 
-_stores: weakref.WeakKeyDictionary[CollectorRegistry, PrometheusStore] = weakref.WeakKeyDictionary()
+_stores: weakref.WeakKeyDictionary[CollectorRegistry, Store] = weakref.WeakKeyDictionary()
 _stores_lock = threading.Lock()
 
 
@@ -164,7 +298,17 @@ def store_for(registry: CollectorRegistry) -> Store:
     with _stores_lock:
         store = _stores.get(registry)
         if store is None:
-            store = PrometheusStore()
+            store = Store(workers_directory=configured_directory())
             registry.register(store)
             _stores[registry] = store
         return store
+
+
+def _after_fork() -> None:
+    global _stores_lock
+    _stores_lock = threading.Lock()
+    for store in list(_stores.values()):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -29,6 +29,7 @@ INVALID_REASONS = (
     "confidence_missing",
     "confidence_not_a_number",
     "confidence_out_of_range",
+    "confidence_too_many",
     "items_invalid",
     "tokens_invalid",
     "tenant_invalid",

@@ -1,0 +1,162 @@
+"""Four real gunicorn workers give one correct /metrics: through reloads, kills and hand-overs of the port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelplane_exporter.sharing import PUBLISH_SECONDS
+from modelplane_provisioning.processes import Process, free_port, wait_until
+
+HERE = Path(__file__).parent
+LOST_BY_A_KILL = 64
+
+
+@dataclass
+class Service:
+    """A gunicorn with its workers' folder."""
+
+    process: Process
+    url: str
+    metrics_url: str
+    folder: Path
+
+    def workers(self) -> list[int]:
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in children.split()]
+
+    def scrape(self) -> dict[str, float] | None:
+        """Counter samples by name and labels; None while the port changes hands."""
+        try:
+            answer = requests.get(self.metrics_url, timeout=10)
+            assert answer.status_code == 200, answer.text
+        except requests.RequestException:
+            return None
+        return {
+            f"{sample.name}{sorted(sample.labels.items())}": sample.value
+            for family in text_string_to_metric_families(answer.text)
+            if family.name.startswith("model_") and family.type in ("counter", "histogram")
+            for sample in family.samples
+        }
+
+    def scrape_within(self, seconds: float) -> dict[str, float]:
+        """The first scrape that is answered."""
+        found: list[dict[str, float]] = []
+
+        def try_once() -> bool:
+            seen = self.scrape()
+            found.extend([] if seen is None else [seen])
+            return bool(found)
+
+        assert wait_until(try_once, seconds), f"nobody took the port over within {seconds} s"
+        return found[0]
+
+
+def requests_in(samples: dict[str, float]) -> float:
+    return sum(value for name, value in samples.items() if name.startswith("model_inference_requests_total"))
+
+
+def fallen(before: dict[str, float], after: dict[str, float]) -> dict[str, tuple[float, float | None]]:
+    return {name: (v, after.get(name)) for name, v in before.items() if after.get(name, -1) < v}
+
+
+class Load:
+    """Clients that send requests until stopped; ``answered`` counts answers of 200."""
+
+    def __init__(self, url: str, clients: int = 4) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.answered = 0
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, number: int) -> None:
+        while not self._stop.is_set():
+            try:
+                status = requests.get(f"{self._url}/{'ab'[number % 2]}", timeout=10).status_code
+            except requests.RequestException:
+                continue  # its worker was killed or replaced
+            with self._lock:
+                self.answered += status == 200
+
+    def stop(self) -> int:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        time.sleep(PUBLISH_SECONDS + 0.5)  # the last few calls of live workers show within a second
+        return self.answered
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    port, metrics_port = free_port(), free_port()
+    env = {
+        "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
+        "MODELPLANE_EXPORTER_PORT": str(metrics_port),
+        "MODELPLANE_EXPORTER_WORKERS_DIR": str(tmp_path / "workers"),
+        "PYTHONPATH": str(HERE),
+    }
+    argv = [sys.executable, "-m", "gunicorn", "gunicorn_app:app", "--workers", "4"]
+    argv += ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
+    process = Process("gunicorn", argv, tmp_path / "gunicorn.log", env, f"http://127.0.0.1:{port}/a")
+    process.start()
+    try:
+        process.wait_ready(30)
+        metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
+        running = Service(process, f"http://127.0.0.1:{port}", metrics_url, tmp_path / "workers")
+        running.scrape_within(10)
+        assert wait_until(lambda: len(running.workers()) == 4, 10)
+        yield running
+    finally:
+        process.stop()
+
+
+def test_reloads_lose_nothing_and_counters_never_fall(service: Service) -> None:
+    first = service.scrape_within(5)
+    load = Load(service.url)
+    last, scrapes = first, 0
+    for _ in range(2):
+        os.kill(service.process.pid, signal.SIGHUP)
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            seen = service.scrape()
+            if seen is not None:
+                assert fallen(last, seen) == {}
+                last, scrapes = seen, scrapes + 1
+    answered = load.stop()
+    counted = requests_in(service.scrape_within(10)) - requests_in(first)
+    assert answered > 500
+    assert scrapes > 10
+    # A request may be measured whose answer was cut off by its worker's end; none may be missing.
+    assert answered <= counted <= answered + 8
+
+
+def test_a_killed_worker_loses_at_most_its_last_calls_and_another_takes_the_port(service: Service) -> None:
+    first = last = service.scrape_within(5)
+    load = Load(service.url)
+    kills = 3
+    for _ in range(kills):
+        time.sleep(1)
+        os.kill(service.workers()[0], signal.SIGKILL)
+        seen = service.scrape_within(5)
+        assert fallen(last, seen) == {}
+        last = seen
+    answered = load.stop()
+    assert wait_until(lambda: len(service.workers()) == 4, 10)
+    counted = requests_in(service.scrape_within(5)) - requests_in(first)
+    assert answered - kills * LOST_BY_A_KILL <= counted <= answered + 4 * kills
+    files = [path.name for path in service.folder.iterdir() if path.name.startswith("worker-")]
+    assert len(files) <= 5, "files of dead workers are folded away"

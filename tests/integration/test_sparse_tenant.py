@@ -1,0 +1,101 @@
+"""A tenant with three calls in nine hours shows three in `increase`, on a real Prometheus."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelplane_exporter import render
+from modelplane_exporter.identity import Identity
+from modelplane_exporter.series import ENDED, VALUE
+from modelplane_exporter.store import Lane, Store
+from modelplane_provisioning.processes import Process, free_port
+
+START = 1_700_000_000
+HOURS = 9
+STEP = 60
+CALLS_AT = {2 * 3600 + 30, 5 * 3600 + 10, 8 * 3600 + 50}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def call(lane: Lane, tenant_id: str) -> None:
+    record = [lane.meter.clock(), lane.series_of(tenant_id), None, None, None]
+    lane.meter.events.append(record)
+    record[ENDED], record[VALUE] = lane.meter.clock() + 0.1, 0.5
+    lane.meter.events.append(record)
+
+
+def nine_hours_of_scrapes() -> str:
+    """What Prometheus would have scraped, with times, while other tenants press against the cap."""
+    clock = Clock()
+    store = Store(clock)
+    lane = store.lane(Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
+    lane.series_of("sparse")
+    lane.series_of("busy")
+    lines = ["# TYPE model_inference_requests counter"]
+    for second in range(0, HOURS * 3600 + 1, STEP):
+        clock.now = float(second)
+        call(lane, "busy")
+        call(lane, f"passing-{second}")
+        for moment in CALLS_AT:
+            if second - STEP < moment <= second:
+                call(lane, "sparse")
+        for family in text_string_to_metric_families(render.text(store.snapshots(), []).decode()):
+            for sample in family.samples:
+                if sample.name == "model_inference_requests_total":
+                    labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+                    lines.append(f"{sample.name}{{{labels}}} {sample.value} {START + second}")
+    series = sorted(lines[1:], key=lambda line: line.split("} ")[0])  # one series after the other
+    return "\n".join([lines[0], *series, "# EOF", ""])
+
+
+@pytest.fixture(scope="module")
+def increases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Successful calls by tenant over nine hours, as Prometheus sees them."""
+    folder = tmp_path_factory.mktemp("sparse")
+    (folder / "scrapes.txt").write_text(nine_hours_of_scrapes(), encoding="utf-8")
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
+    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return asked_of_prometheus(folder)
+
+
+def asked_of_prometheus(folder: Path) -> dict[str, float]:
+    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
+    port = free_port()
+    arguments = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=20y",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    process = Process("prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready")
+    process.start()
+    try:
+        process.wait_ready(30)
+        query = (
+            f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
+        )
+        asked = {"query": query, "time": START + HOURS * 3600}
+        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=10)
+        result = answer.json()["data"]["result"]
+        return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
+    finally:
+        process.stop()
+
+
+def test_three_calls_are_three(increases: dict[str, float]) -> None:
+    assert increases["sparse"] == pytest.approx(3)
+    assert increases["busy"] == pytest.approx(HOURS * 60)
+    assert increases["__overflow__"] == pytest.approx(HOURS * 60, rel=0.01)
