@@ -13,6 +13,7 @@ import textwrap
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,10 @@ from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.complaints import complaints
-from modelplane_exporter.store import store_for
+from modelplane_exporter.identity import Identity
+from modelplane_exporter.layout import REQUESTS
+from modelplane_exporter.store import Store, store_for
+from modelplane_exporter.worker_file import WorkersError
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
 
@@ -285,3 +289,34 @@ def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog,
     store_for(registry).snapshots()
     assert len(caplog.records) == 1
     assert "finished calls of one tenant were not counted: OSError" in caplog.text
+
+
+def test_a_workers_folder_that_cannot_be_used_leaves_the_process_counting_for_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("", encoding="ascii")
+    store = Store(workers_directory=tmp_path / "file")
+    lane = store.lane(Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
+    lane.series_of("t")
+    assert [snapshot.key.identity.tenant_id for snapshot in store.snapshots()] == ["t"]
+    assert not store.is_shared
+    assert len([r for r in caplog.records if "this process counts for itself" in r.message]) == 1
+
+
+def test_a_full_disk_costs_one_line_and_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MODELPLANE_EXPORTER_WORKERS_DIR", str(tmp_path))
+    registry = CollectorRegistry()
+    predict = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)(lambda: {"confidence": 0.5})
+
+    def full(self: object, key: object, cells: object) -> None:
+        raise WorkersError("cannot grow the file: No space left on device")
+
+    monkeypatch.setattr("modelplane_exporter.worker_file.WorkerFile.write", full)
+    for _ in range(1000):
+        assert predict() == {"confidence": 0.5}
+    lines = [r.message for r in caplog.records if "other processes do not see all counts" in r.message]
+    assert len(lines) == 1
+    (snapshot,) = store_for(registry).local_snapshots()
+    assert snapshot.cells[REQUESTS.start] == 1000

@@ -1,7 +1,8 @@
-"""Four real gunicorn workers give one correct /metrics: through reloads, kills and hand-overs of the port."""
+"""Real gunicorn and uvicorn workers give one correct /metrics: through reloads, kills and hand-overs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ LOST_BY_A_KILL = 64
 
 @dataclass
 class Service:
-    """A gunicorn with its workers' folder."""
+    """A running server with its workers' folder."""
 
     process: Process
     url: str
@@ -100,28 +101,57 @@ class Load:
         return self.answered
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+@contextlib.contextmanager
+def serving(folder: Path, *command: str) -> Iterator[Service]:
+    """A server with several workers that count together; ``command`` ends with the option for its port."""
     port, metrics_port = free_port(), free_port()
     env = {
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
         "MODELPLANE_EXPORTER_PORT": str(metrics_port),
-        "MODELPLANE_EXPORTER_WORKERS_DIR": str(tmp_path / "workers"),
+        "MODELPLANE_EXPORTER_WORKERS_DIR": str(folder / "workers"),
         "PYTHONPATH": str(HERE),
     }
-    argv = [sys.executable, "-m", "gunicorn", "gunicorn_app:app", "--workers", "4"]
-    argv += ["--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
-    process = Process("gunicorn", argv, tmp_path / "gunicorn.log", env, f"http://127.0.0.1:{port}/a")
+    argv = [sys.executable, "-m", *command[:-1], command[-1].replace("PORT", str(port))]
+    process = Process(command[0], argv, folder / "log", env, f"http://127.0.0.1:{port}/a")
     process.start()
     try:
         process.wait_ready(30)
         metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
-        running = Service(process, f"http://127.0.0.1:{port}", metrics_url, tmp_path / "workers")
+        running = Service(process, f"http://127.0.0.1:{port}", metrics_url, folder / "workers")
         running.scrape_within(10)
-        assert wait_until(lambda: len(running.workers()) == 4, 10)
+        time.sleep(PUBLISH_SECONDS + 0.5)  # until the calls that asked whether it is ready are shown
         yield running
     finally:
         process.stop()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    options = ("--workers", "4", "--graceful-timeout", "5", "--bind=127.0.0.1:PORT")
+    with serving(tmp_path, "gunicorn", "gunicorn_app:app", *options) as running:
+        assert wait_until(lambda: len(running.workers()) == 4, 10)
+        yield running
+
+
+def test_gunicorn_workers_that_are_forked_after_loading_count_each_for_themselves(tmp_path: Path) -> None:
+    options = ("--preload", "--workers", "3", "--bind=127.0.0.1:PORT")
+    with serving(tmp_path, "gunicorn", "gunicorn_app:app", *options) as running:
+        check_that_counts_are_answers(running)
+
+
+def test_uvicorn_workers_that_are_spawned_count_together(tmp_path: Path) -> None:
+    options = ("--workers", "2", "--log-level", "warning", "--port=PORT")
+    with serving(tmp_path, "uvicorn", "uvicorn_app:app", *options) as running:
+        check_that_counts_are_answers(running)
+
+
+def check_that_counts_are_answers(service: Service) -> None:
+    first = service.scrape_within(5)
+    load = Load(service.url)
+    time.sleep(2)
+    answered = load.stop()
+    assert answered > 200
+    assert requests_in(service.scrape_within(5)) - requests_in(first) == answered
 
 
 def test_reloads_lose_nothing_and_counters_never_fall(service: Service) -> None:
