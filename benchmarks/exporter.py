@@ -145,9 +145,15 @@ def opentelemetry(function: Function) -> Function | None:
 class Ours:
     """Two decorated functions: one that folds as it does, one that never folds, for the caller's share."""
 
-    def __init__(self, tenant: Any = "t", function: Function = predict) -> None:
+    def __init__(
+        self,
+        tenant: Any = "t",
+        function: Function = predict,
+        registries: tuple[CollectorRegistry, CollectorRegistry] | None = None,
+    ) -> None:
         self._folding, self._queueing = (
-            ModelMetricsExporter("m", "v1", tenant, "pytorch", registry=CollectorRegistry()) for _ in range(2)
+            ModelMetricsExporter("m", "v1", tenant, "pytorch", registry=registry)
+            for registry in registries or (CollectorRegistry(), CollectorRegistry())
         )
         self._queueing._lane.meter.fold_at = NEVER
         self.total = self._folding(function)
@@ -243,7 +249,8 @@ def asyncio_calls() -> dict[str, Any]:
 
 def several_identities(count: int = 16) -> dict[str, Any]:
     """As many decorated functions, one tenant each, called in turn; and one function with as many tenants."""
-    many = [Ours(f"t{number}") for number in range(count)]
+    registries = CollectorRegistry(), CollectorRegistry()
+    many = [Ours(f"t{number}", registries=registries) for number in range(count)]
     turns = iter(range(NEVER))
     per_call = Ours(lambda: f"t{next(turns) % count}")
 

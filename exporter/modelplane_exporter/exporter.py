@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -132,11 +132,14 @@ class ModelMetricsExporter:
     def _series_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Series:
         """The series that one call counts for; a team's tenant function must not break its model."""
         try:
-            tenant_id = resolve(self._tenant_source, args, kwargs)
+            named = resolve(self._tenant_source, args, kwargs)
+            series: Series | None = self._lane.known.get(cast("str", named))  # of another type: None
         except Exception as error:  # noqa: BLE001 - it is the team's function
             complain("the tenant function failed", error)
-            tenant_id = None
-        return self._lane.series_of(UNKNOWN_TENANT if tenant_id is None else tenant_id)
+            named, series = None, None
+        if series is not None:
+            return series
+        return self._lane.series_of(named if is_tenant(named) else UNKNOWN_TENANT)
 
     def _read(self, result: Any) -> Value:
         """What a result says of confidence, and the trace if wanted; never raises an Exception."""

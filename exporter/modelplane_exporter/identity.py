@@ -6,7 +6,7 @@ import contextlib
 import enum
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, RESERVED_TENANTS
 
@@ -79,7 +79,7 @@ def valid_tenant_source(value: object) -> TenantSource:
     )
 
 
-def is_tenant(value: object) -> bool:
+def is_tenant(value: object) -> TypeGuard[str]:
     """Whether ``value`` can be a tenant's id."""
     return isinstance(value, str) and bool(value.strip()) and value not in RESERVED_TENANTS
 
@@ -93,9 +93,8 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def resolve(source: TenantSource, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """The tenant of one call, or None when it cannot be told. A function's exceptions pass through."""
-    if isinstance(source, str):
-        return source
-    value = _current_tenant.get() if source is PER_CALL else source(*args, **kwargs)
-    return value if is_tenant(value) else None
+def resolve(source: TenantSource, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    """What names the tenant of one call; ``is_tenant`` says whether it can. A function's exceptions pass."""
+    if source is PER_CALL:
+        return _current_tenant.get()
+    return source if isinstance(source, str) else source(*args, **kwargs)

@@ -20,6 +20,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter.complaints import logger
+from modelplane_exporter.families import families, family
 from modelplane_exporter.guard import TenantGuard
 from modelplane_exporter.identity import Identity, is_unicode
 from modelplane_exporter.layout import ACTIVE, GROUPS, Key, OwnSample, Snapshot
@@ -36,7 +37,7 @@ _RETIRED_SECONDS = 60.0
 
 
 class Lane:
-    """The series of one model version on one device, by tenant. ``series_of`` is all a call needs."""
+    """The series of one model version on one device, by tenant; ``known`` are those that exist."""
 
     def __init__(
         self, store: Store, version: Identity, meter: DeviceMeter, device: tuple[str, str],
@@ -48,15 +49,15 @@ class Lane:
         self._device = device
         self._max_tenants = max_tenants
         self._idle_ttl = idle_ttl
-        self._by_tenant: dict[str, Series] = store.tenants_of(version, device)
+        self.known: dict[str, Series] = store.tenants_of(version, device)
 
     def series_of(self, tenant_id: str) -> Series:
         """The tenant's series; that of ``__overflow__`` once the model has too many tenants."""
-        series = self._by_tenant.get(tenant_id)
+        series = self.known.get(tenant_id)
         if series is not None:
             return series
         key = self._key(str.__str__(tenant_id) if is_unicode(tenant_id) else schema.UNKNOWN_TENANT)
-        return self._store.admit(key, self.meter, self._by_tenant, self._max_tenants, self._idle_ttl)
+        return self._store.admit(key, self.meter, self.known, self._max_tenants, self._idle_ttl)
 
     def pinned(self, tenant_id: str) -> Series:
         """The tenant's series, kept for good: functions hold on to it."""
@@ -202,15 +203,11 @@ class Store(Collector):
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
-        from modelplane_exporter.families import family
-
         kept = [group.metric for group in GROUPS] + [sample.metric for sample in self.own_samples()]
         return [family(metric) for metric in kept]
 
     def collect(self) -> Iterator[Family]:
         """Families for registries that prometheus_client itself collects."""
-        from modelplane_exporter.families import families
-
         start = time.perf_counter()
         collected = families(self.snapshots(), self.own_samples())
         self.scraped(time.perf_counter() - start)

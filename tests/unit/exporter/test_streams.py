@@ -15,9 +15,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
+from modelplane_exporter.apps import exposition
+from modelplane_exporter.store import store_for
 
 LABELS = {"model_name": "llm", "model_version": "v1", "tenant_id": "a", "framework": "pytorch"}
 
@@ -266,6 +269,20 @@ def test_tensors_of_real_frameworks(framework: str) -> None:
         check=False,
     )
     assert (run.returncode, run.stdout.split()[-1:]) == (0, ["6"]), run.stderr
+
+
+def test_exemplars_name_the_trace_of_the_call(registry) -> None:
+    tracer = TracerProvider().get_tracer("test")
+    exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, exemplars=True)
+    predict = exporter(lambda: {"confidence": 0.5})
+    predict()
+    with tracer.start_as_current_span("request") as span:
+        predict()
+    body, _ = exposition(registry, store_for(registry), "application/openmetrics-text")
+    trace_id = format(span.get_span_context().trace_id, "032x")
+    assert body.decode().count(" # {") == 1
+    assert f'# {{trace_id="{trace_id}"}}' in body.decode()
+    assert value(registry, "model_prediction_confidence_count") == 2
 
 
 def test_callables_and_partials(registry, exporter) -> None:
