@@ -329,6 +329,33 @@ def test_a_batch_call_of_several_tenants(registry) -> None:
         exporter.track_batch({})
 
 
+def test_each_device_is_shared_by_its_own_calls_only(registry) -> None:
+    now = [0.0]
+    devices = {
+        name: ModelMetricsExporter(
+            "llm", "v1", "a", "pytorch", registry=registry, confidence=None, device=name, device_type="h200"
+        )
+        for name in ("GPU-1", "GPU-2")
+    }
+    for exporter in devices.values():
+        exporter._lane.meter.clock = lambda: now[0]
+    with devices["GPU-1"].track(), devices["GPU-2"].track():
+        now[0] = 4.0
+        with devices["GPU-2"].track():
+            now[0] = 6.0
+    charged = {
+        name: value(registry, "model_inference_device_seconds_total", device=name, device_type="h200")
+        for name in devices
+    }
+    assert charged == {"GPU-1": 6.0, "GPU-2": 6.0}
+    assert outcomes(registry) == [3, 0, 0]
+
+
+def test_a_device_needs_its_type() -> None:
+    with pytest.raises(ValueError, match="device and device_type go together"):
+        ModelMetricsExporter("llm", "v1", "a", "pytorch", device="GPU-1", registry=CollectorRegistry())
+
+
 def test_the_tenant_of_a_context_is_that_of_its_thread(registry) -> None:
     exporter = ModelMetricsExporter("llm", "v1", PER_CALL, "pytorch", registry=registry, confidence=None)
     predict = exporter(lambda: None)
