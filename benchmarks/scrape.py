@@ -85,13 +85,9 @@ class SnapshotStore:
     def __init__(self, snapshots: list[Snapshot]) -> None:
         self._snapshots = snapshots
 
-    def snapshots(self) -> list[Snapshot]:
-        """All of them."""
-        return self._snapshots
-
-    def own_samples(self) -> list[layout.OwnSample]:
-        """None."""
-        return []
+    def state(self) -> tuple[list[Snapshot], list[layout.OwnSample]]:
+        """All snapshots, and no own samples."""
+        return self._snapshots, []
 
     def scraped(self, seconds: float) -> None:
         """Not kept."""

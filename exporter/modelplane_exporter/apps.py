@@ -32,11 +32,8 @@ PAUSE_SECONDS = 0.00005
 class Exposed(Collector, Protocol):
     """What an exposition needs of our store, itself one collector of the registry."""
 
-    def snapshots(self) -> Sequence[Snapshot]:
-        """The state of every key."""
-
-    def own_samples(self) -> Sequence[OwnSample]:
-        """The samples that are not kept in cells."""
+    def state(self) -> tuple[Sequence[Snapshot], Sequence[OwnSample]]:
+        """The state of every key, and the samples that are not kept in cells."""
 
     def scraped(self, seconds: float) -> None:
         """An exposition of the store's own series took ``seconds`` of wall time."""
@@ -51,7 +48,7 @@ def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tupl
     encoder, content_type = choose_encoder(accept)
     openmetrics = content_type.startswith("application/openmetrics-text")
     start = time.perf_counter()
-    own = list(_paced(render.chunks(store.snapshots(), store.own_samples(), openmetrics=openmetrics)))
+    own = list(_paced(render.chunks(*store.state(), openmetrics=openmetrics)))
     store.scraped(time.perf_counter() - start)
     target = registry.get_target_info()  # OpenMetrics wants it first
     first = [_encoded(encoder, _TargetInfo(target))] if target else []

@@ -68,8 +68,8 @@ class Call:
         """Observe the confidence in what the inference function returned."""
         value = self._read(result)
         if isinstance(value, Observation):
-            confidences, invalid = value.confidences, value.invalid
-            self._note("confidence was not observed", lambda observed: _take(observed, confidences, invalid))
+            found = value
+            self._note("confidence was not observed", lambda observed: observed.take_from(found))
         elif value is not None:
             self.confidence(value)
 
@@ -84,10 +84,6 @@ class Call:
 
         self._note("a stream was not timed", note)
 
-    def trace(self, trace_id: str) -> None:
-        """Name the trace that explains this call's latency."""
-        self._note("an exemplar was not kept", lambda observed: setattr(observed, "trace_id", trace_id))
-
     def _note(self, failure: str, change: Callable[[Observation], None]) -> None:
         try:
             if self._observed is None:
@@ -95,11 +91,6 @@ class Call:
             change(self._observed)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             complain(failure, error)
-
-
-def _take(observed: Observation, confidences: Any, invalid: Any) -> None:
-    observed.confidences = [*observed.confidences, *confidences]
-    observed.invalid += invalid
 
 
 def end(

@@ -154,7 +154,7 @@ class ModelMetricsExporter:
         observed = Observation()
         observed.trace_id = trace_id
         if isinstance(value, Observation):
-            observed.confidences, observed.invalid = value.confidences, value.invalid
+            observed.take_from(value)
         elif value is not None:
             observed.add_confidence(value)
         return observed

@@ -48,6 +48,11 @@ class Observation:
         self.confidences = [*self.confidences, *accepted]
         self.invalid += invalid
 
+    def take_from(self, other: Observation) -> None:
+        """Add the confidences of another observation, and what was invalid in it."""
+        self.confidences = [*self.confidences, *other.confidences]
+        self.invalid += other.invalid
+
     def set_items(self, count: object) -> None:
         """Take the number of items; anything but a whole number from 0 on counts as invalid."""
         if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53:

@@ -237,7 +237,8 @@ def _part_of(value: Value, items: int, first: bool) -> Observation:
     if isinstance(value, Observation):
         part.outcome = value.outcome
         if first:
-            part.confidences, part.invalid, part.tokens = value.confidences, value.invalid, value.tokens
+            part.take_from(value)
+            part.tokens = value.tokens
             part.first_token, part.per_token = value.first_token, value.per_token
     elif value is not None and first:
         part.add_confidence(value)

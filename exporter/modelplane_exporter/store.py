@@ -34,6 +34,12 @@ from modelplane_schema import metrics as schema
 DEFAULT_IDLE_TTL = 26 * 3600.0
 _SNAPSHOTS_PER_LOCK = 100
 _RETIRED_SECONDS = 60.0
+_OWN_METRICS = (
+    schema.MODEL_INFO,
+    schema.SERIES_OVERFLOW,
+    schema.EXPORTER_BUILD_INFO,
+    schema.EXPORTER_SCRAPE_DURATION,
+)
 
 
 class Lane:
@@ -148,16 +154,18 @@ class Store(Collector):
         """A batch call is no longer in flight."""
         self.batches.pop(batch, None)
 
-    def snapshots(self) -> list[Snapshot]:
-        """A copy of every series, of all worker processes if there are several.
+    def state(self) -> tuple[list[Snapshot], list[OwnSample]]:
+        """Every series and the samples not about calls, of all worker processes if there are several.
 
-        It holds all calls that ended before, and what those in flight were charged so far.
+        A series holds all calls that ended before, and what those in flight were charged so far.
         """
-        return self.local_snapshots() if self._sharing is None else self._sharing.collect()[0]
+        if self._sharing is not None:
+            return self._sharing.collect()
+        return self.local_snapshots(), self.local_own_samples()
 
-    def own_samples(self) -> list[OwnSample]:
-        """Samples that are not about calls, of all worker processes if there are several."""
-        return self.local_own_samples() if self._sharing is None else self._sharing.collect()[1]
+    def snapshots(self) -> list[Snapshot]:
+        """The series of ``state``."""
+        return self.state()[0]
 
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every series of this process."""
@@ -203,13 +211,12 @@ class Store(Collector):
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
-        kept = [group.metric for group in GROUPS] + [sample.metric for sample in self.own_samples()]
-        return [family(metric) for metric in kept]
+        return [family(metric) for metric in (*(group.metric for group in GROUPS), *_OWN_METRICS)]
 
     def collect(self) -> Iterator[Family]:
         """Families for registries that prometheus_client itself collects."""
         start = time.perf_counter()
-        collected = families(self.snapshots(), self.own_samples())
+        collected = families(*self.state())
         self.scraped(time.perf_counter() - start)
         return iter(collected)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,7 +52,7 @@ Check = Callable[[Parts, Registry], Finding]
 
 
 def diagnose(parts: Parts, registry: Registry, probe: bool) -> Iterator[Finding]:
-    """Run every check; one that cannot be made is a finding of its own."""
+    """Run every check that applies to the plane."""
     checks: list[tuple[str, Check]] = [
         ("targets are up", check_targets),
         ("rules are healthy", check_rules),
@@ -63,6 +63,11 @@ def diagnose(parts: Parts, registry: Registry, probe: bool) -> Iterator[Finding]
         checks.append(("a test alert reaches the store", check_probe))
     if parts.grafana:
         checks.append(("Grafana has the boards and reaches its datasources", check_grafana))
+    return run_checks(checks, parts, registry)
+
+
+def run_checks(checks: Iterable[tuple[str, Check]], parts: Parts, registry: Registry) -> Iterator[Finding]:
+    """Run named checks in turn; one that cannot be made is a finding of its own."""
     for name, check in checks:
         try:
             yield check(parts, registry)

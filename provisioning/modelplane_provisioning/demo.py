@@ -7,18 +7,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelplane_provisioning.checks import (
     PROBE_ALERT,
+    Check,
     Finding,
     Parts,
     check_panels,
     check_rules,
     check_targets,
+    run_checks,
 )
 from modelplane_provisioning.examples import ExampleService, example_process
-from modelplane_provisioning.plane import Connection, PlaneError, prometheus_query
+from modelplane_provisioning.plane import Connection, prometheus_query
 from modelplane_provisioning.processes import Process, free_port
 from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, REQUESTS
 from modelplane_schema.registry import Registry
@@ -91,21 +92,15 @@ def summary(prometheus: Connection, registry: Registry) -> list[Row]:
 
 def verdict(parts: Parts, registry: Registry) -> list[Finding]:
     """Everything the demo promises, each as a finding."""
-    checks = (
-        _check_table,
-        _check_alert_travelled,
-        _check_versions_side_by_side,
-        check_targets,
-        check_rules,
-        check_panels,
+    checks: tuple[tuple[str, Check], ...] = (
+        ("every framework has data in Prometheus", _check_table),
+        ("alerts went Prometheus -> Alertmanager -> store", _check_alert_travelled),
+        ("the latency API returns versions side by side", _check_versions_side_by_side),
+        ("targets are up", check_targets),
+        ("rules are healthy", check_rules),
+        ("every panel query returns data", check_panels),
     )
-    findings = []
-    for check in checks:
-        try:
-            findings.append(check(parts, registry))
-        except PlaneError as error:
-            findings.append(Finding(check.__name__.removeprefix("_check_"), "not checked", (str(error),)))
-    return findings
+    return list(run_checks(checks, parts, registry))
 
 
 def _check_table(parts: Parts, registry: Registry) -> Finding:
@@ -142,9 +137,5 @@ def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
 def _by_model(prometheus: Connection, expression: str, absent: float = 0.0) -> defaultdict[str, float]:
     values: defaultdict[str, float] = defaultdict(lambda: absent)
     for item in prometheus_query(prometheus, expression):
-        values[item["metric"]["model_name"]] = _number(item["value"])
+        values[item["metric"]["model_name"]] = float(item["value"][1])
     return values
-
-
-def _number(sample: Sequence[Any]) -> float:
-    return float(sample[1])

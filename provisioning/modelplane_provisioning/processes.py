@@ -113,9 +113,9 @@ class Process:
             return
         wait_until(lambda: not self.alive or answers(url), timeout)
         if not self.alive:
-            raise ProcessError(f"{self.name} ended with status {self.returncode}. {self._log_text()}")
+            raise ProcessError(f"{self.name} ended with status {self.returncode}. {self.log_excerpt()}")
         if not answers(url):
-            raise ProcessError(f"{self.name}: no answer at {url} within {timeout:g} s. {self._log_text()}")
+            raise ProcessError(f"{self.name}: no answer at {url} within {timeout:g} s. {self.log_excerpt()}")
 
     def stop(self, timeout: float = 10) -> None:
         """End the child's process group: SIGTERM, then SIGKILL after ``timeout`` seconds."""
@@ -139,7 +139,8 @@ class Process:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def _log_text(self) -> str:
+    def log_excerpt(self) -> str:
+        """A sentence that says where the log is and shows how it ends."""
         return f"Its log, {self.log}, ends with:\n{self.log_tail()}"
 
     def _started(self) -> subprocess.Popen[bytes]:

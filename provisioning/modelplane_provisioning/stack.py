@@ -161,7 +161,7 @@ class Supervisor:
         if self._restarts[process.name] > _MOST_RESTARTS:
             raise ProcessError(
                 f"{process.name} ended {_MOST_RESTARTS + 1} times, the last time with status "
-                f"{process.returncode}. Its log, {process.log}, ends with:\n{process.log_tail()}"
+                f"{process.returncode}. {process.log_excerpt()}"
             )
         self._report(f"{process.name} ended with status {process.returncode}; starting it again")
         time.sleep(_RESTART_PAUSE_SECONDS)

@@ -224,6 +224,17 @@ def run_up(registry: Path, data: Path, **environ: str) -> subprocess.Popen[str]:
     )
 
 
+def printed_until(up: subprocess.Popen[str], last: str) -> str:
+    """What the command prints, up to the line that holds ``last``."""
+    assert up.stdout is not None
+    lines = []
+    for line in up.stdout:
+        lines.append(line)
+        if last in line:
+            break
+    return "".join(lines)
+
+
 def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -264,8 +275,9 @@ def test_up_takes_other_ports_when_the_customary_ones_are_taken(stack: Stack, tm
         )
         assert answers(second.prometheus_url + "/-/ready")
         assert json.loads((data / "plane.json").read_text(encoding="utf-8"))["grafana_url"] is None
+        explained = printed_until(up, "Stop with Ctrl-C.")
     finally:
         up.terminate()
         output, _ = up.communicate(timeout=30)
     assert up.returncode == 0, output
-    assert "docker compose -f" in output
+    assert "docker compose -f" in explained

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from modelplane_dashboards import Board, build, expand, panel_queries, render
 from modelplane_dashboards.promql import confidence_share
 from modelplane_dashboards.scope import Scope
-from modelplane_schema.metrics import METRICS
+from modelplane_schema.metrics import METRICS, RESERVED_TENANTS
 from modelplane_schema.promql import escape_regex
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.registry import Registry
@@ -100,6 +100,7 @@ def registry_of(tenant: str, model: str) -> Registry:
 
 def registry_of_or_skip(tenant: str, model: str) -> Registry:
     assume(all(text.isprintable() and text.strip() for text in (tenant, model)))
+    assume(tenant.strip() not in RESERVED_TENANTS)  # the registry refuses them
     return registry_of(tenant, model)
 
 

@@ -56,13 +56,10 @@ class FakeStore(Collector):
         self.collected = 0
         self.error: Exception | None = None
 
-    def snapshots(self) -> list[Snapshot]:
+    def state(self) -> tuple[list[Snapshot], list[OwnSample]]:
         if self.error:
             raise self.error
-        return [SNAPSHOT]
-
-    def own_samples(self) -> list[OwnSample]:
-        return [OwnSample(EXPORTER_SCRAPE_DURATION, (), 0.5)]
+        return [SNAPSHOT], [OwnSample(EXPORTER_SCRAPE_DURATION, (), 0.5)]
 
     def scraped(self, seconds: float) -> None:
         self.scrapes.append(seconds)
@@ -72,7 +69,7 @@ class FakeStore(Collector):
 
     def collect(self) -> Iterable[Family]:
         self.collected += 1
-        return families(self.snapshots(), self.own_samples())
+        return families(*self.state())
 
 
 class Failing(Collector):
@@ -277,12 +274,12 @@ def test_uvicorn_serves_the_application_alone(registry) -> None:
 def test_a_scrape_leaves_the_event_loop_free(registry, store, monkeypatch) -> None:
     rendering, go_on = threading.Event(), threading.Event()
 
-    def slow() -> list[Snapshot]:
+    def slow() -> tuple[list[Snapshot], list[OwnSample]]:
         rendering.set()
         assert go_on.wait(10)
-        return [SNAPSHOT]
+        return [SNAPSHOT], []
 
-    monkeypatch.setattr(store, "snapshots", slow)
+    monkeypatch.setattr(store, "state", slow)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

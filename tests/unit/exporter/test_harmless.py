@@ -217,7 +217,7 @@ def test_a_forked_child_starts_at_zero_and_shares_nothing(registry, exporter) ->
 
 
 def test_a_fork_while_another_thread_folds_does_not_hang_the_child() -> None:
-    run_in_a_process("""
+    check_in_a_process("""
         import os, threading
         from prometheus_client import CollectorRegistry, generate_latest
         from modelplane_exporter import ModelMetricsExporter
@@ -246,7 +246,7 @@ def test_a_fork_while_another_thread_folds_does_not_hang_the_child() -> None:
 
 
 def test_shutdown_with_calls_in_flight_is_quiet() -> None:
-    run_in_a_process("""
+    check_in_a_process("""
         import threading, time
         from modelplane_exporter import ModelMetricsExporter
         exporter = ModelMetricsExporter("m", "v1", "t", "jax", port=0, address="127.0.0.1")
@@ -266,7 +266,7 @@ def test_shutdown_with_calls_in_flight_is_quiet() -> None:
     """)
 
 
-def run_in_a_process(code: str) -> None:
+def check_in_a_process(code: str) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
