@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelplane_exporter import apps, layout, render
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import Group, Key, Snapshot
+from modelplane_exporter.signal_layout import State
 from modelplane_schema.metrics import Metric
 
 ROUNDS = {1: 201, 500: 9, 5000: 3}
@@ -85,9 +86,9 @@ class SnapshotStore:
     def __init__(self, snapshots: list[Snapshot]) -> None:
         self._snapshots = snapshots
 
-    def state(self) -> tuple[list[Snapshot], list[layout.OwnSample]]:
+    def state(self) -> State:
         """All snapshots, and no own samples."""
-        return self._snapshots, []
+        return State(self._snapshots, [])
 
     def scraped(self, seconds: float) -> None:
         """Not kept."""

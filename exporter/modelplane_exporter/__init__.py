@@ -6,8 +6,9 @@
 ... def predict(image): ...
 """
 
+from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.identity import PER_CALL, Identity, tenant
 
-__all__ = ["PER_CALL", "Call", "Identity", "ModelMetricsExporter", "tenant"]
+__all__ = ["PER_CALL", "Baseline", "BaselineError", "Call", "Identity", "ModelMetricsExporter", "tenant"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -16,9 +17,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from modelplane_exporter import render
+from modelplane_exporter import render, signal_render
 from modelplane_exporter.complaints import complain
-from modelplane_exporter.layout import OwnSample, Snapshot
+from modelplane_exporter.signal_layout import State
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,8 +33,8 @@ PAUSE_SECONDS = 0.00005
 class Exposed(Collector, Protocol):
     """What an exposition needs of our store, itself one collector of the registry."""
 
-    def state(self) -> tuple[Sequence[Snapshot], Sequence[OwnSample]]:
-        """The state of every key, and the samples that are not kept in cells."""
+    def state(self) -> State:
+        """All that is exposed."""
 
     def scraped(self, seconds: float) -> None:
         """An exposition of the store's own series took ``seconds`` of wall time."""
@@ -48,13 +49,20 @@ def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tupl
     encoder, content_type = choose_encoder(accept)
     openmetrics = content_type.startswith("application/openmetrics-text")
     start = time.perf_counter()
-    own = list(_paced(render.chunks(*store.state(), openmetrics=openmetrics)))
+    own = list(_paced(_chunks(store.state(), openmetrics)))
     store.scraped(time.perf_counter() - start)
     target = registry.get_target_info()  # OpenMetrics wants it first
     first = [_encoded(encoder, _TargetInfo(target))] if target else []
     others = [_encoded(encoder, collector) for collector in _others(registry, store)]
     end = render.END if openmetrics else b""
     return b"".join([*first, *own, *others, end]), content_type
+
+
+def _chunks(state: State, openmetrics: bool) -> Iterator[bytes]:
+    return chain(
+        render.chunks(state.snapshots, state.own_samples, openmetrics=openmetrics),
+        signal_render.chunks(state.signals, state.baselines, openmetrics),
+    )
 
 
 def _paced(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from modelplane_exporter.complaints import complain, complaints
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.meter import DeviceMeter
 from modelplane_exporter.observation import MISSING, Observation
 from modelplane_exporter.series import ENDED, FAILED, VALUE, WAS_CANCELLED, CallRecord, Series, Value
+from modelplane_schema.metrics import INVALID_REASONS
+
+if TYPE_CHECKING:
+    from modelplane_exporter.signal_store import SignalLane
 
 Resolve = Callable[[tuple[Any, ...], dict[str, Any]], Series]
 Read = Callable[[Any], Value]
@@ -22,17 +28,33 @@ NO_CONFIDENCE = Observation()
 NO_CONFIDENCE.invalid[MISSING] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where the calls of one exporter report to.
+
+    ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
+    event of a tenant.
+    """
+
+    meter: DeviceMeter
+    read: Read
+    signals: SignalLane | None
+    event: Callable[[Series, str, int], None]
+
+
 class Call:
     """A call in flight; use as ``with exporter.track() as call``. Nothing here raises into the caller."""
 
-    __slots__ = ("_meter", "_observed", "_read", "_record", "_series")
+    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_series", "_stopped", "sinks")
 
-    def __init__(self, meter: DeviceMeter, series: Series, read: Read) -> None:
-        self._meter = meter
+    def __init__(self, sinks: Sinks, series: Series) -> None:
+        self.sinks = sinks
+        self._meter = sinks.meter
         self._series = series
-        self._read = read
         self._observed: Observation | None = None
         self._record: CallRecord = []
+        self._sampled: bool | None = None
+        self._stopped: float | None = None
 
     def __enter__(self) -> Call:
         self._record = [self._meter.clock(), self._series, None, None, None]
@@ -46,8 +68,17 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
-        end(self._meter, self._record, error, self._observed)
+        end(self._meter, self._record, error, self._observed, self._stopped)
         return False
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the block was entered and not left yet."""
+        return bool(self._record) and self._record[ENDED] is None
+
+    def stop(self) -> None:
+        """The inference has ended; what follows in the block is not part of its latency."""
+        self._stopped = self._meter.clock()
 
     def confidence(self, value: object) -> None:
         """Observe confidence: a number or a batch of any shape, each in [0, 1]."""
@@ -66,7 +97,7 @@ class Call:
 
     def result(self, result: object) -> None:
         """Observe the confidence in what the inference function returned."""
-        value = self._read(result)
+        value = self.sinks.read(result)
         if isinstance(value, Observation):
             found = value
             self._note("confidence was not observed", lambda observed: observed.take_from(found))
@@ -84,6 +115,55 @@ class Call:
 
         self._note("a stream was not timed", note)
 
+    def features(self, values: object) -> None:
+        """Observe the features that the model was given, against the training baseline.
+
+        A mapping of names to numbers and texts (one row) or to columns, a pandas or polars frame, an array of
+        shape (rows, features) in the baseline's order, or one row as a list or 1-D array. A feature that is
+        not given counts as missing.
+        """
+        self._observe("input", values)
+
+    def prediction(self, values: object, name: str = "prediction") -> None:
+        """Observe what the model predicted: one value, a column, or a mapping of names to either."""
+        self._observe("output", values if isinstance(values, Mapping) else {name: values})
+
+    def business(self, values: Mapping[str, object]) -> None:
+        """Observe business values, a mapping of names to a value or a column each."""
+        self._observe("business", values)
+
+    def activations(self, values: Mapping[str, object]) -> None:
+        """Observe summaries of layer activations, whether or not this call's signals are sampled."""
+        self._sampled, sampled = True, self._sampled
+        self._observe("activation", values)
+        self._sampled = sampled
+
+    def event(self, name: str, count: int = 1) -> None:
+        """Count a business event of this call's tenant."""
+        self.sinks.event(self._series, name, count)
+
+    def invalid(self, reason: str) -> None:
+        """Count a value that broke the data contract; ``reason`` is one of the schema's."""
+        if reason in INVALID_REASONS:
+            self._note(
+                "an invalid value was not counted", lambda observed: observed.invalid.update((reason,))
+            )
+        else:
+            complain("an invalid value was not counted", ValueError(f"unknown reason {reason!r}"))
+
+    def _observe(self, kind: str, values: object) -> None:
+        signals = self.sinks.signals
+        if signals is None:
+            self.invalid("signal_unknown")
+            return
+        try:
+            if self._sampled is None:
+                self._sampled = signals.sampler.take()
+            if self._sampled:
+                signals.observe(kind, values, self._series)
+        except Exception as error:  # noqa: BLE001 - monitoring must not break the model
+            complain("signals were not observed", error)
+
     def _note(self, failure: str, change: Callable[[Observation], None]) -> None:
         try:
             if self._observed is None:
@@ -93,10 +173,50 @@ class Call:
             complain(failure, error)
 
 
+_current: ContextVar[TrackedCall | None] = ContextVar("modelplane_call", default=None)
+
+
+class TrackedCall(Call):
+    """A call that code inside its block can find."""
+
+    __slots__ = ("_outer", "_token")
+
+    def __enter__(self) -> Call:
+        call = super().__enter__()
+        self._outer = _current.get()
+        self._token: Token[TrackedCall | None] = _current.set(self)
+        return call
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        try:
+            _current.reset(self._token)
+        except ValueError:  # left in another context than entered, by an async generator for example
+            _current.set(self._outer)
+        return super().__exit__(kind, error, trace)
+
+    def outer(self) -> TrackedCall | None:
+        """The call in whose block this one was entered."""
+        return self._outer
+
+
+def current_call(sinks: Sinks) -> Call | None:
+    """The innermost call that reports to ``sinks`` and in whose ``track`` block we are."""
+    call = _current.get()
+    while call is not None and (call.sinks is not sinks or not call.in_flight):
+        call = call.outer()
+    return call
+
+
 def end(
-    meter: DeviceMeter, record: CallRecord, error: BaseException | None, observed: Observation | None = None
+    meter: DeviceMeter,
+    record: CallRecord,
+    error: BaseException | None,
+    observed: Observation | None = None,
+    stopped: float | None = None,
 ) -> None:
-    """Report the end of a call, unless it was reported already."""
+    """Report the end of a call, now or when it was ``stopped``, unless it was reported already."""
     if record[ENDED] is not None:
         return
     value: Value = observed
@@ -105,7 +225,7 @@ def end(
         if observed is not None:
             observed.outcome = value.outcome
             value = observed
-    ended = meter.clock()
+    ended = stopped or meter.clock()
     record[ENDED], record[VALUE] = ended, value
     meter.events.append(record)
     if isinstance(error, Exception):
@@ -188,6 +308,42 @@ def wrap_async(
         if len(events) > fold_at:
             fold()
         return result
+
+    return measured
+
+
+def wrap_declared(
+    function: Callable[..., Any],
+    begin: Callable[[tuple[Any, ...], dict[str, Any]], Call],
+    observe: Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None],
+) -> Callable[..., Any]:
+    """Measure a plain function whose arguments and result ``observe`` looks into."""
+
+    @functools.wraps(function)
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        with begin(args, kwargs) as call:
+            result = function(*args, **kwargs)
+            call.stop()
+            observe(call, args, kwargs, result)
+            return result
+
+    return measured
+
+
+def wrap_declared_async(
+    function: Callable[..., Any],
+    begin: Callable[[tuple[Any, ...], dict[str, Any]], Call],
+    observe: Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None],
+) -> Callable[..., Any]:
+    """Measure an async function likewise."""
+
+    @functools.wraps(function)
+    async def measured(*args: Any, **kwargs: Any) -> Any:
+        with begin(args, kwargs) as call:
+            result = await function(*args, **kwargs)
+            call.stop()
+            observe(call, args, kwargs, result)
+            return result
 
     return measured
 

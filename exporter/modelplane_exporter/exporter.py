@@ -8,12 +8,21 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from modelplane_exporter import calls, server, traces
-from modelplane_exporter.calls import NO_CONFIDENCE, Call
+from modelplane_exporter.baseline import Baseline, BaselineError
+from modelplane_exporter.calls import (
+    NO_CONFIDENCE,
+    Call,
+    Sinks,
+    TrackedCall,
+    current_call,
+    wrap_declared,
+    wrap_declared_async,
+)
 from modelplane_exporter.complaints import complain
 from modelplane_exporter.identity import (
     Identity,
@@ -25,9 +34,13 @@ from modelplane_exporter.identity import (
     valid_tenant_source,
 )
 from modelplane_exporter.observation import Observation
+from modelplane_exporter.sampling import Sampler
 from modelplane_exporter.series import Series, Value
 from modelplane_exporter.store import DEFAULT_IDLE_TTL, store_for
 from modelplane_schema.metrics import UNKNOWN_TENANT
+
+if TYPE_CHECKING:
+    from modelplane_exporter.declared import Declared
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -48,6 +61,12 @@ class ModelMetricsExporter:
     model has none.
     ``device`` and ``device_type`` say what the calls run on (default: this process).
     ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
+    ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
+    to ``increase``.
+    ``declared`` (a file or ``Declared``) says where values are in arguments and results.
+    ``baseline`` (a file or ``Baseline``) is what signals are held against; they are counted for all tenants
+    together unless ``signals_by_tenant``. One call in ``signals_every`` has its signals observed, and no more
+    than ``signals_per_second`` of those.
     ``registry`` is where series are registered (default: prometheus_client's global one); with a
     registry of your own no server starts unless ``port`` or MODELPLANE_EXPORTER_PORT is given.
     ``port="off"`` starts none. Bad metadata is a ValueError that names the field.
@@ -70,6 +89,13 @@ class ModelMetricsExporter:
         device: str | None = None,
         device_type: str | None = None,
         exemplars: bool = False,
+        events: Iterable[str] = (),
+        feedback: bool = False,
+        declared: Declared | str | os.PathLike[str] | None = None,
+        baseline: Baseline | str | os.PathLike[str] | None = None,
+        signals_by_tenant: bool = False,
+        signals_every: int = 1,
+        signals_per_second: float | None = None,
         registry: CollectorRegistry | None = None,
         address: str | None = None,
         port: int | str | None = None,
@@ -89,6 +115,17 @@ class ModelMetricsExporter:
         store = store_for(registry or REGISTRY)
         store.loaded(version, owner, stage, framework_version)
         self._lane = store.lane(version, _device(device, device_type), max_tenants, idle_ttl)
+        self.baseline = _baseline_of(version, baseline)
+        self._declared = _declared(declared, self.baseline)
+        sampler = Sampler(signals_every, signals_per_second)
+        signals = None
+        if self.baseline is not None:
+            signals = self._lane.signals(self.baseline, signals_by_tenant, sampler)
+        self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event)
+        known_events = (*events, *(self._declared.event_names if self._declared else ()))
+        store.counters.expect(
+            version, tuple(required_text("events", event) for event in known_events), feedback
+        )
         self._expose(tenants)
         if registry is None or port is not None or server.PORT_VARIABLE in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
@@ -96,6 +133,8 @@ class ModelMetricsExporter:
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         """Measure every call of ``function``; its name, signature, docstring and results stay as they are."""
         meter, target = self._lane.meter, _code_of(function)
+        if self._declared is not None:
+            return self._measure_declared(function, target, self._declared)
         if inspect.isgeneratorfunction(target):
             return calls.wrap_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
         if inspect.isasyncgenfunction(target):
@@ -111,9 +150,8 @@ class ModelMetricsExporter:
         invalid and shows as ``__unknown__``.
         """
         if tenant_id is None:
-            return self._begin((), {})
-        series = self._lane.series_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
-        return Call(self._lane.meter, series, self._read)
+            return TrackedCall(self._sinks, self._fixed_series() or self._series_of((), {}))
+        return TrackedCall(self._sinks, self._tenant_series(tenant_id))
 
     def track_batch(self, items: Mapping[str, int]) -> Call:
         """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
@@ -124,10 +162,54 @@ class ModelMetricsExporter:
             raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
         if not all(isinstance(count, int) and count > 0 for count in items.values()):
             raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
-        return Call(self._lane.meter, self._lane.share(items), self._read)
+        return TrackedCall(self._sinks, self._lane.share(items))
+
+    def current_call(self) -> Call | None:
+        """The innermost call of this exporter in whose ``track`` or ``track_batch`` block we are."""
+        return current_call(self._sinks)
+
+    def event(self, name: str, tenant_id: str | None = None, count: int = 1) -> None:
+        """Count a business event that follows from a call, such as a click; never raises.
+
+        ``tenant_id`` overrides the exporter's own source, as in ``track``.
+        """
+        self._lane.count_event(self._tenant_series(tenant_id), name, count)
+
+    def feedback(self, correct: bool, tenant_id: str | None = None, count: int = 1) -> None:
+        """Count a prediction whose truth is known now; never raises. ``tenant_id`` as in ``track``."""
+        self._lane.count_feedback(self._tenant_series(tenant_id), correct, count)
+
+    def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
+        """Observe summaries of layer activations outside of a call; never raises."""
+        Call(self._sinks, self._tenant_series(tenant_id)).activations(values)
+
+    def sampling(self, kind: str, ratio: float) -> None:
+        """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
+        self._lane.show_sampling(kind, ratio)
+
+    def _measure_declared(
+        self, function: Callable[..., Any], target: Callable[..., Any], declared: Declared
+    ) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+            raise TypeError("declared values are for functions that return their result, not for generators")
+        bind = declared.binder(function)
+
+        def observe(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+            try:
+                declared.observe(call, bind(args, kwargs), result)
+            except Exception as error:  # noqa: BLE001 - hostile arguments or results
+                complain("declared values were not observed", error)
+
+        wrap = wrap_declared_async if inspect.iscoroutinefunction(target) else wrap_declared
+        return wrap(function, self._begin, observe)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return Call(self._lane.meter, self._fixed_series() or self._series_of(args, kwargs), self._read)
+        return Call(self._sinks, self._fixed_series() or self._series_of(args, kwargs))
+
+    def _tenant_series(self, tenant_id: str | None) -> Series:
+        if tenant_id is None:
+            return self._fixed_series() or self._series_of((), {})
+        return self._lane.series_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
 
     def _series_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Series:
         """The series that one call counts for; a team's tenant function must not break its model."""
@@ -181,6 +263,37 @@ class ModelMetricsExporter:
         for tenant_id in tenants:
             self._lane.series_of(required_text("tenants", tenant_id))
         self._fixed_series()
+
+
+def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
+    """The baseline, read if it is a file; ValueError when it is that of another model."""
+    if baseline is None:
+        return None
+    loaded = baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)
+    if loaded.model_name != version.model_name:
+        raise BaselineError(
+            f"baseline is of model {loaded.model_name!r}, not of {version.model_name!r}: "
+            "name the file that was fitted for this model"
+        )
+    if loaded.model_version not in (None, version.model_version):
+        raise BaselineError(
+            f"baseline is of version {loaded.model_version!r} of {loaded.model_name!r}, "
+            f"not of {version.model_version!r}: name the file that was fitted for this version"
+        )
+    return loaded
+
+
+def _declared(
+    declared: Declared | str | os.PathLike[str] | None, baseline: Baseline | None
+) -> Declared | None:
+    """The declared values, read if they are a file, and checked against the baseline."""
+    if declared is None:
+        return None
+    from modelplane_exporter.declared import Declared
+
+    loaded = declared if isinstance(declared, Declared) else Declared.load(declared)
+    loaded.check(baseline)
+    return loaded
 
 
 def _device(device: str | None, device_type: str | None) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import Exemplar as ClientExemplar
@@ -18,6 +18,8 @@ from modelplane_exporter.render import (
     merge,
     shown,
 )
+from modelplane_exporter.signal_layout import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot, layout_of
+from modelplane_exporter.signal_render import Sample, baseline_samples, samples_of
 from modelplane_schema.metrics import Metric
 
 
@@ -26,8 +28,13 @@ def family(metric: Metric) -> Family:
     return Family(family_name(metric), metric.help, metric.type, family_unit(metric))
 
 
-def families(snapshots: Iterable[Snapshot], own_samples: Iterable[OwnSample]) -> list[Family]:
-    """What ``render`` writes, as families that have samples."""
+def families(
+    snapshots: Iterable[Snapshot],
+    own_samples: Iterable[OwnSample],
+    signals: Iterable[SignalSnapshot] = (),
+    baselines: Sequence[LoadedBaseline] = (),
+) -> list[Family]:
+    """What ``render`` and ``signal_render`` write, as families that have samples."""
     every = list(merge(snapshots))
     found = [_family_of(group, rows) for group in GROUPS if (rows := shown(group, every))]
     for samples in by_metric(own_samples):
@@ -36,7 +43,24 @@ def families(snapshots: Iterable[Snapshot], own_samples: Iterable[OwnSample]) ->
             labels = dict(zip(sample.metric.labels, sample.labels, strict=True))
             own.add_sample(sample.metric.name, labels, sample.value)
         found.append(own)
-    return found
+    return [*found, *_signal_families(signals, baselines)]
+
+
+def _signal_families(signals: Iterable[SignalSnapshot], baselines: Sequence[LoadedBaseline]) -> list[Family]:
+    found = {metric.name: family(metric) for metric in SIGNAL_METRICS}
+    layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
+    for snapshot in signals:
+        for sample in samples_of(layouts[snapshot.key.fingerprint], snapshot):
+            _add(found, sample, snapshot.key.identity)
+    for loaded in baselines:
+        for sample in baseline_samples(loaded.baseline):
+            _add(found, sample, loaded.version)
+    return [one for one in found.values() if one.samples]
+
+
+def _add(found: dict[str, Family], sample: Sample, identity: tuple[str, ...]) -> None:
+    labels = dict(zip(sample.metric.labels, (*identity, *sample.labels), strict=True))
+    found[sample.metric.name].add_sample(sample.metric.name, labels, sample.value)
 
 
 def _family_of(group: Group, rows: Iterable[Row]) -> Family:

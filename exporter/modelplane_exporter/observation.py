@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from modelplane_schema.metrics import CONFIDENCE_TOLERANCE
 
@@ -55,7 +55,7 @@ class Observation:
 
     def set_items(self, count: object) -> None:
         """Take the number of items; anything but a whole number from 0 on counts as invalid."""
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53:
+        if is_count(count):
             self.items = count
         else:
             self.invalid[ITEMS_INVALID] += 1
@@ -64,11 +64,16 @@ class Observation:
         """Take token counts by kind; a count that is no whole number from 0 on counts as invalid."""
         total = dict(self.tokens)
         for kind, count in counts.items():
-            if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53:
+            if is_count(count):
                 total[kind] = total.get(kind, 0) + count
             else:
                 self.invalid[TOKENS_INVALID] += 1
         self.tokens = total
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether ``value`` is a whole number from 0 on that a float holds exactly."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 class TooManyValuesError(ValueError):

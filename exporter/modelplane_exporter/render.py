@@ -69,14 +69,14 @@ def chunks(
         every.append(row)
         if len(every) % IDENTITIES_PER_CHUNK == 0:
             yield b""  # a place to pause: merging 5,000 identities takes 8 ms
-    for group, metadata, write in _PLANS[openmetrics]:
+    for group, head, write in _PLANS[openmetrics]:
         family = shown(group, every)
         if family:
-            yield metadata
+            yield head
         for start in range(0, len(family), IDENTITIES_PER_CHUNK):
             yield b"".join(map(write, family[start : start + IDENTITIES_PER_CHUNK]))
     for samples in by_metric(own_samples):
-        yield _metadata(samples[0].metric, openmetrics) + b"".join(map(_own_line, samples))
+        yield metadata(samples[0].metric, openmetrics) + b"".join(map(_own_line, samples))
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Iterator[Row]:
@@ -88,7 +88,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Iterator[Row]:
 
 
 def _merged(identity: Identity, devices: list[Snapshot]) -> Row:
-    first, labels = devices[0], _labels(_IDENTITY_TEMPLATE, identity)
+    first, labels = devices[0], identity_labels(identity)
     if len(devices) == 1:
         return Row(identity, labels, first.cells, first.exemplars, devices)
     cells = tuple(map(sum, zip(*(device.cells for device in devices), strict=True)))
@@ -145,6 +145,16 @@ _IDENTITY_TEMPLATE = _template(IDENTITY)
 _DEVICE_TEMPLATE = _template(("device", "device_type"))
 
 
+def identity_labels(identity: Identity) -> bytes:
+    """Label text of an identity, as it stands between braces."""
+    return _labels(_IDENTITY_TEMPLATE, identity)
+
+
+def label_text(names: Iterable[str], values: tuple[str, ...]) -> bytes:
+    """Label text as it stands between braces."""
+    return _labels(_template(names), values)
+
+
 def _labels(template: str, values: tuple[str, ...]) -> bytes:
     """Label text as it stands between braces."""
     plain = template % values
@@ -162,7 +172,8 @@ def _utf8(line: str) -> bytes:
     return line.encode("utf-8", "replace")  # a lone surrogate in one label must not cost the scrape
 
 
-def _metadata(metric: Metric, openmetrics: bool) -> bytes:
+def metadata(metric: Metric, openmetrics: bool) -> bytes:
+    """The lines before a family's samples."""
     name = family_name(metric) if openmetrics else metric.name
     documentation = metric.help.replace("\\", "\\\\").replace("\n", "\\n")
     unit = ""
@@ -256,7 +267,7 @@ def _writer(group: Group, openmetrics: bool) -> Write:
 
 _PLANS = {
     openmetrics: [
-        (group, _metadata(group.metric, openmetrics), _writer(group, openmetrics)) for group in GROUPS
+        (group, metadata(group.metric, openmetrics), _writer(group, openmetrics)) for group in GROUPS
     ]
     for openmetrics in (False, True)
 }

@@ -107,6 +107,12 @@ class Series:
         """The series whose cells a settling of this one changes."""
         return (self,)
 
+    def add_invalid(self, invalid: Counter[str]) -> None:
+        """Count values that broke the data contract and were found after their call was reported."""
+        cells = self.cells.copy()
+        _count_invalid(cells, invalid)
+        self.cells = cells
+
     def reset(self) -> None:
         """Forget everything: in a forked child it is the parent's."""
         pinned = self.pinned

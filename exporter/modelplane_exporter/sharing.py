@@ -17,6 +17,7 @@ from typing import Protocol
 
 from modelplane_exporter.complaints import complaints
 from modelplane_exporter.layout import OwnSample, Snapshot
+from modelplane_exporter.signal_layout import LoadedBaseline, SignalSnapshot, State
 from modelplane_exporter.worker_file import WorkerFile, WorkersError
 from modelplane_exporter.workers import WorkerDirectory
 
@@ -36,6 +37,9 @@ class Source(Protocol):
     def local_own_samples(self) -> list[OwnSample]:
         """This process's samples that are not about calls."""
 
+    def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
+        """A copy of every series of signals of this process, and the baselines they are held against."""
+
 
 class Sharing:
     """One worker's end of the directory. WorkersError when the directory cannot be used."""
@@ -50,7 +54,7 @@ class Sharing:
         self._publish_at_end()
         multiprocessing.util.register_after_fork(self, Sharing._publish_at_end)
 
-    def write(self, snapshots: Iterable[Snapshot]) -> None:
+    def write(self, snapshots: Iterable[Snapshot | SignalSnapshot]) -> None:
         """Show some states, under the lock of their meter; a full disk is one log line and no more."""
         try:
             with self._lock:
@@ -61,14 +65,20 @@ class Sharing:
 
     def publish(self) -> None:
         """Show everything that this process holds."""
+        # A lock of its own, because folding signals takes the lock of a meter, under which others write.
+        with self._signals_lock:
+            signals, baselines = self._source.local_signals()
+            self.write(signals)
         self._source.visit_snapshots(self.write)
         try:
             with self._lock:
+                for loaded in baselines:
+                    self._file.write_baseline(loaded)
                 self._file.write_own(self._source.local_own_samples())
         except WorkersError as error:
             complaints.log(logging.ERROR, "sharing", "other processes do not see all counts: %s", error)
 
-    def collect(self) -> tuple[list[Snapshot], list[OwnSample]]:
+    def collect(self) -> State:
         """The sum over all workers. WorkersError when it cannot be had: a part of it would be wrong."""
         self.publish()
         return self._directory.collect()
@@ -84,7 +94,7 @@ class Sharing:
         multiprocessing.util.Finalize(None, self.publish, exitpriority=0)
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._signals_lock = threading.RLock(), threading.RLock()
         self._file = WorkerFile.create(self._path)
         self._stop = threading.Event()
         threading.Thread(target=self._publish_regularly, name="modelplane-workers", daemon=True).start()

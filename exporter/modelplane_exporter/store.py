@@ -10,7 +10,7 @@ import platform
 import threading
 import time
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,14 +19,26 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.complaints import logger
+from modelplane_exporter.counters import Counters
 from modelplane_exporter.families import families, family
 from modelplane_exporter.guard import TenantGuard
 from modelplane_exporter.identity import Identity, is_unicode
 from modelplane_exporter.layout import ACTIVE, GROUPS, Key, OwnSample, Snapshot
 from modelplane_exporter.meter import DeviceMeter
+from modelplane_exporter.observation import is_count
+from modelplane_exporter.sampling import Sampler
 from modelplane_exporter.series import Series, SharedSeries
 from modelplane_exporter.sharing import FOLD_AT, WAIT_AT, Sharing
+from modelplane_exporter.signal_layout import (
+    SIGNAL_METRICS,
+    LoadedBaseline,
+    SignalSnapshot,
+    State,
+    version_of,
+)
+from modelplane_exporter.signal_store import SignalLane, SignalStore, configured_budget
 from modelplane_exporter.worker_file import WorkersError
 from modelplane_exporter.workers import configured_directory
 from modelplane_schema import metrics as schema
@@ -37,6 +49,9 @@ _RETIRED_SECONDS = 60.0
 _OWN_METRICS = (
     schema.MODEL_INFO,
     schema.SERIES_OVERFLOW,
+    schema.BUSINESS_EVENTS,
+    schema.FEEDBACK,
+    schema.EXPORTER_SAMPLING,
     schema.EXPORTER_BUILD_INFO,
     schema.EXPORTER_SCRAPE_DURATION,
 )
@@ -78,6 +93,41 @@ class Lane:
         self._store.batches[shared] = None
         return shared
 
+    def count_event(self, series: Series, event: object, count: object) -> None:
+        """Count a business event of a tenant; anything but a name and a whole number counts as invalid."""
+        identity = next(iter(series.states())).key.identity
+        if not isinstance(event, str) or not event.strip() or not is_count(count):
+            self._store.report_invalid(series, Counter({"value_wrong_type": 1}))
+        elif not self._store.counters.add_event(identity, event, count):
+            self._store.overflowed(identity, "event")
+
+    def count_feedback(self, series: Series, correct: object, count: object) -> None:
+        """Count predictions that turned out correct, or not; anything but a truth value counts as invalid."""
+        # A NumPy truth value is none of Python's.
+        if not (isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")) or not is_count(
+            count
+        ):
+            self._store.report_invalid(series, Counter({"value_wrong_type": 1}))
+        else:
+            self._store.counters.add_feedback(series.key.identity, bool(correct), count)
+
+    def signals(self, baseline: Baseline, by_tenant: bool, sampler: Sampler) -> SignalLane:
+        """Where signals of the version are observed; ValueError when the series budget has no room."""
+        store = self._store
+        return SignalLane(
+            store.signals,
+            self._version,
+            baseline,
+            by_tenant,
+            sampler,
+            store.report_invalid,
+            lambda: store.overflowed(self._version, schema.TENANT_ID),
+        )
+
+    def show_sampling(self, kind: str, ratio: float) -> None:
+        """Expose the share of calls whose signals of ``kind`` are observed."""
+        self._store.signals.show_ratio(version_of(self._version), kind, lambda: ratio)
+
     def _key(self, tenant_id: str) -> Key:
         return Key(self._version._replace(tenant_id=tenant_id), *self._device)
 
@@ -99,6 +149,8 @@ class Store(Collector):
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self._scrape_seconds = 0.0
         self.batches: dict[SharedSeries, None] = {}
+        self.counters = Counters()
+        self.signals = SignalStore(configured_budget())
         self._sharing = None if workers_directory is None else self._share(workers_directory)
 
     @property
@@ -138,34 +190,50 @@ class Store(Collector):
                 admitted, evicted = guard.admit(identity.tenant_id, most, idle_ttl)
                 self._retire(evicted)
                 if not admitted:
-                    labels = (identity.model_name, identity.model_version, identity.framework)
-                    self._overflow[(*labels, schema.TENANT_ID)] += 1
+                    self.overflowed(identity, schema.TENANT_ID)
                     key = key._replace(identity=identity._replace(tenant_id=schema.OVERFLOW))
             series = self._series.get(key)
             if series is None:
                 series = self._series[key] = Series(key)
                 series.last_used = self._clock()
                 by_tenant[key.identity.tenant_id] = series
+                self.counters.begin(key.identity)
                 if key.identity.tenant_id in guard.tenants:
                     guard.tenants[key.identity.tenant_id].append(series)
         return series
+
+    def overflowed(self, version: Identity, label: str) -> None:
+        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored."""
+        with self._lock:
+            self._overflow[(version.model_name, version.model_version, version.framework, label)] += 1
+
+    def report_invalid(self, series: Series, invalid: Counter[str]) -> None:
+        """Count values that broke the data contract, found outside of a call's own report."""
+        with self._meters[series.key[1:]].lock:
+            next(iter(series.states())).add_invalid(invalid)
 
     def batch_ended(self, batch: SharedSeries) -> None:
         """A batch call is no longer in flight."""
         self.batches.pop(batch, None)
 
-    def state(self) -> tuple[list[Snapshot], list[OwnSample]]:
-        """Every series and the samples not about calls, of all worker processes if there are several.
+    def state(self) -> State:
+        """All that is exposed, of all worker processes if there are several.
 
         A series holds all calls that ended before, and what those in flight were charged so far.
         """
         if self._sharing is not None:
             return self._sharing.collect()
-        return self.local_snapshots(), self.local_own_samples()
+        # First the signals: folding them finds invalid values, which count in the snapshots.
+        signals, baselines = self.local_signals()
+        return State(self.local_snapshots(), self.local_own_samples(), signals, baselines)
 
     def snapshots(self) -> list[Snapshot]:
         """The series of ``state``."""
-        return self.state()[0]
+        return list(self.state().snapshots)
+
+    def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
+        """A copy of every series of signals of this process, and the baselines they are held against."""
+        return self.signals.snapshots(), self.signals.baselines()
 
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every series of this process."""
@@ -201,6 +269,8 @@ class Store(Collector):
         return [
             *info,
             *overflow,
+            *self.counters.samples(),
+            *self.signals.samples(),
             OwnSample(schema.EXPORTER_BUILD_INFO, build, 1),
             OwnSample(schema.EXPORTER_SCRAPE_DURATION, (), self._scrape_seconds),
         ]
@@ -211,7 +281,9 @@ class Store(Collector):
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
-        return [family(metric) for metric in (*(group.metric for group in GROUPS), *_OWN_METRICS)]
+        return [
+            family(metric) for metric in (*(group.metric for group in GROUPS), *SIGNAL_METRICS, *_OWN_METRICS)
+        ]
 
     def collect(self) -> Iterator[Family]:
         """Families for registries that prometheus_client itself collects."""
@@ -228,6 +300,8 @@ class Store(Collector):
         for series in self._series.values():
             series.reset()
         self._retired, self._overflow = [], defaultdict(int)
+        self.counters.reset()
+        self.signals.after_fork()
         self.batches = {}
         if self._sharing is not None:
             self._sharing.after_fork()
@@ -264,6 +338,8 @@ class Store(Collector):
             del self._series[series.key]
             identity = series.key.identity
             self.tenants_of(identity, series.key[1:]).pop(identity.tenant_id, None)
+            self.counters.forget(identity)
+            self.signals.forget(identity)
             self._retired.append((series, self._clock()))
 
     def _revive_retired(self) -> None:

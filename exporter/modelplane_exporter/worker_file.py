@@ -1,10 +1,12 @@
 """The file in which one worker process shows its state to the others.
 
-Everything is 8-byte aligned and in native byte order, because the file never leaves its machine::
+Everything is 8-byte aligned. States are little-endian, the lowest cell first, so that a reader can add whole
+states as one big integer; the rest is in native byte order, because the file never leaves its machine::
 
     header  magic | layout fingerprint | end: where the last complete record ends
     record  size of data | size of key | data | key as JSON, padded to 8 bytes
-    data    of a state: two slots, each CELLS cells and then a sequence number; of an own sample: a float64
+    data    of a state: two slots, each its cells and then a sequence number; of an own sample: a float64;
+            of a baseline: nothing, its key says all
 
 Records are only appended. ``end`` is moved behind a record once it is complete, so a reader never sees half
 of one. A state has two slots that are written in turn, the sequence number last: the slot with the higher
@@ -23,6 +25,7 @@ probes do not disturb each other. The directory must be on a local file system (
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import math
@@ -32,12 +35,14 @@ import secrets
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import CELLS, GROUPS, Key, OwnSample
+from modelplane_exporter.layout import GROUPS, Key, OwnSample
+from modelplane_exporter.signal_layout import LoadedBaseline, SignalKey, Version
 from modelplane_schema.metrics import METRICS
 
 
@@ -52,11 +57,25 @@ class OwnKey(NamedTuple):
     labels: tuple[str, ...]
 
 
+StateKey = Key | SignalKey
+
+
+def key_to_json(key: StateKey) -> list[Any]:
+    """What stands in files for the key of a state."""
+    return ["calls" if isinstance(key, Key) else "signals", *key]
+
+
+def key_from_json(content: Sequence[Any]) -> StateKey:
+    """The key that ``key_to_json`` wrote."""
+    kind, identity, *others = content
+    return (Key if kind == "calls" else SignalKey)(Identity(*identity), *others)
+
+
 def _fingerprint() -> str:
     """16 hex digits that differ whenever the meaning of a file's content does."""
     cells = [(group.metric.name, group.start, group.scale) for group in GROUPS]
     content = [(metric.name, metric.type, metric.labels, metric.buckets, metric.closed) for metric in METRICS]
-    return hashlib.sha256(json.dumps([1, cells, content]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([2, cells, content]).encode()).hexdigest()[:16]
 
 
 LAYOUT = _fingerprint()
@@ -67,13 +86,32 @@ _MAGIC, _LAYOUT_BYTES = b"mpworker", bytes.fromhex(LAYOUT)
 _END = struct.Struct("Q")
 _END_OFFSET = _HEADER.size - _END.size
 _RECORD = struct.Struct("QQ")
-# Unsigned, so that a negative cell is refused: readers add whole states as one big integer.
-_SLOT = struct.Struct(f"{CELLS + 1}Q")
-_STATE_SIZE = CELLS * 8
-_SEQUENCES = struct.Struct(f"Q{_STATE_SIZE}xQ")  # of both slots, from the first one's number on
 _VALUE = struct.Struct("d")
 _FIRST_SIZE = 1 << 16
 _ATTEMPTS = 100
+
+
+class _Slots(NamedTuple):
+    """The slots of a state with ``size`` bytes of cells; ``sequences`` starts at the first one's number."""
+
+    size: int
+    slot: struct.Struct
+    sequences: struct.Struct
+
+
+@functools.cache
+def _slots(cells: int) -> _Slots:
+    # Unsigned, so that a negative cell is refused: readers add whole states as one big integer.
+    return _Slots(cells * 8, struct.Struct(f"<{cells + 1}Q"), struct.Struct(f"<Q{cells * 8}xQ"))
+
+
+@dataclass(slots=True)
+class _Record:
+    """Where the slots of a state are, and the last sequence number."""
+
+    offset: int
+    slot: struct.Struct
+    sequence: int = 0
 
 
 class _Inherited(Protocol):
@@ -140,7 +178,8 @@ class WorkerFile:
     def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
         self._lock = lock
-        self._states: dict[Key, list[int]] = {}  # offset of the slots, last sequence number
+        self._states: dict[StateKey, _Record] = {}
+        self._baselines: set[tuple[Version, str]] = set()
         self._own: dict[OwnKey, int] = {}
         self._map = self._reserve(_FIRST_SIZE)
         self._end = _HEADER.size
@@ -174,25 +213,33 @@ class WorkerFile:
             lock.close()
             raise
 
-    def write(self, key: Key, cells: Sequence[int]) -> None:
-        """Replace the state of ``key`` by ``CELLS`` integers from 0 to 2**64 - 1.
+    def write(self, key: StateKey, cells: Sequence[int]) -> None:
+        """Replace the state of ``key`` by integers from 0 to 2**64 - 1, always as many for one key.
 
         WorkersError when the file is closed or the disk full (states that are there can still be written),
         struct.error when ``cells`` do not fit; the file then shows what it showed before.
         """
         record = self._states.get(key)
         if record is None:
-            offset = self._append([*key], 2 * _SLOT.size)
-            record = self._states[key] = [offset, 0]
+            slot = _slots(len(cells)).slot
+            record = self._states[key] = _Record(self._append(key_to_json(key), 2 * slot.size), slot)
         # Counted before the write: after an interrupted write the same slot must not be written as "next".
-        record[1] = sequence = record[1] + 1
+        record.sequence += 1
         try:
             # One call packs cells and number together: 1.2 us; an array and two stores take 2.6 us.
-            _SLOT.pack_into(self._map, record[0] + (sequence & 1) * _SLOT.size, *cells, sequence)
+            at = record.offset + (record.sequence & 1) * record.slot.size
+            record.slot.pack_into(self._map, at, *cells, record.sequence)
         except (struct.error, TypeError):
-            record[1] -= 1
+            record.sequence -= 1
             self._require_open()
             raise
+
+    def write_baseline(self, loaded: LoadedBaseline) -> None:
+        """Say which baseline a version uses; WorkersError when the file is closed or the disk full."""
+        key = loaded.version, loaded.baseline.fingerprint
+        if key not in self._baselines:
+            self._append(["baseline", loaded.version, loaded.baseline.to_json()], 0)
+            self._baselines.add(key)
 
     def write_own(self, samples: Iterable[OwnSample]) -> None:
         """Replace all own samples; a gauge that is missing in ``samples`` vanishes, a counter stays.
@@ -204,7 +251,7 @@ class WorkerFile:
         for metric, labels, value in samples:
             key = OwnKey(metric.name, labels)
             if key not in self._own:
-                self._own[key] = self._append([*key], _VALUE.size)
+                self._own[key] = self._append(["own", *key], _VALUE.size)
             self._store(self._own[key], _VALUE.pack(value))
             gone.pop(key, None)
         for key, offset in gone.items():
@@ -271,7 +318,8 @@ class WorkerFileReader:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._map: mmap.mmap | None = None
         self._parsed = _HEADER.size
-        self._states: list[tuple[Key, int]] = []
+        self._states: list[tuple[StateKey, int, int]] = []
+        self.baselines: list[LoadedBaseline] = []
         self._own: list[tuple[OwnKey, int]] = []
 
     def hold(self) -> bool:
@@ -299,15 +347,15 @@ class WorkerFileReader:
             self._map.close()
         os.close(self._descriptor)
 
-    def keys(self) -> Iterator[Key | OwnKey]:
+    def keys(self) -> Iterator[StateKey | OwnKey]:
         """What the file has, vanished samples included."""
-        for key, _ in chain[tuple[Key | OwnKey, int]](self._states, self._own):
-            yield key
+        yield from (key for key, _, _ in self._states)
+        yield from (key for key, _ in self._own)
 
-    def states(self) -> Iterator[tuple[Key, bytes]]:
-        """Every key with its newest complete state, ``CELLS`` 64-bit integers."""
-        for key, offset in self._states:
-            yield key, self._state(offset)
+    def states(self) -> Iterator[tuple[StateKey, bytes]]:
+        """Every key with its newest complete state, 64-bit integers."""
+        for key, offset, cells in self._states:
+            yield key, self._state(offset, _slots(cells))
 
     def own(self) -> Iterator[tuple[OwnKey, float]]:
         """Every own sample that has not vanished."""
@@ -330,11 +378,15 @@ class WorkerFileReader:
             data_size, key_size = _RECORD.unpack_from(content, self._parsed)
             data = self._parsed + _RECORD.size
             self._parsed = data + data_size + key_size
-            key = json.loads(content[data + data_size : self._parsed])
-            if data_size == _VALUE.size:
-                self._own.append((OwnKey(key[0], tuple(key[1])), data))
-            else:
-                self._states.append((Key(Identity(*key[0]), key[1], key[2]), data))
+            self._add(json.loads(content[data + data_size : self._parsed]), data, data_size)
+
+    def _add(self, key: list[Any], data: int, data_size: int) -> None:
+        if key[0] == "own":
+            self._own.append((OwnKey(key[1], tuple(key[2])), data))
+        elif key[0] == "baseline":
+            self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
+        else:
+            self._states.append((key_from_json(key), data, data_size // 16 - 1))
 
     def _content(self) -> mmap.mmap | None:
         """The file, mapped again where it grew; None while its worker has not filled the header yet."""
@@ -353,12 +405,12 @@ class WorkerFileReader:
             raise ValueError("refresh() before reading")
         return self._map
 
-    def _state(self, offset: int) -> bytes:
-        content, sequences = self._mapped(), offset + _STATE_SIZE
+    def _state(self, offset: int, slots: _Slots) -> bytes:
+        content, sequences = self._mapped(), offset + slots.size
         for _ in range(_ATTEMPTS):
-            before = _SEQUENCES.unpack_from(content, sequences)
-            start = offset + (_SLOT.size if before[1] > before[0] else 0)
-            state = content[start : start + _STATE_SIZE]
-            if _SEQUENCES.unpack_from(content, sequences) == before:
+            before = slots.sequences.unpack_from(content, sequences)
+            start = offset + (slots.slot.size if before[1] > before[0] else 0)
+            state = content[start : start + slots.size]
+            if slots.sequences.unpack_from(content, sequences) == before:
                 return state
         raise WorkersError(f"{self.path} was written twice during each of {_ATTEMPTS} readings")

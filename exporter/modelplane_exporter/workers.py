@@ -32,26 +32,35 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from sys import byteorder
 from typing import TextIO
 
+from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.complaints import complaints
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import ACTIVE, CELLS, Key, OwnSample, Snapshot
+from modelplane_exporter.signal_layout import (
+    LoadedBaseline,
+    SignalKey,
+    SignalSnapshot,
+    State,
+    Version,
+    layout_of,
+)
 from modelplane_exporter.worker_file import (
     LAYOUT,
     METRICS_BY_NAME,
     FileLock,
     OwnKey,
+    StateKey,
     WorkerFileReader,
     WorkersError,
+    key_from_json,
+    key_to_json,
 )
 
 WORKERS_VARIABLE = "MODELPLANE_EXPORTER_WORKERS_DIR"
 IDLE_SECONDS = 26 * 3600.0
 
 _OURS = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
-_CELLS = struct.Struct(f"{CELLS}Q")
 _IN_FLIGHT = slice(ACTIVE.start * 8, ACTIVE.stop * 8)
 _DEVICE_LABELS = ("device", "device_type")
 _ATTEMPTS = 100
@@ -67,22 +76,24 @@ def configured_directory(environ: Mapping[str, str] = os.environ) -> Path | None
 class Archive:
     """What dead workers left: sums by key, each with the time (seconds since 1970) it last changed.
 
-    A state is one big integer of ``CELLS`` 64-bit digits, its calls in flight 0. ``files`` are the names of
+    A state is one big integer of 64-bit digits, its calls in flight 0. ``files`` are the names of
     files that are included and may still be there.
     """
 
     files: frozenset[str] = frozenset()
-    states: Mapping[Key, tuple[int, float]] = field(default_factory=dict)
+    states: Mapping[StateKey, tuple[int, float]] = field(default_factory=dict)
+    baselines: Mapping[tuple[Version, str], Baseline] = field(default_factory=dict)
     own: Mapping[OwnKey, tuple[float, float]] = field(default_factory=dict)
 
 
 class _Totals:
     """The sum of an archive and files."""
 
-    def __init__(self, archive: Archive, without: Collection[Key | OwnKey] = ()) -> None:
+    def __init__(self, archive: Archive, without: Collection[StateKey | OwnKey] = ()) -> None:
         self.states = {key: state for key, (state, _) in archive.states.items() if key not in without}
         self.own = {key: value for key, (value, _) in archive.own.items() if key not in without}
-        self.in_flight: dict[Key, int] = {}
+        self.baselines = dict(archive.baselines)
+        self.in_flight: dict[StateKey, int] = {}
 
     def add(self, file: WorkerFileReader, alive: bool) -> None:
         """Add one file; calls in flight and gauges count only while its worker is alive."""
@@ -90,21 +101,31 @@ class _Totals:
         for key, state in file.states():
             # One addition for all cells: 0.7 us with the conversion, cell by cell 3.7 us (CPython 3.11).
             # No cell runs over into the next: none is negative and sums stay far below 2**64.
-            states[key] = states.get(key, 0) + int.from_bytes(state, byteorder)
-            if alive:
-                in_flight[key] = in_flight.get(key, 0) + int.from_bytes(state[_IN_FLIGHT], byteorder)
+            states[key] = states.get(key, 0) + int.from_bytes(state, "little")
+            if alive and isinstance(key, Key):
+                in_flight[key] = in_flight.get(key, 0) + int.from_bytes(state[_IN_FLIGHT], "little")
         for own_key, value in file.own():
             self._add_own(own_key, value, alive)
+        for version, baseline in file.baselines:
+            self.baselines[version, baseline.fingerprint] = baseline
 
-    def snapshots(self) -> list[Snapshot]:
-        """One snapshot for each key."""
-        return [
-            Snapshot(key, _cells(state, self.in_flight.get(key, 0))) for key, state in self.states.items()
-        ]
-
-    def own_samples(self) -> list[OwnSample]:
-        """One sample for each metric and labels."""
-        return [OwnSample(METRICS_BY_NAME[key.metric], key.labels, value) for key, value in self.own.items()]
+    def state(self) -> State:
+        """What is exposed of the sum."""
+        known = {fingerprint: layout_of(baseline) for (_, fingerprint), baseline in self.baselines.items()}
+        return State(
+            [
+                Snapshot(key, _cells(state, self.in_flight.get(key, 0)))
+                for key, state in self.states.items()
+                if isinstance(key, Key)
+            ],
+            [OwnSample(METRICS_BY_NAME[key.metric], key.labels, value) for key, value in self.own.items()],
+            [
+                SignalSnapshot(key, digits(state, known[key.fingerprint].cells))
+                for key, state in self.states.items()
+                if isinstance(key, SignalKey) and key.fingerprint in known
+            ],
+            [LoadedBaseline(version, baseline) for (version, _), baseline in self.baselines.items()],
+        )
 
     def _add_own(self, key: OwnKey, value: float, alive: bool) -> None:
         metric, known = METRICS_BY_NAME[key.metric], self.own.get(key)
@@ -147,7 +168,7 @@ class WorkerDirectory:
             raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): {error.strerror}") from error
         _directories.add(self)
 
-    def collect(self) -> tuple[list[Snapshot], list[OwnSample]]:
+    def collect(self) -> State:
         """The sum over all workers, dead ones included; folds away what dead workers left.
 
         Cells are added. Calls in flight are those of live workers. Of own samples, gauges are the largest of
@@ -164,7 +185,7 @@ class WorkerDirectory:
                     for file in files:
                         totals.add(file, file.alive())
                     if self._is_current():
-                        return totals.snapshots(), totals.own_samples()
+                        return totals.state()
             except OSError as error:
                 raise WorkersError(f"cannot read {self._path}: {error.strerror}") from error
         raise WorkersError(f"the archive in {self._path} was replaced during each of {_ATTEMPTS} readings")
@@ -223,13 +244,16 @@ class WorkerDirectory:
                 key: (state, changed.get(key) or archive.states[key][1])
                 for key, state in totals.states.items()
             },
+            totals.baselines,
             {key: (value, changed.get(key) or archive.own[key][1]) for key, value in totals.own.items()},
         )
 
-    def _idle(self, archive: Archive, files: Iterable[WorkerFileReader]) -> set[Key | OwnKey]:
+    def _idle(self, archive: Archive, files: Iterable[WorkerFileReader]) -> set[StateKey | OwnKey]:
         """Keys of the archive that no file has and that no dead worker brought for ``idle_seconds``."""
         before = self._clock() - self._idle_seconds
-        changes = chain[tuple[Key | OwnKey, tuple[float, float]]](archive.states.items(), archive.own.items())
+        changes = chain[tuple[StateKey | OwnKey, tuple[float, float]]](
+            archive.states.items(), archive.own.items()
+        )
         idle = {key for key, (_, changed) in changes if changed < before}
         if idle:
             idle.difference_update(*(file.keys() for file in files))
@@ -343,37 +367,51 @@ def write_archive(path: Path, archive: Archive) -> None:
     """Replace the archive at once, or leave it as it is: OSError. One process at a time."""
     new = path.with_name(path.name + ".new")
     with new.open("w", encoding="utf-8") as lines:
-        head = {"files": sorted(archive.files), "records": len(archive.states) + len(archive.own)}
+        head = {"files": sorted(archive.files), "records": _size(archive)}
         print(json.dumps(head), file=lines)
         for key, (state, changed) in archive.states.items():
-            print(json.dumps(["state", key, _cells(state, 0), changed]), file=lines)
+            print(json.dumps(["state", key_to_json(key), hex(state), changed]), file=lines)
+        for (version, fingerprint), baseline in archive.baselines.items():
+            print(json.dumps(["baseline", version, fingerprint, baseline.to_json()]), file=lines)
         for own_key, (value, changed) in archive.own.items():
             print(json.dumps(["own", own_key, value, changed]), file=lines)
     new.replace(path)
+
+
+def _size(archive: Archive) -> int:
+    return len(archive.states) + len(archive.baselines) + len(archive.own)
 
 
 def read_archive(lines: TextIO) -> Archive:
     """Parse an archive, one record a line so that no step takes long; ValueError when it is damaged."""
     try:
         head = json.loads(lines.readline())
-        states: dict[Key, tuple[int, float]] = {}
+        states: dict[StateKey, tuple[int, float]] = {}
+        baselines: dict[tuple[Version, str], Baseline] = {}
         own: dict[OwnKey, tuple[float, float]] = {}
         for line in lines:
             kind, key, value, changed = json.loads(line)
             if kind == "state":
-                state = int.from_bytes(_CELLS.pack(*value), byteorder)
-                states[Key(Identity(*key[0]), key[1], key[2])] = (state, changed)
+                states[key_from_json(key)] = (int(value, 16), changed)
+            elif kind == "baseline":
+                baselines[Version(*key), value] = Baseline.from_json(changed)
             else:
                 own[OwnKey(key[0], tuple(key[1]))] = (value, changed)
-        if len(states) + len(own) != head["records"]:
+        archive = Archive(frozenset(head["files"]), states, baselines, own)
+        if _size(archive) != head["records"]:
             raise ValueError("records are missing")
-        return Archive(frozenset(head["files"]), states, own)
+        return archive
     except (KeyError, TypeError, struct.error) as error:
         raise ValueError(f"unexpected content: {error}") from error
 
 
+def digits(state: int, count: int) -> tuple[int, ...]:
+    """The 64-bit digits of a state, which are its cells, lowest first."""
+    return struct.unpack(f"<{count}Q", state.to_bytes(8 * count, "little"))
+
+
 def _cells(state: int, in_flight: int) -> tuple[int, ...]:
-    cells = _CELLS.unpack(state.to_bytes(_CELLS.size, byteorder))
+    cells = digits(state, CELLS)
     return (*cells[: ACTIVE.start], in_flight, *cells[ACTIVE.stop :])
 
 

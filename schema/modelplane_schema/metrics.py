@@ -25,6 +25,8 @@ OUTCOMES = ("success", "failure", "cancelled")
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
 SIGNAL_KINDS = ("input", "activation", "output", "business")
 VERDICTS = ("correct", "incorrect")
+# Bins of a signal that are no range or category of its training data.
+OTHER_BIN, MISSING_BIN = "__other__", "__missing__"
 INVALID_REASONS = (
     "confidence_missing",
     "confidence_not_a_number",
@@ -189,6 +191,14 @@ DEVICE_POWER = Metric("model_device_power_watts", "gauge", "watts", _DEVICE, "Po
 DEVICE_ENERGY = Metric(
     "model_device_energy_joules_total", "counter", "joules", _DEVICE, "Energy used by the device."
 )
+DEVICE_PROCESS_MEMORY_USED = Metric(
+    "model_device_process_memory_used_bytes", "gauge", "bytes", (*_DEVICE, "pid"),
+    "Device memory in use by the exporter's process or one of its children.",
+)  # fmt: skip
+DEVICE_PROCESS_UTILIZATION = Metric(
+    "model_device_process_utilization_ratio", "gauge", "ratio", (*_DEVICE, "pid"),
+    "Busy share of the device due to the exporter's process or one of its children, from 0 to 1.",
+)  # fmt: skip
 EXPORTER_BUILD_INFO = Metric(
     "modelplane_exporter_build_info", "gauge", "info", ("version", "python_version"),
     "1 for each process that runs the exporter.",
@@ -238,6 +248,8 @@ METRICS: tuple[Metric, ...] = (
     DEVICE_MEMORY_TOTAL,
     DEVICE_POWER,
     DEVICE_ENERGY,
+    DEVICE_PROCESS_MEMORY_USED,
+    DEVICE_PROCESS_UTILIZATION,
     EXPORTER_BUILD_INFO,
     EXPORTER_SCRAPE_DURATION,
     EXPORTER_SAMPLING,

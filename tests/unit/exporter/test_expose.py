@@ -37,6 +37,7 @@ from modelplane_exporter.apps import asgi_app, exposition, respond, wsgi_app
 from modelplane_exporter.families import families
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import CELLS, Exemplar, Key, OwnSample, Snapshot
+from modelplane_exporter.signal_layout import State
 from modelplane_exporter.server import ServerSettings, configured, create_server
 from modelplane_schema.metrics import EXPORTER_SCRAPE_DURATION
 
@@ -56,10 +57,10 @@ class FakeStore(Collector):
         self.collected = 0
         self.error: Exception | None = None
 
-    def state(self) -> tuple[list[Snapshot], list[OwnSample]]:
+    def state(self) -> State:
         if self.error:
             raise self.error
-        return [SNAPSHOT], [OwnSample(EXPORTER_SCRAPE_DURATION, (), 0.5)]
+        return State([SNAPSHOT], [OwnSample(EXPORTER_SCRAPE_DURATION, (), 0.5)])
 
     def scraped(self, seconds: float) -> None:
         self.scrapes.append(seconds)

@@ -177,7 +177,8 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
     file.write(key(), cells(2))
     with pytest.raises(struct.error):
         file.write(key(), [-1] * CELLS)
-    whole = worker_file._SLOT
+    record = file._states[key()]
+    whole = record.slot
     half = struct.Struct(f"{CELLS // 2}Q")
 
     class Cut:
@@ -186,7 +187,7 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
         def pack_into(self, buffer: mmap.mmap, offset: int, *values: int) -> None:
             half.pack_into(buffer, offset, *values[: CELLS // 2])
 
-    monkeypatch.setattr(worker_file, "_SLOT", Cut())
+    monkeypatch.setattr(record, "slot", Cut())
     file.write(key(), cells(3))
     assert read(file.path) == {key(): tuple(cells(2))}
     file.close()
@@ -922,7 +923,7 @@ def watch(path: Path) -> None:
     last: dict[Key, int] = {}
     last_dropped = 0.0
     while True:
-        snapshots, samples = directory.collect()
+        snapshots, samples, *_ = directory.collect()
         now = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
         dropped = sum(sample.value for sample in samples)
         assert all(now[found] >= count for found, count in last.items())
@@ -954,7 +955,7 @@ def live_and_die(path: Path, reported: memoryview) -> None:
 def test_killed_workers_and_killed_folders_never_turn_a_counter_back(tmp_path: Path) -> None:
     with shared_counters(GENERATIONS) as reported:
         live_and_die(tmp_path, reported)
-        snapshots, samples = WorkerDirectory(tmp_path).collect()
+        snapshots, samples, *_ = WorkerDirectory(tmp_path).collect()
         found = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
         # The last write of a worker may have been made and not yet been reported.
         for generation in range(GENERATIONS):
