@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from modelplane_exporter import calls, server, traces
+from modelplane_exporter import server, traces, wrappers
 from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import (
     NO_CONFIDENCE,
@@ -20,8 +20,6 @@ from modelplane_exporter.calls import (
     Sinks,
     TrackedCall,
     current_call,
-    wrap_declared,
-    wrap_declared_async,
 )
 from modelplane_exporter.complaints import complain
 from modelplane_exporter.identity import (
@@ -136,10 +134,10 @@ class ModelMetricsExporter:
         if self._declared is not None:
             return self._measure_declared(function, target, self._declared)
         if inspect.isgeneratorfunction(target):
-            return calls.wrap_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
+            return wrappers.wrap_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
         if inspect.isasyncgenfunction(target):
-            return calls.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
-        wrap = calls.wrap_async if inspect.iscoroutinefunction(target) else calls.wrap_function
+            return wrappers.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
+        wrap = wrappers.wrap_async if inspect.iscoroutinefunction(target) else wrappers.wrap_function
         key = None if self._exemplars else self._confidence_key
         return wrap(function, meter, self._fixed_series(), self._series_of, self._read, key)
 
@@ -200,7 +198,9 @@ class ModelMetricsExporter:
             except Exception as error:  # noqa: BLE001 - hostile arguments or results
                 complain("declared values were not observed", error)
 
-        wrap = wrap_declared_async if inspect.iscoroutinefunction(target) else wrap_declared
+        wrap = wrappers.wrap_declared
+        if inspect.iscoroutinefunction(target):
+            wrap = wrappers.wrap_declared_async
         return wrap(function, self._begin, observe)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -260,9 +260,14 @@ class ModelMetricsExporter:
         return self._lane.pinned(source) if isinstance(source, str) else None
 
     def _expose(self, tenants: Iterable[str]) -> None:
-        for tenant_id in tenants:
-            self._lane.series_of(required_text("tenants", tenant_id))
-        self._fixed_series()
+        known = [required_text("tenants", tenant_id) for tenant_id in tenants]
+        for tenant_id in known:
+            self._lane.series_of(tenant_id)
+        if self._fixed_series() is not None:
+            known.append(str(self._tenant_source))
+        if self._sinks.signals is not None:
+            for tenant_id in known:
+                self._sinks.signals.expect(tenant_id)
 
 
 def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:

@@ -61,7 +61,8 @@ class SignalStore:
                     raise ValueError(
                         f"baseline of {version.model_name} {version.model_version}: its "
                         f"{len(baseline.signals)} signals need {needed} series, but only "
-                        f"{self._budget - self._used} of {self._budget} are left; fit it to fewer signals or raise {BUDGET_VARIABLE}"
+                        f"{self._budget - self._used} of {self._budget} are left; fit it to fewer signals "
+                        f"or raise {BUDGET_VARIABLE}"
                     )
                 recorder = _recorder(layout, report)
                 self._used += needed
@@ -145,6 +146,11 @@ class SignalLane:
         """Observe values of one kind for the tenant of ``call``."""
         tenant_id = call.key.identity.tenant_id if self._by_tenant else ALL_TENANTS
         self._recorder.observe(kind, values, self.series_of(tenant_id), call)
+
+    def expect(self, tenant_id: str) -> None:
+        """Show the tenant's signals at 0, where signals are by tenant."""
+        if self._by_tenant:
+            self.series_of(tenant_id)
 
     def series_of(self, tenant_id: str) -> SignalSeries:
         """The series of a tenant; those of ``__overflow__`` when the budget has no room for them."""

@@ -33,13 +33,13 @@ import mmap
 import os
 import secrets
 import struct
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from modelplane_exporter.baseline import Baseline
+from modelplane_exporter.file_lock import FileLock, guard, inherited
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import GROUPS, Key, OwnSample
 from modelplane_exporter.signal_layout import LoadedBaseline, SignalKey, Version
@@ -114,61 +114,6 @@ class _Record:
     sequence: int = 0
 
 
-class _Inherited(Protocol):
-    def drop_in_child(self) -> None: ...
-
-
-_guard = threading.RLock()
-_inherited: set[_Inherited] = set()
-
-
-def _drop_inherited() -> None:
-    try:
-        while _inherited:
-            _inherited.pop().drop_in_child()
-    finally:
-        _guard.release()
-
-
-# The guard keeps a fork from falling between opening a descriptor and noting it.
-os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_drop_inherited)
-
-
-class FileLock:
-    """An exclusive lock on ``path`` while this object is open; a forked child does not hold it.
-
-    Raises BlockingIOError when somebody else holds a lock, else OSError.
-    """
-
-    def __init__(self, path: Path, flags: int) -> None:
-        with _guard:
-            self.descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self.descriptor)
-                raise
-            _inherited.add(self)
-
-    def close(self) -> None:
-        """Release the lock, also where a child that was forked without Python still has the descriptor."""
-        with _guard:
-            if self in _inherited:
-                _inherited.remove(self)
-                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-                os.close(self.descriptor)
-
-    def drop_in_child(self) -> None:
-        """Only close: unlocking would take the lock from the parent."""
-        os.close(self.descriptor)
-
-    def __enter__(self) -> FileLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class WorkerFile:
     """The writing end; callers see to it that one thread writes at a time.
 
@@ -184,8 +129,8 @@ class WorkerFile:
         self._map = self._reserve(_FIRST_SIZE)
         self._end = _HEADER.size
         _HEADER.pack_into(self._map, 0, _MAGIC, _LAYOUT_BYTES, self._end)
-        with _guard:
-            _inherited.add(self)
+        with guard:
+            inherited.add(self)
 
     @classmethod
     def create(cls, directory: str | os.PathLike[str]) -> WorkerFile:
@@ -260,8 +205,8 @@ class WorkerFile:
 
     def close(self) -> None:
         """End as a worker; what was written is kept and counts as a dead worker's."""
-        with _guard:
-            _inherited.discard(self)
+        with guard:
+            inherited.discard(self)
         self._map.close()
         self._lock.close()
 

@@ -20,7 +20,6 @@ There is no fsync: a machine that crashes loses its processes' state anyway.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -29,32 +28,27 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
-from modelplane_exporter.baseline import Baseline
+from modelplane_exporter.archive import Archive, read_archive, write_archive
 from modelplane_exporter.complaints import complaints
+from modelplane_exporter.file_lock import FileLock
 from modelplane_exporter.layout import ACTIVE, CELLS, Key, OwnSample, Snapshot
 from modelplane_exporter.signal_layout import (
     LoadedBaseline,
     SignalKey,
     SignalSnapshot,
     State,
-    Version,
     layout_of,
 )
 from modelplane_exporter.worker_file import (
     LAYOUT,
     METRICS_BY_NAME,
-    FileLock,
     OwnKey,
     StateKey,
     WorkerFileReader,
     WorkersError,
-    key_from_json,
-    key_to_json,
 )
 
 WORKERS_VARIABLE = "MODELPLANE_EXPORTER_WORKERS_DIR"
@@ -70,20 +64,6 @@ def configured_directory(environ: Mapping[str, str] = os.environ) -> Path | None
     """The directory of the workers' files, or None for a process on its own."""
     value = environ.get(WORKERS_VARIABLE)
     return Path(value) if value else None
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """What dead workers left: sums by key, each with the time (seconds since 1970) it last changed.
-
-    A state is one big integer of 64-bit digits, its calls in flight 0. ``files`` are the names of
-    files that are included and may still be there.
-    """
-
-    files: frozenset[str] = frozenset()
-    states: Mapping[StateKey, tuple[int, float]] = field(default_factory=dict)
-    baselines: Mapping[tuple[Version, str], Baseline] = field(default_factory=dict)
-    own: Mapping[OwnKey, tuple[float, float]] = field(default_factory=dict)
 
 
 class _Totals:
@@ -361,48 +341,6 @@ class WorkerDirectory:
         finally:
             for reader in readers:
                 reader.close()
-
-
-def write_archive(path: Path, archive: Archive) -> None:
-    """Replace the archive at once, or leave it as it is: OSError. One process at a time."""
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as lines:
-        head = {"files": sorted(archive.files), "records": _size(archive)}
-        print(json.dumps(head), file=lines)
-        for key, (state, changed) in archive.states.items():
-            print(json.dumps(["state", key_to_json(key), hex(state), changed]), file=lines)
-        for (version, fingerprint), baseline in archive.baselines.items():
-            print(json.dumps(["baseline", version, fingerprint, baseline.to_json()]), file=lines)
-        for own_key, (value, changed) in archive.own.items():
-            print(json.dumps(["own", own_key, value, changed]), file=lines)
-    new.replace(path)
-
-
-def _size(archive: Archive) -> int:
-    return len(archive.states) + len(archive.baselines) + len(archive.own)
-
-
-def read_archive(lines: TextIO) -> Archive:
-    """Parse an archive, one record a line so that no step takes long; ValueError when it is damaged."""
-    try:
-        head = json.loads(lines.readline())
-        states: dict[StateKey, tuple[int, float]] = {}
-        baselines: dict[tuple[Version, str], Baseline] = {}
-        own: dict[OwnKey, tuple[float, float]] = {}
-        for line in lines:
-            kind, key, value, changed = json.loads(line)
-            if kind == "state":
-                states[key_from_json(key)] = (int(value, 16), changed)
-            elif kind == "baseline":
-                baselines[Version(*key), value] = Baseline.from_json(changed)
-            else:
-                own[OwnKey(key[0], tuple(key[1]))] = (value, changed)
-        archive = Archive(frozenset(head["files"]), states, baselines, own)
-        if _size(archive) != head["records"]:
-            raise ValueError("records are missing")
-        return archive
-    except (KeyError, TypeError, struct.error) as error:
-        raise ValueError(f"unexpected content: {error}") from error
 
 
 def digits(state: int, count: int) -> tuple[int, ...]:

@@ -46,6 +46,8 @@ DESIGN_NAMES = [
     "model_device_memory_total_bytes",
     "model_device_power_watts",
     "model_device_energy_joules_total",
+    "model_device_process_memory_used_bytes",
+    "model_device_process_utilization_ratio",
     "modelplane_exporter_build_info",
     "modelplane_exporter_scrape_duration_seconds",
     "modelplane_exporter_sampling_ratio",
