@@ -94,9 +94,10 @@ def test_portable_bounds_are_bounds() -> None:
 
 @pytest.mark.parametrize("series", RECORDED, ids=lambda series: series.name)
 def test_recorded_series_follow_the_naming_rule(series) -> None:
-    operation = r"((rate|ratio|quantile|increase)\d+[mhd]|config)"
+    # Drift has no operation, only its method's name; what does not change in time has no window.
+    operation = r"((rate|ratio|quantile|increase|count)?\d+[mhd]|config|max)"
     assert re.fullmatch(rf"modelplane:[a-z_]+:{operation}", series.name)
-    assert series.name.endswith(series.window or "config")
+    assert series.name.endswith(series.window or (":config", ":max"))
     assert series.per_second == (":rate" in series.name)
 
 
