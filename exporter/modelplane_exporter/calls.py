@@ -31,13 +31,14 @@ class Sinks:
     """Where the calls of one exporter report to.
 
     ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
-    event of a tenant.
+    event of a tenant, ``trace`` gives the id of the current trace and is None without exemplars.
     """
 
     meter: DeviceMeter
     read: Read
     signals: SignalLane | None
     event: Callable[[Series, str, int], None]
+    trace: Callable[[], str | None] | None = None
 
 
 class Call:
@@ -66,6 +67,8 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
+        if self.sinks.trace is not None:
+            self._note_trace(self.sinks.trace)
         end(self._meter, self._record, error, self._observed, self._stopped)
         return False
 
@@ -148,6 +151,12 @@ class Call:
             )
         else:
             complain("an invalid value was not counted", ValueError(f"unknown reason {reason!r}"))
+
+    def _note_trace(self, trace: Callable[[], str | None]) -> None:
+        def note(observed: Observation) -> None:
+            observed.trace_id = trace()
+
+        self._note("no exemplar was taken", note)
 
     def _observe(self, kind: str, values: object) -> None:
         signals = self.sinks.signals

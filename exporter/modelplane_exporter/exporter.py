@@ -119,7 +119,8 @@ class ModelMetricsExporter:
         signals = None
         if self.baseline is not None:
             signals = self._lane.signals(self.baseline, signals_by_tenant, sampler)
-        self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event)
+        trace = traces.current_trace_id if exemplars else None
+        self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event, trace)
         known_events = (*events, *(self._declared.event_names if self._declared else ()))
         store.counters.expect(
             version, tuple(required_text("events", event) for event in known_events), feedback

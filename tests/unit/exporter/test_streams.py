@@ -285,6 +285,16 @@ def test_exemplars_name_the_trace_of_the_call(registry) -> None:
     assert value(registry, "model_prediction_confidence_count") == 2
 
 
+def test_exemplars_name_the_trace_of_a_tracked_block(registry) -> None:
+    tracer = TracerProvider().get_tracer("test")
+    exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, exemplars=True)
+    with tracer.start_as_current_span("request") as span, exporter.track() as call:
+        call.confidence(0.5)
+    body, _ = exposition(registry, store_for(registry), "application/openmetrics-text")
+    trace_id = format(span.get_span_context().trace_id, "032x")
+    assert f'# {{trace_id="{trace_id}"}}' in body.decode()
+
+
 def test_callables_and_partials(registry, exporter) -> None:
     class Model:
         def __call__(self, x: int) -> int:
