@@ -22,6 +22,8 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
+    "signalBaselineInterval": "10s",
+    "signalWindows": {"1h": "10s", "6h": "30s", "1d": "30s"},
 }
 
 
@@ -35,11 +37,17 @@ def schema_json() -> str:
         "identity": metrics.IDENTITY,
         "fleetUid": FLEET_UID,
         "latencyQuantiles": recorded.LATENCY_QUANTILES,
+        "missingBin": metrics.MISSING_BIN,
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
+        "labels": {
+            "SIGNAL_DEVIATION_POSITIVE": metrics.SIGNAL_DEVIATION_POSITIVE.labels,
+            "BASELINE_OBSERVATIONS": metrics.BASELINE_OBSERVATIONS.labels,
+        },
         "recorded": {
             key: {"name": value.name, "window": value.window}
             for key, value in _declared(recorded, recorded.RecordedSeries)
         },
+        "windowed": {key: value.name for key, value in _declared(recorded, recorded.WindowedSeries)},
         "alerts": {
             key: {
                 "name": value.name,
@@ -80,11 +88,13 @@ def constants(registry: Registry) -> Group:
         if model.latency_threshold is not None:
             threshold = model.latency_threshold
             rules.append(_constant(recorded.LATENCY_THRESHOLD, threshold, {metrics.MODEL_NAME: model.name}))
+        minimum = model.drift.min_observations
+        rules.append(_constant(recorded.MIN_OBSERVATIONS, minimum, {metrics.MODEL_NAME: model.name}))
     return {"name": "modelplane-config", "rules": rules}
 
 
 def _constant(series: recorded.RecordedSeries, value: float, labels: dict[str, str]) -> dict[str, Any]:
-    return {"record": series.name, "expr": f"vector({value:g})", "labels": labels}
+    return {"record": series.name, "expr": f"vector({value!r})", "labels": labels}
 
 
 def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
@@ -99,13 +109,13 @@ def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
     except RuntimeError as error:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
     groups: list[Group] = json.loads(text)
-    return [{**group, "rules": [_ordered(rule) for rule in group["rules"]]} for group in groups]
+    return [_ordered({**group, "rules": [_ordered(rule) for rule in group["rules"]]}) for group in groups]
 
 
-def _ordered(rule: dict[str, Any]) -> dict[str, Any]:
-    """The order in which people read a rule; jsonnet sorts keys."""
-    keys = ("record", "alert", "expr", "for", "labels", "annotations")
-    return {key: rule[key] for key in keys if key in rule}
+def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:
+    """The order in which people read a group or a rule; jsonnet sorts keys."""
+    keys = ("name", "interval", "rules", "record", "alert", "expr", "for", "labels", "annotations")
+    return {key: declaration[key] for key in keys if key in declaration}
 
 
 def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:

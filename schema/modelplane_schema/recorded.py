@@ -1,16 +1,26 @@
 """Recorded series: what the mixin's recording rules write, named ``modelplane:<what>:<operation><window>``.
 
 Series whose operation is ``config`` are constants rendered from the registry, so that the rules
-which use them are the same for one tenant and for ten thousand.
+which use them are the same for one tenant and for ten thousand. Drift is recorded over several windows;
+the mixin's configuration can add more, whose series are named in the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelplane_schema.metrics import IDENTITY, MODEL_NAME, VERSION_IDENTITY, Unit
+from modelplane_schema.metrics import (
+    BASELINE_RATIO,
+    IDENTITY,
+    MODEL_NAME,
+    SIGNAL_DEVIATION_POSITIVE,
+    SIGNAL_OBSERVATIONS,
+    VERSION_IDENTITY,
+    Unit,
+)
 
 LATENCY_QUANTILES = (0.5, 0.95, 0.99)
+SIGNAL_WINDOWS = ("1h", "6h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,22 @@ class RecordedSeries:
     help: str
     window: str = ""
     per_second: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WindowedSeries:
+    """Recorded series that exist once for each window; ``name`` lacks it, ``help`` has its place."""
+
+    name: str
+    unit: Unit
+    labels: tuple[str, ...]
+    help: str
+
+    def over(self, window: str) -> RecordedSeries:
+        """The series of one window, such as ``1h``."""
+        return RecordedSeries(
+            self.name + window, self.unit, self.labels, self.help.format(window=window), window
+        )
 
 
 REQUEST_RATE = RecordedSeries(
@@ -48,6 +74,49 @@ LATENCY_THRESHOLD = RecordedSeries(
     "modelplane:latency_threshold_seconds:config", "seconds", (MODEL_NAME,),
     "Latency above which a model counts as slow: the threshold of its latency SLO.",
 )  # fmt: skip
+MIN_OBSERVATIONS = RecordedSeries(
+    "modelplane:drift_min_observations:config", "count", (MODEL_NAME,),
+    "Observations that a drift value of the model needs.",
+)  # fmt: skip
+SIGNAL_BIN_BASELINE = RecordedSeries(
+    "modelplane:signal_bin_baseline_observations:max", "count", BASELINE_RATIO.labels,
+    "Training observations in one bin of a signal, the same in every replica.",
+)  # fmt: skip
+
+_PER_BIN, _PER_SIGNAL = SIGNAL_OBSERVATIONS.labels, SIGNAL_DEVIATION_POSITIVE.labels
+SIGNAL_BIN_INCREASE = WindowedSeries(
+    "modelplane:signal_bin_observations:increase", "count", _PER_BIN,
+    "Observations in one bin of a signal in the last {window}.",
+)  # fmt: skip
+SIGNAL_INCREASE = WindowedSeries(
+    "modelplane:signal_observations:increase", "count", _PER_SIGNAL,
+    "Observations of a signal in the last {window}.",
+)  # fmt: skip
+SIGNAL_BINS = WindowedSeries(
+    "modelplane:signal_bins:count", "count", _PER_SIGNAL,
+    "Bins of a signal that hold training data or observations of the last {window}.",
+)  # fmt: skip
+SIGNAL_PSI = WindowedSeries(
+    "modelplane:signal_psi:", "number", _PER_SIGNAL,
+    "Population stability index of a signal over {window} against its baseline; "
+    "absent with too few observations.",
+)  # fmt: skip
+SIGNAL_PSI_NOISE = WindowedSeries(
+    "modelplane:signal_psi_noise:", "number", _PER_SIGNAL,
+    "The psi that chance alone explains over {window}; absent with too few observations.",
+)  # fmt: skip
+SIGNAL_MEAN_SHIFT = WindowedSeries(
+    "modelplane:signal_mean_shift:", "stddevs", _PER_SIGNAL,
+    "Mean of a numeric signal over {window} minus that of its baseline; absent with too few observations.",
+)  # fmt: skip
+SIGNAL_SERIES = (
+    SIGNAL_BIN_INCREASE,
+    SIGNAL_INCREASE,
+    SIGNAL_BINS,
+    SIGNAL_PSI,
+    SIGNAL_PSI_NOISE,
+    SIGNAL_MEAN_SHIFT,
+)
 
 RECORDED: tuple[RecordedSeries, ...] = (
     REQUEST_RATE,
@@ -56,4 +125,7 @@ RECORDED: tuple[RecordedSeries, ...] = (
     LATENCY_QUANTILE,
     PRODUCTION_VERSION,
     LATENCY_THRESHOLD,
+    MIN_OBSERVATIONS,
+    SIGNAL_BIN_BASELINE,
+    *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),
 )

@@ -17,5 +17,13 @@
     minFailures: 5,
     // The latency quantile that is held against a model's threshold; one of the recorded quantiles.
     latencyQuantile: 0.95,
+
+    // The windows over which drift is recorded, and how often each is. More can be added; null removes one.
+    // Keep the intervals below 5 minutes: a query does not look further back for a recorded value.
+    signalWindows: { '1h': '1m', '6h': '2m', '1d': '4m' },
+    // How often the baselines that processes expose are recorded.
+    signalBaselineInterval: '1m',
+    // Observations in a window that a drift value needs, for a model that the registry does not know.
+    minObservations: 300,
   },
 }

@@ -1,3 +1,4 @@
 (import 'config.libsonnet') +
 (import 'rules.libsonnet') +
+(import 'signals.libsonnet') +
 (import 'alerts.libsonnet')

@@ -1,0 +1,125 @@
+"""How far live data is from a baseline: one function for each method, over many count vectors at once.
+
+Shapes: ``counts`` and ``ratios`` are (..., bins), everything else and every result is (...); all broadcast.
+``counts`` are live observations by bin, fractions included, because ``increase`` gives such. ``ratios`` are
+the baseline's shares of the same bins. n is the sum of ``counts``; B is the number of bins that hold anything
+on either side. A value that is not defined is NaN: every one with nothing on one side, and those that say so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+# Added to each bin, so that an empty one has a logarithm (Krichevsky and Trofimov 1981).
+PSEUDOCOUNT = 0.5
+
+
+def psi(counts: npt.ArrayLike, ratios: npt.ArrayLike, observations: npt.ArrayLike) -> FloatArray:
+    """Population stability index, in nats, from 0 up: the symmetric divergence of two smoothed histograms.
+
+    With c = ``counts``, q = ``ratios`` and m = ``observations``, the size of the training data, it is
+    sum((p - q') ln(p / q')) over the B bins, p = (c + 1/2) / (n + B/2), q' = (m q + 1/2) / (m + B/2).
+    """
+    live, shares, m = _floats(counts), _floats(ratios), _floats(observations)
+    used = _used(live, shares)
+    added = PSEUDOCOUNT * used.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        p = (live + PSEUDOCOUNT) / (live.sum(axis=-1) + added)[..., None]
+        q = (m[..., None] * shares + PSEUDOCOUNT) / (m + added)[..., None]
+        total = ((p - q) * np.log(p / q)).sum(axis=-1, where=used)
+    return _where_both(live, shares, total)
+
+
+def psi_noise(counts: npt.ArrayLike, ratios: npt.ArrayLike, observations: npt.ArrayLike) -> FloatArray:
+    """The psi to expect when nothing drifts, in nats: (B - 1) (1/n + 1/m), m = ``observations``.
+
+    To first order psi / (1/n + 1/m) is chi-squared with B - 1 degrees of freedom (Yurdakul 2018).
+    """
+    live, shares, m = _floats(counts), _floats(ratios), _floats(observations)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = (_used(live, shares).sum(axis=-1) - 1) * (1 / live.sum(axis=-1) + 1 / m)
+    return _where_both(live, shares, noise)
+
+
+def js_distance(counts: npt.ArrayLike, ratios: npt.ArrayLike) -> FloatArray:
+    """Jensen-Shannon distance, from 0 (equal) to 1 (no bin in common).
+
+    The square root of sum(p log2(p/a) + q log2(q/a)) / 2 with a = (p + q) / 2, p = c / n and q = ``ratios``
+    (Endres and Schindelin 2003).
+    """
+    live, shares = _floats(counts), _floats(ratios)
+    p, q = _shares(live), _shares(shares)
+    middle = (p + q) / 2
+    # p ln(p/a) + q ln(q/a) = a ((1 + x) ln(1 + x) + (1 - x) ln(1 - x)) with x = (p - q) / (p + q). Plain
+    # logarithms would leave 1e-8 of noise in the distance of equal histograms.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = (p - q) / (p + q)
+        both = 2 * x * np.arctanh(x) + np.log1p(-x * x)
+    both = np.where(np.abs(x) == 1, 2 * np.log(2), both)
+    divergence = (middle * both).sum(axis=-1, where=middle > 0) / (2 * np.log(2))
+    return np.sqrt(_where_both(live, shares, divergence))
+
+
+def ks(counts: npt.ArrayLike, ratios: npt.ArrayLike) -> FloatArray:
+    """Kolmogorov-Smirnov statistic at the edges of the bins, from 0 to 1: the largest gap between the CDFs.
+
+    For numeric signals. The bins are in ascending order and without the one for missing values, so ``ratios``
+    may add up to less than 1; both sides are taken as shares of what is present.
+    """
+    live, shares = _floats(counts), _floats(ratios)
+    gaps = np.cumsum(_shares(live), axis=-1) - np.cumsum(_shares(shares), axis=-1)
+    largest: FloatArray = np.abs(gaps).max(axis=-1)
+    return largest
+
+
+def mean_shift(positive: npt.ArrayLike, negative: npt.ArrayLike, present: npt.ArrayLike) -> FloatArray:
+    """Live mean minus the baseline's mean, in standard deviations of the baseline.
+
+    ``positive`` and ``negative`` are the two deviation sums, the latter of absolute values; ``present`` is
+    the number of live observations that are not missing. NaN when it is 0, and when a sum is NaN: pass that
+    for a baseline whose standard deviation is 0, for it has no such sums.
+    """
+    total, n = _floats(positive) - _floats(negative), _floats(present)
+    return _divide(total, n)
+
+
+def mean_shift_z(
+    positive: npt.ArrayLike, negative: npt.ArrayLike, present: npt.ArrayLike, observations: npt.ArrayLike
+) -> FloatArray:
+    """The shift of the mean in its own standard errors: ``mean_shift`` / sqrt(1/n + 1/m).
+
+    n = ``present`` and m = ``observations`` count what is not missing, live and in training. Without drift it
+    is standard normal. NaN where ``mean_shift`` is, or when m is 0.
+    """
+    n, m = _floats(present), _floats(observations)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(1 / n + 1 / m)
+    shift = mean_shift(positive, negative, n)
+    return np.where(np.isfinite(error), shift / error, np.nan)
+
+
+def _floats(values: npt.ArrayLike) -> FloatArray:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _used(counts: FloatArray, ratios: FloatArray) -> npt.NDArray[np.bool_]:
+    return (counts > 0) | (ratios > 0)
+
+
+def _shares(values: FloatArray) -> FloatArray:
+    """``values`` divided by their sum over the bins."""
+    return _divide(values, values.sum(axis=-1, keepdims=True))
+
+
+def _divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """The quotient, NaN where ``denominator`` is not positive."""
+    undefined = np.full(np.broadcast(numerator, denominator).shape, np.nan)
+    quotient: FloatArray = np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    return quotient
+
+
+def _where_both(counts: FloatArray, ratios: FloatArray, values: FloatArray) -> FloatArray:
+    return np.where((counts.sum(axis=-1) > 0) & (ratios.sum(axis=-1) > 0), values, np.nan)

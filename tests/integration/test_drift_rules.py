@@ -1,0 +1,294 @@
+"""Recorded drift in a real Prometheus equals the backend's formulas on the counts that it recorded."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import requests
+import yaml
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+from modelplane_alerts.render import rule_files
+from modelplane_datasource import drift
+from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_schema import metrics, recorded
+from modelplane_schema.registry import parse_registry
+
+MODEL, UNREGISTERED = "resnet50", "newcomer"
+MIN_OBSERVATIONS = 40
+REGISTRY = parse_registry(f"""
+apiVersion: modelplane/v1
+tenants: [{{id: user-A}}]
+models:
+  - {{name: {MODEL}, framework: jax, owner: x, tenants: [user-A], versions: [{{version: v1}}],
+     drift: {{min_observations: {MIN_OBSERVATIONS}}}}}
+""")
+WINDOWS = ("8s", "12s", "20s")
+SECONDS_OF_DATA = 24
+# Scrapes wander through the second of the evaluations, so most evaluations have a quiet moment before them.
+SCRAPE_INTERVAL = "700ms"
+QUIET_SECONDS = 0.2
+
+BINS = ("00", "01", "02", "03", metrics.MISSING_BIN)
+CATEGORIES = ('a "quoted" one', "ü", metrics.OTHER_BIN, metrics.MISSING_BIN)
+
+
+class Signal(NamedTuple):
+    """A signal of a model: its bins in training, and how fast each grows live, by tenant."""
+
+    model: str
+    kind: str
+    name: str
+    training: dict[str, int]
+    rates: dict[str, tuple[float, ...]]
+    deviations: tuple[float, float] | None
+
+    @property
+    def baseline(self) -> tuple[str, ...]:
+        return (self.model, "v1", "jax", self.kind, self.name, "0a1b2c3d")
+
+    def live(self, tenant: str) -> tuple[str, ...]:
+        return (self.model, "v1", tenant, "jax", self.kind, self.name, "0a1b2c3d")
+
+
+SIGNALS = (
+    Signal(
+        MODEL, "input", "age", dict(zip(BINS, (250, 250, 250, 240, 10), strict=True)),
+        {"__all__": (3, 3, 3, 3, 0), "user-A": (1, 0, 5, 2, 1), "rare": (0, 0.1, 0, 0, 0)}, (4.5, 1.25),
+    ),
+    Signal(
+        MODEL, "business", "country", dict(zip(CATEGORIES, (900, 0, 90, 10), strict=True)),
+        {"__all__": (4, 4, 0, 0)}, None,
+    ),
+    Signal(UNREGISTERED, "output", "score", {"00": 50, metrics.MISSING_BIN: 0}, {"__all__": (3, 0)}, (1, 2)),
+)  # fmt: skip
+
+
+class Replica:
+    """Signal series of one process, which grow with every scrape."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._registry = CollectorRegistry()
+        self._counters = {
+            metric: Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            for metric in (
+                metrics.SIGNAL_OBSERVATIONS,
+                metrics.SIGNAL_DEVIATION_POSITIVE,
+                metrics.SIGNAL_DEVIATION_NEGATIVE,
+            )
+        }
+        ratio = Gauge(
+            metrics.BASELINE_RATIO.name, "x", metrics.BASELINE_RATIO.labels, registry=self._registry
+        )
+        size = Gauge(
+            metrics.BASELINE_OBSERVATIONS.name, "x", metrics.BASELINE_OBSERVATIONS.labels,
+            registry=self._registry,
+        )  # fmt: skip
+        for signal in SIGNALS:
+            m = sum(signal.training.values())
+            size.labels(*signal.baseline).set(m)
+            for name, count in signal.training.items():
+                ratio.labels(*signal.baseline, name).set(count / m)
+        self._scrapes = 0
+
+    def collect(self) -> Iterator[object]:
+        """Called by every scrape; the first finds zeros."""
+        for signal in SIGNALS:
+            for tenant, rates in signal.rates.items():
+                for name, rate in zip(signal.training, rates, strict=True):
+                    self._grow(metrics.SIGNAL_OBSERVATIONS, (*signal.live(tenant), name), rate)
+                if signal.deviations:
+                    positive, negative = signal.deviations
+                    self._grow(metrics.SIGNAL_DEVIATION_POSITIVE, signal.live(tenant), positive)
+                    self._grow(metrics.SIGNAL_DEVIATION_NEGATIVE, signal.live(tenant), negative)
+        self._scrapes += 1
+        yield from self._registry.collect()
+
+    def _grow(self, metric: metrics.Metric, labels: tuple[str, ...], amount: float) -> None:
+        # Uneven growth, so that no two windows hold the same shares.
+        self._counters[metric].labels(*labels).inc(
+            amount * self._share * (self._scrapes % 3) * (1 + len(labels[-1]) % 2)
+        )
+
+
+def configuration(folder: Path, ports: list[int]) -> dict[str, Any]:
+    config = {
+        "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), **dict.fromkeys(WINDOWS, "1s")},
+        "signalBaselineInterval": "1s",
+    }
+    for name, text in rule_files(REGISTRY, config).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return {
+        "global": {
+            "scrape_interval": SCRAPE_INTERVAL,
+            "scrape_timeout": SCRAPE_INTERVAL,
+            "evaluation_interval": "1s",
+        },
+        "rule_files": [str(folder / "*-*.yml")],
+        "scrape_configs": [
+            {"job_name": "models", "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+        ],
+    }
+
+
+Table = dict[tuple[str, ...], dict[str, float]]  # by signal: values by bin, or by "" without bins
+
+
+def key_of(series: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(series["metric"][label] for label in metrics.SIGNAL_DEVIATION_POSITIVE.labels)
+
+
+class Api:
+    """Prometheus' HTTP API."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        parameters = {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"})
+        answer = requests.get(f"{self._url}/api/v1/query", parameters, timeout=10).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def history(self, name: str) -> dict[float, Table]:
+        """All values of the last seconds by instant."""
+        tables: dict[float, Table] = defaultdict(lambda: defaultdict(dict))
+        for series in self.query(f"{name}[{SECONDS_OF_DATA}s]"):
+            for instant, value in series["values"]:
+                tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
+        return tables
+
+    def increase(self, metric: metrics.Metric, window: str, at: float) -> Table:
+        """Prometheus' own increase of a counter, summed over replicas."""
+        table: Table = defaultdict(dict)
+        expr = f"sum by ({', '.join(metric.labels)}) (increase({metric.name}[{window}]))"
+        for series in self.query(expr, at):
+            table[key_of(series)][series["metric"].get("bin", "")] = float(series["value"][1])
+        return table
+
+    def is_quiet(self, instant: float) -> bool:
+        """Whether no scrape began just before: it might have been stored after the rules were evaluated."""
+        return not self.query(f"timestamp(up) > {instant - QUIET_SECONDS!r}", instant)
+
+    def unhealthy_rules(self) -> list[dict[str, Any]]:
+        groups = requests.get(f"{self._url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"] if rule["health"] != "ok"]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A Prometheus with the rendered rules over two replicas, after half a minute."""
+    folder = tmp_path_factory.mktemp("drift")
+    with ExitStack() as stack:
+        ports = []
+        for share in (1.0, 0.5):
+            registry = CollectorRegistry(auto_describe=False)
+            registry.register(Replica(share))  # type: ignore[arg-type]
+            ports.append(free_port())
+            server, thread = start_http_server(ports[-1], addr="127.0.0.1", registry=registry)
+            stack.callback(thread.join)
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+        config = folder / "prometheus.yml"
+        config.write_text(yaml.safe_dump(configuration(folder, ports)), encoding="utf-8")
+        port = free_port()
+        arguments = [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        process = Process(
+            "prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready"
+        )
+        stack.callback(process.stop)
+        process.start()
+        process.wait_ready(30)
+        prometheus = Api(f"http://127.0.0.1:{port}")
+        started = time.monotonic()
+        name = recorded.SIGNAL_PSI.over(WINDOWS[-1]).name
+        assert wait_until(lambda: bool(prometheus.query(name)), 30)
+        time.sleep(max(0.0, started + SECONDS_OF_DATA - time.monotonic()))
+        yield prometheus
+
+
+def training(key: tuple[str, ...]) -> dict[str, int]:
+    return next(signal.training for signal in SIGNALS if (signal.model, signal.name) == (key[0], key[5]))
+
+
+def test_rules_evaluate_and_return_data(api: Api) -> None:
+    assert api.unhealthy_rules() == []
+    assert api.query(recorded.MIN_OBSERVATIONS.name)
+    assert api.query(recorded.SIGNAL_BIN_BASELINE.name)
+    for family in recorded.SIGNAL_SERIES:
+        for window in WINDOWS:
+            series = api.query(family.over(window).name)
+            assert series
+            assert all(set(entry["metric"]) == {"__name__", *family.labels} for entry in series)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_recorded_counts_are_the_increase(api: Api, window: str) -> None:
+    compared = 0
+    for instant, table in api.history(recorded.SIGNAL_BIN_INCREASE.over(window).name).items():
+        if api.is_quiet(instant):
+            asked = api.increase(metrics.SIGNAL_OBSERVATIONS, window, instant)
+            assert table.keys() == asked.keys()
+            for key, counts in table.items():
+                assert counts == pytest.approx(asked[key], rel=1e-12)
+            compared += 1
+    assert compared >= 5
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_recorded_drift_is_that_of_the_formulas(api: Api, window: str) -> None:
+    names = [series.over(window).name for series in recorded.SIGNAL_SERIES]
+    counts, *rest = (api.history(name) for name in names)
+    sizes, bins, psi, noise, _ = rest
+    emitted = withheld = 0
+    for instant, table in counts.items():
+        for key, live in table.items():
+            trained = training(key)
+            assert set(live) == set(trained)
+            c, t = np.array([live[name] for name in trained]), np.array(list(trained.values()))
+            m = t.sum()
+            assert sizes[instant][key][""] == pytest.approx(c.sum(), rel=1e-12)
+            assert bins[instant][key][""] == ((c > 0) | (t > 0)).sum()
+            if c.sum() < (MIN_OBSERVATIONS if key[0] == MODEL else 300):
+                assert key not in psi[instant]
+                assert key not in noise[instant]
+                withheld += 1
+                continue
+            assert psi[instant][key][""] == pytest.approx(drift.psi(c, t / m, m), rel=1e-9, abs=1e-9)
+            assert noise[instant][key][""] == pytest.approx(drift.psi_noise(c, t / m, m), rel=1e-9)
+            emitted += 1
+    assert emitted >= 20
+    assert withheld >= 10
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_recorded_shift_of_the_mean(api: Api, window: str) -> None:
+    counts = api.history(recorded.SIGNAL_BIN_INCREASE.over(window).name)
+    compared = 0
+    for instant, table in api.history(recorded.SIGNAL_MEAN_SHIFT.over(window).name).items():
+        assert {key[5] for key in table} == {"age"}
+        if api.is_quiet(instant):
+            positive = api.increase(metrics.SIGNAL_DEVIATION_POSITIVE, window, instant)
+            negative = api.increase(metrics.SIGNAL_DEVIATION_NEGATIVE, window, instant)
+            for key, value in table.items():
+                present = sum(
+                    count for name, count in counts[instant][key].items() if name != metrics.MISSING_BIN
+                )
+                expected = drift.mean_shift(positive[key][""], negative[key][""], present)
+                assert value[""] == pytest.approx(expected, abs=1e-9)
+                compared += 1
+    assert compared >= 5
