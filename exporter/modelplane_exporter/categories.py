@@ -18,7 +18,7 @@ def category(value: Any) -> str | None:
     """
     if hasattr(value, "item") and not isinstance(value, str | bytes):  # a NumPy scalar
         value = value.item()
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 
-# Which extra brings a module that a command needs.
+# Commands that need every part; of the others the missing module says which extra brings it.
+_PLANE_COMMANDS = ("bundle", "demo", "doctor", "status", "up")
 _EXTRAS = {
     "_jsonnet": "alerts",
     "click": "plane",
     "flask": "backend",
     "grafanalib": "dashboards",
+    "numpy": "baseline",
     "orjson": "backend",
     "promql_parser": "plane",
+    "pyarrow": "baseline",
     "pydantic": "plane",
     "requests": "plane",
     "rich": "plane",
@@ -31,6 +34,8 @@ def main() -> None:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
+        if sys.argv[1:2] and sys.argv[1] in _PLANE_COMMANDS:
+            extra = "plane"
         sys.stderr.write(
             f"Error: this command needs {error.name}, which is not installed; "
             f"add it with: pip install 'modelplane[{extra}]'\n"

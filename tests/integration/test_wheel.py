@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from modelplane_exporter.baseline import Baseline, NumericSignal
+
 ROOT = Path(__file__).parents[2]
 
 MEASURE = """
@@ -85,3 +87,40 @@ def test_the_command_names_the_extra_it_needs(python: Path) -> None:
     assert run.returncode == 2
     assert "pip install 'modelplane[plane]'" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_baseline_without_numpy_says_what_to_install(python: Path, tmp_path: Path) -> None:
+    signal = NumericSignal("input", "age", (), (1.0,), (1.0, 0.0), 1.0, 0.5, 10)
+    Baseline("m", None, (signal,), "2026-01-01T00:00:00Z").save(tmp_path / "baseline.json")
+    code = (
+        "from modelplane_exporter import ModelMetricsExporter\n"
+        "ModelMetricsExporter('m', 'v1', 't', 'jax', port='off', baseline='baseline.json')"
+    )
+    run = subprocess.run(
+        [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == (
+        "ValueError: a baseline needs NumPy; add it with: pip install 'modelplane[signals]'"
+    )
+
+
+def test_the_extra_baseline_suffices_to_fit_one(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[baseline]"]
+    subprocess.run([str(environment / "bin" / "python"), *install], check=True, timeout=300)
+    data, out = tmp_path / "train.csv", tmp_path / "baseline.json"
+    data.write_text("age,colour\n" + "".join(f"{age},red\n" for age in range(20, 60)))
+    command = str(environment / "bin" / "modelplane")
+    subprocess.run(
+        [command, "baseline", "fit", str(data), "--model", "m", "--out", str(out)], check=True, timeout=60
+    )
+    assert [signal.name for signal in Baseline.load(out).signals] == ["age", "colour"]
+    listing = subprocess.run(
+        [command, "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    commands = [line.split()[0] for line in listing.partition("Commands:\n")[2].splitlines()]
+    assert commands == ["baseline"]
+    run = subprocess.run([command, "demo"], capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, "pip install 'modelplane[plane]'" in run.stderr) == (2, True)
