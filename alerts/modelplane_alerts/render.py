@@ -88,6 +88,9 @@ def constants(registry: Registry) -> Group:
         if model.latency_threshold is not None:
             threshold = model.latency_threshold
             rules.append(_constant(recorded.LATENCY_THRESHOLD, threshold, {metrics.MODEL_NAME: model.name}))
+        if model.max_in_flight is not None:
+            most = model.max_in_flight
+            rules.append(_constant(recorded.MAX_IN_FLIGHT, most, {metrics.MODEL_NAME: model.name}))
         minimum = model.drift.min_observations
         rules.append(_constant(recorded.MIN_OBSERVATIONS, minimum, {metrics.MODEL_NAME: model.name}))
     return {"name": "modelplane-config", "rules": rules}

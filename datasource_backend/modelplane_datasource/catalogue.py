@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.parameters import Parameter, label_text, open_ratio
-from modelplane_schema import metrics
+from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
 
@@ -54,7 +54,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class SeriesMetric:
-    """One metric; ``promql(scope, window)`` is its query, ``window`` a PromQL duration such as ``60s``."""
+    """One metric; ``promql(scope, window)`` is its query, ``window`` a PromQL duration such as ``60s``.
+
+    ``labels`` tell the series of one model, version and tenant apart.
+    """
 
     name: str
     title: str
@@ -62,6 +65,7 @@ class SeriesMetric:
     summary: str
     promql: Callable[[Scope, str], str]
     options: tuple[Parameter[float], ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def scope_parameters(self) -> tuple[Parameter[str] | Parameter[float], ...]:
@@ -104,6 +108,15 @@ def _active(scope: Scope, window: str) -> str:
     return _sum(selector(metrics.ACTIVE.name, scope.matchers))
 
 
+def _tokens(scope: Scope, window: str) -> str:
+    return _sum(_rate(metrics.TOKENS.name, window, scope), "kind")
+
+
+def _saturation(scope: Scope, window: str) -> str:
+    most = selector(recorded.MAX_IN_FLIGHT.name, (one_of(MODEL_NAME, scope.models),))
+    return f"{_active(scope, window)} / on ({MODEL_NAME}) group_left () max by ({MODEL_NAME}) ({most})"
+
+
 SERIES_METRICS: tuple[SeriesMetric, ...] = (
     SeriesMetric(
         "latency", "Latency", metrics.LATENCY.unit,
@@ -124,6 +137,15 @@ SERIES_METRICS: tuple[SeriesMetric, ...] = (
     SeriesMetric(
         "active", "Requests in flight", metrics.ACTIVE.unit,
         "Calls in flight.", _active,
+    ),
+    SeriesMetric(
+        "tokens", "Tokens", "tokens_per_second",
+        "Tokens per second, one series for each kind; the kinds partition the total.", _tokens,
+        labels=("kind",),
+    ),
+    SeriesMetric(
+        "saturation", "Saturation", "ratio",
+        "Calls in flight as a share of the model's max_in_flight in the registry.", _saturation,
     ),
 )  # fmt: skip
 

@@ -41,7 +41,7 @@ def fetch(
     several_tenants = len(set(scope.tenants)) > 1
     series = []
     for entry in result.series:
-        labels = {label: entry.labels.get(label, "") for label in GROUP_LABELS}
+        labels = {label: entry.labels.get(label, "") for label in (*GROUP_LABELS, *metric.labels)}
         series.append(Series(_name(labels, several_tenants), labels, entry.values))
     series.sort(key=lambda line: tuple(line.labels.values()))
     return Answer(grid, tuple(series), result.warnings)
@@ -55,7 +55,8 @@ def rate_window(step: int, scrape_interval: int) -> str:
 
 def _name(labels: Mapping[str, str], with_tenant: bool) -> str:
     name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
-    return f"{name} {labels[TENANT_ID]}" if with_tenant else name
+    others = [value for label, value in labels.items() if label not in GROUP_LABELS]
+    return " ".join([name, *([labels[TENANT_ID]] if with_tenant else []), *others])
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:

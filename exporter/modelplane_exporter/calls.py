@@ -127,7 +127,7 @@ class Call:
 
     def prediction(self, values: object, name: str = "prediction") -> None:
         """Observe what the model predicted: one value, a column, or a mapping of names to either."""
-        self._observe("output", values if isinstance(values, Mapping) else {name: values})
+        self._observe("output", values, name)
 
     def business(self, values: Mapping[str, object]) -> None:
         """Observe business values, a mapping of names to a value or a column each."""
@@ -141,16 +141,19 @@ class Call:
 
     def event(self, name: str, count: int = 1) -> None:
         """Count a business event of this call's tenant."""
-        self.sinks.event(self._series, name, count)
+        try:
+            self.sinks.event(self._series, name, count)
+        except Exception as error:  # noqa: BLE001 - a hostile name or count
+            complain("an event was not counted", error)
 
     def invalid(self, reason: str) -> None:
         """Count a value that broke the data contract; ``reason`` is one of the schema's."""
-        if reason in INVALID_REASONS:
+        if type(reason) is str and reason in INVALID_REASONS:
             self._note(
                 "an invalid value was not counted", lambda observed: observed.invalid.update((reason,))
             )
         else:
-            complain("an invalid value was not counted", ValueError(f"unknown reason {reason!r}"))
+            complain("an invalid value was not counted", ValueError("the reason is none of the schema's"))
 
     def _note_trace(self, trace: Callable[[], str | None]) -> None:
         def note(observed: Observation) -> None:
@@ -158,7 +161,8 @@ class Call:
 
         self._note("no exemplar was taken", note)
 
-    def _observe(self, kind: str, values: object) -> None:
+    def _observe(self, kind: str, values: object, name: str | None = None) -> None:
+        """Observe a mapping of names to values, or the values of ``name``."""
         signals = self.sinks.signals
         if signals is None:
             self.invalid("signal_unknown")
@@ -167,6 +171,8 @@ class Call:
             if self._sampled is None:
                 self._sampled = signals.sampler.take()
             if self._sampled:
+                if name is not None and not isinstance(values, Mapping):
+                    values = {name: values}
                 signals.observe(kind, values, self._series)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             complain("signals were not observed", error)

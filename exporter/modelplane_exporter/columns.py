@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -15,6 +18,12 @@ Array = NDArray[Any]
 _SCALARS = frozenset(
     {float, int, bool, str, bytes, type(None), np.float64, np.float32, np.int64, np.int32, np.bool_}
 )
+# Other values of one row. What is none of these is kept as NO_VALUE: it may change, raise or hold much.
+_VALUES = (
+    type(None), float, int, str, bytes, Decimal, Fraction, datetime.date, datetime.timedelta, np.generic,
+)  # fmt: skip
+_MISSING = ("NAType", "NaTType")
+NO_VALUE = object()
 
 
 class ShapeError(ValueError):
@@ -40,14 +49,14 @@ class Reader:
         self._names = names
         self._known = frozenset(names)
         self._complete = complete
-        # Of several names itemgetter gives a tuple; of one it gives the value.
-        self._get = itemgetter(*names) if len(names) > 1 else None
+        # Of several names itemgetter gives a tuple, of one its value alone.
+        self._row = itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
 
     def read(self, values: Any) -> Given:
         """``values`` as rows or columns; ShapeError when they fit in neither way."""
-        if type(values) is dict and self._get is not None and len(values) == len(self._names):
+        if type(values) is dict and len(values) == len(self._names):
             try:
-                row = self._get(values)
+                row = self._row(values)
             except KeyError:
                 return self._mapping(values)
             if _SCALARS.issuperset(map(type, row)):
@@ -63,7 +72,7 @@ class Reader:
     def _mapping(self, values: Mapping[Any, Any]) -> Given:
         names, unknown = self._present(values)
         given = [values.get(name) for name in names]
-        shaped = [_plain(value) if _is_scalar(value) else as_column(value) for value in given]
+        shaped = [plain(value) if _is_scalar(value) else as_column(value) for value in given]
         lengths = {len(value) for value in shaped if not _is_scalar(value)}
         if not lengths:
             return Given(names, [tuple(shaped)] if names else [], [], unknown)
@@ -81,17 +90,22 @@ class Reader:
             array = frame.to_numpy()
             if array.dtype.kind in "fiu":
                 return Given(self._names, None, array)
-        columns = {
-            label: as_column(frame[column]) for label, column in zip(labels, frame.columns, strict=True)
+        columns: dict[str, Any] = {
+            label: as_column(frame[column])
+            for label, column in zip(labels, frame.columns, strict=True)
+            if label in self._known
         }
-        return self._mapping(columns)
+        unknown = len(labels) - len(columns)
+        if not columns:  # the number of rows would be lost
+            columns = dict.fromkeys(self._names if self._complete else (), [None] * len(frame))
+        return self._mapping(columns)._replace(unknown=unknown)
 
     def _list(self, values: Sequence[Any]) -> Given:
         """One row, rows, or of a single signal a column; an array would make texts of all."""
-        nested = [isinstance(value, list | tuple) for value in values]
+        nested = [_is_list(value) for value in values]
         if any(nested):
             rows: list[Sequence[Any]] = [
-                tuple(row) for row, is_row in zip(values, nested, strict=True) if is_row
+                tuple(map(plain, row)) for row, is_row in zip(values, nested, strict=True) if is_row
             ]
             if not all(nested) or any(len(row) != len(self._names) for row in rows):
                 raise ShapeError(f"each row must have {len(self._names)} values")
@@ -102,7 +116,7 @@ class Reader:
             return Given(self._names, None, [values])
         if len(values) != len(self._names):
             raise ShapeError(f"a row must have {len(self._names)} values")
-        return Given(self._names, [tuple(map(_plain, values))], [])
+        return Given(self._names, [tuple(map(plain, values))], [])
 
     def _array(self, array: Array) -> Given:
         if array.ndim == 1 and len(self._names) == 1:
@@ -124,25 +138,33 @@ class Reader:
 
 def as_array(values: Any) -> Array:
     """A list, array or framework tensor as a NumPy array; ShapeError when it is none."""
-    if hasattr(values, "detach"):  # PyTorch: a tensor that is on a device, has a gradient or is bfloat16
-        values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":
-            values = values.float()
+    if not isinstance(values, list | tuple) and not hasattr(values, "__array__"):
+        raise ShapeError("the values are no array")  # NumPy would write out a range
     try:
-        array = np.asarray(values)
+        array = _to_numpy(values)
     except (TypeError, ValueError) as error:  # ragged lists, foreign objects
         raise ShapeError("the values are no array") from error
-    if array.dtype.kind == "V":  # bfloat16 and float8 of ml_dtypes
-        array = array.astype(np.float64)
     if array.ndim == 0:
         raise ShapeError("the values are no array")
     return array
 
 
+def _to_numpy(values: Any) -> Array:
+    if hasattr(values, "detach"):  # PyTorch: a tensor that is on a device, has a gradient or is bfloat16
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.where(np.ma.getmaskarray(values), None, values.data)
+    array = np.asarray(values)
+    # bfloat16 and float8 of ml_dtypes
+    return array.astype(np.float64) if array.dtype.kind == "V" else array
+
+
 def as_column(values: Any) -> Sequence[Any] | Array:
     """One column: a list as it is, so that a text stays apart from a number, else a 1-D array."""
     if isinstance(values, list | tuple):
-        if any(isinstance(value, list | tuple) for value in values):
+        if any(map(_is_list, values)):
             raise ShapeError("a column must be one-dimensional")
         return values
     array = values.to_numpy() if hasattr(values, "to_numpy") else as_array(values)
@@ -153,17 +175,32 @@ def as_column(values: Any) -> Sequence[Any] | Array:
     return np.asarray(array)
 
 
-def _plain(value: Any) -> Any:
-    """A scalar that cannot change afterwards, as a 0-d tensor may."""
-    if type(value) in _SCALARS or not hasattr(value, "item"):
+def plain(value: Any) -> Any:
+    """A scalar as it may wait in a queue: what could change or raise until it is counted is ``NO_VALUE``."""
+    if type(value) in _SCALARS:
         return value
-    return value.item()
+    try:
+        if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):
+            value = _to_numpy(value)[()]
+        return value if isinstance(value, _VALUES) or type(value).__name__ in _MISSING else NO_VALUE
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return NO_VALUE
 
 
 def _is_scalar(value: Any) -> bool:
     if type(value) in _SCALARS:
         return True
-    if isinstance(value, list | tuple):
+    if _is_list(value):
         return False
-    # Not hasattr(value, "__len__"): a 0-d array or tensor has it too.
-    return not getattr(value, "ndim", 0) and not hasattr(value, "to_numpy")
+    try:
+        # A 0-d array or tensor has __len__ too, and a date of pandas to_numpy.
+        return not getattr(value, "ndim", 0) and not (
+            hasattr(value, "to_numpy") and hasattr(value, "__len__")
+        )
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return True
+
+
+def _is_list(value: Any) -> bool:
+    # Not isinstance: it runs code of a foreign object that is no list.
+    return issubclass(type(value), list | tuple)

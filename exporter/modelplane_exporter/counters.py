@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import OwnSample
 from modelplane_exporter.signal_layout import Version, version_of
-from modelplane_schema.metrics import BUSINESS_EVENTS, FEEDBACK, OVERFLOW, VERDICTS, Metric
+from modelplane_schema.metrics import BUSINESS_EVENTS, FEEDBACK, OVERFLOW, VERDICTS
 
 MOST_EVENTS = 100
-VERDICT = dict(zip((True, False), VERDICTS, strict=True))
+_VERDICT = dict(zip((True, False), VERDICTS, strict=True))
+_METRICS = {metric.name: metric for metric in (BUSINESS_EVENTS, FEEDBACK)}
 
-# A metric with the value of its label besides the identity.
-_Counter = tuple[Metric, str]
+# A metric's name, which is quicker to hash than the metric, and the value of its label besides the identity.
+_Counter = tuple[str, str]
 
 
 class Counters:
@@ -34,9 +35,9 @@ class Counters:
         """Show these at 0 for every tenant of the version from now on; its own tenant is ignored."""
         with self._lock:
             for event in events:
-                self._learn(version, (BUSINESS_EVENTS, event))
+                self._learn(version, (BUSINESS_EVENTS.name, event))
             if feedback:
-                self._learn(version, (FEEDBACK, VERDICTS[0]))
+                self._learn(version, (FEEDBACK.name, VERDICTS[0]))
 
     def begin(self, identity: Identity) -> None:
         """A tenant was seen for the first time."""
@@ -53,23 +54,23 @@ class Counters:
     def add_event(self, identity: Identity, event: str, count: int) -> bool:
         """Count an event; False when it went to ``__overflow__``, because the version has too many."""
         with self._lock:
-            known = self._known[version_of(identity)]
-            fits = (BUSINESS_EVENTS, event) in known or len(known) < MOST_EVENTS
-            self._add(identity, (BUSINESS_EVENTS, event if fits else OVERFLOW), count)
+            counter, counts = (BUSINESS_EVENTS.name, event), self._counts.get(identity, {})
+            fits = counter in counts or self._fits(identity, counter)
+            self._add(identity, (BUSINESS_EVENTS.name, event if fits else OVERFLOW), count)
         return fits
 
     def add_feedback(self, identity: Identity, correct: bool, count: int) -> None:
         """Count predictions that turned out correct, or not."""
         with self._lock:
-            self._add(identity, (FEEDBACK, VERDICT[correct]), count)
+            self._add(identity, (FEEDBACK.name, _VERDICT[correct]), count)
 
     def samples(self) -> list[OwnSample]:
         """Every count."""
         with self._lock:
             return [
-                OwnSample(metric, (*identity, value), count)
+                OwnSample(_METRICS[name], (*identity, value), count)
                 for identity, counts in self._counts.items()
-                for (metric, value), count in counts.items()
+                for (name, value), count in counts.items()
             ]
 
     def reset(self) -> None:
@@ -79,16 +80,21 @@ class Counters:
             counts.update(dict.fromkeys(counts, 0))
 
     def _add(self, identity: Identity, counter: _Counter, count: int) -> None:
-        self._learn(identity, counter)
         counts = self._counts.setdefault(identity, {})
+        if counter not in counts:
+            self._learn(identity, counter)
         counts[counter] = counts.get(counter, 0) + count
+
+    def _fits(self, identity: Identity, counter: _Counter) -> bool:
+        known = self._known[version_of(identity)]
+        return counter in known or len(known) < MOST_EVENTS
 
     def _learn(self, identity: Identity, counter: _Counter) -> None:
         known = self._known[version_of(identity)]
         if counter in known:
             return
-        both = [(FEEDBACK, verdict) for verdict in VERDICTS]
-        new = both if counter[0] is FEEDBACK else [counter]
+        both = [(FEEDBACK.name, verdict) for verdict in VERDICTS]
+        new = both if counter[0] == FEEDBACK.name else [counter]
         known.update(dict.fromkeys(new))
         for other, counts in self._counts.items():
             if version_of(other) == version_of(identity):

@@ -172,15 +172,24 @@ class ModelMetricsExporter:
 
         ``tenant_id`` overrides the exporter's own source, as in ``track``.
         """
-        self._lane.count_event(self._tenant_series(tenant_id), name, count)
+        try:
+            self._lane.count_event(self._tenant_series(tenant_id), name, count)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            complain("an event was not counted", error)
 
     def feedback(self, correct: bool, tenant_id: str | None = None, count: int = 1) -> None:
         """Count a prediction whose truth is known now; never raises. ``tenant_id`` as in ``track``."""
-        self._lane.count_feedback(self._tenant_series(tenant_id), correct, count)
+        try:
+            self._lane.count_feedback(self._tenant_series(tenant_id), correct, count)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            complain("feedback was not counted", error)
 
     def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
-        Call(self._sinks, self._tenant_series(tenant_id)).activations(values)
+        try:
+            Call(self._sinks, self._tenant_series(tenant_id)).activations(values)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            complain("activations were not observed", error)
 
     def sampling(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""

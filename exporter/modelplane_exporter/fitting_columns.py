@@ -163,6 +163,8 @@ def _array(data: Any, place: str) -> Values:
     if hasattr(data, "detach"):  # PyTorch: a tensor that is on a device or has a gradient
         data = data.detach().cpu()
     try:
+        if isinstance(data, np.ma.MaskedArray):
+            data = np.where(np.ma.getmaskarray(data), None, data.data)
         return _of_list(data) if isinstance(data, list | tuple) else np.asarray(data)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise BaselineError(f"{place} is no array: {error}") from error

@@ -81,7 +81,11 @@ def valid_tenant_source(value: object) -> TenantSource:
 
 def is_tenant(value: object) -> TypeGuard[str]:
     """Whether ``value`` can be a tenant's id."""
-    return isinstance(value, str) and bool(value.strip()) and value not in RESERVED_TENANTS
+    # Not isinstance, and not the value's own methods: those may be anybody's code.
+    if not issubclass(type(value), str):
+        return False
+    text = str.__str__(value)
+    return bool(text.strip()) and text not in RESERVED_TENANTS
 
 
 def is_unicode(text: str) -> bool:

@@ -1,8 +1,9 @@
 """How the signals of one identity against one baseline are laid out as integers; see ``layout``.
 
 First the count of every bin of every signal, in the baseline's order. Then the deviation sums of the signals
-that have them: all positive sums, all negative ones, all squares. A sum is in billionths and takes two
-cells, low and high, because a square may be 10**21 billionths and 64 bits end at 10**19.
+that have them: all positive sums, all negative ones, all squares. A sum counts ``SUM_UNITS`` to one, so that
+the standard deviation of live data far narrower than the baseline's comes out exactly; it takes two cells,
+low and high, because 64 bits end at 10**19.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import BILLION, OwnSample, Snapshot
+from modelplane_exporter.layout import OwnSample, Snapshot
 from modelplane_schema import metrics
 
 SUM_METRICS = (
@@ -30,6 +31,7 @@ BASELINE_METRICS = (
     metrics.BASELINE_OBSERVATIONS,
 )
 SIGNAL_METRICS = (metrics.SIGNAL_OBSERVATIONS, *SUM_METRICS, *BASELINE_METRICS)
+SUM_UNITS = 10**15
 _LOW = 2**64 - 1
 
 
@@ -100,7 +102,9 @@ class SignalLayout:
         width = 2 * len(self.deviating)
         for start in range(self.bins, self.cells, width or 1):
             pairs = cells[start : start + width]
-            yield [(low + (high << 64)) / BILLION for low, high in zip(pairs[::2], pairs[1::2], strict=True)]
+            yield [
+                (low + (high << 64)) / SUM_UNITS for low, high in zip(pairs[::2], pairs[1::2], strict=True)
+            ]
 
 
 def split_sums(sums: Sequence[int]) -> list[int]:

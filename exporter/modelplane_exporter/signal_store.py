@@ -132,24 +132,23 @@ class SignalLane:
         self.sampler = sampler
         self._store = store
         self._version = version
-        self._by_tenant = by_tenant
         self._overflowed = overflowed
         self._layout = layout_of(baseline)
         labels = version_of(version)
         self._recorder = store.load(labels, baseline, report)
         for kind in {signal.kind for signal in baseline.signals} - {"activation"}:
             store.show_ratio(labels, kind, sampler.ratio)
-        if not by_tenant:
-            self.series_of(ALL_TENANTS)
+        # Kept at hand, because looking it up takes a fifth of the time of observing a row.
+        self._of_all = None if by_tenant else self.series_of(ALL_TENANTS)
 
     def observe(self, kind: str, values: Any, call: Series) -> None:
         """Observe values of one kind for the tenant of ``call``."""
-        tenant_id = call.key.identity.tenant_id if self._by_tenant else ALL_TENANTS
-        self._recorder.observe(kind, values, self.series_of(tenant_id), call)
+        series = self._of_all or self.series_of(call.key.identity.tenant_id)
+        self._recorder.observe(kind, values, series, call)
 
     def expect(self, tenant_id: str) -> None:
         """Show the tenant's signals at 0, where signals are by tenant."""
-        if self._by_tenant:
+        if self._of_all is None:
             self.series_of(tenant_id)
 
     def series_of(self, tenant_id: str) -> SignalSeries:

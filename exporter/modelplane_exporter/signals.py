@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelplane_exporter.columns import Given, Reader, ShapeError
+from modelplane_exporter.columns import Given, Reader, ShapeError, plain
 from modelplane_exporter.complaints import complain
-from modelplane_exporter.layout import BILLION
 from modelplane_exporter.series import Series
-from modelplane_exporter.signal_layout import SignalKey, SignalLayout, SignalSnapshot, split_sums
+from modelplane_exporter.signal_layout import SUM_UNITS, SignalKey, SignalLayout, SignalSnapshot, split_sums
 from modelplane_exporter.tally import Plan, Tally
 
 UNKNOWN, WRONG_SHAPE, WRONG_TYPE = "signal_unknown", "signal_wrong_shape", "value_wrong_type"
@@ -49,7 +48,7 @@ class SignalSeries:
     def add(self, counts: NDArray[np.int64], sums: NDArray[np.float64]) -> None:
         """Add counts of shape (bins) and sums of shape (3, deviating)."""
         old_counts, old_sums = self._state
-        more = [round(value * BILLION) for value in sums.ravel().tolist()]
+        more = [round(value * SUM_UNITS) for value in sums.ravel().tolist()]
         self._state = (old_counts + counts, [old + new for old, new in zip(old_sums, more, strict=True)])
 
     def snapshot(self) -> SignalSnapshot:
@@ -82,7 +81,9 @@ class Recorder:
             return
         try:
             given = reader.read(values)
-        except ShapeError:
+        except Exception as error:  # noqa: BLE001 - a foreign object may raise anything
+            if not isinstance(error, ShapeError):
+                complain("signals were not observed", error)
             self._report(call, Counter({WRONG_SHAPE: 1}))
             return
         if given.unknown:
@@ -174,5 +175,10 @@ def _rows_of(columns: Any) -> list[Sequence[Any]]:
     if isinstance(columns, np.ndarray):
         rows: list[Sequence[Any]] = columns.tolist()
         return rows
-    lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+    lists = [
+        column.tolist()
+        if isinstance(column, np.ndarray) and column.dtype.kind in "fiub"
+        else map(plain, column)
+        for column in columns
+    ]
     return list(zip(*lists, strict=True))

@@ -1,7 +1,7 @@
 """Counting rows of signals into the bins of a baseline, many rows and signals at once. Needs NumPy.
 
 Rows may belong to several owners (the series that they count for); all of a fold is counted in one go,
-because NumPy takes about 50 us for one row and 0.02 us for each value of many.
+because NumPy takes about 75 us for one row and 0.01 us for each value of many.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from modelplane_exporter.categories import category, digest
 from modelplane_exporter.signal_layout import SUM_METRICS, SignalLayout
 
 Matrix = NDArray[np.float64]
+# Values that make an array at once: of others NumPy might run their code, or write out what they hold.
+_QUICK = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
 Column = Sequence[Any] | NDArray[Any]
 
 # A deviation further out counts as so much: one absurd value must not use up the precision of a sum.
 LARGEST_DEVIATION = 1e6
 # Values taken at once, so that they and what is computed of them stay in the processor's cache.
-_BLOCK = 1 << 14
+_BLOCK = 1 << 16
 
 
 class Tally:
@@ -59,18 +61,14 @@ class Plan:
         self._prepare_deviations(numeric)
 
     def _prepare_bins(self, numeric: list[NumericSignal], starts: list[int]) -> None:
-        self._edges = np.full((MOST_BINS - 1, len(numeric)), np.inf)
-        for column, signal in enumerate(numeric):
-            self._edges[: len(signal.edges), column] = signal.edges
-        # Where the counts of a signal go: its bins, of which it may have fewer than 10, then the missing one.
-        self._used = np.array([[i <= len(s.edges) for i in range(MOST_BINS)] for s in numeric], bool)
-        self._used = self._used.reshape(len(numeric), MOST_BINS)
-        self._bins = np.array(
-            [start + i for start, s in zip(starts, numeric, strict=True) for i in range(len(s.edges) + 1)],
-            int,
-        )
+        edges = np.full((MOST_BINS - 1, len(numeric), 1), np.inf)
+        for position, signal in enumerate(numeric):
+            edges[: len(signal.edges), position, 0] = signal.edges
+        self._edges = edges
+        # The cells of a signal's first bin, of which it may have fewer than 10, and of missing values.
+        self._first = np.array(starts, np.intp)[:, None]
         self._missing = np.array(
-            [start + len(s.edges) + 1 for start, s in zip(starts, numeric, strict=True)], int
+            [start + len(s.edges) + 1 for start, s in zip(starts, numeric, strict=True)], np.intp
         )
 
     def _prepare_deviations(self, numeric: list[NumericSignal]) -> None:
@@ -79,8 +77,8 @@ class Plan:
         self._deviating = np.array(deviating, int)
         self._all_deviate = len(deviating) == len(numeric)
         self._sums = np.array([positions[numeric[i].kind, numeric[i].name] for i in deviating], int)
-        self._mean = np.array([numeric[i].mean for i in deviating])
-        self._stddev = np.array([numeric[i].stddev for i in deviating])
+        self._mean = np.array([[numeric[i].mean] for i in deviating])
+        self._stddev = np.array([[numeric[i].stddev] for i in deviating])
 
     def count_rows(
         self, tally: Tally, rows: Sequence[Sequence[Any]], owners: NDArray[np.intp]
@@ -92,7 +90,7 @@ class Plan:
         if not self._categorical:
             values = _quick_array(rows)
             if values is not None and values.dtype.kind in "fiub":
-                self._count_numbers(tally, values.astype(np.float64, copy=False), owners)
+                self._count_numbers(tally, values.T, owners)
                 return None
         return self._count_mixed(tally, list(zip(*rows, strict=True)), owners)
 
@@ -101,7 +99,7 @@ class Plan:
         first = np.zeros(1, np.intp)
         if isinstance(columns, np.ndarray):
             if not self._categorical:
-                self._count_numbers(tally, columns.astype(np.float64, copy=False), first)
+                self._count_numbers(tally, columns.T, first)
                 return 0
             columns = list(columns.T)
         wrong = self._count_mixed(tally, columns, first)
@@ -121,40 +119,44 @@ class Plan:
         if self._numeric:
             numbers, masks = zip(*(to_numbers(columns[column]) for column in self._numeric), strict=True)
             wrong[:, self._numeric] = np.stack(masks, axis=1)
-            self._count_numbers(tally, np.stack(numbers, axis=1), owners)
+            self._count_numbers(tally, np.stack(numbers), owners)
             tally.counts[:, self._missing] -= np.add.reduceat(
                 wrong[:, self._numeric], owners, axis=0, dtype=np.int64
             )
         return wrong.sum(axis=1) if wrong.any() else None
 
-    def _count_numbers(self, tally: Tally, values: Matrix, owners: NDArray[np.intp]) -> None:
-        """Count a matrix of shape (rows, numeric signals); what is not finite is missing."""
+    def _count_numbers(self, tally: Tally, values: NDArray[Any], owners: NDArray[np.intp]) -> None:
+        """Count a matrix of shape (numeric signals, rows); what is not finite is missing."""
+        signals, rows = values.shape
+        at_once = rows if len(owners) > 1 else max(1, _BLOCK // max(1, signals))
         with np.errstate(all="ignore"):  # infinities and overflows are dealt with
-            rows_at_once = max(1, _BLOCK // max(1, values.shape[1]))
-            if len(owners) > 1 or len(values) <= rows_at_once:
-                self._count_block(tally, values, owners)
-            else:
-                for start in range(0, len(values), rows_at_once):
-                    self._count_block(tally, values[start : start + rows_at_once], owners)
+            for start in range(0, rows, at_once):
+                # The values of a signal side by side: NumPy is quickest along them.
+                block = np.ascontiguousarray(values[:, start : start + at_once], np.float64)
+                self._count_block(tally, block, owners)
 
     def _count_block(self, tally: Tally, values: Matrix, owners: NDArray[np.intp]) -> None:
         finite = np.isfinite(values)
         complete = bool(finite.all())
+        # A value is in the bin whose number is how many edges it has reached. For 1,000 rows of 50 signals
+        # nine comparisons of all values take 0.24 ms, a binary search for each value takes 1.1 ms.
+        bins = np.zeros(values.shape, np.uint8)
+        for edge in self._edges:
+            bins += values >= edge
+        cells = self._first + bins
         if not complete:
+            cells = np.where(finite, cells, self._missing[:, None])
             values = np.where(finite, values, np.nan)
-        known = np.add.reduceat(finite, owners, axis=0, dtype=np.int64)
-        below = [np.add.reduceat(values < edge, owners, axis=0, dtype=np.int64) for edge in self._edges]
-        counts = np.diff(np.stack([np.zeros_like(known), *below, known]), axis=0)
-        # From (bins, owners, signals) to the cells, of which a signal with fewer edges has fewer.
-        tally.counts[:, self._bins] += counts.transpose(1, 2, 0)[:, self._used]
-        rows = np.diff(owners, append=len(values))
-        tally.counts[:, self._missing] += rows[:, None] - known
+        if len(owners) > 1:
+            sizes = np.diff(owners, append=values.shape[1])
+            cells += np.repeat(np.arange(len(owners)) * self.layout.bins, sizes)
+        tally.counts += np.bincount(cells.ravel(), minlength=tally.counts.size).reshape(tally.counts.shape)
         if self._deviating.size:
             self._add_deviations(tally, values, owners, complete)
 
     def _add_deviations(self, tally: Tally, values: Matrix, owners: NDArray[np.intp], complete: bool) -> None:
         if not self._all_deviate:
-            values = values[:, self._deviating]
+            values = values[self._deviating]
         deviations = (values - self._mean) / self._stddev
         if not complete:
             deviations[np.isnan(deviations)] = 0.0
@@ -162,13 +164,13 @@ class Plan:
         if not sums[2].max() <= LARGEST_DEVIATION**2:
             sums = _deviation_sums(np.clip(deviations, -LARGEST_DEVIATION, LARGEST_DEVIATION), owners)
         for total, more in zip(tally.sums, sums, strict=True):
-            total[:, self._sums] += more
+            total[:, self._sums] += more.T
 
 
 def _deviation_sums(deviations: Matrix, owners: NDArray[np.intp]) -> list[Matrix]:
-    """Sums of what is positive, of what is negative, and of squares, each of shape (owners, signals)."""
+    """Sums of what is positive, of what is negative, and of squares, each of shape (signals, owners)."""
     parts = (deviations, np.abs(deviations), deviations * deviations)
-    total, absolute, squares = (np.add.reduceat(part, owners, axis=0) for part in parts)
+    total, absolute, squares = (np.add.reduceat(part, owners, axis=1) for part in parts)
     return [(absolute + total) / 2, (absolute - total) / 2, squares]
 
 
@@ -188,7 +190,7 @@ class _Categories:
         for (_, value), number in _distinct(values):
             try:
                 cell = self._cell(category(value))
-            except TypeError:
+            except Exception:  # noqa: BLE001 - no category; a foreign object may raise anything
                 wrong += number
             else:
                 counts[cell] += number
@@ -207,7 +209,7 @@ def _distinct(values: Column) -> Sequence[tuple[tuple[type, Any], int]]:
     pairs = list(zip(map(type, values), values, strict=True))
     try:
         return list(Counter(pairs).items())
-    except TypeError:  # something that cannot be hashed
+    except Exception:  # noqa: BLE001 - something that cannot be hashed or compared
         return list(zip(pairs, repeat(1), strict=False))
 
 
@@ -215,7 +217,7 @@ def is_category(value: Any) -> bool:
     """Whether a value can be a category, or is missing."""
     try:
         category(value)
-    except TypeError:
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
         return False
     return True
 
@@ -225,38 +227,49 @@ def to_numbers(values: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
     Truth values are 0 and 1; dates are seconds since 1970, UTC unless they say otherwise.
     """
-    array = values if isinstance(values, np.ndarray) else _quick_array(values)
-    if array is not None and array.ndim == 1:
-        if array.dtype.kind in "fiub":
+    quick = isinstance(values, np.ndarray) or _QUICK.issuperset(map(type, values))
+    array = _quick_array(values) if quick else None
+    with np.errstate(all="ignore"):  # what is too large for a float is missing
+        if array is not None and array.dtype.kind in "fiub":
             return array.astype(np.float64), np.zeros(len(array), bool)
-        if array.dtype.kind in "Mm":
+        if array is not None and array.dtype.kind in "Mm" and _has_seconds(array.dtype):
             return _seconds(array), np.zeros(len(array), bool)
-    numbers = [number(value) for value in values]
+        numbers = [number(value) for value in values]
     floats = np.array([math.nan if value is None else value for value in numbers], np.float64)
     return floats, np.array([value is None for value in numbers], bool)
 
 
-def _quick_array(values: Sequence[Any]) -> NDArray[Any] | None:
+def _quick_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
     """An array of the values, of an unsuitable type where they are mixed; None when they make no array."""
     try:
-        return np.array(values)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # mixed shapes; a foreign tensor's refusal
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError):  # large whole numbers
         return None
 
 
+def _has_seconds(dtype: np.dtype[Any]) -> bool:
+    """Whether times of this type can be told in seconds: months have no length."""
+    return dtype.kind == "M" or np.datetime_data(dtype)[0] not in ("Y", "M")
+
+
 def _seconds(array: NDArray[Any]) -> NDArray[np.float64]:
-    unit = array.dtype.kind + "8"
-    nanoseconds = array.astype(f"{unit}[ns]")
-    return np.where(np.isnat(array), np.nan, nanoseconds.astype(np.int64) / 1e9)
+    if array.dtype.kind == "M":
+        array = array - np.datetime64(0, "s")
+    seconds: NDArray[np.float64] = array / np.timedelta64(1, "s")
+    return seconds
 
 
 def number(value: Any) -> float | None:
     """``value`` as a float, NaN when it is missing, None when it is no number."""
+    try:
+        return _number(value)
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything
+        return None
+
+
+def _number(value: Any) -> float | None:
     if hasattr(value, "item") and not isinstance(value, np.datetime64 | np.timedelta64):
-        try:
-            value = value.item()
-        except (TypeError, ValueError, RuntimeError):  # more than one value
-            return None
+        value = value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return math.nan
     if isinstance(value, np.datetime64 | np.timedelta64):

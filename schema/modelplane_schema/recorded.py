@@ -74,6 +74,10 @@ LATENCY_THRESHOLD = RecordedSeries(
     "modelplane:latency_threshold_seconds:config", "seconds", (MODEL_NAME,),
     "Latency above which a model counts as slow: the threshold of its latency SLO.",
 )  # fmt: skip
+MAX_IN_FLIGHT = RecordedSeries(
+    "modelplane:max_in_flight:config", "count", (MODEL_NAME,),
+    "Calls of a model that may be in flight at once, over all its replicas and tenants.",
+)  # fmt: skip
 MIN_OBSERVATIONS = RecordedSeries(
     "modelplane:drift_min_observations:config", "count", (MODEL_NAME,),
     "Observations that a drift value of the model needs.",
@@ -125,6 +129,7 @@ RECORDED: tuple[RecordedSeries, ...] = (
     LATENCY_QUANTILE,
     PRODUCTION_VERSION,
     LATENCY_THRESHOLD,
+    MAX_IN_FLIGHT,
     MIN_OBSERVATIONS,
     SIGNAL_BIN_BASELINE,
     *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),

@@ -28,6 +28,7 @@ models:
     framework: pytorch
     owner: vision
     tenants: [user-A, user-B]
+    max_in_flight: 64
     versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
     slos:
       - {name: latency, objective: 0.99, window: 30d, indicator: {type: latency, threshold_seconds: 0.25}}

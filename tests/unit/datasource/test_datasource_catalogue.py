@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.catalogue import SERIES_METRICS, Scope, SeriesMetric
 from modelplane_schema.metrics import METRICS
+from modelplane_schema.recorded import RECORDED
 
 NAMES = st.text(min_size=1, max_size=20)
 HOSTILE = 'a"} or up{x="'
+CONSTANTS = {series.name for series in RECORDED if series.name.endswith(":config")}
 ONE = Scope(("resnet50",), ("user-A",), (), {"quantile": 0.95})
 
 
@@ -48,13 +50,17 @@ def test_every_selector_denotes_exactly_the_scope(
     for selector in found:
         values = matchers(selector)
         assert values["model_name"] == ("MatchOp.Equal", model)
+        if selector.name in CONSTANTS:
+            continue  # the registry's, of a model and no tenant
         assert values["tenant_id"] == ("MatchOp.Equal", tenant)
         assert values["model_version"] == ("MatchOp.Equal", version)
 
 
 @pytest.mark.parametrize("metric", SERIES_METRICS, ids=lambda metric: metric.name)
 def test_only_metrics_of_the_schema_are_queried(metric: SeriesMetric) -> None:
-    exposed = {name for declared in METRICS for name in (declared.name, *histogram_parts(declared.name))}
+    exposed = CONSTANTS | {
+        name for declared in METRICS for name in (declared.name, *histogram_parts(declared.name))
+    }
     names = {selector.name for selector in selectors(promql_parser.parse(metric.promql(ONE, "60s")))}
     assert names <= exposed
 
@@ -76,6 +82,10 @@ def test_the_queries() -> None:
         "confidence": f"{by}) (rate(model_prediction_confidence_sum{{{select}}}[60s]))"
         f" / {by}) (rate(model_prediction_confidence_count{{{select}}}[60s]))",
         "active": f"{by}) (model_active_inference_requests{{{select}}})",
+        "tokens": f"{by}, kind) (rate(model_inference_tokens_total{{{select}}}[60s]))",
+        "saturation": f"{by}) (model_active_inference_requests{{{select}}})"
+        " / on (model_name) group_left () "
+        'max by (model_name) (modelplane:max_in_flight:config{model_name="resnet50"})',
     }
     assert {metric.name: metric.promql(ONE, "60s") for metric in SERIES_METRICS} == expected
 

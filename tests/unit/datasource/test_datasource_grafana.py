@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.grafana_payload import alternatives, payload_values
 
+NAMES = ["latency", "throughput", "errors", "confidence", "active", "tokens", "saturation"]
 NOW = 1_698_400_800
 HOSTILE = 'a"} or up{x="'
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
@@ -70,7 +71,15 @@ def test_health(client: FlaskClient, path: str, headers: dict[str, str]) -> None
 def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
     listed = client.post("/grafana/metrics", data=data, content_type="application/json").json
     assert listed is not None
-    assert [entry["value"] for entry in listed] == ["latency", "throughput", "errors", "confidence", "active"]
+    assert [entry["value"] for entry in listed] == [
+        "latency",
+        "throughput",
+        "errors",
+        "confidence",
+        "active",
+        "tokens",
+        "saturation",
+    ]
     assert [payload["name"] for payload in listed[0]["payloads"]] == [
         "model-name", "tenant-id", "model-version", "quantile",
     ]  # fmt: skip
@@ -79,7 +88,7 @@ def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
 
 def test_search_is_the_names(client: FlaskClient) -> None:
     listed = client.post("/grafana/search", json={"target": ""}).json
-    assert listed == ["latency", "throughput", "errors", "confidence", "active"]
+    assert listed == NAMES
 
 
 def test_query_echoes_ref_ids_and_skips_hidden_targets(

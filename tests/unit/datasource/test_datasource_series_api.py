@@ -186,7 +186,7 @@ def test_the_catalogue_declares_what_the_routes_accept(upstream: Any, client: Fl
     body = client.get("/api/v1/metrics").json
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [
-        "latency", "throughput", "errors", "confidence", "active",
+        "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation",
     ]  # fmt: skip
     for metric in body["metrics"]:
         assert all(metric[key] for key in ("title", "unit", "summary"))
