@@ -10,14 +10,14 @@ import orjson
 from flask import Blueprint, Response, request
 
 from modelplane_datasource.auth import GRAFANA_PATH
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, find_metric
+from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, answer, find_metric
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana_payload import alternatives, payload_values
 from modelplane_datasource.grid import MAX_POINTS, Grid, grid_for_points
 from modelplane_datasource.parameters import check_known
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
-from modelplane_datasource.series import as_datapoints, fetch
+from modelplane_datasource.series import as_datapoints
 from modelplane_datasource.series_request import MAX_DATA_POINTS, MAX_STEP, check_order, read_scope
 from modelplane_datasource.times import MAX_INSTANT, parse_rfc3339
 
@@ -137,7 +137,7 @@ def _query(
     values = payload_values(target.get("payload"), literal=target.get("editorMode") == "code")
     check_known(values, metric.scope_parameters)
     scope = read_scope(metric, values)
-    return as_datapoints(fetch(plane.prometheus, metric, scope, grid, plane.scrape_interval), ref_id)
+    return as_datapoints(answer(plane, metric, scope, grid), ref_id)
 
 
 def _metric_names() -> str:

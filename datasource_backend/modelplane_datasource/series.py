@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource.catalogue import GROUP_LABELS, Scope, SeriesMetric
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.times import format_rfc3339
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
@@ -34,29 +34,34 @@ class Answer:
 
 
 def fetch(
-    prometheus: PrometheusClient, metric: SeriesMetric, scope: Scope, grid: Grid, scrape_interval: int
+    prometheus: PrometheusClient, promql: str, extra: Sequence[str], scope: Scope, grid: Grid
 ) -> Answer:
-    """Query ``metric``; ``scrape_interval`` is in milliseconds. UpstreamError."""
-    result = prometheus.query_range(metric.promql(scope, rate_window(grid.step, scrape_interval)), grid)
-    several_tenants = len(set(scope.tenants)) > 1
-    series = []
+    """The series of one query; ``extra`` are labels besides those of ``GROUP_LABELS``. UpstreamError."""
+    result = prometheus.query_range(promql, grid)
+    lines = []
     for entry in result.series:
-        labels = {label: entry.labels.get(label, "") for label in (*GROUP_LABELS, *metric.labels)}
-        series.append(Series(_name(labels, several_tenants), labels, entry.values))
-    series.sort(key=lambda line: tuple(line.labels.values()))
-    return Answer(grid, tuple(series), result.warnings)
+        labels = {label: entry.labels.get(label, "") for label in (*GROUP_LABELS, *extra)}
+        lines.append(Series(series_name(labels, scope), labels, entry.values))
+    return ordered(grid, lines, result.warnings)
+
+
+def ordered(grid: Grid, lines: Iterable[Series], warnings: Sequence[str]) -> Answer:
+    """An answer with its series in the order of their labels."""
+    by_labels = sorted(lines, key=lambda line: tuple(line.labels.values()))
+    return Answer(grid, tuple(by_labels), tuple(warnings))
+
+
+def series_name(labels: Mapping[str, str], scope: Scope) -> str:
+    """How people call a series: model and version, the tenant where several are asked for, other labels."""
+    name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
+    tenant = [labels[TENANT_ID]] if len(set(scope.tenants)) > 1 else []
+    return " ".join([name, *tenant, *(value for label, value in labels.items() if label not in GROUP_LABELS)])
 
 
 def rate_window(step: int, scrape_interval: int) -> str:
     """A PromQL duration of max(step, 4 scrapes), so that no sample falls between two points."""
     window = max(step, SCRAPES_PER_WINDOW * scrape_interval)
     return f"{window // 1000}s" if window % 1000 == 0 else f"{window}ms"
-
-
-def _name(labels: Mapping[str, str], with_tenant: bool) -> str:
-    name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
-    others = [value for label, value in labels.items() if label not in GROUP_LABELS]
-    return " ".join([name, *([labels[TENANT_ID]] if with_tenant else []), *others])
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:

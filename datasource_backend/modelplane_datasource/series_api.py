@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, find_metric
+from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, answer, find_metric
 from modelplane_datasource.parameters import Values, check_known
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
-from modelplane_datasource.series import Answer, as_contract, as_rows, fetch
+from modelplane_datasource.series import Answer, as_contract, as_rows
 from modelplane_datasource.series_request import TIME_PARAMETERS, read_request
 
 
@@ -40,7 +40,7 @@ def query_values() -> Values:
 
 def _answer(plane: Plane, name: str, now: int) -> Answer:
     asked = read_request(find_metric(name), query_values(), now, plane.scrape_interval)
-    return fetch(plane.prometheus, asked.metric, asked.scope, asked.grid, plane.scrape_interval)
+    return answer(plane, asked.metric, asked.scope, asked.grid)
 
 
 def _describe(metric: SeriesMetric) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelplane_datasource.catalogue import MODEL, TENANT, VERSION, Scope, SeriesMetric
+from modelplane_datasource.catalogue import SeriesMetric
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import MAX_POINTS, Grid, grid_by_step, grid_for_points
 from modelplane_datasource.parameters import (
@@ -16,6 +16,7 @@ from modelplane_datasource.parameters import (
     read_one,
     whole_number,
 )
+from modelplane_datasource.scope import MODEL, TENANT, VERSION, Scope
 from modelplane_datasource.times import parse_duration, parse_instant
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"

@@ -10,9 +10,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 
 import numpy as np
 from catalogue import explain_missing
-from replay import Array, Predict, Workload, fetch_features, log_training, run, shifted
+from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run, shifted
 
-from modelplane_exporter import PER_CALL, ModelMetricsExporter
+from modelplane_exporter import PER_CALL, Baseline
 
 try:
     import jax
@@ -20,6 +20,8 @@ try:
     from jax.experimental import checkify
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import train_test_split
+
+    from modelplane_exporter.frameworks.jax import wrap
 except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
@@ -52,29 +54,34 @@ def train(features: jax.Array, truth: jax.Array) -> Weights:
     return weights | scale
 
 
-def service(weights: Weights) -> Predict:
+def service(weights: Weights, baseline: Baseline) -> Endpoint:
     """The inference function, measured."""
-    exporter = ModelMetricsExporter(
+    compiled = jax.jit(checkify.checkify(probability, errors=checkify.nan_checks))
+
+    def checked(row: jax.Array) -> jax.Array:
+        likely: jax.Array
+        error, likely = compiled(weights, row)  # refuses a wrong shape
+        error.throw()  # refuses NaN
+        return likely
+
+    model = wrap(
+        checked,
+        output="probabilities",
         model_name="progression-risk",
         model_version="v0.9.0",
         tenant_id=PER_CALL,
-        framework="jax",
         owner="clinical",
         stage="production",
-        framework_version=jax.__version__,
         tenants=TENANTS,
+        baseline=baseline,
     )
-    checked = jax.jit(checkify.checkify(probability, errors=checkify.nan_checks))
 
-    @exporter
-    def predict(features: Array, lookup_seconds: float = 0.0) -> dict[str, object]:
-        row = jnp.asarray(fetch_features(features, lookup_seconds))
-        error, likely = checked(weights, row)  # refuses a wrong shape
-        error.throw()  # refuses NaN
-        risk = float(likely)
+    def predict(features: Array, lookup_seconds: float = 0.0) -> Answer:
+        with model.exporter.track():  # so that the lookup is a part of the latency
+            risk = float(model(jnp.asarray(fetch_features(features, lookup_seconds))))
         return {"above_median": risk > 0.5, "risk": risk, "confidence": max(risk, 1 - risk)}
 
-    return predict
+    return Endpoint(predict)
 
 
 def drift(features: Array, rng: np.random.Generator) -> Array:
@@ -83,16 +90,22 @@ def drift(features: Array, rng: np.random.Generator) -> Array:
 
 
 def build() -> Workload:
-    """Train, and serve the patients that were held out."""
-    features, progression = load_diabetes(return_X_y=True, scaled=False)
+    """Train, fit the baseline to the training set, and serve."""
+    patients = load_diabetes(scaled=False)
     train_features, test_features, train_progression, test_progression = train_test_split(
-        features, progression, test_size=0.3, random_state=0
+        patients.data, patients.target, test_size=0.3, random_state=0
     )
     median = np.median(train_progression)
     weights = train(jnp.asarray(train_features), jnp.asarray(train_progression > median))
     guesses = probability(weights, jnp.asarray(test_features)) > 0.5
     log_training("progression-risk v0.9.0", float((guesses == (test_progression > median)).mean()))
-    return Workload((service(weights),), TENANTS, test_features, drift)
+    baseline = Baseline.fit(
+        "progression-risk",
+        train_features,
+        names=patients.feature_names,
+        prediction=probability(weights, jnp.asarray(train_features)),
+    )
+    return Workload((service(weights, baseline),), TENANTS, patients.data, drift)
 
 
 if __name__ == "__main__":

@@ -8,62 +8,67 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the examples share the machine
 
 import numpy as np
 from catalogue import explain_missing
-from replay import Array, Predict, Workload, fetch_features, log_training, rotated, run
+from replay import Answer, Array, Endpoint, Workload, brightened, fetch_features, log_training, run
 
-from modelplane_exporter import PER_CALL, ModelMetricsExporter
+from modelplane_exporter import PER_CALL, Baseline
 
 try:
-    import onnxruntime
+    from onnxruntime import InferenceSession, SessionOptions
     from skl2onnx import to_onnx
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import MinMaxScaler
+
+    from modelplane_exporter.frameworks.onnxruntime import wrap
 except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
 TENANTS = ("vision-lab", "north-clinic")
+WHITE = 16.0
 
 
-def convert(model: Pipeline, sample: np.ndarray) -> onnxruntime.InferenceSession:
+def convert(model: Pipeline, sample: np.ndarray) -> InferenceSession:
     """A session for a fitted classifier; ``sample`` gives the type and width of its input."""
     onnx_model = to_onnx(model, sample[:1], options={"zipmap": False})
-    options = onnxruntime.SessionOptions()
+    options = SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(onnx_model.SerializeToString(), options)
+    return InferenceSession(onnx_model.SerializeToString(), options)
 
 
-def service(session: onnxruntime.InferenceSession) -> Predict:
+def service(session: InferenceSession, baseline: Baseline) -> Endpoint:
     """The inference function, measured."""
-    exporter = ModelMetricsExporter(
+    model = wrap(
+        session,
         model_name="digit-scanner",
         model_version="v3.1.0",
         tenant_id=PER_CALL,
-        framework="onnxruntime",
         owner="vision",
         stage="production",
-        framework_version=onnxruntime.__version__,
         tenants=TENANTS,
+        baseline=baseline,
     )
 
-    @exporter
-    def predict(image: Array, lookup_seconds: float = 0.0) -> dict[str, object]:
-        # ONNX Runtime refuses a wrong shape but computes with NaN, so NumPy refuses that.
-        pixels = np.asarray_chkfinite(fetch_features(image, lookup_seconds), dtype=np.float32)
-        labels, probabilities = session.run(None, {"X": pixels.reshape(1, -1)})
+    def predict(image: Array, lookup_seconds: float = 0.0) -> Answer:
+        with model.exporter.track():  # so that the lookup is a part of the latency
+            # ONNX Runtime refuses a wrong shape but computes with NaN, so NumPy refuses that.
+            pixels = np.asarray_chkfinite(fetch_features(image, lookup_seconds), dtype=np.float32)
+            labels, probabilities = model.run(None, {"X": pixels.reshape(1, -1)})
         return {"label": int(labels[0]), "confidence": probabilities.max()}
 
-    return predict
+    return Endpoint(predict)
 
 
 def drift(image: Array, rng: np.random.Generator) -> Array:
-    """Paper fed sideways: the model grows more certain, and wrong."""
-    return rotated(image)
+    """A lamp that shines on the left half of the scanner's glass."""
+    changed = image.copy()
+    changed[:, :4] = brightened(image[:, :4], by=8.0, brightest=WHITE)
+    return changed
 
 
 def build() -> Workload:
-    """Train, convert, and serve the images that were held out."""
+    """Train, convert, fit the baseline to the training set, and serve."""
     digits = load_digits()
     train_rows, test_rows, train_labels, test_labels = train_test_split(
         digits.data.astype(np.float32), digits.target, test_size=0.25, stratify=digits.target, random_state=0
@@ -72,7 +77,15 @@ def build() -> Workload:
     session = convert(model.fit(train_rows, train_labels), train_rows)
     labels, _ = session.run(None, {"X": test_rows})
     log_training("digit-scanner v3.1.0", (labels == test_labels).mean())
-    return Workload((service(session),), TENANTS, test_rows.reshape(-1, 8, 8), drift)
+    labels, _ = session.run(None, {"X": train_rows})
+    baseline = Baseline.fit(
+        "digit-scanner",
+        train_rows,
+        names=digits.feature_names,
+        prediction=labels,
+        categorical=["prediction"],
+    )
+    return Workload((service(session, baseline),), TENANTS, digits.images, drift)
 
 
 if __name__ == "__main__":

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 from catalogue import explain_missing
-from replay import Array, Predict, Workload, fetch_features, log_training, noisy, run
+from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, noisy, run
 
-from modelplane_exporter import PER_CALL, ModelMetricsExporter
+from modelplane_exporter import PER_CALL, Baseline
 
 try:
     import torch
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
     from torch import Tensor, nn
-    from torch.distributions import Categorical
     from torch.utils.data import DataLoader, TensorDataset
+
+    from modelplane_exporter.frameworks.pytorch import collect_layers, watch_layers, wrap
 except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
 TENANTS = ("vision-lab", "retail-eu")
 WHITE = 16.0
 VERSIONS = (("v1.2.0", "production", 8), ("v1.3.0", "canary", 32))  # version, stage, channels
+LAYERS = ("relu",)
 
 
 def scaled(images: Array) -> Tensor:
@@ -32,11 +36,13 @@ def train(images: Tensor, labels: Tensor, channels: int) -> nn.Module:
     """A network for images of 1 x 8 x 8 pixels from 0 to 1; more ``channels`` make it wider."""
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(1, channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(channels * 4 * 4, 10),
+        OrderedDict(
+            convolution=nn.Conv2d(1, channels, kernel_size=3, padding=1),
+            relu=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            classify=nn.Linear(channels * 4 * 4, 10),
+        )
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     batches = DataLoader(TensorDataset(images, labels), batch_size=64, shuffle=True)
@@ -49,49 +55,79 @@ def train(images: Tensor, labels: Tensor, channels: int) -> nn.Module:
     return model.eval()
 
 
-def service(model: nn.Module, version: str, stage: str) -> Predict:
+def service(network: nn.Module, version: str, stage: str, baseline: Baseline) -> Endpoint:
     """The inference function of one version, measured."""
-    exporter = ModelMetricsExporter(
+    model = wrap(
+        network,
+        output="logits",
         model_name="digit-reader",
         model_version=version,
         tenant_id=PER_CALL,
-        framework="pytorch",
         owner="vision",
         stage=stage,
-        framework_version=torch.__version__,
         tenants=TENANTS,
+        baseline=baseline,
+        feedback=True,
     )
+    watch_layers(model, LAYERS, every=1)  # the network is small and calls are few
 
-    @exporter
     @torch.inference_mode()
-    def predict(image: Array, lookup_seconds: float = 0.0) -> dict[str, object]:
-        pixels = scaled(fetch_features(image, lookup_seconds)[None])
-        logits = model(pixels)  # refuses a wrong shape
-        confidence, label = Categorical(logits=logits).probs.max(dim=1)  # refuses NaN
+    def predict(image: Array, lookup_seconds: float = 0.0) -> Answer:
+        with model.exporter.track() as call:  # so that the lookup is a part of the latency
+            # The network refuses a wrong shape but computes with NaN, so NumPy refuses that.
+            pixels = np.asarray_chkfinite(fetch_features(image, lookup_seconds))
+            logits = model(scaled(pixels[None]))
+            call.features(pixels.ravel())  # not seen by wrap, because the network takes images
+        confidence, label = logits.softmax(dim=1).max(dim=1)
         return {"label": label.item(), "confidence": confidence.item()}
 
-    return predict
+    def review(answer: Answer, truth: object) -> None:
+        """Someone has read the digit."""
+        model.exporter.feedback(correct=answer["label"] == truth)
+
+    return Endpoint(predict, review)
 
 
 def drift(image: Array, rng: np.random.Generator) -> Array:
-    """A camera with a noisy sensor."""
-    return noisy(image, rng, scale=4.0, brightest=WHITE)
+    """A camera whose sensor is noisy in its upper half."""
+    changed = image.copy()
+    changed[:4] = noisy(image[:4], rng, scale=12.0, brightest=WHITE)
+    return changed
+
+
+@torch.inference_mode()
+def fit_baseline(model: nn.Module, version: str, images: Array, names: list[str]) -> Baseline:
+    """What one version sees, does and says in training; pixels are called ``names``."""
+    inputs = scaled(images)
+    return Baseline.fit(
+        "digit-reader",
+        images.reshape(len(images), -1),
+        names=names,
+        model_version=version,
+        prediction=model(inputs).argmax(dim=1),
+        activations=collect_layers(model, LAYERS, torch.split(inputs, 1)),
+        categorical=["prediction"],
+    )
 
 
 def build() -> Workload:
-    """Train both versions, and serve the images that were held out."""
+    """Train both versions, fit a baseline to the training set for each, and serve."""
     torch.set_num_threads(1)  # the examples share the machine
     digits = load_digits()
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        digits.images, digits.target, test_size=0.25, stratify=digits.target, random_state=0
+    train_rows, held_out = train_test_split(
+        np.arange(len(digits.target)), test_size=0.25, stratify=digits.target, random_state=0
     )
-    labels, truth = torch.from_numpy(train_labels), torch.from_numpy(test_labels)
-    models = {version: train(scaled(train_images), labels, channels) for version, _, channels in VERSIONS}
-    for version, model in models.items():
-        guesses = model(scaled(test_images)).argmax(dim=1)
-        log_training(f"digit-reader {version}", (guesses == truth).float().mean().item())
-    predictors = tuple(service(models[version], version, stage) for version, stage, _ in VERSIONS)
-    return Workload(predictors, TENANTS, test_images, drift)
+    images, labels = digits.images[train_rows], torch.from_numpy(digits.target[train_rows])
+    test_inputs, test_labels = scaled(digits.images[held_out]), torch.from_numpy(digits.target[held_out])
+    endpoints = []
+    for version, stage, channels in VERSIONS:
+        model = train(scaled(images), labels, channels)
+        accuracy = (model(test_inputs).argmax(dim=1) == test_labels).float().mean().item()
+        log_training(f"digit-reader {version}", accuracy)
+        baseline = fit_baseline(model, version, images, digits.feature_names)
+        endpoints.append(service(model, version, stage, baseline))
+    truths = dict(zip(held_out.tolist(), digits.target[held_out].tolist(), strict=True))
+    return Workload(tuple(endpoints), TENANTS, digits.images, drift, truths)
 
 
 if __name__ == "__main__":

@@ -8,45 +8,52 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the examples share the machine
 
 import numpy as np
 from catalogue import explain_missing
-from replay import Array, Predict, Workload, fetch_features, log_training, run, shifted
+from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run, shifted
 
-from modelplane_exporter import PER_CALL, ModelMetricsExporter
+from modelplane_exporter import PER_CALL, Baseline
 
 try:
-    import sklearn
     from sklearn.datasets import load_breast_cancer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    from modelplane_exporter.frameworks.sklearn import wrap
 except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
 TENANTS = ("north-clinic", "south-clinic")
-CLASSES = ("malignant", "benign")
 WORST_TEXTURE = 21
 
 
-def service(model: Pipeline) -> Predict:
+def service(pipeline: Pipeline, baseline: Baseline) -> Endpoint:
     """The inference function, measured."""
-    exporter = ModelMetricsExporter(
+    model = wrap(
+        pipeline,
         model_name="tumour-screen",
         model_version="v1.0.4",
         tenant_id=PER_CALL,
-        framework="sklearn",
         owner="clinical",
         stage="production",
-        framework_version=sklearn.__version__,
         tenants=TENANTS,
+        baseline=baseline,
+        events=("reviewed",),
+        feedback=True,
     )
 
-    @exporter
-    def predict(features: Array, lookup_seconds: float = 0.0) -> dict[str, object]:
-        row = fetch_features(features, lookup_seconds).reshape(1, -1)
-        probabilities = model.predict_proba(row)[0]  # refuses NaN and a wrong number of features
-        return {"label": CLASSES[probabilities.argmax()], "confidence": probabilities.max()}
+    def predict(features: Array, lookup_seconds: float = 0.0) -> Answer:
+        with model.exporter.track():  # so that the lookup is a part of the latency
+            row = fetch_features(features, lookup_seconds).reshape(1, -1)
+            probabilities = model.predict_proba(row)[0]  # refuses NaN and a wrong number of features
+        return {"label": model.classes_[probabilities.argmax()], "confidence": probabilities.max()}
 
-    return predict
+    def review(answer: Answer, truth: object) -> None:
+        """A pathologist has looked at the tissue."""
+        model.exporter.event("reviewed")
+        model.exporter.feedback(correct=answer["label"] == truth)
+
+    return Endpoint(predict, review)
 
 
 def drift(features: Array, rng: np.random.Generator) -> Array:
@@ -55,15 +62,21 @@ def drift(features: Array, rng: np.random.Generator) -> Array:
 
 
 def build() -> Workload:
-    """Train, and serve the rows that were held out."""
-    features, labels = load_breast_cancer(return_X_y=True)
-    train_features, test_features, train_labels, test_labels = train_test_split(
-        features, labels, test_size=0.3, stratify=labels, random_state=0
-    )
+    """Train, fit the baseline to the training set, and serve."""
+    tumours = load_breast_cancer()
+    features, labels = tumours.data, tumours.target_names[tumours.target]
+    train, held_out = train_test_split(np.arange(len(labels)), test_size=0.3, stratify=labels, random_state=0)
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    model.fit(train_features, train_labels)
-    log_training("tumour-screen v1.0.4", model.score(test_features, test_labels))
-    return Workload((service(model),), TENANTS, test_features, drift)
+    model.fit(features[train], labels[train])
+    log_training("tumour-screen v1.0.4", model.score(features[held_out], labels[held_out]))
+    baseline = Baseline.fit(
+        "tumour-screen",
+        features[train],
+        names=tumours.feature_names.tolist(),
+        prediction=model.predict(features[train]),
+    )
+    truths = dict(zip(held_out.tolist(), labels[held_out], strict=True))
+    return Workload((service(model, baseline),), TENANTS, features, drift, truths)
 
 
 if __name__ == "__main__":

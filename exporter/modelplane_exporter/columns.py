@@ -154,11 +154,16 @@ def _to_numpy(values: Any) -> Array:
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":
             values = values.float()
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), None, values.data)
-    array = np.asarray(values)
+    array = without_mask(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     # bfloat16 and float8 of ml_dtypes
     return array.astype(np.float64) if array.dtype.kind == "V" else array
+
+
+def without_mask(values: Any) -> Array:
+    """A masked array as objects, None where it is masked."""
+    objects = np.array(values.data, dtype=object)
+    objects[np.ma.getmaskarray(values)] = None
+    return objects
 
 
 def as_column(values: Any) -> Sequence[Any] | Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from modelplane_exporter.baseline import BaselineError
 from modelplane_exporter.categories import category
+from modelplane_exporter.columns import without_mask
 from modelplane_exporter.fitting_categorical import Counts
 from modelplane_exporter.fitting_numeric import Numbers
 from modelplane_exporter.tally import to_numbers
@@ -164,7 +165,7 @@ def _array(data: Any, place: str) -> Values:
         data = data.detach().cpu()
     try:
         if isinstance(data, np.ma.MaskedArray):
-            data = np.where(np.ma.getmaskarray(data), None, data.data)
+            data = without_mask(data)
         return _of_list(data) if isinstance(data, list | tuple) else np.asarray(data)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise BaselineError(f"{place} is no array: {error}") from error

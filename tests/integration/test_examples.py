@@ -25,11 +25,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_schema.metrics import (
+    BASELINE_OBSERVATIONS,
+    BUSINESS_EVENTS,
     CONFIDENCE,
+    FEEDBACK,
+    INVALID_OBSERVATIONS,
+    ITEMS,
     LATENCY,
     MODEL_INFO,
     OUTCOMES,
     REQUESTS,
+    SIGNAL_OBSERVATIONS,
 )
 from modelplane_schema.registry import Model, load_registry
 
@@ -67,28 +73,46 @@ CASES = (
     Case("sklearn_breast_cancer.py", "tumour-screen", ("sklearn",), 0.9),
     Case("tensorflow_wine.py", "wine-grader", ("tensorflow", "sklearn"), 0.9),
 )
+WITH_FEEDBACK, WITH_REVIEWS = {"digit-reader", "tumour-screen"}, {"tumour-screen"}
 INSTALLED = tuple(case for case in CASES if case.installed)
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.model_name)
 
-# Every kind of bad input, after good input, as a running service gets it.
+# Every kind of bad input, after good input, as a running service gets it; and what was counted of it.
+REFUSED_ROWS = 20
 REFUSALS = """
 import importlib, json, sys
 import numpy as np
+from prometheus_client import generate_latest
+from modelplane_exporter import tenant
 from replay import truncated, with_gap
 workload = importlib.import_module(sys.argv[1]).build()
 rng = np.random.default_rng(0)
 outcomes = []
-for predict in workload.predictors:
-    for row in workload.rows[:20]:
-        for name, given in (
-            ("good", row), ("drifted", workload.drift(row, rng)), ("truncated", truncated(row)),
-            ("gap", with_gap(row, rng)),
-        ):
-            try:
-                outcomes.append((name, 0 < float(predict(given, 0.0)["confidence"]) <= 1))
-            except Exception as error:
-                outcomes.append((name, type(error).__name__))
-print(json.dumps(outcomes))
+with tenant(workload.tenants[0]):
+    for endpoint in workload.endpoints:
+        for row in workload.rows[:int(sys.argv[2])]:
+            for name, given in (
+                ("good", row), ("drifted", workload.drift(row, rng)), ("truncated", truncated(row)),
+                ("gap", with_gap(row, rng)),
+            ):
+                try:
+                    outcomes.append((name, 0 < float(endpoint.predict(given, 0.0)["confidence"]) <= 1))
+                except Exception as error:
+                    outcomes.append((name, type(error).__name__))
+print(json.dumps([outcomes, generate_latest().decode()]))
+"""
+
+
+# Run a script as if a package were not installed.
+WITHOUT = """
+import runpy, sys
+absent, script = sys.argv[1:]
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+runpy.run_path(script, run_name="__main__")
 """
 
 
@@ -147,7 +171,10 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
-    commands = {case.model_name: ("-c", REFUSALS, case.script.removesuffix(".py")) for case in INSTALLED}
+    commands = {
+        case.model_name: ("-c", REFUSALS, case.script.removesuffix(".py"), str(REFUSED_ROWS))
+        for case in INSTALLED
+    }
     return run_all(commands, tmp_path_factory.mktemp("refusals"))
 
 
@@ -159,16 +186,11 @@ class Running:
 
     def scrape(self) -> Samples:
         """Samples by name and labels; empty while the service does not answer yet."""
-        samples: Samples = defaultdict(dict)
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-                text = answer.read().decode()
+                return parsed(answer.read().decode())
         except urllib.error.URLError:
-            return samples
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                samples[sample.name][frozenset(sample.labels.items())] = sample.value
-        return samples
+            return defaultdict(dict)
 
     def wait_until_complete(self, model: Model) -> Samples:
         """Samples once they show what a whole cycle must show; fails when the service ends before."""
@@ -219,6 +241,23 @@ def identities(model: Model) -> list[dict[str, str]]:
     ]
 
 
+def parsed(exposition: str) -> Samples:
+    samples: Samples = defaultdict(dict)
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            samples[sample.name][frozenset(sample.labels.items())] = sample.value
+    return samples
+
+
+def sums(samples: Samples, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+    """Values of a metric summed by ``labels``."""
+    totals: dict[tuple[str, ...], float] = defaultdict(float)
+    for found, number in samples[name].items():
+        known = dict(found)
+        totals[tuple(known[label] for label in labels)] += number
+    return totals
+
+
 def value(samples: Samples, name: str, **labels: str) -> float | None:
     return samples.get(name, {}).get(frozenset(labels.items()))
 
@@ -237,6 +276,10 @@ def missing(samples: Samples, model: Model) -> list[str]:
             "slow": finished > fast > 0,
             "confidence": bool(value(samples, f"{CONFIDENCE.name}_count", **identity)),
         }
+        if model.name in WITH_FEEDBACK:
+            shown["feedback"] = bool(value(samples, FEEDBACK.name, **identity, verdict="correct"))
+        if model.name in WITH_REVIEWS:
+            shown["reviews"] = bool(value(samples, BUSINESS_EVENTS.name, **identity, event="reviewed"))
         absent += [f"{identity}: {what}" for what, is_shown in shown.items() if not is_shown]
     return absent
 
@@ -273,12 +316,36 @@ def test_framework_refuses_every_bad_input(case: Case, refusals: dict[str, Finis
     done = refusals[case.model_name]
     assert done.status == 0, done.log
     outcomes: dict[str, set[str | bool]] = defaultdict(set)
-    for name, outcome in json.loads(done.output):
+    for name, outcome in json.loads(done.output)[0]:
         outcomes[name].add(outcome)
     assert outcomes["good"] == outcomes["drifted"] == {True}
     for name in ("truncated", "gap"):
         assert len(outcomes[name]) == 1
         assert isinstance(outcomes[name].pop(), str)
+
+
+@each_case
+def test_each_call_is_counted_once_and_its_signals_only_if_it_succeeded(
+    case: Case, refusals: dict[str, Finished]
+) -> None:
+    skip_unless_installed(case)
+    samples = parsed(json.loads(refusals[case.model_name].output)[1])
+    versions = [version.version for version in case.model.versions]
+    finished = 2 * REFUSED_ROWS  # of each version
+    assert sums(samples, REQUESTS.name, "model_version", "outcome") == {
+        (version, outcome): 0 if outcome == "cancelled" else finished
+        for version in versions
+        for outcome in OUTCOMES
+    }
+    for name in (f"{CONFIDENCE.name}_count", ITEMS.name):
+        assert sums(samples, name, "model_version") == {(version,): finished for version in versions}
+    observed = sums(samples, SIGNAL_OBSERVATIONS.name, "model_version", "kind", "signal")
+    assert (
+        observed.keys() == sums(samples, BASELINE_OBSERVATIONS.name, "model_version", "kind", "signal").keys()
+    )
+    assert {version for version, _, _ in observed} == set(versions)
+    assert set(observed.values()) == {finished}
+    assert set(samples[INVALID_OBSERVATIONS.name].values()) <= {0.0}
 
 
 @each_case
@@ -305,12 +372,8 @@ def test_running_service_ends_quietly(case: Case, service: Running) -> None:
 @each_case
 def test_missing_framework_is_explained(case: Case) -> None:
     script = SCRIPTS / case.script
-    code = (
-        f"import runpy, sys; sys.modules[{case.requires[0]!r}] = None; "
-        f"runpy.run_path({str(script)!r}, run_name='__main__')"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", WITHOUT, case.requires[0], str(script)],
         capture_output=True,
         text=True,
         check=False,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import promql_parser
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.catalogue import SERIES_METRICS, Scope, SeriesMetric
+from modelplane_datasource.catalogue import SERIES_METRICS, Promql, SeriesMetric
+from modelplane_datasource.scope import Scope
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
 
@@ -15,6 +17,13 @@ NAMES = st.text(min_size=1, max_size=20)
 HOSTILE = 'a"} or up{x="'
 CONSTANTS = {series.name for series in RECORDED if series.name.endswith(":config")}
 ONE = Scope(("resnet50",), ("user-A",), (), {"quantile": 0.95})
+
+PROMQL_METRICS = [metric for metric in SERIES_METRICS if isinstance(metric.source, Promql)]
+
+
+def query(metric: SeriesMetric) -> Callable[[Scope, str], str]:
+    assert isinstance(metric.source, Promql)
+    return metric.source.query
 
 
 def selectors(node: Any) -> list[Any]:
@@ -39,13 +48,13 @@ def matchers(selector: Any) -> dict[str, tuple[str, str]]:
     return {found.name: (str(found.op), found.value) for found in selector.matchers.matchers}
 
 
-@pytest.mark.parametrize("metric", SERIES_METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", PROMQL_METRICS, ids=lambda metric: metric.name)
 @given(model=NAMES, tenant=st.one_of(NAMES, st.just(HOSTILE)), version=NAMES)
 def test_every_selector_denotes_exactly_the_scope(
     metric: SeriesMetric, model: str, tenant: str, version: str
 ) -> None:
     scope = Scope((model,), (tenant,), (version,), {"quantile": 0.95})
-    found = selectors(promql_parser.parse(metric.promql(scope, "60s")))
+    found = selectors(promql_parser.parse(query(metric)(scope, "60s")))
     assert found
     for selector in found:
         values = matchers(selector)
@@ -56,12 +65,12 @@ def test_every_selector_denotes_exactly_the_scope(
         assert values["model_version"] == ("MatchOp.Equal", version)
 
 
-@pytest.mark.parametrize("metric", SERIES_METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", PROMQL_METRICS, ids=lambda metric: metric.name)
 def test_only_metrics_of_the_schema_are_queried(metric: SeriesMetric) -> None:
     exposed = CONSTANTS | {
         name for declared in METRICS for name in (declared.name, *histogram_parts(declared.name))
     }
-    names = {selector.name for selector in selectors(promql_parser.parse(metric.promql(ONE, "60s")))}
+    names = {selector.name for selector in selectors(promql_parser.parse(query(metric)(ONE, "60s")))}
     assert names <= exposed
 
 
@@ -87,10 +96,10 @@ def test_the_queries() -> None:
         " / on (model_name) group_left () "
         'max by (model_name) (modelplane:max_in_flight:config{model_name="resnet50"})',
     }
-    assert {metric.name: metric.promql(ONE, "60s") for metric in SERIES_METRICS} == expected
+    assert {metric.name: query(metric)(ONE, "60s") for metric in PROMQL_METRICS} == expected
 
 
 def test_several_values_become_an_escaped_alternative() -> None:
     scope = Scope(("resnet50",), ("b.c", "a|b"), (), {})
-    values = matchers(selectors(promql_parser.parse(SERIES_METRICS[1].promql(scope, "60s")))[0])
+    values = matchers(selectors(promql_parser.parse(query(SERIES_METRICS[1])(scope, "60s")))[0])
     assert values["tenant_id"] == ("MatchOp.Re", r"a\|b|b\.c")

@@ -15,6 +15,7 @@ from modelplane_schema.registry import Model, load_registry
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCRIPTS = EXAMPLES / "services"
 HELPERS = {"catalogue.py", "replay.py"}
+WRAPPERS = "modelplane_exporter.frameworks."
 
 
 def registered(service: Service) -> Model:
@@ -23,11 +24,13 @@ def registered(service: Service) -> Model:
 
 
 def literals(script: str) -> dict[str, Any]:
-    """Literal keywords of ModelMetricsExporter and literal module constants; nothing is imported."""
+    """Literal keywords of ``wrap``, its module, and literal constants of the script; nothing is imported."""
     found: dict[str, Any] = {}
     for node in ast.walk(ast.parse((SCRIPTS / script).read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ModelMetricsExporter":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "wrap":
             found |= {str(k.arg): k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(WRAPPERS):
+            found["wrapper"] = str(node.module).removeprefix(WRAPPERS)
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("TENANTS", "VERSIONS"):
             found[node.targets[0].id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
     return found
@@ -50,7 +53,7 @@ def test_script_agrees_with_registry_and_catalogue(service: Service) -> None:
     declared = literals(service.script)
     versions = declared.get("VERSIONS") or [(declared["model_version"], declared["stage"])]
     assert declared["model_name"] == service.model_name
-    assert declared["framework"] == service.framework == model.framework
+    assert declared["wrapper"] == service.framework == model.framework
     assert declared["owner"] == model.owner
     assert declared["TENANTS"] == model.tenants
     assert [tuple(version[:2]) for version in versions] == [(v.version, v.stage) for v in model.versions]

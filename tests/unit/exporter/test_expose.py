@@ -37,8 +37,8 @@ from modelplane_exporter.apps import asgi_app, exposition, respond, wsgi_app
 from modelplane_exporter.families import families
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout import CELLS, Exemplar, Key, OwnSample, Snapshot
-from modelplane_exporter.signal_layout import State
 from modelplane_exporter.server import ServerSettings, configured, create_server
+from modelplane_exporter.signal_layout import State
 from modelplane_schema.metrics import EXPORTER_SCRAPE_DURATION
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

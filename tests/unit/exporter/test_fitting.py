@@ -606,3 +606,10 @@ def test_any_mixture_of_plain_values_is_fitted_or_refused(values: list[Any]) -> 
         return
     assert math.fsum(signal.ratios) == pytest.approx(1)
     assert signal.observations == len(values)
+
+
+def test_masked_values_are_missing() -> None:
+    masked = np.ma.array(np.arange(100.0), mask=[True, False] * 50)
+    both = Baseline.fit("m", {"a": masked, "b": np.ma.array(["x", "y"] * 50, mask=[True, False] * 50)})
+    assert [signal.ratios[-1] for signal in both.signals] == [0.5, 0.5]
+    assert Baseline.fit("m", np.ma.stack([masked, masked], axis=1)).signals[1].ratios[-1] == 0.5
