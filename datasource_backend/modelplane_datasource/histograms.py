@@ -1,0 +1,90 @@
+"""Classic histograms as Prometheus holds them: cumulative increases by the text of ``le``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+
+def parse_bound(text: str) -> float:
+    """The number that a value of ``le`` stands for, infinity for ``+Inf``; ValueError."""
+    try:
+        bound = float(text)
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise ValueError(f"le has the value {text[:100]!r}; allowed: a number or +Inf")
+    return bound
+
+
+def bound_texts(bound: float) -> tuple[str, ...]:
+    """Every text that ``le`` may carry for ``bound``: ``("1.0", "1")``, but only ``("0.25",)``."""
+    text = repr(float(bound))
+    return (text, text.removesuffix(".0")) if text.endswith(".0") else (text,)
+
+
+def sum_by_bound(buckets: Mapping[str, float]) -> dict[float, float]:
+    """Cumulative increases by bound, ascending. Series whose ``le`` reads differently are added up.
+
+    ValueError: a ``le`` is no number, an increase is negative or not finite, or ``+Inf`` is missing.
+    """
+    totals: dict[float, float] = {}
+    for text, increase in buckets.items():
+        if not 0 <= increase < math.inf:
+            raise ValueError(f"the bucket le={text!r} holds {increase!r}; allowed: a finite number from 0 up")
+        bound = parse_bound(text)
+        totals[bound] = totals.get(bound, 0.0) + increase
+    if math.inf not in totals:
+        raise ValueError("the bucket le='+Inf' is missing; allowed: a histogram with all of its buckets")
+    return dict(sorted(totals.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Observations of a window, none of them below 0.
+
+    ``cumulative`` holds how many are at or below each of ``bounds``, which ascend and are above 0; ``count``
+    is the number of all and ``mean`` their arithmetic mean, 0 when there is none.
+    """
+
+    bounds: tuple[float, ...]
+    cumulative: tuple[int, ...]
+    count: int
+    mean: float
+
+    def __post_init__(self) -> None:
+        steps = (0.0, *self.bounds, math.inf)
+        if any(low >= high for low, high in pairwise(steps)):
+            raise ValueError(f"bounds are {self.bounds}; allowed: finite, ascending, above 0")
+        if self.count and not self.bounds:
+            raise ValueError("bounds are missing; allowed: at least one besides +Inf")
+        counts = (0, *self.cumulative, self.count)
+        if len(counts) != len(steps) or any(low > high for low, high in pairwise(counts)):
+            raise ValueError(
+                f"cumulative is {self.cumulative} and count {self.count}; "
+                "allowed: one count for each bound, from 0 up, never falling"
+            )
+
+    @classmethod
+    def from_increases(cls, buckets: Mapping[str, float], total: float) -> Histogram:
+        """From the increases of ``_bucket`` by ``le`` and of ``_sum``; ValueError as ``sum_by_bound``.
+
+        ``increase`` extrapolates to the ends of its window, so it gives fractions. Each cumulative count is
+        rounded to the nearest whole number. Where extrapolation makes a count smaller than that of a lower
+        bound, the larger one holds. No buckets at all, as of series that do not exist, hold nothing.
+        """
+        if not math.isfinite(total):
+            raise ValueError(f"the sum is {total!r}; allowed: a finite number")
+        if not buckets:
+            return NO_OBSERVATIONS
+        increases = sum_by_bound(buckets)
+        counts = np.rint(np.maximum.accumulate(list(increases.values()))).astype(int).tolist()
+        mean = total / increases[math.inf] if counts[-1] else 0.0
+        return cls(tuple(increases)[:-1], tuple(counts[:-1]), counts[-1], mean)
+
+
+NO_OBSERVATIONS = Histogram((), (), 0, 0.0)
