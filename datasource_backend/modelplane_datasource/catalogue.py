@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource import queries
+from modelplane_datasource import drift_series, queries
+from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.parameters import Parameter
@@ -36,7 +37,7 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class SeriesMetric:
-    """One metric; ``scope_parameters`` say what is asked for, ``options`` how it is computed."""
+    """One metric; ``scope`` (model, tenant, version) and ``options`` are its parameters."""
 
     name: str
     title: str
@@ -82,6 +83,11 @@ SERIES_METRICS: tuple[SeriesMetric, ...] = (
         "saturation", "Saturation", "ratio",
         "Calls in flight as a share of the model's max_in_flight in the registry.",
         Promql(queries.saturation),
+    ),
+    SeriesMetric(
+        "drift", "Drift", "number",
+        "How far signals are from their training baseline, an earlier time or another version.",
+        Derived(drift_series.compute), DRIFT_OPTIONS, DRIFT_SCOPE,
     ),
 )  # fmt: skip
 

@@ -47,12 +47,14 @@ def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
 
 
 def read_all(values: Values, parameter: Parameter[T]) -> tuple[T, ...]:
-    """Every value of a repeated parameter; empty when an optional one is absent. ApiError 400."""
+    """Every value of a repeated parameter, else its default if it has one, else none. ApiError 400."""
     texts = values.get(parameter.name, ())
     if parameter.required and not texts:
         raise invalid(parameter.name, "is required", parameter.allowed)
     if len(texts) > MAX_REPEATS:
         raise invalid(parameter.name, f"occurs {len(texts)} times", f"at most {MAX_REPEATS} values")
+    if not texts and parameter.default is not None:
+        texts = (parameter.default,)
     return tuple(_parse(text, parameter) for text in texts)
 
 
@@ -97,6 +99,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         if not (text.isascii() and text.isdigit() and len(text) <= 15 and low <= int(text) <= high):
             raise ValueError(text)
         return int(text)
+
+    return parse
+
+
+def choice(*names: str) -> Callable[[str], str]:
+    """A parser of one of ``names``; ValueError."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(text)
+        return text
 
     return parse
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from modelplane_datasource.grid import Grid
@@ -17,11 +18,21 @@ SCRAPES_PER_WINDOW = 4
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line; ``values`` lie on the grid of the answer."""
+    """One line; ``values`` lie on the grid of the answer, and so does each of ``beside``.
+
+    ``beside`` holds what belongs to each value, by name: the n of a drift, for example.
+    """
 
     name: str
     labels: Mapping[str, str]
     values: tuple[float | None, ...]
+    beside: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+
+    def points(self) -> Iterator[tuple[float | None, dict[str, float | None]]]:
+        """Each value with what belongs to it."""
+        columns = zip(*self.beside.values(), strict=True) if self.beside else repeat(())
+        for value, others in zip(self.values, columns, strict=False):
+            yield value, dict(zip(self.beside, others, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,8 @@ def as_contract(answer: Answer, now: int) -> dict[str, Any]:
             "type": "line",
             "labels": line.labels,
             "data": [
-                {"x": instant, "y": value}
-                for instant, value in zip(answer.grid.times, line.values, strict=True)
+                {"x": instant, "y": value, **beside}
+                for instant, (value, beside) in zip(answer.grid.times, line.points(), strict=True)
             ],
         }
         for line in answer.series
@@ -84,10 +95,11 @@ def as_contract(answer: Answer, now: int) -> dict[str, Any]:
 def as_rows(answer: Answer) -> dict[str, Any]:
     """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
     lines = sorted(answer.series, key=lambda line: line.name)
+    points = zip(*(line.points() for line in lines), strict=True)
     rows = [
-        {"time": instant, "series": line.name, "value": line.values[position], **line.labels}
-        for position, instant in enumerate(answer.grid.times)
-        for line in lines
+        {"time": instant, "series": line.name, "value": value, **beside, **line.labels}
+        for instant, at_instant in zip(answer.grid.times, points, strict=False)
+        for line, (value, beside) in zip(lines, at_instant, strict=True)
     ]
     return _with_warnings({"rows": rows}, answer)
 

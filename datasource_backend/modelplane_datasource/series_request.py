@@ -16,7 +16,7 @@ from modelplane_datasource.parameters import (
     read_one,
     whole_number,
 )
-from modelplane_datasource.scope import MODEL, TENANT, VERSION, Scope
+from modelplane_datasource.scope import Scope
 from modelplane_datasource.times import parse_duration, parse_instant
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
@@ -61,12 +61,12 @@ def read_request(metric: SeriesMetric, values: Values, now: int, scrape_interval
 
 def read_scope(metric: SeriesMetric, values: Values) -> Scope:
     """Models, tenants, versions and the metric's own options. ApiError 400."""
-    return Scope(
-        read_all(values, MODEL),
-        read_all(values, TENANT),
-        read_all(values, VERSION),
-        {option.name: read_default(values, option) for option in metric.options},
-    )
+    model, tenant, version = (read_all(values, parameter) for parameter in metric.scope)
+    options = {
+        option.name: read_all(values, option) if option.repeated else read_default(values, option)
+        for option in metric.options
+    }
+    return Scope(model, tenant, version, options)
 
 
 def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | None:

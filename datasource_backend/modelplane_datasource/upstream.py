@@ -58,6 +58,14 @@ class RangeResult:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class InstantSample:
+    """One series of an instant query; its value may be infinite or NaN."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
 class PrometheusClient:
     """Queries with pooled connections; ``on_error`` is told the kind of every failed call."""
 
@@ -83,6 +91,11 @@ class PrometheusClient:
             "step": _seconds(grid.step),
         }
         return self._reported(lambda: _range_result(self._api("query_range", form), grid))
+
+    def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
+        """Evaluate ``promql`` at ``instant``, in milliseconds; UpstreamError."""
+        form = {"query": promql, "time": _seconds(instant)}
+        return self._reported(lambda: _instant_result(self._api("query", form)))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""
@@ -190,6 +203,21 @@ def _range_result(envelope: Mapping[str, Any], grid: Grid) -> RangeResult:
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, "Prometheus' answer is not a range result.") from error
     return RangeResult(series, warnings)
+
+
+def _instant_result(envelope: Mapping[str, Any]) -> tuple[InstantSample, ...]:
+    try:
+        data = envelope["data"]
+        if data["resultType"] != "vector":
+            raise ValueError(f"resultType is {data['resultType']!r}")
+        return tuple(
+            InstantSample(
+                {str(name): str(value) for name, value in entry["metric"].items()}, float(entry["value"][1])
+            )
+            for entry in data["result"]
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UpstreamError(INVALID, "Prometheus' answer is not an instant result.") from error
 
 
 def _range_series(entry: Mapping[str, Any], grid: Grid) -> RangeSeries:

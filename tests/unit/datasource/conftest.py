@@ -96,6 +96,17 @@ def client(settings: Settings, make_client: Callable[[Settings], FlaskClient]) -
     return make_client(settings)
 
 
+def vector(*samples: tuple[dict[str, str], float]) -> Reply:
+    result = [{"metric": labels, "value": [NOW, str(value)]} for labels, value in samples]
+    body = {"status": "success", "data": {"resultType": "vector", "result": result}}
+    return 200, {"Content-Type": "application/json"}, orjson.dumps(body)
+
+
+@pytest.fixture
+def answer_vector() -> Callable[..., Reply]:
+    return vector
+
+
 @pytest.fixture
 def answer_matrix() -> Callable[..., Reply]:
     return matrix

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.grafana_payload import alternatives, payload_values
 
-NAMES = ["latency", "throughput", "errors", "confidence", "active", "tokens", "saturation"]
+NAMES = ["latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift"]
 NOW = 1_698_400_800
 HOSTILE = 'a"} or up{x="'
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
@@ -71,15 +71,7 @@ def test_health(client: FlaskClient, path: str, headers: dict[str, str]) -> None
 def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
     listed = client.post("/grafana/metrics", data=data, content_type="application/json").json
     assert listed is not None
-    assert [entry["value"] for entry in listed] == [
-        "latency",
-        "throughput",
-        "errors",
-        "confidence",
-        "active",
-        "tokens",
-        "saturation",
-    ]
+    assert [entry["value"] for entry in listed] == NAMES
     assert [payload["name"] for payload in listed[0]["payloads"]] == [
         "model-name", "tenant-id", "model-version", "quantile",
     ]  # fmt: skip

@@ -182,15 +182,23 @@ def test_an_upstream_error_keeps_its_status(upstream: Any, client: FlaskClient) 
     }  # fmt: skip
 
 
-def test_the_catalogue_declares_what_the_routes_accept(upstream: Any, client: FlaskClient) -> None:
+def test_the_catalogue_declares_what_the_routes_accept(
+    upstream: Any, client: FlaskClient, answer_vector: Any
+) -> None:
+    matrix = upstream.reply
+    upstream.reply = lambda path, form: answer_vector() if path.endswith("/query") else matrix(path, form)
+    values = {"kind": "input"}  # of the others any text will do
     body = client.get("/api/v1/metrics").json
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [
-        "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation",
+        "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift",
     ]  # fmt: skip
     for metric in body["metrics"]:
         assert all(metric[key] for key in ("title", "unit", "summary"))
-        query = {parameter["name"]: parameter["default"] or "5s" for parameter in metric["parameters"]}
+        query = {
+            parameter["name"]: parameter["default"] or values.get(parameter["name"], "5s")
+            for parameter in metric["parameters"]
+        }
         response = client.get(f"/api/v1/metrics/{metric['name']}", query_string=query)
         assert response.status_code == 200, orjson.dumps(response.json)
 

@@ -1,0 +1,166 @@
+"""``/api/v1/metrics/drift``: what is asked of Prometheus, and what is made of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from modelplane_datasource import drift
+
+EDGES = ("00", "01", "02", "__missing__")
+RATIOS = {"00": 0.5, "01": 0.3, "02": 0.2, "__missing__": 0.0}
+LIVE = {"00": 100.0, "01": 200.0, "02": 300.0, "__missing__": 10.0}
+EARLIER = {"00": 400.0, "01": 300.0, "02": 200.0, "__missing__": 0.0}
+OWNER = {"model_name": "churn", "model_version": "v1", "tenant_id": "__all__"}
+SIGNAL = {"kind": "input", "signal": "age", "baseline": "a1b2c3d4"}
+COLOURS = {"red": 300.0, "__other__": 300.0, "__missing__": 0.0}
+PATH = "/api/v1/metrics/drift?model-name=churn&from=1698400800000&to=1698400800000&maxDataPoints=1"
+
+
+def points(labels: Mapping[str, str], columns: Mapping[str, float], label: str = "bin") -> list[Any]:
+    return [({**labels, label: name}, [(1698400800, str(value))]) for name, value in columns.items()]
+
+
+class Prometheus:
+    """Answers each kind of query that drift asks."""
+
+    def __init__(self, matrix: Any, vector: Any) -> None:
+        self._matrix = matrix
+        self._vector = vector
+
+    def __call__(self, path: str, form: dict[str, str]) -> Any:
+        query = form["query"]
+        age = {**OWNER, **SIGNAL}
+        version = {name: value for name, value in age.items() if name != "tenant_id"}
+        if "baseline_ratio" in query:
+            return self._vector(*(({**version, "bin": name}, ratio) for name, ratio in RATIOS.items()))
+        if "baseline_observations" in query:
+            return self._vector((version, 1000.0))
+        if "deviation" in query:
+            return self._matrix((age, [(1698400800, "-30" if "offset" in query else "120")]))
+        if "confidence_bucket" in query:
+            return self._matrix(*points(OWNER, {"0.5": 100.0, "1.0": 500.0, "+Inf": 500.0}, "le"))
+        return self._matrix(*self._counts(query, age))
+
+    def _counts(self, query: str, age: dict[str, str]) -> list[Any]:
+        if 'model_version="v2"' in query:
+            baseline = "ffffffff" if "strange" in query else "a1b2c3d4"
+            return points({**age, "model_version": "v2", "baseline": baseline}, EARLIER)
+        colour = {**age, "signal": "colour"}
+        return [*points(age, EARLIER if "offset" in query else LIVE), *points(colour, COLOURS)]
+
+
+@pytest.fixture
+def asked(upstream: Any, client: FlaskClient, answer_matrix: Any, answer_vector: Any) -> Any:
+    upstream.reply = Prometheus(answer_matrix, answer_vector)
+
+    def ask(parameters: str = "") -> Any:
+        response = client.get(PATH + parameters)
+        return response.json if response.status_code == 200 else (response.status_code, response.json)
+
+    return ask
+
+
+def only(answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    (line,) = [line for line in answer["data"] if line["labels"]["signal"] != "colour"]
+    (point,) = line["data"]
+    return line, point
+
+
+def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: Any) -> None:
+    line, point = only(asked())
+    counts, ratios = np.array(list(LIVE.values())), np.array(list(RATIOS.values()))
+    assert point["y"] == pytest.approx(float(drift.psi(counts, ratios, 1000)), abs=1e-12)
+    assert point["noise"] == pytest.approx(float(drift.psi_noise(counts, ratios, 1000)), abs=1e-12)
+    assert point["n"] == 610
+    assert line["name"] == "churn (v1) input age"
+    assert line["labels"] == {**OWNER, **SIGNAL, "method": "psi"}
+    queries = [form["query"] for _, form, _ in upstream.calls]
+    assert queries[0] == (
+        "sum by (model_name, model_version, tenant_id, kind, signal, baseline, bin) "
+        '(increase(model_signal_observations_total{model_name="churn",tenant_id="__all__"}[3600s]))'
+    )
+    assert not any("tenant_id=" in query for query in queries[1:])
+
+
+@pytest.mark.parametrize("method", ["js_distance", "ks"])
+def test_other_methods_of_bins(asked: Any, method: str) -> None:
+    answer = asked(f"&method={method}")
+    _, point = only(answer)
+    used = slice(0, 3) if method == "ks" else slice(0, 4)
+    counts, ratios = np.array(list(LIVE.values()))[used], np.array(list(RATIOS.values()))[used]
+    assert point["y"] == pytest.approx(float(getattr(drift, method)(counts, ratios)), abs=1e-12)
+    assert point["noise"] is None
+    assert point["n"] == counts.sum()
+
+
+def test_mean_shift_leaves_missing_values_out(asked: Any) -> None:
+    _, point = only(asked("&method=mean_shift"))
+    assert (point["y"], point["n"]) == (pytest.approx(120 / 600), 600)
+    _, point = only(asked("&method=mean_shift_z"))
+    assert point["y"] == pytest.approx(0.2 / np.sqrt(1 / 600 + 1 / 1000))
+
+
+def test_against_the_time_before(asked: Any, upstream: Any) -> None:
+    _, point = only(asked("&reference=previous:7d&window=6h"))
+    counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
+    assert point["y"] == pytest.approx(float(drift.psi(counts, before / 900, 900)), abs=1e-12)
+    assert any("[604800s] offset 21600s" in form["query"] for _, form, _ in upstream.calls)
+    _, point = only(asked("&reference=previous:7d&method=mean_shift"))
+    assert point["y"] == pytest.approx(120 / 600 + 30 / 900)
+
+
+def test_against_another_version(asked: Any) -> None:
+    _, point = only(asked("&model-version=v1&reference=version:v2"))
+    counts, other = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
+    assert point["y"] == pytest.approx(float(drift.psi(counts, other / 900, 900)), abs=1e-12)
+
+
+def test_versions_with_different_baselines_do_not_compare(asked: Any) -> None:
+    status, body = asked("&reference=version:v2&signal=strange")
+    assert (status, body["error"]) == (422, "not_comparable")
+    assert "reference=baseline" in body["message"]
+
+
+def test_confidence_has_fixed_bounds(asked: Any) -> None:
+    status, body = asked("&kind=confidence")
+    assert (status, body["error"]) == (422, "not_comparable")
+    line, point = only(asked("&kind=confidence&reference=previous:1d"))
+    assert (line["labels"]["signal"], point["y"], point["n"]) == ("confidence", 0.0, 500)
+    status, body = asked("&kind=confidence&reference=previous:1d&method=mean_shift")
+    assert (status, body["error"]) == (422, "not_comparable")
+
+
+def test_too_few_observations_give_n_and_no_value(asked: Any) -> None:
+    _, point = only(asked("&min-observations=611"))
+    assert (point["y"], point["noise"], point["n"]) == (None, None, 610)
+
+
+def test_a_categorical_signal_has_no_ks(asked: Any) -> None:
+    assert {line["labels"]["signal"] for line in asked("&method=ks")["data"]} == {"age"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ("&method=kl", "method"), ("&kind=inputs", "kind"), ("&reference=yesterday", "reference"),
+        ("&reference=previous:", "reference"), ("&reference=version:", "reference"), ("&window=0s", "window"),
+        ("&window=1y", "window"), ("&min-observations=0", "min-observations"), ("&signal=", "signal"),
+        ("&quantile=0.5", "quantile"),
+    ],
+)  # fmt: skip
+def test_bad_parameters_are_named(asked: Any, parameters: str, field: str) -> None:
+    status, body = asked(parameters)
+    assert (status, body["details"]["parameter"]) == (400, field)
+
+
+def test_rows_carry_what_belongs_to_the_value(asked: Any, client: FlaskClient) -> None:
+    asked()
+    answer = client.get(PATH.replace("/metrics/", "/rows/") + "&signal=age").json
+    assert answer is not None
+    row = next(row for row in answer["rows"] if row["signal"] == "age")
+    assert (row["n"], row["series"], row["method"]) == (610, "churn (v1) input age", "psi")
