@@ -19,10 +19,13 @@ import numpy as np
 import pytest
 import requests
 import yaml
+from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_alerts.render import rule_files
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.settings import Settings
 from modelplane_exporter import Baseline
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal, Signal
 from modelplane_exporter.sharing import PUBLISH_SECONDS
@@ -174,10 +177,10 @@ class Prometheus:
     """Prometheus' HTTP API."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def query(self, expr: str) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self._url}/api/v1/query", {"query": expr}, timeout=10).json()
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": expr}, timeout=10).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -423,7 +426,25 @@ def streamed(plane: Plane) -> list[Stream]:
         ]
 
 
-def test_recorded_psi_is_that_of_the_raw_rows(plane: Plane) -> None:
+@pytest.fixture
+def backend(plane: Plane, tmp_path: Path) -> Iterator[FlaskClient]:
+    app = create_app(
+        Settings(prometheus_url=plane.prometheus.url, database_url=f"sqlite:///{tmp_path / 'alerts.db'}")
+    )
+    yield app.test_client()
+    close_app(app)
+
+
+def served_psi(backend: FlaskClient, instant: float) -> dict[str, float]:
+    """What the backend says of the window that ends at an instant, by signal."""
+    end = str(round(instant * 1000))
+    query = {"model-name": DRIFTING, "window": f"{WINDOW_SECONDS}s", "from": end, "to": end}
+    answer = backend.get("/api/v1/metrics/drift", query_string={**query, "maxDataPoints": "1"}).json
+    assert answer is not None
+    return {line["labels"]["signal"]: line["data"][0]["y"] for line in answer["data"]}
+
+
+def test_psi_recorded_and_served_is_that_of_the_raw_rows(plane: Plane, backend: FlaskClient) -> None:
     streams = streamed(plane)
     begin = max(stream.times[0] for stream in streams)
     end = min(stream.times[-1] for stream in streams)
@@ -431,11 +452,13 @@ def test_recorded_psi_is_that_of_the_raw_rows(plane: Plane) -> None:
     for instant, psi, n in recorded_values(plane.prometheus):
         if not begin + WINDOW_SECONDS < instant < end:
             continue
+        served = served_psi(backend, instant)
         for signal in plane.baselines[DRIFTING].of_kind("input"):
             assert isinstance(signal, NumericSignal)
             rows = np.concatenate([within(stream, signal.name, instant) for stream in streams])
             assert n[signal.name] == pytest.approx(len(rows), rel=0.02)
             assert psi[signal.name] == pytest.approx(numpy_psi(signal, rows), abs=0.005)
+            assert served[signal.name] == pytest.approx(numpy_psi(signal, rows), abs=0.005)
             compared += 1
         assert psi["stable"] < 0.01
         assert psi["shifted"] > 0.25
