@@ -10,6 +10,7 @@ from flask import Flask, Response
 from modelplane_datasource.alert_store import AlertStore, StoreError
 from modelplane_datasource.alerts_api import alerts_blueprint
 from modelplane_datasource.auth import load_tokens, require_tokens
+from modelplane_datasource.drift_api import drift_blueprint
 from modelplane_datasource.errors import ApiError, register_error_handlers
 from modelplane_datasource.grafana import grafana_blueprint
 from modelplane_datasource.operations import operations_blueprint
@@ -20,6 +21,13 @@ from modelplane_datasource.telemetry import Telemetry
 from modelplane_datasource.upstream import PrometheusClient
 
 _EXTENSION = "modelplane"
+_BLUEPRINTS = (
+    series_blueprint,
+    drift_blueprint,
+    alerts_blueprint,
+    grafana_blueprint,
+    operations_blueprint,
+)
 
 
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
@@ -47,7 +55,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         require_tokens(app, tokens)
     register_error_handlers(app)
     _register_store_error(app)
-    for blueprint in (series_blueprint, alerts_blueprint, grafana_blueprint, operations_blueprint):
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint(plane))
     return app
 

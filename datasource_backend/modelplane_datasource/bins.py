@@ -109,6 +109,18 @@ def references(
     return _baselines(prometheus, scope, grid, lives)
 
 
+def edges(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> dict[tuple[str, str], float]:
+    """The upper bound of each bin of a numeric signal, by baseline and bin; the last is infinite."""
+    chosen = without_tenant(signal_matchers(scope))
+    name = selector(metrics.BASELINE_UPPER_BOUND.name, chosen)
+    range_ = duration(scope.options[WINDOW.name])
+    query = f"max by (baseline, bin) (last_over_time({name}[{range_}]))"
+    return {
+        (sample.labels.get("baseline", ""), sample.labels.get("bin", "")): sample.value
+        for sample in prometheus.query(query, grid.end)
+    }
+
+
 def deviations(
     prometheus: PrometheusClient, scope: Scope, grid: Grid, modifier: str
 ) -> dict[SignalOf, FloatArray]:

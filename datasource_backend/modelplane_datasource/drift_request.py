@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from modelplane_datasource.parameters import Parameter, choice, label_text, whole_number
 from modelplane_datasource.scope import MODEL, VERSION, Scope
@@ -76,7 +77,7 @@ TENANT = Parameter(
     "the id of a tenant, repeatable", label_text, repeated=True, default=ALL_TENANTS,
 )  # fmt: skip
 DRIFT_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
-DRIFT_OPTIONS = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
+DRIFT_OPTIONS: tuple[Parameter[Any], ...] = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
 
 
 def duration(milliseconds: int) -> str:

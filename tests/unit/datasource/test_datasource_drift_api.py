@@ -38,6 +38,9 @@ class Prometheus:
         version = {name: value for name, value in age.items() if name != "tenant_id"}
         if "baseline_ratio" in query:
             return self._vector(*(({**version, "bin": name}, ratio) for name, ratio in RATIOS.items()))
+        if "upper_bound" in query:
+            bounds = zip(("00", "01", "02"), ("30", "50", "+Inf"), strict=True)
+            return self._vector(*(({"baseline": "a1b2c3d4", "bin": name}, bound) for name, bound in bounds))
         if "baseline_observations" in query:
             return self._vector((version, 1000.0))
         if "deviation" in query:
@@ -164,3 +167,56 @@ def test_rows_carry_what_belongs_to_the_value(asked: Any, client: FlaskClient) -
     assert answer is not None
     row = next(row for row in answer["rows"] if row["signal"] == "age")
     assert (row["n"], row["series"], row["method"]) == (610, "churn (v1) input age", "psi")
+
+
+TOP = "/api/v1/drift/top?model-name=churn&to=1698400800000"
+
+
+def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Any, client: FlaskClient) -> None:
+    body = client.get(TOP + "&reference=previous:7d").json
+    assert body is not None
+    assert [row["signal"] for row in body["rows"]] == ["age", "colour"]
+    age, colour = body["rows"]
+    assert age["value"] - age["noise"] > 0.25
+    assert (colour["value"], colour["n"]) == (pytest.approx(0.0), 600)
+    assert age["series"] == "churn (v1) input age"
+    assert body["query_time"] == "2023-10-27T10:00:00Z"
+    limited = client.get(TOP + "&reference=previous:7d&limit=1").json
+    assert limited is not None
+    assert len(limited["rows"]) == 1
+
+
+def test_top_puts_signals_without_a_value_last(asked: Any, client: FlaskClient) -> None:
+    body = client.get(TOP + "&reference=previous:7d&min-observations=605").json
+    assert body is not None
+    assert [(row["signal"], row["value"] is None) for row in body["rows"]] == [
+        ("age", False),
+        ("colour", True),
+    ]
+
+
+def test_the_distribution_of_one_signal(asked: Any, client: FlaskClient) -> None:
+    body = client.get("/api/v1/drift/distribution?model-name=churn&kind=input&signal=age").json
+    assert body is not None
+    live, reference = [part for part in body["data"] if part["labels"]["signal"] == "age"]
+    assert (live["name"], live["n"], reference["name"], reference["n"]) == ("live", 610, "reference", 1000)
+    assert [bar["x"] for bar in live["data"]] == list(EDGES)
+    assert [bar["y"] for bar in live["data"]] == [pytest.approx(count / 610) for count in LIVE.values()]
+    assert [bar["y"] for bar in reference["data"]] == list(RATIOS.values())
+    assert [bar["upper_bound"] for bar in live["data"]] == [30, 50, None, None]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/v1/drift/distribution?model-name=churn&signal=age", "kind"),
+        ("/api/v1/drift/distribution?model-name=churn&kind=input", "signal"),
+        ("/api/v1/drift/top", "model-name"),
+        ("/api/v1/drift/top?model-name=churn&limit=0", "limit"),
+        ("/api/v1/drift/top?model-name=churn&step=1m", "step"),
+    ],
+)
+def test_what_the_routes_of_one_moment_need(client: FlaskClient, path: str, field: str) -> None:
+    response = client.get(path)
+    assert response.json is not None
+    assert (response.status_code, response.json["details"]["parameter"]) == (400, field)

@@ -1,0 +1,108 @@
+"""Routes about drift at one moment: which signals moved most, and the bins of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+
+from modelplane_datasource import drift_series
+from modelplane_datasource.bins import Against, Live, edges, live_counts, references
+from modelplane_datasource.catalogue import find_metric
+from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
+from modelplane_datasource.errors import invalid
+from modelplane_datasource.grid import Grid
+from modelplane_datasource.parameters import Parameter, check_known, read_default, whole_number
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.responses import json_response
+from modelplane_datasource.scope import Scope
+from modelplane_datasource.series import Series
+from modelplane_datasource.series_api import query_values
+from modelplane_datasource.series_request import TO, read_instant, read_scope
+from modelplane_datasource.times import format_rfc3339
+
+LIMIT = Parameter(
+    "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
+)
+PARAMETERS = (*DRIFT_SCOPE, *DRIFT_OPTIONS, TO)
+
+
+def drift_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/drift/top`` and ``/api/v1/drift/distribution``."""
+    routes = Blueprint("drift", __name__, url_prefix="/api/v1/drift")
+
+    @routes.get("/top")
+    def top() -> Response:
+        values = query_values()
+        check_known(values, (*PARAMETERS, LIMIT))
+        limit = read_default(values, LIMIT)
+        scope, grid = _asked(plane, values)
+        lines = drift_series.compute(plane, scope, grid).series
+        rows = sorted(map(_row, lines), key=_movement, reverse=True)
+        return json_response({"query_time": format_rfc3339(grid.end), "rows": rows[:limit]})
+
+    @routes.get("/distribution")
+    def distribution() -> Response:
+        values = query_values()
+        check_known(values, PARAMETERS)
+        scope, grid = _asked(plane, values)
+        for parameter in (KIND, SIGNAL):
+            if len(scope.options[parameter.name]) != 1:
+                raise invalid(parameter.name, "must be given once", parameter.allowed)
+        lives = live_counts(plane.prometheus, scope, grid)
+        against = references(plane.prometheus, scope, grid, lives)
+        bounds = edges(plane.prometheus, scope, grid)
+        data = [part for live in lives for part in _distribution(live, against.get(live.signal), bounds)]
+        return json_response({"query_time": format_rfc3339(grid.end), "data": data})
+
+    return routes
+
+
+def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
+    """The scope, and a grid of the one moment asked for."""
+    scope = read_scope(find_metric("drift"), values)
+    end = read_instant(values, TO, plane.now())
+    moment = plane.now() if end is None else end
+    return scope, Grid(moment, moment, scope.options[WINDOW.name])
+
+
+def _row(line: Series) -> dict[str, Any]:
+    (value, beside), *_ = line.points()
+    return {**line.labels, "series": line.name, "value": value, **beside}
+
+
+def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """What lies above the noise of psi; of other methods how far it is from 0. Without a value last."""
+    value, noise = row["value"], row["noise"]
+    if value is None:
+        return False, row["n"] or 0.0
+    return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
+
+
+def _distribution(
+    live: Live, against: Against | None, bounds: Mapping[tuple[str, str], float]
+) -> list[dict[str, Any]]:
+    """Live shares, and those of what they are held against, by bin: ``x`` is the bin's label."""
+    counts = live.counts[0]
+    n = float(counts.sum())
+    parts = [_bars("live", live, n, [count / n if n > 0 else None for count in counts.tolist()], bounds)]
+    if against is not None:
+        ratios = against.ratios if against.ratios.ndim == 1 else against.ratios[0]
+        size = float(against.observations.reshape(-1)[0])
+        parts.append(_bars("reference", live, size, ratios.tolist(), bounds))
+    return parts
+
+
+def _bars(
+    name: str,
+    live: Live,
+    n: float,
+    shares: list[float | None],
+    bounds: Mapping[tuple[str, str], float],
+) -> dict[str, Any]:
+    data = [
+        {"x": bin_name, "y": share, "upper_bound": bounds.get((live.signal.baseline, bin_name))}
+        for bin_name, share in zip(live.bins, shares, strict=True)
+    ]
+    return {"name": name, "type": "bar", "labels": live.signal._asdict(), "n": n, "data": data}
