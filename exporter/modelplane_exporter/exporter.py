@@ -110,21 +110,21 @@ class ModelMetricsExporter:
         self._confidence_key = confidence
         self._exemplars = exemplars
         listen_on = server.configured_port(port)
-        store = store_for(registry or REGISTRY)
-        store.loaded(version, owner, stage, framework_version)
-        self._lane = store.lane(version, _device(device, device_type), max_tenants, idle_ttl)
+        # What may be refused comes before anything is registered.
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
         sampler = Sampler(signals_every, signals_per_second)
+        known_events = [*events, *(self._declared.event_names if self._declared else ())]
+        expected = [required_text("events", event) for event in known_events]
+        store = store_for(registry or REGISTRY)
+        self._lane = store.lane(version, _device(device, device_type), max_tenants, idle_ttl)
         signals = None
         if self.baseline is not None:
             signals = self._lane.signals(self.baseline, signals_by_tenant, sampler)
+        store.loaded(version, owner, stage, framework_version)
         trace = traces.current_trace_id if exemplars else None
         self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event, trace)
-        known_events = (*events, *(self._declared.event_names if self._declared else ()))
-        store.counters.expect(
-            version, tuple(required_text("events", event) for event in known_events), feedback
-        )
+        store.counters.expect(version, expected, feedback)
         self._expose(tenants)
         if registry is None or port is not None or server.PORT_VARIABLE in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
@@ -149,7 +149,7 @@ class ModelMetricsExporter:
         invalid and shows as ``__unknown__``.
         """
         if tenant_id is None:
-            return TrackedCall(self._sinks, self._fixed_series() or self._series_of((), {}))
+            return self._begin_tracked((), {})
         return TrackedCall(self._sinks, self._tenant_series(tenant_id))
 
     def track_batch(self, items: Mapping[str, int]) -> Call:
@@ -211,10 +211,14 @@ class ModelMetricsExporter:
         wrap = wrappers.wrap_declared
         if inspect.iscoroutinefunction(target):
             wrap = wrappers.wrap_declared_async
-        return wrap(function, self._begin, observe)
+        return wrap(function, self._begin_tracked, observe)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         return Call(self._sinks, self._fixed_series() or self._series_of(args, kwargs))
+
+    def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
+        return TrackedCall(self._sinks, self._fixed_series() or self._series_of(args, kwargs))
 
     def _tenant_series(self, tenant_id: str | None) -> Series:
         if tenant_id is None:

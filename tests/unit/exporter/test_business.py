@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
+from modelplane_exporter import PER_CALL, Baseline, ModelMetricsExporter, tenant
 from modelplane_exporter.apps import respond
 from modelplane_exporter.counters import MOST_EVENTS
 
@@ -213,3 +214,29 @@ def test_a_reason_outside_of_the_closed_set_is_not_counted(registry: CollectorRe
         call.invalid("value_missing")
         call.invalid("anything")
     assert samples(registry, "model_invalid_observations_total") == {("t", "value_missing"): 1}
+
+
+def test_a_refused_exporter_leaves_nothing_behind(registry: CollectorRegistry) -> None:
+    baseline = Baseline.fit("other", {"a": [1.0, 2.0]})
+    for options in ({"baseline": baseline}, {"signals_every": 0}, {"events": [""]}):
+        with pytest.raises(ValueError, match=r"baseline is of model|signals_every|events"):
+            exporter(registry, **options)
+    assert "model_info" not in respond(registry, "GET", "", "").body.decode()
+
+
+def test_a_wrapped_model_joins_the_declared_function_around_it(
+    registry: CollectorRegistry, tmp_path: Path
+) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text("apiVersion: modelplane/v1\nevents: [{name: shown, when: result}]\n")
+    target = exporter(registry, declared=path)
+    seen = []
+
+    @target
+    def predict() -> str:
+        seen.append(target.current_call() is not None)
+        return "cat"
+
+    predict()
+    assert seen == [True]
+    assert samples(registry, EVENTS) == {("t", "shown"): 1}
