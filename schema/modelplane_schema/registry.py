@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,12 @@ def _relative(text: str) -> str:
     return text
 
 
+def _no_duplicates(what: str, values: Iterable[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what}: {repeated[0]!r} occurs more than once")
+
+
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=128, strip_whitespace=True), AfterValidator(_printable)
 ]
@@ -78,6 +85,7 @@ RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_r
 Days = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[Decimal, Field(ge=0)]
+PriceAmount = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]  # sums stay exact in 64 bits
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -181,6 +189,16 @@ class Drift(_Declaration):
     min_observations: PositiveInt = 300
 
 
+class TokenPrice(_Declaration):
+    """What a million tokens of one kind cost from 00:00 UTC of ``effective_from`` on."""
+
+    kind: Literal["input", "cached_input", "output", "reasoning"]
+    amount: PriceAmount
+    currency: Currency
+    per: Literal["million"] = "million"
+    effective_from: datetime.date
+
+
 class Model(_Declaration):
     name: Name
     framework: str
@@ -191,6 +209,7 @@ class Model(_Declaration):
     versions: Annotated[tuple[Version, ...], Field(min_length=1)]
     slos: tuple[Slo, ...] = ()
     drift: Drift = Drift()
+    token_prices: tuple[TokenPrice, ...] = ()
 
     @field_validator("framework")
     @classmethod
@@ -204,6 +223,7 @@ class Model(_Declaration):
         _no_duplicates("versions", (version.version for version in self.versions))
         _no_duplicates("slos", (slo.name for slo in self.slos))
         _no_duplicates("tenants", self.tenants)
+        _no_duplicates("token_prices", (f"{one.kind} from {one.effective_from}" for one in self.token_prices))
         return self
 
     @property
@@ -223,15 +243,23 @@ class Model(_Declaration):
 
 
 class Device(_Declaration):
+    """A device that is there from 00:00 UTC of ``from`` until 00:00 UTC of ``to``."""
+
     device: Name
     device_type: Name
     from_: Annotated[datetime.date, Field(alias="from")]
     to: datetime.date | None = None
 
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Device:
+        if self.to is not None and self.to <= self.from_:
+            raise ValueError(f"to must be after from ({self.from_})")
+        return self
+
 
 class Price(_Declaration):
     device_type: Name
-    amount: Amount
+    amount: PriceAmount
     currency: Currency
     per: Literal["hour"] = "hour"
     effective_from: datetime.date
@@ -240,6 +268,18 @@ class Price(_Declaration):
 class Devices(_Declaration):
     inventory: tuple[Device, ...] = ()
     prices: tuple[Price, ...] = ()
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Devices:
+        _no_duplicates("prices", (f"{one.device_type} from {one.effective_from}" for one in self.prices))
+        entries = sorted(self.inventory, key=lambda entry: (entry.device, entry.from_))
+        for before, after in pairwise(entries):
+            if before.device == after.device and (before.to is None or before.to > after.from_):
+                raise ValueError(
+                    f"inventory: {before.device!r} is listed twice on {after.from_}; "
+                    f"allowed: one entry for each day (end the entry from {before.from_} with 'to')"
+                )
+        return self
 
 
 class Registry(_Declaration):
@@ -349,13 +389,8 @@ def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
         "urls": Urls, "tenants": Tenant, "receivers": Receiver, "budget": Budget, "models": Model,
         "versions": Version, "slos": Slo, "drift": Drift, "psi": PsiThresholds, "errors": ErrorsIndicator,
         "latency": LatencyIndicator, "devices": Devices, "inventory": Device, "prices": Price,
+        "token_prices": TokenPrice,
     }  # fmt: skip
     names = [part for part in location[:-1] if isinstance(part, str)]
     owner = owners[names[-1]] if names else Registry
     return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def _no_duplicates(what: str, values: Iterable[str]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{what}: {repeated[0]!r} occurs more than once")
