@@ -6,12 +6,12 @@ REGISTRY ?= examples/modelplane.yaml
 DEMO_SECONDS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint generate bench clean system
+.PHONY: help setup demo up test lint generate bench clean system system-development
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: system $(VENV)/.dev ## install all that development, tests and the demo need
+setup: system-development $(VENV)/.dev ## install all that development, tests and the demo need
 
 demo: system $(VENV)/.demo ## run the plane with example models; DEMO_SECONDS=120 ends by itself
 	$(BIN)/modelplane demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
@@ -38,6 +38,9 @@ clean: ## remove what make and the commands created
 
 system:
 	@provisioning/install-servers.sh
+
+system-development:
+	@provisioning/install-servers.sh --development
 
 $(VENV)/.demo: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

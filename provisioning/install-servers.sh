@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install Debian's Prometheus and Alertmanager, and Python's venv module, when they are absent.
+# With --development also what tests of charts need: Chromium, Node.js and npm.
 set -eu
 
 missing=""
@@ -7,6 +8,12 @@ command -v prometheus >/dev/null || missing="$missing prometheus"
 command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null ||
     missing="$missing prometheus-alertmanager"
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+if [ "${1:-}" = --development ]; then
+    command -v chromium >/dev/null || missing="$missing chromium"
+    command -v node >/dev/null || missing="$missing nodejs"
+    # A Node.js from elsewhere brings its own npm, which Debian's would conflict with.
+    command -v npm >/dev/null || missing="$missing npm"
+fi
 [ -n "$missing" ] || exit 0
 
 fail() {

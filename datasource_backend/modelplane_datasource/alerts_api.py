@@ -10,10 +10,20 @@ from flask import Blueprint, Response, request
 
 from modelplane_datasource.alert_payload import AlertRecord, PayloadError, parse_payload
 from modelplane_datasource.alert_store import AlertFilter
+from modelplane_datasource.openapi import (
+    BAD_INPUT,
+    STORE,
+    Content,
+    Operation,
+    Shape,
+    described,
+    json_content,
+)
 from modelplane_datasource.parameters import (
     Parameter,
     Values,
     check_known,
+    choice,
     label_text,
     read_all,
     read_default,
@@ -22,26 +32,26 @@ from modelplane_datasource.parameters import (
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.series_api import query_values
-from modelplane_datasource.series_request import INSTANT, check_order, read_instant
+from modelplane_datasource.series_request import INSTANT, check_order, instant_text, read_instant
+from modelplane_datasource.shapes import INSTANT as MILLISECONDS
+from modelplane_datasource.shapes import TEXT as ANY_TEXT
+from modelplane_datasource.shapes import array, ok, record
 
 _LOG = logging.getLogger(__name__)
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 
 
-def _status(text: str) -> str:
-    if text not in ("firing", "resolved"):
-        raise ValueError(text)
-    return text
-
-
 TENANT = Parameter("tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True)
 MODEL = Parameter("model-name", "Model of the alert.", "a model name, repeatable", label_text, repeated=True)
-STATUS = Parameter("status", "State of the alert.", "firing or resolved, repeatable", _status, repeated=True)
+STATUS = Parameter(
+    "status", "State of the alert.", "firing or resolved, repeatable", choice("firing", "resolved"),
+    repeated=True,
+)  # fmt: skip
 ALERTNAME = Parameter(
     "alertname", "Name of the alert.", "an alert name, repeatable", label_text, repeated=True
 )
-FROM = Parameter("from", "Alerts that had not ended before.", INSTANT, str)
-TO = Parameter("to", "Alerts that started no later.", INSTANT, str)
+FROM = Parameter("from", "Alerts that had not ended before.", INSTANT, instant_text)
+TO = Parameter("to", "Alerts that started no later.", INSTANT, instant_text)
 LIMIT = Parameter(
     "limit",
     "Largest number of alerts.",
@@ -51,12 +61,43 @@ LIMIT = Parameter(
 )
 LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
 
+ALERT = record(
+    {
+        "starts_at": MILLISECONDS,
+        "ends_at": {"type": ["integer", "null"]},
+        "duration_seconds": {"type": "number"},
+        "status": {"enum": ["firing", "resolved"]},
+        **dict.fromkeys(
+            ("alertname", "severity", "tenant_id", "model_name", "model_version", *_ANNOTATIONS), ANY_TEXT
+        ),
+        "fingerprint": ANY_TEXT,
+    }
+)
+ALERTS = Shape("Alerts", record({"alerts": array(ALERT)}))
+RECEIVED = Operation(
+    "Alertmanager's webhook.",
+    {
+        200: json_content("The alerts are stored.", record({"stored": {"type": "integer"}})),
+        202: json_content(
+            "The body is no notification of version 4 and is kept as it is.",
+            record({"stored": {"const": 0}, "raw": {"const": True}}),
+        ),
+    },
+    errors=STORE,
+    body=Content("A notification of Alertmanager, version 4.", {"application/json": {}}),
+    body_required=False,
+)
+LISTED = Operation(
+    "Alerts, newest first.", ok("The alerts that match.", ALERTS), LIST_PARAMETERS, (*BAD_INPUT, *STORE)
+)
+
 
 def alerts_blueprint(plane: Plane) -> Blueprint:
     """``/api/v1/alerts``: POST stores a notification, GET lists alerts."""
     routes = Blueprint("alerts", __name__, url_prefix="/api/v1")
 
     @routes.post("/alerts")
+    @described(RECEIVED)
     def receive() -> Response:
         body = request.get_data()
         try:
@@ -69,6 +110,7 @@ def alerts_blueprint(plane: Plane) -> Blueprint:
         return json_response({"stored": len(alerts)})
 
     @routes.get("/alerts")
+    @described(LISTED)
     def listing() -> Response:
         now = plane.now()
         alerts = plane.store.alerts(_read_filter(query_values(), now))

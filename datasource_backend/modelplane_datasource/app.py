@@ -10,20 +10,29 @@ from flask import Flask, Response
 from modelplane_datasource.alert_store import AlertStore, StoreError
 from modelplane_datasource.alerts_api import alerts_blueprint
 from modelplane_datasource.auth import load_tokens, require_tokens
+from modelplane_datasource.compare_api import compare_blueprint
+from modelplane_datasource.compression import compress_responses
+from modelplane_datasource.costs_api import costs_blueprint
 from modelplane_datasource.drift_api import drift_blueprint
 from modelplane_datasource.errors import ApiError, register_error_handlers
 from modelplane_datasource.grafana import grafana_blueprint
+from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.series_api import series_blueprint
-from modelplane_datasource.settings import Settings
+from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
+from modelplane_datasource.slo_api import slo_blueprint
 from modelplane_datasource.telemetry import Telemetry
 from modelplane_datasource.upstream import PrometheusClient
+from modelplane_schema.registry import Registry, RegistryError, load_registry
 
 _EXTENSION = "modelplane"
 _BLUEPRINTS = (
     series_blueprint,
     drift_blueprint,
+    slo_blueprint,
+    compare_blueprint,
+    costs_blueprint,
     alerts_blueprint,
     grafana_blueprint,
     operations_blueprint,
@@ -33,7 +42,7 @@ _BLUEPRINTS = (
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
     """The WSGI application; ``clock`` gives seconds since 1970.
 
-    ConfigurationError for a bad token file, StoreError when the database cannot be opened.
+    ConfigurationError for a bad token file or registry, StoreError when the database cannot be opened.
     """
     tokens = load_tokens(settings.token_file) if settings.token_file else ()
     telemetry = Telemetry()
@@ -41,8 +50,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         settings,
         clock,
         telemetry,
-        PrometheusClient(settings, telemetry.upstream_error),
+        PrometheusClient(settings, telemetry.upstream_error, telemetry.cache_lookup),
         AlertStore(settings.database_url, settings.max_raw_bodies, settings.threads),
+        _registry(settings),
     )
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -51,6 +61,9 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.url_map.merge_slashes = False
     app.extensions[_EXTENSION] = plane
     telemetry.instrument(app)
+    telemetry.observe_cache(plane.prometheus.cache)
+    app.before_request(forget_notices)
+    compress_responses(app)
     if tokens:
         require_tokens(app, tokens)
     register_error_handlers(app)
@@ -64,6 +77,15 @@ def close_app(app: Flask) -> None:
     """Close the application's connections to Prometheus and to its database."""
     plane: Plane = app.extensions[_EXTENSION]
     plane.close()
+
+
+def _registry(settings: Settings) -> Registry | None:
+    if settings.registry_file is None:
+        return None
+    try:
+        return load_registry(settings.registry_file)
+    except RegistryError as error:
+        raise ConfigurationError(f"{PREFIX}REGISTRY_FILE: {error}") from error
 
 
 def _register_store_error(app: Flask) -> None:

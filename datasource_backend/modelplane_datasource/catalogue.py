@@ -6,17 +6,19 @@ Routes, the catalogue, the Grafana metric list and rows derive from ``SERIES_MET
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from modelplane_datasource import drift_series, queries
+from modelplane_datasource import costs, drift_series, queries, slo_series
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.notices import noted
 from modelplane_datasource.parameters import Parameter
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import SCOPE_PARAMETERS, Scope
-from modelplane_datasource.series import Answer, fetch, rate_window
+from modelplane_datasource.series import Answer, check_size, fetch, rate_window
+from modelplane_datasource.slo_request import SLO_OPTIONS
 from modelplane_schema import metrics
 
 
@@ -89,6 +91,16 @@ SERIES_METRICS: tuple[SeriesMetric, ...] = (
         "How far signals are from their training baseline, an earlier time or another version.",
         Derived(drift_series.compute), DRIFT_OPTIONS, DRIFT_SCOPE,
     ),
+    SeriesMetric(
+        "slo", "SLO", "number",
+        "Burn rate or remaining error budget of each objective of the registry.",
+        Derived(slo_series.compute), SLO_OPTIONS,
+    ),
+    SeriesMetric(
+        "cost", "Cost", "currency",
+        "What each group cost in each step; idle, unknown and double-charged time are lines of their own.",
+        Derived(costs.compute), costs.COST_OPTIONS, costs.COST_SCOPE,
+    ),
 )  # fmt: skip
 
 _BY_NAME = {metric.name: metric for metric in SERIES_METRICS}
@@ -111,6 +123,9 @@ def answer(plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid) -> Answ
     """The series of a metric on ``grid``. ApiError."""
     source = metric.source
     if isinstance(source, Derived):
-        return source.compute(plane, scope, grid)
-    window = rate_window(grid.step, plane.scrape_interval)
-    return fetch(plane.prometheus, source.query(scope, window), source.labels, scope, grid)
+        found = source.compute(plane, scope, grid)
+    else:
+        window = rate_window(grid.step, plane.scrape_interval)
+        found = fetch(plane.prometheus, source.query(scope, window), source.labels, scope, grid)
+    check_size(found, plane.settings.max_series, plane.settings.max_points)
+    return replace(found, warnings=tuple(dict.fromkeys((*found.warnings, *noted()))))

@@ -26,7 +26,7 @@ def psi(counts: npt.ArrayLike, ratios: npt.ArrayLike, observations: npt.ArrayLik
     live, shares, m = _floats(counts), _floats(ratios), _floats(observations)
     used = _used(live, shares)
     added = PSEUDOCOUNT * used.sum(axis=-1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         p = (live + PSEUDOCOUNT) / (live.sum(axis=-1) + added)[..., None]
         q = (m[..., None] * shares + PSEUDOCOUNT) / (m + added)[..., None]
         total = ((p - q) * np.log(p / q)).sum(axis=-1, where=used)

@@ -13,6 +13,7 @@ from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.parameters import Parameter, check_known, read_default, whole_number
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
@@ -20,6 +21,16 @@ from modelplane_datasource.scope import Scope
 from modelplane_datasource.series import Series
 from modelplane_datasource.series_api import query_values
 from modelplane_datasource.series_request import TO, read_instant, read_scope
+from modelplane_datasource.shapes import (
+    LABELS,
+    NUMBER,
+    QUERY_TIME,
+    TEXT,
+    array,
+    ok,
+    record,
+    with_warnings,
+)
 from modelplane_datasource.times import format_rfc3339
 
 LIMIT = Parameter(
@@ -27,12 +38,27 @@ LIMIT = Parameter(
 )
 PARAMETERS = (*DRIFT_SCOPE, *DRIFT_OPTIONS, TO)
 
+ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, others=TEXT)
+MOVED = Shape("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+BAR = record({"x": TEXT, "y": NUMBER, "upper_bound": NUMBER})
+BARS = record({"name": TEXT, "type": {"const": "bar"}, "labels": LABELS, "n": NUMBER, "data": array(BAR)})
+DISTRIBUTION = Shape("Distribution", with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS)})))
+_ERRORS = (*BAD_INPUT, *UPSTREAM)
+
 
 def drift_blueprint(plane: Plane) -> Blueprint:
     """``/api/v1/drift/top`` and ``/api/v1/drift/distribution``."""
     routes = Blueprint("drift", __name__, url_prefix="/api/v1/drift")
 
     @routes.get("/top")
+    @described(
+        Operation(
+            "Signals by how far they moved, the farthest first.",
+            ok("A row for each signal.", MOVED),
+            (*PARAMETERS, LIMIT),
+            _ERRORS,
+        )
+    )
     def top() -> Response:
         values = query_values()
         check_known(values, (*PARAMETERS, LIMIT))
@@ -43,6 +69,14 @@ def drift_blueprint(plane: Plane) -> Blueprint:
         return json_response({"query_time": format_rfc3339(grid.end), "rows": rows[:limit]})
 
     @routes.get("/distribution")
+    @described(
+        Operation(
+            "The bins of one signal, live and of what it is held against.",
+            ok("Bars, live and reference.", DISTRIBUTION),
+            PARAMETERS,
+            _ERRORS,
+        )
+    )
     def distribution() -> Response:
         values = query_values()
         check_known(values, PARAMETERS)
@@ -60,10 +94,13 @@ def drift_blueprint(plane: Plane) -> Blueprint:
 
 
 def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
-    """The scope, and a grid of the one moment asked for."""
+    """The scope, and a grid of the one moment asked for.
+
+    Now is the last whole scrape interval, so that panels which ask within it share their queries.
+    """
     scope = read_scope(find_metric("drift"), values)
-    end = read_instant(values, TO, plane.now())
-    moment = plane.now() if end is None else end
+    now = plane.now()
+    moment = read_instant(values, TO, now - now % plane.scrape_interval) or 0
     return scope, Grid(moment, moment, scope.options[WINDOW.name])
 
 

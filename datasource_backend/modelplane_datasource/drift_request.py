@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource.parameters import Parameter, choice, label_text, whole_number
+from modelplane_datasource.parameters import (
+    MAX_LABEL,
+    Parameter,
+    choice,
+    label_text,
+    parser,
+    whole_number,
+)
 from modelplane_datasource.scope import MODEL, VERSION, Scope
-from modelplane_datasource.times import parse_duration
+from modelplane_datasource.times import DURATION_PATTERN, parse_duration
 from modelplane_schema.metrics import ALL_TENANTS, SIGNAL_KINDS, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
 
@@ -27,6 +34,13 @@ class Reference:
     version: str | None = None
 
 
+@parser(
+    {
+        "type": "string",
+        "pattern": rf"^(baseline|previous:{DURATION_PATTERN}|version:[\s\S]{{1,{MAX_LABEL}}})$",
+        "examples": ["baseline", "previous:7d", "version:v1.2.0"],
+    }
+)
 def reference(text: str) -> Reference:
     """``baseline``, ``previous:7d`` or ``version:v1.2.0``; ValueError."""
     kind, _, value = text.partition(":")
@@ -39,6 +53,7 @@ def reference(text: str) -> Reference:
     return Reference()
 
 
+@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1h", "6h"]})
 def window(text: str) -> int:
     """Milliseconds of a window from 1 s to 366 days; ValueError."""
     length = parse_duration(text)

@@ -1,144 +1,163 @@
-"""Routes of the Grafana JSON datasource protocol, and of the older simple-json one."""
+"""Routes of Grafana's JSON datasource: the simpod plugin, and simple-json before it.
+
+What a client can rely on:
+
+- A target asks for a metric of the catalogue, or for a source of annotations, by name. Its payload has
+  the parameters of the API and ``format``: ``timeserie`` (default), ``table`` or ``frame``. A target of
+  ``"type": "table"`` means the same as ``"format": "table"``. Hidden targets are skipped.
+- ``maxDataPoints`` may be any number from 1 on; above 11000 it counts as 11000, because Prometheus gives
+  no more, and without it there are at most 500 points. 0, negative numbers and anything else are 400.
+- A rate covers at least the step between two points, so that no spike falls between them.
+- ``filters`` and ``adhocFilters`` narrow every target: see ``grafana_filters``. Those that are unknown or
+  ordered (``<``, ``>``) are 400, because a filter that is ignored shows wrong data.
+- Times are instants: ``timezone`` and ``scopedVars`` change nothing.
+- Annotations come from the targets ``alerts`` and ``version_changes``; the older ``/annotations`` takes
+  them as text, for example ``alerts model=resnet50 status=firing``.
+- Variables are ``tenants``, ``models``, ``versions model=resnet50``, ``kinds`` and
+  ``signals model=resnet50 kind=input``; in the older ``/search`` any other text lists the metrics.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 
+from modelplane_datasource import grafana_shapes
 from modelplane_datasource.auth import GRAFANA_PATH
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, answer, find_metric
-from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.grafana_payload import alternatives, payload_values
-from modelplane_datasource.grid import MAX_POINTS, Grid, grid_for_points
-from modelplane_datasource.parameters import check_known
+from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.errors import invalid
+from modelplane_datasource.grafana_annotations import SOURCES, Period, as_list, find
+from modelplane_datasource.grafana_filters import FILTER_KEYS, read_filters
+from modelplane_datasource.grafana_frames import with_notices
+from modelplane_datasource.grafana_menus import (
+    VARIABLES,
+    find_source,
+    metric_list,
+    payload_options,
+    tag_values,
+    variable_values,
+)
+from modelplane_datasource.grafana_payload import long_names, payload_values, text_query
+from modelplane_datasource.grafana_query import Asked, query_target
+from modelplane_datasource.grafana_request import (
+    json_object,
+    menu_range,
+    object_or_empty,
+    read_grid,
+    read_range,
+    visible_targets,
+)
+from modelplane_datasource.notices import noted
+from modelplane_datasource.openapi import described
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
-from modelplane_datasource.series import as_datapoints
-from modelplane_datasource.series_request import MAX_DATA_POINTS, MAX_STEP, check_order, read_scope
-from modelplane_datasource.times import MAX_INSTANT, parse_rfc3339
 
 
 def grafana_blueprint(plane: Plane) -> Blueprint:
-    """``/grafana``: health, ``/metrics``, ``/search`` and ``/query``."""
+    """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters."""
     routes = Blueprint("grafana", __name__, url_prefix=GRAFANA_PATH)
-
-    @routes.get("")
-    @routes.get("/")
-    def health() -> Response:
-        return json_response({"status": "ok"})
-
-    @routes.post("/metrics")
-    def metric_list() -> Response:
-        return json_response([_option(metric) for metric in SERIES_METRICS])
-
-    @routes.post("/search")
-    def search() -> Response:
-        return json_response([metric.name for metric in SERIES_METRICS])
-
-    @routes.post("/query")
-    def query() -> Response:
-        body = _json_object(request.get_data())
-        targets = _targets(body)
-        if not targets:
-            return json_response([])
-        grid = _grid(body, plane.scrape_interval)
-        return json_response([part for target in targets for part in _query_target(plane, target, grid)])
-
+    _add_queries(routes, plane)
+    _add_menus(routes, plane)
     return routes
 
 
-def _option(metric: SeriesMetric) -> dict[str, object]:
-    payloads = [
-        {"name": parameter.name, "label": parameter.name, "type": "input", "placeholder": parameter.allowed}
-        for parameter in metric.scope_parameters
-    ]
-    return {"value": metric.name, "label": metric.title, "payloads": payloads}
+def _add_queries(routes: Blueprint, plane: Plane) -> None:
+    @routes.get("")
+    @routes.get("/")
+    @described(grafana_shapes.HEALTH)
+    def health() -> Response:
+        return json_response({"status": "ok"})
+
+    @routes.post("/query")
+    @described(grafana_shapes.QUERY)
+    def query() -> Response:
+        body = json_object(request.get_data())
+        targets, filters = visible_targets(body), read_filters(body)
+        if not targets:
+            return json_response([])
+        grid = read_grid(body, plane.scrape_interval)
+        asked = Asked(Period(*read_range(body)), grid, filters)
+        parts = [part for target in targets for part in query_target(plane, target, asked)]
+        return json_response(with_notices(parts, noted(), str(targets[0].get("refId", ""))))
+
+    @routes.post("/annotations")
+    @described(grafana_shapes.ANNOTATIONS)
+    def annotations() -> Response:
+        body = json_object(request.get_data())
+        definition = body.get("annotation")
+        if not isinstance(definition, dict) or not isinstance(definition.get("query"), str):
+            raise invalid("annotation", "has no query", "an object whose query is a text")
+        name, values = text_query(definition["query"])
+        if name not in SOURCES:
+            raise invalid("annotation.query", f"asks for {name[:100]!r}", ", ".join(SOURCES))
+        found = find(plane, SOURCES[name], values, read_filters(body), Period(*read_range(body)))
+        return json_response(as_list(found, definition))
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid("the body", "is not JSON", "a JSON object") from error
-    if not isinstance(parsed, dict):
-        raise invalid("the body", "is not a JSON object", "a JSON object")
-    return parsed
+def _add_menus(routes: Blueprint, plane: Plane) -> None:
+    @routes.post("/metrics")
+    @described(grafana_shapes.METRICS)
+    def metrics() -> Response:
+        return json_response(metric_list())
 
+    @routes.post("/metric-payload-options")
+    @described(grafana_shapes.OPTIONS)
+    def options() -> Response:
+        body = json_object(request.get_data())
+        source = find_source(body.get("metric"))
+        period = menu_range(body, "range", plane.now())
+        found = payload_options(plane, source, body.get("name"), body.get("payload"), period)
+        return json_response([{"label": value, "value": value} for value in found])
 
-def _targets(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The visible targets. A filter that would be ignored is refused: its panel would show wrong data."""
-    for key in ("filters", "adhocFilters"):
-        if body.get(key):
-            raise invalid(key, "are not supported", "no ad hoc filters; use the payload of the target")
-    targets = body.get("targets")
-    if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
-        raise invalid(
-            "targets", "is not a list of objects", "a list of objects with refId, target and payload"
+    @routes.post("/variable")
+    @described(grafana_shapes.VARIABLE)
+    def variable() -> Response:
+        body = json_object(request.get_data())
+        found = _variable(plane, body, body.get("payload"))
+        return json_response([{"__text": value, "__value": value} for value in found])
+
+    @routes.post("/search")
+    @described(grafana_shapes.SEARCH)
+    def search() -> Response:
+        body = object_or_empty(request.get_data())
+        target = body.get("target")
+        if isinstance(target, str) and target.split(" ", 1)[0] in VARIABLES:
+            return json_response(_variable(plane, body, {"target": target}))
+        return json_response([metric.name for metric in SERIES_METRICS])
+
+    @routes.post("/tag-keys")
+    @described(grafana_shapes.TAG_KEYS)
+    def keys() -> Response:
+        return json_response([{"type": "string", "text": key} for key in FILTER_KEYS])
+
+    @routes.post("/tag-values")
+    @described(grafana_shapes.TAG_VALUES)
+    def values() -> Response:
+        body = json_object(request.get_data())
+        key = body.get("key")
+        if key not in FILTER_KEYS:
+            return json_response([])
+        period = menu_range(body, "timeRange", plane.now())
+        return json_response(
+            [{"text": value} for value in tag_values(plane, key, read_filters(body), period)]
         )
-    return [target for target in targets if target.get("hide") is not True]
 
 
-def _grid(body: Mapping[str, Any], scrape_interval: int) -> Grid:
-    asked_range = body.get("range")
-    if not isinstance(asked_range, dict):
-        raise invalid("range", "is not an object", "an object with from and to")
-    start, end = _instant(asked_range, "from"), _instant(asked_range, "to")
-    check_order(start, end, "range.from", "range.to")
-    max_points = _number(body, "maxDataPoints", 1, math.inf)
-    interval = _number(body, "intervalMs", 0, MAX_STEP)
-    points = int(MAX_DATA_POINTS.default or MAX_POINTS) if max_points is None else min(max_points, MAX_POINTS)
-    return grid_for_points(start, end, int(points), scrape_interval, max(1, math.ceil(interval or 0)))
+def _variable(plane: Plane, body: dict[str, Any], payload: object) -> Iterable[str]:
+    """The values of a payload whose ``target`` is text; its other keys are parameters, too.
 
-
-def _instant(asked_range: Mapping[str, Any], key: str) -> int:
-    allowed = "an RFC 3339 time from 1970 to 9999"
-    value = asked_range.get(key)
-    try:
-        instant = parse_rfc3339(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise invalid(f"range.{key}", f"has the value {str(value)[:100]!r}", allowed) from error
-    if not 0 <= instant <= MAX_INSTANT:
-        raise invalid(f"range.{key}", f"has the value {str(value)[:100]!r}", allowed)
-    return instant
-
-
-def _number(body: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        bound = f"from {low} to {high}" if math.isfinite(high) else f"of at least {low}"
-        raise invalid(key, f"has the value {str(value)[:100]!r}", f"a number {bound}")
-    return value
-
-
-def _query_target(plane: Plane, target: Mapping[str, Any], grid: Grid) -> list[dict[str, Any]]:
-    ref_id = target.get("refId")
-    name = target.get("target")
-    label = ref_id if isinstance(ref_id, str) else ""
-    if not isinstance(name, str) or not name:
-        raise invalid(f"target of refId {label!r}", "is not a metric's name", _metric_names())
-    try:
-        return [part for metric in alternatives(name) for part in _query(plane, metric, target, grid, label)]
-    except ApiError as error:
-        message = f"refId {label!r}: {error.message}"
-        details = {**error.details, "refId": label}
-        raise ApiError(error.status, error.error, message, details) from error
-
-
-def _query(
-    plane: Plane, name: str, target: Mapping[str, Any], grid: Grid, ref_id: str
-) -> list[dict[str, Any]]:
-    metric = find_metric(name)
-    values = payload_values(target.get("payload"), literal=target.get("editorMode") == "code")
-    check_known(values, metric.scope_parameters)
-    scope = read_scope(metric, values)
-    return as_datapoints(answer(plane, metric, scope, grid), ref_id)
-
-
-def _metric_names() -> str:
-    return ", ".join(metric.name for metric in SERIES_METRICS)
+    Text has dashboard variables as regular expressions; a payload with more keys has them as JSON.
+    """
+    if not isinstance(payload, dict):
+        raise invalid("payload", "is not an object", "an object with a target")
+    rest = dict(payload)
+    target = rest.pop("target", "")
+    if not isinstance(target, str):
+        raise invalid("payload.target", "is not a text", ", ".join(VARIABLES))
+    if not target.strip():
+        return ()
+    name, values = text_query(target)
+    period = menu_range(body, "range", plane.now())
+    return variable_values(plane, name, {**values, **long_names(payload_values(rest, literal=True))}, period)

@@ -27,8 +27,11 @@ class Grid:
 
 
 def grid_by_step(start: int, end: int, step: int) -> Grid:
-    """A grid whose start is aligned down to ``step``; ApiError 422 when it has too many points."""
-    grid = Grid(start - start % step, end, step)
+    """A grid with start and end aligned down to ``step``; ApiError 422 when it has too many points.
+
+    Requests that come within one step therefore ask for the same times.
+    """
+    grid = Grid(start - start % step, end - end % step, step)
     if len(grid) > MAX_POINTS:
         needed = -(-(end - start) // (MAX_POINTS - 1))
         advice = f"{-(-needed // 1000)}s"

@@ -6,12 +6,35 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import orjson
+
 from modelplane_datasource.errors import invalid
 
 T = TypeVar("T")
 Values = Mapping[str, Sequence[str]]
+JsonSchema = Mapping[str, Any]
 
 MAX_REPEATS = 1000
+MAX_LABEL = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parser(Generic[T]):
+    """Reads a text value, ValueError for one that is not allowed.
+
+    ``schema`` describes the values it takes; where a pattern cannot say everything it takes fewer.
+    """
+
+    read: Callable[[str], T]
+    schema: JsonSchema
+
+    def __call__(self, text: str) -> T:
+        return self.read(text)
+
+
+def parser(schema: JsonSchema) -> Callable[[Callable[[str], T]], Parser[T]]:
+    """Decorate a function that reads a text with the JSON schema of what it takes."""
+    return lambda read: Parser(read, schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +49,15 @@ class Parameter(Generic[T]):
     repeated: bool = False
     default: str | None = None
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of one value, with the default."""
+        schema = dict(self.parse.schema) if isinstance(self.parse, Parser) else {"type": "string"}
+        if self.default is not None:
+            is_number = schema["type"] in ("integer", "number")
+            schema["default"] = orjson.loads(self.default) if is_number else self.default
+        return schema
+
     def describe(self) -> dict[str, object]:
         """The parameter as the catalogue shows it."""
         return {
@@ -35,6 +67,7 @@ class Parameter(Generic[T]):
             "required": self.required,
             "repeated": self.repeated,
             "default": self.default,
+            "schema": self.schema,
         }
 
 
@@ -85,16 +118,18 @@ def _parse(text: str, parameter: Parameter[T]) -> T:
         raise invalid(parameter.name, f"has the value {text[:100]!r}", parameter.allowed) from error
 
 
+@parser({"type": "string", "minLength": 1, "maxLength": MAX_LABEL})
 def label_text(text: str) -> str:
-    """Any text but the empty one, of at most 1024 characters; ValueError."""
-    if not 0 < len(text) <= 1024:
+    """Any text but the empty one, of at most ``MAX_LABEL`` characters; ValueError."""
+    if not 0 < len(text) <= MAX_LABEL:
         raise ValueError("empty or too long")
     return text
 
 
-def whole_number(low: int, high: int) -> Callable[[str], int]:
+def whole_number(low: int, high: int) -> Parser[int]:
     """A parser of whole numbers from ``low`` to ``high``; ValueError."""
 
+    @parser({"type": "integer", "minimum": low, "maximum": high})
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 15 and low <= int(text) <= high):
             raise ValueError(text)
@@ -103,9 +138,10 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def choice(*names: str) -> Callable[[str], str]:
+def choice(*names: str) -> Parser[str]:
     """A parser of one of ``names``; ValueError."""
 
+    @parser({"type": "string", "enum": list(names)})
     def parse(text: str) -> str:
         if text not in names:
             raise ValueError(text)
@@ -114,6 +150,7 @@ def choice(*names: str) -> Callable[[str], str]:
     return parse
 
 
+@parser({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})
 def open_ratio(text: str) -> float:
     """A number strictly between 0 and 1; ValueError."""
     value = float(text)

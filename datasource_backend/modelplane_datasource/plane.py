@@ -9,17 +9,19 @@ from modelplane_datasource.alert_store import AlertStore
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.telemetry import Telemetry
 from modelplane_datasource.upstream import PrometheusClient
+from modelplane_schema.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """``clock`` gives seconds since 1970."""
+    """``clock`` gives seconds since 1970; ``registry`` is None when the settings name none."""
 
     settings: Settings
     clock: Callable[[], float]
     telemetry: Telemetry
     prometheus: PrometheusClient
     store: AlertStore
+    registry: Registry | None = None
 
     def now(self) -> int:
         """Milliseconds since 1970."""

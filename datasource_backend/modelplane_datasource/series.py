@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
+from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.times import format_rfc3339
@@ -42,6 +43,27 @@ class Answer:
     grid: Grid
     series: tuple[Series, ...]
     warnings: tuple[str, ...]
+
+
+def check_size(answer: Answer, max_series: int, max_points: int) -> None:
+    """ApiError 422 when an answer has too many series, or all of them together too many points."""
+    series, points = len(answer.series), len(answer.series) * len(answer.grid)
+    if series > max_series:
+        raise ApiError(
+            422,
+            "too_many_series",
+            f"The answer has {series} series, and at most {max_series} are allowed: "
+            "name fewer models, tenants, versions or signals.",
+            {"series": series, "max_series": max_series},
+        )
+    if points > max_points:
+        raise ApiError(
+            422,
+            "too_many_points",
+            f"The answer has {points} points in {series} series, and at most {max_points} are allowed: "
+            "ask for fewer series, fewer maxDataPoints, a larger step or a shorter range.",
+            {"points": points, "max_points": max_points, "series": series},
+        )
 
 
 def fetch(

@@ -5,11 +5,41 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, answer, find_metric
+from modelplane_datasource.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.parameters import Values, check_known
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.series import Answer, as_contract, as_rows
 from modelplane_datasource.series_request import TIME_PARAMETERS, read_request
+from modelplane_datasource.shapes import CONTRACT, ROWS, TEXT, array, ok, record
+
+PARAMETER = record(
+    {
+        "name": TEXT,
+        "summary": TEXT,
+        "allowed": TEXT,
+        "required": {"type": "boolean"},
+        "repeated": {"type": "boolean"},
+        "default": {"type": ["string", "null"]},
+        "schema": {"type": "object"},
+    }
+)
+METRIC = record({"name": TEXT, "title": TEXT, "unit": TEXT, "summary": TEXT, "parameters": array(PARAMETER)})
+CATALOGUE = Shape("Catalogue", record({"metrics": array(METRIC)}))
+
+
+def _operations(shape: Shape) -> tuple[Operation, ...]:
+    """One operation for each metric."""
+    return tuple(
+        Operation(
+            metric.summary,
+            ok(f"{metric.title}, in {metric.unit}.", shape),
+            (*metric.scope_parameters, *TIME_PARAMETERS),
+            (*BAD_INPUT, 404, *UPSTREAM),
+            path={"metric": metric.name},
+        )
+        for metric in SERIES_METRICS
+    )
 
 
 def series_blueprint(plane: Plane) -> Blueprint:
@@ -17,16 +47,19 @@ def series_blueprint(plane: Plane) -> Blueprint:
     routes = Blueprint("series", __name__, url_prefix="/api/v1")
 
     @routes.get("/metrics")
+    @described(Operation("Metrics and their parameters.", ok("The catalogue.", CATALOGUE), errors=BAD_INPUT))
     def catalogue() -> Response:
         check_known(query_values(), ())
         return json_response({"metrics": [_describe(metric) for metric in SERIES_METRICS]})
 
     @routes.get("/metrics/<metric>")
+    @described(*_operations(CONTRACT))
     def contract(metric: str) -> Response:
         now = plane.now()
         return json_response(as_contract(_answer(plane, metric, now), now))
 
     @routes.get("/rows/<metric>")
+    @described(*_operations(ROWS))
     def rows(metric: str) -> Response:
         return json_response(as_rows(_answer(plane, metric, plane.now())))
 

@@ -9,20 +9,23 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import MAX_POINTS, Grid, grid_by_step, grid_for_points
 from modelplane_datasource.parameters import (
     Parameter,
+    Parser,
     Values,
     check_known,
+    parser,
     read_all,
     read_default,
     read_one,
     whole_number,
 )
 from modelplane_datasource.scope import Scope
-from modelplane_datasource.times import parse_duration, parse_instant
+from modelplane_datasource.times import DURATION_PATTERN, INSTANT_PATTERN, parse_duration, parse_instant
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
 MAX_STEP = parse_duration("366d")
 
 
+@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["30s", "60"]})
 def step_duration(text: str) -> int:
     """Milliseconds of a step from 1 ms to 366 days; ValueError."""
     step = parse_duration(text)
@@ -32,8 +35,16 @@ def step_duration(text: str) -> int:
 
 
 # Instants stay text until the time of the request is known.
-FROM = Parameter("from", "Start of the range.", INSTANT, str, default="now-1h")
-TO = Parameter("to", "End of the range.", INSTANT, str, default="now")
+instant_text = Parser(
+    str,
+    {
+        "type": "string",
+        "pattern": f"^{INSTANT_PATTERN}$",
+        "examples": ["now-6h", "1698397200000", "2023-10-27T10:00:00Z"],
+    },
+)
+FROM = Parameter("from", "Start of the range.", INSTANT, instant_text, default="now-1h")
+TO = Parameter("to", "End of the range.", INSTANT, instant_text, default="now")
 STEP = Parameter(
     "step", "Distance of two points; chosen by maxDataPoints when it is left out.",
     "a duration such as 30s (ms, s, m, h, d, w) or a number of seconds, above 0 and at most 366d",
@@ -74,6 +85,13 @@ def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | N
     return read_one(values, _at(parameter, now))
 
 
+def read_range(values: Values, now: int) -> tuple[int, int]:
+    """Start and end of the range asked for, in milliseconds. ApiError 400."""
+    start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))
+    check_order(start, end)
+    return start, end
+
+
 def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:
     """ApiError 400 when a range ends before it starts."""
     if start > end:
@@ -86,8 +104,7 @@ def check_order(start: int, end: int, start_name: str = "from", end_name: str = 
 
 
 def _read_grid(values: Values, now: int, scrape_interval: int) -> Grid:
-    start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))
-    check_order(start, end)
+    start, end = read_range(values, now)
     max_points = read_default(values, MAX_DATA_POINTS)
     step = read_one(values, STEP)
     if step is not None:

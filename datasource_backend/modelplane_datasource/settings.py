@@ -24,7 +24,8 @@ class Settings:
 
     ``org_id`` is sent upstream as ``X-Scope-OrgID``. ``max_body_bytes`` bounds a request's body,
     ``max_raw_bodies`` the stored bodies that could not be parsed, ``max_upstream_bytes`` one answer
-    of Prometheus.
+    of Prometheus, ``max_series`` and ``max_points`` (of all series together) one answer to a caller.
+    An answer of Prometheus is kept for ``cache_seconds``, 0 for not at all.
     """
 
     prometheus_url: str = "http://127.0.0.1:9090"
@@ -33,12 +34,17 @@ class Settings:
     org_id: str | None = None
     database_url: str = "sqlite:///modelplane.db"
     token_file: Path | None = None
+    registry_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8090
     threads: int = 8
     max_body_bytes: int = 4 * 1024 * 1024
     max_raw_bodies: int = 1000
     max_upstream_bytes: int = 64 * 1024 * 1024
+    max_series: int = 2000
+    max_points: int = 1_000_000
+    cache_seconds: float = 10.0
+    max_cache_bytes: int = 64 * 1024 * 1024
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -93,6 +99,10 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _seconds_or_none(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
+
+
 def _path(text: str) -> Path:
     return Path(_matching(r".+")(text))
 
@@ -110,10 +120,15 @@ _FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
         "sqlite:/// and the path of a file, for example sqlite:////var/lib/modelplane/modelplane.db",
     ),
     "token_file": (_path, "the path of a JSON file"),
+    "registry_file": (_path, "the path of a registry, for example modelplane.yaml"),
     "host": (_matching(r"[^\s/]+"), "an address or host name to listen on, for example 127.0.0.1"),
     "port": (_between(1, 65535), "a port from 1 to 65535"),
     "threads": (_between(1, 256), "a whole number from 1 to 256"),
     "max_body_bytes": (_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
     "max_raw_bodies": (_between(1, 1_000_000), "a whole number from 1 to 1000000"),
     "max_upstream_bytes": (_between(1, 2**40), "a number of bytes of at least 1"),
+    "max_series": (_between(1, 1_000_000), "a whole number from 1 to 1000000"),
+    "max_points": (_between(1, 100_000_000), "a whole number from 1 to 100000000"),
+    "cache_seconds": (_seconds_or_none, "a number of seconds from 0 to 3600"),
+    "max_cache_bytes": (_between(0, 2**40), "a number of bytes"),
 }

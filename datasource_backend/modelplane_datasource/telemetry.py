@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from modelplane_datasource.cache import OUTCOMES, AnswerCache
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNMATCHED = "unmatched"
@@ -34,6 +36,28 @@ class Telemetry:
             ("kind",),
             registry=self.registry,
         )
+
+        self._lookups = Counter(
+            "modelplane_datasource_cache_lookups_total",
+            "Queries by how they were answered: hit (a kept answer), miss (a call of Prometheus), "
+            "coalesced (with the call of another request).",
+            ("result",),
+            registry=self.registry,
+        )
+        for outcome in OUTCOMES:
+            self._lookups.labels(outcome)
+
+    def cache_lookup(self, outcome: str) -> None:
+        """Count one query by how it was answered."""
+        self._lookups.labels(outcome).inc()
+
+    def observe_cache(self, cache: AnswerCache) -> None:
+        """Expose how much ``cache`` holds."""
+        for name, help_, read in (
+            ("modelplane_datasource_cache_entries", "Answers that are kept.", lambda: cache.entries),
+            ("modelplane_datasource_cache_bytes", "Size of the answers kept.", lambda: cache.bytes),
+        ):
+            Gauge(name, help_, registry=self.registry).set_function(read)
 
     def upstream_error(self, kind: str) -> None:
         """Count one failed call of Prometheus."""

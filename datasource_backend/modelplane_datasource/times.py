@@ -7,6 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 
 MAX_INSTANT = 253_402_300_799_999  # the last millisecond of the year 9999
 
+# What JSON schemas say of the texts that are read here; what has such a form is not always a time.
+DURATION_PATTERN = r"[0-9]{1,12}(\.[0-9]{1,9})?(ms|[smhdw])?"
+INSTANT_PATTERN = (
+    r"([0-9]{1,15}|now(-[0-9]{1,9}[smhdw])?"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,9})?([Zz]|[+\- ][0-9]{2}:[0-9]{2}))"
+)
+
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(

@@ -5,25 +5,36 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.notices import note
 from modelplane_datasource.settings import Settings
+from modelplane_schema.promql import selector
 
 T = TypeVar("T")
+Form = Mapping[str, str | Sequence[str]]
 
 _LOG = logging.getLogger(__name__)
 _RETRY_PAUSES = (0.1, 0.3)
 _RETRIED_STATUSES = (502, 503, 504)
 _CHUNK = 64 * 1024
+# A point of a range is at least this long as JSON: only answers with many gaps have more than fit.
+_SHORTEST_POINT = len('[1698400740,"0"],')
+# What answers take in memory, measured with tracemalloc on CPython 3.11.
+_VALUE_BYTES, _LABEL_BYTES, _SERIES_BYTES = 32, 60, 350
+_PARTIAL = "The answer is partial: not all of Prometheus' stores answered."
 
 UNREACHABLE, TIMEOUT = "upstream_unreachable", "upstream_timeout"
 INVALID, REJECTED = "upstream_invalid", "query_rejected"
@@ -34,6 +45,14 @@ _PROMETHEUS_ERRORS = {
     "timeout": TIMEOUT,
     "canceled": UNREACHABLE,
     "unavailable": UNREACHABLE,
+    # Mimir
+    "too_large_entry": REJECTED,
+    "too_many_requests": UNREACHABLE,
+    # VictoriaMetrics gives the status.
+    "400": REJECTED,
+    "422": REJECTED,
+    "429": UNREACHABLE,
+    "503": UNREACHABLE,
 }
 
 
@@ -66,14 +85,42 @@ class InstantSample:
     value: float
 
 
-class PrometheusClient:
-    """Queries with pooled connections; ``on_error`` is told the kind of every failed call."""
+@dataclass(frozen=True, slots=True)
+class _InstantResult:
+    samples: tuple[InstantSample, ...]
+    warnings: tuple[str, ...]
 
-    def __init__(self, settings: Settings, on_error: Callable[[str], None]) -> None:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawSeries:
+    """Samples as they were scraped: ``times`` in milliseconds, finite ``values``."""
+
+    labels: Mapping[str, str]
+    times: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+
+class PrometheusClient:
+    """Queries with pooled connections.
+
+    An answer is kept for ``settings.cache_seconds`` and at most for the step of its grid: so long a
+    sample that arrives late may stay unseen. It is known by its query and times; the query holds the
+    tenants asked for, and ``org_id`` is the same for the whole process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_error: Callable[[str], None],
+        on_lookup: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered."""
         self._base = settings.prometheus_url.rstrip("/")
         self._timeout = settings.prometheus_timeout_seconds
         self._max_bytes = settings.max_upstream_bytes
+        self._cache_seconds = settings.cache_seconds
         self._on_error = on_error
+        self.cache = AnswerCache(settings.max_cache_bytes, on_lookup)
         self._session = requests.Session()
         self._session.trust_env = False  # Prometheus lies inside the organisation: no proxy, no netrc
         adapter = HTTPAdapter(pool_maxsize=settings.threads, max_retries=0)
@@ -90,12 +137,40 @@ class PrometheusClient:
             "end": _seconds(grid.times[-1]),
             "step": _seconds(grid.step),
         }
-        return self._reported(lambda: _range_result(self._api("query_range", form), grid))
+        most = self._max_bytes // _SHORTEST_POINT
+        answer = self._kept(
+            promql,
+            grid.times,
+            min(self._cache_seconds, grid.step / 1000),
+            lambda: _range_result(self._api("query_range", form), grid, most),
+            _range_bytes,
+        )
+        note(answer.warnings)
+        return answer
 
     def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
         """Evaluate ``promql`` at ``instant``, in milliseconds; UpstreamError."""
         form = {"query": promql, "time": _seconds(instant)}
-        return self._reported(lambda: _instant_result(self._api("query", form)))
+        answer = self._kept(
+            promql,
+            instant,
+            self._cache_seconds,
+            lambda: _instant_result(self._api("query", form)),
+            _instant_bytes,
+        )
+        note(answer.warnings)
+        return answer.samples
+
+    def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
+        """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError."""
+        form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
+        return self._reported(lambda: _raw_result(self._api("query", form)))
+
+    def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
+        """Values of ``label`` in the series that a selector matches between two times in milliseconds,
+        sorted; UpstreamError."""
+        form = {"match[]": list(selectors), "start": _seconds(start), "end": _seconds(end)}
+        return self._reported(lambda: _label_values(self._api(f"label/{label}/values", form, "GET")))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""
@@ -104,6 +179,20 @@ class PrometheusClient:
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
+
+    def _kept(
+        self,
+        promql: str,
+        when: int | range,
+        seconds: float,
+        call: Callable[[], T],
+        size_of: Callable[[T], int],
+    ) -> T:
+        """The answer of ``call``, or one kept for the same query and times."""
+        key = (promql, when)
+        return self.cache.get(
+            key, seconds, lambda: self._reported(call), lambda answer: len(promql) + size_of(answer)
+        )
 
     def _reported(self, call: Callable[[], T]) -> T:
         try:
@@ -120,7 +209,7 @@ class PrometheusClient:
         elif status != 200:
             raise UpstreamError(UNREACHABLE, f"Prometheus is not ready: it answers with status {status}.")
 
-    def _api(self, path: str, form: Mapping[str, str]) -> dict[str, Any]:
+    def _api(self, path: str, form: Form, method: str = "POST") -> dict[str, Any]:
         """The whole envelope of a successful call of ``/api/v1/<path>``."""
         deadline = time.monotonic() + self._timeout
         full_form = {**form, "timeout": f"{max(1, int(self._timeout * 1000))}ms"}
@@ -128,7 +217,7 @@ class PrometheusClient:
         while True:
             pause = next(pauses, math.inf)
             try:
-                status, body = self._send("POST", f"/api/v1/{path}", full_form, deadline)
+                status, body = self._send(method, f"/api/v1/{path}", full_form, deadline)
             except UpstreamError as error:
                 if error.error != UNREACHABLE or not _can_wait(pause, deadline):
                     raise
@@ -137,11 +226,12 @@ class PrometheusClient:
                     return _envelope(status, body)
             time.sleep(pause)
 
-    def _send(self, method: str, path: str, form: Mapping[str, str], deadline: float) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, form: Form, deadline: float) -> tuple[int, bytes]:
         remaining = max(0.001, deadline - time.monotonic())
+        params, data = (form, None) if method == "GET" else (None, form)
         try:
             with self._session.request(
-                method, self._base + path, data=form, timeout=remaining, allow_redirects=False, stream=True
+                method, self._base + path, params, data, timeout=remaining, allow_redirects=False, stream=True
             ) as response:
                 return response.status_code, self._read(response, deadline)
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
@@ -193,37 +283,94 @@ def _envelope(status: int, body: bytes) -> dict[str, Any]:
     return envelope
 
 
-def _range_result(envelope: Mapping[str, Any], grid: Grid) -> RangeResult:
+def _range_result(envelope: Mapping[str, Any], grid: Grid, most_values: int) -> RangeResult:
     try:
         data = envelope["data"]
         if data["resultType"] != "matrix":
             raise ValueError(f"resultType is {data['resultType']!r}")
+        _check_size(len(data["result"]), grid, most_values)
         series = tuple(_range_series(entry, grid) for entry in data["result"])
-        warnings = tuple(str(text) for text in envelope.get("warnings") or ())
+        warnings = _warnings(envelope)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, "Prometheus' answer is not a range result.") from error
     return RangeResult(series, warnings)
 
 
-def _instant_result(envelope: Mapping[str, Any]) -> tuple[InstantSample, ...]:
+def _check_size(series: int, grid: Grid, most_values: int) -> None:
+    if series * len(grid) > most_values:
+        raise UpstreamError(
+            REJECTED,
+            f"Prometheus' answer has {series} series of {len(grid)} points, and at most {most_values} values "
+            "are allowed: ask for fewer series, a larger step or a shorter range.",
+        )
+
+
+def _warnings(envelope: Mapping[str, Any]) -> tuple[str, ...]:
+    partial = (_PARTIAL,) if envelope.get("isPartial") is True else ()
+    return (*(str(text) for text in envelope.get("warnings") or ()), *partial)
+
+
+def _range_bytes(result: RangeResult) -> int:
+    return sum(_labels_bytes(one.labels) + _VALUE_BYTES * len(one.values) for one in result.series)
+
+
+def _instant_bytes(result: _InstantResult) -> int:
+    return sum(_labels_bytes(one.labels) + _VALUE_BYTES for one in result.samples)
+
+
+def _labels_bytes(labels: Mapping[str, str]) -> int:
+    texts = sum(len(name) + len(value) for name, value in labels.items())
+    return _SERIES_BYTES + _LABEL_BYTES * len(labels) + texts
+
+
+def _instant_result(envelope: Mapping[str, Any]) -> _InstantResult:
     try:
         data = envelope["data"]
         if data["resultType"] != "vector":
             raise ValueError(f"resultType is {data['resultType']!r}")
-        return tuple(
+        samples = tuple(
             InstantSample(
                 {str(name): str(value) for name, value in entry["metric"].items()}, float(entry["value"][1])
             )
             for entry in data["result"]
         )
+        return _InstantResult(samples, _warnings(envelope))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UpstreamError(INVALID, "Prometheus' answer is not an instant result.") from error
 
 
+def _raw_result(envelope: Mapping[str, Any]) -> tuple[RawSeries, ...]:
+    try:
+        data = envelope["data"]
+        if data["resultType"] != "matrix":
+            raise ValueError(f"resultType is {data['resultType']!r}")
+        return tuple(_raw_series(entry) for entry in data["result"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UpstreamError(INVALID, "Prometheus' answer is not a list of samples.") from error
+
+
+def _raw_series(entry: Mapping[str, Any]) -> RawSeries:
+    labels = {str(name): str(value) for name, value in entry["metric"].items()}
+    times = np.array([round(seconds * 1000) for seconds, _ in entry["values"]], dtype=np.int64)
+    values = np.array([text for _, text in entry["values"]], dtype=np.float64)
+    finite = np.isfinite(values)
+    return RawSeries(labels, times[finite], values[finite])
+
+
+def _label_values(envelope: Mapping[str, Any]) -> tuple[str, ...]:
+    values = envelope.get("data")
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UpstreamError(INVALID, "Prometheus' answer is not a list of label values.")
+    return tuple(sorted(values))
+
+
 def _range_series(entry: Mapping[str, Any], grid: Grid) -> RangeSeries:
     labels = {str(name): str(value) for name, value in entry["metric"].items()}
-    found = {round(seconds * 1000): float(text) for seconds, text in entry.get("values", ())}
-    return RangeSeries(labels, tuple(_finite(found.get(instant)) for instant in grid.times))
+    found = {round(seconds * 1000): float(text) for seconds, text in entry["values"]}
+    values = [found.get(instant) for instant in grid.times]
+    if len(values) - values.count(None) != len(found):
+        raise ValueError("values are at other times than those asked for")
+    return RangeSeries(labels, tuple(_finite(value) for value in values))
 
 
 def _finite(value: float | None) -> float | None:

@@ -16,9 +16,10 @@ from modelplane_alerts.render import rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning import credentials
 from modelplane_provisioning.site import Site, Times
-from modelplane_schema.registry import Registry
+from modelplane_schema.registry import Registry, dump_registry
 from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID, dashboard_uid
 
+REGISTRY_FILE = "modelplane.yaml"
 Targets = Mapping[str, Sequence[str]]
 _LATE_SAMPLES = "2h"
 _LEAST_RETENTION_DAYS = 31
@@ -39,6 +40,7 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         repeat_interval=times.repeat_interval,
     )
     texts = {
+        REGISTRY_FILE: dump_registry(registry),
         "prometheus/prometheus.yml": prometheus_config(site, times),
         "alertmanager/alertmanager.yml": alertmanager_config(registry, routing),
         "grafana/provisioning/datasources/modelplane.yaml": grafana_datasources(site, times),

@@ -10,12 +10,15 @@ from typing import Any
 import yaml
 
 from modelplane_provisioning import credentials
+from modelplane_provisioning.bundle import REGISTRY_FILE
 from modelplane_provisioning.site import CONTAINERS
 
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 ALERTMANAGER_IMAGE = "prom/alertmanager:v0.28.1"
 GRAFANA_IMAGE = "grafana/grafana:11.6.0"
 INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.11.1"
+
+_REGISTRY = f"/etc/modelplane/{REGISTRY_FILE}"
 
 Service = dict[str, Any]
 
@@ -111,9 +114,14 @@ def _backend(scrape_interval_seconds: int) -> Service:
             "MODELPLANE_DATASOURCE_SCRAPE_INTERVAL_SECONDS": str(scrape_interval_seconds),
             "MODELPLANE_DATASOURCE_DATABASE_URL": CONTAINERS.database_url,
             "MODELPLANE_DATASOURCE_TOKEN_FILE": f"/run/secrets/{credentials.TOKENS_FILE}",
+            "MODELPLANE_DATASOURCE_REGISTRY_FILE": _REGISTRY,
         },
         "ports": ["127.0.0.1:8090:8090"],
-        "volumes": ["./data/backend:/data", _secret(credentials.TOKENS_FILE)],
+        "volumes": [
+            "./data/backend:/data",
+            f"./{REGISTRY_FILE}:{_REGISTRY}:ro",
+            _secret(credentials.TOKENS_FILE),
+        ],
     }
 
 

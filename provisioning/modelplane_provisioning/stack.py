@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelplane_provisioning import credentials
-from modelplane_provisioning.bundle import Targets, bundle_files, retention_days, write_bundle
+from modelplane_provisioning.bundle import (
+    REGISTRY_FILE,
+    Targets,
+    bundle_files,
+    retention_days,
+    write_bundle,
+)
 from modelplane_provisioning.compose import grafana_on_host
 from modelplane_provisioning.plane import STATE_FILE, Plane, PlaneError
 from modelplane_provisioning.processes import Process, ProcessError, answers, free_port, port_is_free
 from modelplane_provisioning.site import Site, Times, local_site
-from modelplane_schema.registry import Registry, dump_registry
+from modelplane_schema.registry import Registry
 
-REGISTRY_FILE = "modelplane.yaml"
 _READY_SECONDS = 60
 _RESTART_PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
@@ -80,7 +85,6 @@ class Stack:
         self._files = bundle_files(registry, site, times, targets)
         self._files["compose.yaml"] = grafana_on_host(str(self._bundle)).encode()
         self._registry = registry
-        self._files[REGISTRY_FILE] = dump_registry(registry).encode()
         self._registry_directory = registry_directory
         logs = self._data / "logs"
         self.processes = [
@@ -198,7 +202,7 @@ def alertmanager_process(bundle: Path, data: Path, ports: Ports, logs: Path) -> 
 
 
 def backend_process(bundle: Path, site: Site, ports: Ports, scrape_interval: int, logs: Path) -> Process:
-    """Our backend on loopback, with the bundle's tokens."""
+    """Our backend on loopback, with the bundle's tokens and registry."""
     prefix = "MODELPLANE_DATASOURCE_"
     env = {
         prefix + "HOST": "127.0.0.1",
@@ -207,6 +211,7 @@ def backend_process(bundle: Path, site: Site, ports: Ports, scrape_interval: int
         prefix + "SCRAPE_INTERVAL_SECONDS": str(scrape_interval),
         prefix + "DATABASE_URL": site.database_url,
         prefix + "TOKEN_FILE": str(bundle / "secrets" / credentials.TOKENS_FILE),
+        prefix + "REGISTRY_FILE": str(bundle / REGISTRY_FILE),
     }
     argv = [sys.executable, "-m", "modelplane_datasource"]
     url = f"http://127.0.0.1:{ports.backend}/healthz"

@@ -13,6 +13,7 @@ from modelplane_datasource.auth import hash_token, load_tokens
 from modelplane_datasource.settings import ConfigurationError, Settings
 
 ADMIN, WRITER = "grafana-token", "alertmanager-token"
+REGISTRY = Path(__file__).parents[3] / "examples" / "modelplane.yaml"
 TOKENS = [
     {"name": "grafana", "role": "admin", "sha256": hash_token(ADMIN)},
     {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER).upper()},
@@ -25,7 +26,7 @@ def protected(
 ) -> FlaskClient:
     path = tmp_path / "tokens.json"
     path.write_text(json.dumps({"tokens": TOKENS}))
-    return make_client(dataclasses.replace(settings, token_file=path))
+    return make_client(dataclasses.replace(settings, token_file=path, registry_file=REGISTRY))
 
 
 def every_call(client: FlaskClient) -> list[tuple[str, str]]:

@@ -8,9 +8,10 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.grafana_payload import alternatives, payload_values
 
-NAMES = ["latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift"]
+NAMES = [metric.name for metric in SERIES_METRICS]
 NOW = 1_698_400_800
 HOSTILE = 'a"} or up{x="'
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
@@ -71,9 +72,9 @@ def test_health(client: FlaskClient, path: str, headers: dict[str, str]) -> None
 def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
     listed = client.post("/grafana/metrics", data=data, content_type="application/json").json
     assert listed is not None
-    assert [entry["value"] for entry in listed] == NAMES
+    assert [entry["value"] for entry in listed] == [*NAMES, "alerts", "version_changes"]
     assert [payload["name"] for payload in listed[0]["payloads"]] == [
-        "model-name", "tenant-id", "model-version", "quantile",
+        "model-name", "tenant-id", "model-version", "quantile", "format",
     ]  # fmt: skip
     assert "quantile" not in [payload["name"] for payload in listed[1]["payloads"]]
 
@@ -95,11 +96,16 @@ def test_query_echoes_ref_ids_and_skips_hidden_targets(
     assert response.status_code == 200
     before, after = (NOW - 60) * 1000, NOW * 1000
     assert response.json == [
-        {"target": "resnet50 (v0)", "refId": ref, "datapoints": [[2.0, before], [None, after]]}
-        if version == 0
-        else {"target": "resnet50 (v1)", "refId": ref, "datapoints": [[None, before], [1.5, after]]}
-        for ref in ("A", "C")
-        for version in (0, 1)
+        {
+            "target": f"resnet50 ({version})",
+            "title": f"resnet50 ({version})",
+            "refId": ref,
+            "datapoints": [[first, before], [second, after]],
+            "tags": {**LABELS, "model_version": version},
+            "unit": unit,
+        }
+        for ref, unit in (("A", "s"), ("C", "percentunit"))
+        for version, first, second in (("v0", 2.0, None), ("v1", None, 1.5))
     ]
 
 
@@ -196,8 +202,8 @@ def test_an_unknown_metric_is_404(client: FlaskClient) -> None:
         {"maxDataPoints": 0}, {"maxDataPoints": -1}, {"maxDataPoints": "734"}, {"maxDataPoints": True},
         {"intervalMs": -1}, {"intervalMs": "30s"}, {"intervalMs": 1e18},
         {"targets": None}, {"targets": {}}, {"targets": [None]},
-        {"filters": [{"key": "tenant_id", "operator": "=", "value": "x"}]},
-        {"adhocFilters": [{"key": "tenant_id", "operator": "=", "value": "x"}]},
+        {"filters": [{"key": "team", "operator": "=", "value": "x"}]},
+        {"adhocFilters": [{"key": "team", "operator": "=", "value": "x"}]},
     ],
 )  # fmt: skip
 def test_a_bad_body_is_400(upstream: Any, client: FlaskClient, more: dict[str, Any]) -> None:
@@ -228,4 +234,4 @@ def test_the_numbers_are_those_of_the_rest_route(
     assert rest is not None
     assert [line["target"] for line in asked] == [line["name"] for line in rest["data"]]
     assert asked[0]["datapoints"] == [[point["y"], point["x"]] for point in rest["data"][0]["data"]]
-    assert upstream.calls[0][1] == upstream.calls[1][1]
+    assert len({tuple(form.items()) for _, form, _ in upstream.calls}) == 1

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -7,7 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.settings import Settings
 
+REGISTRY = Path(__file__).parents[3] / "examples" / "modelplane.yaml"
 NOW = 1_698_400_800
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
 HOSTILE = 'a"} or up{x="'
@@ -183,15 +188,20 @@ def test_an_upstream_error_keeps_its_status(upstream: Any, client: FlaskClient) 
 
 
 def test_the_catalogue_declares_what_the_routes_accept(
-    upstream: Any, client: FlaskClient, answer_vector: Any
+    upstream: Any, settings: Settings, make_client: Callable[[Settings], FlaskClient], answer_vector: Any
 ) -> None:
     matrix = upstream.reply
-    upstream.reply = lambda path, form: answer_vector() if path.endswith("/query") else matrix(path, form)
-    values = {"kind": "input"}  # of the others any text will do
+    upstream.reply = lambda path, form: (
+        answer_vector() if path.endswith("/query") and not form["query"].endswith("]") else matrix(path, form)
+    )
+    client = make_client(replace(settings, registry_file=REGISTRY))
+    # Of the others any text will do.
+    values = {"kind": "input", "model-name": "digit-reader", "slo": "availability"}
     body = client.get("/api/v1/metrics").json
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [
-        "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift",
+        "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift", "slo",
+        "cost",
     ]  # fmt: skip
     for metric in body["metrics"]:
         assert all(metric[key] for key in ("title", "unit", "summary"))

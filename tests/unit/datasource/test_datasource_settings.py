@@ -21,12 +21,17 @@ def test_every_field_can_be_set() -> None:
         "ORG_ID": "acme|beta",
         "DATABASE_URL": "sqlite:////var/lib/m.db",
         "TOKEN_FILE": "secrets/tokens.json",
+        "REGISTRY_FILE": "modelplane.yaml",
         "HOST": "0.0.0.0",
         "PORT": "18090",
         "THREADS": "4",
         "MAX_BODY_BYTES": "1000",
         "MAX_RAW_BODIES": "10",
         "MAX_UPSTREAM_BYTES": "2000",
+        "MAX_SERIES": "20",
+        "MAX_POINTS": "30000",
+        "CACHE_SECONDS": "0",
+        "MAX_CACHE_BYTES": "6000",
     }
     settings = Settings.from_environment({PREFIX + name: value for name, value in environ.items()})
     assert settings == Settings(
@@ -36,12 +41,17 @@ def test_every_field_can_be_set() -> None:
         org_id="acme|beta",
         database_url="sqlite:////var/lib/m.db",
         token_file=Path("secrets/tokens.json"),
+        registry_file=Path("modelplane.yaml"),
         host="0.0.0.0",
         port=18090,
         threads=4,
         max_body_bytes=1000,
         max_raw_bodies=10,
         max_upstream_bytes=2000,
+        max_series=20,
+        max_points=30_000,
+        cache_seconds=0,
+        max_cache_bytes=6000,
     )
     assert set(environ) == {name.upper() for name in Settings.__dataclass_fields__}
 
@@ -62,6 +72,8 @@ def test_every_field_can_be_set() -> None:
         ("TOKEN_FILE", "", "path"),
         ("HOST", "", "address"),
         ("THREADS", "-1", "1 to 256"),
+        ("MAX_SERIES", "0", "1 to 1000000"),
+        ("CACHE_SECONDS", "-1", "0 to 3600"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:

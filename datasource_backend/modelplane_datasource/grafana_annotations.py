@@ -1,0 +1,201 @@
+"""Annotations: alerts from the store, and versions of models as they appear in Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import orjson
+
+from modelplane_datasource import alerts_api
+from modelplane_datasource.alert_payload import AlertRecord
+from modelplane_datasource.alert_store import AlertFilter
+from modelplane_datasource.drift_request import duration
+from modelplane_datasource.errors import invalid
+from modelplane_datasource.grafana_filters import AdHocFilter, regexes_checked
+from modelplane_datasource.grafana_frames import Element
+from modelplane_datasource.grid import Grid, grid_for_points
+from modelplane_datasource.notices import note
+from modelplane_datasource.parameters import Parameter, Values, check_known, read_all
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.scope import MODEL, VERSION
+from modelplane_datasource.times import parse_duration
+from modelplane_schema import metrics, recorded
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
+from modelplane_schema.promql import Matcher, one_of, selector
+
+MAX_ALERTS = 1000
+MAX_CHANGE_POINTS = 1000
+# A version that is away for less than this was restarted, not replaced.
+RESTART_GAP = parse_duration("5m")
+
+_STATES = {metrics.MODEL_INFO.name: "loaded", recorded.PRODUCTION_VERSION.name: "in production"}
+_MODEL = replace(MODEL, required=False)
+
+
+class Annotation(NamedTuple):
+    """A moment, or a region when it has an end; times in milliseconds."""
+
+    time: int
+    time_end: int | None
+    title: str
+    text: str
+    tags: tuple[str, ...]
+
+
+class Period(NamedTuple):
+    """Start and end in milliseconds."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where annotations come from; ``parameters`` say which."""
+
+    name: str
+    title: str
+    parameters: tuple[Parameter[Any], ...]
+    read: Callable[[Plane, Values, Sequence[AdHocFilter], Period], list[Annotation]]
+
+
+def find(
+    plane: Plane, source: Source, values: Values, filters: Sequence[AdHocFilter], period: Period
+) -> list[Annotation]:
+    """The annotations of a source that touch ``period``, by time. ApiError, UpstreamError, StoreError."""
+    check_known(values, source.parameters)
+    return sorted(source.read(plane, values, filters, period), key=lambda one: (one.time, one.title))
+
+
+def alerts(plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period) -> list[Annotation]:
+    """Alerts as regions; one that still fires lasts until now or until the end of ``period``."""
+    if any(one.is_regex for one in filters):
+        raise invalid("filters", "have a regular expression, which alerts do not support", "= != =| !=|")
+    records = plane.store.alerts(
+        AlertFilter(
+            tenant_ids=read_all(values, alerts_api.TENANT),
+            model_names=read_all(values, alerts_api.MODEL),
+            statuses=read_all(values, alerts_api.STATUS),
+            alertnames=read_all(values, alerts_api.ALERTNAME),
+            start=period.start,
+            end=period.end,
+            limit=MAX_ALERTS,
+        )
+    )
+    if len(records) == MAX_ALERTS:
+        note([f"Only the newest {MAX_ALERTS} alerts were read."])
+    latest = min(plane.now(), period.end)
+    return [_alert(record, latest) for record in records if _admitted(record, filters)]
+
+
+def version_changes(
+    plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period
+) -> list[Annotation]:
+    """Versions that are loaded, or become the production version of the registry, as moments.
+
+    A version belongs to no tenant and has no signals, so that only filters on model and version narrow it.
+    """
+    asked = ((MODEL_NAME, read_all(values, _MODEL)), (MODEL_VERSION, read_all(values, VERSION)))
+    narrowing = [one for one in filters if one.key in (MODEL_NAME, MODEL_VERSION)]
+    matchers = (
+        *(one_of(label, texts) for label, texts in asked if texts),
+        *(one.matcher for one in narrowing),
+    )
+    grid = grid_for_points(period.start, period.end, MAX_CHANGE_POINTS, plane.scrape_interval)
+    # One step earlier tells what had been there before.
+    wider = Grid(max(0, grid.start - grid.step), grid.end, grid.step)
+    with regexes_checked(narrowing):
+        found = [
+            change
+            for name, state in _STATES.items()
+            for change in _appearances(plane, name, matchers, wider, state)
+        ]
+    return [change for change in found if change.time >= period.start]
+
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            "alerts", "Annotations: alerts",
+            (alerts_api.TENANT, alerts_api.MODEL, alerts_api.STATUS, alerts_api.ALERTNAME), alerts,
+        ),
+        Source("version_changes", "Annotations: version changes", (_MODEL, VERSION), version_changes),
+    )
+}  # fmt: skip
+
+
+def as_frame(source: Source, found: Sequence[Annotation], ref_id: str) -> list[Element]:
+    """A data frame with the fields by whose names Grafana finds the parts of an annotation."""
+    columns: tuple[tuple[str, str, list[Any]], ...] = (
+        ("time", "time", [entry.time for entry in found]),
+        ("timeEnd", "time", [entry.time_end for entry in found]),
+        ("title", "string", [entry.title for entry in found]),
+        ("text", "string", [entry.text for entry in found]),
+        ("tags", "other", [entry.tags for entry in found]),
+    )
+    fields = [{"name": name, "type": kind, "config": {}, "values": values} for name, kind, values in columns]
+    return [{"refId": ref_id, "name": source.name, "fields": fields}]
+
+
+def as_list(found: Sequence[Annotation], definition: Mapping[str, Any]) -> list[Element]:
+    """The older form: one object for each annotation, with the definition that asked for it."""
+    return [
+        {
+            "annotation": definition,
+            "time": entry.time,
+            "title": entry.title,
+            "text": entry.text,
+            "tags": entry.tags,
+            **({} if entry.time_end is None else {"timeEnd": entry.time_end, "isRegion": True}),
+        }
+        for entry in found
+    ]
+
+
+def _admitted(record: AlertRecord, filters: Sequence[AdHocFilter]) -> bool:
+    labels = orjson.loads(record.labels)
+    return all(one.admits(labels) for one in filters)
+
+
+def _alert(record: AlertRecord, latest: int) -> Annotation:
+    texts = orjson.loads(record.annotations)
+    tags = (
+        "alert",
+        record.severity,
+        record.status,
+        record.tenant_id,
+        record.model_name,
+        record.model_version,
+    )
+    end = max(record.starts_at, latest) if record.ends_at is None else record.ends_at
+    return Annotation(
+        record.starts_at,
+        end if end > record.starts_at else None,
+        record.alertname,
+        texts.get("description") or texts.get("summary", ""),
+        tuple(tag for tag in tags if tag),
+    )
+
+
+def _appearances(
+    plane: Plane, series_name: str, matchers: Sequence[Matcher], grid: Grid, state: str
+) -> list[Annotation]:
+    window = duration(max(grid.step, RESTART_GAP))
+    by = f"{MODEL_NAME}, {MODEL_VERSION}"
+    result = plane.prometheus.query_range(
+        f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{window}]))", grid
+    )
+    entries = []
+    for series in result.series:
+        model, version = series.labels.get(MODEL_NAME, ""), series.labels.get(MODEL_VERSION, "")
+        for instant, (before, now) in zip(grid.times[1:], pairwise(series.values), strict=True):
+            if before is None and now is not None:
+                title = f"{model} {version} {state}"
+                tags = ("version", state, model, version)
+                text = f"Version {version} of {model} is {state}."
+                entries.append(Annotation(instant, None, title, text, tags))
+    return entries

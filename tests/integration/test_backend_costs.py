@@ -1,0 +1,111 @@
+"""Costs from a real Prometheus: two processes of a shared GPU, a restart, and an hour that nobody scraped."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.ledger.lines import SIGNS
+from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import Process, free_port
+
+HOUR = 3600
+START = 1_790_000_400 // HOUR * HOUR  # a full hour of the year 2026
+SCRAPE = 15
+RESTART = START + 1800
+GAP = range(START + 2 * HOUR, START + 3 * HOUR)
+REGISTRY = """
+apiVersion: modelplane/v1
+tenants: [{id: user-A}, {id: user-B}]
+models:
+  - {name: resnet50, framework: pytorch, owner: x, tenants: [user-A, user-B], versions: [{version: v1}]}
+devices:
+  inventory: [{device: GPU-1, device_type: h200, from: 2026-01-01}]
+  prices: [{device_type: h200, amount: 3.60, currency: USD, per: hour, effective_from: 2026-01-01}]
+"""
+
+
+def exposition() -> str:
+    """Four hours: user-A takes half of the device, user-B a quarter; user-B's process restarts once."""
+    name = "model_inference_device_seconds"
+    lines = [f"# TYPE {name} counter"]
+    for tenant, share, instance in (("user-A", 0.5, "a:8000"), ("user-B", 0.25, "b:8000")):
+        labels = (
+            f'model_name="resnet50",model_version="v1",tenant_id="{tenant}",framework="pytorch",'
+            f'device="GPU-1",device_type="h200",job="resnet50",instance="{instance}"'
+        )
+        for at in range(START - HOUR, START + 4 * HOUR + 1, SCRAPE):
+            begun = RESTART if tenant == "user-B" and at >= RESTART else START - HOUR
+            if at not in GAP:
+                lines.append(f"{name}_total{{{labels}}} {(at - begun) * share} {at}")
+    return "\n".join([*lines, "# EOF\n"])
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    folder = tmp_path_factory.mktemp("costs")
+    (folder / "samples.txt").write_text(exposition())
+    (folder / "prometheus.yml").write_text("{}")
+    (folder / "modelplane.yaml").write_text(REGISTRY)
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    subprocess.run(blocks, cwd=folder, check=True, capture_output=True, timeout=60)
+    url = f"127.0.0.1:{free_port()}"
+    command = [
+        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+        "--storage.tsdb.retention.time=100y", f"--web.listen-address={url}",
+    ]  # fmt: skip
+    ready = f"http://{url}/-/ready"
+    process = Process("prometheus", command, folder / "prometheus.log", ready_url=ready)
+    process.start()
+    try:
+        process.wait_ready(30)
+        app = create_app(
+            Settings(
+                prometheus_url=f"http://{url}",
+                database_url=f"sqlite:///{folder / 'alerts.db'}",
+                registry_file=folder / "modelplane.yaml",
+            )
+        )
+        yield app.test_client()
+        close_app(app)
+    finally:
+        process.stop()
+
+
+def rows(backend: FlaskClient, first: int, last: int, more: str = "") -> dict[tuple[Any, str], Decimal]:
+    """Amounts by tenant and kind, from and to so many seconds after the start."""
+    answer = backend.get(f"/api/v1/costs?from={(START + first) * 1000}&to={(START + last) * 1000}{more}")
+    assert answer.json is not None
+    assert answer.status_code == 200, answer.json
+    return {(row["tenant"], row["kind"]): Decimal(row["amount"]) for row in answer.json["rows"]}
+
+
+def test_an_hour_with_a_restart(backend: FlaskClient) -> None:
+    found = rows(backend, 0, HOUR)
+    assert found[("user-A", "direct")] == Decimal("1.8")
+    # What user-B used between its last scrape and its restart is not known, and no more than that is lost.
+    lost = Decimal(SCRAPE) / 4 / 1000
+    assert Decimal("0.9") - lost <= found[("user-B", "direct")] <= Decimal("0.9")
+
+
+def test_what_nobody_scraped_is_unknown_and_nothing_is_lost(backend: FlaskClient) -> None:
+    found = rows(backend, 2 * HOUR, 3 * HOUR)
+    assert found[(None, "unknown")] > Decimal("3.5")
+    assert found[(None, "capacity")] == Decimal("3.6")
+
+
+@pytest.mark.parametrize("policy", ["keep", "proportional", "even"])
+def test_four_hours_close_and_are_the_sum_of_their_hours(backend: FlaskClient, policy: str) -> None:
+    whole = rows(backend, 0, 4 * HOUR, f"&idle={policy}")
+    capacity = whole.pop((None, "capacity"))
+    assert capacity == Decimal("14.4")
+    assert sum(SIGNS[kind] * amount for (_, kind), amount in whole.items()) == capacity
+    hours = [rows(backend, hour * HOUR, (hour + 1) * HOUR, f"&idle={policy}") for hour in range(4)]
+    for key, amount in whole.items():
+        assert sum(hour.get(key, Decimal(0)) for hour in hours) == amount

@@ -1,0 +1,256 @@
+"""Burn rates, budgets and comparisons over four hours of a real exporter's scrapes in a real Prometheus."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.settings import Settings
+from modelplane_exporter import render
+from modelplane_exporter.identity import Identity
+from modelplane_exporter.series import ENDED, FAILED, VALUE
+from modelplane_exporter.store import Lane, Store
+from modelplane_provisioning.processes import Process, free_port
+
+START = 1_700_000_000
+STEP = 30
+HOUR = 3600
+END = START + 4 * HOUR
+SILENT = range(START + HOUR, START + 2 * HOUR)  # no calls: START + 1 h is the last scrape with new ones
+CALLS_PER_SCRAPE = 20
+DAY_MS = 86_400_000
+REGISTRY = """
+apiVersion: modelplane/v1
+tenants: [{id: user-A}, {id: user-B}]
+models:
+  - name: resnet50
+    framework: pytorch
+    owner: vision
+    tenants: [user-A, user-B]
+    versions: [{version: v1.2.0}, {version: v1.2.1}, {version: v1.3.0, stage: canary}]
+    slos:
+      - {name: availability, objective: 0.99, window: 7d, indicator: {type: errors}}
+      - {name: latency, objective: 0.95, window: 7d, indicator: {type: latency, threshold_seconds: 0.25}}
+"""
+WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
+
+
+class Behaviour(NamedTuple):
+    """Every how many calls one fails, and one is slow."""
+
+    fails: int
+    slow: int
+
+
+# Of 20 calls a scrape: the same number fails in every hour, and the shares are known exactly.
+VERSIONS = {"v1.2.0": Behaviour(120, 25), "v1.2.1": Behaviour(120, 25), "v1.3.0": Behaviour(24, 10)}
+FAST_SECONDS, SLOW_SECONDS = 0.02, 0.4
+
+
+class Clock:
+    now = float(START)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def call(lane: Lane, tenant: str, number: int, behaviour: Behaviour) -> None:
+    record = [lane.meter.clock(), lane.series_of(tenant), None, None, None]
+    lane.meter.events.append(record)
+    slow = number % behaviour.slow == 0
+    record[ENDED] = lane.meter.clock() + (SLOW_SECONDS if slow else FAST_SECONDS)
+    record[VALUE] = FAILED if tenant == "user-A" and number % behaviour.fails == 0 else 0.75
+    lane.meter.events.append(record)
+
+
+def scraped(store: Store, second: int) -> Iterator[str]:
+    for family in text_string_to_metric_families(render.text(store.snapshots(), []).decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            yield f"{sample.name}{{{labels}}} {sample.value} {second}"
+
+
+def scrapes() -> str:
+    """What Prometheus would have scraped, with times, as OpenMetrics."""
+    clock = Clock()
+    store = Store(clock)
+    lanes = {
+        name: store.lane(Identity("resnet50", name, "any", "pytorch"), ("d", "cpu-process"), max_tenants=9)
+        for name in VERSIONS
+    }
+    for lane in lanes.values():
+        lane.series_of("user-A")
+        lane.series_of("user-B")
+    lines, number = list(scraped(store, START)), 0
+    for second in range(START + STEP, END + 1, STEP):
+        clock.now = float(second)
+        for _ in range(0 if second - STEP in SILENT else CALLS_PER_SCRAPE):
+            number += 1
+            for name, lane in lanes.items():
+                for tenant in ("user-A", "user-B"):
+                    call(lane, tenant, number, VERSIONS[name])
+        lines += scraped(store, second)
+    return "\n".join([*sorted(lines, key=lambda line: line.split("} ")[0]), "# EOF", ""])
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Prometheus that holds the four hours."""
+    folder = tmp_path_factory.mktemp("slo")
+    (folder / "scrapes.txt").write_text(scrapes(), encoding="utf-8")
+    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
+    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert made.returncode == 0, made.stdout + made.stderr
+    url = f"http://127.0.0.1:{free_port()}"
+    arguments = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        "--storage.tsdb.retention.time=20y",
+        f"--web.listen-address={url.removeprefix('http://')}",
+    ]
+    process = Process("prometheus", arguments, folder / "log", ready_url=f"{url}/-/ready")
+    process.start()
+    try:
+        process.wait_ready(30)
+        yield url
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+def client(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """The application as it stands at the end of the four hours."""
+    folder = tmp_path_factory.mktemp("backend")
+    (folder / "modelplane.yaml").write_text(REGISTRY, encoding="utf-8")
+    settings = Settings(
+        prometheus_url=prometheus,
+        scrape_interval_seconds=STEP,
+        database_url=f"sqlite:///{folder}/modelplane.db",
+        registry_file=folder / "modelplane.yaml",
+    )
+    app = create_app(settings, clock=lambda: END)
+    yield app.test_client()
+    close_app(app)
+
+
+def get(client: FlaskClient, path: str, **query: object) -> Any:
+    response = client.get(path, query_string={**WHO, **query})
+    assert response.status_code == 200, response.json
+    return response.json
+
+
+def burn(client: FlaskClient, at: int, **query: object) -> dict[str, dict[str, float | None]]:
+    """The one point at a time, by version."""
+    moment = at * 1000
+    body = get(client, "/api/v1/metrics/slo", **{"from": moment, "to": moment, "maxDataPoints": 1, **query})
+    return {line["labels"]["model_version"]: line["data"][0] for line in body["data"]}
+
+
+def test_burn_rates_are_those_of_the_calls(client: FlaskClient) -> None:
+    points = burn(client, END, slo="availability")
+    assert set(points) == set(VERSIONS)
+    for version, point in points.items():
+        assert point["y"] == pytest.approx(1 / VERSIONS[version].fails / 0.01, rel=1e-6)
+        assert point["total"] == pytest.approx(CALLS_PER_SCRAPE * HOUR / STEP, rel=1e-6)
+
+
+def test_latency_burns_by_the_bucket_of_the_threshold(client: FlaskClient) -> None:
+    points = burn(client, END, slo="latency")
+    for version, point in points.items():
+        assert point["y"] == pytest.approx(1 / VERSIONS[version].slow / 0.05, rel=1e-6)
+
+
+def test_an_hour_without_calls_has_no_burn_rate(client: FlaskClient) -> None:
+    for point in burn(client, SILENT.stop, slo="availability", window="30m").values():
+        assert (point["y"], point["good"], point["total"]) == (None, 0, 0)
+
+
+def test_a_long_window_weights_by_traffic(client: FlaskClient) -> None:
+    """Three hours with calls and one without: the share of failures is that of the calls."""
+    points = burn(client, END, slo="availability", window="4h")
+    for version, point in points.items():
+        assert point["y"] == pytest.approx(1 / VERSIONS[version].fails / 0.01, rel=0.01)
+
+
+def test_a_tenant_without_failures_burns_nothing(client: FlaskClient) -> None:
+    points = burn(client, END, **{"slo": "availability", "tenant-id": "user-B"})
+    assert [point["y"] for point in points.values()] == [0, 0, 0]
+
+
+def test_a_series_over_the_range_has_its_gap_where_there_was_no_traffic(client: FlaskClient) -> None:
+    asked = {"from": (START + HOUR // 2) * 1000, "to": END * 1000, "step": "10m", "window": "20m"}
+    body = get(client, "/api/v1/metrics/slo", slo="availability", **asked, **{"model-version": "v1.3.0"})
+    (line,) = body["data"]
+    silent = [point["x"] // 1000 for point in line["data"] if point["y"] is None]
+    assert silent == [at for at in silent if SILENT.start + 1200 <= at <= SILENT.stop]
+    assert len(silent) >= 4
+    rates = [point["y"] for point in line["data"] if point["y"] is not None]
+    assert rates == [pytest.approx(1 / 24 / 0.01, rel=0.15)] * len(rates)
+
+
+def test_the_state_of_the_objectives(client: FlaskClient) -> None:
+    rows = {
+        (row["model_version"], row["slo"]): row for row in get(client, "/api/v1/slo", to=END * 1000)["rows"]
+    }
+    assert set(rows) == {(version, slo) for version in VERSIONS for slo in ("availability", "latency")}
+    healthy, canary = rows["v1.2.0", "availability"], rows["v1.3.0", "availability"]
+    assert healthy["burn_rate"] == pytest.approx(1 / 1.2, rel=1e-6)
+    assert healthy["budget_remaining"] == pytest.approx(1 - 1 / 1.2, rel=0.02)
+    assert healthy["exhausted_at"] == pytest.approx(END * 1000 + 0.2 * 7 * DAY_MS, abs=0.05 * DAY_MS)
+    assert healthy["total"] == pytest.approx(3 * CALLS_PER_SCRAPE * HOUR / STEP, rel=0.01)
+    assert canary["budget_remaining"] == pytest.approx(1 - 1 / 0.24, rel=0.02)
+    assert canary["exhausted_at"] == END * 1000
+    slow = rows["v1.2.0", "latency"]
+    assert slow["exhausted_at"] == pytest.approx(END * 1000 + 0.25 * 7 * DAY_MS, abs=0.05 * DAY_MS)
+
+
+def compare(client: FlaskClient, baseline: str, candidate: str, **query: object) -> Any:
+    asked = {"from": START * 1000, "to": END * 1000, "baseline": baseline, "candidate": candidate}
+    return get(client, "/api/v1/compare", **{**asked, **query})
+
+
+def verdicts(body: Any) -> dict[str, str]:
+    return {indicator["name"]: indicator["verdict"] for indicator in body["indicators"]}
+
+
+def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient) -> None:
+    body = compare(client, "v1.2.0", "v1.3.0")
+    assert body["verdict"] == "worse"
+    assert verdicts(body) == {"errors": "worse", "latency_p95": "worse", "confidence": "same"}
+    calls = 3 * CALLS_PER_SCRAPE * HOUR // STEP
+    for side, version in (("baseline", "v1.2.0"), ("candidate", "v1.3.0")):
+        counts = body["counts"][side]
+        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=0.02)
+        assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=0.01)
+    errors = body["indicators"][0]
+    assert errors["low"] <= 1 / 24 - 1 / 120 <= errors["high"]
+
+
+def test_the_other_way_round_it_is_better(client: FlaskClient) -> None:
+    body = compare(client, "v1.3.0", "v1.2.0")
+    assert (body["verdict"], verdicts(body)["errors"]) == ("better", "better")
+
+
+def test_two_builds_of_the_same_are_the_same(client: FlaskClient) -> None:
+    body = compare(client, "v1.2.0", "v1.2.1")
+    assert set(verdicts(body).values()) == {body["verdict"]} == {"same"}
+
+
+def test_a_minute_is_not_enough(client: FlaskClient) -> None:
+    body = compare(client, "v1.2.0", "v1.2.1", **{"from": (END - 60) * 1000})
+    assert (body["verdict"], verdicts(body)["errors"]) == ("not_enough_data", "not_enough_data")
+    assert 0 < body["counts"]["baseline"]["latencies"] <= 60
+
+
+def test_a_version_that_never_ran_is_not_enough(client: FlaskClient) -> None:
+    body = compare(client, "v1.2.0", "v9")
+    assert body["verdict"] == "not_enough_data"
+    assert body["counts"]["candidate"]["latencies"] == 0

@@ -1,0 +1,184 @@
+"""schemathesis over the OpenAPI document: no 5xx, no answer that the document does not describe."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+import pytest
+import schemathesis
+from schemathesis.engine import events, from_schema
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.auth import hash_token
+from modelplane_datasource.settings import Settings
+
+NOW = 1_696_240_800  # the second day of a month: forecasts look at all of it
+# These have code and parameters of others, such as latency.
+ALIKE = r"^/api/v1/(rows/(?!latency|drift)|metrics/(throughput|errors|confidence|active|tokens)$)"
+TOKEN = "schemathesis"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+CONFIG = {
+    # Its WSGI client accepts gzip and does not decompress.
+    "headers": {**HEADERS, "Accept-Encoding": "identity"},
+    "generation": {"max-examples": 8, "deterministic": True, "database": "none"},
+    # Without a target it reads nothing else of the body.
+    "operations": [
+        {"include-path": "/grafana/query", "checks": {"negative_data_rejection": {"enabled": False}}}
+    ],
+    "checks": {
+        # What its schema allows may still contradict itself, for example a range that ends before it starts.
+        "positive_data_acceptance": {"enabled": False},
+        # test_datasource_auth walks all routes; those of Grafana answer 403, because its proxy hides a 401.
+        "missing_required_header": {"enabled": False},
+        "ignored_auth": {"enabled": False},
+    },
+}
+REGISTRY = """
+apiVersion: modelplane/v1
+tenants:
+  - {id: user-A, name: Vision, budget: {amount: 2500, currency: USD, period: month}}
+models:
+  - name: resnet50
+    framework: pytorch
+    owner: vision
+    tenants: [user-A]
+    targets: ["10.0.0.5:8000"]
+    max_in_flight: 64
+    versions: [{version: v1, stage: production}]
+    slos:
+      - {name: availability, objective: 0.999, window: 30d, indicator: {type: errors}}
+devices:
+  inventory: [{device: "GPU-1", device_type: h200, from: 2023-01-01}]
+  prices: [{device_type: h200, amount: 3.10, currency: USD, per: hour, effective_from: 2023-01-01}]
+"""
+COUNTS = ("0", "0.25", "1", "17", "1e6")
+VALUES = (*COUNTS, "NaN", "+Inf", "-1")
+BOUNDS = ("0.1", "0.25", "+Inf")
+LABELS = {
+    "model_name": ("resnet50", 'b"e\\r\nt'),
+    "model_version": ("v1", "v2"),
+    "tenant_id": ("user-A", "__all__"),
+    "framework": ("pytorch",),
+    "kind": ("input", "output"),
+    "signal": ("age",),
+    "baseline": ("a1b2c3d4",),
+    "bin": ("00", "01", "__missing__"),
+    "outcome": ("success", "failure"),
+    "device": ("GPU-1",),
+    "device_type": ("h200",),
+}
+
+
+def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
+    """A right answer of Prometheus whose content is drawn from the question."""
+    if path == "/-/ready":
+        return {}
+    if path.startswith("/api/v1/label/"):
+        return {"status": "success", "data": ["resnet50", "v1"]}
+    draw = random.Random(hashlib.sha256(form["query"].encode()).digest())
+    metrics = [
+        {name: draw.choice(values) for name, values in LABELS.items()} for _ in range(draw.randint(1, 6))
+    ]
+    if "increase(" in form["query"]:
+        metrics = [{**metric, "model_version": version} for metric in metrics[:1] for version in ("v1", "v2")]
+    if "_bucket" in form["query"]:
+        metrics = [{**metric, "le": bound} for metric in metrics for bound in BOUNDS]
+    unique = {orjson.dumps(metric): metric for metric in metrics}.values()
+    values = ("17",) if "_bucket" in form["query"] else COUNTS if "increase(" in form["query"] else VALUES
+    warnings = {"warnings": ["a store is down"]} if draw.random() < 0.1 else {}
+    if path == "/api/v1/query_range":
+        start, end, step = (float(form[name]) for name in ("start", "end", "step"))
+        times = [start + index * step for index in range(min(20, int((end - start) / step) + 1))]
+        result = [{"metric": m, "values": [[at, draw.choice(values)] for at in times]} for m in unique]
+        return {"status": "success", "data": {"resultType": "matrix", "result": result}, **warnings}
+    at = float(form["time"])
+    if form["query"].endswith("]"):
+        result = [{"metric": metric, "values": [[at - 60, "1"], [at, "2"]]} for metric in unique]
+        return {"status": "success", "data": {"resultType": "matrix", "result": result}, **warnings}
+    samples = [{"metric": metric, "value": [at, draw.choice(values)]} for metric in unique]
+    return {"status": "success", "data": {"resultType": "vector", "result": samples}, **warnings}
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> Iterator[str]:
+    """URL of a Prometheus that has an answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            form = {name: values[0] for name, values in parse_qs(text, max_num_fields=10).items()}
+            body = orjson.dumps(answer(self.path, form))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def api(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("schemathesis")
+    tokens = folder / "tokens.json"
+    token = {"name": "schemathesis", "role": "admin", "sha256": hash_token(TOKEN)}
+    tokens.write_bytes(orjson.dumps({"tokens": [token]}))
+    (folder / "modelplane.yaml").write_text(REGISTRY)
+    app = create_app(
+        Settings(
+            prometheus_url=prometheus,
+            database_url=f"sqlite:///{folder}/modelplane.db",
+            token_file=tokens,
+            registry_file=folder / "modelplane.yaml",
+        ),
+        clock=lambda: NOW,
+    )
+    config = schemathesis.Config.from_dict(CONFIG)
+    document = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config, headers=HEADERS)
+    yield document.exclude(path_regex=ALIKE)
+    close_app(app)
+
+
+def test_every_answer_is_one_that_the_document_describes(api: Any) -> None:
+    calls, problems = 0, dict[str, str]()
+    for event in from_schema(api).execute():
+        if isinstance(event, events.ScenarioFinished):
+            calls += len(event.recorder.interactions)
+            problems |= failures(event)
+        elif isinstance(event, events.NonFatalError | events.FatalError):
+            problems[repr(event)] = ""
+    assert not problems, "\n\n".join(f"{what}\n{call}" for what, call in problems.items())
+    assert calls > 3000
+
+
+def failures(event: events.ScenarioFinished) -> dict[str, str]:
+    """One call for each kind of failure, with how it was answered."""
+    found = {}
+    for case, checks in event.recorder.checks.items():
+        response = event.recorder.interactions[case].response
+        answered = "" if response is None else f"{response.status_code} {response.content[:500]!r}"
+        for check in checks:
+            if (info := check.failure_info) is not None:
+                title = f"{event.label}: {info.failure.title}: {info.failure.message}"
+                found[title] = f"{info.code_sample}\n{answered}"
+    return found
