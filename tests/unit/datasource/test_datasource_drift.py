@@ -178,3 +178,14 @@ def test_without_drift_the_shift_of_the_mean_is_standard_normal() -> None:
     deviations = n * (random.normal(0, 1 / math.sqrt(n), rounds) - training_mean)
     z = mean_shift_z(np.maximum(deviations, 0), np.maximum(-deviations, 0), n, m)
     assert stats.kstest(z, "norm").pvalue > 0.01
+
+
+@pytest.mark.parametrize("bins", [10, 22])
+def test_without_drift_the_least_window_hardly_ever_alerts(bins: int) -> None:
+    random = np.random.default_rng(3)
+    n, m, rounds = 300, 20_000, 40_000
+    shares = np.full(bins, 1 / bins)
+    training = random.multinomial(m, shares, rounds) / m
+    counts = random.multinomial(n, shares, rounds)
+    above = psi(counts, training, m) - psi_noise(counts, training, m) > 0.1
+    assert above.mean() < 0.001
