@@ -31,9 +31,11 @@ class Series:
 
     def points(self) -> Iterator[tuple[float | None, dict[str, float | None]]]:
         """Each value with what belongs to it."""
-        columns = zip(*self.beside.values(), strict=True) if self.beside else repeat(())
-        for value, others in zip(self.values, columns, strict=False):
-            yield value, dict(zip(self.beside, others, strict=True))
+        if not self.beside:
+            return zip(self.values, repeat({}), strict=False)
+        columns = zip(*self.beside.values(), strict=True)
+        others = (dict(zip(self.beside, column, strict=True)) for column in columns)
+        return zip(self.values, others, strict=True)
 
 
 @dataclass(frozen=True, slots=True)

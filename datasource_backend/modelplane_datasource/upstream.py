@@ -289,7 +289,8 @@ def _range_result(envelope: Mapping[str, Any], grid: Grid, most_values: int) -> 
         if data["resultType"] != "matrix":
             raise ValueError(f"resultType is {data['resultType']!r}")
         _check_size(len(data["result"]), grid, most_values)
-        series = tuple(_range_series(entry, grid) for entry in data["result"])
+        seconds = [instant / 1000 for instant in grid.times]
+        series = tuple(_range_series(entry, grid, seconds) for entry in data["result"])
         warnings = _warnings(envelope)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, "Prometheus' answer is not a range result.") from error
@@ -364,14 +365,15 @@ def _label_values(envelope: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(values))
 
 
-def _range_series(entry: Mapping[str, Any], grid: Grid) -> RangeSeries:
+def _range_series(entry: Mapping[str, Any], grid: Grid, seconds: list[float]) -> RangeSeries:
+    """One series; ``seconds`` are the times of ``grid``."""
     labels = {str(name): str(value) for name, value in entry["metric"].items()}
-    found = {round(seconds * 1000): float(text) for seconds, text in entry["values"]}
-    values = [found.get(instant) for instant in grid.times]
-    if len(values) - values.count(None) != len(found):
+    instants = [instant for instant, _ in entry["values"]]
+    numbers = [float(text) for _, text in entry["values"]]
+    values = [number if math.isfinite(number) else None for number in numbers]
+    if instants == seconds:
+        return RangeSeries(labels, tuple(values))
+    found = {round(instant * 1000): value for instant, value in zip(instants, values, strict=True)}
+    if not all(instant in grid.times for instant in found):
         raise ValueError("values are at other times than those asked for")
-    return RangeSeries(labels, tuple(_finite(value) for value in values))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return RangeSeries(labels, tuple(found.get(instant) for instant in grid.times))
