@@ -164,13 +164,13 @@ class PrometheusClient:
     def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
         """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError."""
         form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
-        return self._reported(lambda: _raw_result(self._api("query", form)))
+        return self._reported(lambda: _raw_result(_noted(self._api("query", form))))
 
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector matches between two times in milliseconds,
         sorted; UpstreamError."""
         form = {"match[]": list(selectors), "start": _seconds(start), "end": _seconds(end)}
-        return self._reported(lambda: _label_values(self._api(f"label/{label}/values", form, "GET")))
+        return self._reported(lambda: _label_values(_noted(self._api(f"label/{label}/values", form, "GET"))))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""
@@ -307,8 +307,17 @@ def _check_size(series: int, grid: Grid, most_values: int) -> None:
 
 
 def _warnings(envelope: Mapping[str, Any]) -> tuple[str, ...]:
+    told = envelope.get("warnings") or []
+    if not isinstance(told, list):
+        raise UpstreamError(INVALID, "Prometheus' answer has warnings that are no list.")
     partial = (_PARTIAL,) if envelope.get("isPartial") is True else ()
-    return (*(str(text) for text in envelope.get("warnings") or ()), *partial)
+    return (*map(str, told), *partial)
+
+
+def _noted(envelope: dict[str, Any]) -> dict[str, Any]:
+    """The envelope of an answer that is not kept, after its warnings went to the request."""
+    note(_warnings(envelope))
+    return envelope
 
 
 def _range_bytes(result: RangeResult) -> int:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from modelplane_datasource.compression import SMALLEST
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.notices import forget_notices, noted
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream import PrometheusClient, UpstreamError
 
@@ -138,6 +139,30 @@ def test_warnings_of_every_query_of_a_request_reach_the_caller_once(
     apis = {api for api, _, _ in upstream.calls}
     assert sorted(body["warnings"]) == sorted([*(f"of {api}" for api in apis), "of all"])
     assert "warnings" not in (client.get("/api/v1/alerts").json or {})
+
+
+@pytest.mark.parametrize("told", [["a store is down"], "a store is down"])
+def test_warnings_about_samples_and_menus_are_notices_too(
+    upstream: Any, settings: Settings, answer_matrix: Any, told: object
+) -> None:
+    prometheus = PrometheusClient(settings, lambda _: None)
+    calls: tuple[tuple[Callable[[], object], Any], ...] = (
+        (lambda: prometheus.samples("up", 1000, 2000), orjson.loads(answer_matrix()[2])),
+        (lambda: prometheus.label_values("job", ["up"], 0, 1000), {"status": "success", "data": []}),
+        (lambda: prometheus.query_range("up", Grid(0, 1000, 1000)), orjson.loads(answer_matrix()[2])),
+    )
+    for call, body in calls:
+        answer = orjson.dumps({**body, "warnings": told})
+        upstream.reply = lambda *_, answer=answer: (200, {}, answer)
+        forget_notices()
+        if isinstance(told, list):
+            call()
+            assert noted() == ("a store is down",)
+        else:
+            with pytest.raises(UpstreamError, match="warnings"):
+                call()
+    prometheus.close()
+    forget_notices()
 
 
 @pytest.mark.parametrize(
