@@ -15,7 +15,6 @@ from modelplane_datasource.drift_request import (
     REFERENCE,
     WINDOW,
     Reference,
-    duration,
     signal_matchers,
     without_tenant,
 )
@@ -23,7 +22,8 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.histograms import parse_bound
 from modelplane_datasource.scope import Scope
-from modelplane_datasource.upstream import PrometheusClient, RangeSeries
+from modelplane_datasource.times import duration
+from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema import metrics
 from modelplane_schema.metrics import (
     ALL_TENANTS,
@@ -132,7 +132,7 @@ def deviations(
         for metric in parts
     )
     result = prometheus.query_range(f"{positive} - {negative}", grid)
-    return {_signal_of(series): _array(series.values) for series in result.series}
+    return {_signal_of(series.labels): _array(series.values) for series in result.series}
 
 
 def modifier_of(scope: Scope, reference: Reference | None) -> str:
@@ -154,7 +154,7 @@ def _counts(
     result = prometheus.query_range(f"sum by ({labels}) (increase({counter}{modifier}))", grid)
     found: defaultdict[SignalOf, dict[str, FloatArray]] = defaultdict(dict)
     for series in result.series:
-        found[_signal_of(series)][series.labels.get("bin", "")] = _array(series.values)
+        found[_signal_of(series.labels)][series.labels.get("bin", "")] = _array(series.values)
     return [_live(signal, columns) for signal, columns in sorted(found.items())]
 
 
@@ -192,9 +192,10 @@ def _live(signal: SignalOf, columns: Mapping[str, FloatArray]) -> Live:
     return Live(signal, tuple(names), np.stack([columns[name] for name in names], axis=-1))
 
 
-def _signal_of(series: RangeSeries) -> SignalOf:
-    labels = (MODEL_NAME, MODEL_VERSION, TENANT_ID, *_SIGNAL)
-    return SignalOf(*(series.labels.get(label, "") for label in labels))
+def _signal_of(labels: Mapping[str, str]) -> SignalOf:
+    """Which signal a series is of; a baseline belongs to no tenant, which reads empty."""
+    names = (MODEL_NAME, MODEL_VERSION, TENANT_ID, *_SIGNAL)
+    return SignalOf(*(labels.get(name, "") for name in names))
 
 
 def _array(values: Iterable[float | None]) -> FloatArray:
@@ -250,9 +251,9 @@ def _baselines(
     ratios: defaultdict[SignalOf, dict[str, float]] = defaultdict(dict)
     query = f"max by ({by}, bin) (last_over_time({selector(metrics.BASELINE_RATIO.name, chosen)}[{range_}]))"
     for sample in prometheus.query(query, grid.end):
-        ratios[_version_of(sample.labels)][sample.labels.get("bin", "")] = sample.value
+        ratios[_signal_of(sample.labels)][sample.labels.get("bin", "")] = sample.value
     size = f"max by ({by}) (last_over_time({selector(metrics.BASELINE_OBSERVATIONS.name, chosen)}[{range_}]))"
-    sizes = {_version_of(sample.labels): sample.value for sample in prometheus.query(size, grid.end)}
+    sizes = {_signal_of(sample.labels): sample.value for sample in prometheus.query(size, grid.end)}
     found = {}
     for live in lives:
         signal = live.signal._replace(tenant_id="")
@@ -260,8 +261,3 @@ def _baselines(
             shares = [ratios[signal].get(name, 0.0) for name in live.bins]
             found[live.signal] = Against(np.array(shares), np.array(sizes[signal]))
     return found
-
-
-def _version_of(labels: Mapping[str, str]) -> SignalOf:
-    names = (MODEL_NAME, MODEL_VERSION, TENANT_ID, *_SIGNAL)
-    return SignalOf(*("" if name == TENANT_ID else labels.get(name, "") for name in names))

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from flask import Blueprint, Response
 
 from modelplane_datasource.compare import Comparison, Observations, Unit, Verdict, VersionCounts, compare
-from modelplane_datasource.drift_request import LONGEST_WINDOW, duration
+from modelplane_datasource.drift_request import LONGEST_WINDOW
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_datasource.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
@@ -39,7 +39,7 @@ from modelplane_datasource.shapes import (
     record,
     with_warnings,
 )
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.times import duration, format_rfc3339
 from modelplane_datasource.upstream import INVALID, PrometheusClient, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID

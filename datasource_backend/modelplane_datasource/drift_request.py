@@ -95,11 +95,6 @@ DRIFT_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 DRIFT_OPTIONS: tuple[Parameter[Any], ...] = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
 
 
-def duration(milliseconds: int) -> str:
-    """A PromQL duration."""
-    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
-
-
 def signal_matchers(scope: Scope) -> tuple[Matcher, ...]:
     """Matchers of the scope and of the kinds and signals asked for."""
     asked = (("kind", scope.options[KIND.name]), ("signal", scope.options[SIGNAL.name]))

@@ -12,7 +12,6 @@ import orjson
 from modelplane_datasource import alerts_api
 from modelplane_datasource.alert_payload import AlertRecord
 from modelplane_datasource.alert_store import AlertFilter
-from modelplane_datasource.drift_request import duration
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana_filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana_frames import Element
@@ -21,7 +20,7 @@ from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Parameter, Values, check_known, read_all
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import MODEL, VERSION
-from modelplane_datasource.times import parse_duration
+from modelplane_datasource.times import duration, parse_duration
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
 from modelplane_schema.promql import Matcher, one_of, selector

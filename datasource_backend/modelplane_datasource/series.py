@@ -10,7 +10,7 @@ from typing import Any
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.scope import GROUP_LABELS, Scope
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.times import duration, format_rfc3339
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 
@@ -96,7 +96,7 @@ def series_name(labels: Mapping[str, str], scope: Scope) -> str:
 def rate_window(step: int, scrape_interval: int) -> str:
     """A PromQL duration of max(step, 4 scrapes), so that no sample falls between two points."""
     window = max(step, SCRAPES_PER_WINDOW * scrape_interval)
-    return f"{window // 1000}s" if window % 1000 == 0 else f"{window}ms"
+    return duration(window)
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:

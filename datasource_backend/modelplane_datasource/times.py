@@ -70,6 +70,11 @@ def parse_duration(text: str) -> int:
     return round(float(amount) * _UNITS[unit or "s"])
 
 
+def duration(milliseconds: int) -> str:
+    """A PromQL duration."""
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
 def format_rfc3339(milliseconds: int) -> str:
     """``2023-10-27T10:00:00Z``: UTC, cut to whole seconds."""
     return (_EPOCH + timedelta(seconds=milliseconds // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")
