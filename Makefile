@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 REGISTRY ?= examples/modelplane.yaml
 DEMO_SECONDS ?=
+# Tests of servers wait more than they compute, hence more processes than this has cores.
+TEST_PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test lint generate bench clean system system-development
@@ -20,7 +22,7 @@ up: system $(VENV)/.demo ## run the plane for REGISTRY on this machine
 	$(BIN)/modelplane up --registry $(REGISTRY)
 
 test: setup ## run every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
