@@ -10,15 +10,21 @@ What a client can rely on:
 - A rate covers at least the step between two points, so that no spike falls between them.
 - ``filters`` and ``adhocFilters`` narrow every target: see ``grafana_filters``. Those that are unknown or
   ordered (``<``, ``>``) are 400, because a filter that is ignored shows wrong data.
+- A target may have its parameters in its text, for plugins without payloads:
+  ``latency model=resnet50 tenant=user-A quantile=0.5``.
 - Times are instants: ``timezone`` and ``scopedVars`` change nothing.
 - Annotations come from the targets ``alerts`` and ``version_changes``; the older ``/annotations`` takes
-  them as text, for example ``alerts model=resnet50 status=firing``.
+  them as text, for example ``alerts model=resnet50 status=firing``. ``/api/v1/annotations`` has both as
+  rows.
 - Variables are ``tenants``, ``models``, ``versions model=resnet50``, ``kinds`` and
   ``signals model=resnet50 kind=input``; in the older ``/search`` any other text lists the metrics.
+- What Prometheus warned of is a notice on the panel, and in every answer the header ``X-Warnings``, a JSON
+  list of texts: menus and the older annotations have no other place for it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,17 +55,26 @@ from modelplane_datasource.grafana_request import (
     read_range,
     visible_targets,
 )
+from modelplane_datasource.grafana_rows import annotation_rows_blueprint
 from modelplane_datasource.notices import noted
 from modelplane_datasource.openapi import described
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 
+WARNINGS_HEADER = "X-Warnings"
+MAX_WARNINGS, MAX_WARNING = 10, 200  # proxies refuse headers of more than a few kilobytes
+
 
 def grafana_blueprint(plane: Plane) -> Blueprint:
-    """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters."""
-    routes = Blueprint("grafana", __name__, url_prefix=GRAFANA_PATH)
-    _add_queries(routes, plane)
-    _add_menus(routes, plane)
+    """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters; and
+    ``/api/v1/annotations``."""
+    plugin = Blueprint("plugin", __name__, url_prefix=GRAFANA_PATH)
+    _add_queries(plugin, plane)
+    _add_menus(plugin, plane)
+    plugin.after_request(_with_warnings)
+    routes = Blueprint("grafana", __name__)
+    routes.register_blueprint(plugin)
+    routes.register_blueprint(annotation_rows_blueprint(plane))
     return routes
 
 
@@ -143,6 +158,13 @@ def _add_menus(routes: Blueprint, plane: Plane) -> None:
         return json_response(
             [{"text": value} for value in tag_values(plane, key, read_filters(body), period)]
         )
+
+
+def _with_warnings(response: Response) -> Response:
+    told = [text[:MAX_WARNING] for text in noted()[:MAX_WARNINGS]]
+    if told:
+        response.headers[WARNINGS_HEADER] = json.dumps(told)
+    return response
 
 
 def _variable(plane: Plane, body: dict[str, Any], payload: object) -> Iterable[str]:

@@ -19,19 +19,21 @@ from modelplane_datasource.grid import Grid, grid_for_points
 from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Parameter, Values, check_known, read_all
 from modelplane_datasource.plane import Plane
-from modelplane_datasource.scope import MODEL, VERSION
+from modelplane_datasource.scope import MODEL, TENANT, VERSION
 from modelplane_datasource.times import duration, parse_duration
 from modelplane_schema import metrics, recorded
-from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
 
 MAX_ALERTS = 1000
+MAX_ANNOTATIONS = 1000
 MAX_CHANGE_POINTS = 1000
 # A version that is away for less than this was restarted, not replaced.
 RESTART_GAP = parse_duration("5m")
 
 _STATES = {metrics.MODEL_INFO.name: "loaded", recorded.PRODUCTION_VERSION.name: "in production"}
 _MODEL = replace(MODEL, required=False)
+_TENANT = replace(TENANT, summary="Tenant that has calls of the model.", required=False)
 
 
 class Annotation(NamedTuple):
@@ -64,9 +66,15 @@ class Source:
 def find(
     plane: Plane, source: Source, values: Values, filters: Sequence[AdHocFilter], period: Period
 ) -> list[Annotation]:
-    """The annotations of a source that touch ``period``, by time. ApiError, UpstreamError, StoreError."""
+    """The newest ``MAX_ANNOTATIONS`` of a source that touch ``period``, by time.
+
+    ApiError, UpstreamError, StoreError.
+    """
     check_known(values, source.parameters)
-    return sorted(source.read(plane, values, filters, period), key=lambda one: (one.time, one.title))
+    found = sorted(source.read(plane, values, filters, period), key=lambda one: (one.time, one.title))
+    if len(found) > MAX_ANNOTATIONS:
+        note([f"Only the newest {MAX_ANNOTATIONS} of {len(found)} annotations are given."])
+    return found[-MAX_ANNOTATIONS:]
 
 
 def alerts(plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period) -> list[Annotation]:
@@ -95,18 +103,19 @@ def version_changes(
 ) -> list[Annotation]:
     """Versions that are loaded, or become the production version of the registry, as moments.
 
-    A version belongs to no tenant and has no signals, so that only filters on model and version narrow it.
+    A tenant narrows them to the models that it has calls of. A version has no signals, so that filters on
+    these change nothing.
     """
-    asked = ((MODEL_NAME, read_all(values, _MODEL)), (MODEL_VERSION, read_all(values, VERSION)))
-    narrowing = [one for one in filters if one.key in (MODEL_NAME, MODEL_VERSION)]
-    matchers = (
-        *(one_of(label, texts) for label, texts in asked if texts),
-        *(one.matcher for one in narrowing),
-    )
+    versions = _matchers(((MODEL_NAME, _MODEL), (MODEL_VERSION, VERSION)), values, filters)
+    tenants = _matchers(((TENANT_ID, _TENANT),), values, filters)
     grid = grid_for_points(period.start, period.end, MAX_CHANGE_POINTS, plane.scrape_interval)
     # One step earlier tells what had been there before.
     wider = Grid(max(0, grid.start - grid.step), grid.end, grid.step)
-    with regexes_checked(narrowing):
+    with regexes_checked(filters):
+        called = _called_models(plane, tenants, period) if tenants else None
+        if called == ():
+            return []
+        matchers = versions if called is None else (*versions, one_of(MODEL_NAME, called))
         found = [
             change
             for name, state in _STATES.items()
@@ -122,7 +131,9 @@ SOURCES: Mapping[str, Source] = {
             "alerts", "Annotations: alerts",
             (alerts_api.TENANT, alerts_api.MODEL, alerts_api.STATUS, alerts_api.ALERTNAME), alerts,
         ),
-        Source("version_changes", "Annotations: version changes", (_MODEL, VERSION), version_changes),
+        Source(
+            "version_changes", "Annotations: version changes", (_TENANT, _MODEL, VERSION), version_changes,
+        ),
     )
 }  # fmt: skip
 
@@ -153,6 +164,37 @@ def as_list(found: Sequence[Annotation], definition: Mapping[str, Any]) -> list[
         }
         for entry in found
     ]
+
+
+def as_rows(found: Sequence[Annotation]) -> list[dict[str, Any]]:
+    """Flat rows: tags are one text with commas, which Grafana takes apart again."""
+    return [
+        {
+            "time": entry.time,
+            "timeEnd": entry.time_end,
+            "title": entry.title,
+            "text": entry.text,
+            "tags": ",".join(entry.tags),
+        }
+        for entry in found
+    ]
+
+
+def _matchers(
+    labels: Sequence[tuple[str, Parameter[str]]], values: Values, filters: Sequence[AdHocFilter]
+) -> tuple[Matcher, ...]:
+    """Matchers of some labels: of the parameters that are given, and of the filters."""
+    asked = ((label, read_all(values, parameter)) for label, parameter in labels)
+    names = [label for label, _ in labels]
+    return (
+        *(one_of(label, texts) for label, texts in asked if texts),
+        *(one.matcher for one in filters if one.key in names),
+    )
+
+
+def _called_models(plane: Plane, tenants: Sequence[Matcher], period: Period) -> tuple[str, ...]:
+    """The models that have calls of some tenants."""
+    return plane.prometheus.label_values(MODEL_NAME, [selector(metrics.REQUESTS.name, tenants)], *period)
 
 
 def _admitted(record: AlertRecord, filters: Sequence[AdHocFilter]) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 from modelplane_datasource.catalogue import SeriesMetric
 from modelplane_datasource.parameters import Parameter, choice
-from modelplane_datasource.series import Answer, Series, as_datapoints, as_rows
+from modelplane_datasource.series import Answer, Series
+from modelplane_datasource.series_json import as_datapoints, as_table_rows
 
 Element = dict[str, Any]
 
@@ -57,8 +58,7 @@ def table(metric: SeriesMetric, answer: Answer, ref_id: str) -> list[Element]:
         {"text": "Value", "type": "number", "unit": units.pop() if len(units) == 1 else _NO_UNIT},
         *({"text": name, "type": "number"} for name in beside),
     ]
-    keys = ("time", "series", *labels, "value", *beside)
-    rows = [[row[key] for key in keys] for row in as_rows(answer)["rows"]]
+    rows = as_table_rows(answer, labels)
     return [{"type": "table", "refId": ref_id, "name": metric.title, "columns": columns, "rows": rows}]
 
 

@@ -10,7 +10,7 @@ from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana_annotations import SOURCES, Period, as_frame, find
 from modelplane_datasource.grafana_filters import AdHocFilter, by_matchers, by_values, regexes_checked
 from modelplane_datasource.grafana_frames import FORMAT, SHAPES, Element
-from modelplane_datasource.grafana_payload import alternatives, payload_values
+from modelplane_datasource.grafana_payload import alternatives, payload_values, text_query
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Values, check_known, read_one
@@ -32,6 +32,13 @@ class Asked(NamedTuple):
     filters: tuple[AdHocFilter, ...]
 
 
+class _Form(NamedTuple):
+    """How a target is answered: ``kind`` is the type that older plugins send."""
+
+    kind: object
+    ref_id: str
+
+
 def query_target(plane: Plane, target: Mapping[str, Any], asked: Asked) -> list[Element]:
     """The elements of one target; ApiError names its refId."""
     ref_id, name = target.get("refId"), target.get("target")
@@ -40,20 +47,40 @@ def query_target(plane: Plane, target: Mapping[str, Any], asked: Asked) -> list[
     if not isinstance(name, str) or not name:
         raise invalid(f"target of refId {label!r}", "is not a metric's name", names)
     try:
-        return [part for one in alternatives(name) for part in _query(plane, one, target, asked, label)]
+        several, values = _what(name, target)
+        return [
+            part
+            for one in alternatives(several)
+            for part in _query(plane, one, values, _Form(target.get("type"), label), asked)
+        ]
     except ApiError as error:
         message = f"refId {label!r}: {error.message}"
         details = {**error.details, "refId": label}
         raise ApiError(error.status, error.error, message, details) from error
 
 
-def _query(plane: Plane, name: str, target: Mapping[str, Any], asked: Asked, ref_id: str) -> list[Element]:
-    values = payload_values(target.get("payload"), literal=target.get("editorMode") == "code")
+def _what(text: str, target: Mapping[str, Any]) -> tuple[str, Values]:
+    """The metric's name, or several as ``(a|b)``, and the parameters beside it and in the payload.
+
+    Plugins without payloads have all parameters in the text; simpod before 0.3 called the payload ``data``.
+    """
+    payload = target.get("payload")
+    if payload is None:
+        payload = target.get("data") or None
+    values = payload_values(payload, literal=target.get("editorMode") == "code")
+    name, beside = text_query(text)
+    twice = sorted(values.keys() & beside.keys())
+    if twice:
+        raise invalid(twice[0], "is in the target and in its payload", "one of them")
+    return name, {**values, **beside}
+
+
+def _query(plane: Plane, name: str, values: Values, form: _Form, asked: Asked) -> list[Element]:
     source = SOURCES.get(name)
     if source is not None:
-        return as_frame(source, find(plane, source, values, asked.filters, asked.period), ref_id)
-    if ref_id == ANNOTATION_REF_ID:
-        raise invalid("target", f"is {name[:100]!r}", _names(ref_id))
+        return as_frame(source, find(plane, source, values, asked.filters, asked.period), form.ref_id)
+    if form.ref_id == ANNOTATION_REF_ID:
+        raise invalid("target", f"is {name[:100]!r}", _names(form.ref_id))
     metric = find_metric(name)
     check_known(values, (*metric.scope_parameters, FORMAT))
     scope = read_scope(metric, values)
@@ -63,12 +90,12 @@ def _query(plane: Plane, name: str, target: Mapping[str, Any], asked: Asked, ref
     with regexes_checked(asked.filters):
         found = answer(plane, metric, scope, asked.grid)
     note(found.warnings)
-    return SHAPES[_shape(target, values)](metric, found, ref_id)
+    return SHAPES[_shape(form.kind, values)](metric, found, form.ref_id)
 
 
-def _shape(target: Mapping[str, Any], values: Values) -> str:
+def _shape(asked_kind: object, values: Values) -> str:
     """The format of the payload, else the type that older plugins send."""
-    kind = target.get("type") or "timeserie"
+    kind = asked_kind or "timeserie"
     if not isinstance(kind, str) or kind not in _TYPES:
         raise invalid("type", f"is {str(kind)[:100]!r}", ", ".join(_TYPES))
     return read_one(values, FORMAT) or _TYPES[kind]

@@ -1,16 +1,14 @@
-"""Series of one metric on one grid, and the three shapes in which they are served."""
+"""Series of one metric on one grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from typing import Any
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.scope import GROUP_LABELS, Scope
-from modelplane_datasource.times import duration, format_rfc3339
+from modelplane_datasource.times import duration
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 
@@ -28,14 +26,6 @@ class Series:
     labels: Mapping[str, str]
     values: tuple[float | None, ...]
     beside: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
-
-    def points(self) -> Iterator[tuple[float | None, dict[str, float | None]]]:
-        """Each value with what belongs to it."""
-        if not self.beside:
-            return zip(self.values, repeat({}), strict=False)
-        columns = zip(*self.beside.values(), strict=True)
-        others = (dict(zip(self.beside, column, strict=True)) for column in columns)
-        return zip(self.values, others, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,50 +87,3 @@ def rate_window(step: int, scrape_interval: int) -> str:
     """A PromQL duration of max(step, 4 scrapes), so that no sample falls between two points."""
     window = max(step, SCRAPES_PER_WINDOW * scrape_interval)
     return duration(window)
-
-
-def as_contract(answer: Answer, now: int) -> dict[str, Any]:
-    """``{"query_time", "data": [{"name", "type", "labels", "data": [{"x", "y"}]}]}``."""
-    data = [
-        {
-            "name": line.name,
-            "type": "line",
-            "labels": line.labels,
-            "data": [
-                {"x": instant, "y": value, **beside}
-                for instant, (value, beside) in zip(answer.grid.times, line.points(), strict=True)
-            ],
-        }
-        for line in answer.series
-    ]
-    return _with_warnings({"query_time": format_rfc3339(now), "data": data}, answer)
-
-
-def as_rows(answer: Answer) -> dict[str, Any]:
-    """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
-    lines = sorted(answer.series, key=lambda line: line.name)
-    points = zip(*(line.points() for line in lines), strict=True)
-    rows = [
-        {"time": instant, "series": line.name, "value": value, **beside, **line.labels}
-        for instant, at_instant in zip(answer.grid.times, points, strict=False)
-        for line, (value, beside) in zip(lines, at_instant, strict=True)
-    ]
-    return _with_warnings({"rows": rows}, answer)
-
-
-def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
-    """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
-    return [
-        {
-            "target": line.name,
-            "refId": ref_id,
-            "datapoints": [
-                [value, instant] for instant, value in zip(answer.grid.times, line.values, strict=True)
-            ],
-        }
-        for line in answer.series
-    ]
-
-
-def _with_warnings(body: dict[str, Any], answer: Answer) -> dict[str, Any]:
-    return {**body, "warnings": list(answer.warnings)} if answer.warnings else body

@@ -9,7 +9,8 @@ from modelplane_datasource.openapi import BAD_INPUT, UPSTREAM, Operation, Shape,
 from modelplane_datasource.parameters import Values, check_known
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
-from modelplane_datasource.series import Answer, as_contract, as_rows
+from modelplane_datasource.series import Answer
+from modelplane_datasource.series_json import as_contract, as_rows
 from modelplane_datasource.series_request import TIME_PARAMETERS, read_request
 from modelplane_datasource.shapes import CONTRACT, ROWS, TEXT, array, ok, record
 

@@ -85,6 +85,11 @@ def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | N
     return read_one(values, _at(parameter, now))
 
 
+def read_moment(values: Values, now: int) -> int:
+    """The one moment asked for, which is ``to``, in milliseconds. ApiError 400."""
+    return read_default(values, _at(TO, now))
+
+
 def read_range(values: Values, now: int) -> tuple[int, int]:
     """Start and end of the range asked for, in milliseconds. ApiError 400."""
     start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))

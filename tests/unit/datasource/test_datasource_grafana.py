@@ -150,6 +150,58 @@ def test_payloads_are_literal_values(
     assert matcher in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"target": "latency model=resnet50 tenant=(user-A|user\\.B) quantile=0.5"},
+        {"target": " latency  tenant-id=(user-A|user\\.B) quantile=0.5 model-name=resnet50 "},
+        {
+            "target": "latency quantile=0.5",
+            "payload": {"model-name": "resnet50", "tenant-id": ["user-A", "user.B"]},
+        },
+        {
+            "target": "latency quantile=0.5",
+            "data": {"model-name": "resnet50", "tenant-id": "(user-A|user\\.B)"},
+        },
+        {"target": "latency model=resnet50 tenant=(user-A|user\\.B) quantile=0.5", "data": ""},
+    ],
+)
+def test_parameters_may_stand_in_the_target(
+    upstream: Any, client: FlaskClient, asked: dict[str, Any]
+) -> None:
+    response = client.post("/grafana/query", json=body({"refId": "A", "type": "timeserie", **asked}))
+    assert response.status_code == 200, response.text
+    query = upstream.calls[0][1]["query"]
+    assert query.startswith("histogram_quantile(0.5, ")
+    assert r'{model_name="resnet50",tenant_id=~"user-A|user\\.B"}' in query
+
+
+def test_several_metrics_share_the_parameters_in_the_target(upstream: Any, client: FlaskClient) -> None:
+    asked = {"refId": "A", "target": "(errors|active) model=resnet50 tenant=user-A"}
+    assert client.post("/grafana/query", json=body(asked)).status_code == 200
+    errors, active = (form["query"] for _, form, _ in upstream.calls)
+    assert 'model_inference_requests_total{model_name="resnet50",tenant_id="user-A",outcome=' in errors
+    assert 'model_active_inference_requests{model_name="resnet50",tenant_id="user-A"}' in active
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ({"target": "latency model=resnet50 tenant="}, "name=value"),
+        ({"target": "model=resnet50 latency"}, "name=value"),
+        ({"target": "latency model=resnet50", "payload": {**WHO}}, "model-name"),
+        ({"target": "latency model=resnet50 tenant=user-A team=core"}, "team"),
+        ({"target": "latency", "data": ["resnet50"]}, "payload"),
+    ],
+)
+def test_bad_parameters_in_the_target_are_400(client: FlaskClient, asked: dict[str, Any], word: str) -> None:
+    response = client.post("/grafana/query", json=body({"refId": "Q7", **asked}))
+    assert response.status_code == 400
+    assert response.json is not None
+    assert "Q7" in response.json["message"]
+    assert word in response.json["message"]
+
+
 def test_nothing_asked_is_an_empty_list(upstream: Any, client: FlaskClient) -> None:
     assert client.post("/grafana/query", json=body()).json == []
     assert client.post("/grafana/query", json={"targets": []}).json == []

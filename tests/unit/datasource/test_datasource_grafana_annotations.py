@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource.grafana_annotations import MAX_ALERTS
+from modelplane_datasource.grafana_annotations import MAX_ALERTS, MAX_ANNOTATIONS
 from modelplane_datasource.times import format_rfc3339
 
 NOW = 1_698_400_800
@@ -112,11 +114,108 @@ def test_versions_that_were_there_before_are_no_change(
 
 def test_version_changes_take_only_the_filters_of_versions(upstream: Any, client: FlaskClient) -> None:
     filters = [
-        {"key": "tenant_id", "operator": "=", "value": "user-A"},
+        {"key": "kind", "operator": "=", "value": "input"},
         {"key": "model_version", "operator": "=~", "value": "v1.*"},
     ]
     assert annotate(client, "version_changes", filters=filters)["time"] == []
     assert 'model_info{model_version=~"v1.*"}' in upstream.calls[0][1]["query"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "calls"),
+    [
+        ({"payload": {"tenant-id": ["user-A", "user-B"]}}, '{tenant_id=~"user-A|user-B"}'),
+        ({"filters": [{"key": "tenant_id", "operator": "=~", "value": "user-.*"}]}, '{tenant_id=~"user-.*"}'),
+        (
+            {
+                "payload": {"tenant-id": "user-A"},
+                "filters": [{"key": "tenant_id", "operator": "!=", "value": "user-B"}],
+            },
+            '{tenant_id="user-A",tenant_id!="user-B"}',
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("models", "matcher"), [(["resnet50"], '="resnet50"'), (["bert", "a.b"], r'=~"a\\.b|bert"'), ([], None)]
+)
+def test_a_tenant_narrows_version_changes_to_the_models_that_it_calls(
+    upstream: Any,
+    client: FlaskClient,
+    answer_matrix: Any,
+    asked: dict[str, Any],
+    calls: str,
+    models: list[str],
+    matcher: str | None,
+) -> None:
+    names = json.dumps({"status": "success", "data": models}).encode()
+    upstream.reply = lambda path, form: (
+        (200, {}, names) if "/label/" in path else answer_matrix((LABELS, [(float(form["end"]), "1")]))
+    )
+    found = annotate(client, "version_changes", **{"payload": None, **asked})
+    (path, _, _), *queries = upstream.calls
+    parts = urlsplit(path)
+    assert parts.path == "/api/v1/label/model_name/values"
+    assert parse_qs(parts.query)["match[]"] == [f"model_inference_requests_total{calls}"]
+    assert len(found["time"]) == len(queries) == (2 if models else 0)
+    assert all(f"{{model_name{matcher}}}" in form["query"] for _, form, _ in queries)
+
+
+def test_the_newest_changes_are_given_when_there_are_too_many(
+    upstream: Any, client: FlaskClient, answer_matrix: Any
+) -> None:
+    versions = range(MAX_ANNOTATIONS // 2 + 1)
+    upstream.reply = lambda _, form: answer_matrix(
+        *(
+            ({**LABELS, "model_version": f"v{version}"}, [(float(form["end"]) - 15 * (version == 0), "1")])
+            for version in versions
+        )
+    )
+    found = annotate(client, "version_changes")
+    assert len(found["time"]) == MAX_ANNOTATIONS
+    assert set(found["time"]) == {max(found["time"])}
+    (notice,) = found["notices"]
+    assert (
+        notice["text"] == f"Only the newest {MAX_ANNOTATIONS} of {MAX_ANNOTATIONS + 2} annotations are given."
+    )
+
+
+def test_rows_of_annotations_are_those_of_grafana(
+    upstream: Any, client: FlaskClient, answer_matrix: Any, store: Callable[..., None]
+) -> None:
+    store(alert("firing", MS - 600_000, tenant_id="user-A"), alert("over", MS - 900_000, MS - 700_000))
+    upstream.reply = lambda _, form: answer_matrix(
+        (LABELS, [(float(form["end"]), "1")]), warnings=["partial"]
+    )
+    for name, payload in (
+        ("alerts", {}), ("alerts", {"tenant-id": "user-A"}), ("version_changes", {"model-name": "resnet50"}),
+    ):  # fmt: skip
+        wanted = annotate(client, name, payload)
+        asked = {**payload, **RANGE}
+        body = client.get(f"/api/v1/annotations/{name}", query_string=asked).json
+        assert body is not None
+        assert body["rows"]
+        columns = {key: [row[key] for row in body["rows"]] for key in ("time", "timeEnd", "title", "text")}
+        assert columns == {key: wanted[key] for key in columns}
+        assert [row["tags"].split(",") for row in body["rows"]] == wanted["tags"]
+        assert body.get("warnings") == (["partial"] if name == "version_changes" else None)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("version_changes?quantile=1", "quantile"), ("alerts?from=yesterday", "from"),
+        ("alerts?from=now&to=now-1h", "from"), ("alerts?status=odd", "status"),
+        ("version_changes?model-name=", "model-name"),
+    ],
+)  # fmt: skip
+def test_bad_parameters_of_annotation_rows_are_named(client: FlaskClient, query: str, field: str) -> None:
+    response = client.get(f"/api/v1/annotations/{query}")
+    assert response.json is not None
+    assert (response.status_code, response.json["details"]["parameter"]) == (400, field)
+
+
+def test_there_are_no_rows_of_other_annotations(client: FlaskClient) -> None:
+    assert client.get("/api/v1/annotations/latency").status_code == 404
 
 
 @pytest.mark.parametrize(

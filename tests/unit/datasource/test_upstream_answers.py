@@ -1,0 +1,112 @@
+"""Bodies of Prometheus are read exactly, by the quick way and by the strict one alike."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from modelplane_datasource.grid import Grid
+from modelplane_datasource.upstream_answers import (
+    RangeSeries,
+    UpstreamError,
+    read_envelope,
+    read_range,
+    read_samples,
+)
+
+GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
+LABELS = {"model_name": 'a","values":[[1,"2"]]', "tenant_id": "[ü]"}
+MOST = 1000
+
+numbers = st.floats() | st.integers(-(2**70), 2**70).map(float)
+
+
+def go_text(number: float) -> str:
+    """A number as Prometheus writes it."""
+    if math.isnan(number):
+        return "NaN"
+    if math.isinf(number):
+        return "+Inf" if number > 0 else "-Inf"
+    return str(int(number)) if number == int(number) and abs(number) < 1e21 else repr(number)
+
+
+def body(*values: Any) -> bytes:
+    result = [{"metric": {**LABELS, "bin": str(bin_)}, "values": one} for bin_, one in enumerate(values)]
+    data = {"resultType": "matrix", "result": result}
+    return json.dumps({"status": "success", "data": data}, separators=(",", ":")).encode()
+
+
+def read(*values: Any) -> tuple[RangeSeries, ...]:
+    return read_range(read_envelope(200, body(*values)), GRID, MOST).series
+
+
+@given(st.lists(st.none() | numbers, min_size=len(GRID), max_size=len(GRID)))
+@example([None] * len(GRID))
+@example([1.0] * len(GRID))
+@example([None, *[1e308] * (len(GRID) - 1)])
+def test_every_value_is_read_at_its_time_and_gaps_are_none(values: list[float | None]) -> None:
+    points = [
+        [time / 1000, go_text(value)]
+        for time, value in zip(GRID.times, values, strict=True)
+        if value is not None
+    ]
+    (series,) = read(points)
+    expected = tuple(value if value is not None and math.isfinite(value) else None for value in values)
+    assert series.values == expected
+    assert [type(value) for value in series.values] == [type(value) for value in expected]
+    assert series.labels == {**LABELS, "bin": "0"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
+def test_raw_samples_are_read_in_milliseconds(samples: list[tuple[int, float]]) -> None:
+    points = [[time / 1000, go_text(value)] for time, value in samples]
+    (series,) = read_samples(read_envelope(200, body(points)))
+    finite = [(time, value) for time, value in samples if math.isfinite(value)]
+    assert list(zip(series.times.tolist(), series.values.tolist(), strict=True)) == finite
+
+
+TIME = GRID.start / 1000
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [[TIME, "true"]],
+        [[TIME, "null"]],
+        [[TIME, "false"]],
+        [[TIME, ""]],
+        [[TIME, "1,2"]],
+        [[TIME, f"1,{TIME + 15.25},2"]],
+        [[TIME, "[1]"]],
+        [[TIME, "1"], []],
+        [[TIME, True]],
+        [[TIME, None]],
+        [[TIME, "1", "2"], [TIME + 15.25]],
+        [TIME, "1"],
+        "1",
+        None,
+        [["1", TIME]],
+        [[TIME + 1, "1"]],
+        [[TIME - 15.25, "1"]],
+        [[TIME, "1"], [TIME, "2"]],
+    ],
+)
+def test_points_that_are_none_are_refused(points: object) -> None:
+    with pytest.raises(UpstreamError, match="not a range result"):
+        read(points)
+
+
+def test_the_same_point_twice_counts_once() -> None:
+    (series,) = read([[TIME, "1"], [TIME, "1"]])
+    assert series.values == (1.0, *[None] * (len(GRID) - 1))
+
+
+def test_the_same_series_twice_is_refused() -> None:
+    twice = body([[TIME, "1"]], [[TIME, "2"]]).replace(b'"bin":"1"', b'"bin":"0"')
+    with pytest.raises(UpstreamError, match="same series twice"):
+        read_range(read_envelope(200, twice), GRID, MOST)
