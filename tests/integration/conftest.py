@@ -1,19 +1,29 @@
-"""A real Prometheus over real model series, and the backend as its own process in front of it."""
+"""Real stores over real model series, and the backend as its own process in front of them.
+
+The stores are Prometheus and VictoriaMetrics. A test that asks for ``store``, ``store_url``, ``backend`` or
+``backfilled`` runs once with each.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
 
 from modelplane_provisioning.processes import Process, free_port
 from modelplane_schema import metrics
 
+PROMETHEUS, VICTORIA_METRICS = STORES = ("prometheus", "victoria-metrics")
+RETENTION = "100y"  # data of tests lie at fixed times
 MODEL = "resnet50"
 VERSIONS = ("v1.2.0", "v1.3.0")
 HOSTILE_TENANT = 'a"} or up{x="'
@@ -31,6 +41,8 @@ class Calls:
     """Model series that grow by a fixed number of calls with every scrape."""
 
     def __init__(self) -> None:
+        # Several stores scrape at once, and each shall see whole calls.
+        self._lock = threading.Lock()
         self._families = CollectorRegistry()
         identity, families = metrics.IDENTITY, self._families
         latency, requests_total = metrics.LATENCY, metrics.REQUESTS
@@ -46,16 +58,17 @@ class Calls:
         )
         self._active = Gauge(active.name, active.help, identity, registry=families)
 
-    def collect(self) -> Iterator[object]:
+    def collect(self) -> list[Metric]:
         """Called by every scrape."""
-        for (version, tenant), seconds in LATENCIES.items():
-            identity = (MODEL, version, tenant, "pytorch")
-            for call in range(CALLS_PER_SCRAPE):
-                self._latency.labels(*identity).observe(seconds)
-                self._confidence.labels(*identity).observe(0.75)
-                self._requests.labels(*identity, "failure" if call == 0 else "success").inc()
-            self._active.labels(*identity).set(3)
-        yield from self._families.collect()
+        with self._lock:
+            for (version, tenant), seconds in LATENCIES.items():
+                identity = (MODEL, version, tenant, "pytorch")
+                for call in range(CALLS_PER_SCRAPE):
+                    self._latency.labels(*identity).observe(seconds)
+                    self._confidence.labels(*identity).observe(0.75)
+                    self._requests.labels(*identity, "failure" if call == 0 else "success").inc()
+                self._active.labels(*identity).set(3)
+            return list(self._families.collect())
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +84,8 @@ def exporter_port() -> Iterator[int]:
     thread.join()
 
 
-def prometheus_process(folder: Path, exporter_port: int, port: int) -> Process:
-    """A Prometheus that scrapes the exporter every second; not started."""
+def scrape_config(folder: Path, exporter_port: int) -> Path:
+    """A file that has the exporter scraped every second."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
     config.write_text(
@@ -81,21 +94,74 @@ def prometheus_process(folder: Path, exporter_port: int, port: int) -> Process:
         "  - job_name: models\n"
         f'    static_configs: [{{targets: ["127.0.0.1:{exporter_port}"]}}]\n'
     )
+    return config
+
+
+def prometheus_process(folder: Path, config: Path, port: int) -> Process:
+    """A Prometheus with its data in ``folder``; not started."""
     arguments = [
         "prometheus",
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
+        f"--storage.tsdb.retention.time={RETENTION}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     ready = f"http://127.0.0.1:{port}/-/ready"
-    return Process("prometheus", arguments, folder / "prometheus.log", ready_url=ready)
+    return Process(PROMETHEUS, arguments, folder / "prometheus.log", ready_url=ready)
 
 
-def backend_process(folder: Path, prometheus_url: str, port: int, timeout: float = 10) -> Process:
-    """The backend over a Prometheus, its database in ``folder``; not started."""
+def victoria_metrics_process(folder: Path, config: Path, port: int) -> Process:
+    """A VictoriaMetrics, set up as docs/backend.md advises, with its data in ``folder``; not started."""
+    arguments = [
+        "victoria-metrics",
+        f"-promscrape.config={config}",
+        f"-storageDataPath={folder / 'data'}",
+        f"-retentionPeriod={RETENTION}",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        "-search.latencyOffset=1s",
+    ]
+    ready = f"http://127.0.0.1:{port}/-/ready"
+    return Process(VICTORIA_METRICS, arguments, folder / "victoria-metrics.log", ready_url=ready)
+
+
+STORE_PROCESSES = {PROMETHEUS: prometheus_process, VICTORIA_METRICS: victoria_metrics_process}
+
+
+def backfilled_prometheus(folder: Path, exposition: str, port: int) -> Process:
+    """A started Prometheus that holds the samples of an OpenMetrics text."""
+    (folder / "samples.txt").write_text(exposition, encoding="utf-8")
+    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert made.returncode == 0, made.stdout + made.stderr
+    process = prometheus_process(folder, folder / "prometheus.yml", port)
+    process.start()
+    process.wait_ready(30)
+    return process
+
+
+def backfilled_victoria_metrics(folder: Path, exposition: str, port: int) -> Process:
+    """A started VictoriaMetrics that holds the samples of an OpenMetrics text with times in whole seconds."""
+    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
+    process = victoria_metrics_process(folder, folder / "prometheus.yml", port)
+    process.start()
+    process.wait_ready(30)
+    url = f"http://127.0.0.1:{port}"
+    samples = (line for line in exposition.splitlines() if not line.startswith("#"))
+    in_milliseconds = "".join(f"{sample}000\n" for sample in samples)
+    requests.post(f"{url}/api/v1/import/prometheus", in_milliseconds.encode(), timeout=60).raise_for_status()
+    requests.get(f"{url}/internal/force_flush", timeout=60).raise_for_status()
+    return process
+
+
+BACKFILLED = {PROMETHEUS: backfilled_prometheus, VICTORIA_METRICS: backfilled_victoria_metrics}
+
+
+def backend_process(folder: Path, store_url: str, port: int, timeout: float = 10) -> Process:
+    """The backend over a store, its database in ``folder``; not started."""
     prefix = "MODELPLANE_DATASOURCE_"
     environment = {
-        f"{prefix}PROMETHEUS_URL": prometheus_url,
+        f"{prefix}PROMETHEUS_URL": store_url,
         f"{prefix}PROMETHEUS_TIMEOUT_SECONDS": str(timeout),
         f"{prefix}SCRAPE_INTERVAL_SECONDS": "1",
         f"{prefix}DATABASE_URL": f"sqlite:///{folder}/modelplane.db",
@@ -114,33 +180,47 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
-def has_rates(prometheus_url: str) -> bool:
+def has_rates(store_url: str, seconds_ago: int) -> bool:
     query = f"rate({metrics.REQUESTS.name}[4s])"
-    answer = requests.get(f"{prometheus_url}/api/v1/query", {"query": query}, timeout=5).json()
+    asked: dict[str, str | float] = {"query": query, "time": time.time() - seconds_ago}
+    answer = requests.get(f"{store_url}/api/v1/query", asked, timeout=5).json()
     return len(answer["data"]["result"]) == 2 * len(LATENCIES)
 
 
-@pytest.fixture(scope="session")
-def prometheus(exporter_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a Prometheus that holds at least 8 seconds of rates."""
-    port = free_port()
-    process = prometheus_process(tmp_path_factory.mktemp("prometheus"), exporter_port, port)
-    process.start()
-    try:
-        process.wait_ready(30)
-        url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: has_rates(url), 30)
-        time.sleep(8)
-        yield url
-    finally:
-        process.stop()
+@pytest.fixture(scope="session", params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """Which store the test runs with."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def backend(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a backend over ``prometheus``."""
+def store_urls(exporter_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """URLs of stores that hold at least 8 seconds of rates, by name."""
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in STORES}
+    with ExitStack() as running:
+        for name, url in urls.items():
+            folder = tmp_path_factory.mktemp(name)
+            config = scrape_config(folder, exporter_port)
+            process = STORE_PROCESSES[name](folder, config, int(url.rpartition(":")[2]))
+            process.start()
+            running.callback(process.stop)
+            process.wait_ready(30)
+        for url in urls.values():
+            wait_for(partial(has_rates, url, 8), 60)
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def store_url(store: str, store_urls: dict[str, str]) -> str:
+    """URL of a store that holds at least 8 seconds of rates."""
+    return store_urls[store]
+
+
+@pytest.fixture(scope="session")
+def backend(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a backend over the store."""
     port = free_port()
-    process = backend_process(tmp_path_factory.mktemp("backend"), prometheus, port)
+    process = backend_process(tmp_path_factory.mktemp("backend"), store_url, port)
     process.start()
     try:
         process.wait_ready(30)
@@ -149,22 +229,44 @@ def backend(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         process.stop()
 
 
+@pytest.fixture(scope="module")
+def backfill() -> Iterator[Callable[[str, Path, str], str]]:
+    """Start a store of the module's own: (store, folder, OpenMetrics text with times in seconds) -> URL."""
+    with ExitStack() as running:
+
+        def start(store: str, folder: Path, exposition: str) -> str:
+            folder.mkdir(exist_ok=True)
+            port = free_port()
+            running.callback(BACKFILLED[store](folder, exposition, port).stop)
+            return f"http://127.0.0.1:{port}"
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def backfilled(store: str, backfill: Callable[[str, Path, str], str]) -> Callable[[Path, str], str]:
+    """Start the store that the test runs with: (folder, OpenMetrics text with times in seconds) -> URL."""
+    return partial(backfill, store)
+
+
 @pytest.fixture
-def start_prometheus(request: pytest.FixtureRequest, exporter_port: int) -> Callable[[Path, int], Process]:
-    """Start a Prometheus of the test's own: (folder, port); it is stopped when the test ends."""
+def start_store(
+    request: pytest.FixtureRequest, store: str, exporter_port: int
+) -> Callable[[Path, int], Process]:
+    """Start a store of the test's own, which scrapes: (folder, port); it is stopped when the test ends."""
 
     def start(folder: Path, port: int) -> Process:
-        return started(prometheus_process(folder, exporter_port, port), request)
+        return started(STORE_PROCESSES[store](folder, scrape_config(folder, exporter_port), port), request)
 
     return start
 
 
 @pytest.fixture
 def start_backend(request: pytest.FixtureRequest) -> Callable[..., Process]:
-    """Start a backend of the test's own: (folder, prometheus_url, port, timeout=10)."""
+    """Start a backend of the test's own: (folder, store_url, port, timeout=10)."""
 
-    def start(folder: Path, prometheus_url: str, port: int, timeout: float = 10) -> Process:
-        return started(backend_process(folder, prometheus_url, port, timeout), request)
+    def start(folder: Path, store_url: str, port: int, timeout: float = 10) -> Process:
+        return started(backend_process(folder, store_url, port, timeout), request)
 
     return start
 

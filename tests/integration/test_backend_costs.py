@@ -1,10 +1,10 @@
-"""Costs from a real Prometheus: two processes of a shared GPU, a restart, and an hour that nobody scraped."""
+"""Costs from real stores: two processes of a shared GPU, a restart, and an hour that nobody scraped."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.ledger.lines import SIGNS
 from modelplane_datasource.settings import Settings
-from modelplane_provisioning.processes import Process, free_port
 
 HOUR = 3600
 START = 1_790_000_400 // HOUR * HOUR  # a full hour of the year 2026
@@ -48,64 +47,49 @@ def exposition() -> str:
 
 
 @pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+def client(
+    backfilled: Callable[[Path, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FlaskClient]:
     folder = tmp_path_factory.mktemp("costs")
-    (folder / "samples.txt").write_text(exposition())
-    (folder / "prometheus.yml").write_text("{}")
     (folder / "modelplane.yaml").write_text(REGISTRY)
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
-    subprocess.run(blocks, cwd=folder, check=True, capture_output=True, timeout=60)
-    url = f"127.0.0.1:{free_port()}"
-    command = [
-        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-        "--storage.tsdb.retention.time=100y", f"--web.listen-address={url}",
-    ]  # fmt: skip
-    ready = f"http://{url}/-/ready"
-    process = Process("prometheus", command, folder / "prometheus.log", ready_url=ready)
-    process.start()
-    try:
-        process.wait_ready(30)
-        app = create_app(
-            Settings(
-                prometheus_url=f"http://{url}",
-                database_url=f"sqlite:///{folder / 'alerts.db'}",
-                registry_file=folder / "modelplane.yaml",
-            )
-        )
-        yield app.test_client()
-        close_app(app)
-    finally:
-        process.stop()
+    settings = Settings(
+        prometheus_url=backfilled(folder, exposition()),
+        database_url=f"sqlite:///{folder / 'alerts.db'}",
+        registry_file=folder / "modelplane.yaml",
+    )
+    app = create_app(settings)
+    yield app.test_client()
+    close_app(app)
 
 
-def rows(backend: FlaskClient, first: int, last: int, more: str = "") -> dict[tuple[Any, str], Decimal]:
+def rows(client: FlaskClient, first: int, last: int, more: str = "") -> dict[tuple[Any, str], Decimal]:
     """Amounts by tenant and kind, from and to so many seconds after the start."""
-    answer = backend.get(f"/api/v1/costs?from={(START + first) * 1000}&to={(START + last) * 1000}{more}")
+    answer = client.get(f"/api/v1/costs?from={(START + first) * 1000}&to={(START + last) * 1000}{more}")
     assert answer.json is not None
     assert answer.status_code == 200, answer.json
     return {(row["tenant"], row["kind"]): Decimal(row["amount"]) for row in answer.json["rows"]}
 
 
-def test_an_hour_with_a_restart(backend: FlaskClient) -> None:
-    found = rows(backend, 0, HOUR)
+def test_an_hour_with_a_restart(client: FlaskClient) -> None:
+    found = rows(client, 0, HOUR)
     assert found[("user-A", "direct")] == Decimal("1.8")
     # What user-B used between its last scrape and its restart is not known, and no more than that is lost.
     lost = Decimal(SCRAPE) / 4 / 1000
     assert Decimal("0.9") - lost <= found[("user-B", "direct")] <= Decimal("0.9")
 
 
-def test_what_nobody_scraped_is_unknown_and_nothing_is_lost(backend: FlaskClient) -> None:
-    found = rows(backend, 2 * HOUR, 3 * HOUR)
+def test_what_nobody_scraped_is_unknown_and_nothing_is_lost(client: FlaskClient) -> None:
+    found = rows(client, 2 * HOUR, 3 * HOUR)
     assert found[(None, "unknown")] > Decimal("3.5")
     assert found[(None, "capacity")] == Decimal("3.6")
 
 
 @pytest.mark.parametrize("policy", ["keep", "proportional", "even"])
-def test_four_hours_close_and_are_the_sum_of_their_hours(backend: FlaskClient, policy: str) -> None:
-    whole = rows(backend, 0, 4 * HOUR, f"&idle={policy}")
+def test_four_hours_close_and_are_the_sum_of_their_hours(client: FlaskClient, policy: str) -> None:
+    whole = rows(client, 0, 4 * HOUR, f"&idle={policy}")
     capacity = whole.pop((None, "capacity"))
     assert capacity == Decimal("14.4")
     assert sum(SIGNS[kind] * amount for (_, kind), amount in whole.items()) == capacity
-    hours = [rows(backend, hour * HOUR, (hour + 1) * HOUR, f"&idle={policy}") for hour in range(4)]
+    hours = [rows(client, hour * HOUR, (hour + 1) * HOUR, f"&idle={policy}") for hour in range(4)]
     for key, amount in whole.items():
         assert sum(hour.get(key, Decimal(0)) for hour in hours) == amount

@@ -1,4 +1,4 @@
-"""The backend over a real Prometheus: one truth in three shapes, and clear errors without it."""
+"""The backend over real stores: one truth in three shapes, and clear errors without a store."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_ratios_and_gauges_are_those_of_the_calls(
         assert values(line) == pytest.approx([value] * 6)
 
 
-def test_throughput_is_what_prometheus_counts(backend: str, prometheus: str, window: tuple[int, int]) -> None:
+def test_throughput_is_what_the_store_counts(backend: str, store_url: str, window: tuple[int, int]) -> None:
     """The rate itself depends on when this machine found time to scrape; the two must still agree."""
     query = 'sum by (model_version) (rate(model_inference_requests_total{tenant_id="user-A"}[4s]))'
     asked = {"query": query, "start": window[0] / 1000, "end": window[1] / 1000, "step": 1}
-    result = get(prometheus, "/api/v1/query_range", **asked)["data"]["result"]
+    result = get(store_url, "/api/v1/query_range", **asked)["data"]["result"]
     direct = {
         entry["metric"]["model_version"]: [float(text) for _, text in entry["values"]] for entry in result
     }
@@ -122,7 +122,7 @@ def test_before_the_data_there_is_nothing(backend: str) -> None:
     assert rest(backend, "latency", (1_000_000, 2_000_000), step="60s") == []
 
 
-def test_ready_with_prometheus(backend: str) -> None:
+def test_ready_with_a_store(backend: str) -> None:
     assert get(backend, "/readyz")["checks"] == {"prometheus": "ok", "store": "ok"}
 
 
@@ -134,11 +134,11 @@ def assert_error(url: str, path: str, statuses: tuple[int, ...], within: float) 
     assert set(answer.json()) == {"message", "error", "details"}
 
 
-def test_prometheus_goes_and_comes_back(
-    tmp_path: Path, start_prometheus: Callable[[Path, int], Process], start_backend: Callable[..., Process]
+def test_the_store_goes_and_comes_back(
+    tmp_path: Path, start_store: Callable[[Path, int], Process], start_backend: Callable[..., Process]
 ) -> None:
     port, backend_port = free_port(), free_port()
-    upstream = start_prometheus(tmp_path / "prometheus", port)
+    upstream = start_store(tmp_path / "store", port)
     start_backend(tmp_path, f"http://127.0.0.1:{port}", backend_port, timeout=2)
     url = f"http://127.0.0.1:{backend_port}"
     assert get(url, "/readyz")["status"] == "ok"
@@ -150,12 +150,12 @@ def test_prometheus_goes_and_comes_back(
     assert_error(url, "/readyz", (503,), within=4)
     assert get(url, "/healthz")["status"] == "ok"
 
-    start_prometheus(tmp_path / "prometheus", port)
+    start_store(tmp_path / "store", port)
     assert wait_until(lambda: requests.get(f"{url}/readyz", timeout=10).status_code == 200, 20)
     assert "data" in get(url, "/api/v1/metrics/latency", **WHO)
 
 
-def test_a_silent_prometheus_is_504_within_the_timeout(
+def test_a_silent_store_is_504_within_the_timeout(
     tmp_path: Path, start_backend: Callable[..., Process]
 ) -> None:
     port = free_port()

@@ -1,9 +1,9 @@
-"""Burn rates, budgets and comparisons over four hours of a real exporter's scrapes in a real Prometheus."""
+"""Burn rates, budgets and comparisons over four hours of a real exporter's scrapes in real stores."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +16,6 @@ from modelplane_exporter import render
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.series import ENDED, FAILED, VALUE
 from modelplane_exporter.store import Lane, Store
-from modelplane_provisioning.processes import Process, free_port
 
 START = 1_700_000_000
 STEP = 30
@@ -51,6 +50,8 @@ class Behaviour(NamedTuple):
 # Of 20 calls a scrape: the same number fails in every hour, and the shares are known exactly.
 VERSIONS = {"v1.2.0": Behaviour(120, 25), "v1.2.1": Behaviour(120, 25), "v1.3.0": Behaviour(24, 10)}
 FAST_SECONDS, SLOW_SECONDS = 0.02, 0.4
+# How far an increase may be from the calls, as a share: Prometheus stretches it to the edges of its window.
+STRETCH = {"prometheus": 0.005, "victoria-metrics": 1e-9}
 
 
 class Clock:
@@ -76,8 +77,9 @@ def scraped(store: Store, second: int) -> Iterator[str]:
             yield f"{sample.name}{{{labels}}} {sample.value} {second}"
 
 
+@pytest.fixture(scope="session")
 def scrapes() -> str:
-    """What Prometheus would have scraped, with times, as OpenMetrics."""
+    """What a store would have scraped, with times, as OpenMetrics."""
     clock = Clock()
     store = Store(clock)
     lanes = {
@@ -100,38 +102,14 @@ def scrapes() -> str:
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a Prometheus that holds the four hours."""
-    folder = tmp_path_factory.mktemp("slo")
-    (folder / "scrapes.txt").write_text(scrapes(), encoding="utf-8")
-    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
-    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-    assert made.returncode == 0, made.stdout + made.stderr
-    url = f"http://127.0.0.1:{free_port()}"
-    arguments = [
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        "--storage.tsdb.retention.time=20y",
-        f"--web.listen-address={url.removeprefix('http://')}",
-    ]
-    process = Process("prometheus", arguments, folder / "log", ready_url=f"{url}/-/ready")
-    process.start()
-    try:
-        process.wait_ready(30)
-        yield url
-    finally:
-        process.stop()
-
-
-@pytest.fixture(scope="module")
-def client(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+def client(
+    backfilled: Callable[[Path, str], str], scrapes: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FlaskClient]:
     """The application as it stands at the end of the four hours."""
-    folder = tmp_path_factory.mktemp("backend")
+    folder = tmp_path_factory.mktemp("slo")
     (folder / "modelplane.yaml").write_text(REGISTRY, encoding="utf-8")
     settings = Settings(
-        prometheus_url=prometheus,
+        prometheus_url=backfilled(folder, scrapes),
         scrape_interval_seconds=STEP,
         database_url=f"sqlite:///{folder}/modelplane.db",
         registry_file=folder / "modelplane.yaml",
@@ -173,11 +151,11 @@ def test_an_hour_without_calls_has_no_burn_rate(client: FlaskClient) -> None:
         assert (point["y"], point["good"], point["total"]) == (None, 0, 0)
 
 
-def test_a_long_window_weights_by_traffic(client: FlaskClient) -> None:
+def test_a_long_window_weights_by_traffic(client: FlaskClient, store: str) -> None:
     """Three hours with calls and one without: the share of failures is that of the calls."""
     points = burn(client, END, slo="availability", window="4h")
     for version, point in points.items():
-        assert point["y"] == pytest.approx(1 / VERSIONS[version].fails / 0.01, rel=0.01)
+        assert point["y"] == pytest.approx(1 / VERSIONS[version].fails / 0.01, rel=STRETCH[store])
 
 
 def test_a_tenant_without_failures_burns_nothing(client: FlaskClient) -> None:
@@ -196,20 +174,23 @@ def test_a_series_over_the_range_has_its_gap_where_there_was_no_traffic(client: 
     assert rates == [pytest.approx(1 / 24 / 0.01, rel=0.15)] * len(rates)
 
 
-def test_the_state_of_the_objectives(client: FlaskClient) -> None:
+def test_the_state_of_the_objectives(client: FlaskClient, store: str) -> None:
+    stretch = STRETCH[store]
     rows = {
         (row["model_version"], row["slo"]): row for row in get(client, "/api/v1/slo", to=END * 1000)["rows"]
     }
     assert set(rows) == {(version, slo) for version in VERSIONS for slo in ("availability", "latency")}
     healthy, canary = rows["v1.2.0", "availability"], rows["v1.3.0", "availability"]
     assert healthy["burn_rate"] == pytest.approx(1 / 1.2, rel=1e-6)
-    assert healthy["budget_remaining"] == pytest.approx(1 - 1 / 1.2, rel=0.02)
-    assert healthy["exhausted_at"] == pytest.approx(END * 1000 + 0.2 * 7 * DAY_MS, abs=0.05 * DAY_MS)
-    assert healthy["total"] == pytest.approx(3 * CALLS_PER_SCRAPE * HOUR / STEP, rel=0.01)
-    assert canary["budget_remaining"] == pytest.approx(1 - 1 / 0.24, rel=0.02)
+    assert healthy["budget_remaining"] == pytest.approx(1 - 1 / 1.2, rel=stretch)
+    assert healthy["exhausted_at"] == pytest.approx(
+        END * 1000 + 0.2 * 7 * DAY_MS, abs=1 + 2 * stretch * DAY_MS
+    )
+    assert healthy["total"] == pytest.approx(3 * CALLS_PER_SCRAPE * HOUR / STEP, rel=stretch)
+    assert canary["budget_remaining"] == pytest.approx(1 - 1 / 0.24, rel=stretch)
     assert canary["exhausted_at"] == END * 1000
     slow = rows["v1.2.0", "latency"]
-    assert slow["exhausted_at"] == pytest.approx(END * 1000 + 0.25 * 7 * DAY_MS, abs=0.05 * DAY_MS)
+    assert slow["exhausted_at"] == pytest.approx(END * 1000 + 0.25 * 7 * DAY_MS, abs=1 + 2 * stretch * DAY_MS)
 
 
 def compare(client: FlaskClient, baseline: str, candidate: str, **query: object) -> Any:
@@ -221,15 +202,15 @@ def verdicts(body: Any) -> dict[str, str]:
     return {indicator["name"]: indicator["verdict"] for indicator in body["indicators"]}
 
 
-def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient) -> None:
+def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient, store: str) -> None:
     body = compare(client, "v1.2.0", "v1.3.0")
     assert body["verdict"] == "worse"
     assert verdicts(body) == {"errors": "worse", "latency_p95": "worse", "confidence": "same"}
     calls = 3 * CALLS_PER_SCRAPE * HOUR // STEP
     for side, version in (("baseline", "v1.2.0"), ("candidate", "v1.3.0")):
         counts = body["counts"][side]
-        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=0.02)
-        assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=0.01)
+        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=STRETCH[store])
+        assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=STRETCH[store])
     errors = body["indicators"][0]
     assert errors["low"] <= 1 / 24 - 1 / 120 <= errors["high"]
 

@@ -220,6 +220,7 @@ def test_a_body_above_the_limit_is_422(upstream: Any, settings: Settings, make_p
         ({"/-/ready": 200}, True),
         ({"/-/ready": 503}, False),
         ({"/-/ready": 404, "/api/v1/query": 200}, True),
+        ({"/-/ready": 400, "/api/v1/query": 200}, True),
         ({"/-/ready": 404, "/api/v1/query": 500}, False),
     ],
 )
