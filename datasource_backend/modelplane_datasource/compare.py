@@ -3,6 +3,7 @@
 Each indicator is compared by one confidence interval of the difference, and its verdict follows from it:
 
 - ``same``: the interval lies inside the margin, so that the versions are equivalent (two one-sided tests);
+  a relative margin of 10 % is a ratio from 1 / 1.1 to 1.1, the same whichever version is the baseline;
 - ``better``, ``worse``: it lies wholly on one side of 0;
 - ``not_enough_data``: neither, or one side has no observations.
 
@@ -20,11 +21,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
+from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram, shared_bounds
 from modelplane_datasource.intervals import Estimate, bounded_mean, difference, proportion, quantile
+
+LOWEST, HIGHEST = 1e-6, 1 - 1e-6  # of a level or quantile; nearer to 0 and 1 floats have no room
 
 Verdict = Literal["better", "worse", "same", "not_enough_data"]
 Unit = Literal["ratio", "seconds"]
@@ -53,6 +56,23 @@ class VersionCounts:
                 raise ValueError(f"outcome {outcome!r} has {increase!r}; allowed: a finite number from 0 up")
         successes, failures = (round(outcomes.get(outcome, 0.0)) for outcome in ("success", "failure"))
         return cls(successes, failures, latency, confidence)
+
+
+def on_common_bounds(
+    baseline: VersionCounts, candidate: VersionCounts
+) -> tuple[VersionCounts, VersionCounts]:
+    """Both versions with the bounds that both of their histograms have.
+
+    An interpolated quantile depends on the bounds, so the same calls seen through others would seem to
+    differ. ValueError: two histograms have no bound in common.
+    """
+    latencies = shared_bounds(baseline.latency, candidate.latency)
+    confidences = shared_bounds(baseline.confidence, candidate.confidence)
+    first, second = (
+        replace(version, latency=latency, confidence=confidence)
+        for version, latency, confidence in zip((baseline, candidate), latencies, confidences, strict=True)
+    )
+    return first, second
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +168,7 @@ def compare(
 ) -> Comparison:
     """Compare errors, each of the latency ``quantiles`` and, where a version has any, confidence.
 
-    ValueError: a quantile or the level is not between 0 and 1, or a quantile occurs twice.
+    ValueError: a quantile or the level is not from ``LOWEST`` to ``HIGHEST``, or a quantile occurs twice.
     """
     _check(quantiles, level)
     indicators = [_errors(margins.errors), *(_latency(share, margins.latency) for share in quantiles)]
@@ -163,8 +183,8 @@ def compare(
 
 def _check(quantiles: Sequence[float], level: float) -> None:
     for name, value in (("level", level), *(("quantile", share) for share in quantiles)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} is {value!r}; allowed: a number between 0 and 1, both excluded")
+        if not LOWEST <= value <= HIGHEST:
+            raise ValueError(f"{name} is {value!r}; allowed: a number from {LOWEST} to {HIGHEST}")
     if len(set(quantiles)) < len(quantiles):
         raise ValueError(f"quantiles are {tuple(quantiles)}; allowed: each once")
 
@@ -188,7 +208,7 @@ def _errors(margin: float) -> _Indicator:
 
 def _latency(share: float, margin: float) -> _Indicator:
     return _Indicator(
-        name=f"latency_p{100 * share:g}",
+        name=f"latency_p{100 * share:.12g}",
         unit="seconds",
         observations="calls",
         method="ratio of histogram quantiles, MOVER of binomial order-statistic intervals on logarithms",
@@ -257,7 +277,8 @@ def _logarithms(estimate: Estimate) -> Estimate:
 def _verdict(indicator: _Indicator, change: Estimate | None, hidden: bool) -> Verdict:
     if change is None:
         return "not_enough_data"
-    if -indicator.margin <= change.low and change.high <= indicator.margin and not hidden:
+    below = indicator.margin / (1 + indicator.margin) if indicator.relative else indicator.margin
+    if -below <= change.low and change.high <= indicator.margin and not hidden:
         return "same"
     if change.low > 0 or change.high < 0:
         return "better" if (change.low > 0) == indicator.higher_is_better else "worse"
@@ -273,7 +294,7 @@ def _hidden_shift(baseline: Histogram, candidate: Histogram, margin: float) -> b
     if not (baseline.count and candidate.count):
         return False
     hidden = (candidate.mean - _middle_mean(candidate)) - (baseline.mean - _middle_mean(baseline))
-    return abs(hidden) > margin * baseline.mean
+    return abs(hidden) > margin * min(baseline.mean, candidate.mean)
 
 
 def _middle_mean(histogram: Histogram) -> float:

@@ -10,7 +10,17 @@ from typing import Any, get_args
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.compare import Comparison, Observations, Unit, Verdict, VersionCounts, compare
+from modelplane_datasource.compare import (
+    HIGHEST,
+    LOWEST,
+    Comparison,
+    Observations,
+    Unit,
+    Verdict,
+    VersionCounts,
+    compare,
+    on_common_bounds,
+)
 from modelplane_datasource.drift_request import LONGEST_WINDOW
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
@@ -20,7 +30,7 @@ from modelplane_datasource.parameters import (
     Values,
     check_known,
     label_text,
-    open_ratio,
+    parser,
     read_all,
     read_default,
 )
@@ -53,14 +63,25 @@ CANDIDATE = Parameter(
     "candidate", "The version that is judged.", "a version of the model, not the baseline", label_text,
     required=True,
 )  # fmt: skip
+
+
+@parser({"type": "number", "minimum": LOWEST, "maximum": HIGHEST})
+def share(text: str) -> float:
+    """A level or a quantile; ValueError."""
+    value = float(text)
+    if not LOWEST <= value <= HIGHEST:
+        raise ValueError(text)
+    return value
+
+
+_SHARE = f"a number from {LOWEST} to {HIGHEST}"
 QUANTILE = Parameter(
-    "quantile", "Which latency quantiles to compare.",
-    "a number between 0 and 1, both excluded, repeatable", open_ratio, repeated=True, default="0.95",
+    "quantile", "Which latency quantiles to compare.", f"{_SHARE}, repeatable", share, repeated=True,
+    default="0.95",
 )  # fmt: skip
 LEVEL = Parameter(
-    "level", "How often a difference may be claimed where there is none.",
-    "a number between 0 and 1, both excluded", open_ratio, default="0.05",
-)  # fmt: skip
+    "level", "How often a difference may be claimed where there is none.", _SHARE, share, default="0.05"
+)
 PARAMETERS: tuple[Parameter[Any], ...] = (
     ONE_MODEL, TENANT, BASELINE, CANDIDATE, QUANTILE, LEVEL, FROM, TO,
 )  # fmt: skip
@@ -139,11 +160,10 @@ def compare_blueprint(plane: Plane) -> Blueprint:
     @routes.get("/compare")
     @described(COMPARED)
     def compared() -> Response:
-        now = plane.now()
-        asked = read_compare(query_values(), now - now % plane.scrape_interval)
+        asked = read_compare(query_values(), plane.last_scrape())
         baseline, candidate = version_counts(plane.prometheus, asked)
         comparison = compare(baseline, candidate, asked.quantiles, asked.level)
-        return json_response(_body(asked, comparison, baseline, candidate, now))
+        return json_response(_body(asked, comparison, baseline, candidate, plane.now()))
 
     return routes
 
@@ -169,7 +189,7 @@ def read_compare(values: Values, now: int) -> CompareRequest:
 def version_counts(
     prometheus: PrometheusClient, asked: CompareRequest
 ) -> tuple[VersionCounts, VersionCounts]:
-    """What baseline and candidate did between start and end. UpstreamError."""
+    """What baseline and candidate did between start and end, on the same bounds. UpstreamError."""
     outcomes = _increases(prometheus, asked, metrics.REQUESTS.name, "outcome")
     latency = _histograms(prometheus, asked, metrics.LATENCY.name)
     confidence = _histograms(prometheus, asked, metrics.CONFIDENCE.name)
@@ -182,9 +202,13 @@ def version_counts(
         )
 
     try:
-        return of(asked.baseline), of(asked.candidate)
+        versions = of(asked.baseline), of(asked.candidate)
     except ValueError as error:
         raise _unusable(metrics.REQUESTS.name, error) from error
+    try:
+        return on_common_bounds(*versions)
+    except ValueError as error:
+        raise _unusable(f"the histograms of {asked.baseline} and {asked.candidate}", error) from error
 
 
 def _histograms(prometheus: PrometheusClient, asked: CompareRequest, name: str) -> dict[str, Histogram]:

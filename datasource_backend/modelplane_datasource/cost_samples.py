@@ -14,13 +14,15 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.ledger.book import Samples
 from modelplane_datasource.ledger.cells import IntArray, Window
 from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
-from modelplane_datasource.upstream import PrometheusClient, RawSeries
+from modelplane_datasource.upstream import REJECTED, PrometheusClient, RawSeries, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
 
-PIECE = 6 * 3_600_000  # milliseconds asked for at once
+FIRST_PIECE, SHORTEST_PIECE = 7_200_000, 900_000  # milliseconds asked for at once
+SAMPLES_OF_PIECE = 400_000  # some 12 MB of JSON
+GROWTH = 4
 MOST_SAMPLES = 40_000_000  # 64 bytes each while they are read and sorted
 
 
@@ -71,7 +73,7 @@ def _counters(
     key: Callable[[Mapping[str, str]], Key],
     count: _Count,
 ) -> Iterator[CounterSeries[Key]]:
-    own = set(metric.labels)
+    own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
     for series in _pieces(prometheus, metric, window, reading, count):
         process = "\0".join(
             f"{name}={value}" for name, value in sorted(series.labels.items()) if name not in own
@@ -92,11 +94,27 @@ def _sightings(
 def _pieces(
     prometheus: PrometheusClient, metric: Metric, window: Window, reading: Reading, count: _Count
 ) -> Iterator[RawSeries]:
-    """Series in pieces of time, so that no answer grows too large; neighbours share their edge."""
-    start = window.start - reading.lookback
+    """Series in pieces of time, so that no answer grows too large; neighbours share their edge.
+
+    A piece is as long as the one before says that it may be, and shorter where it holds too much after all.
+    """
+    start, length = window.start - reading.lookback, FIRST_PIECE
     while start < window.end:
-        end = min(start + PIECE, window.end)
-        for series in prometheus.samples(metric.name, end - start, end):
-            count.add(len(series.times))
-            yield series
-        start = end
+        end = min(start + length, window.end)
+        try:
+            found = prometheus.samples(metric.name, end - start, end)
+        except UpstreamError as error:
+            if error.error != REJECTED or length == SHORTEST_PIECE:
+                raise
+            length = max(length // GROWTH, SHORTEST_PIECE)
+            continue
+        samples = sum(len(series.times) for series in found)
+        count.add(samples)
+        yield from found
+        start, length = end, _next_length(length, samples)
+
+
+def _next_length(length: int, samples: int) -> int:
+    """How long the piece after one of ``length`` with so many samples may be."""
+    fitting = length * SAMPLES_OF_PIECE // max(samples, 1)
+    return max(SHORTEST_PIECE, min(fitting, length * GROWTH))

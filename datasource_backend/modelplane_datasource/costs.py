@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from modelplane_datasource.cost_samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grid import Grid
-from modelplane_datasource.ledger.allocation import MICRO
+from modelplane_datasource.ledger.allocation import IDLE_POLICIES, MICRO, SHARED_POLICIES
 from modelplane_datasource.ledger.book import build_ledger
 from modelplane_datasource.ledger.cells import DAY, DEFAULT_CELL, Window, snapped
-from modelplane_datasource.ledger.lines import DIRECT, SIGNS, Ledger, Policy
+from modelplane_datasource.ledger.lines import DIRECT, KINDS, SIGNS, Ledger, Line, Policy
 from modelplane_datasource.ledger.prices import tariff_of
-from modelplane_datasource.ledger.rows import CostRow, cost_rows
+from modelplane_datasource.ledger.rows import CostRow, GroupBy, cost_rows, group_of
 from modelplane_datasource.parameters import Parameter, choice, label_text
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import Scope
 from modelplane_datasource.series import Answer, Series
+from modelplane_datasource.upstream import INVALID, UpstreamError
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Registry
 
 LONGEST_RANGE = 92 * DAY
-GROUPS = ("tenant", "model", "version", "framework", "device_type")
+MOST_LEAVES = 60_000_000  # identities on devices times cells; 20 bytes each
+GROUPS: tuple[GroupBy, ...] = ("tenant", "model", "version", "framework", "device_type")
 # Steps that hold whole cells and divide a day.
 _STEPS = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440))
 
@@ -43,11 +48,11 @@ GROUP_BY = Parameter(
 )  # fmt: skip
 IDLE_POLICY = Parameter(
     "idle", "Who is charged for idle time.", "keep (nobody), proportional, even",
-    choice("keep", "proportional", "even"), default="keep",
+    choice(*IDLE_POLICIES), default="keep",
 )  # fmt: skip
 SHARED = Parameter(
     "shared", "Whether charges of several processes beyond a device's time are scaled to it.", "keep, scale",
-    choice("keep", "scale"), default="keep",
+    choice(*SHARED_POLICIES), default="keep",
 )  # fmt: skip
 COST_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 COST_OPTIONS: tuple[Parameter[Any], ...] = (GROUP_BY, IDLE_POLICY, SHARED)
@@ -65,101 +70,151 @@ def required_registry(plane: Plane) -> Registry:
     return plane.registry
 
 
-def window_of(start: int, end: int) -> Window:
-    """The whole cells of a range; ApiError 400 when there is none, 422 when there are too many."""
-    if end - start > LONGEST_RANGE:
+def window_of(start: int, end: int, now: int, longest: int = LONGEST_RANGE) -> Window:
+    """The whole cells of a range that are over; ApiError 400 when there is none, 422 when there are too many.
+
+    What is to come has no cost yet, though its devices will be there.
+    """
+    if end - start > longest:
         raise ApiError(
             422, "range_too_large", f"A range of costs holds at most {LONGEST_RANGE // DAY} days.",
             {"parameter": "from", "max_days": LONGEST_RANGE // DAY},
         )  # fmt: skip
     try:
-        return snapped(start, end, DEFAULT_CELL)
+        return snapped(start, min(end, now), DEFAULT_CELL)
     except ValueError as error:
-        raise invalid("to", "leaves no whole cell of 5 minutes", "at least 5 minutes after from") from error
+        raise invalid(
+            "to",
+            "leaves no whole cell of 5 minutes that is over",
+            "at least 5 minutes after from, which is not in the last 5 minutes or later",
+        ) from error
 
 
 def ledger_of(plane: Plane, window: Window, idle: str, shared: str) -> Ledger:
     """The ledger of a window, of every identity. ApiError, UpstreamError."""
     registry = required_registry(plane)
-    samples = read_samples(plane.prometheus, window, plane.scrape_interval)
     policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
-    return build_ledger(window, samples, tariff_of(registry.devices, registry.models), policy)
+    try:
+        samples = read_samples(plane.prometheus, window, plane.scrape_interval)
+        devices, tokens = ({one.key for one in own} for own in (samples.device_seconds, samples.tokens))
+        _check_leaves(len(devices) + len(tokens), window)
+        return build_ledger(window, samples, tariff_of(registry.devices, registry.models), policy)
+    except ValueError as error:
+        raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
 
 
-def chosen_rows(ledger: Ledger, scope: Scope, step: int | None) -> tuple[CostRow, ...]:
+def _check_leaves(keys: int, window: Window) -> None:
+    if keys * len(window) > MOST_LEAVES:
+        raise ApiError(
+            422,
+            "range_too_large",
+            f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at most "
+            f"{MOST_LEAVES} of both together are allowed: ask for a shorter one.",
+            {"parameter": "from", "identities": keys, "max_cells": MOST_LEAVES // keys},
+        )
+
+
+def groups_of(scope: Scope) -> tuple[GroupBy, ...]:
+    """The labels by which costs are told apart, each once."""
+    return tuple(dict.fromkeys(scope.options[GROUP_BY.name]))
+
+
+def chosen_rows(ledger: Ledger, scope: Scope, step: int | None, most: int) -> tuple[CostRow, ...]:
     """Rows of the models, tenants and versions asked for, grouped as asked.
 
-    Without any of them also what belongs to nobody: idle, unknown and over, capacity.
+    Without any of them also what belongs to nobody: idle, unknown and over, capacity. ApiError 422 when there
+    may be more than ``most`` rows.
     """
-    by = scope.options[GROUP_BY.name]
-    asked = {"model": scope.models, "tenant": scope.tenants, "version": scope.versions}
-    wanted = {label: values for label, values in asked.items() if values}
-    fine = tuple(dict.fromkeys((*by, *wanted)))
-    rows = cost_rows(ledger, fine, step)
-    if not wanted:
-        return rows
-    kept = [
-        row for row in rows if all(row.group[fine.index(label)] in values for label, values in wanted.items())
-    ]
-    return _regrouped(kept, len(by))
+    by = groups_of(scope)
+    lines = tuple(line for line in ledger.lines if is_asked(line, scope))
+    groups = {(group_of(line, by), line.kind) for line in lines}
+    check_rows(len(groups) * len(ledger.window.first_of_each(step)), most)
+    return cost_rows(replace(ledger, lines=lines), by, step)
 
 
-def _regrouped(rows: list[CostRow], labels: int) -> tuple[CostRow, ...]:
-    """Rows by their first ``labels`` labels."""
-    sums: dict[tuple[Any, ...], CostRow] = {}
-    for row in rows:
-        key = (row.start, row.end, row.group[:labels], row.kind, row.unit, row.currency)
-        before = sums.get(key)
-        quantity = row.quantity + (before.quantity if before else 0)
-        amount = None if row.amount is None else row.amount + ((before.amount or 0) if before else 0)
-        sums[key] = CostRow(
-            row.start, row.end, row.group[:labels], row.kind, row.unit, quantity, row.currency, amount
+def check_rows(rows: int, most: int) -> None:
+    """ApiError 422 when an answer may have more than ``most`` rows."""
+    if rows > most:
+        raise ApiError(
+            422,
+            "too_many_rows",
+            f"The answer may have {rows} rows, and at most {most} are allowed: "
+            "ask for a larger step, a shorter range, fewer groups or one tenant.",
+            {"rows": rows, "max_rows": most},
         )
-    return tuple(sums.values())
+
+
+def is_asked(line: Line, scope: Scope) -> bool:
+    """Whether a line is of the models, tenants and versions asked for; without any of them each is."""
+    who = line.identity
+    if who is None:
+        return not (scope.models or scope.tenants or scope.versions)
+    asked = (
+        (who.model_name, scope.models),
+        (who.tenant_id, scope.tenants),
+        (who.model_version, scope.versions),
+    )
+    return all(value in values for value, values in asked if values)
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
     """Cost of each group in each step: series whose values add up to the cost of all capacity.
 
-    A step holds whole cells, so it may be larger than asked for. What is unpriced has no value, and its
-    quantity beside.
+    A step holds whole cells, so it may be larger than asked for. One point stands for the step before it, as
+    it does for a rate. What is unpriced has no value, and its quantity beside.
     """
-    step = next((step for step in _STEPS if step >= grid.step), -(-grid.step // DAY) * DAY)
-    start = grid.start - grid.start % step
-    window = window_of(start, grid.end)
+    step, window = _steps(grid, plane.now())
     ledger = ledger_of(plane, window, scope.options[IDLE_POLICY.name], scope.options[SHARED.name])
-    rows = [row for row in chosen_rows(ledger, scope, step) if SIGNS[row.kind]]
-    own = Grid(start, window.end - 1, step)
-    return Answer(own, tuple(_lines(rows, scope, own)), tuple(ledger.warnings))
+    own = Grid(window.start, window.end - 1, step or window.end - window.start)
+    rows = chosen_rows(ledger, scope, step, plane.settings.max_points)
+    return Answer(own, tuple(_lines((row for row in rows if SIGNS[row.kind]), scope, own)), ledger.warnings)
 
 
-def _lines(rows: list[CostRow], scope: Scope, grid: Grid) -> list[Series]:
-    by_line: dict[tuple[Any, ...], dict[int, CostRow]] = {}
+def _steps(grid: Grid, now: int) -> tuple[int | None, Window]:
+    """The step, None where the window is one, and the window of a grid."""
+    if len(grid) == 1:
+        return None, window_of(grid.end - grid.step, grid.end, now)
+    step = next((step for step in _STEPS if step >= grid.step), -(-grid.step // DAY) * DAY)
+    return step, window_of(grid.start - grid.start % step, grid.end, now, LONGEST_RANGE + step)
+
+
+class _Key(NamedTuple):
+    """What tells series of cost apart."""
+
+    group: tuple[str | None, ...]
+    kind: str
+    currency: str | None
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """How people call it: a direct charge by its group, unless that reads as a kind of charge."""
+        who = " ".join(value for value in self.group if value)
+        what = "" if self.kind == DIRECT and who and who not in KINDS else self.kind
+        return " ".join(part for part in (who, what, "" if self.currency else "unpriced") if part)
+
+
+def _lines(rows: Iterable[CostRow], scope: Scope, grid: Grid) -> list[Series]:
+    by_line: dict[_Key, dict[int, CostRow]] = {}
     for row in rows:
-        key = (row.group, row.kind, row.currency, row.unit)
-        by_line.setdefault(key, {})[row.start - row.start % grid.step] = row
+        by_line.setdefault(_Key(row.group, row.kind, row.currency, row.unit), {})[row.start] = row
+    names = Counter(key.name for key in by_line)
     ordered = sorted(by_line.items(), key=lambda item: tuple(map(str, item[0])))
-    return [_line(key, found, scope, grid) for key, found in ordered]
+    return [_line(key, names[key.name] > 1, found, scope, grid) for key, found in ordered]
 
 
-def _line(key: tuple[Any, ...], found: dict[int, CostRow], scope: Scope, grid: Grid) -> Series:
-    group, kind, currency, unit = key
-    by = scope.options[GROUP_BY.name]
-    labels = {label: value or "" for label, value in zip(by, group, strict=True)}
-    who = [value for value in group if value]
-    what = [] if kind == DIRECT and who else [kind]
-    state = "priced" if currency else "unpriced"
+def _line(key: _Key, ambiguous: bool, found: dict[int, CostRow], scope: Scope, grid: Grid) -> Series:
     rows = [found.get(instant) for instant in grid.times]
     return Series(
-        " ".join([*who, *what, *([] if currency else [state])]),
+        f"{key.name} {key.currency}" if ambiguous and key.currency else key.name,
         {
-            **labels,
-            "kind": kind,
-            "unit": unit,
-            "currency": currency or "",
-            "state": state,
+            **{label: value or "" for label, value in zip(groups_of(scope), key.group, strict=True)},
+            "kind": key.kind,
+            "unit": key.unit,
+            "currency": key.currency or "",
+            "state": "priced" if key.currency else "unpriced",
         },
-        tuple(_amount(row, kind) for row in rows),
+        tuple(_amount(row, key.kind) for row in rows),
         {"quantity": tuple(None if row is None else _quantity(row) for row in rows)},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from flask import Blueprint, Response, request
@@ -14,16 +15,20 @@ from modelplane_datasource.costs import (
     IDLE_POLICY,
     SHARED,
     TENANT,
+    check_rows,
     chosen_rows,
+    groups_of,
+    is_asked,
     ledger_of,
     required_registry,
     window_of,
 )
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.ledger.allocation import MICRO
-from modelplane_datasource.ledger.cells import DEFAULT_CELL, Window, month_of
-from modelplane_datasource.ledger.focus import FocusRow, focus_csv, focus_export
+from modelplane_datasource.ledger.cells import DAY, DEFAULT_CELL, Window, month_of
+from modelplane_datasource.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
+from modelplane_datasource.ledger.lines import CAPACITY, KEEP, Ledger
 from modelplane_datasource.ledger.rows import CostRow, decimal_text, rows_as_csv
 from modelplane_datasource.openapi import BAD_INPUT, JSON, UPSTREAM, Content, Operation, Shape, described
 from modelplane_datasource.parameters import (
@@ -39,7 +44,7 @@ from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.scope import Scope
 from modelplane_datasource.series_api import query_values
-from modelplane_datasource.series_request import FROM, TO, check_order, read_instant, step_duration
+from modelplane_datasource.series_request import FROM, TO, read_moment, read_range, step_duration
 from modelplane_datasource.shapes import (
     INSTANT,
     QUERY_TIME,
@@ -52,12 +57,14 @@ from modelplane_datasource.shapes import (
 from modelplane_datasource.times import format_rfc3339
 
 STEP = Parameter(
-    "step", "Length of the periods that rows are for; one period when it is left out.",
+    "step", "Length of the periods that rows are for, one period when it is left out; FOCUS rows are by day.",
     "a multiple of 5m, such as 1h or 1d", step_duration,
 )  # fmt: skip
 FORMAT = Parameter(
-    "format", "How rows are given.", "json, csv, focus", choice("json", "csv", "focus"), default="json"
-)
+    "format", "How rows are given. In FOCUS, where a cost must not be null, what has no price has no row.",
+    "json, csv, focus", choice("json", "csv", "focus"), default="json",
+)  # fmt: skip
+MOST_FOCUS_ROWS = 100_000  # 3 kB each
 PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SCOPE, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
 
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -109,20 +116,20 @@ def costs_blueprint(plane: Plane) -> Blueprint:
         scope, window = _scope(values), _window(values, plane.now())
         step = _step(values)
         form = _format(values)
-        options = scope.options
+        options, by = scope.options, groups_of(scope)
         ledger = ledger_of(plane, window, options[IDLE_POLICY.name], options[SHARED.name])
         if form == "focus":
-            return _csv(focus_csv(row for row in focus_export(ledger).rows if _is_chosen(row, scope)))
-        rows = chosen_rows(ledger, scope, step)
+            return _csv(focus_csv(focus_export(_of_focus(ledger, scope)).rows))
+        rows = chosen_rows(ledger, scope, step, plane.settings.max_points)
         if form == "csv":
-            return _csv(rows_as_csv(rows, options[GROUP_BY.name]))
+            return _csv(rows_as_csv(rows, by))
         body = {
             "query_time": format_rfc3339(plane.now()),
             "from": format_rfc3339(window.start),
             "to": format_rfc3339(window.end),
-            "rows": [_row(row, options[GROUP_BY.name]) for row in rows],
+            "rows": [_row(row, by) for row in rows],
         }
-        return json_response({**body, "warnings": ledger.warnings} if ledger.warnings else body)
+        return _json(body, ledger)
 
     @routes.get("/forecast")
     @described(FORECAST)
@@ -130,14 +137,14 @@ def costs_blueprint(plane: Plane) -> Blueprint:
         values = query_values()
         check_known(values, (TENANT, TO))
         tenants = required_registry(plane).tenants
-        asked = read_all(values, TENANT)
-        end = read_instant(values, TO, plane.now()) or plane.now()
+        asked, now = read_all(values, TENANT), plane.now()
+        end = min(read_moment(values, now), now)
         end -= end % DEFAULT_CELL
-        window = window_of(min(month_of(end - 1).start, end - TRAILING), end)
-        ledger = ledger_of(plane, window, IDLE_POLICY.default or "keep", SHARED.default or "keep")
+        window = window_of(min(month_of(end - 1).start, end - TRAILING), end, now)
+        ledger = ledger_of(plane, window, KEEP.idle, KEEP.shared)
         chosen = [tenant for tenant in tenants if not asked or tenant.id in asked]
         rows = [_forecast(one) for one in forecasts(ledger, chosen)]
-        return json_response({"query_time": format_rfc3339(plane.now()), "rows": rows})
+        return _json({"query_time": format_rfc3339(now), "rows": rows}, ledger)
 
     return routes
 
@@ -153,9 +160,8 @@ def _scope(values: Values) -> Scope:
 
 
 def _window(values: Values, now: int) -> Window:
-    start, end = read_instant(values, FROM, now) or 0, read_instant(values, TO, now) or 0
-    check_order(start, end)
-    return window_of(start, end)
+    start, end = read_range(values, now)
+    return window_of(start, end, now)
 
 
 def _step(values: Values) -> int | None:
@@ -171,13 +177,15 @@ def _format(values: Values) -> str:
     return read_default(values, FORMAT)
 
 
-def _is_chosen(row: FocusRow, scope: Scope) -> bool:
-    asked = (
-        ("x_model_name", scope.models),
-        ("x_tenant_id", scope.tenants),
-        ("x_model_version", scope.versions),
-    )
-    return all(row[column] in values for column, values in asked if values)
+def _of_focus(ledger: Ledger, scope: Scope) -> Ledger:
+    """What is asked for, with the capacities that it is a share of; ApiError 422 when it is too much."""
+    lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_asked(line, scope))
+    check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MOST_FOCUS_ROWS)
+    return replace(ledger, lines=lines)
+
+
+def _json(body: dict[str, Any], ledger: Ledger) -> Response:
+    return json_response({**body, "warnings": ledger.warnings} if ledger.warnings else body)
 
 
 def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
 
 from modelplane_datasource import drift_series
-from modelplane_datasource.bins import Against, Live, edges, live_counts, references
+from modelplane_datasource.bins import Against, Live, SignalOf, edges, live_counts, references
 from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
 from modelplane_datasource.errors import invalid
@@ -42,7 +42,11 @@ ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, ot
 MOVED = Shape("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
 BAR = record({"x": TEXT, "y": NUMBER, "upper_bound": NUMBER})
 BARS = record({"name": TEXT, "type": {"const": "bar"}, "labels": LABELS, "n": NUMBER, "data": array(BAR)})
-DISTRIBUTION = Shape("Distribution", with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS)})))
+BIN = record({"series": TEXT, "bin": TEXT, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER}, others=TEXT)
+DISTRIBUTION = Shape(
+    "Distribution",
+    with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS), "rows": array(BIN)})),
+)
 _ERRORS = (*BAD_INPUT, *UPSTREAM)
 
 
@@ -72,7 +76,7 @@ def drift_blueprint(plane: Plane) -> Blueprint:
     @described(
         Operation(
             "The bins of one signal, live and of what it is held against.",
-            ok("Bars, live and reference.", DISTRIBUTION),
+            ok("Bars, live and reference, and the same as flat rows.", DISTRIBUTION),
             PARAMETERS,
             _ERRORS,
         )
@@ -87,8 +91,13 @@ def drift_blueprint(plane: Plane) -> Blueprint:
         lives = live_counts(plane.prometheus, scope, grid)
         against = references(plane.prometheus, scope, grid, lives)
         bounds = edges(plane.prometheus, scope, grid)
-        data = [part for live in lives for part in _distribution(live, against.get(live.signal), bounds)]
-        return json_response({"query_time": format_rfc3339(grid.end), "data": data})
+        data = [
+            part
+            for live, other in zip(lives, against, strict=True)
+            for part in _distributions(live, other, bounds)
+        ]
+        rows = [row for part in data for row in _bins(part)]
+        return json_response({"query_time": format_rfc3339(grid.end), "data": data, "rows": rows})
 
     return routes
 
@@ -105,8 +114,8 @@ def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
 
 
 def _row(line: Series) -> dict[str, Any]:
-    (value, beside), *_ = line.points()
-    return {**line.labels, "series": line.name, "value": value, **beside}
+    beside = {name: column[0] for name, column in line.beside.items()}
+    return {**line.labels, "series": line.name, "value": line.values[0], **beside}
 
 
 def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
@@ -117,29 +126,45 @@ def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
     return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
 
 
-def _distribution(
-    live: Live, against: Against | None, bounds: Mapping[tuple[str, str], float]
-) -> list[dict[str, Any]]:
+def _distributions(
+    live: Live, against: Against, bounds: Mapping[tuple[str, str], float]
+) -> Iterator[dict[str, Any]]:
     """Live shares, and those of what they are held against, by bin: ``x`` is the bin's label."""
-    counts = live.counts[0]
-    n = float(counts.sum())
-    parts = [_bars("live", live, n, [count / n if n > 0 else None for count in counts.tolist()], bounds)]
-    if against is not None:
-        ratios = against.ratios if against.ratios.ndim == 1 else against.ratios[0]
-        size = float(against.observations.reshape(-1)[0])
-        parts.append(_bars("reference", live, size, ratios.tolist(), bounds))
-    return parts
+    for row, (signal, bins) in enumerate(zip(live.signals, live.bins, strict=True)):
+        counts = live.counts[row, 0]
+        n = float(counts.sum())
+        live_shares = [count / n if n > 0 else None for count in counts.tolist()]
+        yield _bars("live", signal, n, dict(zip(bins, live_shares, strict=True)), bounds)
+        if against.known[row]:
+            size = float(against.observations[row, 0])
+            shares = dict(zip(bins, against.ratios[row, 0].tolist(), strict=True))
+            yield _bars("reference", signal, size, shares, bounds)
 
 
 def _bars(
     name: str,
-    live: Live,
+    signal: SignalOf,
     n: float,
-    shares: list[float | None],
+    shares: Mapping[str, float | None],
     bounds: Mapping[tuple[str, str], float],
 ) -> dict[str, Any]:
     data = [
-        {"x": bin_name, "y": share, "upper_bound": bounds.get((live.signal.baseline, bin_name))}
-        for bin_name, share in zip(live.bins, shares, strict=True)
+        {"x": bin_name, "y": share, "upper_bound": bounds.get((signal.baseline, bin_name))}
+        for bin_name, share in shares.items()
     ]
-    return {"name": name, "type": "bar", "labels": live.signal._asdict(), "n": n, "data": data}
+    return {"name": name, "type": "bar", "labels": signal._asdict(), "n": n, "data": data}
+
+
+def _bins(bars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bars as flat rows."""
+    return [
+        {
+            **bars["labels"],
+            "series": bars["name"],
+            "bin": bar["x"],
+            "value": bar["y"],
+            "upper_bound": bar["upper_bound"],
+            "n": bars["n"],
+        }
+        for bar in bars["data"]
+    ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from modelplane_datasource.bins import (
     FloatArray,
     Live,
     SignalOf,
+    Table,
     deviations,
     live_counts,
     modifier_of,
@@ -32,13 +32,20 @@ from modelplane_datasource.grid import Grid
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.series import Answer, Series, ordered, series_name
-from modelplane_schema.metrics import MISSING_BIN
 
-_BY_BINS: dict[str, Callable[[FloatArray, Against], FloatArray]] = {
-    "psi": lambda counts, against: drift.psi(counts, against.ratios, against.observations),
-    "js_distance": lambda counts, against: drift.js_distance(counts, against.ratios),
-    "ks": lambda counts, against: drift.ks(counts, against.ratios),
-}
+Column = tuple[float | None, ...]
+
+
+class Measured(NamedTuple):
+    """Values of several signals with what belongs to them, each of shape (signals, times).
+
+    ``noise`` is what chance alone explains: of psi its noise floor, of a mean shift its standard error.
+    """
+
+    signals: tuple[SignalOf, ...]
+    values: FloatArray
+    n: FloatArray
+    noise: FloatArray
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
@@ -46,44 +53,43 @@ def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
     method = scope.options[METHOD.name]
     lives = live_counts(plane.prometheus, scope, grid)
     against = references(plane.prometheus, scope, grid, lives)
+    pairs = [
+        (live.take(other.known), other.take(other.known))
+        for live, other in zip(lives, against, strict=True)
+        if other.known.any()
+    ]
     if method in _BY_BINS:
         # A categorical signal has no order, hence no ks.
-        known = [one for one in lives if one.signal in against and (method != "ks" or one.is_numeric)]
-        measured = [_by_bins(live, against[live.signal], method) for live in known]
+        measured = [_BY_BINS[method](*pair) for pair in pairs if method != "ks" or pair[0].is_numeric]
     else:
-        measured = _by_mean(plane, scope, grid, lives, against)
-    least = scope.options[MIN_OBSERVATIONS.name]
-    lines = [_line(one, method, scope, least) for one in measured]
-    return ordered(grid, lines, ())
+        measured = _by_mean(plane, scope, grid, pairs)
+    return ordered(grid, (line for one in measured for line in _lines(one, scope)), ())
 
 
-class Measured(NamedTuple):
-    """Values of one signal with what belongs to them, each of shape (times).
-
-    ``noise`` is what chance alone explains: of psi its noise floor, of a mean shift its standard error.
-    """
-
-    signal: SignalOf
-    values: FloatArray
-    n: FloatArray
-    noise: FloatArray
+def _psi(live: Live, against: Against) -> Measured:
+    given = (live.counts, against.ratios, against.observations)
+    return Measured(live.signals, drift.psi(*given), live.counts.sum(axis=-1), drift.psi_noise(*given))
 
 
-def _by_bins(live: Live, against: Against, method: str) -> Measured:
-    counts, ratios = live.counts, against.ratios
-    if method == "ks":
-        ranges = [index for index, name in enumerate(live.bins) if name != MISSING_BIN]
-        counts, ratios = counts[..., ranges], ratios[..., ranges]
-    values = _BY_BINS[method](counts, Against(ratios, against.observations))
-    noise = drift.psi_noise(live.counts, against.ratios, against.observations)
-    if method != "psi":
-        noise = np.full_like(noise, math.nan)
-    return Measured(live.signal, values, counts.sum(axis=-1), noise)
+def _js_distance(live: Live, against: Against) -> Measured:
+    values, n = drift.js_distance(live.counts, against.ratios), live.counts.sum(axis=-1)
+    return Measured(live.signals, values, n, np.full_like(n, np.nan))
 
 
-def _by_mean(
-    plane: Plane, scope: Scope, grid: Grid, lives: list[Live], against: dict[SignalOf, Against]
-) -> list[Measured]:
+def _ks(live: Live, against: Against) -> Measured:
+    counts = live.present(live.counts)
+    n = counts.sum(axis=-1)
+    return Measured(live.signals, drift.ks(counts, live.present(against.ratios)), n, np.full_like(n, np.nan))
+
+
+_BY_BINS: dict[str, Callable[[Live, Against], Measured]] = {
+    "psi": _psi,
+    "js_distance": _js_distance,
+    "ks": _ks,
+}
+
+
+def _by_mean(plane: Plane, scope: Scope, grid: Grid, pairs: list[tuple[Live, Against]]) -> list[Measured]:
     """The shift of the mean; what is held against other live data is the difference of two shifts."""
     if CONFIDENCE_KIND in scope.options[KIND.name]:
         raise ApiError(
@@ -96,45 +102,51 @@ def _by_mean(
             422, "not_comparable", "A mean shift is held against the baseline or a previous time.",
             {"parameter": REFERENCE.name, "allowed": "baseline or previous:<duration>"},
         )  # fmt: skip
-    sums = deviations(plane.prometheus, scope, grid, modifier_of(scope, None))
-    others = {}
+    sums = [deviations(plane.prometheus, scope, grid, modifier_of(scope, None))]
     if asked.previous is not None:
-        others = deviations(plane.prometheus, scope, grid, modifier_of(scope, asked))
+        sums.append(deviations(plane.prometheus, scope, grid, modifier_of(scope, asked)))
     measured = []
-    for live in lives:
-        if live.signal in sums and live.signal in against:
-            reference = against[live.signal]
-            shares = reference.ratios.sum(axis=-1) - _missing(live, reference.ratios)
-            known = reference.observations * shares
-            n = live.counts.sum(axis=-1) - _missing(live, live.counts)
-            shift = drift.mean_shift(sums[live.signal], np.zeros_like(n), n)
-            if live.signal in others:
-                shift = shift - drift.mean_shift(others[live.signal], np.zeros_like(n), known)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                error = np.sqrt(1 / n + 1 / known)
-            values = shift if scope.options[METHOD.name] == "mean_shift" else shift / error
-            measured.append(Measured(live.signal, values, n, error))
+    for live, against in pairs:
+        deviating = np.all([one.has(live.signals) for one in sums], axis=0)
+        if deviating.any():
+            shifted = _mean_shift(live.take(deviating), against.take(deviating), sums)
+            measured.append(shifted if scope.options[METHOD.name] == "mean_shift" else _in_errors(shifted))
     return measured
 
 
-def _missing(live: Live, values: FloatArray) -> FloatArray:
-    """What of ``values`` of shape (..., bins) is in the bin of missing values."""
-    if MISSING_BIN not in live.bins:
-        return np.zeros(values.shape[:-1])
-    return np.asarray(values[..., live.bins.index(MISSING_BIN)])
+def _mean_shift(live: Live, against: Against, sums: list[Table]) -> Measured:
+    """The shift of the mean with its standard error; ``sums`` are live and, if any, of the time before."""
+    n = live.present(live.counts).sum(axis=-1)
+    known = against.observations * live.present(against.ratios).sum(axis=-1)
+    no_bins = [("",)] * len(live.signals)
+    shifts = [
+        drift.mean_shift(table.pick(live.signals, no_bins)[..., 0], 0.0, present)
+        for table, present in zip(sums, (n, known), strict=False)
+    ]
+    with np.errstate(divide="ignore"):
+        error = np.sqrt(1 / n + 1 / known)
+    return Measured(live.signals, shifts[0] - sum(shifts[1:]), n, error)
 
 
-def _line(measured: Measured, method: str, scope: Scope, least: int) -> Series:
-    labels = {**measured.signal._asdict(), "method": method}
+def _in_errors(shifted: Measured) -> Measured:
+    """The shift in its own standard errors."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return shifted._replace(values=shifted.values / shifted.noise)
+
+
+def _lines(measured: Measured, scope: Scope) -> Iterator[Series]:
+    method, least = scope.options[METHOD.name], scope.options[MIN_OBSERVATIONS.name]
     enough = measured.n >= least
-    owner = series_name({label: labels[label] for label in GROUP_LABELS}, scope)
-    return Series(
-        f"{owner} {measured.signal.kind} {measured.signal.signal}",
-        labels,
-        _tuple(np.where(enough, measured.values, math.nan)),
-        {"n": _tuple(measured.n), "noise": _tuple(np.where(enough, measured.noise, math.nan))},
-    )
+    values = _columns(np.where(enough, measured.values, np.nan))
+    noise = _columns(np.where(enough, measured.noise, np.nan))
+    for signal, y, n, floor in zip(measured.signals, values, _columns(measured.n), noise, strict=True):
+        labels = {**signal._asdict(), "method": method}
+        owner = series_name({label: labels[label] for label in GROUP_LABELS}, scope)
+        yield Series(f"{owner} {signal.kind} {signal.signal}", labels, y, {"n": n, "noise": floor})
 
 
-def _tuple(values: FloatArray) -> tuple[float | None, ...]:
-    return tuple(value if math.isfinite(value) else None for value in values.tolist())
+def _columns(values: FloatArray) -> list[Column]:
+    """The values of each signal, None for one that is not finite."""
+    objects = values.astype(object)
+    objects[~np.isfinite(values)] = None
+    return [tuple(row) for row in objects.tolist()]

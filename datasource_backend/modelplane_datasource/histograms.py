@@ -88,3 +88,23 @@ class Histogram:
 
 
 NO_OBSERVATIONS = Histogram((), (), 0, 0.0)
+
+
+def shared_bounds(first: Histogram, second: Histogram) -> tuple[Histogram, Histogram]:
+    """Two histograms with the bounds that both have; one without observations changes nothing.
+
+    ValueError: they have none in common.
+    """
+    if not (first.count and second.count) or first.bounds == second.bounds:
+        return first, second
+    common = set(first.bounds) & set(second.bounds)
+    if not common:
+        raise ValueError(f"bounds are {first.bounds} and {second.bounds}; allowed: one in common at least")
+    return _with_bounds(first, common), _with_bounds(second, common)
+
+
+def _with_bounds(histogram: Histogram, bounds: set[float]) -> Histogram:
+    kept = [place for place in zip(histogram.bounds, histogram.cumulative, strict=True) if place[0] in bounds]
+    return Histogram(
+        tuple(bound for bound, _ in kept), tuple(below for _, below in kept), histogram.count, histogram.mean
+    )

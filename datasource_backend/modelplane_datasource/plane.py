@@ -27,6 +27,11 @@ class Plane:
         """Milliseconds since 1970."""
         return int(self.clock() * 1000)
 
+    def last_scrape(self) -> int:
+        """Milliseconds of the last whole scrape interval: panels that ask within one share their queries."""
+        now = self.now()
+        return now - now % self.scrape_interval
+
     @property
     def scrape_interval(self) -> int:
         """Milliseconds between two scrapes."""

@@ -14,7 +14,7 @@ from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.scope import GROUP_LABELS, SCOPE_PARAMETERS
 from modelplane_datasource.series_api import query_values
-from modelplane_datasource.series_request import TO, read_instant, read_scope
+from modelplane_datasource.series_request import TO, read_moment, read_scope
 from modelplane_datasource.shapes import (
     INSTANT,
     NUMBER,
@@ -61,9 +61,7 @@ def slo_blueprint(plane: Plane) -> Blueprint:
         values = query_values()
         check_known(values, PARAMETERS)
         scope = read_scope(find_metric("slo"), values)
-        now = plane.now()
-        # Panels that ask within one scrape interval share their queries.
-        moment = read_instant(values, TO, now - now % plane.scrape_interval) or 0
+        moment = read_moment(values, plane.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)
         budgets, _ = count_events(plane, scope, grid, own_window)
         burns, _ = count_events(plane, scope, grid, lambda slo: BURN_WINDOW)

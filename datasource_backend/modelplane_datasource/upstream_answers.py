@@ -144,7 +144,7 @@ def read_envelope(status: int, body: bytes) -> Envelope:
         envelope = _ENVELOPE.decode(body)
     except msgspec.ValidationError as error:
         raise UpstreamError(
-            INVALID, f"Prometheus answered with status {status} and unexpected JSON."
+            INVALID, f"Prometheus answered with status {status} and unexpected JSON: {error}."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status} and no JSON.") from error

@@ -118,8 +118,17 @@ def build_ledger(window: Window, samples: Samples, tariff: Tariff, policy: Polic
             charges = _charges(holding, scrapes, window, samples.reading)
             lines += _asset_lines(holding, charges, known, rates, window, policy)
     lines += _token_lines(tokens, scrapes, tariff, window, samples.reading)
+    _check_sums(lines)
     warnings = (*_inventory_warnings(used, inventory), *price_warnings(tariff))
     return Ledger(window, policy, tuple(lines), warnings)
+
+
+def _check_sums(lines: Sequence[Line]) -> None:
+    """ValueError when whatever is summed of ``lines`` may leave 64 bits."""
+    for values in ([line.quantities for line in lines], [line.amounts for line in lines]):
+        total = sum(float(of_line.sum(dtype=np.float64)) for of_line in values)
+        if total >= _FOREVER:
+            raise ValueError(f"a ledger must hold less than 2**63 micro-units (got {total:g})")
 
 
 def _inventory(tariff: Tariff) -> dict[str, tuple[Device, ...]]:
@@ -226,11 +235,11 @@ def _token_lines(
 ) -> Iterator[Line]:
     """Lines for the tokens of models that have token prices, each identity and kind apart."""
     for key, own in groupby(series, lambda one: one.key):
-        if key.kind not in TOKEN_KINDS:
-            raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {key.kind!r})")
         model_name = key.identity.model_name
         if model_name not in tariff.tokens:
             continue
+        if key.kind not in TOKEN_KINDS:
+            raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {key.kind!r})")
         uses = [use_in_cells(one, scrapes, window, reading) for one in own]
         if not any(use.sampled.any() for use in uses):
             continue

@@ -21,7 +21,7 @@ from modelplane_datasource.ledger.allocation import MICRO
 from modelplane_datasource.ledger.cells import DAY, month_of
 from modelplane_datasource.ledger.lines import CAPACITY, SIGNS, Asset, Ledger, Line, Policy
 from modelplane_datasource.ledger.prices import SECONDS_PER_HOUR, AnyPrice
-from modelplane_datasource.ledger.rows import GROUPS, CostRow, group_of
+from modelplane_datasource.ledger.rows import GROUPS, CostRow, cell_text, group_of
 from modelplane_datasource.ledger.usage import Identity
 from modelplane_datasource.times import format_rfc3339
 
@@ -124,7 +124,7 @@ def focus_export(ledger: Ledger, issuer: Issuer = Issuer()) -> FocusExport:
 
 
 def focus_csv(rows: Iterable[FocusRow]) -> str:
-    """CSV with a header; a null is an empty field."""
+    """CSV with a header; a null is an empty field, and texts are as ``cell_text`` gives them."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
@@ -136,7 +136,7 @@ def focus_csv(rows: Iterable[FocusRow]) -> str:
 def _text(value: str | Decimal | None) -> str:
     if value is None:
         return ""
-    return f"{value:f}" if isinstance(value, Decimal) else value
+    return f"{value:f}" if isinstance(value, Decimal) else cell_text(value)
 
 
 def _charges(line: Line, ledger: Ledger) -> Iterator[_Charge]:

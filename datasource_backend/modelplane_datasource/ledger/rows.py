@@ -115,6 +115,14 @@ def _place(row: CostRow) -> tuple[object, ...]:
     return row.start, group, KINDS.index(row.kind), row.currency or ""
 
 
+def cell_text(text: str) -> str:
+    """``text`` for a CSV that people open in a spreadsheet: what would run as a formula begins with ``'``.
+
+    Names come from whoever runs a model, so that ``=cmd()`` may be one (OWASP, "CSV Injection").
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
 def decimal_text(micro: int) -> str:
     """A number of micro-units in units, without an exponent: ``"2.5"``."""
     return f"{Decimal(micro) / MICRO:f}"
@@ -124,6 +132,7 @@ def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = ()) -> str:
     """``rows`` of ``cost_rows(ledger, by)`` as CSV (RFC 4180) with a header.
 
     Device seconds and amounts are decimals in seconds and in the currency; an unpriced row has no amount.
+    Names are as ``cell_text`` gives them.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -132,7 +141,7 @@ def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = ()) -> str:
         quantity = str(row.quantity) if row.unit == "tokens" else decimal_text(row.quantity)
         amount = "" if row.amount is None else decimal_text(row.amount)
         period = format_rfc3339(row.start), format_rfc3339(row.end)
-        group = ("" if value is None else value for value in row.group)
+        group = ("" if value is None else cell_text(value) for value in row.group)
         writer.writerow(
             (*period, *group, row.kind, row.unit, quantity, row.currency or "", amount, row.state)
         )

@@ -196,10 +196,13 @@ def test_welch_would_praise_small_canaries() -> None:
 
 
 def verdicts_by_calls(
-    calls: int, changed: tuple[float, Population, Population], rounds: int = 300
+    calls: int,
+    changed: tuple[float, Population, Population],
+    rounds: int = 300,
+    baseline_calls: int = 20_000,
 ) -> dict[str, Counter[str]]:
     random = np.random.default_rng(calls)
-    before = versions(random, 20_000, 0.01, LATENCIES["p95 near a bound"], CONFIDENCES["middling"])
+    before = versions(random, baseline_calls, 0.01, LATENCIES["p95 near a bound"], CONFIDENCES["middling"])
     after = versions(random, calls, *changed)
     found: dict[str, Counter[str]] = {}
     for _ in range(rounds):
@@ -224,7 +227,7 @@ def test_power_grows_with_calls_and_points_the_right_way() -> None:
 
 def test_equal_versions_are_called_the_same_once_there_are_enough_calls() -> None:
     equal = (0.01, LATENCIES["p95 near a bound"], CONFIDENCES["middling"])
-    for name, found in verdicts_by_calls(40_000, equal, rounds=200).items():
+    for name, found in verdicts_by_calls(40_000, equal, 200, baseline_calls=40_000).items():
         assert found["same"] / 200 > 0.9, name
     for name, found in verdicts_by_calls(100, equal, rounds=200).items():
         assert found["not_enough_data"] / 200 > 0.9, name

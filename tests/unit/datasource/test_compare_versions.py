@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelplane_datasource.compare import (
+    HIGHEST,
+    LOWEST,
     Comparison,
     Difference,
     Margins,
     Verdict,
     VersionCounts,
     compare,
+    on_common_bounds,
 )
 from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_datasource.intervals import difference, proportion
@@ -198,9 +201,9 @@ def test_increases_that_are_refused(increase: float) -> None:
 
 def test_parameters_that_are_refused() -> None:
     one = version(1)
-    with pytest.raises(ValueError, match=r"level is 1\.5; allowed: a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"level is 1\.5; allowed: a number from 1e-06 to 0\.999999"):
         compare(one, one, level=1.5)
-    with pytest.raises(ValueError, match="quantile is 1; allowed: a number between 0 and 1"):
+    with pytest.raises(ValueError, match="quantile is 1; allowed: a number from 1e-06 to"):
         compare(one, one, quantiles=(1,))
     with pytest.raises(ValueError, match=r"quantiles are \(0\.5, 0\.5\); allowed: each once"):
         compare(one, one, quantiles=(0.5, 0.5))
@@ -220,10 +223,15 @@ VERSIONS = st.builds(
 OPPOSITE = {"better": "worse", "worse": "better"}
 
 
+SHARES = st.sampled_from((LOWEST, 0.05, 0.5, HIGHEST))
+
+
 @settings(max_examples=80, deadline=None)
-@given(VERSIONS, VERSIONS)
-def test_any_data_gives_ordered_finite_numbers(baseline: VersionCounts, candidate: VersionCounts) -> None:
-    for found in compare(baseline, candidate).indicators:
+@given(VERSIONS, VERSIONS, SHARES, SHARES)
+def test_any_data_gives_ordered_finite_numbers(
+    baseline: VersionCounts, candidate: VersionCounts, share: float, level: float
+) -> None:
+    for found in compare(baseline, candidate, (share,), level).indicators:
         assert found.summary.startswith(f"{found.name}: ")
         if not (found.baseline_count and found.candidate_count):
             assert (found.verdict, found.difference, found.low) == ("not_enough_data", None, None)
@@ -238,6 +246,42 @@ def test_any_data_gives_ordered_finite_numbers(baseline: VersionCounts, candidat
 @given(VERSIONS, VERSIONS)
 def test_sides_exchanged_exchange_better_and_worse(baseline: VersionCounts, candidate: VersionCounts) -> None:
     there, back = verdicts(compare(baseline, candidate)), verdicts(compare(candidate, baseline))
-    for name in ("errors", "confidence"):
-        if name in there:
-            assert back[name] == OPPOSITE.get(there[name], there[name])
+    assert back == {name: OPPOSITE.get(verdict, verdict) for name, verdict in there.items()}
+
+
+def test_a_relative_margin_is_the_same_from_both_sides() -> None:
+    """10 % of margin end at 1.1 times as long and at 1 / 1.1 of it, which is 9.1 % shorter."""
+    for ratio, verdict in ((1.09, "same"), (1.105, "worse")):
+        # The p95 of so many calls is the first bound to four digits.
+        fast, slow = (
+            version(10**8, latency=Histogram((bound, 2.0), (95_000_000, 10**8), 10**8, 0.5))
+            for bound in (1.0, ratio)
+        )
+        assert by_name(compare(fast, slow))["latency_p95"].verdict == verdict
+        assert by_name(compare(slow, fast))["latency_p95"].verdict == OPPOSITE.get(verdict, verdict)
+
+
+def test_a_shift_inside_the_buckets_is_the_same_from_both_sides() -> None:
+    fast, slow = (version(50_000, latency=latency({0.25: 50_000}, mean)) for mean in (0.15, 0.1651))
+    for pair in ((fast, slow), (slow, fast)):
+        assert by_name(compare(*pair))["latency_p95"].hidden_shift
+
+
+def test_quantiles_near_one_have_names_of_their_own() -> None:
+    names = [one.name for one in compare(version(9), version(9), (0.9999, 0.99999, 0.999999)).indicators]
+    assert names[1:4] == ["latency_p99.99", "latency_p99.999", "latency_p99.9999"]
+
+
+def test_the_same_calls_in_other_buckets_are_the_same() -> None:
+    """An exporter with fewer bounds places a quantile elsewhere in its wider bucket."""
+    fine = Histogram((0.01, 0.025, 0.05, 0.1), (0, 60_000, 99_000, 100_000), 100_000, 0.024)
+    coarse = Histogram((0.01, 0.05, 0.1), (0, 99_000, 100_000), 100_000, 0.024)
+    pair = version(100_000, latency=fine), version(100_000, latency=coarse)
+    assert by_name(compare(*pair, quantiles=(0.5,)))["latency_p50"].verdict == "worse"
+    even = on_common_bounds(*pair)
+    assert {one.latency.bounds for one in even} == {(0.01, 0.05, 0.1)}
+    assert by_name(compare(*even, quantiles=(0.5,)))["latency_p50"].verdict == "same"
+    alone = pair[0], version(0, latency=NO_OBSERVATIONS)
+    assert on_common_bounds(*alone) == alone
+    with pytest.raises(ValueError, match="allowed: one in common at least"):
+        on_common_bounds(pair[0], version(1, latency=Histogram((3.0,), (1,), 1, 2.0)))

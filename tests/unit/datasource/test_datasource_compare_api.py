@@ -161,6 +161,22 @@ def test_what_is_no_whole_histogram_is_an_upstream_error(
     assert re.search(f"{family}.*{text}", response.json["message"])
 
 
+def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_both(
+    compared: Any, client: FlaskClient, prometheus: Prometheus
+) -> None:
+    prometheus.versions = {name: version(100, 4000) for name in prometheus.versions}
+    buckets = prometheus.versions["v1.3.0"]["latency_seconds_bucket"]
+    assert isinstance(buckets, dict)
+    del buckets["0.1"]
+    body = compared()
+    assert verdicts(body)["latency_p95"] == "same"
+    assert body["indicators"][1]["difference"] == 0
+    prometheus.versions["v1.3.0"]["latency_seconds_bucket"] = {"7": 20_000, "+Inf": 20_000}
+    response = client.get(f"{PATH}&from=now-2h")
+    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
+    assert re.search(r"v1\.2\.0 and v1\.3\.0 .*one in common", response.json["message"])
+
+
 def test_an_infinite_increase_is_an_upstream_error(client: FlaskClient, prometheus: Prometheus) -> None:
     prometheus.versions["v1.3.0"]["requests_total"] = {"success": float("inf")}
     response = client.get(PATH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,12 +15,16 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from modelplane_datasource import cost_samples, costs_api
+from modelplane_datasource import costs as costs_module
 from modelplane_datasource.ledger.lines import SIGNS
 from modelplane_datasource.settings import Settings
 
 HOUR = 3600
 START = 1_698_397_200  # 2023-10-27T09:00:00Z
 RANGE = f"from={START * 1000}&to={(START + HOUR) * 1000}"
+DEVICE_SECONDS, TOKENS = "model_inference_device_seconds_total", "model_inference_tokens_total"
+NOW = START + HOUR
 REGISTRY = """
 apiVersion: modelplane/v1
 tenants:
@@ -31,42 +36,66 @@ models:
     owner: vision
     tenants: [user-A, user-B]
     versions: [{version: v1}]
+    token_prices: [{kind: input, amount: 2, currency: USD, effective_from: 2023-01-01}]
 devices:
   inventory: [{device: GPU-1, device_type: h200, from: 2023-01-01}]
   prices: [{device_type: h200, amount: 3.60, currency: USD, per: hour, effective_from: 2023-01-01}]
 """
+IDENTITY = {
+    "model_name": "resnet50", "model_version": "v1", "tenant_id": "user-A", "framework": "pytorch",
+    "job": "resnet50", "instance": "a:8000",
+}  # fmt: skip
 
 
 def series(tenant: str, per_second: float, device: str = "GPU-1", kind: str = "h200") -> dict[str, Any]:
     """A counter of device seconds that grows evenly, scraped each 15 s from an hour before to the end."""
-    labels = {
-        "model_name": "resnet50", "model_version": "v1", "tenant_id": tenant, "framework": "pytorch",
-        "device": device, "device_type": kind, "job": "resnet50", "instance": "a:8000",
-    }  # fmt: skip
     times = range(START - HOUR, START + HOUR + 1, 15)
-    return {"metric": labels, "values": [(at, str((at - START + HOUR) * per_second)) for at in times]}
+    return {
+        "metric": {
+            **IDENTITY, "__name__": DEVICE_SECONDS, "tenant_id": tenant, "device": device,
+            "device_type": kind,
+        },
+        "values": [(at, str((at - START + HOUR) * per_second)) for at in times],
+    }  # fmt: skip
+
+
+def tokens(kind: str, *values: tuple[int, str]) -> dict[str, Any]:
+    """A counter of tokens of user-A, in the process of ``series``."""
+    return {"metric": {**IDENTITY, "__name__": TOKENS, "kind": kind}, "values": list(values)}
 
 
 @pytest.fixture
-def costs(
-    tmp_path: Path, settings: Settings, make_client: Callable[[Settings], FlaskClient], upstream: Any
-) -> FlaskClient:
-    held = [series("user-A", 0.5), series("user-B", 0.25)]
+def held(upstream: Any) -> list[dict[str, Any]]:
+    """The series that Prometheus holds: user-A takes half of the device and user-B a quarter."""
+    kept = [series("user-A", 0.5), series("user-B", 0.25)]
 
     def reply(path: str, form: dict[str, str]) -> Any:
         query, end = form["query"], float(form["time"])
         name, _, length = query.partition("[")
         start = end - float(length.removesuffix("ms]")) / 1000
-        found = held if name == "model_inference_device_seconds_total" else []
         result = [
-            {**one, "values": [point for point in one["values"] if start < point[0] <= end]} for one in found
+            {**one, "values": [point for point in one["values"] if start < point[0] <= end]}
+            for one in kept
+            if one["metric"]["__name__"] == name
         ]
         body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
         return 200, {"Content-Type": "application/json"}, orjson.dumps(body)
 
     upstream.reply = reply
-    registry = tmp_path / "modelplane.yaml"
-    registry.write_text(REGISTRY)
+    return kept
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    path = tmp_path / "modelplane.yaml"
+    path.write_text(REGISTRY)
+    return path
+
+
+@pytest.fixture
+def costs(
+    registry: Path, settings: Settings, make_client: Callable[[Settings], FlaskClient], held: Any
+) -> FlaskClient:
     return make_client(dataclasses.replace(settings, registry_file=registry))
 
 
@@ -178,3 +207,249 @@ def test_without_a_registry_there_are_no_costs(client: FlaskClient) -> None:
     assert answer.json is not None
     assert (answer.status_code, answer.json["error"]) == (422, "no_registry")
     assert "MODELPLANE_DATASOURCE_REGISTRY_FILE" in answer.json["message"]
+
+
+def amount_of(table: list[dict[str, Any]]) -> Decimal:
+    """What all rows of a table that are charged add up to."""
+    return sum((SIGNS[row["kind"]] * Decimal(row["amount"]) for row in table), Decimal(0))
+
+
+@pytest.mark.parametrize("idle", ["keep", "proportional", "even"])
+@pytest.mark.parametrize("shared", ["keep", "scale"])
+def test_rows_series_csv_and_focus_are_one_ledger(
+    costs: FlaskClient, held: list[dict[str, Any]], idle: str, shared: str
+) -> None:
+    held.append(series("__overflow__", 0.75, kind="h200"))
+    held[-1]["metric"]["instance"] = "b:8000"
+    held.append(tokens("input", (START + 60, "40"), (START + 75, "70")))
+    asked = f"{RANGE}&idle={idle}&shared={shared}"
+    table = rows(costs, f"&idle={idle}&shared={shared}&group-by=tenant&group-by=version")
+    total = amount_of(table)
+    assert total == Decimal("3.6") + 70 * 2 * Decimal("0.000001")
+    assert {row["tenant"] for row in table} == {"user-A", "user-B", "__overflow__", None}
+    read = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{asked}&format=csv").text)))
+    assert amount_of(read) == total
+    focus = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{asked}&format=focus").text)))
+    for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
+        assert sum(Decimal(row[column]) for row in focus) == total
+    for more in ("step=5m", "step=15m", "step=1h&maxDataPoints=7", "maxDataPoints=1"):
+        lines = costs.get(f"/api/v1/metrics/cost?{asked}&{more}").json["data"]
+        drawn = sum(point["y"] for line in lines for point in line["data"])
+        assert drawn == pytest.approx(float(total), abs=1e-9), more
+
+
+def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
+    end = (START + HOUR - 600) * 1000
+    lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={end}&maxDataPoints=1").json["data"]
+    (line,) = (line for line in lines if line["name"] == "user-A")
+    assert line["data"] == [{"x": START * 1000, "y": 1.5, "quantity": 1500}]
+
+
+def test_what_is_to_come_has_no_cost_yet(costs: FlaskClient) -> None:
+    past = rows(costs)
+    answer = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").json
+    assert (answer["rows"], answer["to"]) == (past, "2023-10-27T10:00:00Z")
+    lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={(NOW + 9000) * 1000}&step=30m").json
+    assert {len(line["data"]) for line in lines["data"]} == {2}
+    for path in ("costs", "metrics/cost"):
+        answer = costs.get(f"/api/v1/{path}?from={NOW * 1000}&to={(NOW + HOUR) * 1000}")
+        assert (answer.status_code, answer.json["details"]["parameter"]) == (400, "to")
+        assert "that is over" in answer.json["message"]
+
+
+def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskClient) -> None:
+    def as_of(to: object) -> set[int]:
+        answer = costs.get(f"/api/v1/costs/forecast?to={to}")
+        assert answer.status_code == 200, answer.json
+        return {row["as_of"] for row in answer.json["rows"]}
+
+    assert as_of(0) == {0}
+    assert as_of((START + 100) * 1000) == {START * 1000}
+    assert as_of("2023-12-01T00:00:00Z") == as_of(253_402_300_799_999) == {NOW * 1000}
+
+
+def test_a_group_that_is_asked_for_twice_is_one_group(costs: FlaskClient) -> None:
+    assert rows(costs, "&group-by=tenant&group-by=tenant") == rows(costs)
+    twice = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&group-by=tenant&group-by=tenant").json
+    assert twice["data"] == costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h").json["data"]
+
+
+def test_a_tenant_may_be_called_like_a_kind_of_charge(costs: FlaskClient, held: list[dict[str, Any]]) -> None:
+    held[:] = [series(tenant, 0.25) for tenant in ("idle", "unknown", "__overflow__")]
+    table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(costs)}
+    assert table["idle", "direct"] == table["unknown", "direct"] == table["__overflow__", "direct"] == "0.9"
+    assert (table[None, "idle"], table[None, "unknown"]) == ("0.9", "0")
+    lines = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&idle=even").json["data"]
+    names = [line["name"] for line in lines]
+    assert len(set(names)) == len(names)
+    assert {"idle", "idle direct", "idle idle_share", "__overflow__"} <= set(names)
+
+
+def test_series_of_one_tenant_in_two_currencies_are_told_apart(
+    costs: FlaskClient, registry: Path, settings: Settings, make_client: Callable[[Settings], FlaskClient]
+) -> None:
+    euros = "{device_type: h200, amount: 3, currency: EUR, effective_from: 2023-10-27}"
+    registry.write_text(REGISTRY.replace("  prices: [", f"  prices: [{euros}, "))
+    client = make_client(dataclasses.replace(settings, registry_file=registry))
+    lines = client.get("/api/v1/metrics/cost?from=2023-10-26T12:00:00Z&to=now&step=2h").json["data"]
+    names = [line["name"] for line in lines]
+    assert {"user-A EUR", "unknown EUR", "unknown USD", "idle EUR", "idle USD"} <= set(names)
+    assert len(set(names)) == len(names)
+    table = client.get("/api/v1/costs?from=2023-10-26T12:00:00Z&to=now").json["rows"]
+    capacity = {row["currency"]: row["amount"] for row in table if row["kind"] == "capacity"}
+    assert capacity == {"USD": "43.2", "EUR": "30"}
+
+
+def test_tokens_and_device_seconds_of_a_process_are_scraped_together(
+    costs: FlaskClient, held: list[dict[str, Any]]
+) -> None:
+    """The tokens of the very first call that has any are no start of a count, but use."""
+    held.append(tokens("input", (START + 60, "40"), (START + 75, "40")))
+    (row,) = (row for row in rows(costs) if row["unit"] == "tokens")
+    assert (row["tenant"], row["kind"], row["quantity"], row["amount"]) == ("user-A", "input", 40, "0.00008")
+
+
+def test_no_name_in_a_csv_is_a_formula(costs: FlaskClient, held: list[dict[str, Any]]) -> None:
+    names = ['=cmd()|"/C calc"!A0', "+1", "-1", "@sum(1)", 'two\nlines,"quoted"']
+    held[:] = [series(name, 0.125) for name in names]
+    safe = {name if name.startswith("two") else f"'{name}" for name in names}
+    table = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{RANGE}&format=csv").text)))
+    assert {row["tenant"] for row in table} == {*safe, ""}
+    focus = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{RANGE}&format=focus").text)))
+    assert {row["x_tenant_id"] for row in focus} == {*safe, ""}
+    for row in (*table, *focus):
+        texts = [text for column, text in row.items() if not column.endswith(("Cost", "Quantity"))]
+        assert not any(text.startswith(("=", "+", "-", "@")) for text in texts)
+
+
+def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
+    costs: FlaskClient, registry: Path, settings: Settings, make_client: Callable[[Settings], FlaskClient]
+) -> None:
+    registry.write_text(REGISTRY.replace("{device: GPU-1, device_type: h200, from: 2023-01-01}", ""))
+    client = make_client(dataclasses.replace(settings, registry_file=registry))
+    table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(client)}
+    assert (table[None, "over"], table[None, "capacity"], table["user-A", "direct"]) == ("2.7", "0", "1.8")
+    for path in ("costs", "metrics/cost", "costs/forecast"):
+        asked = f"/api/v1/{path}?to={NOW * 1000}"
+        (warning,) = client.get(asked).json["warnings"]
+        assert warning.startswith("Device GPU-1 (h200) is used and not in the inventory")
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (lambda: tokens("image", (START + 60, "5")), "kind of tokens must be one of input.*'image'"),
+        (lambda: tokens("input", (START + 60, "-5")), "values must be finite numbers from 0 up"),
+        (lambda: tokens("input", (START + 60, "0"), (START + 75, "1e30")), "a cell must hold at most"),
+    ],
+)
+@pytest.mark.parametrize("path", ["costs", "metrics/cost", "costs/forecast"])
+def test_samples_that_cannot_be_are_an_upstream_error(
+    costs: FlaskClient, held: list[dict[str, Any]], bad: Callable[[], Any], text: str, path: str
+) -> None:
+    held.append(bad())
+    answer = costs.get(f"/api/v1/{path}?to={NOW * 1000}")
+    assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
+    assert re.search(text, answer.json["message"])
+
+
+def test_tokens_of_a_model_without_token_prices_are_nobodys_business(
+    costs: FlaskClient, held: list[dict[str, Any]]
+) -> None:
+    before = rows(costs)
+    held.append(tokens("image", (START + 60, "5")))
+    held[-1]["metric"]["model_name"] = "other"
+    assert rows(costs) == before
+
+
+# Limits.
+
+
+def test_a_range_of_92_days_is_allowed_and_a_longer_one_is_not(costs: FlaskClient) -> None:
+    for path in ("costs", "metrics/cost"):
+        assert costs.get(f"/api/v1/{path}?from=now-92d&to=now").status_code == 200
+        answer = costs.get(f"/api/v1/{path}?from=now-100d&to=now")
+        assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
+
+
+def test_too_many_rows_are_422_with_advice(
+    costs: FlaskClient,
+    registry: Path,
+    settings: Settings,
+    make_client: Callable[[Settings], FlaskClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six kinds of row in twelve cells: user-A, user-B, idle, unknown, over, capacity."""
+    few = make_client(dataclasses.replace(settings, registry_file=registry, max_points=71))
+    answer = few.get(f"/api/v1/costs?{RANGE}&step=5m")
+    assert (answer.status_code, answer.json["error"]) == (422, "too_many_rows")
+    assert answer.json["details"] == {"rows": 72, "max_rows": 71}
+    assert len(rows(few, "&step=5m&tenant-id=user-A")) == 12
+    monkeypatch.setattr(costs_api, "MOST_FOCUS_ROWS", 5)
+    answer = costs.get(f"/api/v1/costs?{RANGE}&format=focus")
+    assert (answer.status_code, answer.json["details"]) == (422, {"rows": 6, "max_rows": 5})
+    assert costs.get(f"/api/v1/costs?{RANGE}&format=focus&tenant-id=user-A").status_code == 200
+
+
+def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
+    costs: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs_module, "MOST_LEAVES", 23)
+    answer = costs.get(f"/api/v1/costs?{RANGE}")
+    assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
+    assert answer.json["details"] == {"parameter": "from", "identities": 2, "max_cells": 11}
+    assert costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW - 300) * 1000}").status_code == 200
+
+
+def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two series of two hours, scraped each 15 s."""
+    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 959)
+    answer = costs.get(f"/api/v1/costs?{RANGE}")
+    assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
+    assert answer.json["details"] == {"parameter": "from", "max_samples": 959}
+    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 960)
+    assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
+
+
+def test_samples_are_read_in_pieces_that_fit(
+    costs: FlaskClient, upstream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces grow where there is little, and shrink where Prometheus refuses one as too large."""
+    expected = rows(costs)
+
+    def lengths(name: str) -> list[int]:
+        queries = [form["query"].partition("[") for _, form, _ in upstream.calls]
+        return [int(length.removesuffix("000ms]")) for metric, _, length in queries if metric == name]
+
+    upstream.calls.clear()
+    costs.get("/api/v1/costs?from=now-30d&to=now")
+    assert lengths(TOKENS) == [7200, 28_800, 115_200, 460_800, 1_843_200, 140_400]
+    held_reply = upstream.reply
+
+    def at_most_a_thousand_seconds(path: str, form: dict[str, str]) -> Any:
+        if float(form["query"].partition("[")[2].removesuffix("ms]")) > 1_000_000:
+            body = {"status": "error", "errorType": "execution", "error": "too many samples"}
+            return 422, {}, orjson.dumps(body)
+        return held_reply(path, form)
+
+    upstream.reply = at_most_a_thousand_seconds
+    upstream.calls.clear()
+    assert rows(costs) == expected
+    assert lengths(DEVICE_SECONDS)[:3] == [7200, 1800, 900]
+    upstream.reply = held_reply
+    upstream.calls.clear()
+    monkeypatch.setattr(cost_samples, "SAMPLES_OF_PIECE", 240)
+    assert rows(costs) == expected
+    assert lengths(DEVICE_SECONDS) == [7200]
+    monkeypatch.setattr(cost_samples, "FIRST_PIECE", 900_000)
+    upstream.calls.clear()
+    assert rows(costs) == expected
+    assert lengths(DEVICE_SECONDS)[:3] == [900, 1800, 1800]
+
+
+def test_a_piece_that_is_too_large_however_short_is_refused(costs: FlaskClient, upstream: Any) -> None:
+    body = {"status": "error", "errorType": "execution", "error": "too many samples"}
+    upstream.reply = lambda *_: (422, {}, orjson.dumps(body))
+    answer = costs.get(f"/api/v1/costs?{RANGE}")
+    assert (answer.status_code, answer.json["error"]) == (422, "query_rejected")
+    assert "too many samples" in answer.json["message"]

@@ -88,6 +88,19 @@ def test_js_distance_is_scipys(histogram: tuple[list[float], list[float], int]) 
     assert js_distance(counts, ratios) ** 2 == pytest.approx(theirs**2, abs=1e-9)
 
 
+@pytest.mark.parametrize("exponent", range(1, 25))
+def test_js_distance_is_exact_where_hardly_anything_is_in_common(exponent: int) -> None:
+    little = 10.0**-exponent
+    counts, ratios = [1.0, little], [little, 1.0]
+    assert js_distance(counts, ratios) == pytest.approx(decimal_js_distance(counts, ratios), abs=1e-14)
+
+
+@pytest.mark.parametrize("exponent", range(1, 16))
+def test_js_distance_is_exact_where_hardly_anything_differs(exponent: int) -> None:
+    counts, ratios = [1.0 + 10.0**-exponent, 1.0], [0.5, 0.5]
+    assert js_distance(counts, ratios) == pytest.approx(decimal_js_distance(counts, ratios), abs=1e-15)
+
+
 def test_js_distance_at_its_ends() -> None:
     assert js_distance([0, 5], [1, 0]) == 1
     assert js_distance([4, 12], [0.25, 0.75]) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modelplane_datasource.ledger.book import Samples, build_ledger
-from modelplane_datasource.ledger.cells import DAY, Window, midnight, snapped
+from modelplane_datasource.ledger.cells import DAY, Window, midnight, month_of, snapped
 from modelplane_datasource.ledger.lines import KEEP, Ledger, Policy
 from modelplane_datasource.ledger.prices import Tariff
 from modelplane_datasource.ledger.rows import cost_rows
@@ -314,10 +314,54 @@ def test_bad_input_says_what_is_allowed(make, message) -> None:
 
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
     series = CounterSeries(TokenUse(A, "image"), "pod-1", np.array([START]), np.array([1.0]))
+    price = {"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}
+    own = Tariff(TARIFF.devices, {"resnet50": [TokenPrice.model_validate(price)]})
     with pytest.raises(
         ValueError, match=r"kind of tokens must be one of input, cached_input, output, reasoning"
     ):
-        book(tokens=[series])
+        book(tokens=[series], tariff=own)
+    assert seconds(book(tokens=[series])) == seconds(book())  # nobody pays for tokens without prices
+
+
+def test_ten_thousand_leaves_of_one_device_close() -> None:
+    """Shares of a 10,000th of a device are rounded, and yet nothing is lost or negative."""
+    steps = [(-30, 0.0), (0, 0.001), (300, 0.0237)]
+    series = [
+        counter(A._replace(tenant_id=f"t{number}"), steps, f"pod-{number % 3}") for number in range(10_000)
+    ]
+    ledger = book(*series, policy=Policy("even", "scale"), window=Window(START, START + CELL))
+    assert min(line.amounts.min() for line in ledger.lines) >= 0
+    charged = {row.kind: (row.quantity, row.amount) for row in cost_rows(ledger)}
+    assert charged["capacity"] == (300_000_000, 300_000)
+    parts = [charged[kind] for kind in ("direct", "idle_share", "idle", "unknown")]
+    over = charged["over"]
+    for position in (0, 1):
+        assert sum(part[position] for part in parts) - over[position] == charged["capacity"][position]
+    by_tenant = [row.quantity for row in cost_rows(ledger, ("tenant",)) if row.kind == "direct"]
+    assert (len(by_tenant), set(by_tenant)) == (10_000, {22_700})
+
+
+def test_sums_that_leave_64_bits_are_refused_and_not_wrong() -> None:
+    """A thousand devices at the highest price for a day: 24 times 10**12 of a currency."""
+    inventory = [{**LISTED, "device": f"GPU-{number}"} for number in range(1000)]
+    day = Window(START, START + DAY)
+    dear = tariff(inventory, ({**PRICE, "amount": "1000000000"},))
+    with pytest.raises(
+        ValueError, match=r"a ledger must hold less than 2\*\*63 micro-units \(got 4.8e\+19\)"
+    ):
+        book(tariff=dear, window=day)
+    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), window=day)
+    assert amounts(large)["capacity"] == pytest.approx(24e11, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("month", "days"), [("2024-02", 29), ("2026-02", 28), ("2026-04", 30), ("2026-12", 31), ("2000-02", 29)]
+)
+def test_months_end_when_the_next_begins(month: str, days: int) -> None:
+    first = midnight(datetime.date.fromisoformat(f"{month}-01"))
+    for instant in (first, first + 1, first + days * DAY - 1):
+        assert month_of(instant) == (first, first + days * DAY)
+    assert month_of(first + days * DAY).start == first + days * DAY
 
 
 def test_amounts_of_small_currencies_are_exact_to_half_a_micro_unit_in_a_cell() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -61,11 +62,11 @@ PRICED = tariff("3.1", "4.37")
 
 @st.composite
 def counters(
-    draw: st.DrawFn, devices: Sequence[str] = (*LISTED, "GPU-lost"), least: int = 1
+    draw: st.DrawFn, devices: Sequence[str] = (*LISTED, "GPU-lost"), least: int = 1, slowest: float = 0
 ) -> CounterSeries[DeviceUse]:
     """A counter scraped at most once a minute, some scrapes missing, sometimes restarted."""
     minutes = sorted(draw(st.sets(st.integers(0, MINUTES), min_size=least, max_size=25)))
-    steps = draw(st.lists(st.floats(0, 70), min_size=len(minutes), max_size=len(minutes)))
+    steps = draw(st.lists(st.floats(slowest, 70), min_size=len(minutes), max_size=len(minutes)))
     restarts = draw(st.sets(st.integers(1, 25), max_size=2))
     values = [0.0]
     for position, step in enumerate(steps):
@@ -77,7 +78,12 @@ def counters(
 
 
 def several() -> st.SearchStrategy[list[CounterSeries[DeviceUse]]]:
-    return st.lists(counters(), min_size=1, max_size=6, unique_by=lambda one: (one.key, one.process))
+    """Counters here and there, or of processes that together take more than the one device there is."""
+    crowd = counters(devices=LISTED[:1], least=18, slowest=50)
+    return st.one_of(
+        st.lists(one, min_size=least, max_size=6, unique_by=lambda one: (one.key, one.process))
+        for one, least in ((counters(), 1), (crowd, 3))
+    )
 
 
 def ledger(
@@ -315,7 +321,7 @@ def test_invariant_7_gaps_are_unknown(series) -> None:
         times = np.concatenate([[0], *(one.times for one in series if one.key.device == line.asset.device)])
         instants = np.arange(WINDOW.start, WINDOW.end, 1000)
         age = np.min([np.where(instants >= time, instants - time, np.inf) for time in times], axis=0)
-        expected = (age >= READING.hold).reshape(len(WINDOW), -1).sum(axis=1)
+        expected = (age >= 2 * SCRAPE).reshape(len(WINDOW), -1).sum(axis=1)
         assert line.quantities.tolist() == (expected * 1_000_000).tolist()
 
 
@@ -328,7 +334,24 @@ def test_invariant_8_copies_of_a_device_are_one_device(series) -> None:
         for number in range(3)
         for one in series
     ]
-    assert totals(cost_rows(ledger([*series, *copies]))) == totals(cost_rows(ledger(series)))
+    found = totals(cost_rows(ledger([*series, *copies])))
+    assert found == totals(cost_rows(ledger(series)))
+    assert found[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+
+
+@PROPERTY
+@given(several())
+def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(series) -> None:
+    raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
+    for asset, time in raw.items():
+        processes = np.zeros(len(WINDOW), dtype=np.int64)
+        for process in ("pod-1", "pod-2"):
+            own = [one.times for one in series if (one.process, one.key.device) == (process, asset.device)]
+            times = np.concatenate([np.zeros(0), *own])
+            cells = (times[(times > WINDOW.start) & (times <= WINDOW.end)] - WINDOW.start - 1) // CELL
+            processes += np.isin(np.arange(len(WINDOW)), cells)
+        room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
+        np.testing.assert_array_equal(shrunk[asset], np.minimum(time, room))
 
 
 @PROPERTY
@@ -392,14 +415,18 @@ def test_invariant_9_shared_idle_is_the_idle_that_was_there(series, idle) -> Non
     st.sampled_from(LISTED),
 )
 def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(steps, of_new, device) -> None:
-    """Two versions in one process, one after the other or mixed, cost together what one would have."""
+    """Two versions in one process, one after the other or mixed, cost together what one would have.
+
+    The series of the new one begins with its first use, as an exporter's does.
+    """
     times = WINDOW.start + SCRAPE * np.arange(len(steps))
-    new = np.array(of_new[: len(steps)])
-    split = [
-        CounterSeries(DeviceUse(device, "h200", identity), "pod-1", times, np.cumsum(np.where(own, steps, 0)))
-        for identity, own in ((IDENTITIES[0], ~new), (IDENTITIES[2], new))
-    ]
+    new = np.array([False, *of_new[1 : len(steps)]])
     one = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
+    split = [replace(one, values=np.cumsum(np.where(new, 0, steps)))]
+    if new.any():
+        key = one.key._replace(identity=IDENTITIES[2])
+        begin, values = int(np.argmax(new)), np.cumsum(np.where(new, steps, 0))
+        split.append(CounterSeries(key, "pod-1", times[begin:], values[begin:]))
     whole, parts = direct_time(ledger([one])), direct_time(ledger(split))
     for asset, time in whole.items():
         assert np.abs(time - parts[asset]).max() <= 1
@@ -473,7 +500,7 @@ def test_invariant_12_a_kind_without_a_price_is_unpriced_and_a_model_without_any
 
 
 @PROPERTY
-@given(several(), st.integers(0, 10**6), st.integers(0, 10**6))
+@given(several(), st.integers(0, 10**6), st.one_of(st.integers(0, 5), st.integers(0, 10**6)))
 def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(series, cents, more) -> None:
     low, high = (
         direct_of(ledger(series, tariff(str(Decimal(amount) / 10_000)))) for amount in (cents, cents + more)

@@ -8,6 +8,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -309,6 +310,44 @@ def test_forecast_on_the_first_day_uses_the_week_before_and_at_the_end_nothing_i
     assert (early.spent, early.low) == (43_200_000, 31 * 43_200_000)
     (late,) = forecasts(ledger(31, {A: 0.5}), [tenant()])
     assert late.spent == late.low == 31 * 43_200_000
+
+
+def test_a_forecast_in_the_first_minutes_of_a_month_is_the_rate_of_the_week_before() -> None:
+    whole = ledger(1, {A: 0.5}, first_day=-7)
+    window = Window(whole.window.start, START + 300_000)
+    cells = len(window)
+    lines = tuple(
+        replace(
+            line,
+            quantities=line.quantities[:cells],
+            amounts=line.amounts[:cells],
+            rates=replace(line.rates, in_force=line.rates.in_force[:cells]),
+        )
+        for line in whole.lines
+    )
+    (found,) = forecasts(replace(whole, window=window, lines=lines), [tenant()])
+    assert (found.spent, found.low, found.month_end) == (150_000, 31 * 43_200_000, START + 31 * DAY)
+
+
+# February, March and April of 2026 begin 89, 61 and 30 days before May.
+@pytest.mark.parametrize(("begin", "length"), [(-89, 28), (-61, 31), (-30, 30), (0, 31)])
+def test_on_the_last_day_of_a_month_one_day_is_left_of_it(begin: int, length: int) -> None:
+    day = 43_200_000
+    (found,) = forecasts(ledger(begin + length - 1, {A: 0.5}, first_day=begin), [tenant()])
+    assert found.month_end == START + (begin + length) * DAY
+    assert (found.spent, found.low) == ((length - 1) * day, length * day)
+
+
+def test_a_budget_of_0_is_over_with_the_first_cost_and_a_huge_one_never_is() -> None:
+    book = ledger(10, {A: 0.001})
+    (nothing,) = forecasts(book, [tenant(amount=0)])
+    assert (nothing.budget, nothing.verdict) == (0, "over")
+    (unused,) = forecasts(book, [tenant("nobody", 0)])
+    assert (unused.spent, unused.low, unused.high, unused.verdict) == (0, 0, 0, "within")
+    (huge,) = forecasts(book, [tenant(amount=10**30)])
+    assert (huge.budget, huge.verdict) == (10**36, "within")
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        tenant(amount=-1)
 
 
 def test_unknown_time_makes_a_forecast_uncertain_and_not_lower() -> None:

@@ -1,0 +1,370 @@
+"""How quickly drift is computed, beside Evidently and NannyML with the raw rows of the same data.
+
+First the backend alone: 10,000 signal-windows of 22 bins by all methods, as formulas on arrays, as series
+from Prometheus' parsed answers, and from the same as the JSON of the HTTP route, one request for each method.
+Then psi, js_distance and ks of 50 features, 10,000 live rows against 50,000 of training: ours counts the rows
+where the model runs and works from counts; the peers work from the rows. Each subject does a round in turn,
+after a round that is not counted. Ratios of CPU time are medians over the rounds. Last, by how much the
+figures differ, and by how much when our formulas get the peer's bins. A peer that is not installed is left
+out, and the JSON says so. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pandas as pd
+from flask import Flask
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import ks_2samp
+from signals import Subject, installed, measured, report
+from support.drift_peers import evidently_report, evidently_tests, nannyml_fit, nannyml_values
+
+from modelplane_datasource import drift
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.catalogue import find_metric
+from modelplane_datasource.drift_request import METHODS
+from modelplane_datasource.drift_series import compute
+from modelplane_datasource.grid import Grid
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.series_request import read_scope
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.upstream import InstantSample, RangeResult, RangeSeries
+from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
+from modelplane_exporter.signal_layout import layout_of
+from modelplane_exporter.store import store_for
+from modelplane_schema.metrics import ALL_TENANTS, MISSING_BIN
+
+SHAPES = ((100, 100), (1_000, 10), (10_000, 1))
+RANGES, TRAINING = 21, 50_000
+FEATURES = [f"feature_{number:02d}" for number in range(50)]
+ROWS, FARTHEST = 10_000, 0.5
+PEER_METHODS = ("psi", "js_distance", "ks")
+STEP, END = 60_000, 1_698_400_800_000
+LIMIT = 1.0
+
+Array = NDArray[np.float64]
+
+
+class Counts(NamedTuple):
+    """Live counts (signals, windows, bins) and ratios (signals, bins); missing values are in the last bin."""
+
+    live: Array
+    ratios: Array
+    observations: float
+    deviations: Array
+
+
+class Fetched:
+    """What Prometheus answered to the queries of drift, parsed."""
+
+    def __init__(self, counts: Counts) -> None:
+        signals, windows, width = counts.live.shape
+        bins = (*(f"{index:02d}" for index in range(width - 1)), MISSING_BIN)
+        version = [
+            {
+                "model_name": "m",
+                "model_version": "v1",
+                "kind": "input",
+                "signal": f"{index:05d}",
+                "baseline": "a",
+            }
+            for index in range(signals)
+        ]
+        owners = [{**labels, "tenant_id": ALL_TENANTS} for labels in version]
+        self.grid = Grid(END - (windows - 1) * STEP, END, STEP)
+        self.counts = RangeResult(
+            tuple(
+                RangeSeries({**owner, "bin": name}, tuple(column))
+                for owner, columns in zip(owners, counts.live.swapaxes(1, 2).tolist(), strict=True)
+                for name, column in zip(bins, columns, strict=True)
+            ),
+            (),
+        )
+        found = zip(owners, counts.deviations.tolist(), strict=True)
+        self.deviations = RangeResult(tuple(RangeSeries(owner, tuple(sums)) for owner, sums in found), ())
+        self.ratios = tuple(
+            InstantSample({**labels, "bin": name}, ratio)
+            for labels, shares in zip(version, counts.ratios.tolist(), strict=True)
+            for name, ratio in zip(bins, shares, strict=True)
+        )
+        self.sizes = tuple(InstantSample(labels, counts.observations) for labels in version)
+
+    def query_range(self, promql: str, _grid: Grid) -> RangeResult:
+        return self.deviations if "deviation" in promql else self.counts
+
+    def query(self, promql: str, _instant: int) -> tuple[InstantSample, ...]:
+        return self.ratios if "ratio" in promql else self.sizes
+
+
+@contextmanager
+def application(fetched: Fetched) -> Iterator[Flask]:
+    """The backend with Prometheus' answers at hand."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{Path(folder) / 'alerts.db'}"
+        app = create_app(Settings(database_url=database, max_series=10_000), clock=lambda: END / 1000)
+        prometheus: Any = app.extensions["modelplane"].prometheus
+        prometheus.query_range, prometheus.query = fetched.query_range, fetched.query
+        try:
+            yield app
+        finally:
+            close_app(app)
+
+
+def by_bins(counts: Counts) -> dict[str, Array]:
+    """What needs nothing but bins, of (signals, windows) by method."""
+    given = (counts.live, counts.ratios[:, None])
+    return {
+        "psi": drift.psi(*given, counts.observations),
+        "psi_noise": drift.psi_noise(*given, counts.observations),
+        "js_distance": drift.js_distance(*given),
+        "ks": drift.ks(*(values[..., :-1] for values in given)),
+    }
+
+
+def by_all(counts: Counts) -> dict[str, Array]:
+    """All methods."""
+    n, known = counts.live[..., :-1].sum(axis=-1), counts.ratios[:, None, :-1].sum(axis=-1)
+    sums = (np.maximum(counts.deviations, 0), np.maximum(-counts.deviations, 0))
+    return {
+        **by_bins(counts),
+        "mean_shift": drift.mean_shift(*sums, n),
+        "mean_shift_z": drift.mean_shift_z(*sums, n, counts.observations * known),
+    }
+
+
+def series(plane: Plane, grid: Grid, methods: tuple[str, ...]) -> dict[str, Array]:
+    """The same, as the route computes them from Prometheus' answers."""
+    found = {}
+    for method in methods:
+        scope = read_scope(find_metric("drift"), {"model-name": ["m"], "method": [method]})
+        found[method] = np.array([line.values for line in compute(plane, scope, grid).series], np.float64)
+    return found
+
+
+def route(app: Flask, grid: Grid, methods: tuple[str, ...]) -> None:
+    """The same, as JSON over HTTP."""
+    client = app.test_client()
+    asked = f"model-name=m&from={grid.start}&to={grid.end}&step={grid.step // 1000}s"
+    answers = [client.get(f"/api/v1/metrics/drift?{asked}&method={method}") for method in methods]
+    assert all(answer.status_code == 200 and answer.data for answer in answers), answers
+
+
+def signal_windows(signals: int, windows: int, rounds: int = 7) -> dict[str, Any]:
+    """All methods over counts at random, from 5,000 observations in a window."""
+    chance = np.random.default_rng(1)
+    ratios = chance.dirichlet(np.full(RANGES + 1, 20.0), signals)
+    live = chance.multinomial(5_000, ratios, (windows, signals)).swapaxes(0, 1).astype(np.float64)
+    counts = Counts(live, ratios, TRAINING, chance.normal(0, 70, (signals, windows)))
+    fetched = Fetched(counts)
+    with application(fetched) as app:
+        plane = app.extensions["modelplane"]
+        of_series, of_arrays = series(plane, fetched.grid, METHODS), by_all(counts)
+        for method in METHODS:
+            np.testing.assert_allclose(of_series[method], of_arrays[method], rtol=1e-9, atol=1e-9)
+        subjects = {
+            "formulas": Subject(lambda: by_all(counts)),
+            "series": Subject(lambda: series(plane, fetched.grid, METHODS)),
+            "route": Subject(lambda: route(app, fetched.grid, METHODS)),
+        }
+        took = report(measured(subjects, rounds), 1.0)["took"]
+    return {"signals": signals, "windows": windows, "bins": RANGES + 1, **took}
+
+
+class Data(NamedTuple):
+    """Raw rows, and a model service that counts them."""
+
+    reference: pd.DataFrame
+    live: pd.DataFrame
+    service: Service
+
+
+class Service:
+    """A model's process: the exporter with the baseline, and a call of it that is observed."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        registry = CollectorRegistry()
+        exporter = ModelMetricsExporter("m", "v1", "t", "sklearn", baseline=baseline, registry=registry)
+        self.baseline, self.store, self.call = baseline, store_for(registry), exporter.track()
+        self.seen = self.cells()
+
+    def cells(self) -> Array:
+        """Counts of (signals, bins) since the start; every signal has as many bins."""
+        (snapshot,), _ = self.store.local_signals()
+        bins = snapshot.cells[: layout_of(self.baseline).bins]
+        return np.array(bins, dtype=np.float64).reshape(len(self.baseline.signals), -1)
+
+    def count(self, rows: pd.DataFrame) -> Counts:
+        """The counts of these rows alone."""
+        self.call.features(rows)
+        before, self.seen = self.seen, self.cells()
+        ratios = np.array([signal.ratios for signal in self.baseline.signals])
+        live = (self.seen - before)[:, None]
+        return Counts(live, ratios, float(self.baseline.signals[0].observations), np.zeros(live.shape[:2]))
+
+    def exposition(self) -> bytes:
+        """The lines of a scrape that are about signals."""
+        state = self.store.state()
+        return b"".join(signal_render.chunks(state.signals, state.baselines, openmetrics=False))
+
+
+def data() -> Data:
+    """Normal features; the live mean of the last is ``FARTHEST`` standard deviations off, of the first 0."""
+    chance = np.random.default_rng(0)
+    reference = pd.DataFrame(chance.normal(size=(TRAINING, len(FEATURES))), columns=FEATURES)
+    means = np.linspace(0, FARTHEST, len(FEATURES))
+    live = pd.DataFrame(chance.normal(means, 1, (ROWS, len(FEATURES))), columns=FEATURES)
+    return Data(reference, live, Service(Baseline.fit("m", reference)))
+
+
+def raw_rows(found: Data, rounds: int = 5) -> dict[str, Any]:
+    counts = found.service.count(found.live)
+    fetched = Fetched(counts)
+    with application(fetched) as app:
+        subjects = {
+            "modelplane_rows": Subject(lambda: by_bins(found.service.count(found.live))),
+            "modelplane_counts": Subject(lambda: by_bins(counts)),
+            "modelplane_route": Subject(lambda: route(app, fetched.grid, PEER_METHODS)),
+        }
+        fits = {"modelplane": Subject(lambda: Baseline.fit("m", found.reference))}
+        peers = {
+            "evidently_report": evidently_report(found.reference, found.live),
+            "evidently_tests": evidently_tests(found.reference, found.live),
+        }
+        fit = nannyml_fit(found.reference, ROWS)
+        if fit is not None:
+            fits["nannyml"] = Subject(fit)
+            calculator = fit()
+            peers["nannyml_js_ks"] = lambda: nannyml_values(calculator, found.live)
+        subjects.update({name: Subject(run) for name, run in peers.items() if run is not None})
+        return {
+            "unit": "ms for all features",
+            **report(measured(subjects, rounds), 1e3),
+            "fit": {"unit": "s", **report(measured(fits, rounds), 1.0)},
+            "bytes": volumes(found, fetched),
+        }
+
+
+def volumes(found: Data, fetched: Fetched) -> dict[str, int | None]:
+    """What moves: rows to a peer, or counts, to Prometheus at each scrape, to the backend at each request."""
+    answered = [
+        {"metric": dict(one.labels), "values": [[END / 1000, f"{one.values[0]:g}"]]}
+        for one in fetched.counts.series
+    ]
+    trained = [{"metric": dict(one.labels), "value": [END / 1000, repr(one.value)]} for one in fetched.ratios]
+    return {
+        "live_rows": int(found.live.to_numpy().nbytes),
+        "live_rows_parquet": parquet_bytes(found.live),
+        "training_rows": int(found.reference.to_numpy().nbytes),
+        "scrape": len(found.service.exposition()),
+        "live_counts_json": len(orjson.dumps(answered)),
+        "baseline_json": len(orjson.dumps(trained)),
+    }
+
+
+def parquet_bytes(frame: pd.DataFrame) -> int | None:
+    """None without pyarrow."""
+    if installed("pyarrow") is None:
+        return None
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return buffer.tell()
+
+
+def agreement(found: Data) -> dict[str, Any]:
+    """Values of the first feature, which did not move, and of the last, and the largest difference of all."""
+    counts = found.service.count(found.live)
+    ours = {method: values[:, 0] for method, values in by_bins(counts).items()}
+    exact_ks = np.array([ks_2samp(found.reference[name], found.live[name]).statistic for name in FEATURES])
+    pairs = zip(counts.live[:, 0], counts.ratios, strict=True)
+    scipys = np.array([jensenshannon(live, ratios, base=2) for live, ratios in pairs])
+    against = {
+        "scipy_js_distance_of_our_bins": beside(ours["js_distance"], scipys),
+        "scipy_ks_of_rows": beside(ours["ks"], exact_ks),
+    }
+    run = evidently_tests(found.reference, found.live)
+    if run is not None:
+        theirs = run()
+        sturges = rebinned(
+            found, lambda live, training: np.histogram_bin_edges([*training, *live], "sturges")
+        )
+        nats = theirs["js_distance"] / np.sqrt(np.log(2))
+        against["evidently_psi"] = beside(ours["psi"], theirs["psi"], sturges["psi"])
+        against["evidently_js_distance_as_base_2"] = beside(ours["js_distance"], nats, sturges["js_distance"])
+    fit = nannyml_fit(found.reference, ROWS)
+    if fit is not None:
+        theirs = nannyml_values(fit(), found.live)
+        doane = rebinned(found, lambda _live, training: np.histogram_bin_edges(training, "doane"))
+        against["nannyml_js_distance"] = beside(
+            ours["js_distance"], theirs["js_distance"], doane["js_distance"]
+        )
+        against["nannyml_ks"] = beside(ours["ks"], theirs["ks"])
+        against["nannyml_ks_of_rows"] = beside(exact_ks, theirs["ks"])
+    return against
+
+
+def rebinned(found: Data, edges_of: Callable[[Array, Array], Array]) -> dict[str, Array]:
+    """Our formulas on the bins of a peer; live rows beyond them go to one more bin, as NannyML has it."""
+    values = []
+    for name in FEATURES:
+        live, training = found.live[name].to_numpy(), found.reference[name].to_numpy()
+        edges = edges_of(live, training)
+        (counted, trained) = (np.histogram(rows, edges)[0] for rows in (live, training))
+        counted = np.append(counted, len(live) - counted.sum())
+        ratios = np.append(trained / len(training), 0.0)
+        values.append((drift.psi(counted, ratios, TRAINING), drift.js_distance(counted, ratios)))
+    psi, js_distance = np.array(values).T
+    return {"psi": psi, "js_distance": js_distance}
+
+
+def beside(ours: Array, theirs: Array, on_their_bins: Array | None = None) -> Mapping[str, Any]:
+    ends = [0, len(ours) - 1]
+    found = {
+        "ours": [figures(value) for value in ours[ends]],
+        "theirs": [figures(value) for value in theirs[ends]],
+        "largest_difference": figures(np.abs(ours - theirs).max()),
+        "median_ratio": figures(statistics.median((theirs / ours).tolist())),
+    }
+    if on_their_bins is not None:
+        found["largest_difference_on_their_bins"] = figures(np.abs(on_their_bins - theirs).max())
+    return found
+
+
+def figures(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def main() -> None:
+    found = data()
+    printed = {
+        "benchmark": "drift",
+        "method": "interleaved rounds after one that is not counted; thread CPU time and wall time; medians",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "peers": {name: installed(name) or "not installed" for name in ("evidently", "nannyml")},
+        "signal_windows": {
+            "unit": "s for all methods",
+            "limit": LIMIT,
+            "shapes": [signal_windows(*shape) for shape in SHAPES],
+        },
+        "rows": {"features": len(FEATURES), "live": ROWS, "training": TRAINING, **raw_rows(found)},
+        "agreement": agreement(found),
+    }
+    print(json.dumps(printed, indent=2))
+
+
+if __name__ == "__main__":
+    main()
