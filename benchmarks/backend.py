@@ -244,22 +244,27 @@ def _percentiles(values: Sequence[float]) -> dict[str, float]:
 def measure_throughput(plane: Plane, port: int, pid: int, seconds: float) -> dict[str, Any]:
     """Requests a second of one day of latency, all about the same or each about another turn."""
     route = ROUTES["metrics/latency, 500 points"]
-    pids = {"workers": pid, "prometheus": plane.prometheus.process.pid, "clients": os.getpid()}
+    pids = {"workers": pid, "prometheus": plane.prometheus.process.pid}
     found = {}
     for name, turns in (("same", 1), ("different", plane.size.models * plane.size.tenants)):
-        before = {who: servers.cpu_seconds(one) for who, one in pids.items()}
+        before = _cpu_seconds(pids)
         started = time.monotonic()
         requests = _load(
             port, lambda number, turns=turns: route(plane.turn(number % turns)), started + seconds
         )
         elapsed = time.monotonic() - started
-        cpu = {who: servers.cpu_seconds(one) - before[who] for who, one in pids.items()}
+        cpu = {who: spent - before[who] for who, spent in _cpu_seconds(pids).items()}
         found[name] = {
             "requests_per_second": round(requests / elapsed),
             "cpu_ms_per_request": {who: round(1000 * spent / requests, 2) for who, spent in cpu.items()},
             "cores_busy": round(sum(cpu.values()) / elapsed, 2),
         }
     return found
+
+
+def _cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
+    """CPU time so far of processes with their children, and of this process, the clients, without any."""
+    return {**{who: servers.cpu_seconds(pid) for who, pid in pids.items()}, "clients": time.process_time()}
 
 
 def _load(port: int, ask: Callable[[int], Ask], until: float) -> int:

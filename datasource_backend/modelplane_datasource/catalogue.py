@@ -123,7 +123,12 @@ def answer(plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid) -> Answ
     """The series of a metric on ``grid``. ApiError."""
     source = metric.source
     if isinstance(source, Derived):
-        found = source.compute(plane, scope, grid)
+        found = plane.kept(
+            (metric.name, scope.key, grid),
+            grid.step / 1000,
+            lambda: source.compute(plane, scope, grid),
+            lambda computed: computed.bytes,
+        )
     else:
         window = rate_window(grid.step, plane.scrape_interval)
         found = fetch(plane.prometheus, source.query(scope, window), source.labels, scope, grid)

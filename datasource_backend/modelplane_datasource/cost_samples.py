@@ -5,7 +5,9 @@ A range query would not do: it repeats a sample for five minutes and so hides ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,27 +16,39 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.ledger.book import Samples
 from modelplane_datasource.ledger.cells import IntArray, Window
 from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.upstream import REJECTED, PrometheusClient, RawSeries, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
+Fetch = Callable[[int, int], tuple[RawSeries, ...]]  # by the length of a piece and its end, in milliseconds
 
-FIRST_PIECE, SHORTEST_PIECE = 7_200_000, 900_000  # milliseconds asked for at once
+# Milliseconds asked for at once.
+FIRST_PIECE, SHORTEST_PIECE, LONGEST_PIECE = 7_200_000, 900_000, 86_400_000
 SAMPLES_OF_PIECE = 400_000  # some 12 MB of JSON
-GROWTH = 4
+READERS = 2  # one for Prometheus to work on, one to be parsed meanwhile
 MOST_SAMPLES = 40_000_000  # 64 bytes each while they are read and sorted
 
 
-def read_samples(prometheus: PrometheusClient, window: Window, scrape_interval: int) -> Samples:
+def read_samples(
+    prometheus: PrometheusClient, window: Window, scrape_interval: int, with_tokens: bool = True
+) -> Samples:
     """All samples of a window; ApiError 422 when there are too many, UpstreamError."""
-    reading = Reading(scrape_interval)
-    count = _Count()
+    reading, count = Reading(scrape_interval), _Count()
+
+    def read(metric: Metric) -> Iterator[RawSeries]:
+        fetch = partial(prometheus.samples, metric.name)
+        for series in _pieces(fetch, window.start - reading.lookback, window.end):
+            count.add(len(series.times))
+            yield series
+
+    tokens = read(metrics.TOKENS) if with_tokens else ()
     return Samples(
         reading,
-        tuple(_counters(prometheus, metrics.DEVICE_SECONDS, window, reading, _device_use, count)),
-        tuple(_counters(prometheus, metrics.TOKENS, window, reading, _token_use, count)),
-        _sightings(prometheus, window, reading, count),
+        tuple(_counters(read(metrics.DEVICE_SECONDS), metrics.DEVICE_SECONDS, _device_use)),
+        tuple(_counters(tokens, metrics.TOKENS, _token_use)),
+        _sightings(read(metrics.DEVICE_MEMORY_TOTAL)),
     )
 
 
@@ -66,55 +80,54 @@ def _identity(labels: Mapping[str, str]) -> Identity:
 
 
 def _counters(
-    prometheus: PrometheusClient,
-    metric: Metric,
-    window: Window,
-    reading: Reading,
-    key: Callable[[Mapping[str, str]], Key],
-    count: _Count,
+    found: Iterable[RawSeries], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
     own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
-    for series in _pieces(prometheus, metric, window, reading, count):
+    for series in found:
         process = "\0".join(
             f"{name}={value}" for name, value in sorted(series.labels.items()) if name not in own
         )
         yield CounterSeries(key(series.labels), process, series.times, series.values)
 
 
-def _sightings(
-    prometheus: PrometheusClient, window: Window, reading: Reading, count: _Count
-) -> dict[str, IntArray]:
+def _sightings(found: Iterable[RawSeries]) -> dict[str, IntArray]:
     """When a device's own series were there, busy or not."""
-    found: dict[str, list[IntArray]] = {}
-    for series in _pieces(prometheus, metrics.DEVICE_MEMORY_TOTAL, window, reading, count):
-        found.setdefault(series.labels.get("device", ""), []).append(series.times)
-    return {device: np.unique(np.concatenate(times)) for device, times in found.items()}
+    times: dict[str, list[IntArray]] = {}
+    for series in found:
+        times.setdefault(series.labels.get("device", ""), []).append(series.times)
+    return {device: np.unique(np.concatenate(own)) for device, own in times.items()}
 
 
-def _pieces(
-    prometheus: PrometheusClient, metric: Metric, window: Window, reading: Reading, count: _Count
-) -> Iterator[RawSeries]:
+def _pieces(fetch: Fetch, start: int, end: int) -> Iterator[RawSeries]:
     """Series in pieces of time, so that no answer grows too large; neighbours share their edge.
 
-    A piece is as long as the one before says that it may be, and shorter where it holds too much after all.
+    The first piece says how long the others may be. Prometheus works on one while another is read.
     """
-    start, length = window.start - reading.lookback, FIRST_PIECE
-    while start < window.end:
-        end = min(start + length, window.end)
-        try:
-            found = prometheus.samples(metric.name, end - start, end)
-        except UpstreamError as error:
-            if error.error != REJECTED or length == SHORTEST_PIECE:
-                raise
-            length = max(length // GROWTH, SHORTEST_PIECE)
-            continue
-        samples = sum(len(series.times) for series in found)
-        count.add(samples)
-        yield from found
-        start, length = end, _next_length(length, samples)
+    first = min(start + FIRST_PIECE, end)
+    series, warnings = _fetched(fetch, start, first)
+    note(warnings)
+    yield from series
+    samples = sum(len(one.times) for one in series)
+    fitting = (first - start) * SAMPLES_OF_PIECE // max(samples, 1)
+    length = min(max(fitting - fitting % 1000, SHORTEST_PIECE), LONGEST_PIECE)
+    starts = range(first, end, length)
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        ends = (min(one + length, end) for one in starts)
+        for series, warnings in pool.map(partial(_fetched, fetch), starts, ends):
+            note(warnings)
+            yield from series
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _next_length(length: int, samples: int) -> int:
-    """How long the piece after one of ``length`` with so many samples may be."""
-    fitting = length * SAMPLES_OF_PIECE // max(samples, 1)
-    return max(SHORTEST_PIECE, min(fitting, length * GROWTH))
+def _fetched(fetch: Fetch, start: int, end: int) -> tuple[tuple[RawSeries, ...], tuple[str, ...]]:
+    """A piece with its warnings; one that holds too much after all is read in halves."""
+    try:
+        return with_notices(partial(fetch, end - start, end))
+    except UpstreamError as error:
+        if error.error != REJECTED or end - start <= SHORTEST_PIECE:
+            raise
+    middle = (start + end) // 2
+    (earlier, told), (later, more) = _fetched(fetch, start, middle), _fetched(fetch, middle, end)
+    return (*earlier, *later), (*told, *more)

@@ -94,11 +94,21 @@ def ledger_of(plane: Plane, window: Window, idle: str, shared: str) -> Ledger:
     """The ledger of a window, of every identity. ApiError, UpstreamError."""
     registry = required_registry(plane)
     policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
+    return plane.kept(
+        ("ledger", window, policy),
+        window.cell / 1000,
+        lambda: _build(plane, registry, window, policy),
+        lambda ledger: ledger.bytes,
+    )
+
+
+def _build(plane: Plane, registry: Registry, window: Window, policy: Policy) -> Ledger:
+    tariff = tariff_of(registry.devices, registry.models)
     try:
-        samples = read_samples(plane.prometheus, window, plane.scrape_interval)
+        samples = read_samples(plane.prometheus, window, plane.scrape_interval, bool(tariff.tokens))
         devices, tokens = ({one.key for one in own} for own in (samples.device_seconds, samples.tokens))
         _check_leaves(len(devices) + len(tokens), window)
-        return build_ledger(window, samples, tariff_of(registry.devices, registry.models), policy)
+        return build_ledger(window, samples, tariff, policy)
     except ValueError as error:
         raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
 

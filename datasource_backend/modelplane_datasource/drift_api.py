@@ -20,7 +20,7 @@ from modelplane_datasource.responses import json_response
 from modelplane_datasource.scope import Scope
 from modelplane_datasource.series import Series
 from modelplane_datasource.series_api import query_values
-from modelplane_datasource.series_request import TO, read_instant, read_scope
+from modelplane_datasource.series_request import TO, read_moment, read_scope
 from modelplane_datasource.shapes import (
     LABELS,
     NUMBER,
@@ -108,8 +108,7 @@ def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
     scope = read_scope(find_metric("drift"), values)
-    now = plane.now()
-    moment = read_instant(values, TO, now - now % plane.scrape_interval) or 0
+    moment = read_moment(values, plane.last_scrape())
     return scope, Grid(moment, moment, scope.options[WINDOW.name])
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _NOTED: ContextVar[tuple[str, ...]] = ContextVar("noted", default=())
 
@@ -21,3 +24,10 @@ def note(warnings: Iterable[str]) -> None:
 def noted() -> tuple[str, ...]:
     """What was warned of since the request began, each warning once."""
     return _NOTED.get()
+
+
+def with_notices(call: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
+    """What ``call`` gives and what was warned of meanwhile: for a later use, or another thread's."""
+    context = copy_context()
+    context.run(forget_notices)
+    return context.run(call), context.run(noted)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from modelplane_datasource.alert_store import AlertStore
+from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.telemetry import Telemetry
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema.registry import Registry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,20 @@ class Plane:
     def scrape_interval(self) -> int:
         """Milliseconds between two scrapes."""
         return max(1, round(self.settings.scrape_interval_seconds * 1000))
+
+    def kept(self, key: Hashable, seconds: float, compute: Callable[[], T], size_of: Callable[[T], int]) -> T:
+        """What ``compute`` gives, or gave for ``key`` at most ``seconds`` (and ``cache_seconds``) before.
+
+        ``size_of`` gives its bytes. Warnings belong to each request that uses it.
+        """
+        value, warnings = self.prometheus.cache.get(
+            key,
+            min(seconds, self.settings.cache_seconds),
+            lambda: with_notices(compute),
+            lambda found: size_of(found[0]),
+        )
+        note(warnings)
+        return value
 
     def close(self) -> None:
         """Close the connections to Prometheus and to the database."""

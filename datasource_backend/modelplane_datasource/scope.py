@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,11 @@ class Scope:
     tenants: tuple[str, ...]
     versions: tuple[str, ...]
     options: Mapping[str, Any]
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for scopes that ask for the same."""
+        return self.models, self.tenants, self.versions, tuple(sorted(self.options.items()))
 
     @property
     def matchers(self) -> tuple[Matcher, ...]:

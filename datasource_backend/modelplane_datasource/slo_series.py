@@ -21,15 +21,13 @@ from modelplane_datasource.slo_request import (
     ModelSlo,
     asked_slos,
 )
-from modelplane_datasource.times import parse_duration
+from modelplane_datasource.times import duration, parse_duration
 from modelplane_datasource.upstream import INVALID, RangeResult, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
-
-_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
 class _Source(NamedTuple):
@@ -132,7 +130,7 @@ def _source(indicator: Indicator) -> _Source:
 
 def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
     counter = selector(source.counter, (*matchers, one_of(source.label, source.values)))
-    return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{_duration(window)}]))"
+    return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{duration(window)}]))"
 
 
 def _events_by_owner(
@@ -173,14 +171,8 @@ def _line(counted: Counted, measure: str, scope: Scope) -> Series:
             **owner,
             "slo": counted.slo.name,
             "objective": str(counted.slo.objective),
-            "window": _duration(counted.window),
+            "window": duration(counted.window),
         },
         counted.burn_rates() if measure == BURN_RATE else counted.budgets_remaining(),
         {"good": counted.good(), "total": counted.total()},
     )
-
-
-def _duration(milliseconds: int) -> str:
-    """A PromQL duration in the largest unit that has no remainder: ``30d``."""
-    unit, length = next((unit, length) for unit, length in _UNITS.items() if milliseconds % length == 0)
-    return f"{milliseconds // length}{unit}"

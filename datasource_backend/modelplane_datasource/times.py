@@ -15,6 +15,7 @@ INSTANT_PATTERN = (
 )
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_DESCENDING = [(unit, length) for unit, length in reversed(_UNITS.items()) if unit != "w"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{0,9}))?(?:([Zz])|([+\- ])(\d\d):(\d\d))", re.ASCII
@@ -71,8 +72,9 @@ def parse_duration(text: str) -> int:
 
 
 def duration(milliseconds: int) -> str:
-    """A PromQL duration."""
-    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+    """A PromQL duration in the largest unit without a remainder: ``30d``, ``90m``."""
+    unit, length = next((unit, length) for unit, length in _DESCENDING if milliseconds % length == 0)
+    return f"{milliseconds // length}{unit}"
 
 
 def format_rfc3339(milliseconds: int) -> str:

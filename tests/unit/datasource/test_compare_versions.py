@@ -254,7 +254,7 @@ def test_a_relative_margin_is_the_same_from_both_sides() -> None:
     for ratio, verdict in ((1.09, "same"), (1.105, "worse")):
         # The p95 of so many calls is the first bound to four digits.
         fast, slow = (
-            version(10**8, latency=Histogram((bound, 2.0), (95_000_000, 10**8), 10**8, 0.5))
+            version(10**8, latency=histogram((bound, 2.0), {bound: 95_000_000, 2.0: 5_000_000}))
             for bound in (1.0, ratio)
         )
         assert by_name(compare(fast, slow))["latency_p95"].verdict == verdict

@@ -81,9 +81,7 @@ def test_two_versions_that_behave_alike_are_the_same(compared: Any) -> None:
 
 def test_the_queries_are_increases_over_the_window(compared: Any, upstream: Any) -> None:
     compared(f"&from={NOW - HOUR}&to={NOW}")
-    select = (
-        '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[3600s]'
-    )
+    select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[1h]'
     assert [(form["query"], form["time"]) for _, form, _ in upstream.calls] == [
         (f"sum by (model_version{label}) (increase({name}{select}))", f"{NOW // 1000}.000")
         for label, name in (

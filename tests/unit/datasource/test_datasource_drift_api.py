@@ -85,7 +85,7 @@ def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: Any) ->
     queries = [form["query"] for _, form, _ in upstream.calls]
     assert queries[0] == (
         "sum by (model_name, model_version, tenant_id, kind, signal, baseline, bin) "
-        '(increase(model_signal_observations_total{model_name="churn",tenant_id="__all__"}[3600s]))'
+        '(increase(model_signal_observations_total{model_name="churn",tenant_id="__all__"}[1h]))'
     )
     assert not any("tenant_id=" in query for query in queries[1:])
 
@@ -112,7 +112,7 @@ def test_against_the_time_before(asked: Any, upstream: Any) -> None:
     _, point = only(asked("&reference=previous:7d&window=6h"))
     counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
     assert point["y"] == pytest.approx(float(drift.psi(counts, before / 900, 900)), abs=1e-12)
-    assert any("[604800s] offset 21600s" in form["query"] for _, form, _ in upstream.calls)
+    assert any("[7d] offset 6h" in form["query"] for _, form, _ in upstream.calls)
     _, point = only(asked("&reference=previous:7d&method=mean_shift"))
     assert point["y"] == pytest.approx(120 / 600 + 30 / 900)
 

@@ -108,7 +108,7 @@ def test_versions_that_were_there_before_are_no_change(
     assert found["timeEnd"] == [None]
     assert found["notices"] == [{"severity": "warning", "text": "partial"}]
     for _, form, _ in upstream.calls:
-        assert '{model_name="resnet50"}[300s]' in form["query"]
+        assert '{model_name="resnet50"}[5m]' in form["query"]
         assert float(form["start"]) < NOW - 3600
 
 

@@ -46,7 +46,7 @@ def test_two_versions_in_the_contract(upstream: Any, client: FlaskClient, answer
     }  # fmt: skip
     form = upstream.calls[0][1]
     assert form["query"].startswith("histogram_quantile(0.99, ")
-    assert "[60s]" in form["query"]
+    assert "[1m]" in form["query"]
     assert (form["start"], form["end"], form["step"]) == ("1698400740.000", "1698400800.000", "60.000")
 
 
@@ -73,7 +73,7 @@ def test_the_default_range_is_the_last_hour(upstream: Any, client: FlaskClient) 
 
 
 @pytest.mark.parametrize(
-    ("step", "window"), [("5s", "60s"), ("60", "60s"), ("90s", "90s"), ("60.5s", "60500ms")]
+    ("step", "window"), [("5s", "1m"), ("60", "1m"), ("90s", "90s"), ("60.5s", "60500ms")]
 )
 def test_the_rate_window_is_the_step_or_four_scrapes(
     upstream: Any, client: FlaskClient, step: str, window: str

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelplane_datasource.times import format_rfc3339, parse_duration, parse_instant, parse_rfc3339
+from modelplane_datasource.times import (
+    duration,
+    format_rfc3339,
+    parse_duration,
+    parse_instant,
+    parse_rfc3339,
+)
 
 NOW = 1_698_400_800_000
 OFFSETS = st.integers(-23 * 60, 23 * 60)
@@ -93,3 +99,19 @@ def test_not_instants(text: str) -> None:
 )
 def test_durations(text: str, expected: int) -> None:
     assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (2_592_000_000, "30d"),
+        (604_800_000, "7d"),
+        (5_400_000, "90m"),
+        (60_000, "1m"),
+        (61_000, "61s"),
+        (1500, "1500ms"),
+    ],
+)
+def test_a_duration_is_written_in_its_largest_whole_unit(milliseconds: int, text: str) -> None:
+    assert duration(milliseconds) == text
+    assert parse_duration(text) == milliseconds

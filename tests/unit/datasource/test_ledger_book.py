@@ -223,6 +223,8 @@ def test_two_values_at_one_time_count_as_the_larger_in_any_order() -> None:
     pairs = [(0, 1.0), (30, 5.0), (30, 7.0), (60, 8.0)]
     for order in (pairs, pairs[::-1]):
         assert seconds(book(counter(A, order)))["direct"] == 7
+    for order in (pairs[1:3], pairs[2:0:-1]):  # the first sample of a new process is no use
+        assert "direct" not in seconds(book(counter(A, order)))
 
 
 def test_use_before_a_device_is_listed_is_over() -> None:
