@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +65,16 @@ def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
         measured = [_BY_BINS[method](*pair) for pair in pairs if method != "ks" or pair[0].is_numeric]
     else:
         measured = _by_mean(plane, scope, grid, pairs)
-    return ordered(grid, (line for one in measured for line in _lines(one, scope)), ())
+    return ordered(grid, _told_apart([line for one in measured for line in _lines(one, scope)]), ())
+
+
+def _told_apart(lines: Sequence[Series]) -> list[Series]:
+    """A signal with several baselines has several lines: each with its baseline in its name."""
+    uses = Counter(line.name for line in lines)
+    return [
+        line if uses[line.name] == 1 else replace(line, name=f"{line.name} {line.labels['baseline']}")
+        for line in lines
+    ]
 
 
 def _psi(live: Live, against: Against) -> Measured:

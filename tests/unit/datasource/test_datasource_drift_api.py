@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
@@ -72,6 +73,25 @@ def only(answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     (line,) = [line for line in answer["data"] if line["labels"]["signal"] != "colour"]
     (point,) = line["data"]
     return line, point
+
+
+def test_two_baselines_of_one_signal_have_names_of_their_own(
+    client: FlaskClient, upstream: Any, answer_matrix: Any, answer_vector: Any
+) -> None:
+    one = Prometheus(answer_matrix, answer_vector)
+
+    def with_another_baseline(path: str, form: dict[str, str]) -> Any:
+        status, headers, body = one(path, form)
+        answer = orjson.loads(body)
+        found = answer["data"]["result"]
+        found += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in found]
+        return status, headers, orjson.dumps(answer)
+
+    upstream.reply = with_another_baseline
+    names = [line["name"] for line in client.get(f"{PATH}&signal=age").json["data"]]
+    assert "churn (v1) input age a1b2c3d4" in names
+    assert "churn (v1) input age other" in names
+    assert len(set(names)) == len(names)
 
 
 def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: Any) -> None:
