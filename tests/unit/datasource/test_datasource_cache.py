@@ -27,6 +27,7 @@ from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream import PrometheusClient, UpstreamError
 
 NOW = 1_698_400_800
+HOUR = 3600
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
 LABELS = {"model_name": "resnet50", "model_version": "v1", "tenant_id": "user-A"}
 LATENCY = "/api/v1/metrics/latency"
@@ -309,13 +310,13 @@ def test_a_shared_failure_is_reported_once(upstream: Any, settings: Settings) ->
 def test_the_bytes_counted_are_at_least_those_used(
     upstream: Any, settings: Settings, answer_matrix: Any, series: int, points: int
 ) -> None:
-    times = [(second, f"0.{second:09d}1") for second in range(1, points + 1)]
+    times = [(HOUR * number, f"0.{number:09d}1") for number in range(1, points + 1)]
     upstream.reply = lambda *_: answer_matrix(
         *(({**LABELS, "tenant_id": f"tenant-{number}"}, times) for number in range(series))
     )
-    grid = Grid(1000, 1000 * points, 1000)
-    prometheus = PrometheusClient(settings, lambda _: None)
-    prometheus.query_range("warm", Grid(1000, 1000 * points, 1000))
+    grid = Grid(1000 * HOUR, 1000 * HOUR * points, 1000 * HOUR)
+    prometheus = PrometheusClient(dataclasses.replace(settings, cache_seconds=HOUR), lambda _: None)
+    prometheus.query_range("warm", grid)
     counted = prometheus.cache.bytes
     tracemalloc.start()
     prometheus.query_range("up", grid)

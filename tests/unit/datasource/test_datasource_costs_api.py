@@ -475,7 +475,7 @@ def test_a_ledger_is_kept_with_its_warnings(
     registry: Path,
     held: Any,
 ) -> None:
-    client = make_client(dataclasses.replace(settings, registry_file=registry))
+    client = make_client(dataclasses.replace(settings, registry_file=registry, cache_seconds=HOUR))
     complete = upstream.reply
 
     def partial(path: str, form: dict[str, str]) -> Any:
