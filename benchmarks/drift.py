@@ -41,7 +41,7 @@ from modelplane_datasource.grid import Grid
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.series_request import read_scope
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import InstantSample, RangeResult, RangeSeries
+from modelplane_datasource.upstream_answers import InstantSample, RangeResult, RangeSeries
 from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
 from modelplane_exporter.signal_layout import layout_of
 from modelplane_exporter.store import store_for

@@ -16,6 +16,7 @@ from modelplane_datasource.costs_api import costs_blueprint
 from modelplane_datasource.drift_api import drift_blueprint
 from modelplane_datasource.errors import ApiError, register_error_handlers
 from modelplane_datasource.grafana import grafana_blueprint
+from modelplane_datasource.grafana_rows import annotation_rows_blueprint
 from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
@@ -35,6 +36,7 @@ _BLUEPRINTS = (
     costs_blueprint,
     alerts_blueprint,
     grafana_blueprint,
+    annotation_rows_blueprint,
     operations_blueprint,
 )
 

@@ -24,7 +24,8 @@ from modelplane_datasource.grid import Grid
 from modelplane_datasource.histograms import parse_bound
 from modelplane_datasource.scope import Scope
 from modelplane_datasource.times import duration
-from modelplane_datasource.upstream import InstantSample, PrometheusClient, RangeSeries
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import InstantSample, RangeSeries
 from modelplane_schema import metrics
 from modelplane_schema.metrics import (
     ALL_TENANTS,

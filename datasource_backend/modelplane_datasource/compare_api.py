@@ -50,7 +50,8 @@ from modelplane_datasource.shapes import (
     with_warnings,
 )
 from modelplane_datasource.times import duration, format_rfc3339
-from modelplane_datasource.upstream import INVALID, PrometheusClient, UpstreamError
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import INVALID, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector

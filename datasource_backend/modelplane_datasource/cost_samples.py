@@ -17,7 +17,8 @@ from modelplane_datasource.ledger.book import Samples
 from modelplane_datasource.ledger.cells import IntArray, Window
 from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
 from modelplane_datasource.notices import note, with_notices
-from modelplane_datasource.upstream import REJECTED, PrometheusClient, RawSeries, UpstreamError
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import REJECTED, RawSeries, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.metrics import IDENTITY, Metric
 

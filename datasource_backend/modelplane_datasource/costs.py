@@ -20,7 +20,7 @@ from modelplane_datasource.parameters import Parameter, choice, label_text
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import Scope
 from modelplane_datasource.series import Answer, Series
-from modelplane_datasource.upstream import INVALID, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, UpstreamError
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Registry
 

@@ -56,7 +56,7 @@ from modelplane_datasource.shapes import (
     with_warnings,
 )
 from modelplane_datasource.times import format_rfc3339
-from modelplane_datasource.upstream import INVALID, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, UpstreamError
 
 STEP = Parameter(
     "step", "Length of the periods that rows are for, one period when it is left out; FOCUS rows are by day.",

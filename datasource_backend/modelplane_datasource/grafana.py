@@ -55,7 +55,6 @@ from modelplane_datasource.grafana_request import (
     read_range,
     visible_targets,
 )
-from modelplane_datasource.grafana_rows import annotation_rows_blueprint
 from modelplane_datasource.notices import noted
 from modelplane_datasource.openapi import described
 from modelplane_datasource.plane import Plane
@@ -66,15 +65,11 @@ MAX_WARNINGS, MAX_WARNING = 10, 200  # proxies refuse headers of more than a few
 
 
 def grafana_blueprint(plane: Plane) -> Blueprint:
-    """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters; and
-    ``/api/v1/annotations``."""
-    plugin = Blueprint("plugin", __name__, url_prefix=GRAFANA_PATH)
-    _add_queries(plugin, plane)
-    _add_menus(plugin, plane)
-    plugin.after_request(_with_warnings)
-    routes = Blueprint("grafana", __name__)
-    routes.register_blueprint(plugin)
-    routes.register_blueprint(annotation_rows_blueprint(plane))
+    """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters."""
+    routes = Blueprint("grafana", __name__, url_prefix=GRAFANA_PATH)
+    _add_queries(routes, plane)
+    _add_menus(routes, plane)
+    routes.after_request(_with_warnings)
     return routes
 
 

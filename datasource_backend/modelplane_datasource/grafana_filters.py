@@ -13,7 +13,7 @@ from typing import Any
 
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.scope import Scope
-from modelplane_datasource.upstream import REJECTED, UpstreamError
+from modelplane_datasource.upstream_answers import REJECTED, UpstreamError
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, MatchOp, one_of
 

@@ -11,7 +11,7 @@ from modelplane_datasource.openapi import Content, Operation, described, openapi
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.shapes import TEXT, ok, record
-from modelplane_datasource.upstream import UpstreamError
+from modelplane_datasource.upstream_answers import UpstreamError
 
 _OK = "ok"
 _STATE = record({"status": {"const": _OK}})

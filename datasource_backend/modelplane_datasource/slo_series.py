@@ -12,7 +12,7 @@ from modelplane_datasource.histograms import bound_texts
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.series import Answer, Series, ordered, series_name
-from modelplane_datasource.slo import Events, budget_remaining, burn_rate, error_events, latency_events
+from modelplane_datasource.slo import Events, budgets_remaining, burn_rates, error_events, latency_events
 from modelplane_datasource.slo_request import (
     BURN_RATE,
     BURN_WINDOW,
@@ -22,7 +22,7 @@ from modelplane_datasource.slo_request import (
     asked_slos,
 )
 from modelplane_datasource.times import duration, parse_duration
-from modelplane_datasource.upstream import INVALID, RangeResult, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, RangeResult, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
@@ -60,22 +60,19 @@ class Counted:
 
     def burn_rates(self) -> tuple[float | None, ...]:
         """How many times faster than allowed the budget goes."""
-        return self._each(lambda events: burn_rate(events, self.slo.objective))
+        return burn_rates(self.good(), self.total(), self.slo.objective)
 
     def budgets_remaining(self) -> tuple[float | None, ...]:
         """The share of the budget that is left."""
-        return self._each(lambda events: budget_remaining(events, self.slo.objective))
+        return budgets_remaining(self.good(), self.total(), self.slo.objective)
 
     def good(self) -> tuple[float | None, ...]:
         """How many events were good."""
-        return self._each(lambda events: events.good)
+        return tuple(None if one is None else one.good for one in self.events)
 
     def total(self) -> tuple[float | None, ...]:
         """How many events there were."""
-        return self._each(lambda events: events.total)
-
-    def _each(self, of: Callable[[Events], float | None]) -> tuple[float | None, ...]:
-        return tuple(None if one is None else of(one) for one in self.events)
+        return tuple(None if one is None else one.total for one in self.events)
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:

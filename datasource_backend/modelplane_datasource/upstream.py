@@ -26,7 +26,6 @@ from modelplane_datasource.upstream_answers import (
     InstantResult,
     InstantSample,
     RangeResult,
-    RangeSeries,
     RawSeries,
     UpstreamError,
     read_envelope,
@@ -36,11 +35,6 @@ from modelplane_datasource.upstream_answers import (
     read_texts,
 )
 from modelplane_schema.promql import selector
-
-__all__ = [
-    "INVALID", "REJECTED", "InstantSample", "PrometheusClient", "RangeResult", "RangeSeries", "RawSeries",
-    "UpstreamError",
-]  # fmt: skip
 
 T = TypeVar("T")
 Kept = TypeVar("Kept", RangeResult, InstantResult)

@@ -24,7 +24,8 @@ from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.cache import COALESCED, ENTRY_BYTES, HIT, MISS, AnswerCache
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient, UpstreamError
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import UpstreamError
 
 NOW = 1_698_400_800
 HOUR = 3600

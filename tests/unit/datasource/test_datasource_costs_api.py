@@ -468,6 +468,17 @@ def test_a_piece_that_is_too_large_however_short_is_refused(costs: FlaskClient, 
     assert "too many samples" in answer.json["message"]
 
 
+def answer_partially(upstream: Any) -> None:
+    """From now on Prometheus answers the same, and that its answer is partial."""
+    complete = upstream.reply
+
+    def partial(path: str, form: dict[str, str]) -> Any:
+        status, headers, body = complete(path, form)
+        return status, headers, orjson.dumps({**orjson.loads(body), "isPartial": True})
+
+    upstream.reply = partial
+
+
 def test_a_ledger_is_kept_with_its_warnings(
     upstream: Any,
     settings: Settings,
@@ -476,13 +487,7 @@ def test_a_ledger_is_kept_with_its_warnings(
     held: Any,
 ) -> None:
     client = make_client(dataclasses.replace(settings, registry_file=registry, cache_seconds=HOUR))
-    complete = upstream.reply
-
-    def partial(path: str, form: dict[str, str]) -> Any:
-        status, headers, body = complete(path, form)
-        return status, headers, orjson.dumps({**orjson.loads(body), "isPartial": True})
-
-    upstream.reply = partial
+    answer_partially(upstream)
     first = client.get(f"/api/v1/costs?{RANGE}").json
     calls = len(upstream.calls)
     assert first["warnings"] == client.get(f"/api/v1/costs?{RANGE}&group-by=tenant").json["warnings"]
@@ -494,14 +499,8 @@ def test_a_ledger_is_kept_with_its_warnings(
 def test_a_file_cannot_say_that_it_is_partial_and_is_refused(
     costs: FlaskClient, upstream: Any, form: str
 ) -> None:
-    complete = upstream.reply
-
-    def partial(path: str, parameters: dict[str, str]) -> Any:
-        status, headers, body = complete(path, parameters)
-        return status, headers, orjson.dumps({**orjson.loads(body), "isPartial": True})
-
     assert costs.get(f"/api/v1/costs?{RANGE}&format={form}").status_code == 200
-    upstream.reply = partial
+    answer_partially(upstream)
     answer = costs.get(f"/api/v1/costs?{RANGE}&format={form}")
     assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
     assert "partial" in answer.json["message"]

@@ -15,7 +15,8 @@ from modelplane_datasource.compression import SMALLEST
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.notices import forget_notices, noted
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient, UpstreamError
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import UpstreamError
 
 NOW = 1_698_400_800
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}

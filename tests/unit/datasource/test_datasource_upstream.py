@@ -11,7 +11,8 @@ import pytest
 
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient, UpstreamError
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.upstream_answers import UpstreamError
 
 GRID = Grid(1000, 61_500, 30_000)
 
