@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +32,11 @@ models:
      drift: {{min_observations: {MIN_OBSERVATIONS}}}}}
 """)
 WINDOWS = ("8s", "12s", "20s")
-SECONDS_OF_DATA = 24
-# Scrapes wander through the second of the evaluations, so most evaluations have a quiet moment before them.
+QUIET_INSTANTS = 8
+LONGEST_WAIT_SECONDS = 90
+# Scrapes wander through the second of the evaluations, so many evaluations have a quiet moment before them.
 SCRAPE_INTERVAL = "700ms"
-QUIET_SECONDS = 0.2
+QUIET_SECONDS = 0.25
 
 BINS = ("00", "01", "02", "03", metrics.MISSING_BIN)
 CATEGORIES = ('a "quoted" one', "ü", metrics.OTHER_BIN, metrics.MISSING_BIN)
@@ -147,10 +149,11 @@ def key_of(series: dict[str, Any]) -> tuple[str, ...]:
 
 
 class Api:
-    """Prometheus' HTTP API."""
+    """Prometheus' HTTP API, and the instants at which its rules were evaluated."""
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._until = time.time()
 
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
         parameters = {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"})
@@ -159,13 +162,31 @@ class Api:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
+    def ends_now(self) -> None:
+        """Histories end here: whatever is evaluated later, no history sees half of an evaluation."""
+        self._until = time.time()
+        assert wait_until(lambda: self._oldest_evaluation() > self._until, 30)
+
+    def _oldest_evaluation(self) -> float:
+        groups = requests.get(f"{self._url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+        return min(
+            datetime.fromisoformat(group["lastEvaluation"]).timestamp()
+            for group in groups
+            if group["interval"] == 1
+        )
+
     def history(self, name: str) -> dict[float, Table]:
-        """All values of the last seconds by instant."""
+        """All values by instant."""
         tables: dict[float, Table] = defaultdict(lambda: defaultdict(dict))
-        for series in self.query(f"{name}[{SECONDS_OF_DATA}s]"):
+        for series in self.query(f"{name}[{2 * LONGEST_WAIT_SECONDS}s]", self._until):
             for instant, value in series["values"]:
                 tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
         return tables
+
+    def quiet_instants(self, window: str) -> int:
+        """At how many evaluations of a window's counts nothing else was going on."""
+        counts = self.history(recorded.SIGNAL_BIN_INCREASE.over(window).name)
+        return sum(self.is_quiet(instant) for instant in counts)
 
     def increase(self, metric: metrics.Metric, window: str, at: float) -> Table:
         """Prometheus' own increase of a counter, summed over replicas."""
@@ -176,8 +197,9 @@ class Api:
         return table
 
     def is_quiet(self, instant: float) -> bool:
-        """Whether no scrape began just before: it might have been stored after the rules were evaluated."""
-        return not self.query(f"timestamp(up) > {instant - QUIET_SECONDS!r}", instant)
+        """Whether no scrape ended just before: it might have been stored after the rules were evaluated."""
+        ends = "timestamp(up) + scrape_duration_seconds"
+        return not self.query(f"{ends} > {instant - QUIET_SECONDS!r}", instant)
 
     def unhealthy_rules(self) -> list[dict[str, Any]]:
         groups = requests.get(f"{self._url}/api/v1/rules", timeout=10).json()["data"]["groups"]
@@ -186,7 +208,7 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A Prometheus with the rendered rules over two replicas, after half a minute."""
+    """A Prometheus with the rendered rules over two replicas, once it has evaluated them often enough."""
     folder = tmp_path_factory.mktemp("drift")
     with ExitStack() as stack:
         ports = []
@@ -214,10 +236,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         process.start()
         process.wait_ready(30)
         prometheus = Api(f"http://127.0.0.1:{port}")
-        started = time.monotonic()
         name = recorded.SIGNAL_PSI.over(WINDOWS[-1]).name
         assert wait_until(lambda: bool(prometheus.query(name)), 30)
-        time.sleep(max(0.0, started + SECONDS_OF_DATA - time.monotonic()))
+
+        def seen_enough() -> bool:
+            prometheus.ends_now()
+            return all(prometheus.quiet_instants(window) >= QUIET_INSTANTS for window in WINDOWS)
+
+        time.sleep(10)
+        assert wait_until(seen_enough, LONGEST_WAIT_SECONDS)
         yield prometheus
 
 
