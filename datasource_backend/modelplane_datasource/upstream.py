@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import requests
@@ -14,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import note
+from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream_answers import (
     INVALID,
@@ -67,9 +68,10 @@ class PrometheusClient:
         self._cache_seconds = settings.cache_seconds
         self._on_error = on_error
         self.cache = AnswerCache(settings.max_cache_bytes, on_lookup)
+        self._workers = ThreadPoolExecutor(settings.threads, "queries")
         self._session = requests.Session()
         self._session.trust_env = False  # Prometheus lies inside the organisation: no proxy, no netrc
-        adapter = HTTPAdapter(pool_maxsize=settings.threads, max_retries=0)
+        adapter = HTTPAdapter(pool_maxsize=2 * settings.threads, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         # Prometheus lies near: it would compress an answer for longer than the network takes to carry it.
@@ -108,6 +110,20 @@ class PrometheusClient:
         note(answer.warnings)
         return answer.samples
 
+    def at_once(self, *calls: Callable[[], T]) -> list[T]:
+        """What each of the ``calls`` gives, the first made by this thread and the others meanwhile.
+
+        None of them may call ``at_once`` itself: it could wait for threads that wait for it.
+        """
+        first, *others = calls
+        pending = [self._workers.submit(with_notices, call) for call in others]
+        results = [first()]
+        for future in pending:
+            result, warnings = future.result()
+            note(warnings)
+            results.append(result)
+        return results
+
     def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
         """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError."""
         form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
@@ -125,6 +141,7 @@ class PrometheusClient:
 
     def close(self) -> None:
         """Close the pooled connections."""
+        self._workers.shutdown(cancel_futures=True)
         self._session.close()
 
     def _kept(
