@@ -1,7 +1,7 @@
-"""The three shapes in which series are served.
+"""The shapes in which series are served.
 
-Points become text column by column: orjson writes all values of a line at once, and the texts are put between
-the constant parts of a point. That takes a third of the time of a mapping for each point.
+Points become text column by column: orjson writes all values of a line at once, and what is the same in all
+points is put between them by one replacement. That takes a fifth of the time of a mapping for each point.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import orjson
 from modelplane_datasource.series import Answer, Series
 from modelplane_datasource.times import format_rfc3339
 
-# The text of a point: what is the same in all points, and columns of what is not.
-Part = bytes | Sequence[bytes]
+Column = Sequence[bytes]  # a piece of text for each point
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:
     """``{"query_time", "data": [{"name", "type", "labels", "data": [{"x", "y"}]}]}``."""
-    times = _texts(answer.grid.times)
+    times = _column(answer.grid.times, b'{"x":', b',"y":')
     data = [
         {
             "name": line.name,
             "type": "line",
             "labels": line.labels,
-            "data": _array([b'{"x":', times, b',"y":', *_values(line), b"},"]),
+            "data": _array([times, *_values(line, b"},")]),
         }
         for line in answer.series
     ]
@@ -35,60 +34,59 @@ def as_contract(answer: Answer, now: int) -> dict[str, Any]:
 
 def as_rows(answer: Answer) -> dict[str, Any]:
     """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
-    times = _texts(answer.grid.times)
-    parts: list[Part] = []
+    columns: list[Column] = []
     for line in sorted(answer.series, key=lambda line: line.name):
         name, labels = orjson.dumps(line.name), orjson.dumps(line.labels)[1:-1]
-        end = b"," + labels + b"}," if labels else b"},"
-        parts += [b'{"time":', times, b',"series":' + name + b',"value":', *_values(line), end]
-    return _with_warnings({"rows": _array(parts)}, answer)
+        columns.append(_column(answer.grid.times, b'{"time":', b',"series":' + name + b',"value":'))
+        columns += _values(line, b"," + labels + b"}," if labels else b"},")
+    return _with_warnings({"rows": _array(columns)}, answer)
 
 
 def as_table_rows(answer: Answer, labels: Sequence[str]) -> orjson.Fragment:
     """``[[time, series, labels..., value, what belongs to it...]]`` by time, then series."""
-    times = _texts(answer.grid.times)
-    parts: list[Part] = []
+    columns: list[Column] = []
     for line in sorted(answer.series, key=lambda line: line.name):
         texts = orjson.dumps([line.name, *(line.labels[label] for label in labels)])[1:-1]
-        parts += [b"[", times, b"," + texts + b",", _texts(line.values)]
-        for values in line.beside.values():
-            parts += [b",", _texts(values)]
-        parts.append(b"],")
-    return _array(parts)
+        columns.append(_column(answer.grid.times, b"[", b"," + texts))
+        columns += [_column(values, b",") for values in (line.values, *line.beside.values())]
+        columns.append([b"],"] * len(answer.grid))
+    return _array(columns)
 
 
 def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
     """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
-    times = _texts(answer.grid.times)
+    times = _column(answer.grid.times, b",", b"],")
     return [
         {
             "target": line.name,
             "refId": ref_id,
-            "datapoints": _array([b"[", _texts(line.values), b",", times, b"],"]),
+            "datapoints": _array([_column(line.values, b"["), times]),
         }
         for line in answer.series
     ]
 
 
-def _values(line: Series) -> list[Part]:
-    """The columns of a line: its values, and what belongs to each of them by name."""
-    parts: list[Part] = [_texts(line.values)]
-    for name, values in line.beside.items():
-        parts += [b"," + orjson.dumps(name) + b":", _texts(values)]
-    return parts
+def _values(line: Series, end: bytes) -> list[Column]:
+    """The columns of a line: its values, what belongs to each of them by name, and the ``end`` of a point."""
+    names = [b"", *(b"," + orjson.dumps(name) + b":" for name in line.beside)]
+    columns = [line.values, *line.beside.values()]
+    ends = [b""] * (len(columns) - 1) + [end]
+    return [_column(*column) for column in zip(columns, names, ends, strict=True)]
 
 
-def _texts(values: Sequence[float | None]) -> list[bytes]:
-    """Each number as JSON; there is at least one."""
-    return orjson.dumps(list(values))[1:-1].split(b",")
+def _column(values: Sequence[float | None], before: bytes = b"", after: bytes = b"") -> Column:
+    """Each number as JSON between two texts, which are JSON too and hence hold no zero byte."""
+    numbers = orjson.dumps(list(values) if isinstance(values, range) else values)[1:-1]
+    between = numbers.replace(b",", after + b"\0" + before)
+    return (before + between + after).split(b"\0")
 
 
-def _array(parts: Sequence[Part]) -> orjson.Fragment:
-    """A JSON array of points, each of them all ``parts`` in turn; the last part ends with a comma."""
-    length = max((len(part) for part in parts if not isinstance(part, bytes)), default=0)
-    pieces = [b""] * (len(parts) * length)
-    for at, part in enumerate(parts):
-        pieces[at :: len(parts)] = [part] * length if isinstance(part, bytes) else part
+def _array(columns: Sequence[Column]) -> orjson.Fragment:
+    """A JSON array of points, each of them its texts in all ``columns``; the last text ends with a comma."""
+    length = max(map(len, columns), default=0)
+    pieces = [b""] * (len(columns) * length)
+    for at, column in enumerate(columns):
+        pieces[at :: len(columns)] = column
     return orjson.Fragment(b"[" + b"".join(pieces)[:-1] + b"]")
 
 

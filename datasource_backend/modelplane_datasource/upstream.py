@@ -8,32 +8,39 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+from urllib.parse import urlencode
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as PoolTimeout
+from urllib3.util import make_headers, parse_url
 
 from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream_answers import (
+    ANYTHING,
     INVALID,
+    RANGE,
     REJECTED,
+    SAMPLES,
     SHORTEST_POINT,
+    TEXTS,
     TIMEOUT,
     UNREACHABLE,
-    Envelope,
+    VECTOR,
+    Answered,
+    AnswerType,
     InstantResult,
     InstantSample,
     RangeResult,
     RawSeries,
     UpstreamError,
-    read_envelope,
+    read_answer,
     read_instant,
     read_range,
     read_samples,
-    read_texts,
 )
 from modelplane_schema.promql import selector
 
@@ -62,22 +69,21 @@ class PrometheusClient:
         on_lookup: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered."""
-        self._base = settings.prometheus_url.rstrip("/")
         self._timeout = settings.prometheus_timeout_seconds
         self._max_bytes = settings.max_upstream_bytes
         self._cache_seconds = settings.cache_seconds
         self._on_error = on_error
         self.cache = AnswerCache(settings.max_cache_bytes, on_lookup)
         self._workers = ThreadPoolExecutor(settings.threads, "queries")
-        self._session = requests.Session()
-        self._session.trust_env = False  # Prometheus lies inside the organisation: no proxy, no netrc
-        adapter = HTTPAdapter(pool_maxsize=2 * settings.threads, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        # Prometheus lies near: it would compress an answer for longer than the network takes to carry it.
-        self._session.headers["Accept-Encoding"] = "identity"
-        if settings.org_id is not None:
-            self._session.headers["X-Scope-OrgID"] = settings.org_id
+        url = parse_url(settings.prometheus_url)
+        self._prefix = (url.path or "").rstrip("/")
+        # requests, which lies above urllib3, would add 0.8 ms to the 0.5 ms of a query.
+        self._pool = urllib3.connection_from_url(
+            settings.prometheus_url,
+            maxsize=2 * settings.threads,
+            retries=False,
+            headers=_headers(url.auth, settings.org_id),
+        )
 
     def query_range(self, promql: str, grid: Grid) -> RangeResult:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError."""
@@ -92,7 +98,7 @@ class PrometheusClient:
             promql,
             grid.times,
             min(self._cache_seconds, grid.step / 1000),
-            lambda: read_range(self._api("query_range", form), grid, most),
+            lambda: read_range(self._api("query_range", form, RANGE), grid, most),
         )
         note(answer.warnings)
         return answer
@@ -105,7 +111,7 @@ class PrometheusClient:
             promql,
             instant,
             self._cache_seconds,
-            lambda: read_instant(self._api("query", form)),
+            lambda: read_instant(self._api("query", form, VECTOR)),
         )
         note(answer.warnings)
         return answer.samples
@@ -127,13 +133,15 @@ class PrometheusClient:
     def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
         """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError."""
         form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
-        return self._reported(lambda: read_samples(_noted(self._api("query", form))))
+        return self._reported(lambda: read_samples(_noted(self._api("query", form, SAMPLES))))
 
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector matches between two times in milliseconds,
         sorted; UpstreamError."""
         form = {"match[]": list(selectors), "start": _seconds(start), "end": _seconds(end)}
-        return self._reported(lambda: read_texts(_noted(self._api(f"label/{label}/values", form, "GET"))))
+        path = f"label/{label}/values"
+        texts = self._reported(lambda: _noted(self._api(path, form, TEXTS, "GET")))
+        return tuple(sorted(texts))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""
@@ -142,7 +150,7 @@ class PrometheusClient:
     def close(self) -> None:
         """Close the pooled connections."""
         self._workers.shutdown(cancel_futures=True)
-        self._session.close()
+        self._pool.close()
 
     def _kept(
         self,
@@ -168,12 +176,12 @@ class PrometheusClient:
     def _check_ready(self) -> None:
         status, _ = self._send("GET", "/-/ready", {}, time.monotonic() + self._timeout)
         if status in (400, 404):  # Mimir has no such path; VictoriaMetrics has it, but not below a prefix
-            self._api("query", {"query": "1"})
+            self._api("query", {"query": "1"}, ANYTHING)
         elif status != 200:
             raise UpstreamError(UNREACHABLE, f"Prometheus is not ready: it answers with status {status}.")
 
-    def _api(self, path: str, form: Form, method: str = "POST") -> Envelope:
-        """The whole envelope of a successful call of ``/api/v1/<path>``."""
+    def _api(self, path: str, form: Form, expected: AnswerType[T], method: str = "POST") -> Answered[T]:
+        """The answer of a successful call of ``/api/v1/<path>``."""
         deadline = time.monotonic() + self._timeout
         full_form = {**form, "timeout": f"{max(1, int(self._timeout * 1000))}ms"}
         pauses = iter(_RETRY_PAUSES)
@@ -186,30 +194,46 @@ class PrometheusClient:
                     raise
             else:
                 if status not in _RETRIED_STATUSES or not _can_wait(pause, deadline):
-                    return read_envelope(status, body)
+                    return read_answer(status, body, expected)
             time.sleep(pause)
 
     def _send(self, method: str, path: str, form: Form, deadline: float) -> tuple[int, bytes]:
-        remaining = max(0.001, deadline - time.monotonic())
-        params, data = (form, None) if method == "GET" else (None, form)
+        fields = urlencode(form, doseq=True)
+        target, headers = self._prefix + path, dict(self._pool.headers)
+        if method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif fields:
+            target += f"?{fields}"
         try:
-            with self._session.request(
-                method, self._base + path, params, data, timeout=remaining, allow_redirects=False, stream=True
-            ) as response:
-                return response.status_code, self._read(response, deadline)
-        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise self._timed_out() from error
-        except requests.ConnectionError as error:
+            response = self._pool.urlopen(
+                method,
+                target,
+                fields if method == "POST" else None,
+                headers,
+                timeout=max(0.001, deadline - time.monotonic()),
+                redirect=False,
+                preload_content=False,
+            )
+        except HTTPError as error:
+            if isinstance(error, PoolTimeout) and not isinstance(error, NewConnectionError):
+                raise self._timed_out() from error
             raise UpstreamError(UNREACHABLE, "Prometheus cannot be reached.") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        try:
+            return response.status, self._read(response, deadline)
+        except PoolTimeout as error:
+            raise self._timed_out() from error
+        except HTTPError as error:
             raise UpstreamError(INVALID, "Prometheus' answer broke off or cannot be decoded.") from error
+        finally:
+            response.close()  # what was read to its end went back to the pool before
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """The body, piece by piece, so that a trickle cannot outlast the deadline."""
-        body = bytearray()
-        while piece := response.raw.read1(_CHUNK, decode_content=True):
-            body += piece
-            if len(body) > self._max_bytes:
+        pieces, size = [], 0
+        while piece := response.read1(_CHUNK, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_bytes:
                 raise UpstreamError(
                     REJECTED,
                     f"Prometheus' answer is larger than {self._max_bytes} bytes: ask for fewer series, "
@@ -217,7 +241,7 @@ class PrometheusClient:
                 )
             if time.monotonic() > deadline:
                 raise self._timed_out()
-        return bytes(body)
+        return b"".join(pieces)
 
     def _timed_out(self) -> UpstreamError:
         return UpstreamError(TIMEOUT, f"Prometheus did not answer within {self._timeout:g} s.")
@@ -227,11 +251,17 @@ def _can_wait(pause: float, deadline: float) -> bool:
     return time.monotonic() + pause < deadline
 
 
+def _headers(auth: str | None, org_id: str | None) -> dict[str, str]:
+    # Prometheus lies near: it would compress an answer for longer than the network takes to carry it.
+    headers = {"Accept-Encoding": "identity", **make_headers(basic_auth=auth)}
+    return headers if org_id is None else {**headers, "X-Scope-OrgID": org_id}
+
+
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
 
 
-def _noted(envelope: Envelope) -> Envelope:
-    """The envelope of an answer that is not kept, after its warnings went to the request."""
-    note(envelope.all_warnings())
-    return envelope
+def _noted(answered: Answered[T]) -> T:
+    """The data of an answer that is not kept, after its warnings went to the request."""
+    note(answered.warnings)
+    return answered.data

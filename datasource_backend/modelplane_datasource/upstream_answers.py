@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -98,11 +98,11 @@ class RawSeries:
     values: npt.NDArray[np.float64]
 
 
-class Envelope(msgspec.Struct):
-    """What every answer is wrapped in; ``data`` is not read yet."""
+class _Envelope(msgspec.Struct, Generic[Data]):
+    """What every answer is wrapped in; errors have no ``data``."""
 
     status: str
-    data: msgspec.Raw = msgspec.Raw()
+    data: Data | msgspec.UnsetType = msgspec.UNSET
     error_type: str | None = msgspec.field(name="errorType", default=None)
     error: str | None = None
     warnings: list[str] | None = None
@@ -118,7 +118,9 @@ class _Range(msgspec.Struct):
     values: msgspec.Raw
 
 
-class _Matrix(msgspec.Struct):
+class Matrix(msgspec.Struct):
+    """Series with several points each."""
+
     result_type: Literal["matrix"] = msgspec.field(name="resultType")
     result: list[_Range]
 
@@ -128,87 +130,105 @@ class _Instant(msgspec.Struct):
     value: tuple[float, str]
 
 
-class _Vector(msgspec.Struct):
+class Vector(msgspec.Struct):
+    """Series with one point each."""
+
     result_type: Literal["vector"] = msgspec.field(name="resultType")
     result: list[_Instant]
 
 
-_ENVELOPE, _MATRIX = msgspec.json.Decoder(Envelope), msgspec.json.Decoder(_Matrix)
-_VECTOR, _TEXTS = msgspec.json.Decoder(_Vector), msgspec.json.Decoder(list[str])
+class AnswerType(NamedTuple, Generic[Data]):
+    """What is expected, in words for people, and how the whole body is read in one pass."""
+
+    what: str
+    decoder: msgspec.json.Decoder[_Envelope[Data]]
+
+
+class Answered(NamedTuple, Generic[Data]):
+    """The data of a successful answer, and what Prometheus warned of."""
+
+    data: Data
+    warnings: tuple[str, ...]
+
+
+_MATRIX = msgspec.json.Decoder(_Envelope[Matrix])
+RANGE, SAMPLES = AnswerType("a range result", _MATRIX), AnswerType("a list of samples", _MATRIX)
+VECTOR = AnswerType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
+TEXTS = AnswerType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
+ANYTHING = AnswerType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
 _PAIRS = msgspec.json.Decoder(list[tuple[float, str]])
 
 
-def read_envelope(status: int, body: bytes) -> Envelope:
-    """The envelope of a success; UpstreamError for every other answer."""
+def read_answer(status: int, body: bytes, expected: AnswerType[Data]) -> Answered[Data]:
+    """The data of a success; UpstreamError for every other answer."""
     try:
-        envelope = _ENVELOPE.decode(body)
+        envelope = expected.decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_success(status, _envelope_alone(status, body))
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.what}.") from error
+    _check_success(status, envelope)
+    if isinstance(envelope.data, msgspec.UnsetType):
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.what}.")
+    return Answered(envelope.data, envelope.all_warnings())
+
+
+def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
+    """The envelope around data of any type; UpstreamError when it is none."""
+    try:
+        return ANYTHING.decoder.decode(body)
     except msgspec.ValidationError as error:
         raise UpstreamError(
             INVALID, f"Prometheus answered with status {status} and unexpected JSON: {error}."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status} and no JSON.") from error
+
+
+def _check_success(status: int, envelope: _Envelope[Any]) -> None:
     if envelope.status == "error":
         kind = _PROMETHEUS_ERRORS.get(envelope.error_type or "", INVALID)
         raise UpstreamError(kind, f"Prometheus refused the query: {envelope.error}")
     if status != 200 or envelope.status != "success":
         raise UpstreamError(INVALID, f"Prometheus answered with status {status}, which is not a success.")
-    return envelope
 
 
-def read_range(envelope: Envelope, grid: Grid, most_values: int) -> RangeResult:
+def read_range(answered: Answered[Matrix], grid: Grid, most_values: int) -> RangeResult:
     """The series of a range query on ``grid``; UpstreamError when they are more than ``most_values``."""
-    matrix = _read(_MATRIX, envelope, "a range result")
-    if len(matrix.result) * len(grid) > most_values:
+    found = answered.data.result
+    if len(found) * len(grid) > most_values:
         raise UpstreamError(
             REJECTED,
-            f"Prometheus' answer has {len(matrix.result)} series of {len(grid)} points, and at most "
+            f"Prometheus' answer has {len(found)} series of {len(grid)} points, and at most "
             f"{most_values} values are allowed: ask for fewer series, a larger step or a shorter range.",
         )
-    if len({frozenset(entry.metric.items()) for entry in matrix.result}) < len(matrix.result):
+    if len({frozenset(entry.metric.items()) for entry in found}) < len(found):
         raise UpstreamError(INVALID, "Prometheus' answer has the same series twice.")
-    # Whole seconds are integers in JSON, too; comparing them with floats takes three times as long.
-    seconds = [instant / 1000 if instant % 1000 else instant // 1000 for instant in grid.times]
+    seconds = _seconds(grid)
     try:
         series = tuple(
-            RangeSeries(entry.metric, _on_grid(*_points(entry.values), grid, seconds))
-            for entry in matrix.result
+            RangeSeries(entry.metric, _on_grid(*_points(entry.values), grid, seconds)) for entry in found
         )
     except (TypeError, ValueError, OverflowError) as error:
-        raise UpstreamError(INVALID, "Prometheus' answer is not a range result.") from error
-    return RangeResult(series, envelope.all_warnings())
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.what}.") from error
+    return RangeResult(series, answered.warnings)
 
 
-def read_instant(envelope: Envelope) -> InstantResult:
+def read_instant(answered: Answered[Vector]) -> InstantResult:
     """The samples of an instant query; UpstreamError."""
-    vector = _read(_VECTOR, envelope, "an instant result")
+    found = answered.data.result
     try:
-        samples = tuple(InstantSample(entry.metric, float(entry.value[1])) for entry in vector.result)
+        samples = tuple(InstantSample(entry.metric, float(entry.value[1])) for entry in found)
     except ValueError as error:
-        raise UpstreamError(INVALID, "Prometheus' answer is not an instant result.") from error
-    return InstantResult(samples, envelope.all_warnings())
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {VECTOR.what}.") from error
+    return InstantResult(samples, answered.warnings)
 
 
-def read_samples(envelope: Envelope) -> tuple[RawSeries, ...]:
+def read_samples(matrix: Matrix) -> tuple[RawSeries, ...]:
     """The samples that a range selector found; UpstreamError."""
-    matrix = _read(_MATRIX, envelope, "a list of samples")
     try:
         return tuple(_raw_series(entry) for entry in matrix.result)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UpstreamError(INVALID, "Prometheus' answer is not a list of samples.") from error
-
-
-def read_texts(envelope: Envelope) -> tuple[str, ...]:
-    """A list of label values, sorted; UpstreamError."""
-    texts: list[str] = _read(_TEXTS, envelope, "a list of label values")
-    return tuple(sorted(texts))
-
-
-def _read(decoder: msgspec.json.Decoder[Data], envelope: Envelope, what: str) -> Data:
-    try:
-        return decoder.decode(envelope.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {what}.") from error
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.what}.") from error
 
 
 def _points(values: msgspec.Raw) -> tuple[Times, Sequence[float]]:
@@ -227,6 +247,14 @@ def _points(values: msgspec.Raw) -> tuple[Times, Sequence[float]]:
             return flat[::2], tuple(map(float, flat[1::2]))
     pairs = _PAIRS.decode(text)
     return [instant for instant, _ in pairs], tuple(float(number) for _, number in pairs)
+
+
+def _seconds(grid: Grid) -> list[float]:
+    """The times of ``grid`` as Prometheus writes them: whole seconds are integers in JSON, too, and to
+    compare those with floats would take three times as long."""
+    if grid.start % 1000 or grid.step % 1000:
+        return [time / 1000 if time % 1000 else time // 1000 for time in grid.times]
+    return list(range(grid.start // 1000, grid.times[-1] // 1000 + 1, grid.step // 1000))
 
 
 def _on_grid(

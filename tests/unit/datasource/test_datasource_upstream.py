@@ -5,14 +5,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from modelplane_datasource.grid import Grid
+from modelplane_datasource.notices import forget_notices, noted
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import UpstreamError
+from modelplane_datasource.upstream_answers import REJECTED, UpstreamError
 
 GRID = Grid(1000, 61_500, 30_000)
 
@@ -235,3 +237,19 @@ def test_readiness(
     else:
         with pytest.raises(UpstreamError):
             prometheus.check_ready()
+
+
+def test_queries_made_at_once_keep_their_order_their_warnings_and_their_errors(
+    upstream: Any, prometheus: PrometheusClient, answer_matrix: Any
+) -> None:
+    upstream.reply = lambda _, form: answer_matrix(({"query": form["query"]}, []), warnings=[form["query"]])
+    forget_notices()
+    results = prometheus.at_once(*(partial(prometheus.query_range, name, GRID) for name in "abc"))
+    assert [result.series[0].labels["query"] for result in results] == ["a", "b", "c"]
+    assert noted() == ("a", "b", "c")
+
+    def fails() -> None:
+        raise UpstreamError(REJECTED, "no")
+
+    with pytest.raises(UpstreamError, match="no"):
+        prometheus.at_once(lambda: None, fails)

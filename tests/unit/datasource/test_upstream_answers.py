@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.upstream_answers import (
+    RANGE,
+    SAMPLES,
     RangeSeries,
     UpstreamError,
-    read_envelope,
+    read_answer,
     read_range,
     read_samples,
 )
 
 GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
 LABELS = {"model_name": 'a","values":[[1,"2"]]', "tenant_id": "[ü]"}
+WHOLE_SECONDS = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_000, 15_000)
 MOST = 1000
 
 numbers = st.floats() | st.integers(-(2**70), 2**70).map(float)
@@ -41,21 +44,22 @@ def body(*values: Any) -> bytes:
     return json.dumps({"status": "success", "data": data}, separators=(",", ":")).encode()
 
 
-def read(*values: Any) -> tuple[RangeSeries, ...]:
-    return read_range(read_envelope(200, body(*values)), GRID, MOST).series
+def read(*values: Any, grid: Grid = GRID) -> tuple[RangeSeries, ...]:
+    return read_range(read_answer(200, body(*values), RANGE), grid, MOST).series
 
 
+@pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
 @given(st.lists(st.none() | numbers, min_size=len(GRID), max_size=len(GRID)))
 @example([None] * len(GRID))
 @example([1.0] * len(GRID))
 @example([None, *[1e308] * (len(GRID) - 1)])
-def test_every_value_is_read_at_its_time_and_gaps_are_none(values: list[float | None]) -> None:
+def test_every_value_is_read_at_its_time_and_gaps_are_none(grid: Grid, values: list[float | None]) -> None:
     points = [
-        [time / 1000, go_text(value)]
-        for time, value in zip(GRID.times, values, strict=True)
+        [time / 1000 if time % 1000 else time // 1000, go_text(value)]
+        for time, value in zip(grid.times, values, strict=True)
         if value is not None
     ]
-    (series,) = read(points)
+    (series,) = read(points, grid=grid)
     expected = tuple(value if value is not None and math.isfinite(value) else None for value in values)
     assert series.values == expected
     assert [type(value) for value in series.values] == [type(value) for value in expected]
@@ -65,7 +69,7 @@ def test_every_value_is_read_at_its_time_and_gaps_are_none(values: list[float | 
 @given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
 def test_raw_samples_are_read_in_milliseconds(samples: list[tuple[int, float]]) -> None:
     points = [[time / 1000, go_text(value)] for time, value in samples]
-    (series,) = read_samples(read_envelope(200, body(points)))
+    (series,) = read_samples(read_answer(200, body(points), SAMPLES).data)
     finite = [(time, value) for time, value in samples if math.isfinite(value)]
     assert list(zip(series.times.tolist(), series.values.tolist(), strict=True)) == finite
 
@@ -109,4 +113,4 @@ def test_the_same_point_twice_counts_once() -> None:
 def test_the_same_series_twice_is_refused() -> None:
     twice = body([[TIME, "1"]], [[TIME, "2"]]).replace(b'"bin":"1"', b'"bin":"0"')
     with pytest.raises(UpstreamError, match="same series twice"):
-        read_range(read_envelope(200, twice), GRID, MOST)
+        read_range(read_answer(200, twice, RANGE), GRID, MOST)
