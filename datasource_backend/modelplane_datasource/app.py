@@ -9,7 +9,7 @@ from flask import Flask, Response
 
 from modelplane_datasource.alert_store import AlertStore, StoreError
 from modelplane_datasource.alerts_api import alerts_blueprint
-from modelplane_datasource.auth import load_tokens, require_tokens
+from modelplane_datasource.auth import Gatekeeper, require_tokens
 from modelplane_datasource.compare_api import compare_blueprint
 from modelplane_datasource.compression import compress_responses
 from modelplane_datasource.costs_api import costs_blueprint
@@ -17,9 +17,11 @@ from modelplane_datasource.drift_api import drift_blueprint
 from modelplane_datasource.errors import ApiError, register_error_handlers
 from modelplane_datasource.grafana import grafana_blueprint
 from modelplane_datasource.grafana_rows import annotation_rows_blueprint
+from modelplane_datasource.logs import log_requests
 from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
+from modelplane_datasource.security_headers import secure_responses
 from modelplane_datasource.series_api import series_blueprint
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
 from modelplane_datasource.slo_api import slo_blueprint
@@ -46,7 +48,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
 
     ConfigurationError for a bad token file or registry, StoreError when the database cannot be opened.
     """
-    tokens = load_tokens(settings.token_file) if settings.token_file else ()
+    gatekeeper = Gatekeeper(settings.token_file) if settings.token_file else None
     telemetry = Telemetry()
     plane = Plane(
         settings,
@@ -63,11 +65,12 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.url_map.merge_slashes = False
     app.extensions[_EXTENSION] = plane
     telemetry.instrument(app)
+    log_requests(app)
+    secure_responses(app)
     telemetry.observe_cache(plane.prometheus.cache)
     app.before_request(forget_notices)
     compress_responses(app)
-    if tokens:
-        require_tokens(app, tokens)
+    require_tokens(app, gatekeeper)
     register_error_handlers(app)
     _register_store_error(app)
     for blueprint in _BLUEPRINTS:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from modelplane_datasource.access import TENANT_PARAMETER, own_tenants
 from modelplane_datasource.errors import invalid
 
 T = TypeVar("T")
@@ -80,15 +81,21 @@ def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
 
 
 def read_all(values: Values, parameter: Parameter[T]) -> tuple[T, ...]:
-    """Every value of a repeated parameter, else its default if it has one, else none. ApiError 400."""
+    """Every value of a repeated parameter, else its default if it has one, else none.
+
+    Of tenants these are the caller's, unless some of them are named. ApiError 400; 403 for other tenants.
+    """
     texts = values.get(parameter.name, ())
-    if parameter.required and not texts:
-        raise invalid(parameter.name, "is required", parameter.allowed)
     if len(texts) > MAX_REPEATS:
         raise invalid(parameter.name, f"occurs {len(texts)} times", f"at most {MAX_REPEATS} values")
-    if not texts and parameter.default is not None:
-        texts = (parameter.default,)
-    return tuple(_parse(text, parameter) for text in texts)
+    found = tuple(_parse(text, parameter) for text in texts)
+    if parameter.name == TENANT_PARAMETER:
+        found = own_tenants(found)  # type: ignore[arg-type, assignment]  # tenants are texts
+    if found:
+        return found
+    if parameter.required:
+        raise invalid(parameter.name, "is required", parameter.allowed)
+    return () if parameter.default is None else (_parse(parameter.default, parameter),)
 
 
 def read_one(values: Values, parameter: Parameter[T]) -> T | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from modelplane_datasource.access import current_tenants
 from modelplane_datasource.alert_store import AlertStore
 from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.settings import Settings
@@ -44,10 +45,11 @@ class Plane:
     def kept(self, key: Hashable, seconds: float, compute: Callable[[], T], size_of: Callable[[T], int]) -> T:
         """What ``compute`` gives, or gave for ``key`` at most ``seconds`` (and ``cache_seconds``) before.
 
-        ``size_of`` gives its bytes. Warnings belong to each request that uses it.
+        ``size_of`` gives its bytes. Warnings belong to each request that uses it. Nobody gets what was
+        computed for somebody who may see other tenants.
         """
         value, warnings = self.prometheus.cache.get(
-            key,
+            (current_tenants(), key),
             min(seconds, self.settings.cache_seconds),
             lambda: with_notices(compute),
             lambda found: size_of(found[0]),

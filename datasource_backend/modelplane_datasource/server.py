@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import waitress
 from flask import Flask
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
 
 from modelplane_datasource.alert_store import StoreError
 from modelplane_datasource.app import close_app, create_app
@@ -20,8 +24,11 @@ from modelplane_datasource.settings import ConfigurationError, Settings, is_loop
 
 _LOG = logging.getLogger(__name__)
 
-# Above this waitress itself refuses a body, as plain text; the application's own limit lies far below.
-_WIRE_LIMIT_BYTES = 256 * 1024 * 1024
+# A body that is larger than allowed is read up to this multiple of the limit, so that its sender gets to read
+# the answer; beyond, the connection is closed while the sender still sends.
+_READ_TO_REFUSE = 2
+_IDLE_SECONDS = 120
+_SPARE_FILES = 200  # connections to Prometheus and to the database, spooled bodies
 
 
 class ServerError(RuntimeError):
@@ -51,20 +58,56 @@ def serve(settings: Settings) -> None:
 
 
 def _run(app: Flask, settings: Settings) -> None:
+    _allow_open_files(settings.max_connections + _SPARE_FILES)
     server = waitress.create_server(
         app,
         sockets=[_listen(settings.host, settings.port)],
         threads=settings.threads,
         ident="modelplane",
-        max_request_body_size=_WIRE_LIMIT_BYTES,
+        max_request_body_size=_READ_TO_REFUSE * settings.max_body_bytes,
+        connection_limit=settings.max_connections,
+        channel_timeout=_IDLE_SECONDS,
+        asyncore_use_poll=True,  # select() knows no more than 1024 files
     )
-    _LOG.info("listening on http://%s:%d", settings.host, settings.port)
+    server.channel_class = _Channel
+    _LOG.info(
+        "listening on http://%s:%d%s",
+        settings.host,
+        settings.port,
+        "" if settings.token_file else "; without tokens everyone on this machine sees everything",
+    )
     try:
         with _stop_on_sigterm():
-            server.run()
+            server.run()  # when it is stopped, requests in flight are answered for up to 5 s
     finally:
         server.close()
     _LOG.info("stopped")
+
+
+class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """Answers a request that never reaches the application: broken, or much too large."""
+
+    def execute(self) -> None:
+        """Write the status and body of the error."""
+        error = self.request.error
+        body = {"message": f"{error.reason}: {error.body}.", "error": "bad_request", "details": {}}
+        text = orjson.dumps(body)
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [("Content-Type", "application/json"), ("Connection", "close")]
+        self.set_close_on_finish()
+        self.content_length = len(text)
+        self.write(text)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    error_task_class = _JsonErrorTask
+
+
+def _allow_open_files(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Settings of the backend, and how they are read from the environment."""
+"""Settings of the backend: one table, read from flags, the environment and a file."""
 
 from __future__ import annotations
 
@@ -6,71 +6,26 @@ import dataclasses
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 PREFIX = "MODELPLANE_DATASOURCE_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
 
 class ConfigurationError(ValueError):
     """The backend cannot run with these settings; the message names the place and what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that the backend needs to know.
+class Kind(NamedTuple):
+    """How the text of a setting is read, ValueError when it is not ``allowed``."""
 
-    ``org_id`` is sent upstream as ``X-Scope-OrgID``. ``max_body_bytes`` bounds a request's body,
-    ``max_raw_bodies`` the stored bodies that could not be parsed, ``max_upstream_bytes`` one answer
-    of Prometheus, ``max_series`` and ``max_points`` (of all series together) one answer to a caller.
-    An answer of Prometheus is kept for ``cache_seconds``, 0 for not at all.
-    """
-
-    prometheus_url: str = "http://127.0.0.1:9090"
-    prometheus_timeout_seconds: float = 10.0
-    scrape_interval_seconds: float = 15.0
-    org_id: str | None = None
-    database_url: str = "sqlite:///modelplane.db"
-    token_file: Path | None = None
-    registry_file: Path | None = None
-    host: str = "127.0.0.1"
-    port: int = 8090
-    threads: int = 8
-    max_body_bytes: int = 4 * 1024 * 1024
-    max_raw_bodies: int = 1000
-    max_upstream_bytes: int = 64 * 1024 * 1024
-    max_series: int = 2000
-    max_points: int = 1_000_000
-    cache_seconds: float = 10.0
-    max_cache_bytes: int = 64 * 1024 * 1024
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
-        """Read ``MODELPLANE_DATASOURCE_<FIELD>``; ConfigurationError names the variable at fault."""
-        known = {PREFIX + field.name.upper(): field.name for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
-        for variable in sorted(name for name in environ if name.startswith(PREFIX)):
-            if variable not in known:
-                raise ConfigurationError(f"{variable} is not a setting; allowed: {', '.join(sorted(known))}")
-            name = known[variable]
-            parse, allowed = _FIELDS[name]
-            try:
-                values[name] = parse(environ[variable])
-            except ValueError as error:
-                raise ConfigurationError(f"{variable} must be {allowed}") from error
-        return cls(**values)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    parse: Callable[[str], Any]
+    allowed: str
 
 
 def _matching(pattern: str) -> Callable[[str], str]:
@@ -107,28 +62,161 @@ def _path(text: str) -> Path:
     return Path(_matching(r".+")(text))
 
 
-_FIELDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "prometheus_url": (
-        _matching(r"https?://[^\s/?#]+(/[^\s?#]*)?"),
-        "a URL that starts with http:// or https:// and has no query, for example http://127.0.0.1:9090",
-    ),
-    "prometheus_timeout_seconds": (_seconds, "a number of seconds above 0 and at most 3600"),
-    "scrape_interval_seconds": (_seconds, "a number of seconds above 0 and at most 3600"),
-    "org_id": (_matching(r"[!-~]+"), "printable ASCII text without spaces"),
-    "database_url": (
-        _matching(r"sqlite:///(?!:memory:)[^?#]*[^/?#]"),
-        "sqlite:/// and the path of a file, for example sqlite:////var/lib/modelplane/modelplane.db",
-    ),
-    "token_file": (_path, "the path of a JSON file"),
-    "registry_file": (_path, "the path of a registry, for example modelplane.yaml"),
-    "host": (_matching(r"[^\s/]+"), "an address or host name to listen on, for example 127.0.0.1"),
-    "port": (_between(1, 65535), "a port from 1 to 65535"),
-    "threads": (_between(1, 256), "a whole number from 1 to 256"),
-    "max_body_bytes": (_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
-    "max_raw_bodies": (_between(1, 1_000_000), "a whole number from 1 to 1000000"),
-    "max_upstream_bytes": (_between(1, 2**40), "a number of bytes of at least 1"),
-    "max_series": (_between(1, 1_000_000), "a whole number from 1 to 1000000"),
-    "max_points": (_between(1, 100_000_000), "a whole number from 1 to 100000000"),
-    "cache_seconds": (_seconds_or_none, "a number of seconds from 0 to 3600"),
-    "max_cache_bytes": (_between(0, 2**40), "a number of bytes"),
-}
+_URL = Kind(
+    _matching(r"https?://[^\s/?#]+(/[^\s?#]*)?"),
+    "a URL that starts with http:// or https:// and has no query, for example http://127.0.0.1:9090",
+)
+_SECONDS = Kind(_seconds, "a number of seconds above 0 and at most 3600")
+_BYTES = Kind(_between(1, 2**40), "a number of bytes of at least 1")
+_COUNT = Kind(_between(1, 1_000_000), "a whole number from 1 to 1000000")
+_FILE = Kind(_path, "the path of a file")
+
+
+def _setting(default: Any, kind: Kind, summary: str) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "summary": summary})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the backend needs to know; each field says itself what it means."""
+
+    prometheus_url: str = _setting(
+        "http://127.0.0.1:9090", _URL, "Where Prometheus, Thanos, Mimir or VictoriaMetrics answers queries."
+    )
+    prometheus_timeout_seconds: float = _setting(10.0, _SECONDS, "How long one query may take.")
+    scrape_interval_seconds: float = _setting(15.0, _SECONDS, "How often Prometheus scrapes the models.")
+    org_id: str | None = _setting(
+        None, Kind(_matching(r"[!-~]+"), "printable ASCII text without spaces"),
+        "Sent with each query as X-Scope-OrgID, which Mimir needs.",
+    )  # fmt: skip
+    database_url: str = _setting(
+        "sqlite:///modelplane.db",
+        Kind(
+            _matching(r"sqlite:///(?!:memory:)[^?#]*[^/?#]"),
+            "sqlite:/// and the path of a file, for example sqlite:////var/lib/modelplane/modelplane.db",
+        ),
+        "Where alerts are kept.",
+    )
+    token_file: Path | None = _setting(
+        None, _FILE, "JSON file that says who may see what; without one only loopback is served."
+    )
+    registry_file: Path | None = _setting(None, _FILE, "The registry: SLOs, prices, budgets.")
+    host: str = _setting(
+        "127.0.0.1", Kind(_matching(r"[^\s/]+"), "an address or host name"), "Address to listen on."
+    )
+    port: int = _setting(8090, Kind(_between(1, 65535), "a port from 1 to 65535"), "Port to listen on.")
+    threads: int = _setting(
+        8, Kind(_between(1, 256), "a whole number from 1 to 256"), "Requests that are answered at once."
+    )
+    max_connections: int = _setting(
+        1000, _COUNT, "Connections that may be open, idle and slow ones included; more wait."
+    )
+    log_format: str = _setting(
+        "text", Kind(_matching(r"text|json"), "text or json"), "Lines of the log: for people or for programs."
+    )
+    max_body_bytes: int = _setting(
+        4 * 1024 * 1024, Kind(_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
+        "Largest body of a request.",
+    )  # fmt: skip
+    max_raw_bodies: int = _setting(1000, _COUNT, "How many bodies are kept that could not be read as alerts.")
+    max_upstream_bytes: int = _setting(64 * 1024 * 1024, _BYTES, "Largest answer of Prometheus.")
+    max_series: int = _setting(2000, _COUNT, "Most series of one answer.")
+    max_points: int = _setting(
+        1_000_000, Kind(_between(1, 100_000_000), "a whole number from 1 to 100000000"),
+        "Most points of one answer, all series together.",
+    )  # fmt: skip
+    cache_seconds: float = _setting(
+        10.0, Kind(_seconds_or_none, "a number of seconds from 0 to 3600"),
+        "How long an answer of Prometheus is kept; 0 for not at all.",
+    )  # fmt: skip
+    max_cache_bytes: int = _setting(
+        64 * 1024 * 1024, Kind(_between(0, 2**40), "a number of bytes"), "How much is kept of them."
+    )
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], flags: Mapping[str, str] | None = None, file: Path | None = None
+    ) -> Settings:
+        """Each setting from ``flags`` by its name, else from ``MODELPLANE_DATASOURCE_<NAME>``, else from the
+        YAML ``file`` (or the one that ``MODELPLANE_DATASOURCE_CONFIG`` names), else its default.
+
+        ConfigurationError names the place at fault.
+        """
+        rows = {row.name: row for row in TABLE}
+        named = {row.variable: row.name for row in TABLE}
+        for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+            if variable not in named and variable != CONFIG_VARIABLE:
+                raise ConfigurationError(
+                    f"{variable} is not a setting; allowed: {', '.join(sorted((*named, CONFIG_VARIABLE)))}"
+                )
+        path = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+        given = {} if path is None else _from_file(path, rows)
+        given |= {
+            name: (variable, environ[variable]) for variable, name in named.items() if variable in environ
+        }
+        given |= {name: (rows[name].flag, text) for name, text in (flags or {}).items()}
+        return cls(**{name: rows[name].read(place, text) for name, (place, text) in given.items()})
+
+
+class Row(NamedTuple):
+    """One setting, under all of its names."""
+
+    name: str
+    kind: Kind
+    summary: str
+    default: Any
+
+    @property
+    def flag(self) -> str:
+        """``--prometheus-url``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """``MODELPLANE_DATASOURCE_PROMETHEUS_URL``."""
+        return PREFIX + self.name.upper()
+
+    def read(self, place: str, text: str) -> Any:
+        """The value of ``text``, which stood at ``place``; ConfigurationError."""
+        try:
+            return self.kind.parse(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{place} must be {self.kind.allowed}") from error
+
+
+def _rows() -> Iterator[Row]:
+    for field in dataclasses.fields(Settings):
+        yield Row(field.name, field.metadata["kind"], field.metadata["summary"], field.default)
+
+
+TABLE = tuple(_rows())
+
+
+def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+    """Place and text of each setting in a YAML file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: the file of settings cannot be read: {error}") from error
+    if not isinstance(content, dict) or not content.keys() <= rows.keys():
+        raise ConfigurationError(f"{path}: must be a mapping with no other keys than {', '.join(rows)}")
+    return {name: (f"{path}: {name}", str(value)) for name, value in content.items()}
+
+
+def settings_markdown() -> str:
+    """The table of settings for the documentation."""
+    lines = ["| flag | variable | default | allowed | meaning |", "| --- | --- | --- | --- | --- |"]
+    for row in TABLE:
+        default = "" if row.default is None else f"`{row.default}`"
+        lines.append(f"| `{row.flag}` | `{row.variable}` | {default} | {row.kind.allowed} | {row.summary} |")
+    return "\n".join(lines).replace("text|json", "text or json") + "\n"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

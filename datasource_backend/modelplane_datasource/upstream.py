@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as PoolTimeout
 from urllib3.util import make_headers, parse_url
 
+from modelplane_datasource.access import for_caller
 from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.notices import note, with_notices
@@ -67,12 +69,17 @@ class PrometheusClient:
         settings: Settings,
         on_error: Callable[[str], None],
         on_lookup: Callable[[str], None] = lambda _outcome: None,
+        restrict: Callable[[str], str] = lambda promql: promql,
     ) -> None:
-        """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered."""
+        """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered.
+
+        ``restrict`` turns each query into one that finds nothing but what the caller may see.
+        """
         self._timeout = settings.prometheus_timeout_seconds
         self._max_bytes = settings.max_upstream_bytes
         self._cache_seconds = settings.cache_seconds
         self._on_error = on_error
+        self._restrict = restrict
         self.cache = AnswerCache(settings.max_cache_bytes, on_lookup)
         self._workers = ThreadPoolExecutor(settings.threads, "queries")
         url = parse_url(settings.prometheus_url)
@@ -87,6 +94,7 @@ class PrometheusClient:
 
     def query_range(self, promql: str, grid: Grid) -> RangeResult:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError."""
+        promql = self._restrict(promql)
         form = {
             "query": promql,
             "start": _seconds(grid.times[0]),
@@ -105,6 +113,7 @@ class PrometheusClient:
 
     def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
         """Evaluate ``promql`` at ``instant``, in milliseconds; UpstreamError."""
+        promql = self._restrict(promql)
         # VictoriaMetrics, when it may cache, takes the moment -search.latencyOffset ago for a later one.
         form = {"query": promql, "time": _seconds(instant), "nocache": "1"}
         answer = self._kept(
@@ -122,7 +131,7 @@ class PrometheusClient:
         None of them may call ``at_once`` itself: it could wait for threads that wait for it.
         """
         first, *others = calls
-        pending = [self._workers.submit(with_notices, call) for call in others]
+        pending = [self._workers.submit(for_caller(partial(with_notices, call))) for call in others]
         results = [first()]
         for future in pending:
             result, warnings = future.result()
@@ -131,17 +140,26 @@ class PrometheusClient:
         return results
 
     def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
-        """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError."""
+        """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError.
+
+        This is not restricted to what the caller may see: shares of a device need everyone's use of it.
+        """
         form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
         return self._reported(lambda: read_samples(_noted(self._api("query", form, SAMPLES))))
 
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector matches between two times in milliseconds,
         sorted; UpstreamError."""
-        form = {"match[]": list(selectors), "start": _seconds(start), "end": _seconds(end)}
+        own = [self._restrict(one) for one in selectors]
+        form = {"match[]": own, "start": _seconds(start), "end": _seconds(end)}
         path = f"label/{label}/values"
         texts = self._reported(lambda: _noted(self._api(path, form, TEXTS, "GET")))
         return tuple(sorted(texts))
+
+    def forward(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
+        """Status and body of any answer of ``/api/v1/<path>``, unread and not restricted; UpstreamError."""
+        deadline = time.monotonic() + self._timeout
+        return self._reported(lambda: self._send(method, f"/api/v1/{path}", form, deadline))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""

@@ -91,7 +91,7 @@ def test_an_admin_may_do_everything(protected: FlaskClient) -> None:
         ("[]", "the file"),
         ("{}", "tokens: Field required"),
         ('{"tokens": []}', "tokens: "),
-        ({"role": "root"}, r"tokens\[0\].role: .*'admin' or 'writer'"),
+        ({"role": "root"}, r"tokens\[0\].role: .*'admin', 'tenant', 'grafana' or 'writer'"),
         ({"sha256": "abc"}, r"tokens\[0\].sha256: "),
         ({"name": ""}, r"tokens\[0\].name: "),
         ({"token": "plain"}, r"tokens\[0\].token: "),

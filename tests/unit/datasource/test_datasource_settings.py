@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
+from modelplane_datasource.settings import TABLE, ConfigurationError, Settings, is_loopback, settings_markdown
 
 PREFIX = "MODELPLANE_DATASOURCE_"
 
@@ -25,6 +25,8 @@ def test_every_field_can_be_set() -> None:
         "HOST": "0.0.0.0",
         "PORT": "18090",
         "THREADS": "4",
+        "MAX_CONNECTIONS": "50",
+        "LOG_FORMAT": "json",
         "MAX_BODY_BYTES": "1000",
         "MAX_RAW_BODIES": "10",
         "MAX_UPSTREAM_BYTES": "2000",
@@ -45,6 +47,8 @@ def test_every_field_can_be_set() -> None:
         host="0.0.0.0",
         port=18090,
         threads=4,
+        max_connections=50,
+        log_format="json",
         max_body_bytes=1000,
         max_raw_bodies=10,
         max_upstream_bytes=2000,
@@ -79,6 +83,46 @@ def test_every_field_can_be_set() -> None:
 def test_a_bad_value_names_the_variable_and_what_is_allowed(variable: str, value: str, allowed: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"^{PREFIX}{variable} must be .*{allowed}"):
         Settings.from_environment({PREFIX + variable: value})
+
+
+def test_a_flag_outweighs_a_variable_and_that_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "backend.yaml"
+    file.write_text("port: 1\nthreads: 2\nmax_series: 3\n")
+    environ = {PREFIX + "THREADS": "4", PREFIX + "MAX_SERIES": "5", PREFIX + "CONFIG": str(file)}
+    expected = Settings(port=1, threads=4, max_series=6)
+    assert Settings.from_environment(environ, {"max_series": "6"}) == expected
+    del environ[PREFIX + "CONFIG"]
+    assert Settings.from_environment(environ, {"max_series": "6"}, file) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("port: [", "cannot be read"),
+        ("- port", "must be a mapping"),
+        ("prot: 1", "no other keys than prometheus_url, "),
+        ("port: x", "backend.yaml: port must be a port from 1 to 65535"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_a_bad_file_names_the_key_and_what_is_allowed(tmp_path: Path, content: str, problem: str) -> None:
+    file = tmp_path / "backend.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigurationError, match=problem):
+        Settings.from_environment({}, file=file)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Settings.from_environment({PREFIX + "CONFIG": str(tmp_path / "absent.yaml")})
+
+
+def test_a_flag_is_named_in_its_error() -> None:
+    with pytest.raises(ConfigurationError, match="^--max-series must be a whole number"):
+        Settings.from_environment({}, {"max_series": "many"})
+
+
+def test_the_documentation_has_every_setting() -> None:
+    table = settings_markdown()
+    assert all(f"`{row.flag}` | `{row.variable}`" in table for row in TABLE)
+    assert {len(line.split(" | ")) for line in table.splitlines()} == {5}
 
 
 def test_an_unknown_variable_is_refused() -> None:
