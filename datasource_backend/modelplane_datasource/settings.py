@@ -203,13 +203,23 @@ def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]
     return {name: (f"{path}: {name}", str(value)) for name, value in content.items()}
 
 
-def settings_markdown() -> str:
-    """The table of settings for the documentation."""
-    lines = ["| flag | variable | default | allowed | meaning |", "| --- | --- | --- | --- | --- |"]
+def settings_page() -> str:
+    """The page of the documentation that lists all settings."""
+    lines = [
+        "# Settings of the backend",
+        "",
+        "Each is a flag of `python -m modelplane_datasource`, an environment variable, and a key, which is the",
+        "flag's name with underscores, in the YAML file that `--config` or",
+        f"`{CONFIG_VARIABLE}` names. A flag outweighs a variable, and a variable the file.",
+        "This page is generated from the table in `modelplane_datasource/settings.py`.",
+        "",
+        "| flag | variable | default | allowed | meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in TABLE:
         default = "" if row.default is None else f"`{row.default}`"
         lines.append(f"| `{row.flag}` | `{row.variable}` | {default} | {row.kind.allowed} | {row.summary} |")
-    return "\n".join(lines).replace("text|json", "text or json") + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def is_loopback(host: str) -> bool:

@@ -107,6 +107,10 @@ def _alertmanager() -> Service:
 def _backend(scrape_interval_seconds: int) -> Service:
     return {
         **_built("backend"),
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108 - inside the container; bodies of requests wait there
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
         "environment": {
             "MODELPLANE_DATASOURCE_HOST": "0.0.0.0",  # noqa: S104 - inside the container
             "MODELPLANE_DATASOURCE_PORT": "8090",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import modelplane_dashboards
 from modelplane_alerts.render import schema_json
+from modelplane_datasource.settings import settings_page
 from modelplane_provisioning.container_bundle import container_files
 from modelplane_schema.reference import metrics_page
 from modelplane_schema.registry import load_registry
@@ -22,6 +23,7 @@ def generated_files(root: Path) -> dict[str, bytes]:
     registry = load_registry(root / "examples" / "modelplane.yaml")
     files = {
         "docs/metrics.md": metrics_page().encode(),
+        "docs/settings.md": settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
     for path, content in modelplane_dashboards.files(registry).items():
