@@ -1,7 +1,8 @@
 """How quickly drift is computed, beside Evidently and NannyML with the raw rows of the same data.
 
 First the backend alone: 10,000 signal-windows of 22 bins by all methods, as formulas on arrays, as series
-from Prometheus' parsed answers, and from the same as the JSON of the HTTP route, one request for each method.
+from Prometheus' parsed answers, and from the same as the JSON of the HTTP route, one request for each method;
+a round begins with nothing else kept.
 Then psi, js_distance and ks of 50 features, 10,000 live rows against 50,000 of training: ours counts the rows
 where the model runs and works from counts; the peers work from the rows. Each subject does a round in turn,
 after a round that is not counted. Ratios of CPU time are medians over the rounds. Last, by how much the
@@ -34,6 +35,7 @@ from support.drift_peers import evidently_report, evidently_tests, nannyml_fit, 
 
 from modelplane_datasource import drift
 from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift_request import METHODS
 from modelplane_datasource.drift_series import compute
@@ -145,8 +147,14 @@ def by_all(counts: Counts) -> dict[str, Array]:
     }
 
 
+def forget(plane: Plane) -> None:
+    """Keep nothing of what was computed before."""
+    plane.prometheus.cache = AnswerCache(plane.settings.max_cache_bytes, lambda _outcome: None)
+
+
 def series(plane: Plane, grid: Grid, methods: tuple[str, ...]) -> dict[str, Array]:
     """The same, as the route computes them from Prometheus' answers."""
+    forget(plane)
     found = {}
     for method in methods:
         scope = read_scope(find_metric("drift"), {"model-name": ["m"], "method": [method]})
@@ -156,6 +164,7 @@ def series(plane: Plane, grid: Grid, methods: tuple[str, ...]) -> dict[str, Arra
 
 def route(app: Flask, grid: Grid, methods: tuple[str, ...]) -> None:
     """The same, as JSON over HTTP."""
+    forget(app.extensions["modelplane"])
     client = app.test_client()
     asked = f"model-name=m&from={grid.start}&to={grid.end}&step={grid.step // 1000}s"
     answers = [client.get(f"/api/v1/metrics/drift?{asked}&method={method}") for method in methods]

@@ -1,48 +1,28 @@
-"""Counts of signals by bin, live and of what they are held against, as Prometheus has them."""
+"""Counts of signals by bin, live and of what they are held against, as arrays."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from operator import attrgetter, itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.drift_request import (
-    CONFIDENCE_KIND,
-    REFERENCE,
-    WINDOW,
-    Reference,
-    signal_matchers,
-    without_tenant,
-)
-from modelplane_datasource.errors import ApiError
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.histograms import parse_bound
-from modelplane_datasource.scope import Scope
-from modelplane_datasource.times import duration
-from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import InstantSample, RangeSeries
-from modelplane_schema import metrics
-from modelplane_schema.metrics import (
-    ALL_TENANTS,
-    MISSING_BIN,
-    MODEL_NAME,
-    MODEL_VERSION,
-    OTHER_BIN,
-    TENANT_ID,
-)
-from modelplane_schema.promql import Matcher, selector
+from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+Key = tuple[str, ...]
+T = TypeVar("T")
 
 # Formulas make several arrays of the size of a block: as one, 3.5 million counts take 193 MiB instead of 74.
 _BLOCK_VALUES = 2**18
-_LAST_BINS = (OTHER_BIN, MISSING_BIN)
+# A signal of a block with its texts, measured with tracemalloc on CPython 3.11.
+_SIGNAL_BYTES = 500
 
 
 class SignalOf(NamedTuple):
@@ -56,58 +36,85 @@ class SignalOf(NamedTuple):
     baseline: str
 
 
-_NAMES = SignalOf._fields
-_OF_VERSION = tuple(name for name in _NAMES if name != TENANT_ID)
-_OF_ANY_VERSION = tuple(name for name in _NAMES if name != MODEL_VERSION)
+NAMES = SignalOf._fields
+
+
+class Found(NamedTuple):
+    """What Prometheus answered to one query: ``values`` has shape (series, times), NaN for a gap."""
+
+    labels: Sequence[Mapping[str, str]]
+    values: FloatArray
 
 
 class Table(NamedTuple):
-    """Numbers of shape (rows, times) by signal and bin, NaN where there is no data.
+    """Numbers of signals by bin.
 
-    ``rows`` has the row of each bin of each signal, which is known by its fields ``names``; one more row, the
-    last, holds zeros.
+    ``signals`` are known by their fields ``names``; they and ``bins`` are numbered in ascending order, but
+    the bin of other categories comes after all others and that of missing values last. ``cells`` says which
+    signals have which bins: the number of a signal times (number of bins + 1) plus the number of a bin,
+    ascending, and one cell beyond all. ``values`` of shape (cells, times) are 0 for that one.
     """
 
     names: tuple[str, ...]
-    rows: Mapping[tuple[str, ...], Mapping[str, int]]
+    signals: Mapping[Key, int]
+    bins: Mapping[str, int]
+    cells: IntArray
     values: FloatArray
 
     def has(self, signals: Iterable[SignalOf]) -> BoolArray:
         """Which of the signals are there, of shape (signals)."""
-        return np.array([key in self.rows for key in map(attrgetter(*self.names), signals)], dtype=np.bool_)
+        return self._numbers(signals) >= 0
 
-    def pick(self, signals: Iterable[SignalOf], bins: Iterable[Sequence[str]]) -> FloatArray:
-        """Numbers of shape (signals, times, bins), 0 for what is not there; ``bins`` are those of each."""
-        found = (self.rows.get(key, {}) for key in map(attrgetter(*self.names), signals))
-        rows = [[row.get(name, -1) for name in names] for row, names in zip(found, bins, strict=True)]
-        return np.ascontiguousarray(np.moveaxis(self.values[np.array(rows)], -1, 1))
+    def of_signals(self, signals: Sequence[SignalOf]) -> FloatArray:
+        """Numbers of signals that have no bins, of shape (signals, times), 0 for what is not there."""
+        return self.of_bins(signals, ("",), np.zeros((len(signals), 1), np.int64))[..., 0]
+
+    def of_bins(self, signals: Iterable[SignalOf], names: Iterable[str], chosen: IntArray) -> FloatArray:
+        """Numbers of shape (signals, times, bins), 0 for what is not there.
+
+        ``chosen`` of shape (signals, bins) has the places in ``names`` of the bins of each signal.
+        """
+        unknown = len(self.bins)
+        columns = np.array([self.bins.get(name, unknown) for name in names], np.int64)[chosen]
+        wanted = self._numbers(signals)[:, None] * (unknown + 1) + columns
+        rows = np.searchsorted(self.cells, wanted)
+        rows[self.cells[rows] != wanted] = -1
+        return np.ascontiguousarray(self.values[rows].transpose(0, 2, 1))
+
+    def _numbers(self, signals: Iterable[SignalOf]) -> IntArray:
+        keys = map(attrgetter(*self.names), signals)
+        return np.array([self.signals.get(key, -1) for key in keys], np.int64)
 
 
 class Live(NamedTuple):
     """Counts of signals that have equally many bins, of shape (signals, times, bins); NaN without data.
 
-    ``bins`` are those of each signal in their order. All signals have a bin for missing values, which is
-    the last, or none has; likewise one for other categories.
+    ``bins`` of shape (signals, bins) has the places of their bins in ``names``, in their order. All signals
+    have a bin for missing values, which is the last, or none has; likewise one for other categories.
     """
 
     signals: tuple[SignalOf, ...]
-    bins: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]
+    bins: IntArray
     counts: FloatArray
 
     @property
     def is_numeric(self) -> bool:
         """Whether the bins have an order."""
-        return OTHER_BIN not in self.bins[0]
+        return OTHER_BIN not in self.bins_of(0)
+
+    def bins_of(self, signal: int) -> tuple[str, ...]:
+        """The names of the bins of a signal."""
+        return tuple(self.names[place] for place in self.bins[signal])
 
     def present(self, values: FloatArray) -> FloatArray:
         """What of ``values`` of shape (..., bins) is in other bins than that of missing values."""
-        return values[..., :-1] if self.bins[0][-1] == MISSING_BIN else values
+        return values[..., :-1] if self.names[self.bins[0, -1]] == MISSING_BIN else values
 
     def take(self, chosen: BoolArray) -> Live:
         """The chosen signals."""
-        rows = np.flatnonzero(chosen).tolist()
-        signals = tuple(self.signals[row] for row in rows)
-        return Live(signals, tuple(self.bins[row] for row in rows), self.counts[chosen])
+        signals = tuple(self.signals[row] for row in np.flatnonzero(chosen))
+        return Live(signals, self.names, self.bins[chosen], self.counts[chosen])
 
 
 class Against(NamedTuple):
@@ -126,205 +133,96 @@ class Against(NamedTuple):
         return Against(self.known[chosen], self.ratios[chosen], self.observations[chosen])
 
 
-def live_counts(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> list[Live]:
-    """Counts of every signal of the scope in the window that ends at each time of the grid. UpstreamError."""
-    window = duration(scope.options[WINDOW.name])
-    return list(_blocks(_counts(prometheus, scope, scope.matchers, grid, f"[{window}]")))
+class Block(NamedTuple):
+    """Signals with what each is held against."""
+
+    live: Live
+    against: Against
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory."""
+        arrays = (self.live.bins, self.live.counts, *self.against)
+        return len(self.live.signals) * _SIGNAL_BYTES + sum(array.nbytes for array in arrays)
+
+    def take(self, chosen: BoolArray) -> Block:
+        """The chosen signals."""
+        return self if chosen.all() else Block(self.live.take(chosen), self.against.take(chosen))
 
 
-def references(
-    prometheus: PrometheusClient, scope: Scope, grid: Grid, lives: Sequence[Live]
-) -> list[Against]:
-    """What the signals of each block are held against. ApiError 422, UpstreamError."""
-    asked: Reference = scope.options[REFERENCE.name]
-    if asked.previous is not None:
-        modifier = modifier_of(scope, asked)
-        return _shares(lives, _counts(prometheus, scope, scope.matchers, grid, modifier))
-    if asked.version is not None:
-        others = _version_counts(prometheus, scope, grid, asked.version)
-        _refuse_other_baseline(lives, others, asked.version)
-        return _shares(lives, others)
-    return _baselines(prometheus, scope, grid, lives)
-
-
-def edges(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> dict[tuple[str, str], float]:
-    """The upper bound of each bin of a numeric signal, by baseline and bin; the last is infinite."""
-    chosen = without_tenant(signal_matchers(scope))
-    name = selector(metrics.BASELINE_UPPER_BOUND.name, chosen)
-    range_ = duration(scope.options[WINDOW.name])
-    query = f"max by (baseline, bin) (last_over_time({name}[{range_}]))"
-    return {
-        (sample.labels.get("baseline", ""), sample.labels.get("bin", "")): sample.value
-        for sample in prometheus.query(query, grid.end)
-    }
-
-
-def deviations(prometheus: PrometheusClient, scope: Scope, grid: Grid, modifier: str) -> Table:
-    """The sum of deviations of each signal, as a bin without name; a constant one has none. UpstreamError."""
-    parts = (metrics.SIGNAL_DEVIATION_POSITIVE, metrics.SIGNAL_DEVIATION_NEGATIVE)
-    positive, negative = (
-        f"sum by ({', '.join(_NAMES)}) (increase({selector(metric.name, signal_matchers(scope))}{modifier}))"
-        for metric in parts
-    )
-    result = prometheus.query_range(f"{positive} - {negative}", grid)
-    return _table(result.series, _NAMES, len(grid))
-
-
-def modifier_of(scope: Scope, reference: Reference | None) -> str:
-    """The range and offset of the live window, or of the time that ends where it starts."""
-    window = duration(scope.options[WINDOW.name])
-    if reference is not None and reference.previous is not None:
-        return f"[{duration(reference.previous)}] offset {window}"
-    return f"[{window}]"
-
-
-def _version_counts(prometheus: PrometheusClient, scope: Scope, grid: Grid, version: str) -> Table:
-    """Counts of another version in the live window, by signals of any version."""
-    others = tuple(matcher for matcher in scope.matchers if matcher.label != MODEL_VERSION)
-    matchers = (*others, Matcher(MODEL_VERSION, version))
-    return _counts(prometheus, scope, matchers, grid, modifier_of(scope, None), _OF_ANY_VERSION)
-
-
-def _counts(
-    prometheus: PrometheusClient,
-    scope: Scope,
-    matchers: tuple[Matcher, ...],
-    grid: Grid,
-    modifier: str,
-    names: tuple[str, ...] = _NAMES,
-) -> Table:
-    if CONFIDENCE_KIND in scope.options["kind"]:
-        return _confidence_counts(prometheus, scope, matchers, grid, modifier, names)
-    chosen = (*matchers, *signal_matchers(scope)[len(scope.matchers) :])
-    counter = selector(metrics.SIGNAL_OBSERVATIONS.name, chosen)
-    by = ", ".join((*_NAMES, "bin"))
-    result = prometheus.query_range(f"sum by ({by}) (increase({counter}{modifier}))", grid)
-    return _table(result.series, names, len(grid))
-
-
-def _confidence_counts(
-    prometheus: PrometheusClient,
-    scope: Scope,
-    matchers: tuple[Matcher, ...],
-    grid: Grid,
-    modifier: str,
-    names: tuple[str, ...],
-) -> Table:
-    """Confidence by its fixed bounds; of all tenants together where that is asked for."""
-    together = ALL_TENANTS in scope.tenants
-    chosen = without_tenant(matchers) if together else matchers
-    owner = (MODEL_NAME, MODEL_VERSION, *(() if together else (TENANT_ID,)))
-    buckets = selector(f"{metrics.CONFIDENCE.name}_bucket", chosen)
-    by = ", ".join((*owner, "le"))
-    result = prometheus.query_range(f"sum by ({by}) (increase({buckets}{modifier}))", grid)
-    cumulative = _table(result.series, owner, len(grid), "le")
-    rows, values = {}, cumulative.values.copy()
-    for key, texts in cumulative.rows.items():
-        tenant = ALL_TENANTS if together else key[2]
-        signal = SignalOf(key[0], key[1], tenant, CONFIDENCE_KIND, CONFIDENCE_KIND, "")
-        order = [texts[text] for text in sorted(texts, key=parse_bound)]
-        counts = np.diff(cumulative.values[order], axis=0, prepend=0.0)
-        values[order] = np.maximum(counts, 0.0)
-        rows[attrgetter(*names)(signal)] = {f"{index:02d}": row for index, row in enumerate(order)}
-    return Table(names, rows, values)
-
-
-def _table(found: Sequence[RangeSeries], names: tuple[str, ...], times: int, column: str = "bin") -> Table:
-    rows = _rows((series.labels for series in found), names, column)
-    values = [*chain.from_iterable(series.values for series in found), *repeat(0.0, times)]
-    return Table(names, rows, np.array(values, dtype=np.float64).reshape(-1, times))  # None becomes NaN
-
-
-def _instant_table(found: Sequence[InstantSample], names: tuple[str, ...]) -> Table:
-    """A table of one time."""
-    values = [*(sample.value for sample in found), 0.0]
-    return Table(names, _rows((sample.labels for sample in found), names), np.array(values)[:, None])
-
-
-def _rows(
-    found: Iterable[Mapping[str, str]], names: tuple[str, ...], column: str = "bin"
-) -> dict[tuple[str, ...], dict[str, int]]:
-    """Which sample is that of each signal and bin."""
-    read = itemgetter(*names)
-    rows: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-    for row, labels in enumerate(found):
-        try:
-            key = read(labels)
-        except KeyError:  # Prometheus leaves empty labels out
-            key = tuple(labels.get(name, "") for name in names)
-        rows[key][labels.get(column, "")] = row
-    return dict(rows)
-
-
-def _blocks(table: Table) -> Iterator[Live]:
+def lives_of(table: Table) -> Iterator[Live]:
     """The signals in their order, those of a kind of bins together."""
-    kinds: defaultdict[tuple[int, bool, bool], list[SignalOf]] = defaultdict(list)
-    for key in sorted(table.rows):
-        names = table.rows[key]
-        kinds[len(names), OTHER_BIN in names, MISSING_BIN in names].append(SignalOf._make(key))
-    times = table.values.shape[1]
-    for (width, *_), signals in kinds.items():
-        rest = iter(signals)
-        while block := tuple(islice(rest, max(1, _BLOCK_VALUES // (width * times)))):
-            bins = tuple(_in_order(table.rows[signal]) for signal in block)
-            yield Live(block, bins, table.pick(block, bins))
+    signals, names = tuple(map(SignalOf._make, table.signals)), tuple(table.bins)
+    owners, columns = np.divmod(table.cells[:-1], len(names) + 1)
+    widths = np.bincount(owners, minlength=len(signals))
+    starts = np.cumsum(widths) - widths
+    has_other, has_missing = np.zeros((2, len(signals)), np.bool_)
+    has_other[owners[columns == table.bins.get(OTHER_BIN, -1)]] = True
+    has_missing[owners[columns == table.bins.get(MISSING_BIN, -1)]] = True
+    kinds = widths * 4 + has_other * 2 + has_missing
+    for kind in dict.fromkeys(kinds.tolist()):
+        alike, width = np.flatnonzero(kinds == kind), kind // 4
+        size = max(1, _BLOCK_VALUES // (width * table.values.shape[1]))
+        for at in range(0, len(alike), size):
+            block = alike[at : at + size]
+            rows = starts[block][:, None] + np.arange(width)
+            counts = np.ascontiguousarray(table.values[rows].transpose(0, 2, 1))
+            yield Live(tuple(signals[number] for number in block), names, columns[rows], counts)
 
 
-def _in_order(bins: Iterable[str]) -> tuple[str, ...]:
-    """Ranges in ascending order or categories by name, then all others, missing values last."""
-    names = sorted(bins)
-    last = [name for name in _LAST_BINS if name in names]
-    return (*(name for name in names if name not in _LAST_BINS), *last)
-
-
-def _shares(lives: Iterable[Live], others: Table) -> list[Against]:
+def shares(live: Live, others: Table) -> Against:
     """Shares of the other counts, in the order of the live bins."""
-    found = []
-    for live in lives:
-        counts = others.pick(live.signals, live.bins)
-        size = counts.sum(axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(Against(others.has(live.signals), counts / size[..., None], size))
-    return found
+    counts = others.of_bins(live.signals, live.names, live.bins)
+    size = counts.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Against(others.has(live.signals), counts / size[..., None], size)
 
 
-def _refuse_other_baseline(lives: Iterable[Live], others: Table, version: str) -> None:
-    """ApiError 422 when bins differ: quantile bins of different training data do not compare."""
-    theirs = {key[others.names.index("baseline")] for key in others.rows}
-    for signal in (signal for live in lives for signal in live.signals):
-        if theirs and signal.baseline not in theirs:
-            raise ApiError(
-                422,
-                "not_comparable",
-                f"Version {signal.model_version!r} and version {version!r} have different baselines, so "
-                "their bins do not compare; allowed: reference=baseline, previous:<duration>, or a version "
-                "with the same baseline.",
-                {"parameter": REFERENCE.name, "baselines": sorted({signal.baseline, *theirs})},
-            )
+def trained(live: Live, ratios: Table, sizes: Table) -> Against:
+    """Shares and size of the training data."""
+    return Against(
+        ratios.has(live.signals) & sizes.has(live.signals),
+        ratios.of_bins(live.signals, live.names, live.bins),
+        sizes.of_signals(live.signals),
+    )
 
 
-def _baselines(
-    prometheus: PrometheusClient, scope: Scope, grid: Grid, lives: Iterable[Live]
-) -> list[Against]:
-    if CONFIDENCE_KIND in scope.options["kind"]:
-        raise ApiError(
-            422,
-            "not_comparable",
-            "Confidence has no training baseline; allowed: previous:<duration> or version:<version>.",
-            {"parameter": REFERENCE.name},
-        )
-    by = ", ".join(_OF_VERSION)
-    chosen = without_tenant(signal_matchers(scope))
-    range_ = duration(grid.end - grid.start + scope.options[WINDOW.name])
-    query = f"max by ({by}, bin) (last_over_time({selector(metrics.BASELINE_RATIO.name, chosen)}[{range_}]))"
-    ratios = _instant_table(prometheus.query(query, grid.end), _OF_VERSION)
-    size = f"max by ({by}) (last_over_time({selector(metrics.BASELINE_OBSERVATIONS.name, chosen)}[{range_}]))"
-    sizes = _instant_table(prometheus.query(size, grid.end), _OF_VERSION)
-    return [
-        Against(
-            ratios.has(live.signals) & sizes.has(live.signals),
-            ratios.pick(live.signals, live.bins),
-            sizes.pick(live.signals, [("",)] * len(live.signals))[..., 0],
-        )
-        for live in lives
-    ]
+def table_of(found: Found, names: tuple[str, ...]) -> Table:
+    """What was found by the labels ``names`` and by ``bin``, empty for a number of a whole signal."""
+    bins = [labels.get("bin", "") for labels in found.labels]
+    try:
+        return arranged(names, map(itemgetter(*names), found.labels), bins, found.values)
+    except KeyError:
+        return arranged(names, keys_of(found, names), bins, found.values)
+
+
+def keys_of(found: Found, names: tuple[str, ...]) -> list[Key]:
+    """The labels ``names`` of each series; Prometheus leaves empty ones out."""
+    return [tuple(labels.get(name, "") for name in names) for labels in found.labels]
+
+
+def arranged(names: tuple[str, ...], keys: Iterable[Key], bins: Sequence[str], values: FloatArray) -> Table:
+    """A table of ``values`` of shape (rows, times), each row of one signal and bin."""
+    signals, owners = _numbered(keys, len(values), lambda key: key)
+    columns, places = _numbered(
+        bins, len(values), lambda name: (name == MISSING_BIN, name == OTHER_BIN, name)
+    )
+    found = owners * (len(columns) + 1) + places
+    order = np.argsort(found)
+    cells = np.full(len(found) + 1, len(signals) * (len(columns) + 1))
+    cells[:-1] = found[order]
+    numbers = np.zeros((len(cells), values.shape[1]))
+    numbers[:-1] = values[order]
+    return Table(names, signals, columns, cells, numbers)
+
+
+def _numbered(found: Iterable[T], length: int, order: Callable[[T], Any]) -> tuple[dict[T, int], IntArray]:
+    """Numbers of what was found in the order of ``order``, and the number of each of the ``length`` found.
+
+    Looked up as they come, so that not all keys are there at once: a list of them takes half as long again.
+    """
+    first = defaultdict[T, int](count().__next__)
+    numbers = np.fromiter(map(first.__getitem__, found), np.int64, length)
+    distinct = list(first)
+    ranks = {one: rank for rank, one in enumerate(sorted(distinct, key=order))}
+    return ranks, np.array([ranks[one] for one in distinct], np.int64)[numbers]

@@ -91,7 +91,8 @@ class AnswerCache:
     ) -> T:
         try:
             answer = ask()
-            kept = _Kept(answer, ENTRY_BYTES + size_of(answer), expires)
+            is_kept = expires > self._clock()
+            kept = _Kept(answer, ENTRY_BYTES + size_of(answer), expires) if is_kept else None
         except BaseException as error:
             self._end(key, None)
             call.set_exception(error)
@@ -103,6 +104,5 @@ class AnswerCache:
     def _end(self, key: Hashable, kept: _Kept | None) -> None:
         with self._lock:
             del self._in_flight[key]
-            if kept is None or kept.size > self._kept.maxsize or kept.expires <= self._clock():
-                return
-            self._kept[key] = kept
+            if kept is not None and kept.size <= self._kept.maxsize:
+                self._kept[key] = kept

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response
 
 from modelplane_datasource import drift_series
-from modelplane_datasource.bins import Against, Live, SignalOf, edges, live_counts, references
+from modelplane_datasource.bins import Block, Found, SignalOf
 from modelplane_datasource.catalogue import find_metric
+from modelplane_datasource.drift_queries import blocks, edges, questions
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grid import Grid
@@ -88,14 +90,11 @@ def drift_blueprint(plane: Plane) -> Blueprint:
         for parameter in (KIND, SIGNAL):
             if len(scope.options[parameter.name]) != 1:
                 raise invalid(parameter.name, "must be given once", parameter.allowed)
-        lives = live_counts(plane.prometheus, scope, grid)
-        against = references(plane.prometheus, scope, grid, lives)
-        bounds = edges(plane.prometheus, scope, grid)
-        data = [
-            part
-            for live, other in zip(lives, against, strict=True)
-            for part in _distributions(live, other, bounds)
-        ]
+        bounds, *answers = plane.prometheus.at_once(
+            partial(edges, plane.prometheus, scope, grid), *questions(plane.prometheus, scope, grid)
+        )
+        upper = _upper_bounds(bounds)
+        data = [part for block in blocks(scope, grid, answers) for part in _distributions(block, upper)]
         rows = [row for part in data for row in _bins(part)]
         return json_response({"query_time": format_rfc3339(grid.end), "data": data, "rows": rows})
 
@@ -125,12 +124,17 @@ def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
     return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
 
 
-def _distributions(
-    live: Live, against: Against, bounds: Mapping[tuple[str, str], float]
-) -> Iterator[dict[str, Any]]:
+def _upper_bounds(found: Found) -> dict[tuple[str, str], float]:
+    """The upper bound of each bin, by baseline and bin."""
+    bounds = zip(found.labels, found.values[:, 0].tolist(), strict=True)
+    return {(labels.get("baseline", ""), labels.get("bin", "")): bound for labels, bound in bounds}
+
+
+def _distributions(block: Block, bounds: Mapping[tuple[str, str], float]) -> Iterator[dict[str, Any]]:
     """Live shares, and those of what they are held against, by bin: ``x`` is the bin's label."""
-    for row, (signal, bins) in enumerate(zip(live.signals, live.bins, strict=True)):
-        counts = live.counts[row, 0]
+    live, against = block
+    for row, signal in enumerate(live.signals):
+        counts, bins = live.counts[row, 0], live.bins_of(row)
         n = float(counts.sum())
         live_shares = [count / n if n > 0 else None for count in counts.tolist()]
         yield _bars("live", signal, n, dict(zip(bins, live_shares, strict=True)), bounds)

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from modelplane_datasource import drift
-from modelplane_datasource.bins import (
-    Against,
-    FloatArray,
-    Live,
-    SignalOf,
-    Table,
-    deviations,
-    live_counts,
-    modifier_of,
-    references,
-)
+from modelplane_datasource.bins import NAMES, Block, FloatArray, SignalOf, Table, table_of
+from modelplane_datasource.drift_queries import deviations, kept_blocks, modifier_of
 from modelplane_datasource.drift_request import (
     CONFIDENCE_KIND,
     KIND,
@@ -36,6 +29,9 @@ from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.series import Answer, Series, ordered, series_name
 
 Column = tuple[float | None, ...]
+
+_LABELS = (*NAMES, METHOD.name)
+_OWNER = attrgetter(*GROUP_LABELS)
 
 
 class Measured(NamedTuple):
@@ -53,19 +49,22 @@ class Measured(NamedTuple):
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
     """Drift of the signals of a scope. ApiError, UpstreamError."""
     method = scope.options[METHOD.name]
-    lives = live_counts(plane.prometheus, scope, grid)
-    against = references(plane.prometheus, scope, grid, lives)
-    pairs = [
-        (live.take(other.known), other.take(other.known))
-        for live, other in zip(lives, against, strict=True)
-        if other.known.any()
-    ]
     if method in _BY_BINS:
         # A categorical signal has no order, hence no ks.
-        measured = [_BY_BINS[method](*pair) for pair in pairs if method != "ks" or pair[0].is_numeric]
+        measured = [
+            _BY_BINS[method](block)
+            for block in _known(plane, scope, grid)
+            if method != "ks" or block.live.is_numeric
+        ]
     else:
-        measured = _by_mean(plane, scope, grid, pairs)
+        measured = _by_mean(plane, scope, grid)
     return ordered(grid, _told_apart([line for one in measured for line in _lines(one, scope)]), ())
+
+
+def _known(plane: Plane, scope: Scope, grid: Grid) -> list[Block]:
+    """The signals that are held against something."""
+    found = kept_blocks(plane, scope, grid)
+    return [block.take(block.against.known) for block in found if block.against.known.any()]
 
 
 def _told_apart(lines: Sequence[Series]) -> list[Series]:
@@ -77,30 +76,33 @@ def _told_apart(lines: Sequence[Series]) -> list[Series]:
     ]
 
 
-def _psi(live: Live, against: Against) -> Measured:
+def _psi(block: Block) -> Measured:
+    live, against = block
     given = (live.counts, against.ratios, against.observations)
     return Measured(live.signals, drift.psi(*given), live.counts.sum(axis=-1), drift.psi_noise(*given))
 
 
-def _js_distance(live: Live, against: Against) -> Measured:
+def _js_distance(block: Block) -> Measured:
+    live, against = block
     values, n = drift.js_distance(live.counts, against.ratios), live.counts.sum(axis=-1)
     return Measured(live.signals, values, n, np.full_like(n, np.nan))
 
 
-def _ks(live: Live, against: Against) -> Measured:
+def _ks(block: Block) -> Measured:
+    live, against = block
     counts = live.present(live.counts)
     n = counts.sum(axis=-1)
     return Measured(live.signals, drift.ks(counts, live.present(against.ratios)), n, np.full_like(n, np.nan))
 
 
-_BY_BINS: dict[str, Callable[[Live, Against], Measured]] = {
+_BY_BINS: dict[str, Callable[[Block], Measured]] = {
     "psi": _psi,
     "js_distance": _js_distance,
     "ks": _ks,
 }
 
 
-def _by_mean(plane: Plane, scope: Scope, grid: Grid, pairs: list[tuple[Live, Against]]) -> list[Measured]:
+def _by_mean(plane: Plane, scope: Scope, grid: Grid) -> list[Measured]:
     """The shift of the mean; what is held against other live data is the difference of two shifts."""
     if CONFIDENCE_KIND in scope.options[KIND.name]:
         raise ApiError(
@@ -113,25 +115,29 @@ def _by_mean(plane: Plane, scope: Scope, grid: Grid, pairs: list[tuple[Live, Aga
             422, "not_comparable", "A mean shift is held against the baseline or a previous time.",
             {"parameter": REFERENCE.name, "allowed": "baseline or previous:<duration>"},
         )  # fmt: skip
-    sums = [deviations(plane.prometheus, scope, grid, modifier_of(scope, None))]
-    if asked.previous is not None:
-        sums.append(deviations(plane.prometheus, scope, grid, modifier_of(scope, asked)))
+    known = _known(plane, scope, grid)
+    references = (None,) if asked.previous is None else (None, asked)
+    asking = (
+        partial(deviations, plane.prometheus, scope, grid, modifier_of(scope, reference))
+        for reference in references
+    )
+    sums = [table_of(found, NAMES) for found in plane.prometheus.at_once(*asking)]
     measured = []
-    for live, against in pairs:
-        deviating = np.all([one.has(live.signals) for one in sums], axis=0)
+    for block in known:
+        deviating = np.all([table.has(block.live.signals) for table in sums], axis=0)
         if deviating.any():
-            shifted = _mean_shift(live.take(deviating), against.take(deviating), sums)
+            shifted = _mean_shift(block.take(deviating), sums)
             measured.append(shifted if scope.options[METHOD.name] == "mean_shift" else _in_errors(shifted))
     return measured
 
 
-def _mean_shift(live: Live, against: Against, sums: list[Table]) -> Measured:
+def _mean_shift(block: Block, sums: list[Table]) -> Measured:
     """The shift of the mean with its standard error; ``sums`` are live and, if any, of the time before."""
+    live, against = block
     n = live.present(live.counts).sum(axis=-1)
     known = against.observations * live.present(against.ratios).sum(axis=-1)
-    no_bins = [("",)] * len(live.signals)
     shifts = [
-        drift.mean_shift(table.pick(live.signals, no_bins)[..., 0], 0.0, present)
+        drift.mean_shift(table.of_signals(live.signals), 0.0, present)
         for table, present in zip(sums, (n, known), strict=False)
     ]
     with np.errstate(divide="ignore"):
@@ -150,14 +156,20 @@ def _lines(measured: Measured, scope: Scope) -> Iterator[Series]:
     enough = measured.n >= least
     values = _columns(np.where(enough, measured.values, np.nan))
     noise = _columns(np.where(enough, measured.noise, np.nan))
+    owners = {
+        owner: series_name(dict(zip(GROUP_LABELS, owner, strict=True)), scope)
+        for owner in set(map(_OWNER, measured.signals))
+    }
     for signal, y, n, floor in zip(measured.signals, values, _columns(measured.n), noise, strict=True):
-        labels = {**signal._asdict(), "method": method}
-        owner = series_name({label: labels[label] for label in GROUP_LABELS}, scope)
-        yield Series(f"{owner} {signal.kind} {signal.signal}", labels, y, {"n": n, "noise": floor})
+        labels = dict(zip(_LABELS, (*signal, method), strict=True))
+        name = f"{owners[_OWNER(signal)]} {signal.kind} {signal.signal}"
+        yield Series(name, labels, y, {"n": n, "noise": floor})
 
 
 def _columns(values: FloatArray) -> list[Column]:
     """The values of each signal, None for one that is not finite."""
+    if np.isfinite(values).all():
+        return list(map(tuple, values.tolist()))
     objects = values.astype(object)
     objects[~np.isfinite(values)] = None
-    return [tuple(row) for row in objects.tolist()]
+    return list(map(tuple, objects.tolist()))

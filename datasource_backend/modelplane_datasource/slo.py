@@ -1,26 +1,40 @@
 """Arithmetic of service level objectives on good and total events.
 
 Events are increases over a window and are kept apart, so that a long window weights its parts by their
-traffic. Without traffic there is no value: None. An objective is the share of events that should be good.
+traffic. All of it works on arrays of any one shape, such as (owners, times). Where there is no traffic, or no
+data, there is no value: NaN. An objective is the share of events that should be good.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from modelplane_datasource.histograms import sum_by_bound
+import numpy as np
+import numpy.typing as npt
+
+from modelplane_datasource.histograms import parse_bound, sum_by_bound
 from modelplane_datasource.times import parse_duration
 
+FloatArray = npt.NDArray[np.float64]
 Response = Literal["page", "ticket"]
 
 
 class Events(NamedTuple):
     """Increases of good and of all events over one window; extrapolation may make them fractions."""
 
-    good: float
-    total: float
+    good: FloatArray
+    total: FloatArray
+
+
+class UncountableError(ValueError):
+    """Increases that are no events; ``place`` is the first of them in the arrays."""
+
+    def __init__(self, message: str, place: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,8 @@ class BurnRateAlert:
         return needed / error_ratio * parse_duration(self.long) / 1000
 
 
+_NO_DATA = np.array(np.nan)
+
 # For an SLO over 30 days, after chapter 5 of "The Site Reliability Workbook" (Google, 2018).
 BURN_RATE_ALERTS = (
     BurnRateAlert("page", 14.4, "1h", "5m"),
@@ -63,61 +79,62 @@ BURN_RATE_ALERTS = (
 )
 
 
-def error_events(outcomes: Mapping[str, float]) -> Events:
-    """Events of an ``errors`` indicator from increases by ``outcome``; a cancelled call is no event."""
-    good = outcomes.get("success", 0.0)
-    return Events(good, good + outcomes.get("failure", 0.0))
+def error_events(outcomes: Mapping[str, FloatArray]) -> Events:
+    """Events of an ``errors`` indicator from increases by ``outcome``; a cancelled call is no event.
+
+    Where only one outcome has data, the other did not happen.
+    """
+    good = outcomes.get("success", _NO_DATA)
+    total = _sum([good, outcomes.get("failure", _NO_DATA)])
+    return Events(np.where(np.isnan(total), np.nan, np.nan_to_num(good)), total)
 
 
-def latency_events(buckets: Mapping[str, float], threshold_seconds: float) -> Events:
+def latency_events(buckets: Mapping[str, FloatArray], threshold_seconds: float) -> Events:
     """Events of a ``latency`` indicator from increases by ``le``: good at or below the threshold.
 
-    ValueError: the threshold is not a bound of the histogram, or as ``sum_by_bound``.
+    UncountableError: at a place with data the threshold is not a bound of the histogram, or as
+    ``sum_by_bound``.
     """
-    increases = sum_by_bound(buckets)
-    *bounds, infinity = increases
-    if threshold_seconds not in bounds:
-        allowed = ", ".join(f"{bound:g}" for bound in bounds)
-        raise ValueError(f"threshold_seconds is {threshold_seconds!r}; allowed: a bound of it: {allowed}")
-    return Events(increases[threshold_seconds], increases[infinity])
+    by_bound = [(parse_bound(text), increases) for text, increases in buckets.items()]
+    good, total = (
+        _sum([increases for bound, increases in by_bound if bound == wanted])
+        for wanted in (threshold_seconds, math.inf)
+    )
+    increases = np.array(list(buckets.values()))
+    unknown = np.isnan(increases)
+    usable = unknown | ((increases >= 0) & (increases < np.inf))
+    whole = unknown.all(axis=0) | ~(np.isnan(good) | np.isnan(total))
+    wrong = np.argwhere(~(usable.all(axis=0) & whole))
+    if len(wrong):
+        place = tuple(wrong[0].tolist())
+        at_place = {text: float(column[place]) for text, column in zip(buckets, increases, strict=True)}
+        raise UncountableError(_what_is_wrong(at_place, threshold_seconds), place)
+    return Events(good, total)
 
 
-def burn_rate(events: Events, objective: float) -> float | None:
+def burn_rate(events: Events, objective: float) -> FloatArray:
     """How many times faster than allowed the budget goes: (1 - good / total) / (1 - objective).
 
     1 spends exactly the budget of a window in that window. It is never below 0: extrapolation may make good
-    larger than total. ValueError: the objective is not between 0 and 1.
+    larger than total. ValueError: the objective is not between 0 and 1, or there are not as many good as
+    total.
     """
     budget = _budget(objective)
-    if not events.total > 0:
-        return None
-    return max(0.0, 1 - events.good / events.total) / budget
+    good, total = np.asarray(events.good), np.asarray(events.total)
+    if good.shape != total.shape:
+        raise ValueError(f"good has the shape {good.shape}; allowed: {total.shape}, as total")
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        burn = np.maximum(0.0, 1 - good / total) / budget
+    return np.where(total > 0, burn, np.nan)
 
 
-def budget_remaining(events: Events, objective: float) -> float | None:
+def budget_remaining(events: Events, objective: float) -> FloatArray:
     """Share of the error budget that is left, from the events of the SLO's whole window.
 
-    1 when nothing is spent, 0 when all is, negative when the objective is missed.
+    1 when nothing is spent, 0 when all is, negative when the objective is missed. ValueError: as
+    ``burn_rate``.
     """
-    spent = burn_rate(events, objective)
-    return None if spent is None else 1 - spent
-
-
-def burn_rates(
-    good: Sequence[float | None], total: Sequence[float | None], objective: float
-) -> tuple[float | None, ...]:
-    """``burn_rate`` at each point of two series on one grid; None where one of them has no value."""
-    return tuple(
-        None if has_good is None or of_all is None else burn_rate(Events(has_good, of_all), objective)
-        for has_good, of_all in zip(good, total, strict=True)
-    )
-
-
-def budgets_remaining(
-    good: Sequence[float | None], total: Sequence[float | None], objective: float
-) -> tuple[float | None, ...]:
-    """``budget_remaining`` at each point of two series on one grid; None where one of them has no value."""
-    return tuple(None if spent is None else 1 - spent for spent in burn_rates(good, total, objective))
+    return 1 - burn_rate(events, objective)
 
 
 def exhausted_at(remaining: float | None, burn: float | None, window: int, now: int) -> int | None:
@@ -134,6 +151,22 @@ def exhausted_at(remaining: float | None, burn: float | None, window: int, now: 
     if remaining > burn:
         return None
     return now + round(remaining / burn * window)
+
+
+def _sum(parts: Sequence[FloatArray]) -> FloatArray:
+    """What is known of the parts together, NaN where none is known."""
+    unknown = np.isnan(parts).all(axis=0)
+    return np.where(unknown, np.nan, np.nansum(parts, axis=0))
+
+
+def _what_is_wrong(buckets: Mapping[str, float], threshold_seconds: float) -> str:
+    """Why the increases of one place, NaN without data, are not the events of a ``latency`` indicator."""
+    try:
+        *bounds, _ = sum_by_bound({text: value for text, value in buckets.items() if not math.isnan(value)})
+    except ValueError as error:
+        return str(error)
+    allowed = ", ".join(f"{bound:g}" for bound in bounds)
+    return f"threshold_seconds is {threshold_seconds!r}; allowed: a bound of it: {allowed}"
 
 
 def _budget(objective: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Blueprint, Response
@@ -27,8 +28,9 @@ from modelplane_datasource.shapes import (
 )
 from modelplane_datasource.slo import exhausted_at
 from modelplane_datasource.slo_request import BURN_WINDOW, SLO
-from modelplane_datasource.slo_series import Counted, count_events, own_window
+from modelplane_datasource.slo_series import Counted, Owner, count_events, own_window
 from modelplane_datasource.times import format_rfc3339
+from modelplane_schema.registry import Slo
 
 PARAMETERS = (*SCOPE_PARAMETERS, SLO, TO)
 
@@ -63,25 +65,39 @@ def slo_blueprint(plane: Plane) -> Blueprint:
         scope = read_scope(find_metric("slo"), values)
         moment = read_moment(values, plane.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)
-        budgets, _ = count_events(plane, scope, grid, own_window)
-        burns, _ = count_events(plane, scope, grid, lambda slo: BURN_WINDOW)
-        burning = {(one.owner, one.slo): one for one in burns}
-        rows = sorted((_row(one, burning.get((one.owner, one.slo)), moment) for one in budgets), key=_order)
+        counted = count_events(plane, scope, grid, lambda slo: (own_window(slo), BURN_WINDOW))
+        rows = sorted(_rows(counted, moment), key=_order)
         return json_response({"query_time": format_rfc3339(moment), "rows": rows})
 
     return routes
 
 
-def _row(budget: Counted, burn: Counted | None, moment: int) -> dict[str, Any]:
-    (remaining,), (total,) = budget.budgets_remaining(), budget.total()
-    (rate,) = burn.burn_rates() if burn is not None else (None,)
+def _rows(counted: Sequence[Counted], moment: int) -> Iterator[dict[str, Any]]:
+    """A row for each objective and owner, from events in the objective's window and in the last hour."""
+    burns = {
+        (owner, one.slo.name): rate
+        for one in counted
+        if one.window == BURN_WINDOW
+        for owner, (rate,) in zip(one.owners, one.burn_rates(), strict=True)
+    }
+    for one in counted:
+        if one.window == own_window(one.slo):
+            budgets = zip(one.owners, one.budgets_remaining(), one.total(), strict=True)
+            for owner, (remaining,), (total,) in budgets:
+                rate = burns.get((owner, one.slo.name))
+                yield _row(one.slo, owner, rate, remaining, total, moment)
+
+
+def _row(
+    slo: Slo, owner: Owner, rate: float | None, remaining: float | None, total: float | None, moment: int
+) -> dict[str, Any]:
     # Without events in the last hour nothing burns.
-    spent_at = exhausted_at(remaining, rate or 0.0, budget.window, moment)
+    spent_at = exhausted_at(remaining, rate or 0.0, own_window(slo), moment)
     return {
-        **budget.owner._asdict(),
-        "slo": budget.slo.name,
-        "objective": budget.slo.objective,
-        "window": budget.slo.window,
+        **owner._asdict(),
+        "slo": slo.name,
+        "objective": slo.objective,
+        "window": slo.window,
         "burn_rate": rate,
         "budget_remaining": remaining,
         "exhausted_at": spent_at,

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
+
+import numpy as np
 
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.histograms import bound_texts
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import GROUP_LABELS, Scope
 from modelplane_datasource.series import Answer, Series, ordered, series_name
-from modelplane_datasource.slo import Events, budgets_remaining, burn_rates, error_events, latency_events
+from modelplane_datasource.slo import (
+    Events,
+    FloatArray,
+    UncountableError,
+    budget_remaining,
+    burn_rate,
+    error_events,
+    latency_events,
+)
 from modelplane_datasource.slo_request import (
     BURN_RATE,
     BURN_WINDOW,
@@ -22,20 +33,25 @@ from modelplane_datasource.slo_request import (
     asked_slos,
 )
 from modelplane_datasource.times import duration, parse_duration
-from modelplane_datasource.upstream_answers import INVALID, RangeResult, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, RangeSeries, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
+Column = tuple[float | None, ...]
 
 
 class _Source(NamedTuple):
-    """The counter of an indicator's events, whose ``label`` tells the good ones apart."""
+    """The counter of an indicator's events, whose ``label`` tells the good ones apart.
+
+    ``events`` makes them of its increases by the ``values`` of the label.
+    """
 
     counter: str
     label: str
     values: tuple[str, ...]
+    events: Callable[[Mapping[str, FloatArray]], Events]
 
 
 class Owner(NamedTuple):
@@ -46,33 +62,33 @@ class Owner(NamedTuple):
     tenant_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Counted:
     """Events of one objective in the ``window``, in milliseconds, that ends at each time of a grid.
 
-    Without data at a time there is None.
+    They are of shape (owners, times), NaN without data.
     """
 
-    owner: Owner
     slo: Slo
     window: int
-    events: tuple[Events | None, ...]
+    owners: tuple[Owner, ...]
+    events: Events
 
-    def burn_rates(self) -> tuple[float | None, ...]:
-        """How many times faster than allowed the budget goes."""
-        return burn_rates(self.good(), self.total(), self.slo.objective)
+    def burn_rates(self) -> list[Column]:
+        """How many times faster than allowed the budget of each owner goes."""
+        return _columns(burn_rate(self.events, self.slo.objective))
 
-    def budgets_remaining(self) -> tuple[float | None, ...]:
-        """The share of the budget that is left."""
-        return budgets_remaining(self.good(), self.total(), self.slo.objective)
+    def budgets_remaining(self) -> list[Column]:
+        """The share of each owner's budget that is left."""
+        return _columns(budget_remaining(self.events, self.slo.objective))
 
-    def good(self) -> tuple[float | None, ...]:
-        """How many events were good."""
-        return tuple(None if one is None else one.good for one in self.events)
+    def good(self) -> list[Column]:
+        """How many events of each owner were good."""
+        return _columns(self.events.good)
 
-    def total(self) -> tuple[float | None, ...]:
-        """How many events there were."""
-        return tuple(None if one is None else one.total for one in self.events)
+    def total(self) -> list[Column]:
+        """How many events of each owner there were."""
+        return _columns(self.events.total)
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
@@ -80,11 +96,11 @@ def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
     measure: str = scope.options[VALUE.name]
     window: int = scope.options[WINDOW.name]
 
-    def window_of(slo: Slo) -> int:
-        return window or (BURN_WINDOW if measure == BURN_RATE else own_window(slo))
+    def windows_of(slo: Slo) -> tuple[int, ...]:
+        return (window or (BURN_WINDOW if measure == BURN_RATE else own_window(slo)),)
 
-    counted, warnings = count_events(plane, scope, grid, window_of)
-    return ordered(grid, [_line(one, measure, scope) for one in counted], warnings)
+    counted = count_events(plane, scope, grid, windows_of)
+    return ordered(grid, [line for one in counted for line in _lines(one, measure, scope)], ())
 
 
 def own_window(slo: Slo) -> int:
@@ -93,36 +109,57 @@ def own_window(slo: Slo) -> int:
 
 
 def count_events(
-    plane: Plane, scope: Scope, grid: Grid, window_of: Callable[[Slo], int]
-) -> tuple[list[Counted], tuple[str, ...]]:
-    """Events of the objectives asked for, and Prometheus' warnings.
+    plane: Plane, scope: Scope, grid: Grid, windows_of: Callable[[Slo], Iterable[int]]
+) -> list[Counted]:
+    """Events of the objectives asked for over each of their windows, which are in milliseconds.
 
     Objectives that count the same events over the same window share one query. ApiError.
     """
     alike: defaultdict[tuple[Indicator, int], list[ModelSlo]] = defaultdict(list)
     for asked in asked_slos(plane, scope):
-        alike[asked.slo.indicator, window_of(asked.slo)].append(asked)
-    counted: list[Counted] = []
-    warnings: list[str] = []
-    for (indicator, window), slos in alike.items():
-        models = tuple(dict.fromkeys(asked.model_name for asked in slos))
-        query = _query(_source(indicator), window, replace(scope, models=models).matchers)
-        result = plane.prometheus.query_range(query, grid)
-        warnings += result.warnings
-        for owner, events in _events_by_owner(indicator, result, len(grid)).items():
-            counted += [
-                Counted(owner, asked.slo, window, events)
-                for asked in slos
-                if asked.model_name == owner.model_name
-            ]
-    return counted, tuple(dict.fromkeys(warnings))
+        for window in windows_of(asked.slo):
+            alike[asked.slo.indicator, window].append(asked)
+    found = plane.prometheus.at_once(
+        *(partial(_count, plane, scope, grid, *events, slos) for events, slos in alike.items())
+    )
+    return [one for counted in found for one in counted]
+
+
+def _count(
+    plane: Plane, scope: Scope, grid: Grid, indicator: Indicator, window: int, slos: Sequence[ModelSlo]
+) -> list[Counted]:
+    """Events of objectives with the same indicator."""
+    source = _source(indicator)
+    models = tuple(dict.fromkeys(asked.model_name for asked in slos))
+    query = _query(source, window, replace(scope, models=models).matchers)
+    result = plane.prometheus.query_range(query, grid)
+    owners, increases = _by_owner(result.series, source, len(grid))
+    try:
+        good, total = source.events(increases)
+    except UncountableError as error:
+        owner = owners[error.place[0]]
+        whose = f"{owner.model_name} ({owner.model_version})"
+        raise UpstreamError(INVALID, f"The events of {whose} cannot be counted: {error}.") from error
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, owner in enumerate(owners):
+        rows[owner.model_name].append(row)
+    return [
+        Counted(asked.slo, window, tuple(owners[row] for row in own), Events(good[own], total[own]))
+        for asked in slos
+        if (own := rows.get(asked.model_name))
+    ]
 
 
 def _source(indicator: Indicator) -> _Source:
     if isinstance(indicator, ErrorsIndicator):
-        return _Source(metrics.REQUESTS.name, "outcome", ("success", "failure"))
-    bounds = (*bound_texts(indicator.threshold_seconds), "+Inf")
-    return _Source(f"{metrics.LATENCY.name}_bucket", "le", bounds)
+        return _Source(metrics.REQUESTS.name, "outcome", ("success", "failure"), error_events)
+    threshold = indicator.threshold_seconds
+    return _Source(
+        f"{metrics.LATENCY.name}_bucket",
+        "le",
+        (*bound_texts(threshold), "+Inf"),
+        partial(latency_events, threshold_seconds=threshold),
+    )
 
 
 def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
@@ -130,46 +167,44 @@ def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
     return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{duration(window)}]))"
 
 
-def _events_by_owner(
-    indicator: Indicator, result: RangeResult, length: int
-) -> dict[Owner, tuple[Events | None, ...]]:
-    label = _source(indicator).label
-    parts: defaultdict[Owner, dict[str, tuple[float | None, ...]]] = defaultdict(dict)
-    for series in result.series:
-        owner = Owner(*(series.labels.get(name, "") for name in GROUP_LABELS))
-        parts[owner][series.labels.get(label, "")] = series.values
-    found = {}
-    for owner, columns in parts.items():
-        at_times = (
-            {part: value for part, column in columns.items() if (value := column[time]) is not None}
-            for time in range(length)
-        )
-        try:
-            found[owner] = tuple(_events(indicator, increases) for increases in at_times)
-        except ValueError as error:
-            whose = f"{owner.model_name} ({owner.model_version})"
-            raise UpstreamError(INVALID, f"The events of {whose} cannot be counted: {error}.") from error
-    return found
+def _by_owner(
+    found: Sequence[RangeSeries], source: _Source, times: int
+) -> tuple[list[Owner], dict[str, FloatArray]]:
+    """Owners, and increases of shape (owners, times) by the source's label, NaN where there are none."""
+    rows: dict[Owner, int] = {}
+    for series in found:
+        rows.setdefault(_owner(series), len(rows))
+    increases = {value: np.full((len(rows), times), np.nan) for value in source.values}
+    for series in found:
+        value = series.labels.get(source.label, "")
+        if value not in increases:
+            raise UpstreamError(
+                INVALID, f"Prometheus answered with {source.label}={value[:100]!r}, which was not asked for."
+            )
+        increases[value][rows[_owner(series)]] = series.values  # None becomes NaN
+    return list(rows), increases
 
 
-def _events(indicator: Indicator, increases: Mapping[str, float]) -> Events | None:
-    if not increases:
-        return None
-    if isinstance(indicator, ErrorsIndicator):
-        return error_events(increases)
-    return latency_events(increases, indicator.threshold_seconds)
+def _owner(series: RangeSeries) -> Owner:
+    return Owner(*(series.labels.get(name, "") for name in GROUP_LABELS))
 
 
-def _line(counted: Counted, measure: str, scope: Scope) -> Series:
-    owner = counted.owner._asdict()
-    return Series(
-        f"{series_name(owner, scope)} {counted.slo.name}",
-        {
-            **owner,
-            "slo": counted.slo.name,
-            "objective": str(counted.slo.objective),
-            "window": duration(counted.window),
-        },
-        counted.burn_rates() if measure == BURN_RATE else counted.budgets_remaining(),
-        {"good": counted.good(), "total": counted.total()},
-    )
+def _lines(counted: Counted, measure: str, scope: Scope) -> Iterator[Series]:
+    values = counted.burn_rates() if measure == BURN_RATE else counted.budgets_remaining()
+    slo = {
+        "slo": counted.slo.name,
+        "objective": str(counted.slo.objective),
+        "window": duration(counted.window),
+    }
+    for owner, y, good, total in zip(counted.owners, values, counted.good(), counted.total(), strict=True):
+        labels = owner._asdict()
+        name = f"{series_name(labels, scope)} {counted.slo.name}"
+        yield Series(name, {**labels, **slo}, y, {"good": good, "total": total})
+
+
+def _columns(values: FloatArray) -> list[Column]:
+    """The values of each owner, None for NaN."""
+    unknown = np.isnan(values)
+    objects = values.astype(object) if unknown.any() else values
+    objects[unknown] = None
+    return [tuple(row) for row in objects.tolist()]

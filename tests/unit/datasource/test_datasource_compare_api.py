@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
 
@@ -37,13 +38,20 @@ class Prometheus:
         self.versions = {"v1.2.0": version(100, 200), "v1.3.0": version(100, 200)}
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        label, query = ("outcome" if "outcome" in form["query"] else "le"), form["query"]
         samples = []
         for name, families in self.versions.items():
-            (found,) = (held for family, held in families.items() if f"_{family}{{" in form["query"])
-            label = "outcome" if "outcome" in form["query"] else "le"
-            parts = found.items() if isinstance(found, dict) else [("", found)]
-            samples += [({"model_version": name, label: part}, value) for part, value in parts]
+            for family, found in families.items():
+                if f"_{family}{{" in query:
+                    parts = found.items() if isinstance(found, dict) else [(_replaced(query), found)]
+                    samples += [({"model_version": name, label: part}, value) for part, value in parts]
         return self._vector(*samples)
+
+
+def _replaced(query: str) -> str:
+    """The value of ``le`` that the query gives to a sum."""
+    (value,) = re.findall(r'or label_replace\(.*, "le", "(\w+)", "", ""\)$', query)
+    return value
 
 
 @pytest.fixture
@@ -82,14 +90,19 @@ def test_two_versions_that_behave_alike_are_the_same(compared: Any) -> None:
 def test_the_queries_are_increases_over_the_window(compared: Any, upstream: Any) -> None:
     compared(f"&from={NOW - HOUR}&to={NOW}")
     select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[1h]'
-    assert [(form["query"], form["time"]) for _, form, _ in upstream.calls] == [
-        (f"sum by (model_version{label}) (increase({name}{select}))", f"{NOW // 1000}.000")
-        for label, name in (
-            (", outcome", "model_inference_requests_total"),
-            (", le", "model_inference_latency_seconds_bucket"),
-            ("", "model_inference_latency_seconds_sum"),
-            (", le", "model_prediction_confidence_bucket"),
-            ("", "model_prediction_confidence_sum"),
+
+    def histogram(name: str) -> str:
+        return (
+            f"sum by (model_version, le) (increase({name}_bucket{select}))"
+            f' or label_replace(sum by (model_version) (increase({name}_sum{select})), "le", "sum", "", "")'
+        )
+
+    assert sorted((form["query"], form["time"]) for _, form, _ in upstream.calls) == [
+        (query, f"{NOW // 1000}.000")
+        for query in (
+            histogram("model_inference_latency_seconds"),
+            histogram("model_prediction_confidence"),
+            f"sum by (model_version, outcome) (increase(model_inference_requests_total{select}))",
         )
     ]
 
@@ -134,6 +147,21 @@ def test_a_version_without_calls_is_not_enough_data(compared: Any, prometheus: P
     assert body["verdict"] == "not_enough_data"
     assert body["counts"]["candidate"] == dict.fromkeys(body["counts"]["candidate"], 0)
     assert all("on 0 " in text for text in body["summary"])
+
+
+def test_a_comparison_is_kept_with_its_warnings(
+    client: FlaskClient, prometheus: Prometheus, upstream: Any
+) -> None:
+    upstream.reply = lambda path, form: _warned(prometheus(path, form))
+    first, second = (client.get(PATH).json for _ in range(2))
+    assert len(upstream.calls) == 3
+    assert first == second
+    assert second["warnings"] == ["a store did not answer"]
+
+
+def _warned(reply: Any) -> Any:
+    status, headers, body = reply
+    return status, headers, orjson.dumps({**orjson.loads(body), "warnings": ["a store did not answer"]})
 
 
 def test_quantiles_and_level_can_be_chosen(compared: Any) -> None:

@@ -10,7 +10,8 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource import drift
+from modelplane_datasource import drift, drift_queries
+from modelplane_datasource.drift_request import METHODS
 
 EDGES = ("00", "01", "02", "__missing__")
 RATIOS = {"00": 0.5, "01": 0.3, "02": 0.2, "__missing__": 0.0}
@@ -103,11 +104,14 @@ def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: Any) ->
     assert line["name"] == "churn (v1) input age"
     assert line["labels"] == {**OWNER, **SIGNAL, "method": "psi"}
     queries = [form["query"] for _, form, _ in upstream.calls]
-    assert queries[0] == (
+    of_a_tenant = [
+        query for query in queries if "tenant_id=" in query
+    ]  # they are asked at once, in any order
+    assert of_a_tenant == [
         "sum by (model_name, model_version, tenant_id, kind, signal, baseline, bin) "
         '(increase(model_signal_observations_total{model_name="churn",tenant_id="__all__"}[1h]))'
-    )
-    assert not any("tenant_id=" in query for query in queries[1:])
+    ]
+    assert len(queries) == 3
 
 
 @pytest.mark.parametrize("method", ["js_distance", "ks"])
@@ -156,6 +160,38 @@ def test_confidence_has_fixed_bounds(asked: Any) -> None:
     assert (line["labels"]["signal"], point["y"], point["n"]) == ("confidence", 0.0, 500)
     status, body = asked("&kind=confidence&reference=previous:1d&method=mean_shift")
     assert (status, body["error"]) == (422, "not_comparable")
+
+
+def test_methods_share_what_was_arranged(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arranged = []
+    blocks = drift_queries.blocks
+
+    def counted(*given: Any) -> Any:
+        arranged.append(given)
+        return blocks(*given)
+
+    monkeypatch.setattr(drift_queries, "blocks", counted)
+    found = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
+    assert len(set(found.values())) == len(METHODS)
+    asked("&min-observations=1")
+    assert len(arranged) == 1
+    for other in ("&window=2h", "&signal=age", "&kind=input", "&reference=previous:7d", "&model-version=v1"):
+        asked(other)
+    assert len(arranged) == 6
+
+
+@pytest.mark.parametrize("reference", ["baseline", "previous:7d", "version:v2"])
+@pytest.mark.parametrize("method", METHODS)
+def test_without_signals_there_is_no_series(
+    upstream: Any, client: FlaskClient, answer_matrix: Any, answer_vector: Any, method: str, reference: str
+) -> None:
+    upstream.reply = lambda path, _form: answer_vector() if path == "/api/v1/query" else answer_matrix()
+    response = client.get(f"{PATH}&method={method}&reference={reference}")
+    if "mean" in method and "version" in reference:
+        assert response.status_code == 422
+    else:
+        assert response.json is not None
+        assert response.json["data"] == []
 
 
 def test_too_few_observations_give_n_and_no_value(asked: Any) -> None:

@@ -92,8 +92,9 @@ class FixedPrometheus:
             return _envelope("matrix", self._samples(form["query"], instant))
         values = partial(_increase if "increase" in form["query"] else _constant, instant=instant)
         found = [
-            {"metric": labels, "value": [instant / 1000, values(labels)]}
-            for labels in self._groups(form["query"])
+            {"metric": {**labels, **replaced}, "value": [instant / 1000, values(labels)]}
+            for part, replaced in _parts(form["query"])
+            for labels in self._groups(part)
         ]
         return _envelope("vector", found)
 
@@ -129,6 +130,13 @@ class FixedPrometheus:
             }
             for labels in self._selected(query)
         ]
+
+
+def _parts(query: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The queries that one joins by ``or``, each with the label that it gives to all of its series."""
+    for part in query.split(" or "):
+        found = re.fullmatch(r'label_replace\((.*), "(\w+)", "(\w+)", "", ""\)', part)
+        yield (part, {}) if found is None else (found[1], {found[2]: found[3]})
 
 
 def _held() -> Mapping[str, Iterator[dict[str, str]]]:

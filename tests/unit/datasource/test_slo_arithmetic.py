@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,10 +13,9 @@ from modelplane_datasource.slo import (
     BURN_RATE_ALERTS,
     BurnRateAlert,
     Events,
+    UncountableError,
     budget_remaining,
-    budgets_remaining,
     burn_rate,
-    burn_rates,
     error_events,
     exhausted_at,
     latency_events,
@@ -24,6 +24,7 @@ from modelplane_schema.metrics import LATENCY_BUCKETS, PORTABLE_LATENCY_BUCKETS
 from modelplane_schema.registry import BURN_RATE_FACTORS
 
 HOUR, DAY = 3_600_000, 86_400_000
+NAN = math.nan
 MONTH = 30 * DAY
 NOW = 1_698_397_200_000
 
@@ -46,7 +47,7 @@ def test_extrapolation_never_makes_the_burn_rate_negative() -> None:
 
 def test_no_traffic_gives_no_value() -> None:
     for value in (burn_rate(Events(0, 0), 0.99), budget_remaining(Events(0, 0), 0.99)):
-        assert value is None
+        assert math.isnan(value)
 
 
 def test_budget_remaining_of_worked_examples() -> None:
@@ -60,9 +61,8 @@ def test_budget_remaining_of_worked_examples() -> None:
 def test_burn_rate_stays_within_what_is_possible(events: Events, objective: float) -> None:
     burn = burn_rate(events, objective)
     if events.total == 0:
-        assert burn is None
+        assert math.isnan(burn)
     else:
-        assert burn is not None
         assert 0 <= burn <= 1 / (1 - objective) * (1 + 1e-9)
         assert budget_remaining(events, objective) == pytest.approx(1 - burn)
 
@@ -71,7 +71,7 @@ def test_burn_rate_stays_within_what_is_possible(events: Events, objective: floa
 @given(st.lists(EVENTS.filter(lambda events: events.total > 1), min_size=1, max_size=6), OBJECTIVE)
 def test_a_long_window_weights_its_parts_by_traffic(parts: list[Events], objective: float) -> None:
     whole = Events(math.fsum(part.good for part in parts), math.fsum(part.total for part in parts))
-    burns = [burn_rate(part, objective) or 0.0 for part in parts]
+    burns = [burn_rate(part, objective) for part in parts]
     mean = math.fsum(b * p.total for b, p in zip(burns, parts, strict=True)) / whole.total
     assert burn_rate(whole, objective) == pytest.approx(mean, rel=1e-6, abs=1e-6)
 
@@ -82,14 +82,26 @@ def test_a_quiet_hour_of_failures_does_not_outweigh_a_busy_one() -> None:
 
 
 def test_series_keep_their_gaps() -> None:
-    good, total = [99.0, None, 5.0, 0.0, 0.0], [100.0, 3.0, None, 0.0, 2.0]
-    assert burn_rates(good, total, 0.9) == (pytest.approx(0.1), None, None, None, pytest.approx(10))
-    assert budgets_remaining(good, total, 0.9) == (pytest.approx(0.9), None, None, None, pytest.approx(-9))
+    good, total = np.array([99.0, NAN, 5.0, 0.0, 0.0]), np.array([100.0, 3.0, NAN, 0.0, 2.0])
+    assert burn_rate(Events(good, total), 0.9) == pytest.approx([0.1, NAN, NAN, NAN, 10], nan_ok=True)
+    assert budget_remaining(Events(good, total), 0.9) == pytest.approx([0.9, NAN, NAN, NAN, -9], nan_ok=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EVENTS, min_size=1, max_size=6), OBJECTIVE)
+def test_many_points_at_once_are_each_alone(points: list[Events], objective: float) -> None:
+    good, total = np.array(points).T
+    together = burn_rate(Events(good, total), objective).tolist()
+    for burn, point in zip(together, points, strict=True):
+        if point.total == 0:
+            assert math.isnan(burn)
+        else:
+            assert burn == max(0.0, 1 - point.good / point.total) / (1 - objective)
 
 
 def test_series_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="longer"):
-        burn_rates([1.0], [1.0, 2.0], 0.9)
+    with pytest.raises(ValueError, match=r"good has the shape \(1,\); allowed: \(2,\)"):
+        burn_rate(Events(np.array([1.0]), np.array([1.0, 2.0])), 0.9)
 
 
 @pytest.mark.parametrize("objective", [0, 1, -0.1, 99.9, math.nan])
@@ -101,7 +113,35 @@ def test_objectives_that_are_refused(objective: float) -> None:
 def test_error_events_leave_cancelled_calls_out() -> None:
     assert error_events({"success": 90.0, "failure": 10.0, "cancelled": 50.0}) == Events(90, 100)
     assert error_events({"failure": 4.0}) == Events(0, 4)
-    assert error_events({}) == Events(0, 0)
+    assert error_events({}) == pytest.approx(Events(NAN, NAN), nan_ok=True)
+
+
+def test_events_have_gaps_where_nothing_is_known() -> None:
+    first, second = np.array([[8.0, 8.0], [NAN, NAN]]), np.array([[2.0, NAN], [1.0, NAN]])
+    good, total = error_events({"success": first, "failure": second})
+    np.testing.assert_array_equal(good, [[8, 8], [0, NAN]])
+    np.testing.assert_array_equal(total, [[10, 8], [1, NAN]])
+    whole = np.array([[9.0, 8.0], [1.0, NAN]])
+    good, total = latency_events({"1.0": first, "1": second, "+Inf": whole}, 1)
+    np.testing.assert_array_equal(good, [[10, 8], [1, NAN]])
+    np.testing.assert_array_equal(total, whole)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "infinity", "place", "text"),
+    [
+        ([1.0, 1.0, NAN], [1.0, NAN, 1.0], (1,), r"le='\+Inf' is missing"),
+        ([1.0, NAN, NAN], [1.0, 1.0, NAN], (1,), r"threshold_seconds is 0\.5; allowed: a bound of it"),
+        ([NAN, 1.0, -1.0], [NAN, 1.0, 1.0], (2,), r"le='0\.5' holds -1\.0"),
+        ([1.0, 1.0, 1.0], [math.inf, 1.0, 1.0], (0,), r"le='\+Inf' holds inf"),
+    ],
+)
+def test_the_place_of_what_cannot_be_counted(
+    bucket: list[float], infinity: list[float], place: tuple[int, ...], text: str
+) -> None:
+    with pytest.raises(UncountableError, match=text) as caught:
+        latency_events({"0.5": np.array(bucket), "+Inf": np.array(infinity)}, 0.5)
+    assert caught.value.place == place
 
 
 @pytest.mark.parametrize("text", ["1.0", "1"])
@@ -213,7 +253,6 @@ def test_time_to_fire_never_exceeds_the_long_window(
     seconds = alert.seconds_to_fire(objective, error_ratio)
     long = alert.budget_spent("1h") / alert.factor * 3600
     reached = burn_rate(Events(1 - error_ratio, 1), objective)
-    assert reached is not None
     if seconds is None:
         assert reached <= alert.factor * (1 + 1e-9)
     else:
