@@ -5,17 +5,25 @@ A range query would not do: it repeats a sample for five minutes and so hides ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.ledger.book import Samples
 from modelplane_datasource.ledger.cells import IntArray, Window
-from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.ledger.usage import (
+    CounterSeries,
+    DeviceUse,
+    Identity,
+    Reading,
+    TokenUse,
+    union_of,
+)
 from modelplane_datasource.notices import note, with_notices
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_datasource.upstream_answers import REJECTED, RawSeries, UpstreamError
@@ -23,49 +31,37 @@ from modelplane_schema import metrics
 from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
-Fetch = Callable[[int, int], tuple[RawSeries, ...]]  # by the length of a piece and its end, in milliseconds
 
 # Milliseconds asked for at once.
 FIRST_PIECE, SHORTEST_PIECE, LONGEST_PIECE = 7_200_000, 900_000, 86_400_000
 SAMPLES_OF_PIECE = 400_000  # some 12 MB of JSON
 READERS = 2  # one for Prometheus to work on, one to be parsed meanwhile
-MOST_SAMPLES = 40_000_000  # 64 bytes each while they are read and sorted
+MOST_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device are charged
+
+
+class _Piece(NamedTuple):
+    """Samples of the metric ``name`` from ``start`` to ``end``, in milliseconds."""
+
+    name: str
+    start: int
+    end: int
 
 
 def read_samples(
     prometheus: PrometheusClient, window: Window, scrape_interval: int, with_tokens: bool = True
 ) -> Samples:
     """All samples of a window; ApiError 422 when there are too many, UpstreamError."""
-    reading, count = Reading(scrape_interval), _Count()
-
-    def read(metric: Metric) -> Iterator[RawSeries]:
-        fetch = partial(prometheus.samples, metric.name)
-        for series in _pieces(fetch, window.start - reading.lookback, window.end):
-            count.add(len(series.times))
-            yield series
-
-    tokens = read(metrics.TOKENS) if with_tokens else ()
+    reading = Reading(scrape_interval)
+    wanted = [metrics.DEVICE_SECONDS, metrics.DEVICE_MEMORY_TOTAL, *([metrics.TOKENS] if with_tokens else [])]
+    names = [metric.name for metric in wanted]
+    found = _read(prometheus, names, window.start - reading.lookback, window.end)
+    devices, tokens = (found.get(metric.name, ()) for metric in (metrics.DEVICE_SECONDS, metrics.TOKENS))
     return Samples(
         reading,
-        tuple(_counters(read(metrics.DEVICE_SECONDS), metrics.DEVICE_SECONDS, _device_use)),
+        tuple(_counters(devices, metrics.DEVICE_SECONDS, _device_use)),
         tuple(_counters(tokens, metrics.TOKENS, _token_use)),
-        _sightings(read(metrics.DEVICE_MEMORY_TOTAL)),
+        _sightings(found[metrics.DEVICE_MEMORY_TOTAL.name]),
     )
-
-
-class _Count:
-    def __init__(self) -> None:
-        self._samples = 0
-
-    def add(self, samples: int) -> None:
-        self._samples += samples
-        if self._samples > MOST_SAMPLES:
-            raise ApiError(
-                422,
-                "range_too_large",
-                f"The range holds more than {MOST_SAMPLES} samples of device seconds; ask for a shorter one.",
-                {"parameter": "from", "max_samples": MOST_SAMPLES},
-            )
 
 
 def _device_use(labels: Mapping[str, str]) -> DeviceUse:
@@ -84,51 +80,86 @@ def _counters(
     found: Iterable[RawSeries], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
     own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
+    by_labels: defaultdict[tuple[tuple[str, str], ...], list[RawSeries]] = defaultdict(list)
     for series in found:
-        process = "\0".join(
-            f"{name}={value}" for name, value in sorted(series.labels.items()) if name not in own
-        )
-        yield CounterSeries(key(series.labels), process, series.times, series.values)
+        by_labels[tuple(series.labels.items())].append(series)
+    for items, pieces in by_labels.items():
+        process = "\0".join(f"{name}={value}" for name, value in sorted(items) if name not in own)
+        times = np.concatenate([piece.times for piece in pieces])
+        values = np.concatenate([piece.values for piece in pieces])
+        yield CounterSeries(key(dict(items)), process, times, values)
 
 
 def _sightings(found: Iterable[RawSeries]) -> dict[str, IntArray]:
     """When a device's own series were there, busy or not."""
-    times: dict[str, list[IntArray]] = {}
+    times: defaultdict[str, list[IntArray]] = defaultdict(list)
     for series in found:
-        times.setdefault(series.labels.get("device", ""), []).append(series.times)
-    return {device: np.unique(np.concatenate(own)) for device, own in times.items()}
+        times[series.labels.get("device", "")].append(series.times)
+    return {device: union_of(own) for device, own in times.items()}
 
 
-def _pieces(fetch: Fetch, start: int, end: int) -> Iterator[RawSeries]:
-    """Series in pieces of time, so that no answer grows too large; neighbours share their edge.
+def _read(
+    prometheus: PrometheusClient, names: Sequence[str], start: int, end: int
+) -> dict[str, list[RawSeries]]:
+    """Series of each metric in pieces of time, which are read while Prometheus works on others.
 
-    The first piece says how long the others may be. Prometheus works on one while another is read.
+    The last piece says how long the others may be, so that no answer grows too large; neighbours share
+    their edge.
     """
-    first = min(start + FIRST_PIECE, end)
-    series, warnings = _fetched(fetch, start, first)
-    note(warnings)
-    yield from series
-    samples = sum(len(one.times) for one in series)
-    fitting = (first - start) * SAMPLES_OF_PIECE // max(samples, 1)
-    length = min(max(fitting - fitting % 1000, SHORTEST_PIECE), LONGEST_PIECE)
-    starts = range(first, end, length)
+    middle = max(end - FIRST_PIECE, start)
+    found: dict[_Piece, tuple[RawSeries, ...]] = {}
+    samples: dict[_Piece, int] = {}
     pool = ThreadPoolExecutor(READERS)
-    try:
-        ends = (min(one + length, end) for one in starts)
-        for series, warnings in pool.map(partial(_fetched, fetch), starts, ends):
+
+    def read(pieces: Sequence[_Piece]) -> None:
+        for piece, (series, warnings) in zip(pieces, pool.map(fetch, pieces), strict=True):
             note(warnings)
-            yield from series
+            found[piece] = series
+            samples[piece] = sum(len(one.times) for one in series)
+            _check_number(sum(samples.values()))
+
+    def fetch(piece: _Piece) -> tuple[tuple[RawSeries, ...], tuple[str, ...]]:
+        return with_notices(partial(_fetched, prometheus, piece))
+
+    try:
+        lasts = [_Piece(name, middle, end) for name in names]
+        read(lasts)
+        read([piece for last in lasts for piece in _pieces_before(last, start, samples[last])])
     finally:
         pool.shutdown(cancel_futures=True)
+    return {
+        name: [series for piece in sorted(found) if piece.name == name for series in found[piece]]
+        for name in names
+    }
 
 
-def _fetched(fetch: Fetch, start: int, end: int) -> tuple[tuple[RawSeries, ...], tuple[str, ...]]:
-    """A piece with its warnings; one that holds too much after all is read in halves."""
+def _pieces_before(last: _Piece, start: int, samples: int) -> Iterator[_Piece]:
+    """Pieces from ``start`` to ``last``, which holds ``samples``, that may hold ``SAMPLES_OF_PIECE``."""
+    fitting = (last.end - last.start) * SAMPLES_OF_PIECE // max(samples, 1)
+    length = min(max(fitting - fitting % 1000, SHORTEST_PIECE), LONGEST_PIECE)
+    for first in range(start, last.start, length):
+        yield _Piece(last.name, first, min(first + length, last.start))
+
+
+def _fetched(prometheus: PrometheusClient, piece: _Piece) -> tuple[RawSeries, ...]:
+    """The series of a piece; one that holds too much after all is read in halves."""
+    name, start, end = piece
     try:
-        return with_notices(partial(fetch, end - start, end))
+        return prometheus.samples(name, end - start, end)
     except UpstreamError as error:
         if error.error != REJECTED or end - start <= SHORTEST_PIECE:
             raise
     middle = (start + end) // 2
-    (earlier, told), (later, more) = _fetched(fetch, start, middle), _fetched(fetch, middle, end)
-    return (*earlier, *later), (*told, *more)
+    halves = _Piece(name, start, middle), _Piece(name, middle, end)
+    return tuple(series for half in halves for series in _fetched(prometheus, half))
+
+
+def _check_number(samples: int) -> None:
+    """ApiError 422 when there are more than ``MOST_SAMPLES``."""
+    if samples > MOST_SAMPLES:
+        raise ApiError(
+            422,
+            "range_too_large",
+            f"The range holds more than {MOST_SAMPLES} samples of device seconds; ask for a shorter one.",
+            {"parameter": "from", "max_samples": MOST_SAMPLES},
+        )

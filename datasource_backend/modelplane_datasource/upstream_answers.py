@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -157,6 +159,8 @@ VECTOR = AnswerType("an instant result", msgspec.json.Decoder(_Envelope[Vector])
 TEXTS = AnswerType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
 ANYTHING = AnswerType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
 _PAIRS = msgspec.json.Decoder(list[tuple[float, str]])
+_NUMBERS = msgspec.json.Decoder(list[float])
+_PAIR = struct.Struct("2d")
 
 
 def read_answer(status: int, body: bytes, expected: AnswerType[Data]) -> Answered[Data]:
@@ -226,9 +230,33 @@ def read_instant(answered: Answered[Vector]) -> InstantResult:
 def read_samples(matrix: Matrix) -> tuple[RawSeries, ...]:
     """The samples that a range selector found; UpstreamError."""
     try:
-        return tuple(_raw_series(entry) for entry in matrix.result)
+        packed = [_packed(bytes(entry.values)) for entry in matrix.result]
     except (TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.what}.") from error
+    seconds, values = np.frombuffer(b"".join(packed)).reshape(-1, 2).T
+    finite = np.isfinite(values)
+    times = np.rint(seconds[finite] * 1000).astype(np.int64)
+    values = values[finite]
+    counted = np.concatenate(([0], np.cumsum(finite)))
+    bounds = counted[np.cumsum([0, *map(len, packed)]) // _PAIR.size].tolist()
+    return tuple(
+        RawSeries(entry.metric, times[first:last], values[first:last])
+        for entry, (first, last) in zip(matrix.result, pairwise(bounds), strict=True)
+    )
+
+
+def _packed(text: bytes) -> bytes:
+    """``[[1698400740,"0.5"],...]`` as float64: a time, its value, the next time; ValueError.
+
+    Without brackets and quotes it is one list of numbers, which is read in a third of the time of pairs of a
+    number and a text; NumPy would take as long again to make an array of it.
+    """
+    marks = text.translate(None, b"0123456789.+-eE")
+    points = b'[,""],' * (len(marks) // 6)
+    if marks == b"[%b]" % points[:-1]:  # NaN and +Inf are no JSON, null and true no numbers
+        numbers = _NUMBERS.decode(b"[%b]" % text.translate(None, b'[]"'))
+        return struct.pack(f"{len(numbers)}d", *numbers)
+    return b"".join(_PAIR.pack(instant, float(value)) for instant, value in _PAIRS.decode(text))
 
 
 def _points(values: msgspec.Raw) -> tuple[Times, Sequence[float]]:
@@ -275,14 +303,6 @@ def _on_grid(
         if time not in times or found.setdefault(time, value) != value:
             raise ValueError("values are at other times than those asked for, or two at one time")
     return tuple(found.get(time) for time in times)
-
-
-def _raw_series(entry: _Range) -> RawSeries:
-    instants, numbers = _points(entry.values)
-    values = np.array(numbers, dtype=np.float64)
-    finite = np.isfinite(values)
-    times = np.rint(np.array(instants, dtype=np.float64) * 1000).astype(np.int64)
-    return RawSeries(entry.metric, times[finite], values[finite])
 
 
 def _labels_bytes(labels: Mapping[str, str]) -> int:

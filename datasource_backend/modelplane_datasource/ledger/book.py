@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import compress, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -43,15 +42,13 @@ from modelplane_datasource.ledger.prices import (
     token_rates,
 )
 from modelplane_datasource.ledger.usage import (
-    CellUse,
     CounterSeries,
     DeviceUse,
     Identity,
     Reading,
+    Scrapes,
     TokenUse,
-    distinct_times,
-    merged,
-    scrapes_by_process,
+    union_of,
     use_in_cells,
 )
 from modelplane_schema.metrics import TOKEN_KINDS
@@ -102,16 +99,16 @@ def build_ledger(window: Window, samples: Samples, tariff: Tariff, policy: Polic
     ``over`` too. One of the type ``cpu-process`` is there while samples carry it. A device that the inventory
     lists has the inventory's type, whatever its series say. ``warnings`` tell of both.
     """
-    series = tuple(merged(samples.device_seconds))
-    tokens = tuple(merged(samples.tokens))
-    scrapes = scrapes_by_process((*series, *tokens))
+    series = sorted(samples.device_seconds, key=lambda one: one.key)
+    tokens = sorted(samples.tokens, key=lambda one: one.key)
+    scrapes = Scrapes((*series, *tokens))
     inventory = _inventory(tariff)
     used = _by_device(series)
     lines: list[Line] = []
     for device in sorted(inventory.keys() | used.keys()):
         own, entries = used.get(device, ()), inventory.get(device, ())
         extra = samples.sightings.get(device, np.zeros(0, dtype=np.int64))
-        sightings = np.unique(np.concatenate(distinct_times((extra, *(one.times for one in own)))))
+        sightings = union_of((extra, *(one.times for one in own)))
         for holding in _holdings(device, own, entries, sightings, samples.reading, window):
             known = seen_in_cells(sightings, samples.reading.hold, holding.spans, window)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), window)
@@ -168,26 +165,14 @@ def _span(entry: Device) -> Span:
     return Span(midnight(entry.from_), _FOREVER if entry.to is None else midnight(entry.to))
 
 
-def _charges(
-    holding: _Holding, scrapes: Mapping[str, Sequence[IntArray]], window: Window, reading: Reading
-) -> _Charges:
+def _charges(holding: _Holding, scrapes: Scrapes, window: Window, reading: Reading) -> _Charges:
     """Use by identity, each rounded once; identities without a sample in the window are left out."""
-    uses: defaultdict[Identity, list[CellUse]] = defaultdict(list)
-    processes: defaultdict[str, BoolArray] = defaultdict(lambda: np.zeros(len(window), dtype=np.bool_))
-    for one in holding.series:
-        use = use_in_cells(one, scrapes, window, reading)
-        use = CellUse(use.increase * holding.cells, use.sampled & holding.cells)
-        if use.sampled.any():
-            uses[one.key.identity].append(use)
-            processes[one.process] |= use.sampled
-    identities = tuple(sorted(uses))
-    direct = np.zeros((len(identities), len(window)), dtype=np.int64)
-    sampled = np.zeros(direct.shape, dtype=np.bool_)
-    for row, identity in enumerate(identities):
-        direct[row] = whole(MICRO * np.sum([use.increase for use in uses[identity]], axis=0))
-        sampled[row] = np.logical_or.reduce([use.sampled for use in uses[identity]])
-    shared = np.sum([np.zeros(len(window), dtype=np.int64), *processes.values()], axis=0) > 1
-    return _Charges(identities, direct, sampled, shared)
+    use = use_in_cells(holding.series, lambda key: key.identity, scrapes, window, reading)
+    sampled = use.sampled & holding.cells
+    seen: BoolArray = np.any(sampled, axis=1)
+    identities = tuple(compress(use.rows, seen))
+    direct = whole(MICRO * use.increase[seen] * holding.cells)
+    return _Charges(identities, direct, sampled[seen], holding.cells & (use.processes > 1))
 
 
 def _asset_lines(
@@ -228,24 +213,28 @@ def _asset_lines(
 
 def _token_lines(
     series: Sequence[CounterSeries[TokenUse]],
-    scrapes: Mapping[str, Sequence[IntArray]],
+    scrapes: Scrapes,
     tariff: Tariff,
     window: Window,
     reading: Reading,
 ) -> Iterator[Line]:
     """Lines for the tokens of models that have token prices, each identity and kind apart."""
-    for key, own in groupby(series, lambda one: one.key):
-        model_name = key.identity.model_name
+    for model_name, own in groupby(series, lambda one: one.key.identity.model_name):
         if model_name not in tariff.tokens:
             continue
-        if key.kind not in TOKEN_KINDS:
-            raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {key.kind!r})")
-        uses = [use_in_cells(one, scrapes, window, reading) for one in own]
-        if not any(use.sampled.any() for use in uses):
-            continue
-        tokens = whole(np.sum([use.increase for use in uses], axis=0))
-        rates = token_rates(tariff.of_tokens(model_name, key.kind), window)
-        yield Line(key.kind, None, key.identity, tokens, rates.cost(tokens), rates)
+        use = use_in_cells(own, lambda key: key, scrapes, window, reading)
+        kinds = {key.kind for key in use.rows}
+        rates = {kind: _token_rates(tariff, model_name, kind, window) for kind in kinds}
+        seen: BoolArray = np.any(use.sampled, axis=1)
+        for key, tokens in zip(compress(use.rows, seen), whole(use.increase[seen]), strict=True):
+            own_rates = rates[key.kind]
+            yield Line(key.kind, None, key.identity, tokens, own_rates.cost(tokens), own_rates)
+
+
+def _token_rates(tariff: Tariff, model_name: str, kind: str, window: Window) -> Rates:
+    if kind not in TOKEN_KINDS:
+        raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {kind!r})")
+    return token_rates(tariff.of_tokens(model_name, kind), window)
 
 
 def _inventory_warnings(

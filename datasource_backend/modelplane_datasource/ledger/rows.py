@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ import numpy as np
 from modelplane_datasource.ledger.allocation import MICRO
 from modelplane_datasource.ledger.cells import IntArray
 from modelplane_datasource.ledger.lines import KINDS, Ledger, Line, Unit
+from modelplane_datasource.ledger.prices import Rates
 from modelplane_datasource.times import format_rfc3339
 
 GroupBy = Literal["tenant", "model", "version", "framework", "device_type", "device"]
@@ -91,23 +93,27 @@ _SumKey = tuple[tuple[str | None, ...], str, Unit, str | None]
 
 def _sums(ledger: Ledger, by: Sequence[GroupBy], firsts: IntArray) -> dict[_SumKey, IntArray]:
     """Quantities, amounts and number of cells (3, periods) of each group, kind and currency."""
-    sums: dict[_SumKey, IntArray] = {}
+    by_rates: defaultdict[Rates, list[Line]] = defaultdict(list)
     for line in ledger.lines:
-        group = group_of(line, by)
-        for currency, values in _by_currency(line):
-            key = (group, line.kind, line.unit, currency)
-            added = np.add.reduceat(values, firsts, axis=1)
-            sums[key] = sums[key] + added if key in sums else added
+        by_rates[line.rates].append(line)
+    sums: dict[_SumKey, IntArray] = {}
+    for rates, lines in by_rates.items():
+        keys = [(group_of(line, by), line.kind, line.unit) for line in lines]
+        for currency, values in _by_currency(rates, lines):
+            for key, added in zip(keys, np.add.reduceat(values, firsts, axis=-1), strict=True):
+                of_key = (*key, currency)
+                sums[of_key] = sums[of_key] + added if of_key in sums else added
     return sums
 
 
-def _by_currency(line: Line) -> Iterator[tuple[str | None, IntArray]]:
-    """The cells of each price: quantities, amounts and ones (3, cells), 0 in the cells of other prices."""
-    in_force = line.rates.in_force
-    values = np.stack((line.quantities, line.amounts, np.ones_like(line.amounts)))
-    for number in np.unique(in_force).tolist():
-        price = line.rates.price(number)
-        yield price.currency if price else None, values * (in_force == number)
+def _by_currency(rates: Rates, lines: Sequence[Line]) -> Iterator[tuple[str | None, IntArray]]:
+    """The cells of each price of ``lines``: quantities, amounts and ones (lines, 3, cells), 0 in the cells of
+    other prices."""
+    ones = np.ones_like(rates.in_force)
+    values = np.array([(line.quantities, line.amounts, ones) for line in lines])
+    for number in np.unique(rates.in_force).tolist():
+        price = rates.price(number)
+        yield price.currency if price else None, values * (rates.in_force == number)
 
 
 def _place(row: CostRow) -> tuple[object, ...]:

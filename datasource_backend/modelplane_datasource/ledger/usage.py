@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from modelplane_datasource.ledger.cells import BoolArray, FloatArray, IntArray, Window
 
@@ -38,6 +39,9 @@ class TokenUse(NamedTuple):
 
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
+Row = TypeVar("Row", Identity, TokenUse)
+
+_NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +64,7 @@ class CounterSeries(Generic[Key]):
                 f"{self.key}: times and values must be vectors of one length "
                 f"(got {self.times.shape} and {self.values.shape})"
             )
-        if not np.all(np.isfinite(self.values) & (self.values >= 0)):
+        if not np.all((self.values >= 0) & (self.values < np.inf)):
             raise ValueError(f"{self.key}: values must be finite numbers from 0 up")
 
 
@@ -88,77 +92,148 @@ class Reading:
         return 2 * self.scrape_interval
 
 
-class CellUse(NamedTuple):
-    """Increase of one series in each cell, and whether a sample lies in it; both (cells,)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class CellUse(Generic[Row]):
+    """Use of several counters; all but ``processes`` are by row.
 
-    increase: FloatArray
-    sampled: BoolArray
-
-
-def merged(series: Iterable[CounterSeries[Key]]) -> Iterator[CounterSeries[Key]]:
-    """One series for each key and process, in their order; each time once, with the largest value.
-
-    So the same samples twice, in another order or from two scrapers are the same series.
+    ``increase`` and ``sampled``, whether a sample lies in the cell, are (rows, cells). ``processes`` (cells,)
+    is the number of processes that have a sample there.
     """
 
-    def place(one: CounterSeries[Key]) -> tuple[Key, str]:
-        return one.key, one.process
-
-    for (key, process), group in groupby(sorted(series, key=place), place):
-        copies = list(group)
-        times = np.concatenate([copy.times for copy in copies])
-        values = np.concatenate([copy.values for copy in copies])
-        if np.any(np.diff(times) <= 0):
-            order = np.lexsort((values, times))
-            times, values = times[order], values[order]
-            last = np.append(np.diff(times) > 0, True)
-            times, values = times[last], values[last]
-        yield CounterSeries(key, process, times, values)
+    rows: tuple[Row, ...]
+    increase: FloatArray
+    sampled: BoolArray
+    processes: IntArray
 
 
-def distinct_times(arrays: Iterable[IntArray]) -> list[IntArray]:
-    """``arrays`` without repetitions: the series of one scrape share their times."""
-    return list({array.tobytes(): array for array in arrays}.values())
+class Scrapes:
+    """When each process was scraped: whenever one of its series has a sample."""
+
+    def __init__(self, series: Iterable[CounterSeries[DeviceUse] | CounterSeries[TokenUse]]) -> None:
+        self._of_series: defaultdict[str, list[IntArray]] = defaultdict(list)
+        self._times: dict[str, IntArray] = {}
+        for one in series:
+            self._of_series[one.process].append(one.times)
+
+    def lately(self, process: str, instants: IntArray, hold: int) -> BoolArray:
+        """Whether ``process`` was scraped before each instant and at most ``hold`` away."""
+        if process not in self._times:
+            self._times[process] = union_of(self._of_series[process])
+        times = self._times[process]
+        before = np.searchsorted(times, instants) - 1
+        return (before >= 0) & (instants - times[before] <= hold)
 
 
-def scrapes_by_process(
-    series: Iterable[CounterSeries[DeviceUse] | CounterSeries[TokenUse]],
-) -> dict[str, list[IntArray]]:
-    """When each process was scraped: ascending vectors whose union is meant."""
-    times: defaultdict[str, list[IntArray]] = defaultdict(list)
-    for one in series:
-        if len(one.times):
-            times[one.process].append(one.times)
-    return {process: distinct_times(arrays) for process, arrays in times.items()}
+def union_of(times: Iterable[IntArray]) -> IntArray:
+    """All of ``times``, ascending, each once; series of one scrape share theirs, which are sorted once."""
+    distinct = {own.tobytes(): own for own in times}
+    return np.unique(np.concatenate((_NO_TIMES, *distinct.values())))
 
 
 def use_in_cells(
-    series: CounterSeries[Key], scrapes: Mapping[str, Sequence[IntArray]], window: Window, reading: Reading
-) -> CellUse:
-    """Last sample at or before the end of each cell minus the last at or before its start, resets corrected.
+    series: Iterable[CounterSeries[Key]],
+    row_of: Callable[[Key], Row],
+    scrapes: Scrapes,
+    window: Window,
+    reading: Reading,
+) -> CellUse[Row]:
+    """Increase of counters in each cell of ``window``, summed for each value of ``row_of``.
 
-    ``series`` comes from ``merged``. A counter that is smaller than before has restarted at 0. One that is
-    new in a process which was scraped without it began at 0 too; the first sample of a new process is the
-    start of its count, because nothing says when the process began.
+    It is the last sample at or before the end of a cell minus the last at or before its start, resets
+    corrected. A counter that is smaller than before has restarted at 0. One that is new in a process which
+    was scraped without it began at 0 too; the first sample of a new process is the start of its count,
+    because nothing says when the process began.
     """
-    first, last = np.searchsorted(series.times, (window.start - reading.lookback, window.end + 1))
-    times, values = series.times[first:last], series.values[first:last]
-    change = np.diff(values, prepend=0.0)
-    change = np.where(change < 0, values, change)
-    begins = np.flatnonzero(np.diff(times, prepend=times[:1] - reading.lookback - 1) > reading.lookback)
-    known = _scraped_before(times[begins], scrapes.get(series.process, ()), reading.hold)
-    change[begins] = np.where(known, values[begins], 0.0)
-    inside = times > window.start
-    cells = (times[inside] - window.start - 1) // window.cell
-    increase: FloatArray = np.zeros(len(window))
-    np.add.at(increase, cells, change[inside])
-    return CellUse(increase, np.bincount(cells, minlength=len(window)) > 0)
+    ordered = sorted(series, key=_counter)
+    counters, of_series = _numbered([_counter(one) for one in ordered])
+    processes = [process for _, process in counters]
+    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, window, reading)
+
+    def by_cell(row_of_counter: IntArray, height: int, weights: FloatArray | None = None) -> npt.NDArray[Any]:
+        place = row_of_counter[number]
+        place *= len(window)
+        place += cell
+        shape = height, len(window)
+        return np.bincount(place, weights, math.prod(shape)).reshape(shape)
+
+    rows, of_row = _numbered([row_of(key) for key, _ in counters])
+    distinct, of_process = _numbered(processes)
+    sampled = by_cell(of_row, len(rows)) > 0
+    seen = by_cell(of_process, len(distinct)) > 0
+    return CellUse(rows, by_cell(of_row, len(rows), change), sampled, seen.sum(axis=0))
 
 
-def _scraped_before(instants: IntArray, scrapes: Sequence[IntArray], hold: int) -> BoolArray:
-    """Whether one of ``scrapes`` lies before each instant and at most ``hold`` away."""
-    found = np.zeros(len(instants), dtype=np.bool_)
-    for times in scrapes:
-        before = np.searchsorted(times, instants) - 1
-        found |= (before >= 0) & (instants - times[before] <= hold)
-    return found
+class _Samples(NamedTuple):
+    """Samples of several counters, one counter after the other, in ascending order of time."""
+
+    counter: IntArray
+    times: IntArray
+    values: FloatArray
+
+    def same_as_before(self) -> BoolArray:
+        """Whether each sample but the first is of the counter of the one before."""
+        same: BoolArray = self.counter[1:] == self.counter[:-1]
+        return same
+
+    def chosen(self, places: IntArray | BoolArray) -> _Samples:
+        return _Samples(self.counter[places], self.times[places], self.values[places])
+
+
+def _counter(one: CounterSeries[Key]) -> tuple[Key, str]:
+    return one.key, one.process
+
+
+def _numbered(values: Sequence[Any]) -> tuple[tuple[Any, ...], IntArray]:
+    """The distinct ``values``, ascending, and the place of each value among them."""
+    distinct = tuple(sorted(set(values)))
+    places = {value: place for place, value in enumerate(distinct)}
+    return distinct, np.array([places[value] for value in values], dtype=np.int64)
+
+
+def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Samples:
+    """Each time of a counter once, with the largest value; ``counters`` are the numbers of ``series``.
+
+    So the same samples twice, in another order or from two scrapers are the same samples.
+    """
+    samples = _Samples(
+        np.repeat(counters, [len(one.times) for one in series]),
+        np.concatenate((_NO_TIMES, *(one.times for one in series))),
+        np.concatenate((np.zeros(0), *(one.values for one in series))),
+    )
+    same, later = samples.same_as_before(), np.diff(samples.times)
+    if np.any(same & ((later < 0) | (later == 0) & (np.diff(samples.values) < 0))):
+        samples = samples.chosen(np.lexsort((samples.values, samples.times, samples.counter)))
+        same, later = samples.same_as_before(), np.diff(samples.times)
+    repeated = same & (later == 0)
+    return samples.chosen(np.append(~repeated, True)) if repeated.any() else samples
+
+
+def _increases(
+    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, window: Window, reading: Reading
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Of each sample in the window its counter, its cell and the increase since the sample before.
+
+    ``processes`` are those of the counters.
+    """
+    counter, times, values = samples
+    change = values.copy()
+    change[1:] -= values[:-1]
+    np.copyto(change, values, where=change < 0)
+    begins = np.ones(len(times), dtype=np.bool_)
+    begins[1:] = ~samples.same_as_before() | (np.diff(times) > reading.lookback)
+    inside = (times > window.start) & (times <= window.end)
+    for place in _by_process(np.flatnonzero(begins & inside), counter, processes):
+        began_at_0 = scrapes.lately(processes[counter[place[0]]], times[place], reading.hold)
+        change[place] = np.where(began_at_0, values[place], 0.0)
+    cell = times[inside]
+    cell -= window.start + 1
+    cell //= window.cell
+    return counter[inside], cell, change[inside]
+
+
+def _by_process(places: IntArray, counter: IntArray, processes: Sequence[str]) -> Iterator[IntArray]:
+    """The ``places`` of samples, those of each process together."""
+    _, of_counter = _numbered(processes)
+    process = of_counter[counter[places]]
+    for number in np.unique(process):
+        yield places[process == number]

@@ -427,7 +427,7 @@ def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.Monkey
 def test_samples_are_read_in_pieces_that_fit(
     costs: FlaskClient, upstream: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first piece tells how long the others are; one that Prometheus refuses is read in halves."""
+    """The last piece tells how long the others are; one that Prometheus refuses is read in halves."""
     expected = rows(costs)
 
     def lengths(name: str) -> list[int]:
@@ -458,6 +458,37 @@ def test_samples_are_read_in_pieces_that_fit(
     upstream.calls.clear()
     assert rows(costs) == expected
     assert Counter(lengths(DEVICE_SECONDS)) == {900: 2, 1800: 3}
+
+
+def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
+    costs: FlaskClient, upstream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest piece is asked for first, because it has the most series."""
+    monkeypatch.setattr(cost_samples, "SAMPLES_OF_PIECE", 480)
+    upstream.calls.clear()
+    costs.get("/api/v1/costs?from=now-8h&to=now")
+    asked = [form for _, form, _ in upstream.calls if form["query"].startswith(DEVICE_SECONDS)]
+    whole, *others = sorted(asked, key=lambda form: -float(form["time"]))
+    assert (whole["query"], float(whole["time"])) == (f"{DEVICE_SECONDS}[7200000ms]", NOW)
+    assert [form["query"] for form in others] == [f"{DEVICE_SECONDS}[3600000ms]"] * 7
+
+
+def test_samples_that_are_no_finite_numbers_are_none(costs: FlaskClient, held: list[dict[str, Any]]) -> None:
+    expected = rows(costs)
+    for place, text in ((250, "NaN"), (300, "+Inf"), (310, "-Inf")):
+        at, _ = held[0]["values"][place]
+        held[0]["values"][place] = (at, text)
+    assert rows(costs) == expected
+
+
+@pytest.mark.parametrize("value", ["", "1,2", "true", "1]", "x", None, [1], 5])
+def test_values_that_are_none_are_an_upstream_error(
+    costs: FlaskClient, held: list[dict[str, Any]], value: object
+) -> None:
+    held[1]["values"][20] = (held[1]["values"][20][0], value)
+    answer = costs.get(f"/api/v1/costs?{RANGE}")
+    assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
+    assert "not a list of samples" in answer.json["message"]
 
 
 def test_a_piece_that_is_too_large_however_short_is_refused(costs: FlaskClient, upstream: Any) -> None:
