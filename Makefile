@@ -8,7 +8,7 @@ DEMO_SECONDS ?=
 TEST_PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint generate bench clean system system-development
+.PHONY: help setup demo up test leak-hunt lint generate bench clean system system-development
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ up: system $(VENV)/.demo ## run the plane for REGISTRY on this machine
 
 test: setup ## run every test
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+
+leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API
+	MODELPLANE_LEAK_TRIES=100000 $(BIN)/pytest tests/integration/test_prometheus_api_leaks.py
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
