@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response
 
+from modelplane_datasource.access import current_tenants
 from modelplane_datasource.alert_store import AlertStore, StoreError
 from modelplane_datasource.alerts_api import alerts_blueprint
 from modelplane_datasource.auth import Gatekeeper, require_tokens
@@ -21,6 +22,8 @@ from modelplane_datasource.logs import log_requests
 from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
+from modelplane_datasource.prometheus_api import prometheus_blueprint
+from modelplane_datasource.restriction import restrict
 from modelplane_datasource.security_headers import secure_responses
 from modelplane_datasource.series_api import series_blueprint
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
@@ -54,7 +57,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         settings,
         clock,
         telemetry,
-        PrometheusClient(settings, telemetry.upstream_error, telemetry.cache_lookup),
+        PrometheusClient(settings, telemetry.upstream_error, telemetry.cache_lookup, restrict),
         AlertStore(settings.database_url, settings.max_raw_bodies, settings.threads),
         _registry(settings),
     )
@@ -75,6 +78,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     _register_store_error(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint(plane))
+    app.register_blueprint(prometheus_blueprint(plane, current_tenants))
     return app
 
 

@@ -33,6 +33,7 @@ WRITER_CALLS = (("POST", "/api/v1/alerts"),)
 # What is not listed here is for the role admin alone.
 TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
 GRAFANA_PATH = "/grafana"
+_ASKED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"
 
 _LOG = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 def _unauthenticated() -> ApiError:
     message = "A valid token is needed: send the header Authorization: Bearer <token>."
-    if request.path == GRAFANA_PATH or request.path.startswith(f"{GRAFANA_PATH}/"):
+    if any(request.path == path or request.path.startswith(f"{path}/") for path in _ASKED_BY_GRAFANA):
         # Grafana's proxy replaces a 401 by a text of its own, which would hide this message.
         return ApiError(403, "unauthenticated", message)
     return ApiError(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})

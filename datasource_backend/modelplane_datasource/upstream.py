@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -20,6 +20,7 @@ from modelplane_datasource.access import for_caller
 from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.notices import note, with_notices
+from modelplane_datasource.restriction import OF_MODELS
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream_answers import (
     ANYTHING,
@@ -48,6 +49,7 @@ from modelplane_schema.promql import selector
 
 T = TypeVar("T")
 Kept = TypeVar("Kept", RangeResult, InstantResult)
+Restrict = Callable[[str, Collection[str]], str]
 Form = Mapping[str, str | Sequence[str]]
 
 _LOG = logging.getLogger(__name__)
@@ -69,11 +71,12 @@ class PrometheusClient:
         settings: Settings,
         on_error: Callable[[str], None],
         on_lookup: Callable[[str], None] = lambda _outcome: None,
-        restrict: Callable[[str], str] = lambda promql: promql,
+        restrict: Restrict = lambda promql, _unowned: promql,
     ) -> None:
         """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered.
 
-        ``restrict`` turns each query into one that finds nothing but what the caller may see.
+        ``restrict`` turns each query into one that finds nothing but what the caller may see, and some metrics
+        that belong to no tenant.
         """
         self._timeout = settings.prometheus_timeout_seconds
         self._max_bytes = settings.max_upstream_bytes
@@ -94,7 +97,7 @@ class PrometheusClient:
 
     def query_range(self, promql: str, grid: Grid) -> RangeResult:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError."""
-        promql = self._restrict(promql)
+        promql = self._restrict(promql, OF_MODELS)
         form = {
             "query": promql,
             "start": _seconds(grid.times[0]),
@@ -113,7 +116,7 @@ class PrometheusClient:
 
     def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
         """Evaluate ``promql`` at ``instant``, in milliseconds; UpstreamError."""
-        promql = self._restrict(promql)
+        promql = self._restrict(promql, OF_MODELS)
         # VictoriaMetrics, when it may cache, takes the moment -search.latencyOffset ago for a later one.
         form = {"query": promql, "time": _seconds(instant), "nocache": "1"}
         answer = self._kept(
@@ -150,7 +153,7 @@ class PrometheusClient:
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector matches between two times in milliseconds,
         sorted; UpstreamError."""
-        own = [self._restrict(one) for one in selectors]
+        own = [self._restrict(one, ()) for one in selectors]
         form = {"match[]": own, "start": _seconds(start), "end": _seconds(end)}
         path = f"label/{label}/values"
         texts = self._reported(lambda: _noted(self._api(path, form, TEXTS, "GET")))

@@ -32,7 +32,7 @@ def protected(
 def every_call(client: FlaskClient) -> list[tuple[str, str]]:
     """Each route and method of the application, with a metric's name filled in."""
     return [
-        (method, rule.rule.replace("<metric>", "latency"))
+        (method, rule.rule.replace("<metric>", "latency").replace("<name>", "tenant_id"))
         for rule in client.application.url_map.iter_rules()
         for method in sorted(rule.methods or ())
     ]
@@ -56,7 +56,7 @@ def test_without_a_valid_token_only_the_probes_answer(
         response = protected.open(path, method=method, headers=headers)
         if path in ("/healthz", "/readyz"):
             assert response.status_code in (200, 405)
-        elif path.startswith("/grafana"):
+        elif path.startswith(("/grafana", "/prometheus")):
             assert response.status_code == 403
         else:
             assert response.status_code == 401

@@ -1,0 +1,413 @@
+"""Leak hunt: whatever a tenant asks, the answer is as if other tenants did not exist.
+
+Two stores hold the same series of the caller. One of them also holds another tenant, a sum over all
+tenants and series without a tenant. Hostile requests go to an API over each: the answers must be equal and
+must not hold a mark of the others. ``MODELPLANE_LEAK_TRIES`` is how many requests are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+import orjson
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from modelplane_datasource.errors import register_error_handlers
+from modelplane_datasource.plane import Plane
+from modelplane_datasource.prometheus_api import prometheus_blueprint
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_provisioning.processes import Process, free_port, wait_until
+
+TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "5000"))
+API = "/prometheus/api/v1"
+OWN, OTHER = "user-A", "user-B"
+NOW = int(time.time()) // 60 * 60
+# What only the others' series hold. No request writes these texts, so none can come back as an echo.
+MARKS = (b"7777.25", b"8888.5", b"9999.125", b"classified")
+
+RULES = """
+groups:
+  - name: own
+    rules:
+      - {alert: OwnBusy, expr: 'calls{tenant_id="user-A"} > 0'}
+  - name: mixed
+    rules:
+      - {alert: Busy, expr: 'sum by (tenant_id) (calls) > 0'}
+      - {alert: ClassifiedBusy, expr: 'calls{tenant_id="user-B"} > 7777', labels: {note: classified}}
+      - {record: 'classified:sum', expr: 'sum(calls)'}
+"""
+
+
+def series(with_others: bool) -> list[tuple[str, str, str]]:
+    """Name, labels and value of each series; a counter's value is its growth in a minute."""
+    found = [
+        ("calls", f'tenant_id="{OWN}",model_name="resnet50",job="a"', "1"),
+        ("calls", f'tenant_id="{OWN}",model_name="bert",job="a"', "2"),
+        ("load", f'tenant_id="{OWN}",model_name="resnet50"', "3"),
+        ("target_info", f'tenant_id="{OWN}",job="a",version="v1"', "1"),
+    ]
+    others = [
+        ("calls", f'tenant_id="{OTHER}",model_name="classified-model",job="a"', "7777.25"),
+        ("calls", f'tenant_id="{OTHER}",model_name="resnet50",job="a"', "7777.25"),
+        ("load", f'tenant_id="{OTHER}",model_name="resnet50"', "7777.25"),
+        ("classified_metric", f'tenant_id="{OTHER}",classified_label="x"', "7777.25"),
+        ("calls", 'tenant_id="__all__",model_name="classified-sum"', "9999.125"),
+        ("load", 'model_name="resnet50"', "8888.5"),
+        ("load", 'tenant_id="",model_name="classified-empty"', "8888.5"),
+        ("target_info", f'tenant_id="{OTHER}",job="a",version="classified-version"', "1"),
+    ]
+    return found + (others if with_others else [])
+
+
+def exposition(with_others: bool) -> str:
+    """An hour before NOW and, for rules that are evaluated while the test runs, one after it."""
+    lines = []
+    for name, labels, value in sorted(series(with_others)):
+        if not lines or f"# TYPE {name} gauge" not in lines:
+            lines.append(f"# TYPE {name} gauge")
+        lines.extend(f"{name}{{{labels}}} {value} {at}" for at in range(NOW - 3600, NOW + 3600, 60))
+    return "\n".join([*lines, "# EOF\n"])
+
+
+def start_prometheus(folder: Path, with_others: bool) -> tuple[str, Process]:
+    folder.mkdir()
+    (folder / "samples.txt").write_text(exposition(with_others), encoding="utf-8")
+    (folder / "rules.yml").write_text(RULES, encoding="ascii")
+    (folder / "prometheus.yml").write_text(
+        "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n", encoding="ascii"
+    )
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    subprocess.run(blocks, cwd=folder, capture_output=True, check=True, timeout=120)
+    url = f"http://127.0.0.1:{free_port()}"
+    arguments = [
+        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={url.removeprefix('http://')}", "--enable-feature=exemplar-storage",
+    ]  # fmt: skip
+    process = Process("prometheus", arguments, folder / "prometheus.log", ready_url=f"{url}/-/ready")
+    process.start()
+    return url, process
+
+
+class Sides(NamedTuple):
+    """The API of the caller over the store with others and over the one without; and an admin's."""
+
+    shared: FlaskClient
+    alone: FlaskClient
+    admin: FlaskClient
+
+
+def api(url: str, tenants: tuple[str, ...] | None, stack: ExitStack) -> FlaskClient:
+    chosen = Settings(prometheus_url=url)
+    client = PrometheusClient(chosen, lambda kind: None)
+    stack.callback(client.close)
+    app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False
+    register_error_handlers(app)
+    plane = cast(Plane, SimpleNamespace(prometheus=client, settings=chosen))
+    app.register_blueprint(prometheus_blueprint(plane, lambda: tenants))
+    return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    folder = tmp_path_factory.mktemp("leaks")
+    with ExitStack() as stack:
+        urls = []
+        for name, with_others in (("shared", True), ("alone", False)):
+            url, process = start_prometheus(folder / name, with_others)
+            stack.callback(process.stop)
+            process.wait_ready(60)
+            urls.append(url)
+        shared, alone = urls
+        yield Sides(api(shared, (OWN,), stack), api(alone, (OWN,), stack), api(shared, None, stack))
+
+
+METRICS = [
+    "calls",
+    "calls",
+    "load",
+    "load",
+    "classified_metric",
+    "target_info",
+    "ALERTS",
+    '{"calls"}',
+    "info",
+]
+VALUES = [OWN, OWN, OTHER, "__all__", "", "resnet50", ".*", ".+", f"{OWN}|{OTHER}", f"({OTHER}|x)",
+          "user-.", "[^x]*", "user-B\\\\", "(?i)USER-B", "r\\x65snet50", "user\\x2dB", "user\\u002dB", "é",
+          "\\n", 'a\\"} or calls{tenant_id=\\"user-B']  # fmt: skip
+LABELS = ["tenant_id", "tenant_id", "model_name", "model_name", "job", '"tenant_id"', "Tenant_id",
+          "__tenant_id__", "le", '"model_name"', '"t\u0435nant_id"',
+          '"x\\"} or calls{tenant_id"']  # fmt: skip
+PLAIN_MATCHERS = st.builds(
+    '{}{}"{}"'.format,
+    st.sampled_from(LABELS),
+    st.sampled_from(["=", "=~", "!=", "!~"]),
+    st.sampled_from(VALUES),
+)
+ODD_MATCHERS = st.sampled_from(
+    ["tenant_id='user-B'", "tenant_id=`user-B`", 'tenant_id="user-A" or tenant_id="user-B"', '"calls"',
+     '__name__="calls"', '__name__=~".+"', 'tenant_id="user-A",tenant_id="user-B"', "# }\n", 'job="a"']
+)  # fmt: skip
+MOMENTS = st.sampled_from(
+    ["", "", "", " offset 5m", " offset -5m", " @ start()", " @ end()", f" @ {NOW - 600}", " @ -5",
+     f" @ {NOW} offset 1m", " offset 1y", " OFFSET 1s"]
+)  # fmt: skip
+MATCHERS = st.one_of(PLAIN_MATCHERS, PLAIN_MATCHERS, ODD_MATCHERS)
+SELECTORS = st.one_of(
+    st.sampled_from(METRICS),
+    st.builds("{}{{{}}}".format, st.sampled_from(METRICS[:6]), MATCHERS),
+    st.builds('{{model_name=~".+",{}}}'.format, MATCHERS),
+    st.builds('{{__name__=~".+",{},{}}}'.format, MATCHERS, MATCHERS),
+)
+VECTORS = st.builds("{}{}".format, SELECTORS, MOMENTS)
+RANGES = ["rate({}[5m])", "count_over_time({}[1h])", "last_over_time({}[10m] offset 1m)",
+          "absent_over_time({}[5m])", "present_over_time({}[5m] @ end())"]  # fmt: skip
+ONE = [
+    "sum({})", "count({})", "sum by (tenant_id) ({})", "count without (model_name) ({})",
+    "group by (job) ({})",
+    'count_values("x", {})', 'count_values("tenant_id", {})', 'count_values(("tenant_id"), {})',
+    'label_replace({}, "tenant_id", "user-A", "", "")', 'label_replace({}, "x", "$1", "tenant_id", "(.*)")',
+    'label_replace({}, "x", "$1", "__name__", "(.*)")', 'label_join({}, "x", "-", "tenant_id", "model_name")',
+    'label_join({}, "tenant_id", "-", "job")', "info({})", 'info({}, {{tenant_id="user-B"}})', "absent({})",
+    "-{}", "({})", "vector(scalar({}))", "max_over_time(({})[10m:1m])", "sort_desc({})", "topk(1, {})",
+    "max_over_time(({})[10m:1m] @ end() offset 1m)", "{} # or calls\n", "# {}\ncalls", "timestamp({})",
+    "histogram_quantile(0.9, {})", "round({}, 10)", "stddev({})", "limitk(9, {})", "{} > bool 5",
+    "sum_over_time(count({})[30m:1m])", "{} == 7777.250", "predict_linear(({})[5m:1m], 60)",
+]  # fmt: skip
+TWO = [
+    "{} or {}", "{} and {}", "{} unless {}", "{} or on() {}", "{} unless on(job) {}", "topk(scalar({}), {})",
+    "quantile(scalar({}), {})", "bottomk(scalar(count({})), {})", "count_values('x', {} or {})",
+    "{} + on(job) group_left(tenant_id) {}", "{} * ignoring(tenant_id) group_right(model_name) {}",
+    "clamp_max({}, scalar({}))", "{} / ignoring(tenant_id, model_name, __name__) {}",
+    "label_replace({}, 'x', '', '', '') or {}",
+]  # fmt: skip
+RANGED = st.builds(lambda shape, one: shape.format(one), st.sampled_from(RANGES), SELECTORS)
+EXPRESSIONS = st.recursive(
+    st.one_of(VECTORS, VECTORS, RANGED),
+    lambda inner: st.one_of(
+        st.builds(lambda shape, one: shape.format(one), st.sampled_from(ONE), inner),
+        st.builds(lambda shape, one, two: shape.format(one, two), st.sampled_from(TWO), inner, inner),
+    ),
+    max_leaves=3,
+)
+SPLICES = [
+    '"',
+    "\\",
+    "}",
+    "{",
+    "(",
+    ")",
+    " or ",
+    "#",
+    "\n",
+    "\x00",
+    "\u2028",
+    "`",
+    "'",
+    ",",
+    "@",
+    "[5m]",
+    "é",
+    ";",
+]
+
+
+@st.composite
+def spliced(draw: st.DrawFn) -> str:
+    """A query with something put in at any place."""
+    text = draw(EXPRESSIONS)
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from(SPLICES)) + text[at:]
+
+
+QUERIES = st.one_of(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, spliced())
+ASKED_OFTEN = ["query", "query", "query", "query_range", "query_range", "series", "label/model_name/values"]
+OTHER_PATHS = [
+    "labels", "label/tenant_id/values", "label/__name__/values", "label/classified_label/values", "alerts",
+    "query_exemplars", "metadata", "rules", "status/buildinfo", "targets", "federate", "../v1/query",
+    "query/",
+    "query%2f", "status/tsdb", "label/tenant_id", "read", "query;a=b",
+]  # fmt: skip
+PATHS = st.one_of(*[st.sampled_from(ASKED_OFTEN)] * 3, st.sampled_from(OTHER_PATHS))
+# Parameters that some store or proxy knows.
+ODD = [("query[]", "calls"), ("Query", "calls"), ("extra_label", "tenant_id=user-B"), ("limit", "1"),
+       ("extra_filters[]", '{tenant_id="user-B"}'), ("match[]", 'calls{tenant_id="user-B"}'),
+       ("stats", "all"), ("dedup", "false"), ("tenant_id", "user-B"), ("X-Scope-OrgID", "user-B"),
+       ("query", "calls"), ("time", "1"), ("lookback_delta", "1h"), ("storeMatch[]", "{}")]  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """One request; ``url`` and ``body`` are its parameters."""
+
+    method: str
+    path: str
+    url: list[tuple[str, str]]
+    body: list[tuple[str, str]]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Asked:
+    path = draw(PATHS)
+    parameters = {"time": str(NOW), "start": str(NOW - 600), "end": str(NOW), "step": "60"}
+    if path == "query":
+        parameters = {"time": str(NOW)}
+    known = list(parameters.items())
+    if "query" in path:
+        known.append(("query", draw(QUERIES)))
+    else:
+        known += [
+            ("match[]", text)
+            for text in draw(st.lists(st.one_of(SELECTORS, SELECTORS, VECTORS), min_size=1, max_size=2))
+        ]
+    odd = draw(st.lists(st.sampled_from(ODD), max_size=1)) if draw(st.integers(0, 3)) == 0 else []
+    if draw(st.booleans()):
+        return Asked("GET", path, known + odd, [])
+    return Asked("POST", path, odd, known)
+
+
+def send(client: FlaskClient, asked: Asked) -> TestResponse:
+    more: dict[str, Any] = {}
+    if asked.method == "POST":
+        more["data"] = _multi(asked.body)
+    return client.open(f"{API}/{asked.path}", method=asked.method, query_string=_multi(asked.url), **more)
+
+
+def _multi(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def told(response: TestResponse) -> object:
+    """What an answer says, in an order of its own; of a failure, that it is one."""
+    if response.status_code != 200:
+        return response.status_code
+    data = orjson.loads(response.data)["data"]
+    if isinstance(data, dict) and isinstance(data.get("result"), list):
+        return sorted(map(orjson.dumps, data["result"]))
+    return sorted(map(orjson.dumps, data)) if isinstance(data, list) else None
+
+
+def check(sides: Sides, asked: Asked) -> int:
+    """The status of an answer that reveals nothing."""
+    shared = send(sides.shared, asked)
+    for mark in MARKS:
+        assert mark not in shared.data or shared.status_code == 400, (asked, shared.data)
+    if shared.status_code == 200:
+        assert f'"tenant_id":"{OTHER}"'.encode() not in shared.data, (asked, shared.data)
+    assert told(shared) == told(send(sides.alone, asked)), asked
+    assert shared.status_code not in (500, 502), (asked, shared.data)
+    return shared.status_code
+
+
+def test_no_hostile_request_reveals_another_tenant(sides: Sides) -> None:
+    statuses: dict[int, int] = {}
+
+    @settings(
+        max_examples=TRIES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(requests())
+    def hunt(asked: Asked) -> None:
+        status = check(sides, asked)
+        statuses[status] = statuses.get(status, 0) + 1
+
+    hunt()
+    # A hunt in which everything is refused would prove nothing.
+    assert statuses[200] > sum(statuses.values()) / 5, statuses
+    assert {400, 403, 404} < statuses.keys(), statuses
+
+
+CORPUS = [
+    "calls", "{tenant_id=~'.+'}", '{__name__=~".+"}', "count({__name__=~'.+'})", "sum(calls)", "count(calls)",
+    "topk(scalar(sum(calls)), calls)", 'topk(scalar(calls{tenant_id="user-B"}), calls)', "info(calls)",
+    "quantile(scalar(load), load)", 'calls{tenant_id="user-A" or tenant_id="user-B"}', "calls @ start()",
+    'calls{x="y\\"} or calls{tenant_id=\\"user-B"}', "absent(classified_metric)", "count_values('x', calls)",
+    "max_over_time(sum(calls)[30m:1m])", "calls * on(job) group_left(version) target_info", "ALERTS",
+    "label_replace(calls, 'x', '$1', 'model_name', '(.*)')", "calls offset -10m", "ALERTS_FOR_STATE",
+    "sum(calls) # {tenant_id='user-A'}", "load unless load{tenant_id=''}", 'load{tenant_id=""}',
+    'load{tenant_id!~".+"}', 'calls{tenant_id="__all__"}', "classified:sum", "scalar(classified_metric)",
+    "vector(count(classified_metric))", "group(classified_metric)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", CORPUS)
+def test_known_escapes_reveal_nothing(sides: Sides, query: str) -> None:
+    moment = [("time", str(NOW)), ("query", query)]
+    span = [("start", str(NOW - 600)), ("end", str(NOW)), ("step", "60"), ("query", query)]
+    for path, parameters in (("query", moment), ("query_range", span), ("query_exemplars", span)):
+        check(sides, Asked("GET", path, parameters, []))
+        check(sides, Asked("POST", path, [], parameters))
+    for path in (
+        "series",
+        "labels",
+        *(f"label/{name}/values" for name in ("model_name", "__name__", "tenant_id")),
+    ):
+        check(sides, Asked("GET", path, [("match[]", query)], []))
+
+
+def test_the_marks_are_there_for_an_admin(sides: Sides) -> None:
+    """Otherwise the hunt would find nothing because there is nothing to find."""
+    seen = send(
+        sides.admin,
+        Asked("GET", "query", [("query", '{__name__=~".+"}'), ("time", str(NOW))], []),
+    )
+    for mark in (b"7777.25", b"8888.5", b"9999.125", b"classified-model"):
+        assert mark in seen.data
+
+
+def test_alerts_and_rules_are_the_tenants(sides: Sides) -> None:
+    assert wait_until(lambda: b"classified" in sides.admin.get(f"{API}/alerts").data, timeout=30)
+    assert wait_until(lambda: b"OwnBusy" in sides.shared.get(f"{API}/alerts").data, timeout=30)
+    alerts = sides.shared.get(f"{API}/alerts").json
+    assert alerts is not None
+    assert {alert["labels"]["tenant_id"] for alert in alerts["data"]["alerts"]} == {OWN}
+    assert {alert["labels"]["alertname"] for alert in alerts["data"]["alerts"]} == {"OwnBusy", "Busy"}
+    rules = sides.shared.get(f"{API}/rules").json
+    assert rules is not None
+    assert [group["name"] for group in rules["data"]["groups"]] == ["own"]
+    for path in ("alerts", "rules"):
+        body = sides.shared.get(f"{API}/{path}").data
+        assert all(mark not in body for mark in (*MARKS, OTHER.encode(), b"Classified"))
+
+
+def test_grafana_is_served(sides: Sides) -> None:
+    """The calls of its Prometheus datasource: health, version, names, labels, a panel, metadata."""
+    when = {"start": str(NOW - 600), "end": str(NOW)}
+
+    def asked(path: str, method: str = "GET", **parameters: str) -> Any:
+        response = send(sides.shared, Asked(method, path, [*when.items(), *parameters.items()], []))
+        assert response.status_code == 200, response.data
+        return orjson.loads(response.data)["data"]
+
+    health = sides.shared.post(f"{API}/query", data={"query": "1+1", "time": "4"}).data
+    assert orjson.loads(health)["data"] == {"resultType": "scalar", "result": [4, "2"]}
+    assert list(asked("status/buildinfo")) == ["version"]
+    assert asked("label/__name__/values") == ["calls", "load", "target_info"]
+    assert asked("labels", "POST", **{"match[]": "calls"}) == ["__name__", "job", "model_name", "tenant_id"]
+    assert asked("label/tenant_id/values") == [OWN]
+    panel = asked("query_range", "POST", step="60", query="sum by (model_name) (calls)")
+    assert sorted(one["metric"]["model_name"] for one in panel["result"]) == ["bert", "resnet50"]
+    assert asked("series", **{"match[]": "load"}) == [
+        {"__name__": "load", "model_name": "resnet50", "tenant_id": OWN}
+    ]
+    assert "model_info" in asked("metadata")
+    assert asked("query_exemplars", "POST", query="calls") == []
