@@ -1,48 +1,48 @@
-"""Alertmanager's webhook payload, version 4, as records."""
+"""What is received about alerts, as observations: Alertmanager's webhook, version 4, and what polls found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
+from modelplane_datasource.episodes import DEFAULT_SOURCE, Observation, canonical, columnar, tenant_of
 from modelplane_datasource.times import parse_rfc3339
-
-Status = Literal["firing", "resolved"]
 
 
 class PayloadError(ValueError):
     """The body is not a webhook payload of version 4."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRecord:
-    """What one payload says about one alert; times in milliseconds, ``ends_at`` None while it fires.
-
-    ``labels`` and ``annotations`` are canonical JSON: sorted keys, no spaces.
-    """
-
-    fingerprint: str
-    starts_at: int
-    status: Status
-    ends_at: int | None
-    alertname: str
-    severity: str
-    tenant_id: str
-    model_name: str
-    model_version: str
-    labels: str
-    annotations: str
-    generator_url: str
-
-
-def parse_payload(body: bytes) -> tuple[AlertRecord, ...]:
+def parse_payload(body: bytes, source: str = DEFAULT_SOURCE) -> tuple[Observation, ...]:
     """The alerts of a payload in its order; unknown keys are ignored. PayloadError."""
     try:
         payload = _Payload.model_validate(orjson.loads(body))
-        return tuple(_record(alert) for alert in payload.alerts)
+        return tuple(_observation(alert, source) for alert in payload.alerts)
+    except (orjson.JSONDecodeError, ValidationError) as error:
+        raise PayloadError(str(error)) from error
+
+
+def poll_body(observations: Iterable[Observation]) -> bytes:
+    """What a poll of Alertmanager found, as it is stored; ``parse_poll`` reads it."""
+    return canonical([asdict(seen) for seen in observations]).encode()
+
+
+def parse_poll(body: bytes) -> tuple[Observation, ...]:
+    """The observations of a stored poll. PayloadError."""
+    try:
+        return _POLL.validate_python(orjson.loads(body))
     except (orjson.JSONDecodeError, ValidationError) as error:
         raise PayloadError(str(error)) from error
 
@@ -55,11 +55,13 @@ def _is_time(text: str) -> str:
 Text = dict[str, str]
 Time = Annotated[str, AfterValidator(_is_time)]
 
+_POLL = TypeAdapter(tuple[Observation, ...])
+
 
 class _Alert(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    status: Status
+    status: Literal["firing", "resolved"]
     labels: Text
     annotations: Text = {}
     starts_at: Annotated[Time, Field(alias="startsAt")]
@@ -75,31 +77,25 @@ class _Payload(BaseModel):
     alerts: list[_Alert]
 
 
-def _record(alert: _Alert) -> AlertRecord:
-    return AlertRecord(
-        fingerprint=alert.fingerprint,
-        starts_at=parse_rfc3339(alert.starts_at),
-        status=alert.status,
-        ends_at=_ends_at(alert),
-        alertname=alert.labels.get("alertname", ""),
-        severity=alert.labels.get("severity", ""),
-        tenant_id=alert.labels.get("tenant_id", ""),
-        model_name=alert.labels.get("model_name", ""),
-        model_version=alert.labels.get("model_version", ""),
-        labels=_canonical(alert.labels),
-        annotations=_canonical(alert.annotations),
-        generator_url=alert.generator_url,
+def _observation(alert: _Alert, source: str) -> Observation:
+    starts_at = parse_rfc3339(alert.starts_at)
+    return Observation(
+        source=source,
+        tenant_id=tenant_of(alert.labels),
+        fingerprint=columnar(alert.fingerprint),
+        kind=alert.status,
+        starts_at=starts_at,
+        last_at=max(starts_at, _known_until(alert, starts_at)),
+        labels=canonical(alert.labels),
+        annotations=canonical(alert.annotations),
+        generator_url=columnar(alert.generator_url),
     )
 
 
-def _ends_at(alert: _Alert) -> int | None:
+def _known_until(alert: _Alert, starts_at: int) -> int:
     """A firing alert has the zero time, or the time at which it would lapse: neither is an end."""
     if alert.status == "firing":
-        return None
+        return starts_at
     if alert.ends_at is None:
         raise PayloadError(f"the resolved alert {alert.fingerprint} has no endsAt")
     return parse_rfc3339(alert.ends_at)
-
-
-def _canonical(mapping: Text) -> str:
-    return orjson.dumps(mapping, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,203 +1,194 @@
-"""Durable store of alert deliveries and of the alerts that they add up to."""
+"""Durable store of what is received about alerts, and of the episodes and incidents that it adds up to."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import SQLAlchemyError
 
-from modelplane_datasource.alert_payload import AlertRecord
+from modelplane_datasource import alert_writes
+from modelplane_datasource.alert_payload import poll_body
+from modelplane_datasource.alert_queries import AlertFilter, IncidentFilter, select_alerts, select_incidents
+from modelplane_datasource.alert_writes import Replayed, chunks
+from modelplane_datasource.episodes import DEFAULT_SOURCE, Episode, Key, Observation, columnar
+from modelplane_datasource.incidents import (
+    Acknowledgement,
+    Incident,
+    IncidentId,
+    IncidentRules,
+    Member,
+    incident_of,
+)
+from modelplane_datasource.store_engine import Database, OnCall, StoreError, migrate, not_observed
+from modelplane_datasource.store_schema import (
+    ACKNOWLEDGEMENTS,
+    EPISODES,
+    PAYLOADS,
+    alert_key,
+    as_episode,
+    group_key,
+)
 
-_BUSY_TIMEOUT_MS = 10_000
-_BEFORE_ANY_END = -(2**62)
+__all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
 
-_SCHEMA = sa.MetaData()
-_DELIVERIES = sa.Table(
-    "deliveries", _SCHEMA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("received_at", sa.BigInteger, nullable=False),
-    sa.Column("last_received_at", sa.BigInteger, nullable=False),
-    sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("sha256", sa.String(64), nullable=False, unique=True),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("parsed", sa.Boolean, nullable=False),
-    sa.Index("deliveries_unparsed", "parsed", "last_received_at"),
-)  # fmt: skip
-_ALERTS = sa.Table(
-    "alerts", _SCHEMA,
-    sa.Column("fingerprint", sa.Text, primary_key=True),
-    sa.Column("starts_at", sa.BigInteger, primary_key=True),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("ends_at", sa.BigInteger),
-    sa.Column("alertname", sa.Text, nullable=False),
-    sa.Column("severity", sa.Text, nullable=False),
-    sa.Column("tenant_id", sa.Text, nullable=False),
-    sa.Column("model_name", sa.Text, nullable=False),
-    sa.Column("model_version", sa.Text, nullable=False),
-    sa.Column("labels", sa.Text, nullable=False),
-    sa.Column("annotations", sa.Text, nullable=False),
-    sa.Column("generator_url", sa.Text, nullable=False),
-    sa.Index("alerts_by_start", "starts_at"),
-)  # fmt: skip
-
-
-class StoreError(RuntimeError):
-    """The database cannot be opened, read or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts to list. Empty tuples select all; times in milliseconds select what overlaps them."""
-
-    tenant_ids: tuple[str, ...] = ()
-    model_names: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    alertnames: tuple[str, ...] = ()
-    start: int | None = None
-    end: int | None = None
-    limit: int = 100
+Tenants = tuple[str, ...] | None
+_KEYS_AT_ONCE = 500
+_ROWS_AT_ONCE = 1000
 
 
 class AlertStore:
-    """Alerts in SQLite. A row is the greatest of all payloads received about its alert, so their order,
-    their number and their repetition do not matter."""
+    """Alerts in SQLite or PostgreSQL. Episodes are a function of the set of bodies received, so their order,
+    their number and their repetition do not matter.
 
-    def __init__(self, database_url: str, max_raw_bodies: int, connections: int = 8) -> None:
+    ``tenants`` of a reading method are those that the caller may see; None is all. Every method raises
+    StoreError when the database does not do it.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        max_raw_bodies: int,
+        connections: int = 8,
+        rules: IncidentRules | None = None,
+        max_waiting_writers: int = 16,
+        on_call: OnCall = not_observed,
+    ) -> None:
+        """``on_call`` is told of each transaction, as ``Database`` says."""
+        self.rules = rules or IncidentRules()
         self._max_raw_bodies = max_raw_bodies
-        self._writer = sa.create_engine(database_url, pool_size=connections)
-        sa.event.listen(self._writer, "connect", _prepare)
-        sa.event.listen(self._writer, "begin", _begin)
-        self._reader = self._writer.execution_options(read_only=True)
+        self._database = Database(database_url, connections, max_waiting_writers, on_call)
         try:
-            _SCHEMA.create_all(self._writer)
-        except SQLAlchemyError as error:
+            with self._database.writing("opened") as connection:
+                if migrate(connection):
+                    alert_writes.rebuild_episodes(connection)
+        except Exception:
             self.close()
-            raise StoreError(f"the database cannot be opened: {_reason(error)}") from error
+            raise
 
-    def record(self, body: bytes, alerts: Sequence[AlertRecord] | None, received_at: int) -> None:
-        """Store a delivery; durable on return. ``alerts`` is None for a body that cannot be parsed."""
-        try:
-            with self._writer.begin() as connection:
-                connection.execute(_ADD_DELIVERY, _delivery(body, alerts is not None, received_at))
-                if alerts is None:
-                    connection.execute(_drop_raw_beyond(self._max_raw_bodies))
-                elif alerts:
-                    connection.execute(_MERGE_ALERT, [dataclasses.asdict(alert) for alert in alerts])
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database cannot be written: {_reason(error)}") from error
+    def record(
+        self,
+        body: bytes,
+        observations: Sequence[Observation] | None,
+        received_at: int,
+        source: str = DEFAULT_SOURCE,
+    ) -> None:
+        """Store a notification; durable on return. ``observations`` is None for a body without sense."""
+        with self._database.writing() as connection:
+            kind: alert_writes.PayloadKind = "raw" if observations is None else "webhook"
+            is_news = alert_writes.add_payload(connection, body, kind, source, received_at)
+            if observations is None:
+                alert_writes.drop_raw_beyond(connection, self._max_raw_bodies)
+            elif is_news:
+                alert_writes.add_observations(connection, observations)
 
-    def alerts(self, wanted: AlertFilter) -> list[AlertRecord]:
-        """The alerts that match, newest start first. StoreError."""
-        return [AlertRecord(**row) for row in self._read(_select_alerts(wanted))]
+    def record_poll(self, observations: Sequence[Observation], received_at: int, source: str) -> None:
+        """Store what a look at Alertmanager's list of alerts found; durable on return."""
+        body = poll_body(observations)
+        with self._database.writing() as connection:
+            if alert_writes.add_payload(connection, body, "poll", source, received_at):
+                alert_writes.add_observations(connection, observations)
+
+    def alerts(self, wanted: AlertFilter, tenants: Tenants = None) -> list[Episode]:
+        """The episodes that match, newest start first."""
+        return [as_episode(row) for row in self._read(select_alerts(wanted, tenants))]
+
+    def incidents(self, wanted: IncidentFilter, tenants: Tenants = None) -> list[Incident]:
+        """The incidents that match, newest start first."""
+        rows = self._read(select_incidents(wanted, self.rules, tenants))
+        if not rows:
+            return []
+        acknowledged = self._acknowledged(min(row["incident_at"] for row in rows))
+        return [
+            _incident(list(members), acknowledged, self.rules)
+            for _, members in groupby(rows, key=lambda row: (row["incident_at"], row["group_key"]))
+        ]
+
+    def incident(self, number: str, tenants: Tenants = None) -> Incident | None:
+        """The incident that an id stands for, if there is one that the caller may see."""
+        parsed = IncidentId.parse(number)
+        if parsed is None:
+            return None
+        moment, group = parsed
+        found = self.incidents(IncidentFilter(groups=(group,), start=moment, end=moment, limit=1), tenants)
+        return found[0] if found else None
+
+    def acknowledge(self, incident: Incident, acknowledgement: Acknowledgement) -> None:
+        """Store that somebody has seen an incident; durable on return."""
+        row = {
+            "group_key": group_key(incident.tenant_id, incident.model_name),
+            "incident_at": incident.starts_at,
+            "acknowledged_at": acknowledgement.at,
+            "acknowledged_by": columnar(acknowledgement.by),
+            "note": columnar(acknowledgement.note),
+        }
+        with self._database.writing() as connection:
+            connection.execute(sa.insert(ACKNOWLEDGEMENTS), row)
+
+    def newest(self, source: str, listed: Iterable[Key]) -> dict[Key, Episode]:
+        """The open episodes of a source, and the last episode of each alert ``listed``."""
+        columns = EPISODES.c
+        newer = EPISODES.alias()
+        is_last = ~sa.exists().where(
+            newer.c.alert_key == columns.alert_key, newer.c.starts_at > columns.starts_at
+        )
+        queries = [sa.select(EPISODES).where(columns.source == source, columns.ends_at.is_(None))]
+        for keys in chunks(listed, _KEYS_AT_ONCE):
+            chosen = columns.alert_key.in_([alert_key(*key) for key in keys])
+            queries.append(sa.select(EPISODES).where(chosen, is_last))
+        episodes = [as_episode(row) for query in queries for row in self._read(query)]
+        return {episode.key: episode for episode in episodes}
+
+    def replay(self, progress: Callable[[int, int], None]) -> Replayed:
+        """Compute all episodes from the stored bodies, at once for readers. Writers wait meanwhile."""
+        with self._database.writing() as connection:
+            return alert_writes.replay(connection, progress)
+
+    def prune(self, before: int) -> int:
+        """Delete what ended before a time in milliseconds, little by little; how many rows."""
+        total = 0
+        while True:
+            with self._database.writing() as connection:
+                deleted = alert_writes.prune(connection, before, _ROWS_AT_ONCE)
+            if deleted == 0:
+                return total
+            total += deleted
+
+    def back_up(self, target: str) -> None:
+        """Write a copy of a SQLite database to a file that does not exist yet."""
+        if not self._database.is_sqlite:
+            raise StoreError("only SQLite is backed up here; use pg_dump for PostgreSQL")
+        self._database.back_up(target)
 
     def check_ready(self) -> None:
         """StoreError unless the database can be read."""
-        self._read(sa.select(_DELIVERIES.c.id).limit(1))
+        self._read(sa.select(PAYLOADS.c.id).limit(1))
 
     def close(self) -> None:
         """Close all connections."""
-        self._writer.dispose()
+        self._database.close()
 
-    def _read(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
-        try:
-            with self._reader.connect() as connection:
-                return [dict(row) for row in connection.execute(query).mappings()]
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database cannot be read: {_reason(error)}") from error
+    def _acknowledged(self, since: int) -> Mapping[str, list[tuple[int, Acknowledgement]]]:
+        """Acknowledgements by tenant and model, each with the start that its incident had."""
+        columns = ACKNOWLEDGEMENTS.c
+        found: dict[str, list[tuple[int, Acknowledgement]]] = {}
+        for row in self._read(sa.select(ACKNOWLEDGEMENTS).where(columns.incident_at >= since)):
+            told = Acknowledgement(row["acknowledged_at"], row["acknowledged_by"], row["note"])
+            found.setdefault(row["group_key"], []).append((row["incident_at"], told))
+        return found
 
-
-def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin in _begin, not in the driver
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: sa.Connection) -> None:
-    """A writer takes the lock at once: upgrading a read lock later fails without waiting."""
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    def _read(self, query: sa.Select[Any]) -> list[Mapping[str, Any]]:
+        with self._database.reading() as connection:
+            return [*connection.execute(query).mappings()]
 
 
-def _reason(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error)
-
-
-def _delivery(body: bytes, parsed: bool, received_at: int) -> dict[str, object]:
-    return {
-        "received_at": received_at,
-        "last_received_at": received_at,
-        "count": 1,
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "body": body,
-        "parsed": parsed,
-    }
-
-
-def _add_delivery() -> Any:
-    statement = insert(_DELIVERIES)
-    return statement.on_conflict_do_update(
-        index_elements=[_DELIVERIES.c.sha256],
-        set_={
-            "count": _DELIVERIES.c.count + 1,
-            "last_received_at": statement.excluded.last_received_at,
-            "parsed": statement.excluded.parsed,
-        },
-    )
-
-
-def _rank(row: Any) -> sa.Tuple:
-    """The total order of payloads about one alert: resolved is greater than firing, then the later end."""
-    ends_at = sa.func.coalesce(row.ends_at, _BEFORE_ANY_END)
-    return sa.tuple_(row.status, ends_at, row.annotations, row.labels, row.generator_url)
-
-
-def _merge_alert() -> Any:
-    statement = insert(_ALERTS)
-    replaced = {
-        column.name: statement.excluded[column.name] for column in _ALERTS.c if not column.primary_key
-    }
-    return statement.on_conflict_do_update(
-        index_elements=[_ALERTS.c.fingerprint, _ALERTS.c.starts_at],
-        set_=replaced,
-        where=_rank(statement.excluded) > _rank(_ALERTS.c),
-    )
-
-
-_ADD_DELIVERY = _add_delivery()
-_MERGE_ALERT = _merge_alert()
-
-
-def _drop_raw_beyond(number: int) -> sa.Delete:
-    unparsed = _DELIVERIES.c.parsed.is_(False)
-    surplus = (
-        sa.select(_DELIVERIES.c.id)
-        .where(unparsed)
-        .order_by(_DELIVERIES.c.last_received_at.desc(), _DELIVERIES.c.id.desc())
-        .offset(number)
-    )
-    return sa.delete(_DELIVERIES).where(_DELIVERIES.c.id.in_(surplus))
-
-
-def _select_alerts(wanted: AlertFilter) -> sa.Select[Any]:
-    columns = _ALERTS.c
-    query = sa.select(_ALERTS).order_by(columns.starts_at.desc(), columns.fingerprint).limit(wanted.limit)
-    asked = (
-        (columns.tenant_id, wanted.tenant_ids),
-        (columns.model_name, wanted.model_names),
-        (columns.status, wanted.statuses),
-        (columns.alertname, wanted.alertnames),
-    )
-    for column, values in asked:
-        if values:
-            query = query.where(column.in_(values))
-    if wanted.start is not None:
-        query = query.where(sa.or_(columns.ends_at.is_(None), columns.ends_at >= wanted.start))
-    if wanted.end is not None:
-        query = query.where(columns.starts_at <= wanted.end)
-    return query
+def _incident(
+    rows: Sequence[Mapping[str, Any]],
+    acknowledged: Mapping[str, list[tuple[int, Acknowledgement]]],
+    rules: IncidentRules,
+) -> Incident:
+    start, end = rows[0]["incident_at"], rows[0]["incident_end"]
+    told = [one for moment, one in acknowledged.get(rows[0]["group_key"], ()) if start <= moment <= end]
+    members = [Member(as_episode(row), row["recent_starts"]) for row in rows]
+    return incident_of(members, told, rules)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
 
-from modelplane_datasource.alert_payload import AlertRecord, PayloadError, parse_payload
+from modelplane_datasource.access import current_tenants
+from modelplane_datasource.alert_payload import PayloadError, parse_payload
 from modelplane_datasource.alert_store import AlertFilter
+from modelplane_datasource.episodes import DEFAULT_SOURCE, STATUSES, Episode
+from modelplane_datasource.incidents import IncidentRules
 from modelplane_datasource.openapi import (
     BAD_INPUT,
     STORE,
@@ -25,6 +29,7 @@ from modelplane_datasource.parameters import (
     check_known,
     choice,
     label_text,
+    parser,
     read_all,
     read_default,
     whole_number,
@@ -36,15 +41,24 @@ from modelplane_datasource.series_request import INSTANT, check_order, instant_t
 from modelplane_datasource.shapes import INSTANT as MILLISECONDS
 from modelplane_datasource.shapes import TEXT as ANY_TEXT
 from modelplane_datasource.shapes import array, ok, record
+from modelplane_datasource.suppression import names_of
 
 _LOG = logging.getLogger(__name__)
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 
 
+@parser({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"})
+def source_name(text: str) -> str:
+    """The name of a source; ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError(text)
+    return text
+
+
 TENANT = Parameter("tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True)
 MODEL = Parameter("model-name", "Model of the alert.", "a model name, repeatable", label_text, repeated=True)
 STATUS = Parameter(
-    "status", "State of the alert.", "firing or resolved, repeatable", choice("firing", "resolved"),
+    "status", "State of the alert.", "firing, suppressed or resolved, repeatable", choice(*STATUSES),
     repeated=True,
 )  # fmt: skip
 ALERTNAME = Parameter(
@@ -59,6 +73,10 @@ LIMIT = Parameter(
     whole_number(1, 1000),
     default="100",
 )
+SOURCE = Parameter(
+    "source", "Name of the Alertmanager, or of the cluster of them, that notifies.",
+    "a name of at most 64 letters, digits, - and _", source_name, default=DEFAULT_SOURCE,
+)  # fmt: skip
 LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
 
 ALERT = record(
@@ -66,10 +84,14 @@ ALERT = record(
         "starts_at": MILLISECONDS,
         "ends_at": {"type": ["integer", "null"]},
         "duration_seconds": {"type": "number"},
-        "status": {"enum": ["firing", "resolved"]},
+        "status": {"enum": [*STATUSES]},
+        "reason": {"enum": ["", "resolved", "absent", "expired"], "description": "How the end is known."},
+        "suppressed_by": {**ANY_TEXT, "description": "Silences and alerts that keep it from being notified."},
+        "suppression_windows": {**ANY_TEXT, "description": "Declared windows in which it started."},
         **dict.fromkeys(
             ("alertname", "severity", "tenant_id", "model_name", "model_version", *_ANNOTATIONS), ANY_TEXT
         ),
+        "source": ANY_TEXT,
         "fingerprint": ANY_TEXT,
     }
 )
@@ -83,7 +105,8 @@ RECEIVED = Operation(
             record({"stored": {"const": 0}, "raw": {"const": True}}),
         ),
     },
-    errors=STORE,
+    (SOURCE,),
+    (*BAD_INPUT, *STORE),
     body=Content("A notification of Alertmanager, version 4.", {"application/json": {}}),
     body_required=False,
 )
@@ -99,22 +122,24 @@ def alerts_blueprint(plane: Plane) -> Blueprint:
     @routes.post("/alerts")
     @described(RECEIVED)
     def receive() -> Response:
-        body = request.get_data()
+        values = query_values()
+        check_known(values, RECEIVED.parameters)
+        source, body = read_default(values, SOURCE), request.get_data()
         try:
-            alerts = parse_payload(body)
+            observations = parse_payload(body, source)
         except PayloadError as error:
             _LOG.warning("a body on the alert webhook is kept raw: %s", error)
-            plane.store.record(body, None, plane.now())
+            plane.store.record(body, None, plane.now(), source)
             return json_response({"stored": 0, "raw": True}, 202)
-        plane.store.record(body, alerts, plane.now())
-        return json_response({"stored": len(alerts)})
+        plane.store.record(body, observations, plane.now(), source)
+        return json_response({"stored": len(observations)})
 
     @routes.get("/alerts")
     @described(LISTED)
     def listing() -> Response:
         now = plane.now()
-        alerts = plane.store.alerts(_read_filter(query_values(), now))
-        return json_response({"alerts": [_flat(alert, now) for alert in alerts]})
+        alerts = plane.store.alerts(_read_filter(query_values(), now), current_tenants())
+        return json_response({"alerts": [alert_row(alert, plane.store.rules, now) for alert in alerts]})
 
     return routes
 
@@ -135,8 +160,8 @@ def _read_filter(values: Values, now: int) -> AlertFilter:
     )
 
 
-def _flat(alert: AlertRecord, now: int) -> dict[str, Any]:
-    """One alert as a table row; a firing alert has lasted until ``now`` (milliseconds)."""
+def alert_row(alert: Episode, rules: IncidentRules, now: int) -> dict[str, Any]:
+    """One alert as a table row; an alert without an end has lasted until ``now`` (milliseconds)."""
     annotations = orjson.loads(alert.annotations)
     end = now if alert.ends_at is None else alert.ends_at
     return {
@@ -144,11 +169,15 @@ def _flat(alert: AlertRecord, now: int) -> dict[str, Any]:
         "ends_at": alert.ends_at,
         "duration_seconds": (end - alert.starts_at) / 1000,
         "status": alert.status,
+        "reason": alert.reason,
+        "suppressed_by": ", ".join(orjson.loads(alert.suppressed_by)),
+        "suppression_windows": ", ".join(names_of(rules.windows, alert)),
         "alertname": alert.alertname,
         "severity": alert.severity,
         "tenant_id": alert.tenant_id,
         "model_name": alert.model_name,
         "model_version": alert.model_version,
         **{name: annotations.get(name, "") for name in _ANNOTATIONS},
+        "source": alert.source,
         "fingerprint": alert.fingerprint,
     }

@@ -18,6 +18,8 @@ from modelplane_datasource.drift_api import drift_blueprint
 from modelplane_datasource.errors import ApiError, register_error_handlers
 from modelplane_datasource.grafana import grafana_blueprint
 from modelplane_datasource.grafana_rows import annotation_rows_blueprint
+from modelplane_datasource.incidents import IncidentRules
+from modelplane_datasource.incidents_api import incidents_blueprint
 from modelplane_datasource.logs import log_requests
 from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
@@ -28,7 +30,9 @@ from modelplane_datasource.security_headers import secure_responses
 from modelplane_datasource.series_api import series_blueprint
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
 from modelplane_datasource.slo_api import slo_blueprint
+from modelplane_datasource.suppression import SuppressionError, load_windows
 from modelplane_datasource.telemetry import Telemetry
+from modelplane_datasource.upkeep import Upkeep, UpkeepRules
 from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
@@ -40,6 +44,7 @@ _BLUEPRINTS = (
     compare_blueprint,
     costs_blueprint,
     alerts_blueprint,
+    incidents_blueprint,
     grafana_blueprint,
     annotation_rows_blueprint,
     operations_blueprint,
@@ -49,7 +54,8 @@ _BLUEPRINTS = (
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) -> Flask:
     """The WSGI application; ``clock`` gives seconds since 1970.
 
-    ConfigurationError for a bad token file or registry, StoreError when the database cannot be opened.
+    ConfigurationError for a bad token file, registry or file of suppression windows, StoreError when the
+    database cannot be opened.
     """
     gatekeeper = Gatekeeper(settings.token_file) if settings.token_file else None
     telemetry = Telemetry()
@@ -58,7 +64,14 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
         clock,
         telemetry,
         PrometheusClient(settings, telemetry.upstream_error, telemetry.cache_lookup, restrict),
-        AlertStore(settings.database_url, settings.max_raw_bodies, settings.threads),
+        AlertStore(
+            settings.database_url,
+            settings.max_raw_bodies,
+            settings.threads,
+            _incident_rules(settings),
+            max_waiting_writers=settings.threads // 2,
+            on_call=telemetry.store_call,
+        ),
         _registry(settings),
     )
     app = Flask(__name__, static_folder=None)
@@ -82,10 +95,36 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     return app
 
 
+def upkeep_of(app: Flask) -> Upkeep:
+    """The threads that look after the alert store of an application; not started."""
+    plane: Plane = app.extensions[_EXTENSION]
+    settings = plane.settings
+    rules = UpkeepRules(
+        settings.retention_days,
+        settings.alertmanager_urls,
+        settings.reconcile_interval_seconds,
+        settings.absent_grace_seconds,
+    )
+    return Upkeep(plane.store, rules, plane.now)
+
+
 def close_app(app: Flask) -> None:
     """Close the application's connections to Prometheus and to its database."""
     plane: Plane = app.extensions[_EXTENSION]
     plane.close()
+
+
+def _incident_rules(settings: Settings) -> IncidentRules:
+    try:
+        windows = load_windows(settings.suppression_file) if settings.suppression_file else ()
+    except SuppressionError as error:
+        raise ConfigurationError(f"{PREFIX}SUPPRESSION_FILE: {error}") from error
+    return IncidentRules(
+        gap=round(settings.incident_gap_seconds * 1000),
+        flap_episodes=settings.flap_episodes,
+        flap_window=round(settings.flap_window_seconds * 1000),
+        windows=windows,
+    )
 
 
 def _registry(settings: Settings) -> Registry | None:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from modelplane_datasource import alerts_api
-from modelplane_datasource.alert_payload import AlertRecord
-from modelplane_datasource.alert_store import AlertFilter
+from modelplane_datasource.access import current_tenants
+from modelplane_datasource.alert_store import AlertFilter, IncidentFilter
+from modelplane_datasource.episodes import Episode
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana_filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana_frames import Element
 from modelplane_datasource.grid import Grid, grid_for_points
+from modelplane_datasource.incidents import Incident
 from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Parameter, Values, check_known, read_all
 from modelplane_datasource.plane import Plane
@@ -90,12 +92,39 @@ def alerts(plane: Plane, values: Values, filters: Sequence[AdHocFilter], period:
             start=period.start,
             end=period.end,
             limit=MAX_ALERTS,
-        )
+        ),
+        current_tenants(),
     )
     if len(records) == MAX_ALERTS:
         note([f"Only the newest {MAX_ALERTS} alerts were read."])
     latest = min(plane.now(), period.end)
     return [_alert(record, latest) for record in records if _admitted(record, filters)]
+
+
+def incidents(
+    plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period
+) -> list[Annotation]:
+    """Incidents as regions; filters apply to their tenant and model."""
+    if any(one.is_regex for one in filters):
+        raise invalid("filters", "have a regular expression, which incidents do not support", "= != =| !=|")
+    found = plane.store.incidents(
+        IncidentFilter(
+            tenant_ids=read_all(values, alerts_api.TENANT),
+            model_names=read_all(values, alerts_api.MODEL),
+            start=period.start,
+            end=period.end,
+            limit=MAX_ALERTS,
+        ),
+        current_tenants(),
+    )
+    if len(found) == MAX_ALERTS:
+        note([f"Only the newest {MAX_ALERTS} incidents were read."])
+    latest = min(plane.now(), period.end)
+    return [
+        _incident(one, latest)
+        for one in found
+        if all(chosen.admits({TENANT_ID: one.tenant_id, MODEL_NAME: one.model_name}) for chosen in filters)
+    ]
 
 
 def version_changes(
@@ -130,6 +159,9 @@ SOURCES: Mapping[str, Source] = {
         Source(
             "alerts", "Annotations: alerts",
             (alerts_api.TENANT, alerts_api.MODEL, alerts_api.STATUS, alerts_api.ALERTNAME), alerts,
+        ),
+        Source(
+            "incidents", "Annotations: incidents", (alerts_api.TENANT, alerts_api.MODEL), incidents,
         ),
         Source(
             "version_changes", "Annotations: version changes", (_TENANT, _MODEL, VERSION), version_changes,
@@ -197,12 +229,12 @@ def _called_models(plane: Plane, tenants: Sequence[Matcher], period: Period) -> 
     return plane.prometheus.label_values(MODEL_NAME, [selector(metrics.REQUESTS.name, tenants)], *period)
 
 
-def _admitted(record: AlertRecord, filters: Sequence[AdHocFilter]) -> bool:
+def _admitted(record: Episode, filters: Sequence[AdHocFilter]) -> bool:
     labels = orjson.loads(record.labels)
     return all(one.admits(labels) for one in filters)
 
 
-def _alert(record: AlertRecord, latest: int) -> Annotation:
+def _alert(record: Episode, latest: int) -> Annotation:
     texts = orjson.loads(record.annotations)
     tags = (
         "alert",
@@ -218,6 +250,19 @@ def _alert(record: AlertRecord, latest: int) -> Annotation:
         end if end > record.starts_at else None,
         record.alertname,
         texts.get("description") or texts.get("summary", ""),
+        tuple(tag for tag in tags if tag),
+    )
+
+
+def _incident(incident: Incident, latest: int) -> Annotation:
+    end = max(incident.starts_at, latest) if incident.ends_at is None else incident.ends_at
+    told = "acknowledged" if incident.acknowledgements else ""
+    tags = ("incident", incident.severity, incident.status, told, incident.tenant_id, incident.model_name)
+    return Annotation(
+        incident.starts_at,
+        end if end > incident.starts_at else None,
+        ", ".join(incident.alertnames),
+        f"Incident {incident.id} of {len(incident.members)} alerts.",
         tuple(tag for tag in tags if tag),
     )
 

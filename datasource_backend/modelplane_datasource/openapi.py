@@ -62,7 +62,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a view does; ``path`` gives the placeholders of its rule the values that this is about."""
+    """What a view does; ``path`` gives the placeholders of its rule the values that this is about.
+
+    A value in braces keeps the placeholder open; the parameter of that name is then part of the path.
+    """
 
     summary: str
     answers: Mapping[int, Content]
@@ -123,7 +126,7 @@ def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
             methods = paths.setdefault(path, {})
             if method in methods:
                 raise ValueError(f"{method} {path} is described twice")
-            described_as = _operation(operation, shapes, needs_token)
+            described_as = _operation(operation, path, shapes, needs_token)
             methods[method] = {
                 "tags": [rule.endpoint.partition(".")[0]],
                 "operationId": re.sub(r"\W+", "_", method + path),
@@ -152,14 +155,16 @@ def _calls(app: Flask, rule: Rule) -> Iterator[tuple[str, str, Operation]]:
             yield path, method.lower(), operation
 
 
-def _operation(operation: Operation, shapes: dict[str, JsonSchema], needs_token: bool) -> dict[str, Any]:
+def _operation(
+    operation: Operation, path: str, shapes: dict[str, JsonSchema], needs_token: bool
+) -> dict[str, Any]:
     errors = {*operation.errors, *_EVERY_OPERATION, *(_PROTECTED if needs_token else ())}
     if operation.body is not None:
         errors.add(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     failures = {int(status): json_content(_REASONS[status], ERROR) for status in errors}
     described_as: dict[str, Any] = {
         "summary": operation.summary,
-        "parameters": [_parameter(parameter) for parameter in operation.parameters],
+        "parameters": [_parameter(parameter, path) for parameter in operation.parameters],
         "responses": {
             str(status): _content(content, shapes)
             for status, content in sorted({**failures, **operation.answers}.items())
@@ -173,14 +178,14 @@ def _operation(operation: Operation, shapes: dict[str, JsonSchema], needs_token:
     return described_as
 
 
-def _parameter(parameter: Parameter[Any]) -> dict[str, Any]:
+def _parameter(parameter: Parameter[Any], path: str) -> dict[str, Any]:
     schema = parameter.schema
     if parameter.repeated:
         default = {"default": [schema.pop("default")]} if "default" in schema else {}
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_REPEATS, **default}
     return {
         "name": parameter.name,
-        "in": "query",
+        "in": "path" if f"{{{parameter.name}}}" in path else "query",
         "description": f"{parameter.summary} Allowed: {parameter.allowed}.",
         "required": parameter.required,
         "schema": schema,

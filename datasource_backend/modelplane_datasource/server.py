@@ -15,11 +15,12 @@ from pathlib import Path
 import orjson
 import waitress
 from flask import Flask
+from sqlalchemy import make_url
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
 from modelplane_datasource.alert_store import StoreError
-from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.app import close_app, create_app, upkeep_of
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
 
 _LOG = logging.getLogger(__name__)
@@ -50,10 +51,14 @@ def serve(settings: Settings) -> None:
     try:
         app = create_app(settings)
     except StoreError as error:
-        raise ServerError(f"{settings.database_url}: {error}") from error
+        # The text of the URL hides its password.
+        raise ServerError(f"{make_url(settings.database_url)}: {error}") from error
+    upkeep = upkeep_of(app)
+    upkeep.start()
     try:
         _run(app, settings)
     finally:
+        upkeep.stop()
         close_app(app)
 
 
@@ -136,6 +141,8 @@ def _stop_on_sigterm() -> Iterator[None]:
 
 
 def _check_database(database_url: str) -> None:
+    if not database_url.startswith("sqlite:///"):
+        return
     path = Path(database_url.removeprefix("sqlite:///"))
     folder = path.resolve().parent
     if not folder.is_dir():

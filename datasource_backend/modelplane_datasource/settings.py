@@ -58,6 +58,10 @@ def _seconds_or_none(text: str) -> float:
     return 0.0 if text == "0" else _seconds(text)
 
 
+def _urls(text: str) -> tuple[str, ...]:
+    return tuple(_URL.parse(url.strip()) for url in text.split(","))
+
+
 def _path(text: str) -> Path:
     return Path(_matching(r".+")(text))
 
@@ -92,8 +96,8 @@ class Settings:
     database_url: str = _setting(
         "sqlite:///modelplane.db",
         Kind(
-            _matching(r"sqlite:///(?!:memory:)[^?#]*[^/?#]"),
-            "sqlite:/// and the path of a file, for example sqlite:////var/lib/modelplane/modelplane.db",
+            _matching(r"sqlite:///(?!:memory:)[^?#]*[^/?#]|postgresql\+psycopg://[^\s#]+"),
+            "sqlite:/// and the path of a file, or postgresql+psycopg://user:password@host/database",
         ),
         "Where alerts are kept.",
     )
@@ -132,6 +136,28 @@ class Settings:
     max_cache_bytes: int = _setting(
         64 * 1024 * 1024, Kind(_between(0, 2**40), "a number of bytes"), "How much is kept of them."
     )
+    alertmanager_urls: tuple[str, ...] = _setting(
+        (), Kind(_urls, "URLs that start with http:// or https://, separated by commas"),
+        "Alertmanagers of one cluster, with whose alerts the store is compared; none for not at all.",
+    )  # fmt: skip
+    reconcile_interval_seconds: float = _setting(30.0, _SECONDS, "How often it is compared.")
+    absent_grace_seconds: float = _setting(
+        600.0, _SECONDS, "How long an alert is missing there before it has ended; above group_interval."
+    )
+    retention_days: int = _setting(
+        400,
+        Kind(_between(1, 36_500), "a whole number from 1 to 36500"),
+        "How long alerts are kept that ended.",
+    )
+    suppression_file: Path | None = _setting(None, _FILE, "YAML file of times in which alerts are expected.")
+    incident_gap_seconds: float = _setting(
+        600.0, _SECONDS, "Alerts of a tenant and model with at most this between them are one incident."
+    )
+    flap_episodes: int = _setting(
+        5, Kind(_between(2, 1000), "a whole number from 2 to 1000"),
+        "An alert that starts so often within flap_window_seconds flaps.",
+    )  # fmt: skip
+    flap_window_seconds: float = _setting(3600.0, _SECONDS, "See flap_episodes.")
 
     @classmethod
     def from_environment(
@@ -208,8 +234,8 @@ def settings_page() -> str:
     lines = [
         "# Settings of the backend",
         "",
-        "Each is a flag of `python -m modelplane_datasource`, an environment variable, and a key, which is the",
-        "flag's name with underscores, in the YAML file that `--config` or",
+        "Each is a flag of `python -m modelplane_datasource`, an environment variable, and a key, which is",
+        "the flag's name with underscores, in the YAML file that `--config` or",
         f"`{CONFIG_VARIABLE}` names. A flag outweighs a variable, and a variable the file.",
         "This page is generated from the table in `modelplane_datasource/settings.py`.",
         "",

@@ -44,6 +44,18 @@ class Telemetry:
             ("result",),
             registry=self.registry,
         )
+        self._store_calls = Counter(
+            "modelplane_datasource_store_calls_total",
+            "Transactions of the alert store, read or write, and whether they succeeded: ok or error.",
+            ("operation", "result"),
+            registry=self.registry,
+        )
+        self._store_duration = Histogram(
+            "modelplane_datasource_store_duration_seconds",
+            "Time of a transaction of the alert store, waiting included.",
+            ("operation",),
+            registry=self.registry,
+        )
         for outcome in OUTCOMES:
             self._lookups.labels(outcome)
 
@@ -62,6 +74,11 @@ class Telemetry:
     def upstream_error(self, kind: str) -> None:
         """Count one failed call of Prometheus."""
         self._upstream_errors.labels(kind).inc()
+
+    def store_call(self, operation: str, succeeded: bool, seconds: float) -> None:
+        """Count one transaction of the alert store."""
+        self._store_calls.labels(operation, "ok" if succeeded else "error").inc()
+        self._store_duration.labels(operation).observe(seconds)
 
     def exposition(self) -> bytes:
         """All series in the text format."""

@@ -75,8 +75,8 @@ class PrometheusClient:
     ) -> None:
         """``on_error`` is told the kind of every failed call, ``on_lookup`` how the cache answered.
 
-        ``restrict`` turns each query into one that finds nothing but what the caller may see, and some metrics
-        that belong to no tenant.
+        ``restrict`` turns each query into one that finds nothing but what the caller may see, and some
+        metrics that belong to no tenant.
         """
         self._timeout = settings.prometheus_timeout_seconds
         self._max_bytes = settings.max_upstream_bytes

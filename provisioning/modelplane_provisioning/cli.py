@@ -9,6 +9,7 @@ import click
 
 # Commands are imported when they are asked for, so that one part's extra suffices for its commands.
 _MODULES = {
+    "alerts": "alerts",
     "baseline": "baseline",
     "bundle": "artefacts",
     "dashboards": "artefacts",

@@ -115,6 +115,7 @@ def _backend(scrape_interval_seconds: int) -> Service:
             "MODELPLANE_DATASOURCE_HOST": "0.0.0.0",  # noqa: S104 - inside the container
             "MODELPLANE_DATASOURCE_PORT": "8090",
             "MODELPLANE_DATASOURCE_PROMETHEUS_URL": f"http://{CONTAINERS.prometheus}",
+            "MODELPLANE_DATASOURCE_ALERTMANAGER_URLS": f"http://{CONTAINERS.alertmanager}",
             "MODELPLANE_DATASOURCE_SCRAPE_INTERVAL_SECONDS": str(scrape_interval_seconds),
             "MODELPLANE_DATASOURCE_DATABASE_URL": CONTAINERS.database_url,
             "MODELPLANE_DATASOURCE_TOKEN_FILE": f"/run/secrets/{credentials.TOKENS_FILE}",

@@ -8,12 +8,14 @@ import sys
 _PLANE_COMMANDS = ("bundle", "demo", "doctor", "status", "up")
 _EXTRAS = {
     "_jsonnet": "alerts",
+    "alembic": "backend",
     "click": "plane",
     "flask": "backend",
     "grafanalib": "dashboards",
     "numpy": "baseline",
     "orjson": "backend",
     "promql_parser": "plane",
+    "psycopg": "postgresql",
     "pyarrow": "baseline",
     "pydantic": "plane",
     "requests": "plane",

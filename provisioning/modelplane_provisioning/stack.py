@@ -208,6 +208,7 @@ def backend_process(bundle: Path, site: Site, ports: Ports, scrape_interval: int
         prefix + "HOST": "127.0.0.1",
         prefix + "PORT": str(ports.backend),
         prefix + "PROMETHEUS_URL": f"http://{site.prometheus}",
+        prefix + "ALERTMANAGER_URLS": f"http://{site.alertmanager}",
         prefix + "SCRAPE_INTERVAL_SECONDS": str(scrape_interval),
         prefix + "DATABASE_URL": site.database_url,
         prefix + "TOKEN_FILE": str(bundle / "secrets" / credentials.TOKENS_FILE),

@@ -46,6 +46,7 @@ def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None
         "alerts": [
             {
                 "starts_at": 1698400740500, "ends_at": None, "duration_seconds": 59.5, "status": "firing",
+                "reason": "", "suppressed_by": "", "suppression_windows": "", "source": "alertmanager",
                 "alertname": "ModelLatencyHigh", "severity": "warning", "tenant_id": "user-A",
                 "model_name": "resnet50", "model_version": "v1.2.0", "summary": "slow",
                 "description": "p95 is 2 s", "runbook_url": "http://r/x", "dashboard_url": "http://g/d",
@@ -53,7 +54,8 @@ def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None
             },
             {
                 "starts_at": 1698393600000, "ends_at": 1698394200000, "duration_seconds": 600.0,
-                "status": "resolved", "alertname": "ModelDown", "severity": "", "tenant_id": "",
+                "status": "resolved", "reason": "resolved", "suppressed_by": "", "suppression_windows": "",
+                "source": "alertmanager", "alertname": "ModelDown", "severity": "", "tenant_id": "",
                 "model_name": "", "model_version": "", "summary": "", "description": "",
                 "runbook_url": "", "dashboard_url": "", "fingerprint": "f2",
             },
@@ -102,7 +104,7 @@ def test_an_unparseable_body_is_kept_raw(client: FlaskClient, tmp_path: Path, bo
     response = client.post("/api/v1/alerts", data=body)
     assert (response.status_code, response.json) == (202, {"stored": 0, "raw": True})
     with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
-        assert connection.execute("SELECT body, parsed FROM deliveries").fetchall() == [(body, 0)]
+        assert connection.execute("SELECT body, kind FROM payloads").fetchall() == [(body, "raw")]
     assert client.get("/api/v1/alerts").json == {"alerts": []}
 
 
@@ -122,13 +124,13 @@ def test_a_body_above_the_limit_is_413(
 
 def test_a_database_error_is_503(client: FlaskClient, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
-        connection.execute("DROP TABLE deliveries")
-        connection.execute("DROP TABLE alerts")
+        connection.execute("DROP TABLE payloads")
+        connection.execute("DROP TABLE episodes")
     for response in (client.post("/api/v1/alerts", json=PAYLOAD), client.get("/api/v1/alerts")):
         assert response.status_code == 503
         assert response.json is not None
         assert response.json["error"] == "store_unavailable"
-        assert b"deliveries" not in response.data
+        assert b"payloads" not in response.data
 
 
 def test_annotations_may_be_any_text(client: FlaskClient) -> None:
@@ -138,3 +140,12 @@ def test_annotations_may_be_any_text(client: FlaskClient) -> None:
     listed = client.get("/api/v1/alerts").json
     assert listed is not None
     assert listed["alerts"][0]["summary"] == text
+
+
+def test_the_source_is_part_of_the_address(client: FlaskClient) -> None:
+    assert client.post("/api/v1/alerts?source=eu-1", json=PAYLOAD).status_code == 200
+    listed = client.get("/api/v1/alerts").json
+    assert listed is not None
+    assert {alert["source"] for alert in listed["alerts"]} == {"eu-1"}
+    for query in ("source=", "source=a/b", "source=a&source=b", "sauce=a"):
+        assert client.post(f"/api/v1/alerts?{query}", json=PAYLOAD).status_code == 400

@@ -41,7 +41,7 @@ def test_not_ready_says_what_is_missing(upstream: Any, client: FlaskClient, tmp_
     assert "Prometheus is not ready" in response.json["details"]["prometheus"]
     assert response.json["details"]["store"] == "ok"
     with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
-        connection.execute("DROP TABLE deliveries")
+        connection.execute("DROP TABLE payloads")
     response = client.get("/readyz")
     assert response.json is not None
     assert "no such table" in response.json["details"]["store"]

@@ -34,6 +34,14 @@ def test_every_field_can_be_set() -> None:
         "MAX_POINTS": "30000",
         "CACHE_SECONDS": "0",
         "MAX_CACHE_BYTES": "6000",
+        "ALERTMANAGER_URLS": "http://am-0:9093, http://am-1:9093/path",
+        "RECONCILE_INTERVAL_SECONDS": "15",
+        "ABSENT_GRACE_SECONDS": "300",
+        "RETENTION_DAYS": "30",
+        "SUPPRESSION_FILE": "windows.yaml",
+        "INCIDENT_GAP_SECONDS": "60",
+        "FLAP_EPISODES": "3",
+        "FLAP_WINDOW_SECONDS": "900",
     }
     settings = Settings.from_environment({PREFIX + name: value for name, value in environ.items()})
     assert settings == Settings(
@@ -56,6 +64,14 @@ def test_every_field_can_be_set() -> None:
         max_points=30_000,
         cache_seconds=0,
         max_cache_bytes=6000,
+        alertmanager_urls=("http://am-0:9093", "http://am-1:9093/path"),
+        reconcile_interval_seconds=15,
+        absent_grace_seconds=300,
+        retention_days=30,
+        suppression_file=Path("windows.yaml"),
+        incident_gap_seconds=60,
+        flap_episodes=3,
+        flap_window_seconds=900,
     )
     assert set(environ) == {name.upper() for name in Settings.__dataclass_fields__}
 
@@ -72,6 +88,8 @@ def test_every_field_can_be_set() -> None:
         ("SCRAPE_INTERVAL_SECONDS", "0", "above 0"),
         ("ORG_ID", "two\nlines", "printable"),
         ("DATABASE_URL", "postgresql://db/modelplane", "sqlite:///"),
+        ("DATABASE_URL", "mysql://db/modelplane", "postgresql"),
+        ("ALERTMANAGER_URLS", "http://am-0:9093,", "http://"),
         ("DATABASE_URL", "sqlite:///:memory:", "path of a file"),
         ("TOKEN_FILE", "", "path"),
         ("HOST", "", "address"),

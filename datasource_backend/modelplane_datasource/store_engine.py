@@ -1,0 +1,187 @@
+"""The database of the alert store: SQLite or PostgreSQL, its transactions and its migrations."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+_PATIENCE_SECONDS = 10
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_FIRST_REVISION, _FIRST_TABLE = "0001", "deliveries"
+# Any number that no other program is likely to lock on the same server.
+_ADVISORY_LOCK = 0x6D6F64656C706C
+_POSTGRESQL_CONNECTION = {
+    "connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}  # fmt: skip
+_POSTGRESQL_WRITER = (
+    "SET LOCAL synchronous_commit TO on",
+    f"SET LOCAL lock_timeout TO '{_PATIENCE_SECONDS}s'",
+    f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})",
+)
+
+
+OnCall = Callable[[str, bool, float], None]
+
+
+def not_observed(_operation: str, _succeeded: bool, _seconds: float) -> None:
+    """Nobody asked."""
+
+
+class StoreError(RuntimeError):
+    """The database cannot be opened, read or written now."""
+
+
+class Database:
+    """Transactions of one database. Writers of all processes take turns, so that none misses another's rows.
+
+    Of one process ``max_waiting_writers`` wait for their turn, and no longer than 10 s; others are refused.
+    """
+
+    def __init__(
+        self, url: str, connections: int, max_waiting_writers: int, on_call: OnCall = not_observed
+    ) -> None:
+        """``on_call`` is told of each transaction: ``read`` or ``write``, whether it succeeded, seconds."""
+        self._on_call = on_call
+        self._turn = threading.Lock()
+        self._places = threading.BoundedSemaphore(max_waiting_writers + 1)
+        try:
+            self._writer = _engine(url, connections)
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database cannot be opened: {_reason(error)}") from error
+        self._reader = self._writer.execution_options(read_only=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file of SQLite."""
+        return self._writer.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads. StoreError."""
+        with self._observed("read"), _as_store_error("read"), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, purpose: str = "written") -> Iterator[sa.Connection]:
+        """The one transaction that writes; what it wrote is durable on leaving. StoreError."""
+        with (
+            self._observed("write"),
+            self._place(),
+            _as_store_error(purpose),
+            self._writer.begin() as connection,
+        ):
+            yield connection
+
+    def back_up(self, target: str) -> None:
+        """Copy a database of SQLite to a new file, as one transaction sees it. StoreError."""
+        with _as_store_error("backed up"), closing(self._writer.raw_connection()) as connection:
+            connection.cursor().execute("VACUUM INTO ?", (target,))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writer.dispose()
+
+    @contextmanager
+    def _observed(self, operation: str) -> Iterator[None]:
+        started, succeeded = time.perf_counter(), False
+        try:
+            yield
+            succeeded = True
+        finally:
+            self._on_call(operation, succeeded, time.perf_counter() - started)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise StoreError("the database cannot be written: too many writers wait already")
+        try:
+            if not self._turn.acquire(timeout=_PATIENCE_SECONDS):
+                raise StoreError("the database cannot be written: another writer takes too long")
+            try:
+                yield
+            finally:
+                self._turn.release()
+        finally:
+            self._places.release()
+
+
+def migrate(connection: sa.Connection) -> bool:
+    """Bring the tables up to date inside the transaction of ``connection``; whether anything was done.
+
+    StoreError when the database belongs to a newer version of modelplane.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is None and sa.inspect(connection).has_table(_FIRST_TABLE):
+            command.stamp(config, _FIRST_REVISION)
+        if current == ScriptDirectory.from_config(config).get_current_head():
+            return False
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(f"the database is of another version of modelplane: {error}") from error
+    return True
+
+
+def _engine(url: str, connections: int) -> sa.Engine:
+    pool = {"pool_size": connections, "pool_timeout": _PATIENCE_SECONDS}
+    if sa.make_url(url).get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, **pool)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    # A connection that the server closed, for example by a restart, is replaced before it is used.
+    engine = sa.create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL_CONNECTION, **pool)
+    sa.event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not in the driver
+    for pragma in (f"busy_timeout={_PATIENCE_SECONDS * 1000}", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes the lock at once: upgrading a read lock later fails without waiting."""
+    connection.exec_driver_sql("BEGIN" if _only_reads(connection) else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    """A writer waits for its turn here, and its commit for the disk whatever the server's default is."""
+    if not _only_reads(connection):
+        for statement in _POSTGRESQL_WRITER:
+            connection.exec_driver_sql(statement)
+
+
+def _only_reads(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("read_only", False))
+
+
+@contextmanager
+def _as_store_error(purpose: str) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"the database cannot be {purpose}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

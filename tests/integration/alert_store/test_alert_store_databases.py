@@ -1,0 +1,228 @@
+"""The alert store behaves the same in SQLite and in a real PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from modelplane_datasource.alert_payload import parse_payload
+from modelplane_datasource.alert_store import AlertFilter, AlertStore, IncidentFilter, StoreError
+from modelplane_datasource.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.incidents import Acknowledgement, IncidentRules
+from modelplane_datasource.store_schema import SCHEMA
+
+EVERYTHING = AlertFilter(limit=100_000)
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def open_store(database_url: str) -> Iterator[Callable[..., AlertStore]]:
+    stores = []
+
+    def make(**options: Any) -> AlertStore:
+        stores.append(AlertStore(database_url, 3, **options))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[..., AlertStore]) -> AlertStore:
+    return open_store()
+
+
+def payload(*alerts: tuple[str, int, int | None]) -> bytes:
+    """A notification of (fingerprint, start, end) in minutes of a day."""
+    listed = [
+        {
+            "status": "firing" if end is None else "resolved",
+            "labels": {"alertname": name, "tenant_id": "user-A", "model_name": "m"},
+            "startsAt": f"2023-10-27T{start // 60:02d}:{start % 60:02d}:00Z",
+            "endsAt": None if end is None else f"2023-10-27T{end // 60:02d}:{end % 60:02d}:00Z",
+            "fingerprint": name,
+        }
+        for name, start, end in alerts
+    ]
+    return orjson.dumps({"version": "4", "alerts": listed})
+
+
+def deliver(store: AlertStore, bodies: Sequence[bytes], source: str = DEFAULT_SOURCE) -> list[Episode]:
+    for body in bodies:
+        store.record(body, parse_payload(body, source), 0, source)
+    return [replace(one, source="") for one in store.alerts(EVERYTHING) if one.source == source]
+
+
+def bodies_of(draw: random.Random) -> list[bytes]:
+    alerts: list[tuple[str, int, int | None]] = []
+    for name in ("é", "B", "a", "_"):
+        for start in draw.sample(range(0, 1200, 7), 5):
+            alerts.append((name, start, None))
+            alerts.extend([(name, start, start + draw.randrange(200))] * draw.randrange(2))
+    draw.shuffle(alerts)
+    return [payload(*alerts[index : index + 5]) for index in range(0, len(alerts), 5)]
+
+
+def test_orders_with_duplicates_give_the_table_of_the_fold(store: AlertStore) -> None:
+    draw = random.Random(1)
+    bodies = bodies_of(draw)
+    folded = fold_all(seen for body in bodies for seen in parse_payload(body, ""))
+    expected = sorted(folded, key=lambda one: (-one.starts_at, one.fingerprint))
+    for number in range(10):
+        order = [*bodies, *draw.choices(bodies, k=3)]
+        draw.shuffle(order)
+        found = deliver(store, order, f"source{number}")
+        assert sorted(found, key=lambda one: (-one.starts_at, one.fingerprint)) == expected
+
+
+def test_writers_of_two_processes_miss_nothing_of_each_other(open_store: Callable[..., AlertStore]) -> None:
+    stores = [open_store(), open_store()]
+    bodies = [payload(("f", minute, None), ("f", minute, minute + 9)) for minute in range(0, 240, 8)]
+
+    def write(position: int) -> None:
+        body = bodies[position]
+        stores[position % 2].record(body, parse_payload(body), 0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(len(bodies))))
+    (episode,) = stores[0].alerts(EVERYTHING)
+    assert episode.ends_at is not None
+    assert episode.ends_at - episode.starts_at == (232 + 9) * 60_000
+
+
+def test_stores_that_start_at_once_migrate_once(open_store: Callable[..., AlertStore]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: open_store(), range(4)))
+    assert [store.alerts(EVERYTHING) for store in stores] == [[]] * 4
+
+
+def test_the_tables_are_those_that_the_code_declares(store: AlertStore, database_url: str) -> None:
+    store.check_ready()
+    engine = sa.create_engine(database_url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SCHEMA) == []
+    engine.dispose()
+
+
+def test_incidents_and_acknowledgements(open_store: Callable[..., AlertStore]) -> None:
+    store = open_store(rules=IncidentRules(flap_episodes=2, flap_window=HOUR))
+    deliver(store, [payload(("drift", 0, 5), ("burn", 10, 20), ("drift", 40, 41), ("drift", 300, None))])
+    found = store.incidents(IncidentFilter())
+    assert [one.alertnames for one in found] == [("drift",), ("drift",), ("drift", "burn")]
+    assert [one.flapping for one in found] == [(), ("drift",), ()]
+    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)))] == ["firing"]
+    store.acknowledge(found[2], Acknowledgement(7, "Ada", "a\0b"))
+    again = store.incident(found[2].id, ("user-A",))
+    assert again is not None
+    assert again.acknowledgements == (Acknowledgement(7, "Ada", "a\ufffdb"),)
+    assert store.incident(found[2].id, ("user-B",)) is None
+
+
+def test_hostile_texts(store: AlertStore) -> None:
+    tenant = "a\0'\"%s:x\u2028\U0001f525" + "x" * 9000
+    alert = {
+        "status": "firing", "labels": {"alertname": "\0", "tenant_id": tenant, "model_name": "y" * 9000},
+        "annotations": {"summary": "\0"}, "startsAt": "0001-01-01T00:00:00Z", "fingerprint": "f\0",
+        "generatorURL": "\0",
+    }  # fmt: skip
+    body = orjson.dumps({"version": "4", "alerts": [alert]})
+    store.record(body, parse_payload(body), 0)
+    store.record(b"\xff\0", None, 0)
+    (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
+    assert orjson.loads(found.labels)["tenant_id"] == tenant
+    (incident,) = store.incidents(IncidentFilter())
+    assert store.incident(incident.id) == incident
+    assert store.replay(lambda done, total: None).raw == 1
+    assert store.alerts(EVERYTHING) == [found]
+
+
+def test_replay_prune_and_reconciliation(store: AlertStore) -> None:
+    before = deliver(store, bodies_of(random.Random(2)))
+    store.record_poll([Observation("", "user-A", "p", "active", 5, 6, '{"alertname":"p"}')], 7, "")
+    assert store.newest("", []).keys() == {("", "user-A", "p")}
+    assert store.replay(lambda done, total: None).episodes == len(before) + 1
+    assert [replace(one, source="") for one in store.alerts(EVERYTHING) if one.source] == before
+    open_ones = [one for one in store.alerts(EVERYTHING) if one.ends_at is None]
+    assert store.prune(2**60) > 0
+    assert store.alerts(EVERYTHING) == open_ones
+
+
+def test_only_the_newest_raw_bodies_are_kept(store: AlertStore) -> None:
+    for moment in range(5):
+        store.record(b"%d" % moment, None, moment)
+    assert store.replay(lambda done, total: None).payloads == 3
+
+
+def test_a_lock_that_is_held_too_long_refuses_writers_only(
+    database_url: str, store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds the writers' lock: reading goes on, and writing fails in the end."""
+    monkeypatch.setattr("modelplane_datasource.store_engine._PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(
+        "modelplane_datasource.store_engine._POSTGRESQL_WRITER",
+        ("SET LOCAL lock_timeout TO '1s'", f"SELECT pg_advisory_xact_lock({0x6D6F64656C706C})"),
+    )
+    other = AlertStore(database_url, 3)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._database.writing():
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(10)
+        with pytest.raises(StoreError, match="cannot be written"):
+            deliver(other, [payload(("f", 1, None))])
+        assert other.alerts(EVERYTHING) == []
+    finally:
+        done.set()
+        holder.join()
+        other.close()
+
+
+def test_a_dump_of_postgresql_is_a_store_of_its_own(
+    postgresql: Any, postgresql_program: Callable[[str], str]
+) -> None:
+    old, new = postgresql.new_database(), postgresql.new_database()
+    store = AlertStore(old, 3)
+    expected = deliver(store, [payload(("f", 1, 2), ("g", 3, None))])
+    with pytest.raises(StoreError, match="pg_dump"):
+        store.back_up("anywhere")
+    store.close()
+    dump, psql = postgresql_program("pg_dump"), postgresql_program("psql")
+    text = postgresql.run([dump, old.replace("+psycopg", "")])
+    (postgresql.folder / "dump.sql").write_bytes(text)
+    postgresql.run([psql, "-q", "-v", "ON_ERROR_STOP=1", "-f", "dump.sql", new.replace("+psycopg", "")])
+    restored = AlertStore(new, 3)
+    assert [replace(one, source="") for one in restored.alerts(EVERYTHING)] == expected
+    deliver(restored, [payload(("h", 5, None))])
+    assert len(restored.alerts(EVERYTHING)) == 3
+    restored.close()
+
+
+def test_commits_of_postgresql_wait_for_the_disk(postgresql: Any) -> None:
+    url = postgresql.new_database()
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER ROLE modelplane SET synchronous_commit TO off")
+    engine.dispose()
+    store = AlertStore(url, 3)
+    with store._database.writing() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    with store._database.reading() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off"
+    store.close()

@@ -1,0 +1,238 @@
+"""Nothing that was acknowledged is lost: killed backends, a stopped database, a full disk."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import requests
+
+from modelplane_datasource.alert_store import AlertFilter, AlertStore
+from modelplane_provisioning.processes import Process, free_port, wait_until
+
+ALERTS, GROUPS, RESOLVED_GROUPS = 10_000, 100, 50
+GROUPS_PER_SECOND = 4
+CONFIG = """
+route:
+  receiver: backend
+  group_by: [tenant_id]
+  group_wait: 1s
+  group_interval: 3s
+  repeat_interval: 1h
+receivers:
+  - name: backend
+    webhook_configs: [{url: "%s", send_resolved: true}]
+"""
+
+
+class Gateway:
+    """Stands between Alertmanager and the backend, and remembers what was answered with 2xx."""
+
+    def __init__(self, target: str) -> None:
+        self.acknowledged: set[tuple[str, str]] = set()
+        self.refused = 0
+        gateway, sessions = self, threading.local()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if not hasattr(sessions, "session"):
+                    sessions.session = requests.Session()
+                try:
+                    status = sessions.session.post(target, body, timeout=30).status_code
+                except requests.RequestException:
+                    status = 502
+                gateway.remember(body, status)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """What matters is remembered."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self._lock = threading.Lock()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def remember(self, body: bytes, status: int) -> None:
+        with self._lock:
+            if 200 <= status < 300:
+                alerts = orjson.loads(body)["alerts"]
+                self.acknowledged |= {(alert["fingerprint"], alert["status"]) for alert in alerts}
+            else:
+                self.refused += 1
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def backend(folder: Path, database_url: str, port: int) -> Process:
+    """``python -m modelplane_datasource``; not started."""
+    prefix = "MODELPLANE_DATASOURCE_"
+    environment = {
+        f"{prefix}DATABASE_URL": database_url, f"{prefix}PORT": str(port), f"{prefix}PROMETHEUS_URL": "http://127.0.0.1:9",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "modelplane_datasource"]
+    return Process(
+        "backend", command, folder / "backend.log", environment, f"http://127.0.0.1:{port}/healthz"
+    )
+
+
+def alertmanager(folder: Path, webhook: str, port: int) -> Process:
+    """A real one; not started."""
+    (folder / "alertmanager.yml").write_text(CONFIG % webhook)
+    command = [
+        "prometheus-alertmanager",
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    return Process(
+        "alertmanager", command, folder / "alertmanager.log", None, f"http://127.0.0.1:{port}/-/ready"
+    )
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[Process], Process]]:
+    """Start a process that is stopped when the test ends."""
+    processes: list[Process] = []
+
+    def start(process: Process) -> Process:
+        process.start()
+        processes.append(process)
+        process.wait_ready(30)
+        return process
+
+    yield start
+    for process in reversed(processes):
+        process.stop()
+
+
+def send_group(url: str, group: int, ends_in: float) -> None:
+    """Tell Alertmanager of the alerts of one group, which end in some seconds or have ended."""
+    now = datetime.now(UTC)
+    alerts = [
+        {
+            "labels": {
+                "alertname": "Storm",
+                "tenant_id": f"tenant-{group}",
+                "model_name": "m",
+                "number": f"{number}",
+            },
+            "startsAt": "2026-01-01T00:00:00Z",
+            "endsAt": (now + timedelta(seconds=ends_in)).isoformat(),
+        }
+        for number in range(ALERTS // GROUPS)
+    ]
+    requests.post(f"{url}/api/v2/alerts", json=alerts, timeout=30).raise_for_status()
+
+
+def storm(url: str, at: dict[int, Callable[[], object]]) -> float:
+    """Send every group at a steady pace, with a fault before some of them; how long it took."""
+    began = time.monotonic()
+    for group in range(GROUPS):
+        at.get(group, lambda: None)()
+        send_group(url, group, 3600)
+        time.sleep(max(0, began + (group + 1) / GROUPS_PER_SECOND - time.monotonic()))
+    return time.monotonic() - began
+
+
+def states(store: AlertStore) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for episode in store.alerts(AlertFilter(limit=10 * ALERTS)):
+        counts[episode.status] = counts.get(episode.status, 0) + 1
+    return counts
+
+
+def test_ten_thousand_alerts_through_alertmanager_with_kills_and_a_stopped_database(
+    postgresql: Any, tmp_path: Path, running: Callable[[Process], Process]
+) -> None:
+    database_url, port, alerts_port = postgresql.new_database(), free_port(), free_port()
+    gateway = Gateway(f"http://127.0.0.1:{port}/api/v1/alerts")
+    try:
+        server = running(backend(tmp_path, database_url, port))
+        alerts_url = f"http://127.0.0.1:{alerts_port}"
+        running(alertmanager(tmp_path, gateway.url, alerts_port))
+        took = storm(
+            alerts_url,
+            {
+                20: server.kill,
+                32: lambda: running(backend(tmp_path, database_url, port)),
+                50: postgresql.process.kill,
+                70: postgresql.start,
+            },
+        )
+        assert took < 60
+        store = AlertStore(database_url, 10)
+        assert wait_until(lambda: states(store) == {"firing": ALERTS}, 60, 0.5), states(store)
+        for group in range(RESOLVED_GROUPS):
+            send_group(alerts_url, group, -1)
+        ended = RESOLVED_GROUPS * (ALERTS // GROUPS)
+        expected = {"firing": ALERTS - ended, "resolved": ended}
+        assert wait_until(lambda: states(store) == expected, 60, 0.5), states(store)
+        found = {(one.fingerprint, one.status) for one in store.alerts(AlertFilter(limit=10 * ALERTS))}
+        assert {one for one in gateway.acknowledged if one[1] == "resolved"} <= found
+        assert {name for name, _ in gateway.acknowledged} == {name for name, _ in found}
+        assert gateway.refused > 0
+        store.close()
+    finally:
+        gateway.close()
+
+
+def post(url: str, fingerprint: str) -> int:
+    alert = {
+        "status": "firing", "labels": {"alertname": "Disk", "text": "x" * 2000},
+        "startsAt": "2026-01-01T00:00:00Z", "fingerprint": fingerprint,
+    }  # fmt: skip
+    return requests.post(url, json={"version": "4", "alerts": [alert]}, timeout=30).status_code
+
+
+def limit_files(process: Process, size: int) -> None:
+    """Let no file of a process grow beyond ``size`` bytes: its writes fail as on a full disk."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path: Path, running: Callable[[Process], Process]) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v1/alerts"
+    server = running(backend(tmp_path, f"sqlite:///{tmp_path}/m.db", port))
+    numbers, statuses = itertools.count(), dict[str, int]()
+
+    def send(count: int) -> set[int]:
+        names = [f"f{next(numbers)}" for _ in range(count)]
+        with ThreadPoolExecutor(4) as pool:
+            answers = dict(zip(names, pool.map(lambda name: post(url, name), names), strict=True))
+        statuses.update(answers)
+        return set(answers.values())
+
+    assert send(40) == {200}
+    limit_files(server, max(os.path.getsize(path) for path in tmp_path.glob("m.db*")) + 20_000)
+    full = send(100)
+    assert 503 in full
+    assert full <= {200, 503}
+    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
+    limit_files(server, resource.RLIM_INFINITY)
+    assert send(40) == {200}
+    server.kill()
+    store = AlertStore(f"sqlite:///{tmp_path}/m.db", 10)
+    found = {one.fingerprint for one in store.alerts(AlertFilter(limit=1000))}
+    store.close()
+    assert {name for name, status in statuses.items() if status == 200} <= found

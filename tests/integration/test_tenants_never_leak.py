@@ -1,0 +1,377 @@
+"""Every route of the application, walked with the token of a tenant: nothing of another tenant comes back.
+
+The walk is made from the URL map and from the OpenAPI document, so that a new route is walked without
+anyone remembering; a path argument or a body that it does not know fails the test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.auth import hash_token
+from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.grafana_annotations import SOURCES
+from modelplane_datasource.grafana_menus import VARIABLES
+from modelplane_datasource.settings import Settings
+from modelplane_schema import metrics
+from modelplane_schema.metrics import Metric
+
+NOW = 1_698_400_800  # 2023-10-27T10:00:00Z
+SECONDS = 3 * 3600
+SCRAPE = 15
+
+OWN, OTHER, ABSENT = "acme", "globex", "initech"
+SHARED_MODEL, OTHER_MODEL = "classifier", "globex-secret-model"
+# What only the other tenant has: its names, and numbers that nothing else gives.
+MARKERS = re.compile(rb"globex|777717|7\.77717", re.IGNORECASE)
+ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
+
+REGISTRY = f"""
+apiVersion: modelplane/v1
+tenants:
+  - {{id: {OWN}, budget: {{amount: 100, currency: USD, period: month}}}}
+  - {{id: {OTHER}, name: "Globex Corporation", budget: {{amount: 777717, currency: USD, period: month}}}}
+models:
+  - name: {SHARED_MODEL}
+    framework: jax
+    owner: vision
+    tenants: [{OWN}, {OTHER}]
+    max_in_flight: 8
+    versions: [{{version: v1, stage: production}}, {{version: v2}}]
+    slos: [{{name: availability, objective: 0.99, window: 1d, indicator: {{type: errors}}}}]
+  - name: {OTHER_MODEL}
+    framework: jax
+    owner: globex-owner
+    tenants: [{OTHER}]
+    versions: [{{version: globex-v1, stage: production}}]
+    slos: [{{name: globex-slo, objective: 0.99, window: 1d, indicator: {{type: errors}}}}]
+devices:
+  inventory: [{{device: host/serve, device_type: cpu-process, from: 2023-10-01}}]
+  prices: [{{device_type: cpu-process, amount: 3.6, currency: USD, per: hour, effective_from: 2023-01-01}}]
+"""
+
+
+class Use(NamedTuple):
+    """Whose calls of which version, and how much of them there is."""
+
+    tenant: str
+    model: str
+    version: str
+    rate: float
+
+
+USES = (
+    Use(OWN, SHARED_MODEL, "v1", 1.0),
+    Use(OWN, SHARED_MODEL, "v2", 2.0),
+    Use(OTHER, SHARED_MODEL, "v1", 777717.0),
+    Use(OTHER, OTHER_MODEL, "globex-v1", 777717.0),
+)
+
+
+def lines_of(metric: Metric, suffix: str, value: Callable[[int], float], **labels: str) -> Iterator[str]:
+    """The samples of one series."""
+    shown = ",".join(f'{name}="{text}"' for name, text in labels.items())
+    for seconds in range(0, SECONDS, SCRAPE):
+        yield f"{metric.name}{suffix}{{{shown}}} {value(seconds)!r} {NOW - SECONDS + seconds}"
+
+
+def exposition() -> str:
+    """The plane's series of both tenants."""
+    lines: list[str] = []
+    for use in USES:
+        own = dict(zip(metrics.IDENTITY, (use.model, use.version, use.tenant, "jax"), strict=True))
+        of_model = {name: text for name, text in own.items() if name != "tenant_id"}
+        grows = partial(lambda seconds, rate: float(seconds) * rate, rate=use.rate)
+        for metric, labels in (
+            *((metrics.REQUESTS, {"outcome": outcome}) for outcome in ("success", "failure")),
+            (metrics.TOKENS, {"kind": "prompt"}),
+            *(
+                (metrics.SIGNAL_OBSERVATIONS, {
+                    "kind": "input", "signal": f"{use.tenant}_age", "baseline": "0a1b", "bin": bin_,
+                })
+                for bin_ in ("00", "01", metrics.MISSING_BIN)
+            ),
+        ):  # fmt: skip
+            lines += lines_of(metric, "", grows, **own, **labels)
+        share = partial(lambda seconds, part: seconds * part, part=0.1 if use.tenant == OWN else 0.27)
+        device = {"device": "host/serve", "device_type": "cpu-process"}
+        lines += lines_of(metrics.DEVICE_SECONDS, "", share, **own, **device)
+        lines += lines_of(metrics.ACTIVE, "", lambda _, rate=use.rate: rate, **own)
+        for histogram, bounds in ((metrics.LATENCY, ("0.1", "0.25")), (metrics.CONFIDENCE, ("0.5", "0.9"))):
+            for bound in (*bounds, "+Inf"):
+                lines += lines_of(histogram, "_bucket", grows, **own, le=bound)
+            for suffix in ("_sum", "_count"):
+                lines += lines_of(histogram, suffix, grows, **own)
+        signal = {"kind": "input", "signal": f"{use.tenant}_age", "baseline": "0a1b"}
+        for bin_ in ("00", "01", metrics.MISSING_BIN):
+            lines += lines_of(metrics.BASELINE_RATIO, "", lambda _: 1 / 3, **of_model, **signal, bin=bin_)
+        lines += lines_of(metrics.BASELINE_OBSERVATIONS, "", lambda _: 1000.0, **of_model, **signal)
+        information = {"owner": f"{use.tenant}-owner", "stage": "production", "framework_version": "1"}
+        lines += lines_of(metrics.MODEL_INFO, "", lambda _: 1.0, **of_model, **information)
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def notification(tenant: str, model: str, name: str) -> dict[str, Any]:
+    """A webhook payload about one alert."""
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": name, "severity": "critical", "tenant_id": tenant, "model_name": model},
+        "annotations": {"summary": f"{tenant} burns", "description": f"{tenant} has errors"},
+        "startsAt": "2023-10-27T09:30:00Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": f"http://{tenant}.example.org",
+        "fingerprint": f"{tenant}-{name}".encode().hex()[:16],
+    }
+    return {"version": "4", "groupKey": "g", "status": "firing", "receiver": "x", "alerts": [alert]}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def client(
+    backfill: Callable[[str, Path, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FlaskClient]:
+    """The application over a real Prometheus and a database that hold two tenants."""
+    folder = tmp_path_factory.mktemp("walk")
+    (folder / "modelplane.yaml").write_text(REGISTRY)
+    tokens: list[dict[str, Any]] = [
+        {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
+        {"name": "acme", "role": "tenant", "tenants": [OWN], "sha256": hash_token(TENANT)},
+        {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER)},
+    ]
+    (folder / "tokens.json").write_text(json.dumps({"tokens": tokens}))
+    settings = Settings(
+        prometheus_url=backfill("prometheus", folder / "store", exposition()),
+        database_url=f"sqlite:///{folder}/modelplane.db",
+        token_file=folder / "tokens.json",
+        registry_file=folder / "modelplane.yaml",
+    )
+    app = create_app(settings, clock=lambda: NOW)
+    client = app.test_client()
+    for tenant, model in ((OWN, SHARED_MODEL), (OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)):
+        body = notification(tenant, model, f"{tenant}-alert-{model}")
+        assert client.post("/api/v1/alerts", json=body, headers=bearer(WRITER)).status_code == 200
+    yield client
+    close_app(app)
+
+
+class Call(NamedTuple):
+    """One request of the walk; ``names_tenant`` says whether it can ask for a tenant."""
+
+    method: str
+    path: str
+    query: dict[str, Any]
+    body: Any = None
+    names_tenant: bool = False
+
+    def send(self, client: FlaskClient, token: str) -> TestResponse:
+        return client.open(
+            self.path, method=self.method, query_string=self.query, json=self.body, headers=bearer(token)
+        )
+
+
+def of_incidents(client: FlaskClient) -> list[str]:
+    listed = client.get("/api/v1/incidents", headers=bearer(ADMIN)).json
+    assert listed is not None
+    return [str(incident["id"]) for incident in listed["incidents"]]
+
+
+def arguments(client: FlaskClient) -> dict[str, list[str]]:
+    """What can stand in a path."""
+    return {
+        "metric": [metric.name for metric in SERIES_METRICS],
+        "label": ["tenant_id", "model_name", "model_version", "owner", "signal", "__name__"],
+        "name": ["tenant_id", "model_name", "model_version", "owner", "signal", "__name__"],
+        "id": of_incidents(client),
+        "path": ["series", "status/tsdb", "targets", "metadata"],
+    }
+
+
+def paths(rule: Rule, known: dict[str, list[str]]) -> Iterator[str]:
+    """A rule with its arguments filled in."""
+    unknown = set(rule.arguments) - set(known)
+    assert not unknown, f"teach the walk what {unknown} of {rule.rule} can be"
+    names = sorted(rule.arguments)
+    for values in itertools.product(*(known[name] for name in names)):
+        path = rule.rule
+        for name, value in zip(names, values, strict=True):
+            path = re.sub(rf"<(?:[^:<>]+:)?{name}>", value, path)
+        yield path
+
+
+def parameters_of(document: dict[str, Any], path: str, method: str) -> list[dict[str, Any]]:
+    described: list[dict[str, Any]] = (
+        document["paths"].get(path, {}).get(method.lower(), {}).get("parameters", [])
+    )
+    return [one for one in described if one.get("in") == "query"]
+
+
+VALUES: dict[str, list[str]] = {
+    "model-name": [SHARED_MODEL, OTHER_MODEL],
+    "tenant-id": [OWN],
+    "baseline": ["v1"],
+    "candidate": ["v2"],
+    "signal": [f"{OWN}_age", f"{OTHER}_age"],
+    "kind": ["input"],
+    "from": [str((NOW - 3600) * 1000)],
+    "to": [str(NOW * 1000)],
+    "step": ["5m"],
+}
+PROMETHEUS_QUERIES = (
+    "model_info",
+    "count({__name__=~'.+'})",
+    f'{metrics.REQUESTS.name}{{tenant_id="{OTHER}"}}',
+    f"sum by (tenant_id) ({metrics.REQUESTS.name})",
+)
+
+
+def get_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
+    """Calls with the required parameters, and with each other one in turn."""
+    names = {one["name"] for one in described}
+    base: dict[str, Any] = {name: VALUES[name][0] for name in ("from", "to") if name in names}
+    for one in described:
+        if one.get("required"):
+            base[one["name"]] = VALUES.get(one["name"], ["1"])[0]
+    has_tenant = "tenant-id" in names
+    yield Call("GET", path, base, None, has_tenant)
+    for one in described:
+        for value in (*VALUES.get(one["name"], ()), *one["schema"].get("enum", ())):
+            yield Call("GET", path, {**base, one["name"]: value}, None, has_tenant)
+    if has_tenant and "tenant-id" in base:
+        yield Call("GET", path, {name: text for name, text in base.items() if name != "tenant-id"})
+
+
+def prometheus_calls(method: str, path: str) -> Iterator[Call]:
+    for query in PROMETHEUS_QUERIES:
+        form = {"query": query, "time": str(NOW - 60), "start": str(NOW - 600), "end": str(NOW - 60)}
+        yield Call(method, path, {**form, "step": "60"})
+        yield Call(method, path, {"match[]": query, "start": form["start"], "end": form["end"]})
+    yield Call(method, path, {})
+
+
+def grafana_bodies() -> Iterator[dict[str, Any]]:
+    span = {"from": "2023-10-27T09:00:00Z", "to": "2023-10-27T10:00:00Z"}
+    base: dict[str, Any] = {"range": span, "intervalMs": 60_000, "maxDataPoints": 100}
+    payloads: list[dict[str, Any]] = [
+        {"model-name": model, **tenant}
+        for model in (SHARED_MODEL, OTHER_MODEL)
+        for tenant in ({}, {"tenant-id": OWN}, {"tenant-id": OTHER})
+    ]
+    for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
+        for kind, payload in itertools.product(("timeserie", "table", "frame"), payloads):
+            targets = [{"refId": "A", "target": target, "type": kind, "payload": payload}]
+            yield {**base, "targets": targets, "adhocFilters": []}
+            filters = [{"key": "tenant_id", "operator": "=~", "value": ".*"}]
+            yield {**base, "targets": targets, "adhocFilters": filters, "scopedVars": {}}
+        for name in ("tenant-id", "model-name", "model-version", "signal", "kind"):
+            yield {"metric": target, "name": name, "payload": {}, **base}
+        yield {**base, "annotation": {"name": target, "query": target, "enable": True}}
+    for variable in VARIABLES:
+        yield {"payload": {"target": variable}, **base}
+        yield {"target": variable, **base}
+    for key in ("tenant_id", "model_name", "model_version"):
+        yield {"key": key, **base, "filters": [], "adhocFilters": []}
+    yield {}
+
+
+def walk(client: FlaskClient) -> Iterator[Call]:
+    """Every route with every method."""
+    known = arguments(client)
+    document = client.get("/openapi.json", headers=bearer(ADMIN)).json
+    assert document is not None
+    for rule in client.application.url_map.iter_rules():
+        for path in paths(rule, known):
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                if path.startswith("/prometheus"):
+                    yield from prometheus_calls(method, path)
+                elif path.startswith("/grafana") and method == "POST":
+                    yield from (Call(method, path, {}, body) for body in grafana_bodies())
+                elif method == "GET":
+                    yield from get_calls(path, parameters_of(document, path, method))
+                else:
+                    yield Call(method, path, {}, {"note": "seen", "who": "someone"})
+
+
+@pytest.fixture(scope="module")
+def calls(client: FlaskClient) -> list[Call]:
+    return list(walk(client))
+
+
+def without_own_question(response: TestResponse, call: Call) -> bytes:
+    """The answer without the texts of the request, which errors repeat."""
+    text = response.get_data()
+    asked = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
+    for value in itertools.chain.from_iterable(_texts(one) for one in asked):
+        text = text.replace(json.dumps(value)[1:-1].encode(), b"")
+    return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif value in (OTHER, OTHER_MODEL, f"{OTHER}_age", *PROMETHEUS_QUERIES):
+        yield value
+
+
+def test_no_answer_to_a_tenant_holds_anything_of_another(client: FlaskClient, calls: list[Call]) -> None:
+    told, seen_by_admin, served = [], 0, 0
+    for call in calls:
+        response = call.send(client, TENANT)
+        served += response.status_code == 200
+        if MARKERS.search(without_own_question(response, call)):
+            told.append((call, response.get_data()[:300]))
+        assert response.status_code < 500, (call, response.get_data())
+        admin = call.send(client, ADMIN)
+        seen_by_admin += bool(MARKERS.search(without_own_question(admin, call)))
+    assert not told, "\n".join(f"{call}\n  {answer!r}" for call, answer in told)
+    assert len(calls) > 500
+    assert served > 200
+    assert seen_by_admin > 100  # the other tenant is there to be seen
+
+
+def test_another_tenant_is_answered_like_one_that_does_not_exist(
+    client: FlaskClient, calls: list[Call]
+) -> None:
+    compared = 0
+    for call in calls:
+        if call.names_tenant:
+            answers = [
+                call._replace(query={**call.query, "tenant-id": tenant}).send(client, TENANT)
+                for tenant in (OTHER, ABSENT)
+            ]
+            assert answers[0].status_code == answers[1].status_code == 403, call
+            assert answers[0].get_data() == answers[1].get_data()
+            compared += 1
+    assert compared > 30
+
+
+def test_a_tenant_gets_what_an_admin_gets_for_that_tenant(client: FlaskClient, calls: list[Call]) -> None:
+    compared = 0
+    for call in calls:
+        if call.names_tenant and call.query.get("model-name") != OTHER_MODEL:
+            mine = call._replace(query={**call.query, "tenant-id": OWN})
+            own, admins = mine.send(client, TENANT), mine.send(client, ADMIN)
+            assert own.status_code == admins.status_code, (call, own.get_data(), admins.get_data())
+            assert own.get_data() == admins.get_data(), call
+            compared += own.status_code == 200
+    assert compared > 30
+
+
+def test_an_unknown_path_tells_a_tenant_nothing(client: FlaskClient) -> None:
+    for path in ("/api/v1/nothing", "/prometheus/api/v1/targets", "/prometheus/api/v1/admin/tsdb/snapshot"):
+        assert client.get(path, headers=bearer(TENANT)).status_code in (403, 404)
