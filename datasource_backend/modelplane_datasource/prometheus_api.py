@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from modelplane_datasource import prometheus_answers as answers
 from modelplane_datasource.errors import ApiError
@@ -184,8 +184,10 @@ def prometheus_blueprint(plane: Plane, tenants: Callable[[], Tenants | None]) ->
 
     @routes.before_app_request
     def unknown_path() -> Response | None:
-        path = request.path
-        if request.routing_exception is None or not (path == PREFIX or path.startswith(f"{PREFIX}/")):
+        path, failed = request.path, request.routing_exception
+        if not (path == PREFIX or path.startswith(f"{PREFIX}/")):
+            return None
+        if failed is None or isinstance(failed, MethodNotAllowed):
             return None
         return _failed(404, "not_found", "This part of Prometheus' API is not offered.")
 

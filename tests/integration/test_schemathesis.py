@@ -1,4 +1,7 @@
-"""schemathesis over the OpenAPI document: no 5xx, no answer that the document does not describe."""
+"""schemathesis over the OpenAPI document: no 5xx, no answer that the document does not describe.
+
+It runs as an admin, as a tenant, and against a backend without tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,11 @@ from modelplane_datasource.settings import Settings
 NOW = 1_696_240_800  # the second day of a month: forecasts look at all of it
 # These have code and parameters of others, such as latency.
 ALIKE = r"^/api/v1/(rows/(?!latency|drift)|metrics/(throughput|errors|confidence|active|tokens)$)"
-TOKEN = "schemathesis"
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-CONFIG = {
-    # Its WSGI client accepts gzip and does not decompress.
-    "headers": {**HEADERS, "Accept-Encoding": "identity"},
-    "generation": {"max-examples": 8, "deterministic": True, "database": "none"},
+ADMIN, TENANT, NOBODY = CALLERS = ("admin", "tenant", "nobody")
+CALLS = {ADMIN: 3000, TENANT: 1500, NOBODY: 1500}
+EXAMPLES = {ADMIN: 8, TENANT: 3, NOBODY: 3}
+CONFIG: dict[str, Any] = {
+    "generation": {"deterministic": True, "database": "none"},
     # Without a target it reads nothing else of the body.
     "operations": [
         {"include-path": "/grafana/query", "checks": {"negative_data_rejection": {"enabled": False}}}
@@ -76,12 +78,26 @@ LABELS = {
 }
 
 
+OTHER_CALLS: dict[str, Any] = {
+    "/api/v1/series": [{"__name__": "up", "tenant_id": "user-A"}],
+    "/api/v1/labels": [],
+    "/api/v1/rules": {"groups": []},
+    "/api/v1/alerts": {"alerts": []},
+    "/api/v1/metadata": {},
+    "/api/v1/query_exemplars": [],
+    "/api/v1/status/buildinfo": {"version": "2.42.0"},
+}
+
+
 def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
     """A right answer of Prometheus whose content is drawn from the question."""
     if path == "/-/ready":
         return {}
+    if path in OTHER_CALLS:
+        return {"status": "success", "data": OTHER_CALLS[path]}
     if path.startswith("/api/v1/label/"):
-        return {"status": "success", "data": ["resnet50", "v1"]}
+        nothing = path.endswith("/tenant_id/values") or '"a",tenant_id="b"' in str(form)
+        return {"status": "success", "data": [] if nothing else ["resnet50", "v1"]}
     draw = random.Random(hashlib.sha256(form["query"].encode()).digest())
     metrics = [
         {name: draw.choice(values) for name, values in LABELS.items()} for _ in range(draw.randint(1, 6))
@@ -89,7 +105,10 @@ def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
     if "increase(" in form["query"]:
         metrics = [{**metric, "model_version": version} for metric in metrics[:1] for version in ("v1", "v2")]
     if "_bucket" in form["query"]:
-        metrics = [{**metric, "le": bound} for metric in metrics for bound in BOUNDS]
+        bounds = (*BOUNDS, "sum") if "_sum" in form["query"] else BOUNDS
+        metrics = [{**metric, "le": bound} for metric in metrics for bound in bounds]
+    if 'tenant_id="user-A"' in form["query"]:
+        metrics = [{**metric, "tenant_id": "user-A"} for metric in metrics]
     unique = {orjson.dumps(metric): metric for metric in metrics}.values()
     values = ("17",) if "_bucket" in form["query"] else COUNTS if "increase(" in form["query"] else VALUES
     warnings = {"warnings": ["a store is down"]} if draw.random() < 0.1 else {}
@@ -98,12 +117,20 @@ def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
         times = [start + index * step for index in range(min(20, int((end - start) / step) + 1))]
         result = [{"metric": m, "values": [[at, draw.choice(values)] for at in times]} for m in unique]
         return {"status": "success", "data": {"resultType": "matrix", "result": result}, **warnings}
-    at = float(form["time"])
+    at = float(form.get("time", NOW))
     if form["query"].endswith("]"):
         result = [{"metric": metric, "values": [[at - 60, "1"], [at, "2"]]} for metric in unique]
         return {"status": "success", "data": {"resultType": "matrix", "result": result}, **warnings}
     samples = [{"metric": metric, "value": [at, draw.choice(values)]} for metric in unique]
     return {"status": "success", "data": {"resultType": "vector", "result": samples}, **warnings}
+
+
+def asked(path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """Status and body: Prometheus refuses a parameter that is missing or no number."""
+    try:
+        return 200, answer(path, form)
+    except (ArithmeticError, KeyError, ValueError) as error:
+        return 400, {"status": "error", "errorType": "bad_data", "error": repr(error)}
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +142,12 @@ def prometheus() -> Iterator[str]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            form = {name: values[0] for name, values in parse_qs(text, max_num_fields=10).items()}
-            body = orjson.dumps(answer(self.path, form))
-            self.send_response(200)
+            path, _, query = self.path.partition("?")
+            text = query or self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            form = {name: values[0] for name, values in parse_qs(text, max_num_fields=100).items()}
+            status, content = asked(path, form)
+            body = orjson.dumps(content)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -137,29 +166,41 @@ def prometheus() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture(scope="module", params=CALLERS)
+def caller(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def api(prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("schemathesis")
     tokens = folder / "tokens.json"
-    token = {"name": "schemathesis", "role": "admin", "sha256": hash_token(TOKEN)}
-    tokens.write_bytes(orjson.dumps({"tokens": [token]}))
+    known = [
+        {"name": ADMIN, "role": "admin", "sha256": hash_token(ADMIN)},
+        {"name": TENANT, "role": "tenant", "sha256": hash_token(TENANT), "tenants": ["user-A"]},
+    ]
+    tokens.write_bytes(orjson.dumps({"tokens": known}))
     (folder / "modelplane.yaml").write_text(REGISTRY)
     app = create_app(
         Settings(
             prometheus_url=prometheus,
             database_url=f"sqlite:///{folder}/modelplane.db",
-            token_file=tokens,
+            token_file=None if caller == NOBODY else tokens,
             registry_file=folder / "modelplane.yaml",
         ),
         clock=lambda: NOW,
     )
-    config = schemathesis.Config.from_dict(CONFIG)
-    document = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config, headers=HEADERS)
+    headers = {} if caller == NOBODY else {"Authorization": f"Bearer {caller}"}
+    # Its WSGI client accepts gzip and does not decompress.
+    asked = {"headers": {**headers, "Accept-Encoding": "identity"}}
+    generation = {**CONFIG["generation"], "max-examples": EXAMPLES[caller]}
+    config = schemathesis.Config.from_dict({**CONFIG, **asked, "generation": generation})
+    document = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config, headers=headers)
     yield document.exclude(path_regex=ALIKE)
     close_app(app)
 
 
-def test_every_answer_is_one_that_the_document_describes(api: Any) -> None:
+def test_every_answer_is_one_that_the_document_describes(api: Any, caller: str) -> None:
     calls, problems = 0, dict[str, str]()
     for event in from_schema(api).execute():
         if isinstance(event, events.ScenarioFinished):
@@ -168,7 +209,7 @@ def test_every_answer_is_one_that_the_document_describes(api: Any) -> None:
         elif isinstance(event, events.NonFatalError | events.FatalError):
             problems[repr(event)] = ""
     assert not problems, "\n\n".join(f"{what}\n{call}" for what, call in problems.items())
-    assert calls > 3000
+    assert calls > CALLS[caller]
 
 
 def failures(event: events.ScenarioFinished) -> dict[str, str]:
