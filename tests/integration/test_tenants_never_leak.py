@@ -303,7 +303,7 @@ def walk(client: FlaskClient) -> Iterator[Call]:
                 elif method == "GET":
                     yield from get_calls(path, parameters_of(document, path, method))
                 else:
-                    yield Call(method, path, {}, {"note": "seen", "who": "someone"})
+                    yield Call(method, path, {}, {"by": "someone", "note": "seen"})
 
 
 @pytest.fixture(scope="module")
@@ -370,6 +370,27 @@ def test_a_tenant_gets_what_an_admin_gets_for_that_tenant(client: FlaskClient, c
             assert own.get_data() == admins.get_data(), call
             compared += own.status_code == 200
     assert compared > 30
+
+
+def test_a_tenant_acknowledges_its_own_incidents_alone(client: FlaskClient) -> None:
+    listed = client.get("/api/v1/incidents", headers=bearer(ADMIN)).json
+    assert listed is not None
+    owners = {incident["id"]: incident["tenant_id"] for incident in listed["incidents"]}
+    assert set(owners.values()) == {OWN, OTHER}
+    absent = "0" * len(next(iter(owners)))
+    for incident, owner in {**owners, absent: ABSENT}.items():
+        path = f"/api/v1/incidents/{incident}/acknowledge"
+        answer = client.post(path, json={"by": "someone"}, headers=bearer(TENANT))
+        assert answer.status_code == (200 if owner == OWN else 404)
+        if owner != OWN:
+            assert answer.get_data().replace(incident.encode(), b"") == unknown_incident(client)
+
+
+def unknown_incident(client: FlaskClient) -> bytes:
+    """What is answered to an id that never was, without the id."""
+    path = "/api/v1/incidents/nothing/acknowledge"
+    answer = client.post(path, json={"by": "someone"}, headers=bearer(TENANT))
+    return answer.get_data().replace(b"nothing", b"")
 
 
 def test_an_unknown_path_tells_a_tenant_nothing(client: FlaskClient) -> None:
