@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+from functools import lru_cache
 
 from flask import Flask, Response, request
+from werkzeug.http import parse_accept_header
 
 SMALLEST = 1024  # bytes; below this a header of gzip and the work outweigh what is saved
 # 1,440 random points, 62 kB, shrink to 33 % in 0.5 ms; level 6, the default elsewhere, to 29 % in 1.9 ms.
@@ -17,12 +19,18 @@ def compress_responses(app: Flask) -> None:
 
     @app.after_request
     def compress(response: Response) -> Response:
-        if response.direct_passthrough or response.is_streamed or "Content-Encoding" in response.headers:
+        headers = response.headers
+        if response.direct_passthrough or response.is_streamed or "Content-Encoding" in headers:
             return response
-        if not (response.mimetype or "").startswith(_TEXT) or (response.content_length or 0) < SMALLEST:
+        if not headers.get("Content-Type", "").startswith(_TEXT) or (response.content_length or 0) < SMALLEST:
             return response
-        response.vary.add("Accept-Encoding")
-        if request.accept_encodings["gzip"] > 0:
+        headers.add("Vary", "Accept-Encoding")
+        if _takes_gzip(request.headers.get("Accept-Encoding", "")):
             response.set_data(gzip.compress(response.get_data(), _LEVEL, mtime=0))
-            response.headers["Content-Encoding"] = "gzip"
+            headers["Content-Encoding"] = "gzip"
         return response
+
+
+@lru_cache(maxsize=64)
+def _takes_gzip(accepted: str) -> bool:
+    return parse_accept_header(accepted)["gzip"] > 0

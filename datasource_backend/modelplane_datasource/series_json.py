@@ -1,12 +1,15 @@
 """The shapes in which series are served.
 
-Points become text column by column: orjson writes all values of a line at once, and what is the same in all
-points is put between them by one replacement. That takes a fifth of the time of a mapping for each point.
+orjson writes all values of a line at once, and what is the same in all points is put between them: by a
+template of all times where they are the same for every line, else by one replacement. That takes a fifth of
+the time of a mapping for each point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -14,19 +17,17 @@ import orjson
 from modelplane_datasource.series import Answer, Series
 from modelplane_datasource.times import format_rfc3339
 
+# The panels of a board ask for the same times. One template of 11,000 points takes 0.4 MB.
+_KEPT_TEMPLATES = 8
+
 Column = Sequence[bytes]  # a piece of text for each point
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:
     """``{"query_time", "data": [{"name", "type", "labels", "data": [{"x", "y"}]}]}``."""
-    times = _column(answer.grid.times, b'{"x":', b',"y":')
+    times = answer.grid.times
     data = [
-        {
-            "name": line.name,
-            "type": "line",
-            "labels": line.labels,
-            "data": _array([times, *_values(line, b"},")]),
-        }
+        {"name": line.name, "type": "line", "labels": line.labels, "data": _array_of_points(times, line)}
         for line in answer.series
     ]
     return _with_warnings({"query_time": format_rfc3339(now), "data": data}, answer)
@@ -55,15 +56,34 @@ def as_table_rows(answer: Answer, labels: Sequence[str]) -> orjson.Fragment:
 
 def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
     """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
-    times = _column(answer.grid.times, b",", b"],")
+    times = answer.grid.times
     return [
         {
             "target": line.name,
             "refId": ref_id,
-            "datapoints": _array([_column(line.values, b"["), times]),
+            "datapoints": _filled(_template(times, b"[%b,", b"]"), [line.values]),
         }
         for line in answer.series
     ]
+
+
+def _array_of_points(times: range, line: Series) -> orjson.Fragment:
+    names = [b',"y":%b', *(b",%b:%%b" % orjson.dumps(name).replace(b"%", b"%%") for name in line.beside)]
+    template = _template(times, b'{"x":', b"".join(names) + b"}")
+    return _filled(template, [line.values, *line.beside.values()])
+
+
+@lru_cache(maxsize=_KEPT_TEMPLATES)
+def _template(times: range, before: bytes, after: bytes) -> bytes:
+    """A JSON array of a text for each of the ``times``, which stands between two texts."""
+    texts = orjson.dumps(list(times))[1:-1].replace(b",", after + b"," + before)
+    return b"[" + before + texts + after + b"]"
+
+
+def _filled(template: bytes, columns: Sequence[Sequence[float | None]]) -> orjson.Fragment:
+    """``template`` with the numbers of all ``columns`` at its places, point by point."""
+    numbers = columns[0] if len(columns) == 1 else tuple(chain.from_iterable(zip(*columns, strict=True)))
+    return orjson.Fragment(template % tuple(orjson.dumps(numbers)[1:-1].split(b",")))
 
 
 def _values(line: Series, end: bytes) -> list[Column]:

@@ -12,7 +12,6 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
@@ -262,27 +261,26 @@ def _packed(text: bytes) -> bytes:
 def _points(values: msgspec.Raw) -> tuple[Times, Sequence[float]]:
     """Times in seconds and values of ``[[1698400740,"0.5"],...]``; ValueError.
 
-    Without its brackets and quotes that is one flat list of numbers, which is read in a fifth of the time of
-    a list of pairs of a number and a text.
+    Without its brackets and quotes that is one flat list of numbers, which is read in a quarter of the time
+    of a list of pairs of a number and a text.
     """
     text = bytes(values)
-    if b"u" not in text and b"s" not in text:  # true, false and null are no values
-        try:
-            flat = orjson.loads(b"[" + text.translate(None, b'[]"') + b"]")
-        except orjson.JSONDecodeError:  # NaN and +Inf are no JSON
-            flat = []
-        if flat and len(flat) == 2 * (text.count(b"[") - 1):
-            return flat[::2], tuple(map(float, flat[1::2]))
+    numbers = text.translate(None, b'[]"')
+    try:
+        flat = _NUMBERS.decode(b"[%b]" % numbers)
+    except msgspec.DecodeError:  # NaN and +Inf are no JSON
+        flat = []
+    # Each point has two brackets and two quotes for its two numbers, and all of them have two brackets.
+    if flat and len(text) - len(numbers) == 2 * len(flat) + 2:
+        return flat[::2], flat[1::2]
     pairs = _PAIRS.decode(text)
-    return [instant for instant, _ in pairs], tuple(float(number) for _, number in pairs)
+    return [instant for instant, _ in pairs], [float(number) for _, number in pairs]
 
 
 def _seconds(grid: Grid) -> list[float]:
-    """The times of ``grid`` as Prometheus writes them: whole seconds are integers in JSON, too, and to
-    compare those with floats would take three times as long."""
-    if grid.start % 1000 or grid.step % 1000:
-        return [time / 1000 if time % 1000 else time // 1000 for time in grid.times]
-    return list(range(grid.start // 1000, grid.times[-1] // 1000 + 1, grid.step // 1000))
+    """The times of ``grid``, floats like those read: integers would take three times as long to compare."""
+    seconds: list[float] = (np.arange(grid.start, grid.end + 1, grid.step) / 1000).tolist()
+    return seconds
 
 
 def _on_grid(
