@@ -172,9 +172,11 @@ def test_paths_outside_keep_the_shape_of_the_rest(web: FlaskClient) -> None:
     assert web.get("/api/v1/query").get_json()["details"] == {}
 
 
-def test_other_methods_are_not_found(web: FlaskClient, prometheus: FakePrometheus) -> None:
+def test_other_methods_are_not_allowed(web: FlaskClient, prometheus: FakePrometheus) -> None:
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-        assert failure(web.open(f"{API}/query?query=up", method=method))[0] == 404
+        answer = web.open(f"{API}/query?query=up", method=method)
+        assert answer.status_code == 405
+        assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
     assert prometheus.calls == []
 
 
