@@ -99,6 +99,7 @@ def ledger_of(plane: Plane, window: Window, idle: str, shared: str) -> Ledger:
         window.cell / 1000,
         lambda: _build(plane, registry, window, policy),
         lambda ledger: ledger.bytes,
+        for_everyone=True,
     )
 
 

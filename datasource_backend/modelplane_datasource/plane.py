@@ -42,14 +42,21 @@ class Plane:
         """Milliseconds between two scrapes."""
         return max(1, round(self.settings.scrape_interval_seconds * 1000))
 
-    def kept(self, key: Hashable, seconds: float, compute: Callable[[], T], size_of: Callable[[T], int]) -> T:
+    def kept(
+        self,
+        key: Hashable,
+        seconds: float,
+        compute: Callable[[], T],
+        size_of: Callable[[T], int],
+        for_everyone: bool = False,
+    ) -> T:
         """What ``compute`` gives, or gave for ``key`` at most ``seconds`` (and ``cache_seconds``) before.
 
         ``size_of`` gives its bytes. Warnings belong to each request that uses it. Nobody gets what was
-        computed for somebody who may see other tenants.
+        computed for somebody who may see other tenants, unless it is the same ``for_everyone``.
         """
         value, warnings = self.prometheus.cache.get(
-            (current_tenants(), key),
+            (None if for_everyone else current_tenants(), key),
             min(seconds, self.settings.cache_seconds),
             lambda: with_notices(compute),
             lambda found: size_of(found[0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from modelplane_datasource.access import current_tenants
 from modelplane_datasource.drift_request import window
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.parameters import Parameter, choice, label_text, parser
@@ -47,7 +48,7 @@ class ModelSlo(NamedTuple):
 
 
 def asked_slos(plane: Plane, scope: Scope) -> tuple[ModelSlo, ...]:
-    """The objectives that the scope asks for, in the order of the registry.
+    """The objectives that the scope asks for, of models that the caller uses, in the order of the registry.
 
     ApiError 422 without a registry, 404 when no model of the scope has such an objective.
     """
@@ -58,10 +59,11 @@ def asked_slos(plane: Plane, scope: Scope) -> tuple[ModelSlo, ...]:
             "The server has no registry, which holds the objectives: "
             "set MODELPLANE_DATASOURCE_REGISTRY_FILE to the path of modelplane.yaml.",
         )
+    own = current_tenants()
     known = [
         ModelSlo(model.name, slo)
         for model in plane.registry.models
-        if model.name in scope.models
+        if model.name in scope.models and (own is None or not set(own).isdisjoint(model.tenants))
         for slo in model.slos
     ]
     names = scope.options[SLO.name]
