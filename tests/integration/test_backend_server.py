@@ -96,7 +96,7 @@ def get(port: int, path: str, timeout: float) -> tuple[int, bytes, http.client.H
 
 
 def prompt_answers(port: int, tries: int) -> int:
-    """How many of ``tries`` are answered in time; a busy machine may delay one, a blocked server delays all."""
+    """How many of ``tries`` are answered in time: a busy machine delays one, a blocked server all."""
     found = 0
     for _ in range(tries):
         with suppress(TimeoutError):
