@@ -37,7 +37,7 @@ from modelplane_datasource.parameters import (
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.series_api import query_values
-from modelplane_datasource.series_request import INSTANT, check_order, instant_text, read_instant
+from modelplane_datasource.series_request import INSTANT, instant_text, read_open_range
 from modelplane_datasource.shapes import INSTANT as MILLISECONDS
 from modelplane_datasource.shapes import TEXT as ANY_TEXT
 from modelplane_datasource.shapes import array, ok, record
@@ -146,9 +146,7 @@ def alerts_blueprint(plane: Plane) -> Blueprint:
 
 def _read_filter(values: Values, now: int) -> AlertFilter:
     check_known(values, LIST_PARAMETERS)
-    start, end = read_instant(values, FROM, now), read_instant(values, TO, now)
-    if start is not None and end is not None:
-        check_order(start, end)
+    start, end = read_open_range(values, FROM, TO, now)
     return AlertFilter(
         tenant_ids=read_all(values, TENANT),
         model_names=read_all(values, MODEL),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from flask import Flask, Response
 
@@ -48,6 +49,7 @@ _BLUEPRINTS = (
     grafana_blueprint,
     annotation_rows_blueprint,
     operations_blueprint,
+    partial(prometheus_blueprint, tenants=current_tenants),
 )
 
 
@@ -91,7 +93,6 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     _register_store_error(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint(plane))
-    app.register_blueprint(prometheus_blueprint(plane, current_tenants))
     return app
 
 

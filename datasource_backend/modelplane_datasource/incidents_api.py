@@ -38,7 +38,7 @@ from modelplane_datasource.plane import Plane
 from modelplane_datasource.responses import json_response
 from modelplane_datasource.series_api import query_values
 from modelplane_datasource.series_request import FROM as RANGE_FROM
-from modelplane_datasource.series_request import INSTANT, check_order, instant_text, read_instant, read_range
+from modelplane_datasource.series_request import INSTANT, instant_text, read_open_range, read_range
 from modelplane_datasource.series_request import TO as RANGE_TO
 from modelplane_datasource.shapes import INSTANT as MILLISECONDS
 from modelplane_datasource.shapes import NUMBER, TEXT, array, ok, record, with_warnings
@@ -282,9 +282,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 def _read_filter(values: Values, now: int) -> IncidentFilter:
     check_known(values, LIST_PARAMETERS)
-    start, end = read_instant(values, FROM, now), read_instant(values, TO, now)
-    if start is not None and end is not None:
-        check_order(start, end)
+    start, end = read_open_range(values, FROM, TO, now)
     return IncidentFilter(
         tenant_ids=read_all(values, TENANT),
         model_names=read_all(values, MODEL),

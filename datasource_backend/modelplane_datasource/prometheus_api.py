@@ -202,9 +202,7 @@ def _view(plane: Plane, call: Call, tenants: Callable[[], Tenants | None], **nam
         if not _LABEL_NAME.fullmatch(name):
             raise FailureError(400, "bad_data", f"invalid label name: {name!r}")
         path = path.replace(f"<{placeholder}>", name)
-    # Prometheus shall not work on for longer than anybody waits.
-    timeout = f"{max(1, round(plane.settings.prometheus_timeout_seconds * 1000))}ms"
-    asked: Asked = {**_asked(call), "timeout": timeout}
+    asked = _asked(call)
     if own is None:
         body = _succeeded(*plane.prometheus.forward(path, asked, call.method))
     else:

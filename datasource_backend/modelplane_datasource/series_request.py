@@ -97,6 +97,16 @@ def read_range(values: Values, now: int) -> tuple[int, int]:
     return start, end
 
 
+def read_open_range(
+    values: Values, start: Parameter[str], end: Parameter[str], now: int
+) -> tuple[int | None, int | None]:
+    """Start and end in milliseconds, each None when it is absent. ApiError 400."""
+    found = read_instant(values, start, now), read_instant(values, end, now)
+    if found[0] is not None and found[1] is not None:
+        check_order(found[0], found[1])
+    return found
+
+
 def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:
     """ApiError 400 when a range ends before it starts."""
     if start > end:

@@ -151,7 +151,8 @@ class PrometheusClient:
     def forward(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
         """Status and body of any answer of ``/api/v1/<path>``, unread and not restricted; UpstreamError."""
         deadline = time.monotonic() + self._timeout
-        return self._reported(lambda: self._send(method, f"/api/v1/{path}", form, deadline))
+        bounded = self._bounded(form)
+        return self._reported(lambda: self._send(method, f"/api/v1/{path}", bounded, deadline))
 
     def check_ready(self) -> None:
         """UpstreamError unless Prometheus can answer queries."""
@@ -193,7 +194,7 @@ class PrometheusClient:
     def _api(self, path: str, form: Form, expected: AnswerType[T], method: str = "POST") -> Answered[T]:
         """The answer of a successful call of ``/api/v1/<path>``."""
         deadline = time.monotonic() + self._timeout
-        full_form = {**form, "timeout": f"{max(1, int(self._timeout * 1000))}ms"}
+        full_form = self._bounded(form)
         pauses = iter(_RETRY_PAUSES)
         while True:
             pause = next(pauses, math.inf)
@@ -206,6 +207,10 @@ class PrometheusClient:
                 if status not in _RETRIED_STATUSES or not _can_wait(pause, deadline):
                     return read_answer(status, body, expected)
             time.sleep(pause)
+
+    def _bounded(self, form: Form) -> Form:
+        """``form`` with the time after which Prometheus need not work on, because nobody waits."""
+        return {**form, "timeout": f"{max(1, int(self._timeout * 1000))}ms"}
 
     def _send(self, method: str, path: str, form: Form, deadline: float) -> tuple[int, bytes]:
         fields, seconds = urlencode(form, doseq=True), deadline - time.monotonic()

@@ -79,6 +79,15 @@ def test_the_request_is_a_posted_form(upstream: Any, prometheus: PrometheusClien
     assert headers["X-Scope-OrgID"] == "acme"
 
 
+def test_a_forwarded_call_says_how_long_prometheus_may_work(
+    upstream: Any, prometheus: PrometheusClient
+) -> None:
+    upstream.reply = lambda *_: (400, {}, b"anything")
+    assert prometheus.forward("series", {"match[]": ["a", "b"]}) == (400, b"anything")
+    path, form, _ = upstream.calls[0]
+    assert (path, form) == ("/api/v1/series", {"match[]": "a", "timeout": "5000ms"})
+
+
 def test_a_path_in_the_url_is_kept(upstream: Any, settings: Settings, make_prometheus: Any) -> None:
     client = make_prometheus(dataclasses.replace(settings, prometheus_url=f"{upstream.url}/prometheus/"))
     client.query_range("up", GRID)
