@@ -21,13 +21,12 @@ from modelplane_datasource.grafana import grafana_blueprint
 from modelplane_datasource.grafana_rows import annotation_rows_blueprint
 from modelplane_datasource.incidents import IncidentRules
 from modelplane_datasource.incidents_api import incidents_blueprint
-from modelplane_datasource.logs import log_requests
+from modelplane_datasource.middleware import surround
 from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.prometheus_api import prometheus_blueprint
 from modelplane_datasource.restriction import restrict
-from modelplane_datasource.security_headers import secure_responses
 from modelplane_datasource.series_api import series_blueprint
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
 from modelplane_datasource.slo_api import slo_blueprint
@@ -82,9 +81,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.extensions[_EXTENSION] = plane
-    telemetry.instrument(app)
-    log_requests(app)
-    secure_responses(app)
+    surround(app, telemetry)
     telemetry.observe_cache(plane.prometheus.cache)
     app.before_request(forget_notices)
     compress_responses(app)

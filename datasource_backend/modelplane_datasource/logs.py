@@ -8,17 +8,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import time
 import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import orjson
-from flask import Flask, Response, g, request
 
-from modelplane_datasource.access import current_caller
-
-REQUEST_ID_HEADER = "X-Request-Id"
+from modelplane_datasource.telemetry import Answered
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -59,29 +55,24 @@ def configure_logs(log_format: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def log_requests(app: Flask) -> None:
-    """Log every answer with its duration and caller; name each request, by its own id if it brings one.
+def name_request(brought: str) -> str:
+    """The id of the request that begins: the one it ``brought`` if that is one, else a new one."""
+    request_id = brought if _ACCEPTED_ID.fullmatch(brought) else uuid.uuid4().hex
+    _REQUEST_ID.set(request_id)
+    return request_id
 
-    ``Telemetry.instrument`` comes first: it notes when a request started.
-    """
 
-    @app.before_request
-    def begin() -> None:
-        brought = request.headers.get(REQUEST_ID_HEADER, "")
-        _REQUEST_ID.set(brought if _ACCEPTED_ID.fullmatch(brought) else uuid.uuid4().hex)
-
-    @app.after_request
-    def end(response: Response) -> Response:
-        response.headers[REQUEST_ID_HEADER] = _REQUEST_ID.get()
-        fields = {
-            "method": request.method,
-            "path": request.path,
-            "status": response.status_code,
-            "milliseconds": round((time.perf_counter() - g.started) * 1000, 1),
-            "caller": current_caller().name,
-        }
-        level = logging.DEBUG if request.path in _PROBES else logging.INFO
-        if _LOG.isEnabledFor(level):
-            text = "{method} {path} {status} in {milliseconds} ms for {caller}".format(**fields)
-            _LOG.log(level, "%s", text.encode("ascii", "backslashreplace").decode(), extra={"fields": fields})
-        return response
+def log_answer(answer: Answered) -> None:
+    """Log one answer with its duration and caller."""
+    level = logging.DEBUG if answer.path in _PROBES else logging.INFO
+    if not _LOG.isEnabledFor(level):
+        return
+    fields = {
+        "method": answer.method,
+        "path": answer.path,
+        "status": int(answer.status),
+        "milliseconds": round(answer.seconds * 1000, 1),
+        "caller": answer.caller,
+    }
+    text = "{method} {path} {status} in {milliseconds} ms for {caller}".format(**fields)
+    _LOG.log(level, "%s", text.encode("ascii", "backslashreplace").decode(), extra={"fields": fields})

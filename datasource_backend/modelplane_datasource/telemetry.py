@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from typing import NamedTuple
 
-from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from modelplane_datasource.cache import OUTCOMES, AnswerCache
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNMATCHED = "unmatched"
+
+
+class Answered(NamedTuple):
+    """One answer; ``route`` is the template of its path, None where no route matched."""
+
+    method: str
+    path: str
+    route: str | None
+    status: str
+    seconds: float
+    caller: str
 
 
 class Telemetry:
@@ -84,17 +94,9 @@ class Telemetry:
         """All series in the text format."""
         return generate_latest(self.registry)
 
-    def instrument(self, app: Flask) -> None:
-        """Count and time every request of ``app`` by its route's template."""
-
-        @app.before_request
-        def start() -> None:
-            g.started = time.perf_counter()
-
-        @app.after_request
-        def finish(response: Response) -> Response:
-            route = request.url_rule.rule if request.url_rule else _UNMATCHED
-            method = request.method if request.method in _METHODS else "other"
-            self._requests.labels(route, method, str(response.status_code)).inc()
-            self._duration.labels(route).observe(time.perf_counter() - g.started)
-            return response
+    def count_answer(self, answer: Answered) -> None:
+        """Count and time one answer by its route's template."""
+        route = answer.route or _UNMATCHED
+        method = answer.method if answer.method in _METHODS else "other"
+        self._requests.labels(route, method, answer.status).inc()
+        self._duration.labels(route).observe(answer.seconds)

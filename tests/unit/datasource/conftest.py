@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -78,12 +79,20 @@ def settings(upstream: Upstream, tmp_path: Path) -> Settings:
     )
 
 
+class ReadingClient(FlaskClient):
+    """Reads each answer to its end, as a server does: what is told about it is told then."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        return super().open(*args, buffered=True, **kwargs)
+
+
 @pytest.fixture
 def make_client() -> Iterator[Callable[[Settings], FlaskClient]]:
     apps = []
 
     def make(settings: Settings) -> FlaskClient:
         apps.append(create_app(settings, clock=lambda: NOW))
+        apps[-1].test_client_class = ReadingClient
         return apps[-1].test_client()
 
     yield make
