@@ -22,7 +22,6 @@ from modelplane_datasource.grafana_rows import annotation_rows_blueprint
 from modelplane_datasource.incidents import IncidentRules
 from modelplane_datasource.incidents_api import incidents_blueprint
 from modelplane_datasource.middleware import surround
-from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.operations import operations_blueprint
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.prometheus_api import prometheus_blueprint
@@ -83,7 +82,6 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.extensions[_EXTENSION] = plane
     surround(app, telemetry)
     telemetry.observe_cache(plane.prometheus.cache)
-    app.before_request(forget_notices)
     compress_responses(app)
     require_tokens(app, gatekeeper)
     register_error_handlers(app)

@@ -13,7 +13,7 @@ from typing import Any
 from modelplane_datasource.catalogue import SeriesMetric
 from modelplane_datasource.parameters import Parameter, choice
 from modelplane_datasource.series import Answer, Series
-from modelplane_datasource.series_json import as_datapoints, as_table_rows
+from modelplane_datasource.series_json import as_array, as_datapoints, as_table_rows
 
 Element = dict[str, Any]
 
@@ -96,5 +96,5 @@ def _value_field(metric: SeriesMetric, line: Series) -> Element:
         "type": "number",
         "labels": line.labels,
         "config": {"unit": unit_of(metric, line), "displayNameFromDS": line.name},
-        "values": line.values,
+        "values": as_array(line.values),
     }

@@ -14,6 +14,7 @@ from werkzeug.wsgi import ClosingIterator, get_path_info
 
 from modelplane_datasource.access import current_caller
 from modelplane_datasource.logs import log_answer, name_request
+from modelplane_datasource.notices import forget_notices
 from modelplane_datasource.telemetry import Answered, Telemetry
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def surround(app: Flask, telemetry: Telemetry) -> None:
 
 
 class _Middleware:
-    """Names each request, secures its answer, counts and logs it."""
+    """Begins each request, secures its answer, counts and logs it."""
 
     def __init__(self, application: WSGIApplication, telemetry: Telemetry) -> None:
         self._application = application
@@ -53,6 +54,7 @@ class _Middleware:
         """Answer as the application does, with more headers."""
         started = time.perf_counter()
         request_id = name_request(environ.get("HTTP_X_REQUEST_ID", ""))
+        forget_notices()
         statuses: list[str] = []
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -26,8 +26,8 @@ class Series:
 
     name: str
     labels: Mapping[str, str]
-    values: tuple[float | None, ...]
-    beside: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    values: Sequence[float | None]
+    beside: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

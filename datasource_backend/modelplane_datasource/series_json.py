@@ -1,26 +1,26 @@
 """The shapes in which series are served.
 
-orjson writes all values of a line at once, and what is the same in all points is put between them: by a
-template of all times where they are the same for every line, else by one replacement. That takes a fifth of
-the time of a mapping for each point.
+Texts of numbers and of what stands between them are laid side by side and joined at once. That takes a tenth
+of the time of a mapping for each point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import orjson
 
+from modelplane_datasource.columns import texts_of
 from modelplane_datasource.series import Answer, Series
 from modelplane_datasource.times import format_rfc3339
 
-# The panels of a board ask for the same times. One template of 11,000 points takes 0.4 MB.
-_KEPT_TEMPLATES = 8
+# The panels of a board ask for the same times. One frame of 11,000 points takes 0.7 MB.
+_KEPT_FRAMES = 4
+_PLACE = b"\0"  # of a number, in texts that are JSON and hence hold no zero byte
 
-Column = Sequence[bytes]  # a piece of text for each point
+Texts = Sequence[bytes]  # one for each point
 
 
 def as_contract(answer: Answer, now: int) -> dict[str, Any]:
@@ -35,73 +35,66 @@ def as_contract(answer: Answer, now: int) -> dict[str, Any]:
 
 def as_rows(answer: Answer) -> dict[str, Any]:
     """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
-    columns: list[Column] = []
+    points, times = len(answer.grid), [b'{"time":%d' % time for time in answer.grid.times]
+    columns: list[Texts] = []
     for line in sorted(answer.series, key=lambda line: line.name):
         name, labels = orjson.dumps(line.name), orjson.dumps(line.labels)[1:-1]
-        columns.append(_column(answer.grid.times, b'{"time":', b',"series":' + name + b',"value":'))
-        columns += _values(line, b"," + labels + b"}," if labels else b"},")
+        columns += [times, [b',"series":%b,"value":' % name] * points, texts_of(line.values)]
+        for beside, values in line.beside.items():
+            columns += [[b",%b:" % orjson.dumps(beside)] * points, texts_of(values)]
+        columns.append([b",%b}," % labels if labels else b"},"] * points)
     return _with_warnings({"rows": _array(columns)}, answer)
 
 
 def as_table_rows(answer: Answer, labels: Sequence[str]) -> orjson.Fragment:
     """``[[time, series, labels..., value, what belongs to it...]]`` by time, then series."""
-    columns: list[Column] = []
+    points, times = len(answer.grid), [b"[%d," % time for time in answer.grid.times]
+    columns: list[Texts] = []
     for line in sorted(answer.series, key=lambda line: line.name):
         texts = orjson.dumps([line.name, *(line.labels[label] for label in labels)])[1:-1]
-        columns.append(_column(answer.grid.times, b"[", b"," + texts))
-        columns += [_column(values, b",") for values in (line.values, *line.beside.values())]
-        columns.append([b"],"] * len(answer.grid))
+        columns += [times, [texts] * points]
+        for values in (line.values, *line.beside.values()):
+            columns += [[b","] * points, texts_of(values)]
+        columns.append([b"],"] * points)
     return _array(columns)
 
 
 def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
     """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
-    times = answer.grid.times
+    frame = _frame(answer.grid.times, b"[" + _PLACE + b",", b"]")
     return [
-        {
-            "target": line.name,
-            "refId": ref_id,
-            "datapoints": _filled(_template(times, b"[%b,", b"]"), [line.values]),
-        }
+        {"target": line.name, "refId": ref_id, "datapoints": _filled(frame, [line.values])}
         for line in answer.series
     ]
 
 
+def as_array(values: Sequence[float | None]) -> orjson.Fragment:
+    """``values`` as a JSON array."""
+    return orjson.Fragment(b"[%b]" % b",".join(texts_of(values)))
+
+
 def _array_of_points(times: range, line: Series) -> orjson.Fragment:
-    names = [b',"y":%b', *(b",%b:%%b" % orjson.dumps(name).replace(b"%", b"%%") for name in line.beside)]
-    template = _template(times, b'{"x":', b"".join(names) + b"}")
-    return _filled(template, [line.values, *line.beside.values()])
+    names = b"".join(b",%b:%b" % (orjson.dumps(name), _PLACE) for name in ("y", *line.beside))
+    return _filled(_frame(times, b'{"x":', names + b"}"), [line.values, *line.beside.values()])
 
 
-@lru_cache(maxsize=_KEPT_TEMPLATES)
-def _template(times: range, before: bytes, after: bytes) -> bytes:
-    """A JSON array of a text for each of the ``times``, which stands between two texts."""
+@lru_cache(maxsize=_KEPT_FRAMES)
+def _frame(times: range, before: bytes, after: bytes) -> list[bytes]:
+    """A JSON array of each of the ``times`` between two texts, cut at the places of numbers."""
     texts = orjson.dumps(list(times))[1:-1].replace(b",", after + b"," + before)
-    return b"[" + before + texts + after + b"]"
+    return (b"[" + before + texts + after + b"]").split(_PLACE)
 
 
-def _filled(template: bytes, columns: Sequence[Sequence[float | None]]) -> orjson.Fragment:
-    """``template`` with the numbers of all ``columns`` at its places, point by point."""
-    numbers = columns[0] if len(columns) == 1 else tuple(chain.from_iterable(zip(*columns, strict=True)))
-    return orjson.Fragment(template % tuple(orjson.dumps(numbers)[1:-1].split(b",")))
+def _filled(frame: Texts, columns: Sequence[Sequence[float | None]]) -> orjson.Fragment:
+    """``frame`` with the numbers of all ``columns`` at its places, point by point."""
+    pieces = [b""] * (2 * len(frame) - 1)
+    pieces[::2] = frame
+    for at, values in enumerate(columns):
+        pieces[2 * at + 1 :: 2 * len(columns)] = texts_of(values)
+    return orjson.Fragment(b"".join(pieces))
 
 
-def _values(line: Series, end: bytes) -> list[Column]:
-    """The columns of a line: its values, what belongs to each of them by name, and the ``end`` of a point."""
-    names = [b"", *(b"," + orjson.dumps(name) + b":" for name in line.beside)]
-    columns = [line.values, *line.beside.values()]
-    ends = [b""] * (len(columns) - 1) + [end]
-    return [_column(*column) for column in zip(columns, names, ends, strict=True)]
-
-
-def _column(values: Sequence[float | None], before: bytes = b"", after: bytes = b"") -> Column:
-    """Each number as JSON between two texts, which are JSON too and hence hold no zero byte."""
-    numbers = orjson.dumps(list(values) if isinstance(values, range) else values)[1:-1]
-    between = numbers.replace(b",", after + b"\0" + before)
-    return (before + between + after).split(b"\0")
-
-
-def _array(columns: Sequence[Column]) -> orjson.Fragment:
+def _array(columns: Sequence[Texts]) -> orjson.Fragment:
     """A JSON array of points, each of them its texts in all ``columns``; the last text ends with a comma."""
     length = max(map(len, columns), default=0)
     pieces = [b""] * (len(columns) * length)

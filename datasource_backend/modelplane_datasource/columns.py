@@ -1,0 +1,75 @@
+"""The values of one series, as JSON and as numbers.
+
+Prometheus writes numbers as JSON does, so most of them reach the reader of an answer as the text that they
+came as. To make floats of them and texts of these takes more than half of a short answer's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+Numbers = tuple[float | None, ...]
+
+_NUMBERS = msgspec.json.Decoder(tuple[float | None, ...])
+TEXT_BYTES = 60  # a value as text, with its place in a list; measured with tracemalloc on CPython 3.11
+
+
+class Column(Sequence[float | None]):
+    """Finite numbers, None where there is none; equal to any sequence of the same values."""
+
+    __slots__ = ("_numbers", "texts")
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        """``texts`` are JSON numbers that a float can hold, or null."""
+        self.texts = texts
+        self._numbers: Numbers | None = None
+
+    @classmethod
+    def of(cls, numbers: Sequence[float | None] | npt.NDArray[np.float64]) -> Column:
+        """The column of ``numbers``; what is not finite becomes None."""
+        text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        return cls(text.split(b",") if text else ())
+
+    @property
+    def numbers(self) -> Numbers:
+        """The values; they are read once."""
+        if self._numbers is None:
+            self._numbers = _NUMBERS.decode(b"[%b]" % b",".join(self.texts))
+        return self._numbers
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[float | None]:
+        return iter(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> float | None: ...
+    @overload
+    def __getitem__(self, place: slice) -> Numbers: ...
+    def __getitem__(self, place: int | slice) -> float | Numbers | None:
+        return self.numbers[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.numbers == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.numbers)
+
+    def array(self) -> npt.NDArray[np.float64]:
+        """The values, NaN where there is none."""
+        return np.array(self.numbers, dtype=np.float64)
+
+    def __repr__(self) -> str:
+        return f"Column.of({self.numbers!r})"
+
+
+def texts_of(values: Sequence[float | None]) -> Sequence[bytes]:
+    """Each of the ``values`` as JSON."""
+    return (values if isinstance(values, Column) else Column.of(values)).texts
