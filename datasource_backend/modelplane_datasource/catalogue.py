@@ -6,20 +6,24 @@ Routes, the catalogue, the Grafana metric list and rows derive from ``SERIES_MET
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
 
 from modelplane_datasource import costs, drift_series, queries, slo_series
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import noted
+from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Parameter
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.scope import SCOPE_PARAMETERS, Scope
 from modelplane_datasource.series import Answer, check_size, fetch, rate_window
 from modelplane_datasource.slo_request import SLO_OPTIONS
 from modelplane_schema import metrics
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +123,27 @@ def find_metric(name: str) -> SeriesMetric:
     return _BY_NAME[name]
 
 
-def answer(plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid) -> Answer:
-    """The series of a metric on ``grid``. ApiError."""
+def served(
+    plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid, shape: str, write: Callable[[Answer], T]
+) -> T:
+    """What ``write`` makes of the series of a metric on ``grid``, which has to be JSON. ApiError.
+
+    It is kept for the step under the name of its ``shape``. Warnings belong to each request that uses it.
+    """
+
+    def ask() -> T:
+        found = _answer(plane, metric, scope, grid)
+        check_size(found, plane.settings.max_series, plane.settings.max_points)
+        note(found.warnings)
+        return write(found)
+
+    key = (metric.name, scope.key, grid, shape)
+    return plane.kept(key, grid.step / 1000, ask, lambda found: len(orjson.dumps(found)))
+
+
+def _answer(plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid) -> Answer:
     source = metric.source
     if isinstance(source, Derived):
-        found = plane.kept(
-            (metric.name, scope.key, grid),
-            grid.step / 1000,
-            lambda: source.compute(plane, scope, grid),
-            lambda computed: computed.bytes,
-        )
-    else:
-        window = rate_window(grid.step, plane.scrape_interval)
-        found = fetch(plane.prometheus, source.query(scope, window), source.labels, scope, grid)
-    check_size(found, plane.settings.max_series, plane.settings.max_points)
-    return replace(found, warnings=tuple(dict.fromkeys((*found.warnings, *noted()))))
+        return source.compute(plane, scope, grid)
+    window = rate_window(grid.step, plane.scrape_interval)
+    return fetch(plane.prometheus, source.query(scope, window), source.labels, scope, grid)

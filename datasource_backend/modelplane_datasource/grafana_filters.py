@@ -6,7 +6,7 @@ is evaluated by Prometheus; series that lack the label have an empty value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -63,10 +63,15 @@ class FilteredScope(Scope):
 
     filters: tuple[AdHocFilter, ...]
 
+    # A class with slots is made anew by dataclass, so super() without arguments finds the wrong one.
+    @property
+    def key(self) -> Hashable:
+        """Equal for scopes that ask for the same and are narrowed alike."""
+        return super(FilteredScope, self).key, self.filters
+
     @property
     def matchers(self) -> tuple[Matcher, ...]:
         """Matchers of the scope and of the filters."""
-        # A class with slots is made anew by dataclass, so super() without arguments finds the wrong one.
         return (*super(FilteredScope, self).matchers, *(one.matcher for one in self.filters))
 
 

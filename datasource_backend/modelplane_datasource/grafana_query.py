@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from modelplane_datasource.catalogue import SERIES_METRICS, answer, find_metric
+from modelplane_datasource.catalogue import SERIES_METRICS, find_metric, served
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana_annotations import SOURCES, Period, as_frame, find
 from modelplane_datasource.grafana_filters import AdHocFilter, by_matchers, by_values, regexes_checked
 from modelplane_datasource.grafana_frames import FORMAT, SHAPES, Element
 from modelplane_datasource.grafana_payload import alternatives, payload_values, text_query
 from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import note
 from modelplane_datasource.parameters import Values, check_known, read_one
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.series_request import read_scope
@@ -87,10 +86,16 @@ def _query(plane: Plane, name: str, values: Values, form: _Form, asked: Asked) -
     if asked.filters:
         narrow = by_values if metric.name in _WITHOUT_MATCHERS else by_matchers
         scope = narrow(scope, asked.filters)
+    shape = _shape(form.kind, values)
     with regexes_checked(asked.filters):
-        found = answer(plane, metric, scope, asked.grid)
-    note(found.warnings)
-    return SHAPES[_shape(form.kind, values)](metric, found, form.ref_id)
+        return served(
+            plane,
+            metric,
+            scope,
+            asked.grid,
+            f"{shape} {form.ref_id}",
+            lambda found: SHAPES[shape](metric, found, form.ref_id),
+        )
 
 
 def _shape(asked_kind: object, values: Values) -> str:

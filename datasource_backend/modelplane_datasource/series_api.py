@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Blueprint, Response, request
 
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, answer, find_metric
+from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, find_metric, served
 from modelplane_datasource.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.parameters import Values, check_known
 from modelplane_datasource.plane import Plane
@@ -13,6 +16,7 @@ from modelplane_datasource.series import Answer
 from modelplane_datasource.series_json import as_contract, as_rows
 from modelplane_datasource.series_request import TIME_PARAMETERS, read_request
 from modelplane_datasource.shapes import CONTRACT, ROWS, TEXT, array, ok, record
+from modelplane_datasource.times import format_rfc3339
 
 PARAMETER = record(
     {
@@ -57,12 +61,20 @@ def series_blueprint(plane: Plane) -> Blueprint:
     @described(*_operations(CONTRACT))
     def contract(metric: str) -> Response:
         now = plane.now()
-        return json_response(as_contract(_answer(plane, metric, now), now))
+        return _respond({"query_time": format_rfc3339(now)}, "data", metric, now, as_contract)
 
     @routes.get("/rows/<metric>")
     @described(*_operations(ROWS))
     def rows(metric: str) -> Response:
-        return json_response(as_rows(_answer(plane, metric, plane.now())))
+        return _respond({}, "rows", metric, plane.now(), as_rows)
+
+    def _respond(
+        body: dict[str, Any], shape: str, name: str, now: int, write: Callable[[Answer], object]
+    ) -> Response:
+        """``body`` with the series under the name of their ``shape``."""
+        asked = read_request(find_metric(name), query_values(), now, plane.scrape_interval)
+        found = served(plane, asked.metric, asked.scope, asked.grid, shape, write)
+        return json_response({**body, shape: found})
 
     return routes
 
@@ -70,11 +82,6 @@ def series_blueprint(plane: Plane) -> Blueprint:
 def query_values() -> Values:
     """The parameters of the query string, each with all its values."""
     return request.args.to_dict(flat=False)
-
-
-def _answer(plane: Plane, name: str, now: int) -> Answer:
-    asked = read_request(find_metric(name), query_values(), now, plane.scrape_interval)
-    return answer(plane, asked.metric, asked.scope, asked.grid)
 
 
 def _describe(metric: SeriesMetric) -> dict[str, object]:

@@ -14,7 +14,6 @@ import orjson
 
 from modelplane_datasource.columns import texts_of
 from modelplane_datasource.series import Answer, Series
-from modelplane_datasource.times import format_rfc3339
 
 # The panels of a board ask for the same times. One frame of 11,000 points takes 0.7 MB.
 _KEPT_FRAMES = 4
@@ -23,18 +22,17 @@ _PLACE = b"\0"  # of a number, in texts that are JSON and hence hold no zero byt
 Texts = Sequence[bytes]  # one for each point
 
 
-def as_contract(answer: Answer, now: int) -> dict[str, Any]:
-    """``{"query_time", "data": [{"name", "type", "labels", "data": [{"x", "y"}]}]}``."""
+def as_contract(answer: Answer) -> list[dict[str, Any]]:
+    """``[{"name", "type", "labels", "data": [{"x", "y"}]}]``, one for each series."""
     times = answer.grid.times
-    data = [
+    return [
         {"name": line.name, "type": "line", "labels": line.labels, "data": _array_of_points(times, line)}
         for line in answer.series
     ]
-    return _with_warnings({"query_time": format_rfc3339(now), "data": data}, answer)
 
 
-def as_rows(answer: Answer) -> dict[str, Any]:
-    """``{"rows": [{"time", "series", "value", labels...}]}`` by time, then series."""
+def as_rows(answer: Answer) -> orjson.Fragment:
+    """``[{"time", "series", "value", labels...}]`` by time, then series."""
     points, times = len(answer.grid), [b'{"time":%d' % time for time in answer.grid.times]
     columns: list[Texts] = []
     for line in sorted(answer.series, key=lambda line: line.name):
@@ -43,7 +41,7 @@ def as_rows(answer: Answer) -> dict[str, Any]:
         for beside, values in line.beside.items():
             columns += [[b",%b:" % orjson.dumps(beside)] * points, texts_of(values)]
         columns.append([b",%b}," % labels if labels else b"},"] * points)
-    return _with_warnings({"rows": _array(columns)}, answer)
+    return _array(columns)
 
 
 def as_table_rows(answer: Answer, labels: Sequence[str]) -> orjson.Fragment:
@@ -101,7 +99,3 @@ def _array(columns: Sequence[Texts]) -> orjson.Fragment:
     for at, column in enumerate(columns):
         pieces[at :: len(columns)] = column
     return orjson.Fragment(b"[" + b"".join(pieces)[:-1] + b"]")
-
-
-def _with_warnings(body: dict[str, Any], answer: Answer) -> dict[str, Any]:
-    return {**body, "warnings": list(answer.warnings)} if answer.warnings else body

@@ -84,8 +84,11 @@ class PrometheusClient:
             most_idle=2 * settings.threads,
         )
 
-    def query_range(self, promql: str, grid: Grid) -> RangeResult:
-        """Evaluate ``promql`` at the times of ``grid``; UpstreamError."""
+    def query_range(self, promql: str, grid: Grid, keep: bool = True) -> RangeResult:
+        """Evaluate ``promql`` at the times of ``grid``; UpstreamError.
+
+        Whoever keeps what is made of the answer need not have it kept, too.
+        """
         promql = self._restrict(promql, OF_MODELS)
         form = {
             "query": promql,
@@ -97,7 +100,7 @@ class PrometheusClient:
         answer = self._kept(
             promql,
             grid.times,
-            min(self._cache_seconds, grid.step / 1000),
+            min(self._cache_seconds, grid.step / 1000) if keep else 0,
             lambda: read_range(self._api("query_range", form, RANGE), grid, most),
         )
         note(answer.warnings)

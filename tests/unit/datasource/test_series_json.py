@@ -27,10 +27,10 @@ def answers(draw: st.DrawFn) -> Answer:
 
 @given(answers())
 def test_templates_write_every_number_at_its_place(answer: Answer) -> None:
-    contract = orjson.loads(orjson.dumps(as_contract(answer, 0)))
+    contract = orjson.loads(orjson.dumps(as_contract(answer)))
     datapoints = orjson.loads(orjson.dumps(as_datapoints(answer, "A")))
-    assert len(contract["data"]) == len(datapoints) == len(answer.series)
-    for line, points, pairs in zip(answer.series, contract["data"], datapoints, strict=True):
+    assert len(contract) == len(datapoints) == len(answer.series)
+    for line, points, pairs in zip(answer.series, contract, datapoints, strict=True):
         columns = {"x": answer.grid.times, "y": line.values, **line.beside}
         assert points["data"] == [
             dict(zip(columns, point, strict=True)) for point in zip(*columns.values(), strict=True)
