@@ -23,24 +23,39 @@ TEXT_BYTES = 60  # a value as text, with its place in a list; measured with trac
 class Column(Sequence[float | None]):
     """Finite numbers, None where there is none; equal to any sequence of the same values."""
 
-    __slots__ = ("_numbers", "texts")
+    __slots__ = ("_joined", "_numbers", "_texts")
 
-    def __init__(self, texts: Sequence[bytes]) -> None:
-        """``texts`` are JSON numbers that a float can hold, or null."""
-        self.texts = texts
+    def __init__(self, joined: bytes | None) -> None:
+        """``joined`` are JSON numbers that a float can hold, or null, with commas between them."""
+        self._joined = joined
+        self._texts: Sequence[bytes] | None = None
         self._numbers: Numbers | None = None
 
     @classmethod
-    def of(cls, numbers: Sequence[float | None] | npt.NDArray[np.float64]) -> Column:
+    def of_texts(cls, texts: Sequence[bytes]) -> Column:
+        """The column of JSON numbers that a float can hold, or null."""
+        column = cls(None)
+        column._texts = texts
+        return column
+
+    @classmethod
+    def of(cls, numbers: Sequence[float | None]) -> Column:
         """The column of ``numbers``; what is not finite becomes None."""
-        text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-        return cls(text.split(b",") if text else ())
+        return cls(orjson.dumps(numbers)[1:-1])
+
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """Each value as JSON."""
+        if self._texts is None:
+            self._texts = self._joined.split(b",") if self._joined else ()
+        return self._texts
 
     @property
     def numbers(self) -> Numbers:
         """The values; they are read once."""
         if self._numbers is None:
-            self._numbers = _NUMBERS.decode(b"[%b]" % b",".join(self.texts))
+            joined = b",".join(self.texts) if self._joined is None else self._joined
+            self._numbers = _NUMBERS.decode(b"[%b]" % joined)
         return self._numbers
 
     def __len__(self) -> int:
@@ -68,6 +83,12 @@ class Column(Sequence[float | None]):
 
     def __repr__(self) -> str:
         return f"Column.of({self.numbers!r})"
+
+
+def columns_of(rows: npt.NDArray[np.float64]) -> list[Column]:
+    """The column of each row; what is not finite becomes None."""
+    text = orjson.dumps(np.ascontiguousarray(rows), option=orjson.OPT_SERIALIZE_NUMPY)
+    return [Column(joined) for joined in text[2:-2].split(b"],[")] if len(rows) else []
 
 
 def texts_of(values: Sequence[float | None]) -> Sequence[bytes]:

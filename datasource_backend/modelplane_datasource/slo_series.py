@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modelplane_datasource.columns import Column, columns_of
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.histograms import bound_texts
 from modelplane_datasource.plane import Plane
@@ -39,7 +40,6 @@ from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
-Column = tuple[float | None, ...]
 
 
 class _Source(NamedTuple):
@@ -76,19 +76,19 @@ class Counted:
 
     def burn_rates(self) -> list[Column]:
         """How many times faster than allowed the budget of each owner goes."""
-        return _columns(burn_rate(self.events, self.slo.objective))
+        return columns_of(burn_rate(self.events, self.slo.objective))
 
     def budgets_remaining(self) -> list[Column]:
         """The share of each owner's budget that is left."""
-        return _columns(budget_remaining(self.events, self.slo.objective))
+        return columns_of(budget_remaining(self.events, self.slo.objective))
 
     def good(self) -> list[Column]:
         """How many events of each owner were good."""
-        return _columns(self.events.good)
+        return columns_of(self.events.good)
 
     def total(self) -> list[Column]:
         """How many events of each owner there were."""
-        return _columns(self.events.total)
+        return columns_of(self.events.total)
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
@@ -181,7 +181,7 @@ def _by_owner(
             raise UpstreamError(
                 INVALID, f"Prometheus answered with {source.label}={value[:100]!r}, which was not asked for."
             )
-        increases[value][rows[_owner(series)]] = series.values  # None becomes NaN
+        increases[value][rows[_owner(series)]] = series.values.array()
     return list(rows), increases
 
 
@@ -200,11 +200,3 @@ def _lines(counted: Counted, measure: str, scope: Scope) -> Iterator[Series]:
         labels = owner._asdict()
         name = f"{series_name(labels, scope)} {counted.slo.name}"
         yield Series(name, {**labels, **slo}, y, {"good": good, "total": total})
-
-
-def _columns(values: FloatArray) -> list[Column]:
-    """The values of each owner, None for NaN."""
-    unknown = np.isnan(values)
-    objects = values.astype(object) if unknown.any() else values
-    objects[unknown] = None
-    return [tuple(row) for row in objects.tolist()]

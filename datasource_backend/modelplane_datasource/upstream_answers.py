@@ -280,7 +280,7 @@ def _as_written(text: bytes, grid: Grid) -> Column | None:
     if marks[1:-1] != expected[first + 1 : last] or marks[-1] != b"]]":
         return None
     texts = values if numbers is values else [b"null" if value == b"NaN" else value for value in values]
-    return Column([b"null"] * first + texts + [b"null"] * (len(grid) - last))
+    return Column.of_texts([b"null"] * first + texts + [b"null"] * (len(grid) - last))
 
 
 def _are_finite(numbers: Sequence[bytes]) -> bool:
