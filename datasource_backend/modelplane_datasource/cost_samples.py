@@ -80,14 +80,22 @@ def _counters(
     found: Iterable[RawSeries], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
     own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
-    by_labels: defaultdict[tuple[tuple[str, str], ...], list[RawSeries]] = defaultdict(list)
-    for series in found:
-        by_labels[tuple(series.labels.items())].append(series)
-    for items, pieces in by_labels.items():
-        process = "\0".join(f"{name}={value}" for name, value in sorted(items) if name not in own)
+    for items, pieces in _by_labels(found).items():
+        process = "\0".join(f"{name}={value}" for name, value in items if name not in own)
         times = np.concatenate([piece.times for piece in pieces])
         values = np.concatenate([piece.values for piece in pieces])
         yield CounterSeries(key(dict(items)), process, times, values)
+
+
+def _by_labels(found: Iterable[RawSeries]) -> dict[tuple[tuple[str, str], ...], list[RawSeries]]:
+    """The pieces of each series in their order, by its sorted labels."""
+    labels: dict[bytes, tuple[tuple[str, str], ...]] = {}
+    pieces: defaultdict[tuple[tuple[str, str], ...], list[RawSeries]] = defaultdict(list)
+    for series in found:
+        if series.metric not in labels:
+            labels[series.metric] = tuple(sorted(series.labels.items()))
+        pieces[labels[series.metric]].append(series)
+    return pieces
 
 
 def _sightings(found: Iterable[RawSeries]) -> dict[str, IntArray]:

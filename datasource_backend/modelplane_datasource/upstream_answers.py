@@ -93,11 +93,22 @@ class InstantResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSeries:
-    """Samples as they were scraped: ``times`` in milliseconds, finite ``values``."""
+    """Samples as they were scraped: ``times`` in milliseconds, finite ``values``.
 
-    labels: Mapping[str, str]
+    ``metric`` is the JSON of its labels: those of a series in many pieces need not be read each time.
+    """
+
+    metric: bytes
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels, read anew; UpstreamError."""
+        try:
+            return _LABELS.decode(self.metric)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.what}.") from error
 
 
 class _Envelope(msgspec.Struct, Generic[Data]):
@@ -127,6 +138,18 @@ class Matrix(msgspec.Struct):
     result: list[_Range]
 
 
+class _Raw(msgspec.Struct):
+    metric: msgspec.Raw
+    values: msgspec.Raw
+
+
+class RawMatrix(msgspec.Struct):
+    """Series with several points each, whose labels are not yet read."""
+
+    result_type: Literal["matrix"] = msgspec.field(name="resultType")
+    result: list[_Raw]
+
+
 class _Instant(msgspec.Struct):
     metric: dict[str, str]
     value: tuple[float, str]
@@ -153,11 +176,12 @@ class Answered(NamedTuple, Generic[Data]):
     warnings: tuple[str, ...]
 
 
-_MATRIX = msgspec.json.Decoder(_Envelope[Matrix])
-RANGE, SAMPLES = AnswerType("a range result", _MATRIX), AnswerType("a list of samples", _MATRIX)
+RANGE = AnswerType("a range result", msgspec.json.Decoder(_Envelope[Matrix]))
+SAMPLES = AnswerType("a list of samples", msgspec.json.Decoder(_Envelope[RawMatrix]))
 VECTOR = AnswerType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
 TEXTS = AnswerType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
 ANYTHING = AnswerType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
+_LABELS = msgspec.json.Decoder(dict[str, str])
 _PAIRS = msgspec.json.Decoder(list[tuple[float, str]])
 _NUMBERS = msgspec.json.Decoder(list[float])
 _PAIR = struct.Struct("2d")
@@ -226,7 +250,7 @@ def read_instant(answered: Answered[Vector]) -> InstantResult:
     return InstantResult(samples, answered.warnings)
 
 
-def read_samples(matrix: Matrix) -> tuple[RawSeries, ...]:
+def read_samples(matrix: RawMatrix) -> tuple[RawSeries, ...]:
     """The samples that a range selector found; UpstreamError."""
     try:
         packed = [_packed(bytes(entry.values)) for entry in matrix.result]
@@ -239,7 +263,7 @@ def read_samples(matrix: Matrix) -> tuple[RawSeries, ...]:
     counted = np.concatenate(([0], np.cumsum(finite)))
     bounds = counted[np.cumsum([0, *map(len, packed)]) // _PAIR.size].tolist()
     return tuple(
-        RawSeries(entry.metric, times[first:last], values[first:last])
+        RawSeries(bytes(entry.metric), times[first:last], values[first:last])
         for entry, (first, last) in zip(matrix.result, pairwise(bounds), strict=True)
     )
 
