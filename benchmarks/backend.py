@@ -6,7 +6,8 @@ round, Prometheus answers those queries itself over a kept connection, the backe
 Prometheus, and another backend answers it from its cache. Each round asks about another model and tenant.
 Nobody asks for compression. Milliseconds are wall time of the caller until the whole body is read; the
 overhead is the median of the rounds' differences. Throughput comes from 8 connections at once against two
-worker processes. Memory is that of one process before and after 50,000 requests for ever different data.
+worker processes. Memory is that of one process before and after 50,000 requests for ever different data, with
+a cache that the warm-up fills.
 Prints JSON; progress goes to stderr.
 
 Example: python benchmarks/backend.py --identities 200 --hours 4 --seconds 2 --requests 1000
@@ -39,6 +40,7 @@ TENANTS = 50
 ROUNDS = 100
 CONNECTIONS = 8
 WARM_UP = 5_000
+CACHE_BYTES = 16 * 2**20
 LIMITS = {"ratio": 1.3, "overhead_ms": 3.0, "cached_ms": 3.0, "rss_growth_mb": 5.0}
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -342,7 +344,7 @@ def main() -> None:
         samples = servers.load(prometheus.port, size, end)
         backend = {}
         for name, cache_seconds in (("uncached", 0.0), ("cached", 60.0)):
-            env = servers.environment(prometheus, folder, registry, cache_seconds)
+            env = servers.environment(prometheus, folder, registry, cache_seconds, CACHE_BYTES)
             backend[name] = stack.enter_context(servers.running_backend(name, folder, env))
         plane = Plane(
             size, end, prometheus, backend["uncached"][0], backend["cached"][0], backend["cached"][1].pid
@@ -354,7 +356,7 @@ def main() -> None:
                 print(f"{name}: {routes[name]['milliseconds']}", file=sys.stderr)
         throughput = {}
         for name, cache_seconds in (("uncached", 0.0), ("cached", 60.0)):
-            env = servers.environment(prometheus, folder, registry, cache_seconds)
+            env = servers.environment(prometheus, folder, registry, cache_seconds, CACHE_BYTES)
             with servers.running_workers(folder, env, 2) as (port, process):
                 throughput[name] = measure_throughput(plane, port, process.pid, asked.seconds)
         memory = measure_memory(plane, asked.requests) if asked.requests else None

@@ -124,7 +124,9 @@ def _is_compacted(url: str, session: requests.Session, end: int) -> bool:
     return False
 
 
-def environment(prometheus: Prometheus, folder: Path, registry: Path, cache_seconds: float) -> dict[str, str]:
+def environment(
+    prometheus: Prometheus, folder: Path, registry: Path, cache_seconds: float, cache_bytes: int = 64 * 2**20
+) -> dict[str, str]:
     """Settings of a backend."""
     settings = {
         "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus.port}",
@@ -133,6 +135,7 @@ def environment(prometheus: Prometheus, folder: Path, registry: Path, cache_seco
         "DATABASE_URL": f"sqlite:///{folder}/modelplane.db",
         "REGISTRY_FILE": str(registry),
         "CACHE_SECONDS": f"{cache_seconds:g}",
+        "MAX_CACHE_BYTES": str(cache_bytes),
     }
     return {f"{_PREFIX}{name}": value for name, value in settings.items()}
 

@@ -287,3 +287,19 @@ def test_the_numbers_are_those_of_the_rest_route(
     assert [line["target"] for line in asked] == [line["name"] for line in rest["data"]]
     assert asked[0]["datapoints"] == [[point["y"], point["x"]] for point in rest["data"][0]["data"]]
     assert len({tuple(form.items()) for _, form, _ in upstream.calls}) == 1
+
+
+def test_a_kept_answer_is_never_that_of_other_filters(upstream: Any, client: FlaskClient) -> None:
+    """The same target with a filter, with another and without any are three questions."""
+
+    def asked(*values: str) -> list[str]:
+        upstream.calls.clear()
+        filters = [{"key": "model_version", "operator": "=", "value": value} for value in values]
+        for _ in range(2):
+            assert client.post("/grafana/query", json=body(target(), filters=filters)).status_code == 200
+        return [form["query"] for _, form, _ in upstream.calls]
+
+    without, (first,), (second,) = asked(), asked("v1"), asked("v2")
+    assert len(without) == 1
+    assert 'model_version="v1"' in first
+    assert 'model_version="v2"' in second

@@ -66,11 +66,63 @@ def test_every_value_is_read_at_its_time_and_gaps_are_none(grid: Grid, values: l
     assert series.labels == {**LABELS, "bin": "0"}
 
 
+@pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
+@pytest.mark.parametrize(("first", "last"), [(0, len(GRID)), (3, len(GRID)), (0, 4), (2, 7), (5, 6)])
+def test_numbers_stay_the_text_that_prometheus_wrote(grid: Grid, first: int, last: int) -> None:
+    texts = [b"0.1000", b"12", b"-3.5", b"1e-07", b"2.5e+21", b"0", b"-0", b"7.000", b"8", b"9"]
+    values = "],[".join(
+        f'{_prometheus_time(time)},"{text.decode()}"'
+        for time, text in list(zip(grid.times, texts, strict=True))[first:last]
+    )
+    (series,) = read_text(f"[[{values}]]", grid)
+    gap = b"null"
+    assert series.values.texts == [gap] * first + texts[first:last] + [gap] * (len(grid) - last)
+    assert series.values == [
+        float(text) if first <= place < last else None for place, text in enumerate(texts)
+    ]
+
+
+def _prometheus_time(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds}.{rest:03d}" if rest else str(seconds)
+
+
+def read_text(values: str, grid: Grid) -> tuple[RangeSeries, ...]:
+    answer = body([]).replace(b'"values":[]', f'"values":{values}'.encode())
+    return read_range(read_answer(200, answer, RANGE), grid, MOST).series
+
+
+def test_what_is_not_finite_is_a_gap_between_texts() -> None:
+    times = [time // 1000 for time in WHOLE_SECONDS.times]
+    texts = ["1.50", "NaN", "NaN", "2", *["3"] * 6]
+    (series,) = read([list(point) for point in zip(times, texts, strict=True)], grid=WHOLE_SECONDS)
+    assert series.values.texts == [b"1.50", b"null", b"null", b"2", *[b"3"] * 6]
+    for infinite in ("+Inf", "-Inf", "1e999", "-1e999"):
+        texts[3] = infinite
+        (series,) = read([list(point) for point in zip(times, texts, strict=True)], grid=WHOLE_SECONDS)
+        assert series.values == (1.5, None, None, None, *[3.0] * 6)
+
+
+def test_nothing_but_nan_is_nothing_but_gaps() -> None:
+    (series,) = read([[time // 1000, "NaN"] for time in WHOLE_SECONDS.times], grid=WHOLE_SECONDS)
+    assert series.values == [None] * len(WHOLE_SECONDS)
+
+
+@pytest.mark.parametrize("text", ["1NaN", "1e", "-", "--1", "+1,", "0x10", "1 2", ".", "1.2.3", "e", "1e5e"])
+@pytest.mark.parametrize("place", [0, 1, 9])
+def test_a_text_that_is_no_number_is_refused_wherever_it_stands(place: int, text: str) -> None:
+    points = [[time // 1000, "1"] for time in WHOLE_SECONDS.times]
+    points[place][1] = text
+    with pytest.raises(UpstreamError, match="not a range result"):
+        read(points, grid=WHOLE_SECONDS)
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
 def test_raw_samples_are_read_in_milliseconds(samples: list[tuple[int, float]]) -> None:
     points = [[time / 1000, go_text(value)] for time, value in samples]
     (series,) = read_samples(read_answer(200, body(points), SAMPLES).data)
     finite = [(time, value) for time, value in samples if math.isfinite(value)]
+    assert series.labels == {**LABELS, "bin": "0"}
     assert list(zip(series.times.tolist(), series.values.tolist(), strict=True)) == finite
 
 
@@ -103,6 +155,13 @@ TIME = GRID.start / 1000
 def test_points_that_are_none_are_refused(points: object) -> None:
     with pytest.raises(UpstreamError, match="not a range result"):
         read(points)
+
+
+def test_labels_of_samples_that_are_none_are_refused() -> None:
+    answer = body([[TIME, "1"]]).replace(b'"bin": "0"', b'"bin": 0').replace(b'"bin":"0"', b'"bin":0')
+    (series,) = read_samples(read_answer(200, answer, SAMPLES).data)
+    with pytest.raises(UpstreamError, match="not a list of samples"):
+        _ = series.labels
 
 
 def test_the_same_point_twice_counts_once() -> None:
