@@ -49,8 +49,8 @@ class Telemetry:
 
         self._lookups = Counter(
             "modelplane_datasource_cache_lookups_total",
-            "Queries by how they were answered: hit (a kept answer), miss (a call of Prometheus), "
-            "coalesced (with the call of another request).",
+            "Answers, and queries that they are made of: hit (kept), miss (made or asked for), "
+            "coalesced (with the same in another request).",
             ("result",),
             registry=self.registry,
         )
