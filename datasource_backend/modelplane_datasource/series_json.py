@@ -1,7 +1,7 @@
 """The shapes in which series are served.
 
-Texts of numbers and of what stands between them are laid side by side and joined at once. That takes a tenth
-of the time of a mapping for each point.
+Texts of numbers are put between what is the same for every line: by a template of all times, or laid side by
+side and joined. That takes a tenth of the time of a mapping for each point.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import orjson
 from modelplane_datasource.columns import texts_of
 from modelplane_datasource.series import Answer, Series
 
-# The panels of a board ask for the same times. One frame of 11,000 points takes 0.7 MB.
-_KEPT_FRAMES = 4
-_PLACE = b"\0"  # of a number, in texts that are JSON and hence hold no zero byte
+# The panels of a board ask for the same times. One template of 11,000 points takes 0.4 MB.
+_KEPT_TEMPLATES = 8
 
 Texts = Sequence[bytes]  # one for each point
 
@@ -59,9 +58,9 @@ def as_table_rows(answer: Answer, labels: Sequence[str]) -> orjson.Fragment:
 
 def as_datapoints(answer: Answer, ref_id: str) -> list[dict[str, Any]]:
     """``[{"target", "refId", "datapoints": [[value, ms]]}]``, one for each series."""
-    frame = _frame(answer.grid.times, b"[" + _PLACE + b",", b"]")
+    template = _template(answer.grid.times, b"[%b,", b"]")
     return [
-        {"target": line.name, "refId": ref_id, "datapoints": _filled(frame, [line.values])}
+        {"target": line.name, "refId": ref_id, "datapoints": _filled(template, [line.values])}
         for line in answer.series
     ]
 
@@ -72,30 +71,32 @@ def as_array(values: Sequence[float | None]) -> orjson.Fragment:
 
 
 def _array_of_points(times: range, line: Series) -> orjson.Fragment:
-    names = b"".join(b",%b:%b" % (orjson.dumps(name), _PLACE) for name in ("y", *line.beside))
-    return _filled(_frame(times, b'{"x":', names + b"}"), [line.values, *line.beside.values()])
+    names = (orjson.dumps(name).replace(b"%", b"%%") for name in ("y", *line.beside))
+    places = b"".join(b",%b:%%b" % name for name in names)
+    return _filled(_template(times, b'{"x":', places + b"}"), [line.values, *line.beside.values()])
 
 
-@lru_cache(maxsize=_KEPT_FRAMES)
-def _frame(times: range, before: bytes, after: bytes) -> list[bytes]:
-    """A JSON array of each of the ``times`` between two texts, cut at the places of numbers."""
+@lru_cache(maxsize=_KEPT_TEMPLATES)
+def _template(times: range, before: bytes, after: bytes) -> bytes:
+    """A JSON array of each of the ``times`` between two texts, in which ``%b`` is the place of a number."""
     texts = orjson.dumps(list(times))[1:-1].replace(b",", after + b"," + before)
-    return (b"[" + before + texts + after + b"]").split(_PLACE)
+    return b"[" + before + texts + after + b"]"
 
 
-def _filled(frame: Texts, columns: Sequence[Sequence[float | None]]) -> orjson.Fragment:
-    """``frame`` with the numbers of all ``columns`` at its places, point by point."""
-    pieces = [b""] * (2 * len(frame) - 1)
-    pieces[::2] = frame
-    for at, values in enumerate(columns):
-        pieces[2 * at + 1 :: 2 * len(columns)] = texts_of(values)
-    return orjson.Fragment(b"".join(pieces))
+def _filled(template: bytes, columns: Sequence[Sequence[float | None]]) -> orjson.Fragment:
+    """``template`` with the numbers of all ``columns`` at its places, point by point."""
+    return orjson.Fragment(template % tuple(_point_by_point(list(map(texts_of, columns)))))
 
 
 def _array(columns: Sequence[Texts]) -> orjson.Fragment:
     """A JSON array of points, each of them its texts in all ``columns``; the last text ends with a comma."""
+    return orjson.Fragment(b"[" + b"".join(_point_by_point(columns))[:-1] + b"]")
+
+
+def _point_by_point(columns: Sequence[Texts]) -> list[bytes]:
+    """The first text of each column, then the second of each, and so on; slices are quicker than zip."""
     length = max(map(len, columns), default=0)
-    pieces = [b""] * (len(columns) * length)
+    texts = [b""] * (len(columns) * length)
     for at, column in enumerate(columns):
-        pieces[at :: len(columns)] = column
-    return orjson.Fragment(b"[" + b"".join(pieces)[:-1] + b"]")
+        texts[at :: len(columns)] = column
+    return texts

@@ -310,10 +310,8 @@ def _as_written(text: bytes, grid: Grid) -> Column | None:
 def _are_finite(numbers: Sequence[bytes]) -> bool:
     """Whether each is the text of a finite number as JSON has it."""
     joined = b",".join(numbers)
-    # Without quotes, brackets and words, valid JSON is nothing but numbers.
-    if joined.translate(None, b"0123456789.,-+e") or joined.count(b",") != max(0, len(numbers) - 1):
-        return False
-    if len(numbers) == 1 and not joined:
+    # Without quotes, brackets and words, valid JSON is nothing but numbers, with commas between them.
+    if joined.translate(None, b"0123456789.-+e") != b"," * (len(numbers) - 1) or numbers == [b""]:
         return False
     try:
         if b"e" in joined:  # an exponent may be too large for a float
