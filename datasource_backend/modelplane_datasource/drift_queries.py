@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
@@ -159,10 +159,8 @@ def _baseline_questions(prometheus: PrometheusClient, scope: Scope, grid: Grid) 
 
 
 def _over_time(prometheus: PrometheusClient, promql: str, grid: Grid) -> Found:
-    series = prometheus.query_range(promql, grid).series
-    values = list(chain.from_iterable(one.values for one in series))
-    table = np.array(values, dtype=np.float64).reshape(len(series), len(grid))  # None becomes NaN
-    return Found([one.labels for one in series], table)
+    table = prometheus.query_table(promql, grid)
+    return Found(table.labels, table.values)
 
 
 def _at_end(prometheus: PrometheusClient, promql: str, grid: Grid) -> Found:

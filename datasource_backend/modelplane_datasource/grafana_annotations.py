@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from modelplane_datasource import alerts_api
@@ -272,16 +272,15 @@ def _appearances(
 ) -> list[Annotation]:
     window = duration(max(grid.step, RESTART_GAP))
     by = f"{MODEL_NAME}, {MODEL_VERSION}"
-    result = plane.prometheus.query_range(
+    found = plane.prometheus.query_table(
         f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{window}]))", grid
     )
     entries = []
-    for series in result.series:
-        model, version = series.labels.get(MODEL_NAME, ""), series.labels.get(MODEL_VERSION, "")
-        for instant, (before, now) in zip(grid.times[1:], pairwise(series.values), strict=True):
-            if before is None and now is not None:
-                title = f"{model} {version} {state}"
-                tags = ("version", state, model, version)
-                text = f"Version {version} of {model} is {state}."
-                entries.append(Annotation(instant, None, title, text, tags))
+    for labels, present in zip(found.labels, ~np.isnan(found.values), strict=True):
+        model, version = labels.get(MODEL_NAME, ""), labels.get(MODEL_VERSION, "")
+        for before in np.flatnonzero(present[1:] & ~present[:-1]).tolist():
+            title = f"{model} {version} {state}"
+            tags = ("version", state, model, version)
+            text = f"Version {version} of {model} is {state}."
+            entries.append(Annotation(grid.times[before + 1], None, title, text, tags))
     return entries

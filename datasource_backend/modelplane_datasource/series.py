@@ -62,7 +62,7 @@ def fetch(
     prometheus: PrometheusClient, promql: str, extra: Sequence[str], scope: Scope, grid: Grid
 ) -> Answer:
     """The series of one query; ``extra`` are labels besides those of ``GROUP_LABELS``. UpstreamError."""
-    result = prometheus.query_range(promql, grid, keep=False)
+    result = prometheus.query_range(promql, grid)
     lines = []
     for entry in result.series:
         labels = {label: entry.labels.get(label, "") for label in (*GROUP_LABELS, *extra)}

@@ -34,7 +34,7 @@ from modelplane_datasource.slo_request import (
     asked_slos,
 )
 from modelplane_datasource.times import duration, parse_duration
-from modelplane_datasource.upstream_answers import INVALID, RangeSeries, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, RangeTable, UpstreamError
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
@@ -132,8 +132,7 @@ def _count(
     source = _source(indicator)
     models = tuple(dict.fromkeys(asked.model_name for asked in slos))
     query = _query(source, window, replace(scope, models=models).matchers)
-    result = plane.prometheus.query_range(query, grid)
-    owners, increases = _by_owner(result.series, source, len(grid))
+    owners, increases = _by_owner(plane.prometheus.query_table(query, grid), source)
     try:
         good, total = source.events(increases)
     except UncountableError as error:
@@ -167,26 +166,24 @@ def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
     return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{duration(window)}]))"
 
 
-def _by_owner(
-    found: Sequence[RangeSeries], source: _Source, times: int
-) -> tuple[list[Owner], dict[str, FloatArray]]:
+def _by_owner(found: RangeTable, source: _Source) -> tuple[list[Owner], dict[str, FloatArray]]:
     """Owners, and increases of shape (owners, times) by the source's label, NaN where there are none."""
     rows: dict[Owner, int] = {}
-    for series in found:
-        rows.setdefault(_owner(series), len(rows))
-    increases = {value: np.full((len(rows), times), np.nan) for value in source.values}
-    for series in found:
-        value = series.labels.get(source.label, "")
+    for labels in found.labels:
+        rows.setdefault(_owner(labels), len(rows))
+    increases = {value: np.full((len(rows), found.values.shape[1]), np.nan) for value in source.values}
+    for labels, values in zip(found.labels, found.values, strict=True):
+        value = labels.get(source.label, "")
         if value not in increases:
             raise UpstreamError(
                 INVALID, f"Prometheus answered with {source.label}={value[:100]!r}, which was not asked for."
             )
-        increases[value][rows[_owner(series)]] = series.values.array()
+        increases[value][rows[_owner(labels)]] = values
     return list(rows), increases
 
 
-def _owner(series: RangeSeries) -> Owner:
-    return Owner(*(series.labels.get(name, "") for name in GROUP_LABELS))
+def _owner(labels: Mapping[str, str]) -> Owner:
+    return Owner(*(labels.get(name, "") for name in GROUP_LABELS))
 
 
 def _lines(counted: Counted, measure: str, scope: Scope) -> Iterator[Series]:

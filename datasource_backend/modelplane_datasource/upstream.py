@@ -30,18 +30,22 @@ from modelplane_datasource.upstream_answers import (
     AnswerType,
     InstantResult,
     InstantSample,
+    Matrix,
     RangeResult,
+    RangeTable,
     RawSeries,
     UpstreamError,
     read_answer,
     read_instant,
     read_range,
     read_samples,
+    read_table,
 )
 from modelplane_schema.promql import selector
 
 T = TypeVar("T")
-Kept = TypeVar("Kept", RangeResult, InstantResult)
+Kept = TypeVar("Kept", RangeTable, InstantResult)
+Ranged = TypeVar("Ranged", RangeResult, RangeTable)
 Restrict = Callable[[str, Collection[str]], str]
 Form = Mapping[str, str | Sequence[str]]
 
@@ -84,25 +88,21 @@ class PrometheusClient:
             most_idle=2 * settings.threads,
         )
 
-    def query_range(self, promql: str, grid: Grid, keep: bool = True) -> RangeResult:
+    def query_range(self, promql: str, grid: Grid) -> RangeResult:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError.
 
-        Whoever keeps what is made of the answer need not have it kept, too.
+        The answer is not kept: it is for those who serve its texts, and keep what they serve.
         """
         promql = self._restrict(promql, OF_MODELS)
-        form = {
-            "query": promql,
-            "start": _seconds(grid.times[0]),
-            "end": _seconds(grid.times[-1]),
-            "step": _seconds(grid.step),
-        }
-        most = self._max_bytes // SHORTEST_POINT
-        answer = self._kept(
-            promql,
-            grid.times,
-            min(self._cache_seconds, grid.step / 1000) if keep else 0,
-            lambda: read_range(self._api("query_range", form, RANGE), grid, most),
-        )
+        answer = self._reported(lambda: self._range(promql, grid, read_range))
+        note(answer.warnings)
+        return answer
+
+    def query_table(self, promql: str, grid: Grid) -> RangeTable:
+        """As ``query_range``, for those who count with the values; the answer is kept."""
+        promql = self._restrict(promql, OF_MODELS)
+        seconds = min(self._cache_seconds, grid.step / 1000)
+        answer = self._kept(promql, grid, seconds, lambda: self._range(promql, grid, read_table))
         note(answer.warnings)
         return answer
 
@@ -166,10 +166,22 @@ class PrometheusClient:
         self._workers.shutdown(cancel_futures=True)
         self._connections.close()
 
+    def _range(
+        self, promql: str, grid: Grid, read: Callable[[Answered[Matrix], Grid, int], Ranged]
+    ) -> Ranged:
+        """A range query's answer as ``read`` has it."""
+        form = {
+            "query": promql,
+            "start": _seconds(grid.times[0]),
+            "end": _seconds(grid.times[-1]),
+            "step": _seconds(grid.step),
+        }
+        return read(self._api("query_range", form, RANGE), grid, self._max_bytes // SHORTEST_POINT)
+
     def _kept(
         self,
         promql: str,
-        when: int | range,
+        when: int | Grid,
         seconds: float,
         call: Callable[[], Kept],
     ) -> Kept:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.columns import TEXT_BYTES, Column
+from modelplane_datasource.columns import Column
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grid import Grid
 
@@ -66,10 +66,19 @@ class RangeResult:
     series: tuple[RangeSeries, ...]
     warnings: tuple[str, ...]
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeTable:
+    """A range query's series as one array of shape (series, times), NaN where there is no finite number."""
+
+    labels: tuple[Mapping[str, str], ...]
+    values: npt.NDArray[np.float64]
+    warnings: tuple[str, ...]
+
     @property
     def bytes(self) -> int:
         """About what it takes in memory."""
-        return sum(_labels_bytes(one.labels) + TEXT_BYTES * len(one.values) for one in self.series)
+        return self.values.nbytes + sum(map(_labels_bytes, self.labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +233,27 @@ def _check_success(status: int, envelope: _Envelope[Any]) -> None:
 
 def read_range(answered: Answered[Matrix], grid: Grid, most_values: int) -> RangeResult:
     """The series of a range query on ``grid``; UpstreamError when they are more than ``most_values``."""
-    found = answered.data.result
+    found = _checked(answered.data, grid, most_values)
+    try:
+        series = tuple(RangeSeries(entry.metric, _on_grid(bytes(entry.values), grid)) for entry in found)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.what}.") from error
+    return RangeResult(series, answered.warnings)
+
+
+def read_table(answered: Answered[Matrix], grid: Grid, most_values: int) -> RangeTable:
+    """As ``read_range``, for those who count with the values."""
+    found = _checked(answered.data, grid, most_values)
+    try:
+        values = _table([_packed(bytes(entry.values)) for entry in found], grid)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.what}.") from error
+    return RangeTable(tuple(entry.metric for entry in found), values, answered.warnings)
+
+
+def _checked(matrix: Matrix, grid: Grid, most_values: int) -> Sequence[_Range]:
+    """The series of an answer; UpstreamError when they are too many, or one of them is there twice."""
+    found = matrix.result
     if len(found) * len(grid) > most_values:
         raise UpstreamError(
             REJECTED,
@@ -233,11 +262,7 @@ def read_range(answered: Answered[Matrix], grid: Grid, most_values: int) -> Rang
         )
     if len({frozenset(entry.metric.items()) for entry in found}) < len(found):
         raise UpstreamError(INVALID, "Prometheus' answer has the same series twice.")
-    try:
-        series = tuple(RangeSeries(entry.metric, _on_grid(bytes(entry.values), grid)) for entry in found)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.what}.") from error
-    return RangeResult(series, answered.warnings)
+    return found
 
 
 def read_instant(answered: Answered[Vector]) -> InstantResult:
@@ -280,6 +305,24 @@ def _packed(text: bytes) -> bytes:
         numbers = _NUMBERS.decode(b"[%b]" % text.translate(None, b'[]"'))
         return struct.pack(f"{len(numbers)}d", *numbers)
     return b"".join(_PAIR.pack(instant, float(value)) for instant, value in _PAIRS.decode(text))
+
+
+def _table(packed: Sequence[bytes], grid: Grid) -> npt.NDArray[np.float64]:
+    """The values of packed series at the times of ``grid``; ValueError for other times."""
+    seconds, values = np.frombuffer(b"".join(packed)).reshape(-1, 2).T
+    rows = np.repeat(np.arange(len(packed)), [len(one) // _PAIR.size for one in packed])
+    with np.errstate(all="ignore"):  # of times that are too large for a float
+        places, beside = np.divmod(np.rint(seconds * 1000) - grid.start, grid.step)
+    if beside.any() or not ((places >= 0) & (places < len(grid))).all():
+        raise ValueError("values are at other times than those asked for")
+    places = places.astype(np.int64)
+    known = np.where(np.isfinite(values), values, np.nan)
+    table = np.full((len(packed), len(grid)), np.nan)
+    table[rows, places] = known
+    if not np.array_equal(table[rows, places], known, equal_nan=True):
+        raise ValueError("two values are at one time")
+    table.setflags(write=False)  # it is kept, and shared by all who ask for it
+    return table
 
 
 def _on_grid(text: bytes, grid: Grid) -> Column:

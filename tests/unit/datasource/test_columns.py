@@ -24,7 +24,6 @@ def test_a_column_is_a_sequence_of_its_numbers(values: list[float | None]) -> No
     assert (len(column), list(column), column[1:]) == (len(values), values, tuple(values[1:]))
     assert [orjson.loads(text) for text in column.texts] == values
     assert repr(column) == f"Column.of({tuple(values)!r})"
-    np.testing.assert_array_equal(column.array(), np.array(values, dtype=np.float64))
 
 
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)))

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import given
@@ -33,7 +34,10 @@ WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
 LABELS = {"model_name": "resnet50", "model_version": "v1", "tenant_id": "user-A"}
 LATENCY = "/api/v1/metrics/latency"
 # What the threads of the test's own server hold is not the cache's.
-PACKAGE_ONLY = (tracemalloc.Filter(True, str(Path(modelplane_datasource.__file__).parent / "*")),)
+PACKAGE_ONLY = tuple(
+    tracemalloc.Filter(True, str(Path(str(package.__file__)).parent / "*"))
+    for package in (modelplane_datasource, np)
+)
 
 
 class Clock:
@@ -284,7 +288,7 @@ def test_parallel_requests_make_one_call(upstream: Any, settings: Settings, answ
     upstream.reply = reply
     prometheus = PrometheusClient(settings, lambda _: None, seen.append)
     with ThreadPoolExecutor(asked) as pool:
-        answers = [pool.submit(prometheus.query_range, "up", Grid(1000, 1000, 1000)) for _ in range(asked)]
+        answers = [pool.submit(prometheus.query_table, "up", Grid(1000, 1000, 1000)) for _ in range(asked)]
         wait_until_long(seen, asked)
         release.set()
         assert len({id(answer.result()) for answer in answers}) == 1
@@ -325,10 +329,10 @@ def test_the_bytes_counted_are_at_least_those_used(
     )
     grid = Grid(1000 * HOUR, 1000 * HOUR * points, 1000 * HOUR)
     prometheus = PrometheusClient(dataclasses.replace(settings, cache_seconds=HOUR), lambda _: None)
-    prometheus.query_range("warm", grid)
+    prometheus.query_table("warm", grid)
     counted = prometheus.cache.bytes
     tracemalloc.start()
-    prometheus.query_range("up", grid)
+    prometheus.query_table("up", grid)
     gc.collect()
     traces = tracemalloc.take_snapshot().filter_traces(PACKAGE_ONLY)
     tracemalloc.stop()

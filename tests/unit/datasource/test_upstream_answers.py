@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,10 +16,12 @@ from modelplane_datasource.upstream_answers import (
     RANGE,
     SAMPLES,
     RangeSeries,
+    RangeTable,
     UpstreamError,
     read_answer,
     read_range,
     read_samples,
+    read_table,
 )
 
 GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
@@ -48,6 +51,10 @@ def read(*values: Any, grid: Grid = GRID) -> tuple[RangeSeries, ...]:
     return read_range(read_answer(200, body(*values), RANGE), grid, MOST).series
 
 
+def table(*values: Any, grid: Grid = GRID) -> RangeTable:
+    return read_table(read_answer(200, body(*values), RANGE), grid, MOST)
+
+
 @pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
 @given(st.lists(st.none() | numbers, min_size=len(GRID), max_size=len(GRID)))
 @example([None] * len(GRID))
@@ -64,6 +71,10 @@ def test_every_value_is_read_at_its_time_and_gaps_are_none(grid: Grid, values: l
     assert series.values == expected
     assert [type(value) for value in series.values] == [type(value) for value in expected]
     assert series.labels == {**LABELS, "bin": "0"}
+    read_as_array = table(points, [], grid=grid)
+    assert read_as_array.labels == ({**LABELS, "bin": "0"}, {**LABELS, "bin": "1"})
+    in_floats = np.array([expected, [None] * len(grid)], dtype=np.float64)
+    np.testing.assert_array_equal(read_as_array.values, in_floats)
 
 
 @pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
@@ -113,8 +124,9 @@ def test_nothing_but_nan_is_nothing_but_gaps() -> None:
 def test_a_text_that_is_no_number_is_refused_wherever_it_stands(place: int, text: str) -> None:
     points = [[time // 1000, "1"] for time in WHOLE_SECONDS.times]
     points[place][1] = text
-    with pytest.raises(UpstreamError, match="not a range result"):
-        read(points, grid=WHOLE_SECONDS)
+    for way in (read, table):
+        with pytest.raises(UpstreamError, match="not a range result"):
+            way(points, grid=WHOLE_SECONDS)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
@@ -150,11 +162,15 @@ TIME = GRID.start / 1000
         [[TIME + 1, "1"]],
         [[TIME - 15.25, "1"]],
         [[TIME, "1"], [TIME, "2"]],
+        [[TIME, "1"], [TIME, "NaN"]],
+        [[1e300, "1"]],
+        [[1e306, "1"]],
     ],
 )
 def test_points_that_are_none_are_refused(points: object) -> None:
-    with pytest.raises(UpstreamError, match="not a range result"):
-        read(points)
+    for way in (read, table):
+        with pytest.raises(UpstreamError, match="not a range result"):
+            way(points)
 
 
 def test_labels_of_samples_that_are_none_are_refused() -> None:
@@ -171,5 +187,6 @@ def test_the_same_point_twice_counts_once() -> None:
 
 def test_the_same_series_twice_is_refused() -> None:
     twice = body([[TIME, "1"]], [[TIME, "2"]]).replace(b'"bin":"1"', b'"bin":"0"')
-    with pytest.raises(UpstreamError, match="same series twice"):
-        read_range(read_answer(200, twice, RANGE), GRID, MOST)
+    for way in (read_range, read_table):
+        with pytest.raises(UpstreamError, match="same series twice"):
+            way(read_answer(200, twice, RANGE), GRID, MOST)
