@@ -43,6 +43,7 @@ _PROMETHEUS_ERRORS = {
     "503": UNREACHABLE,
 }
 
+FloatArray = npt.NDArray[np.float64]
 Data = TypeVar("Data")
 
 
@@ -72,7 +73,7 @@ class RangeTable:
     """A range query's series as one array of shape (series, times), NaN where there is no finite number."""
 
     labels: tuple[Mapping[str, str], ...]
-    values: npt.NDArray[np.float64]
+    values: FloatArray
     warnings: tuple[str, ...]
 
     @property
@@ -109,7 +110,7 @@ class RawSeries:
 
     metric: bytes
     times: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
+    values: FloatArray
 
     @property
     def labels(self) -> dict[str, str]:
@@ -307,21 +308,31 @@ def _packed(text: bytes) -> bytes:
     return b"".join(_PAIR.pack(instant, float(value)) for instant, value in _PAIRS.decode(text))
 
 
-def _table(packed: Sequence[bytes], grid: Grid) -> npt.NDArray[np.float64]:
+def _table(packed: Sequence[bytes], grid: Grid) -> FloatArray:
     """The values of packed series at the times of ``grid``; ValueError for other times."""
     seconds, values = np.frombuffer(b"".join(packed)).reshape(-1, 2).T
+    known = np.where(np.isfinite(values), values, np.nan)
+    is_whole = {len(one) for one in packed} == {len(grid) * _PAIR.size}
+    if is_whole and (seconds.reshape(-1, len(grid)) == np.array(grid.times) / 1000).all():
+        table = known.reshape(-1, len(grid))
+    else:
+        table = _placed(packed, seconds, known, grid)
+    table.setflags(write=False)  # it is kept, and shared by all who ask for it
+    return table
+
+
+def _placed(packed: Sequence[bytes], seconds: FloatArray, known: FloatArray, grid: Grid) -> FloatArray:
+    """The ``known`` values of packed series that do not have one at each time of ``grid``; ValueError."""
     rows = np.repeat(np.arange(len(packed)), [len(one) // _PAIR.size for one in packed])
     with np.errstate(all="ignore"):  # of times that are too large for a float
         places, beside = np.divmod(np.rint(seconds * 1000) - grid.start, grid.step)
     if beside.any() or not ((places >= 0) & (places < len(grid))).all():
         raise ValueError("values are at other times than those asked for")
     places = places.astype(np.int64)
-    known = np.where(np.isfinite(values), values, np.nan)
     table = np.full((len(packed), len(grid)), np.nan)
     table[rows, places] = known
     if not np.array_equal(table[rows, places], known, equal_nan=True):
         raise ValueError("two values are at one time")
-    table.setflags(write=False)  # it is kept, and shared by all who ask for it
     return table
 
 
