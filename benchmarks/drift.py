@@ -43,7 +43,8 @@ from modelplane_datasource.grid import Grid
 from modelplane_datasource.plane import Plane
 from modelplane_datasource.series_request import read_scope
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream_answers import InstantSample, RangeResult, RangeSeries
+from modelplane_datasource.upstream_answers import InstantSample
+from modelplane_datasource.upstream_ranges import RangeTable
 from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
 from modelplane_exporter.signal_layout import layout_of
 from modelplane_exporter.store import store_for
@@ -87,16 +88,9 @@ class Fetched:
         ]
         owners = [{**labels, "tenant_id": ALL_TENANTS} for labels in version]
         self.grid = Grid(END - (windows - 1) * STEP, END, STEP)
-        self.counts = RangeResult(
-            tuple(
-                RangeSeries({**owner, "bin": name}, tuple(column))
-                for owner, columns in zip(owners, counts.live.swapaxes(1, 2).tolist(), strict=True)
-                for name, column in zip(bins, columns, strict=True)
-            ),
-            (),
-        )
-        found = zip(owners, counts.deviations.tolist(), strict=True)
-        self.deviations = RangeResult(tuple(RangeSeries(owner, tuple(sums)) for owner, sums in found), ())
+        by_bin = tuple({**owner, "bin": name} for owner in owners for name in bins)
+        self.counts = RangeTable(by_bin, counts.live.swapaxes(1, 2).reshape(len(by_bin), -1), ())
+        self.deviations = RangeTable(tuple(owners), counts.deviations, ())
         self.ratios = tuple(
             InstantSample({**labels, "bin": name}, ratio)
             for labels, shares in zip(version, counts.ratios.tolist(), strict=True)
@@ -104,7 +98,7 @@ class Fetched:
         )
         self.sizes = tuple(InstantSample(labels, counts.observations) for labels in version)
 
-    def query_range(self, promql: str, _grid: Grid) -> RangeResult:
+    def query_table(self, promql: str, _grid: Grid) -> RangeTable:
         return self.deviations if "deviation" in promql else self.counts
 
     def query(self, promql: str, _instant: int) -> tuple[InstantSample, ...]:
@@ -118,7 +112,7 @@ def application(fetched: Fetched) -> Iterator[Flask]:
         database = f"sqlite:///{Path(folder) / 'alerts.db'}"
         app = create_app(Settings(database_url=database, max_series=10_000), clock=lambda: END / 1000)
         prometheus: Any = app.extensions["modelplane"].prometheus
-        prometheus.query_range, prometheus.query = fetched.query_range, fetched.query
+        prometheus.query_table, prometheus.query = fetched.query_table, fetched.query
         try:
             yield app
         finally:
@@ -269,8 +263,8 @@ def raw_rows(found: Data, rounds: int = 5) -> dict[str, Any]:
 def volumes(found: Data, fetched: Fetched) -> dict[str, int | None]:
     """What moves: rows to a peer, or counts, to Prometheus at each scrape, to the backend at each request."""
     answered = [
-        {"metric": dict(one.labels), "values": [[END / 1000, f"{one.values[0]:g}"]]}
-        for one in fetched.counts.series
+        {"metric": dict(labels), "values": [[END / 1000, f"{values[0]:g}"]]}
+        for labels, values in zip(fetched.counts.labels, fetched.counts.values, strict=True)
     ]
     trained = [{"metric": dict(one.labels), "value": [END / 1000, repr(one.value)]} for one in fetched.ratios]
     return {

@@ -34,7 +34,8 @@ from modelplane_datasource.slo_request import (
     asked_slos,
 )
 from modelplane_datasource.times import duration, parse_duration
-from modelplane_datasource.upstream_answers import INVALID, RangeTable, UpstreamError
+from modelplane_datasource.upstream_answers import INVALID, UpstreamError
+from modelplane_datasource.upstream_ranges import RangeTable
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo

@@ -31,16 +31,13 @@ from modelplane_datasource.upstream_answers import (
     InstantResult,
     InstantSample,
     Matrix,
-    RangeResult,
-    RangeTable,
     RawSeries,
     UpstreamError,
     read_answer,
     read_instant,
-    read_range,
     read_samples,
-    read_table,
 )
+from modelplane_datasource.upstream_ranges import RangeResult, RangeTable, read_range, read_table
 from modelplane_schema.promql import selector
 
 T = TypeVar("T")

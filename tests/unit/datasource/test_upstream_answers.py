@@ -15,14 +15,11 @@ from modelplane_datasource.grid import Grid
 from modelplane_datasource.upstream_answers import (
     RANGE,
     SAMPLES,
-    RangeSeries,
-    RangeTable,
     UpstreamError,
     read_answer,
-    read_range,
     read_samples,
-    read_table,
 )
+from modelplane_datasource.upstream_ranges import RangeSeries, RangeTable, read_range, read_table
 
 GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
 LABELS = {"model_name": 'a","values":[[1,"2"]]', "tenant_id": "[ü]"}
