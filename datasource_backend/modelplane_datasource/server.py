@@ -74,7 +74,6 @@ def _run(app: Flask, settings: Settings) -> None:
         connection_limit=settings.max_connections,
         channel_timeout=_IDLE_SECONDS,
         asyncore_use_poll=True,  # select() knows no more than 1024 files
-        send_bytes=400,  # headers, of some 350 bytes, leave together with the body
     )
     server.channel_class = _Channel
     _LOG.info(
