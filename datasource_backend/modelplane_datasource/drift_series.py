@@ -13,7 +13,6 @@ import numpy as np
 
 from modelplane_datasource import drift
 from modelplane_datasource.bins import NAMES, Block, FloatArray, SignalOf, Table, table_of
-from modelplane_datasource.columns import columns_of
 from modelplane_datasource.drift_queries import deviations, kept_blocks, modifier_of
 from modelplane_datasource.drift_request import (
     CONFIDENCE_KIND,
@@ -153,13 +152,25 @@ def _in_errors(shifted: Measured) -> Measured:
 def _lines(measured: Measured, scope: Scope) -> Iterator[Series]:
     method, least = scope.options[METHOD.name], scope.options[MIN_OBSERVATIONS.name]
     enough = measured.n >= least
-    values = columns_of(np.where(enough, measured.values, np.nan))
-    noise = columns_of(np.where(enough, measured.noise, np.nan))
+    values = _columns(np.where(enough, measured.values, np.nan))
+    noise = _columns(np.where(enough, measured.noise, np.nan))
     owners = {
         owner: series_name(dict(zip(GROUP_LABELS, owner, strict=True)), scope)
         for owner in set(map(_OWNER, measured.signals))
     }
-    for signal, y, n, floor in zip(measured.signals, values, columns_of(measured.n), noise, strict=True):
+    for signal, y, n, floor in zip(measured.signals, values, _columns(measured.n), noise, strict=True):
         labels = dict(zip(_LABELS, (*signal, method), strict=True))
         name = f"{owners[_OWNER(signal)]} {signal.kind} {signal.signal}"
         yield Series(name, labels, y, {"n": n, "noise": floor})
+
+
+def _columns(values: FloatArray) -> list[tuple[float | None, ...]]:
+    """The values of each signal, None for one that is not finite.
+
+    Many signals at one moment are the common question, for which tuples are quicker than columns of texts.
+    """
+    if np.isfinite(values).all():
+        return list(map(tuple, values.tolist()))
+    objects = values.astype(object)
+    objects[~np.isfinite(values)] = None
+    return list(map(tuple, objects.tolist()))
