@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import orjson
-
 from modelplane_datasource import costs, drift_series, queries, slo_series
 from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE
 from modelplane_datasource.errors import ApiError
@@ -124,9 +122,15 @@ def find_metric(name: str) -> SeriesMetric:
 
 
 def served(
-    plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid, shape: str, write: Callable[[Answer], T]
+    plane: Plane,
+    metric: SeriesMetric,
+    scope: Scope,
+    grid: Grid,
+    shape: str,
+    write: Callable[[Answer], T],
+    size_of: Callable[[T], int],
 ) -> T:
-    """What ``write`` makes of the series of a metric on ``grid``, which has to be JSON. ApiError.
+    """What ``write`` makes of the series of a metric on ``grid``; ``size_of`` gives its bytes. ApiError.
 
     It is kept for the step under the name of its ``shape``. Warnings belong to each request that uses it.
     """
@@ -137,8 +141,7 @@ def served(
         note(found.warnings)
         return write(found)
 
-    key = (metric.name, scope.key, grid, shape)
-    return plane.kept(key, grid.step / 1000, ask, lambda found: len(orjson.dumps(found)))
+    return plane.kept((metric.name, scope.key, grid, shape), grid.step / 1000, ask, size_of)
 
 
 def _answer(plane: Plane, metric: SeriesMetric, scope: Scope, grid: Grid) -> Answer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric, served
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana_annotations import SOURCES, Period, as_frame, find
@@ -95,6 +97,7 @@ def _query(plane: Plane, name: str, values: Values, form: _Form, asked: Asked) -
             asked.grid,
             f"{shape} {form.ref_id}",
             lambda found: SHAPES[shape](metric, found, form.ref_id),
+            lambda elements: len(orjson.dumps(elements)),
         )
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from modelplane_datasource.telemetry import Answered
+from modelplane_datasource.telemetry import AnsweredRequest
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -62,7 +62,7 @@ def name_request(brought: str) -> str:
     return request_id
 
 
-def log_answer(answer: Answered) -> None:
+def log_answer(answer: AnsweredRequest) -> None:
     """Log one answer with its duration and caller."""
     level = logging.DEBUG if answer.path in _PROBES else logging.INFO
     if not _LOG.isEnabledFor(level):

@@ -15,7 +15,7 @@ from werkzeug.wsgi import ClosingIterator, get_path_info
 from modelplane_datasource.access import current_caller
 from modelplane_datasource.logs import log_answer, name_request
 from modelplane_datasource.notices import forget_notices
-from modelplane_datasource.telemetry import Answered, Telemetry
+from modelplane_datasource.telemetry import AnsweredRequest, Telemetry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -28,8 +28,6 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",  # answers depend on who asks
 }
-
-
 _ROUTE = "modelplane.route"  # where the template of a request's path is kept after the request
 
 
@@ -66,7 +64,7 @@ class _Middleware:
         return ClosingIterator(body, lambda: self._tell(environ, statuses[-1], seconds))
 
     def _tell(self, environ: WSGIEnvironment, status: str, seconds: float) -> None:
-        answered = Answered(
+        answered = AnsweredRequest(
             environ["REQUEST_METHOD"],
             get_path_info(environ),
             environ.get(_ROUTE),

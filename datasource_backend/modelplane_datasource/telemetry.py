@@ -12,7 +12,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNMATCHED = "unmatched"
 
 
-class Answered(NamedTuple):
+class AnsweredRequest(NamedTuple):
     """One answer; ``route`` is the template of its path, None where no route matched."""
 
     method: str
@@ -30,7 +30,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "modelplane_datasource_requests_total",
-            "Answered requests.",
+            "AnsweredRequest requests.",
             ("route", "method", "status"),
             registry=self.registry,
         )
@@ -94,7 +94,7 @@ class Telemetry:
         """All series in the text format."""
         return generate_latest(self.registry)
 
-    def count_answer(self, answer: Answered) -> None:
+    def count_answer(self, answer: AnsweredRequest) -> None:
         """Count and time one answer by its route's template."""
         route = answer.route or _UNMATCHED
         method = answer.method if answer.method in _METHODS else "other"
