@@ -30,6 +30,14 @@ class Query(NamedTuple):
     path: str
     form: Mapping[str, str]
 
+    def joined(self, other: Query) -> Query:
+        """This range query over its own times and those of ``other``; anything else as it is."""
+        if "step" not in self.form:
+            return self
+        start = min(self.form["start"], other.form["start"], key=float)
+        end = max(self.form["end"], other.form["end"], key=float)
+        return self._replace(form={**self.form, "start": start, "end": end})
+
 
 class Prometheus:
     """A running Prometheus; ``port`` on loopback."""
@@ -40,12 +48,18 @@ class Prometheus:
         self._read = 0
 
     def new_queries(self) -> list[Query]:
-        """The queries that came since the last call, in their order."""
+        """The queries that came since the last call, in their order; one that came in halves is one."""
         with self._log.open() as log:
             log.seek(self._read)
             entries = [json.loads(line) for line in log]
             self._read = log.tell()
-        return [_query(entry["params"]) for entry in entries if "httpRequest" in entry]
+        whole: dict[tuple[str, ...], Query] = {}
+        for number, entry in enumerate(entries):
+            if "httpRequest" in entry:
+                query = _query(entry["params"])
+                part = query.form.get("step", f"instant {number}"), query.form["query"]
+                whole[part] = query.joined(whole.get(part, query))
+        return list(whole.values())
 
 
 def _query(params: Mapping[str, str | int]) -> Query:

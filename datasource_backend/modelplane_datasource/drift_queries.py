@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,6 +49,18 @@ from modelplane_schema.promql import Matcher, selector
 
 Question = Callable[[], Found]
 
+
+class Range(NamedTuple):
+    """What a range selector takes in: ``length`` until ``offset`` before a time, in milliseconds."""
+
+    length: int
+    offset: int = 0
+
+    def __str__(self) -> str:
+        before = f" offset {duration(self.offset)}" if self.offset else ""
+        return f"[{duration(self.length)}]{before}"
+
+
 _OF_VERSION = tuple(name for name in NAMES if name != TENANT_ID)
 _OF_ANY_VERSION = tuple(name for name in NAMES if name != MODEL_VERSION)
 
@@ -70,13 +83,13 @@ def questions(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> tuple[Q
     """
     asked: Reference = scope.options[REFERENCE.name]
     counts = partial(_counts, prometheus, scope, scope.matchers, grid)
-    live = partial(counts, modifier_of(scope, None))
+    live = partial(counts, range_of(scope, None))
     if asked.previous is not None:
-        return live, partial(counts, modifier_of(scope, asked))
+        return live, partial(counts, range_of(scope, asked))
     if asked.version is not None:
         others = tuple(matcher for matcher in scope.matchers if matcher.label != MODEL_VERSION)
         matchers = (*others, Matcher(MODEL_VERSION, asked.version))
-        return live, partial(_counts, prometheus, scope, matchers, grid, modifier_of(scope, None))
+        return live, partial(_counts, prometheus, scope, matchers, grid, range_of(scope, None))
     return live, *_baseline_questions(prometheus, scope, grid)
 
 
@@ -105,26 +118,26 @@ def edges(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> Found:
     return _at_end(prometheus, f"max by (baseline, bin) (last_over_time({name}[{range_}]))", grid)
 
 
-def deviations(prometheus: PrometheusClient, scope: Scope, grid: Grid, modifier: str) -> Found:
+def deviations(prometheus: PrometheusClient, scope: Scope, grid: Grid, window: Range) -> Found:
     """The sum of deviations of each signal; a constant one has none. UpstreamError."""
     parts = (metrics.SIGNAL_DEVIATION_POSITIVE, metrics.SIGNAL_DEVIATION_NEGATIVE)
     positive, negative = (
-        f"sum by ({', '.join(NAMES)}) (increase({selector(metric.name, signal_matchers(scope))}{modifier}))"
+        f"sum by ({', '.join(NAMES)}) (increase({selector(metric.name, signal_matchers(scope))}{window}))"
         for metric in parts
     )
-    return _over_time(prometheus, f"{positive} - {negative}", grid)
+    return _over_time(prometheus, f"{positive} - {negative}", grid, window)
 
 
-def modifier_of(scope: Scope, reference: Reference | None) -> str:
-    """The range and offset of the live window, or of the time that ends where it starts."""
-    window = duration(scope.options[WINDOW.name])
+def range_of(scope: Scope, reference: Reference | None) -> Range:
+    """The live window, or the time that ends where it starts."""
+    window = scope.options[WINDOW.name]
     if reference is not None and reference.previous is not None:
-        return f"[{duration(reference.previous)}] offset {window}"
-    return f"[{window}]"
+        return Range(reference.previous, window)
+    return Range(window)
 
 
 def _counts(
-    prometheus: PrometheusClient, scope: Scope, matchers: tuple[Matcher, ...], grid: Grid, modifier: str
+    prometheus: PrometheusClient, scope: Scope, matchers: tuple[Matcher, ...], grid: Grid, window: Range
 ) -> Found:
     """Counts by bin; of confidence by its bounds, of all tenants together where that is asked for."""
     if CONFIDENCE_KIND in scope.options[KIND.name]:
@@ -133,7 +146,7 @@ def _counts(
     else:
         chosen = (*matchers, *signal_matchers(scope)[len(scope.matchers) :])
         counter, by = selector(metrics.SIGNAL_OBSERVATIONS.name, chosen), (*NAMES, "bin")
-    return _over_time(prometheus, f"sum by ({', '.join(by)}) (increase({counter}{modifier}))", grid)
+    return _over_time(prometheus, f"sum by ({', '.join(by)}) (increase({counter}{window}))", grid, window)
 
 
 def _baseline_questions(prometheus: PrometheusClient, scope: Scope, grid: Grid) -> tuple[Question, Question]:
@@ -158,8 +171,8 @@ def _baseline_questions(prometheus: PrometheusClient, scope: Scope, grid: Grid) 
     )
 
 
-def _over_time(prometheus: PrometheusClient, promql: str, grid: Grid) -> Found:
-    table = prometheus.query_table(promql, grid)
+def _over_time(prometheus: PrometheusClient, promql: str, grid: Grid, window: Range) -> Found:
+    table = prometheus.query_table(promql, grid, window.length)
     return Found(table.labels, table.values)
 
 

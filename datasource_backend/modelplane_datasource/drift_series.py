@@ -13,7 +13,7 @@ import numpy as np
 
 from modelplane_datasource import drift
 from modelplane_datasource.bins import NAMES, Block, FloatArray, SignalOf, Table, table_of
-from modelplane_datasource.drift_queries import deviations, kept_blocks, modifier_of
+from modelplane_datasource.drift_queries import deviations, kept_blocks, range_of
 from modelplane_datasource.drift_request import (
     CONFIDENCE_KIND,
     KIND,
@@ -116,7 +116,7 @@ def _by_mean(plane: Plane, scope: Scope, grid: Grid) -> list[Measured]:
     known = _known(plane, scope, grid)
     references = (None,) if asked.previous is None else (None, asked)
     asking = (
-        partial(deviations, plane.prometheus, scope, grid, modifier_of(scope, reference))
+        partial(deviations, plane.prometheus, scope, grid, range_of(scope, reference))
         for reference in references
     )
     sums = [table_of(found, NAMES) for found in plane.prometheus.at_once(*asking)]

@@ -270,10 +270,12 @@ def _incident(incident: Incident, latest: int) -> Annotation:
 def _appearances(
     plane: Plane, series_name: str, matchers: Sequence[Matcher], grid: Grid, state: str
 ) -> list[Annotation]:
-    window = duration(max(grid.step, RESTART_GAP))
+    window = max(grid.step, RESTART_GAP)
     by = f"{MODEL_NAME}, {MODEL_VERSION}"
     found = plane.prometheus.query_table(
-        f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{window}]))", grid
+        f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{duration(window)}]))",
+        grid,
+        window,
     )
     entries = []
     for labels, present in zip(found.labels, ~np.isnan(found.values), strict=True):

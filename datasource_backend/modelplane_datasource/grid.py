@@ -25,6 +25,12 @@ class Grid:
         """The times, ascending."""
         return range(self.start, self.end + 1, self.step)
 
+    def halves(self) -> tuple[Grid, Grid]:
+        """The same times in two grids, for at least two of them."""
+        times = self.times
+        middle = len(times) // 2
+        return Grid(self.start, times[middle - 1], self.step), Grid(times[middle], self.end, self.step)
+
 
 def grid_by_step(start: int, end: int, step: int) -> Grid:
     """A grid with start and end aligned down to ``step``; ApiError 422 when it has too many points.

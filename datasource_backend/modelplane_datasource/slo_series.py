@@ -133,7 +133,7 @@ def _count(
     source = _source(indicator)
     models = tuple(dict.fromkeys(asked.model_name for asked in slos))
     query = _query(source, window, replace(scope, models=models).matchers)
-    owners, increases = _by_owner(plane.prometheus.query_table(query, grid), source)
+    owners, increases = _by_owner(plane.prometheus.query_table(query, grid, window), source)
     try:
         good, total = source.events(increases)
     except UncountableError as error:

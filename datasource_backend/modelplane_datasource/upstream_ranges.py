@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -80,18 +82,67 @@ def read_table(answered: Answered[Matrix], grid: Grid, most_values: int) -> Rang
     return RangeTable(tuple(entry.metric for entry in found), values, answered.warnings)
 
 
+def joined_ranges(parts: Sequence[RangeResult], grids: Sequence[Grid], most_values: int) -> RangeResult:
+    """The answer of one query on successive ``grids``; UpstreamError as ``read_range``."""
+    rows = _rows_of([[one.labels for one in part.series] for part in parts], grids, most_values)
+    texts: list[list[bytes]] = [[] for _ in rows.labels]
+    for places, part, grid in zip(rows.places, parts, grids, strict=True):
+        found = dict(zip(places, part.series, strict=True))
+        for row, own in enumerate(texts):
+            own += found[row].values.texts if row in found else [b"null"] * len(grid)
+    series = tuple(map(RangeSeries, rows.labels, map(Column.of_texts, texts)))
+    return RangeResult(series, _warnings_of(parts))
+
+
+def joined_tables(parts: Sequence[RangeTable], grids: Sequence[Grid], most_values: int) -> RangeTable:
+    """As ``joined_ranges``."""
+    rows = _rows_of([part.labels for part in parts], grids, most_values)
+    values = np.full((len(rows.labels), sum(map(len, grids))), np.nan)
+    end = 0
+    for places, part, grid in zip(rows.places, parts, grids, strict=True):
+        start, end = end, end + len(grid)
+        values[places, start:end] = part.values
+    values.setflags(write=False)
+    return RangeTable(rows.labels, values, _warnings_of(parts))
+
+
+class _Rows(NamedTuple):
+    """The labels of each distinct series of several parts, and the rows that each part has a series for."""
+
+    labels: tuple[Mapping[str, str], ...]
+    places: tuple[list[int], ...]
+
+
+def _rows_of(parts: Sequence[Sequence[Mapping[str, str]]], grids: Sequence[Grid], most_values: int) -> _Rows:
+    distinct: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
+    for own in chain.from_iterable(parts):
+        distinct.setdefault(frozenset(own.items()), own)
+    rows = {key: row for row, key in enumerate(distinct)}
+    _check_number(len(rows), sum(map(len, grids)), most_values)
+    places = tuple([rows[frozenset(own.items())] for own in part] for part in parts)
+    return _Rows(tuple(distinct.values()), places)
+
+
+def _warnings_of(parts: Iterable[RangeResult | RangeTable]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(warning for part in parts for warning in part.warnings))
+
+
 def _checked(matrix: Matrix, grid: Grid, most_values: int) -> Sequence[RangeEntry]:
     """The series of an answer; UpstreamError when they are too many, or one of them is there twice."""
     found = matrix.result
-    if len(found) * len(grid) > most_values:
-        raise UpstreamError(
-            REJECTED,
-            f"Prometheus' answer has {len(found)} series of {len(grid)} points, and at most "
-            f"{most_values} values are allowed: ask for fewer series, a larger step or a shorter range.",
-        )
+    _check_number(len(found), len(grid), most_values)
     if len({frozenset(entry.metric.items()) for entry in found}) < len(found):
         raise UpstreamError(INVALID, "Prometheus' answer has the same series twice.")
     return found
+
+
+def _check_number(series: int, points: int, most_values: int) -> None:
+    if series * points > most_values:
+        raise UpstreamError(
+            REJECTED,
+            f"Prometheus' answer has {series} series of {points} points, and at most "
+            f"{most_values} values are allowed: ask for fewer series, a larger step or a shorter range.",
+        )
 
 
 def _table(series: Sequence[bytes], grid: Grid) -> FloatArray:

@@ -231,7 +231,7 @@ def test_identical_panels_within_a_step_share_one_query(
     [
         {"tenant-id": "user-B"},
         {"model-name": "bert"},
-        {"from": "now-2h"},
+        {"from": "now-50m"},
         {"step": "30s"},
         {"quantile": "0.5"},
     ],
@@ -324,9 +324,13 @@ def test_the_bytes_counted_are_at_least_those_used(
     upstream: Any, settings: Settings, answer_matrix: Any, series: int, points: int
 ) -> None:
     times = [(HOUR * number, f"0.{number:09d}1") for number in range(1, points + 1)]
-    upstream.reply = lambda *_: answer_matrix(
-        *(({**LABELS, "tenant_id": f"tenant-{number}"}, times) for number in range(series))
-    )
+    owners = [{**LABELS, "tenant_id": f"tenant-{number}"} for number in range(series)]
+
+    def reply(_path: str, form: dict[str, str]) -> Any:
+        first, last = (round(float(form[name])) // HOUR - 1 for name in ("start", "end"))
+        return answer_matrix(*((owner, times[first : last + 1]) for owner in owners))
+
+    upstream.reply = reply
     grid = Grid(1000 * HOUR, 1000 * HOUR * points, 1000 * HOUR)
     prometheus = PrometheusClient(dataclasses.replace(settings, cache_seconds=HOUR), lambda _: None)
     prometheus.query_table("warm", grid)
