@@ -149,12 +149,27 @@ def _table(series: Sequence[bytes], grid: Grid) -> FloatArray:
     """The values of packed series at the times of ``grid``; ValueError for other times."""
     seconds, values = np.frombuffer(b"".join(series)).reshape(-1, 2).T
     known = np.where(np.isfinite(values), values, np.nan)
-    is_whole = {len(one) for one in series} == {len(grid) * PAIR_BYTES}
-    if is_whole and (seconds.reshape(-1, len(grid)) == np.array(grid.times) / 1000).all():
-        table = known.reshape(-1, len(grid))
-    else:
+    table = _placed_alike(series, seconds, known, grid)
+    if table is None:
         table = _placed(series, seconds, known, grid)
     table.setflags(write=False)  # it is kept, and shared by all who ask for it
+    return table
+
+
+def _placed_alike(
+    series: Sequence[bytes], seconds: FloatArray, known: FloatArray, grid: Grid
+) -> FloatArray | None:
+    """The ``known`` values of packed series that all have one at the same successive times, else None."""
+    if len({len(one) for one in series}) != 1 or not len(seconds):
+        return None
+    length = len(series[0]) // PAIR_BYTES
+    times = np.arange(grid.start, grid.end + 1, grid.step) / 1000
+    first = int(np.searchsorted(times, seconds[0]))
+    expected = times[first : first + length]
+    if len(expected) != length or not (seconds.reshape(-1, length) == expected).all():
+        return None
+    table = np.full((len(series), len(grid)), np.nan)
+    table[:, first : first + length] = known.reshape(-1, length)
     return table
 
 
