@@ -179,7 +179,7 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
     """Interleaved rounds of one route, at most ``ROUNDS`` and about ``seconds`` long."""
     direct, uncached, cached = (Client(p) for p in (plane.prometheus.port, plane.uncached, plane.cached))
     first = plane.turn(0)
-    plane.prometheus.new_queries()
+    plane.prometheus.forget_queries()
     answer = uncached.send(route(first))
     queries = plane.prometheus.new_queries()
     columns: dict[str, list[float]] = {"direct": [], "uncached": [], "cached": []}

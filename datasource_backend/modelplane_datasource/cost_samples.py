@@ -1,6 +1,6 @@
-"""What the ledger needs of Prometheus: every sample of device seconds and tokens, as it was scraped.
+"""What the ledger needs of Prometheus: samples of device seconds and tokens, in pieces of time.
 
-A range query would not do: it repeats a sample for five minutes and so hides gaps.
+A range query alone would not do: it repeats a sample for five minutes and so hides gaps.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from modelplane_datasource.cost_pieces import Found, Piece, PieceReader
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.ledger.book import Samples
 from modelplane_datasource.ledger.cells import IntArray, Window
@@ -32,6 +33,10 @@ from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
 
+_Labels = tuple[tuple[str, str], ...]  # sorted
+
+_NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
+
 # Milliseconds asked for at once.
 FIRST_PIECE, SHORTEST_PIECE, LONGEST_PIECE = 7_200_000, 900_000, 86_400_000
 SAMPLES_OF_PIECE = 400_000  # some 12 MB of JSON
@@ -39,28 +44,19 @@ READERS = 2  # one for Prometheus to work on, one to be parsed meanwhile
 MOST_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device are charged
 
 
-class _Piece(NamedTuple):
-    """Samples of the metric ``name`` from ``start`` to ``end``, in milliseconds."""
-
-    name: str
-    start: int
-    end: int
-
-
 def read_samples(
     prometheus: PrometheusClient, window: Window, scrape_interval: int, with_tokens: bool = True
 ) -> Samples:
-    """All samples of a window; ApiError 422 when there are too many, UpstreamError."""
+    """What charges a window; ApiError 422 when it is too much, UpstreamError."""
     reading = Reading(scrape_interval)
-    wanted = [metrics.DEVICE_SECONDS, metrics.DEVICE_MEMORY_TOTAL, *([metrics.TOKENS] if with_tokens else [])]
-    names = [metric.name for metric in wanted]
-    found = _read(prometheus, names, window.start - reading.lookback, window.end)
-    devices, tokens = (found.get(metric.name, ()) for metric in (metrics.DEVICE_SECONDS, metrics.TOKENS))
+    counters = [metrics.DEVICE_SECONDS, *([metrics.TOKENS] if with_tokens else [])]
+    reader = PieceReader(prometheus, counters, reading, window.cell)
+    found = _read(reader, window.start - reading.lookback, window.end)
     return Samples(
         reading,
-        tuple(_counters(devices, metrics.DEVICE_SECONDS, _device_use)),
-        tuple(_counters(tokens, metrics.TOKENS, _token_use)),
-        _sightings(found[metrics.DEVICE_MEMORY_TOTAL.name]),
+        tuple(_counters(found, metrics.DEVICE_SECONDS, _device_use)),
+        tuple(_counters(found, metrics.TOKENS, _token_use)) if with_tokens else (),
+        _sightings(found),
     )
 
 
@@ -77,89 +73,90 @@ def _identity(labels: Mapping[str, str]) -> Identity:
 
 
 def _counters(
-    found: Iterable[RawSeries], metric: Metric, key: Callable[[Mapping[str, str]], Key]
+    found: Sequence[Found], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
     own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
-    for items, pieces in _by_labels(found).items():
+    for items, pieces in _by_labels(found, metric.name).items():
         process = "\0".join(f"{name}={value}" for name, value in items if name not in own)
-        times = np.concatenate([piece.times for piece in pieces])
-        values = np.concatenate([piece.values for piece in pieces])
-        yield CounterSeries(key(dict(items)), process, times, values)
+        within = [_within(series, of) for series, of in pieces]
+        times = np.concatenate([series.times for series in within])
+        values = np.concatenate([series.values for series in within])
+        scraped: list[IntArray] = [series.times for series, of in pieces if not of.is_steady]
+        yield CounterSeries(key(dict(items)), process, times, values, np.concatenate([_NO_TIMES, *scraped]))
 
 
-def _by_labels(found: Iterable[RawSeries]) -> dict[tuple[tuple[str, str], ...], list[RawSeries]]:
-    """The pieces of each series in their order, by its sorted labels."""
-    labels: dict[bytes, tuple[tuple[str, str], ...]] = {}
-    pieces: defaultdict[tuple[tuple[str, str], ...], list[RawSeries]] = defaultdict(list)
-    for series in found:
-        if series.metric not in labels:
-            labels[series.metric] = tuple(sorted(series.labels.items()))
-        pieces[labels[series.metric]].append(series)
+def _within(series: RawSeries, found: Found) -> RawSeries:
+    """The samples after the start of a piece, where the piece before ends."""
+    first = 1 if found.is_steady else int(np.searchsorted(series.times, found.piece.start, side="right"))
+    return RawSeries(series.metric, series.times[first:], series.values[first:])
+
+
+def _by_labels(found: Sequence[Found], name: str) -> dict[_Labels, list[tuple[RawSeries, Found]]]:
+    """The pieces of each series in their order, by its labels."""
+    labels: dict[bytes, _Labels] = {}
+    pieces: defaultdict[_Labels, list[tuple[RawSeries, Found]]] = defaultdict(list)
+    for part in found:
+        for series in part.series[name]:
+            if series.metric not in labels:
+                labels[series.metric] = tuple(sorted(series.labels.items()))
+            pieces[labels[series.metric]].append((series, part))
     return pieces
 
 
-def _sightings(found: Iterable[RawSeries]) -> dict[str, IntArray]:
-    """When a device's own series were there, busy or not."""
+def _sightings(found: Iterable[Found]) -> dict[str, IntArray]:
+    """When each device was seen."""
     times: defaultdict[str, list[IntArray]] = defaultdict(list)
-    for series in found:
-        times[series.labels.get("device", "")].append(series.times)
+    for part in found:
+        for device, own in part.sightings.items():
+            times[device].append(own)
     return {device: union_of(own) for device, own in times.items()}
 
 
-def _read(
-    prometheus: PrometheusClient, names: Sequence[str], start: int, end: int
-) -> dict[str, list[RawSeries]]:
-    """Series of each metric in pieces of time, which are read while Prometheus works on others.
+def _read(reader: PieceReader, start: int, end: int) -> list[Found]:
+    """What charges the time from ``start`` to ``end``, read in pieces while Prometheus works on others.
 
-    The last piece says how long the others may be, so that no answer grows too large; neighbours share
-    their edge.
+    The last piece says how long the others may be, so that no answer grows too large.
     """
-    middle = max(end - FIRST_PIECE, start)
-    found: dict[_Piece, tuple[RawSeries, ...]] = {}
-    samples: dict[_Piece, int] = {}
+    last = Piece(max(end - FIRST_PIECE, start), end)
+    found: list[Found] = []
     pool = ThreadPoolExecutor(READERS)
 
-    def read(pieces: Sequence[_Piece]) -> None:
-        for piece, (series, warnings) in zip(pieces, pool.map(fetch, pieces), strict=True):
+    def read(pieces: Sequence[Piece]) -> None:
+        for parts, warnings in pool.map(fetch, pieces):
             note(warnings)
-            found[piece] = series
-            samples[piece] = sum(len(one.times) for one in series)
-            _check_number(sum(samples.values()))
+            found.extend(parts)
+            _check_number(sum(own.samples for own in found))
 
-    def fetch(piece: _Piece) -> tuple[tuple[RawSeries, ...], tuple[str, ...]]:
-        return with_notices(partial(_fetched, prometheus, piece))
+    def fetch(piece: Piece) -> tuple[list[Found], tuple[str, ...]]:
+        return with_notices(partial(_fetched, reader, piece))
 
     try:
-        lasts = [_Piece(name, middle, end) for name in names]
-        read(lasts)
-        read([piece for last in lasts for piece in _pieces_before(last, start, samples[last])])
+        read([last])
+        samples = sum(part.scraped(reader.reading) for part in found)
+        read(list(_pieces_before(last, start, samples, reader.cell)))
     finally:
         pool.shutdown(cancel_futures=True)
-    return {
-        name: [series for piece in sorted(found) if piece.name == name for series in found[piece]]
-        for name in names
-    }
+    return sorted(found, key=lambda part: part.piece)
 
 
-def _pieces_before(last: _Piece, start: int, samples: int) -> Iterator[_Piece]:
+def _pieces_before(last: Piece, start: int, samples: int, cell: int) -> Iterator[Piece]:
     """Pieces from ``start`` to ``last``, which holds ``samples``, that may hold ``SAMPLES_OF_PIECE``."""
-    fitting = (last.end - last.start) * SAMPLES_OF_PIECE // max(samples, 1)
-    length = min(max(fitting - fitting % 1000, SHORTEST_PIECE), LONGEST_PIECE)
+    fitting = last.length * SAMPLES_OF_PIECE // max(samples, 1)
+    length = min(max(fitting - fitting % cell, SHORTEST_PIECE), LONGEST_PIECE)
     for first in range(start, last.start, length):
-        yield _Piece(last.name, first, min(first + length, last.start))
+        yield Piece(first, min(first + length, last.start))
 
 
-def _fetched(prometheus: PrometheusClient, piece: _Piece) -> tuple[RawSeries, ...]:
-    """The series of a piece; one that holds too much after all is read in halves."""
-    name, start, end = piece
+def _fetched(reader: PieceReader, piece: Piece) -> list[Found]:
+    """What charges a piece; one that holds too much after all is read in halves."""
     try:
-        return prometheus.samples(name, end - start, end)
+        return [reader.read(piece)]
     except UpstreamError as error:
-        if error.error != REJECTED or end - start <= SHORTEST_PIECE:
+        if error.error != REJECTED or piece.length <= SHORTEST_PIECE:
             raise
-    middle = (start + end) // 2
-    halves = _Piece(name, start, middle), _Piece(name, middle, end)
-    return tuple(series for half in halves for series in _fetched(prometheus, half))
+    half = piece.length // 2
+    middle = piece.start + half - half % reader.cell
+    return [*_fetched(reader, Piece(piece.start, middle)), *_fetched(reader, Piece(middle, piece.end))]
 
 
 def _check_number(samples: int) -> None:

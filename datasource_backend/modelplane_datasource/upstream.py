@@ -47,7 +47,6 @@ from modelplane_datasource.upstream_ranges import (
     read_range,
     read_table,
 )
-from modelplane_schema.promql import selector
 
 T = TypeVar("T")
 Kept = TypeVar("Kept", RangeTable, InstantResult)
@@ -160,13 +159,18 @@ class PrometheusClient:
             results.append(result)
         return results
 
-    def samples(self, name: str, length: int, end: int) -> tuple[RawSeries, ...]:
-        """Every sample of a metric in the ``length`` milliseconds before ``end``; UpstreamError.
+    def samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+        """Every sample of what a selector matches between two times in milliseconds; UpstreamError.
 
         This is not restricted to what the caller may see: shares of a device need everyone's use of it.
         """
-        form = {"query": f"{selector(name)}[{length}ms]", "time": _seconds(end)}
+        form = {"query": f"{selected}[{end - start}ms]", "time": _seconds(end)}
         return self._reported(lambda: read_samples(_noted(self._api("query", form, SAMPLES))))
+
+    def samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+        """``promql`` at the times of ``grid``, where it has a value, as unrestricted as ``samples``."""
+        form = _range_form(promql, grid)
+        return self._reported(lambda: read_samples(_noted(self._api("query_range", form, SAMPLES))))
 
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector matches between two times in milliseconds,
@@ -220,13 +224,8 @@ class PrometheusClient:
                 self._ranges_asked -= 1
 
     def _range_at(self, promql: str, grid: Grid, reading: _Reading[Ranged]) -> Ranged:
-        form = {
-            "query": promql,
-            "start": _seconds(grid.times[0]),
-            "end": _seconds(grid.times[-1]),
-            "step": _seconds(grid.step),
-        }
-        return reading.read(self._api("query_range", form, RANGE), grid, self._most_values)
+        answered = self._api("query_range", _range_form(promql, grid), RANGE)
+        return reading.read(answered, grid, self._most_values)
 
     def _kept(
         self,
@@ -290,6 +289,11 @@ def _can_wait(pause: float, deadline: float) -> bool:
 
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"
+
+
+def _range_form(promql: str, grid: Grid) -> Form:
+    start, end, step = map(_seconds, (grid.times[0], grid.times[-1], grid.step))
+    return {"query": promql, "start": start, "end": end, "step": step}
 
 
 def _noted(answered: Answered[T]) -> T:

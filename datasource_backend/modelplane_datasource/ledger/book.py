@@ -108,7 +108,7 @@ def build_ledger(window: Window, samples: Samples, tariff: Tariff, policy: Polic
     for device in sorted(inventory.keys() | used.keys()):
         own, entries = used.get(device, ()), inventory.get(device, ())
         extra = samples.sightings.get(device, np.zeros(0, dtype=np.int64))
-        sightings = union_of((extra, *(one.times for one in own)))
+        sightings = union_of((extra, *(one.scrapes for one in own)))
         for holding in _holdings(device, own, entries, sightings, samples.reading, window):
             known = seen_in_cells(sightings, samples.reading.hold, holding.spans, window)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), window)

@@ -50,13 +50,14 @@ class CounterSeries(Generic[Key]):
 
     ``process`` is any text that differs between processes and stays while one runs (job and instance, pod).
     ``times`` are milliseconds since 1970 in any order and may repeat; ``values`` are as many finite numbers
-    from 0 up. ValueError otherwise.
+    from 0 up. ValueError otherwise. ``scraped`` says when it was scraped where that is not at its ``times``.
     """
 
     key: Key
     process: str
     times: IntArray
     values: FloatArray
+    scraped: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.times.shape != self.values.shape or self.times.ndim != 1:
@@ -66,6 +67,11 @@ class CounterSeries(Generic[Key]):
             )
         if not np.all((self.values >= 0) & (self.values < np.inf)):
             raise ValueError(f"{self.key}: values must be finite numbers from 0 up")
+
+    @property
+    def scrapes(self) -> IntArray:
+        """When it was scraped, as far as that is known."""
+        return self.times if self.scraped is None else self.scraped
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class Scrapes:
         self._of_series: defaultdict[str, list[IntArray]] = defaultdict(list)
         self._times: dict[str, IntArray] = {}
         for one in series:
-            self._of_series[one.process].append(one.times)
+            self._of_series[one.process].append(one.scrapes)
 
     def lately(self, process: str, instants: IntArray, hold: int) -> BoolArray:
         """Whether ``process`` was scraped before each instant and at most ``hold`` away."""

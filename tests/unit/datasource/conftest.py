@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
+import promql_parser
 import pytest
 from flask.testing import FlaskClient
 
@@ -103,6 +106,78 @@ def make_client() -> Iterator[Callable[[Settings], FlaskClient]]:
 @pytest.fixture
 def client(settings: Settings, make_client: Callable[[Settings], FlaskClient]) -> FlaskClient:
     return make_client(settings)
+
+
+class Scraped:
+    """Answers what the ledger asks of the series in ``held``: their samples, the last of each cell, resets.
+
+    A series is ``{"metric": labels, "values": [[seconds, text], ...]}``. A range is open at its start.
+    """
+
+    def __init__(self, held: Callable[[str], Iterable[dict[str, Any]]]) -> None:
+        """``held`` gives all series of the metric with a name."""
+        self._held = held
+
+    def __call__(self, path: str, form: dict[str, str]) -> Reply:
+        query = promql_parser.parse(form["query"])
+        is_range = path.endswith("/query_range")
+        start, end, step = (
+            float(form[name]) for name in (("start", "end", "step") if is_range else ("time",) * 3)
+        )
+        times = range(round(start), round(end) + 1, round(step)) if is_range else [end]
+        asked = _matrix_selector(query)
+        function = query.lhs.func.name if isinstance(query, promql_parser.BinaryExpr) else None
+        function = query.func.name if isinstance(query, promql_parser.Call) else function
+        found = []
+        for one in self._held(asked.vector_selector.name):
+            if _is_chosen(one["metric"], asked.vector_selector.matchers.matchers):
+                points = [
+                    point
+                    for at in times
+                    for point in _evaluated(function, at, asked.range.total_seconds(), one["values"])
+                ]
+                found += [{"metric": one["metric"], "values": points}] if points else []
+        return (
+            200,
+            {"Content-Type": "application/json"},
+            orjson.dumps({"status": "success", "data": {"resultType": "matrix", "result": found}}),
+        )
+
+
+def _matrix_selector(node: Any) -> Any:
+    match node:
+        case promql_parser.MatrixSelector():
+            return node
+        case promql_parser.BinaryExpr():
+            return _matrix_selector(node.lhs)
+    return _matrix_selector(node.args[0])
+
+
+def _is_chosen(labels: dict[str, str], matchers: Any) -> bool:
+    return all(
+        re.fullmatch(one.value, labels.get(one.name, "")) is not None
+        if str(one.op) == "MatchOp.Re"
+        else labels.get(one.name, "") == one.value
+        for one in matchers
+    )
+
+
+def _evaluated(function: str | None, at: float, length: float, values: Any) -> list[list[Any]]:
+    """Points at the time ``at``."""
+    within = [[instant, text] for instant, text in values if at - length < instant <= at]
+    if function is None:
+        return within
+    if function == "last_over_time":
+        return [[at, text] for _, text in within[-1:]]
+    assert function == "resets"
+    numbers = [float(text) for _, text in within if re.fullmatch(r"[\d.e+-]+", str(text))]
+    resets = sum(later < earlier for earlier, later in pairwise(numbers))
+    return [[at, str(resets)]] if resets else []
+
+
+@pytest.fixture
+def scraped() -> type[Scraped]:
+    return Scraped
 
 
 def vector(*samples: tuple[dict[str, str], float]) -> Reply:

@@ -66,23 +66,10 @@ def tokens(kind: str, *values: tuple[int, str]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def held(upstream: Any) -> list[dict[str, Any]]:
+def held(upstream: Any, scraped: Any) -> list[dict[str, Any]]:
     """The series that Prometheus holds: user-A takes half of the device and user-B a quarter."""
     kept = [series("user-A", 0.5), series("user-B", 0.25)]
-
-    def reply(path: str, form: dict[str, str]) -> Any:
-        query, end = form["query"], float(form["time"])
-        name, _, length = query.partition("[")
-        start = end - float(length.removesuffix("ms]")) / 1000
-        result = [
-            {**one, "values": [point for point in one["values"] if start < point[0] <= end]}
-            for one in kept
-            if one["metric"]["__name__"] == name
-        ]
-        body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
-        return 200, {"Content-Type": "application/json"}, orjson.dumps(body)
-
-    upstream.reply = reply
+    upstream.reply = scraped(lambda name: [one for one in kept if one["metric"]["__name__"] == name])
     return kept
 
 
@@ -415,12 +402,12 @@ def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
 
 
 def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two series of two hours, scraped each 15 s."""
-    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 959)
+    """Two series of two hours, of which the edges of cells are read."""
+    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 49)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
-    assert answer.json["details"] == {"parameter": "from", "max_samples": 959}
-    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 960)
+    assert answer.json["details"] == {"parameter": "from", "max_samples": 49}
+    monkeypatch.setattr(cost_samples, "MOST_SAMPLES", 50)
     assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
 
 
@@ -429,18 +416,13 @@ def test_samples_are_read_in_pieces_that_fit(
 ) -> None:
     """The last piece tells how long the others are; one that Prometheus refuses is read in halves."""
     expected = rows(costs)
-
-    def lengths(name: str) -> list[int]:
-        queries = [form["query"].partition("[") for _, form, _ in upstream.calls]
-        return [int(length.removesuffix("000ms]")) for metric, _, length in queries if metric == name]
-
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-30d&to=now")
-    assert Counter(lengths(TOKENS)) == {7200: 1, 86_400: 29, 82_800: 1}
+    assert Counter(piece_lengths(upstream)) == {7200: 1, 86_400: 29, 82_800: 1}
     held_reply = upstream.reply
 
     def at_most_a_thousand_seconds(path: str, form: dict[str, str]) -> Any:
-        if float(form["query"].partition("[")[2].removesuffix("ms]")) > 1_000_000:
+        if "start" in form and float(form["end"]) - float(form["start"]) > 1000:
             body = {"status": "error", "errorType": "execution", "error": "too many samples"}
             return 422, {}, orjson.dumps(body)
         return held_reply(path, form)
@@ -448,16 +430,22 @@ def test_samples_are_read_in_pieces_that_fit(
     upstream.reply = at_most_a_thousand_seconds
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert lengths(DEVICE_SECONDS)[:5] == [7200, 3600, 1800, 900, 900]
+    assert piece_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
     upstream.reply = held_reply
     upstream.calls.clear()
     monkeypatch.setattr(cost_samples, "SAMPLES_OF_PIECE", 240)
     assert rows(costs) == expected
-    assert lengths(DEVICE_SECONDS) == [7200]
+    assert piece_lengths(upstream) == [7200]
     monkeypatch.setattr(cost_samples, "FIRST_PIECE", 900_000)
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert Counter(lengths(DEVICE_SECONDS)) == {900: 2, 1800: 3}
+    assert Counter(piece_lengths(upstream)) == {900: 2, 1800: 3}
+
+
+def piece_lengths(upstream: Any) -> list[int]:
+    """Seconds of each piece of device seconds that was asked for at the edges of cells."""
+    forms = [form for _, form, _ in upstream.calls if f"last_over_time({DEVICE_SECONDS}" in form["query"]]
+    return [round(float(form["end"]) - float(form["start"])) for form in forms]
 
 
 def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
@@ -467,10 +455,7 @@ def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
     monkeypatch.setattr(cost_samples, "SAMPLES_OF_PIECE", 480)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-8h&to=now")
-    asked = [form for _, form, _ in upstream.calls if form["query"].startswith(DEVICE_SECONDS)]
-    whole, *others = sorted(asked, key=lambda form: -float(form["time"]))
-    assert (whole["query"], float(whole["time"])) == (f"{DEVICE_SECONDS}[7200000ms]", NOW)
-    assert [form["query"] for form in others] == [f"{DEVICE_SECONDS}[3600000ms]"] * 7
+    assert piece_lengths(upstream) == [7200, *[3600] * 7]
 
 
 def test_samples_that_are_no_finite_numbers_are_none(costs: FlaskClient, held: list[dict[str, Any]]) -> None:
@@ -545,7 +530,7 @@ def test_tokens_are_read_only_where_they_have_prices(
     registry: Path,
 ) -> None:
     def asked_for_tokens() -> bool:
-        return any(form["query"].startswith(TOKENS) for _, form, _ in upstream.calls)
+        return any(TOKENS in form["query"] for _, form, _ in upstream.calls)
 
     rows(costs)
     assert asked_for_tokens()

@@ -78,18 +78,19 @@ class FixedPrometheus:
     increases are counts, because drift and objectives are computed of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scraped: Any) -> None:
         self.series = {name: list(found) for name, found in _held().items()}
+        self._scraped = scraped(self._samples)
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        if re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
+            return self._scraped(path, form)
         if path.endswith("/query_range"):
             start, end, step = (round(float(form[name]) * 1000) for name in ("start", "end", "step"))
             times = range(start, end + 1, step)
             found = [self._line(form["query"], labels, times) for labels in self._groups(form["query"])]
             return _envelope("matrix", [line for line in found if line["values"]])
         instant = round(float(form["time"]) * 1000)
-        if form["query"].endswith("ms]"):
-            return _envelope("matrix", self._samples(form["query"], instant))
         values = partial(_increase if "increase" in form["query"] else _constant, instant=instant)
         found = [
             {"metric": {**labels, **replaced}, "value": [instant / 1000, values(labels)]}
@@ -119,17 +120,10 @@ class FixedPrometheus:
             if all(_matches(labels.get(name, ""), operator, value) for name, operator, value in tests):
                 yield labels
 
-    def _samples(self, query: str, end: int) -> list[dict[str, Any]]:
+    def _samples(self, name: str) -> list[dict[str, Any]]:
         """Counters that grow evenly and are scraped each 15 s since 50 minutes before ``NOW``."""
-        start = end - int(query.partition("[")[2].removesuffix("ms]"))
-        times = range(max(start - start % 15_000 + 15_000, MS - 3_000_000), end + 1, 15_000)
-        return [
-            {
-                "metric": labels,
-                "values": [[at / 1000, str((at / 1000 - NOW + 3_000) * 0.1)] for at in times],
-            }
-            for labels in self._selected(query)
-        ]
+        values = [[at, str((at - NOW + 3_000) * 0.1)] for at in range(NOW - 3_000, NOW + 1, 15)]
+        return [{"metric": labels, "values": values} for labels in self.series[name]]
 
 
 def _parts(query: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -236,10 +230,14 @@ def _envelope(kind: str, result: list[dict[str, Any]]) -> Any:
 
 @pytest.fixture
 def plane(
-    upstream: Any, settings: Settings, make_client: Callable[[Settings], FlaskClient], tmp_path: Path
+    upstream: Any,
+    settings: Settings,
+    make_client: Callable[[Settings], FlaskClient],
+    tmp_path: Path,
+    scraped: Any,
 ) -> FlaskClient:
     """The backend with a registry in front of the fixed data set."""
-    upstream.reply = FixedPrometheus()
+    upstream.reply = FixedPrometheus(scraped)
     registry = tmp_path / "modelplane.yaml"
     registry.write_text(REGISTRY, encoding="utf-8")
     return make_client(dataclasses.replace(settings, registry_file=registry, max_series=5000))
