@@ -126,8 +126,9 @@ class Scraped:
         )
         times = range(round(start), round(end) + 1, round(step)) if is_range else [end]
         asked = _matrix_selector(query)
-        function = query.lhs.func.name if isinstance(query, promql_parser.BinaryExpr) else None
-        function = query.func.name if isinstance(query, promql_parser.Call) else function
+        least = query.rhs.val if isinstance(query, promql_parser.BinaryExpr) else -1.0
+        call = query.lhs if isinstance(query, promql_parser.BinaryExpr) else query
+        function = call.func.name if isinstance(call, promql_parser.Call) else None
         found = []
         for one in self._held(asked.vector_selector.name):
             if _is_chosen(one["metric"], asked.vector_selector.matchers.matchers):
@@ -135,6 +136,7 @@ class Scraped:
                     point
                     for at in times
                     for point in _evaluated(function, at, asked.range.total_seconds(), one["values"])
+                    if function != "resets" or float(point[1]) > least
                 ]
                 found += [{"metric": one["metric"], "values": points}] if points else []
         return (
@@ -172,7 +174,7 @@ def _evaluated(function: str | None, at: float, length: float, values: Any) -> l
     assert function == "resets"
     numbers = [float(text) for _, text in within if re.fullmatch(r"[\d.e+-]+", str(text))]
     resets = sum(later < earlier for earlier, later in pairwise(numbers))
-    return [[at, str(resets)]] if resets else []
+    return [[at, str(resets)]] if within else []
 
 
 @pytest.fixture
