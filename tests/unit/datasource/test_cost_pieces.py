@@ -131,10 +131,11 @@ def restarted(scrapes: list[Scrape], at: int, value: float = 0.0) -> list[Scrape
     return [one._replace(value=one.value - before) if one.at >= at else one for one in scrapes]
 
 
+GROWN = [Scrape(at, 80.0 * number) for number, at in enumerate(at for at in ALWAYS if at >= NOON)]
 UNSTEADY = {
     "it restarts": [(seconds("user-A"), restarted(counted(ALWAYS), NOON))],
     "it restarts and is beyond where it was before the cell ends": [
-        (seconds("user-A"), restarted(counted(ALWAYS, each=80.0), NOON + 7_000, 90.0))
+        (seconds("user-A"), [*without(counted(ALWAYS, 0.0), NOON, 2 * START), *GROWN])
     ],
     "another misses a cell": [
         (seconds("user-A"), counted(ALWAYS)),
