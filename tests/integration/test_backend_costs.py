@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from modelplane_datasource import cost_pieces, cost_samples
 from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.cost_pieces import Found, Piece, PieceReader
 from modelplane_datasource.ledger.lines import SIGNS
 from modelplane_datasource.settings import Settings
 
@@ -56,6 +59,7 @@ def client(
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
+        cache_seconds=0,
     )
     app = create_app(settings)
     yield app.test_client()
@@ -93,3 +97,24 @@ def test_four_hours_close_and_are_the_sum_of_their_hours(client: FlaskClient, po
     hours = [rows(client, hour * HOUR, (hour + 1) * HOUR, f"&idle={policy}") for hour in range(4)]
     for key, amount in whole.items():
         assert sum(hour.get(key, Decimal(0)) for hour in hours) == amount
+
+
+def test_steady_hours_are_read_cell_by_cell_and_cost_the_same(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[bool] = []
+    read = PieceReader.read
+
+    def watched(self: PieceReader, piece: Piece) -> Found:
+        found = read(self, piece)
+        kinds.append(found.is_steady)
+        return found
+
+    monkeypatch.setattr(PieceReader, "read", watched)
+    monkeypatch.setattr(cost_samples, "FIRST_PIECE", HOUR * 1000)
+    monkeypatch.setattr(cost_samples, "LONGEST_PIECE", HOUR * 1000)
+    quick = rows(client, 300, 4 * HOUR)
+    # The hour of the restart, and those before, in and after the gap, are not steady.
+    assert Counter(kinds) == {True: 2, False: 3}
+    monkeypatch.setattr(cost_pieces, "_FEWEST_SCRAPES", 1_000_000)
+    assert rows(client, 300, 4 * HOUR) == quick
