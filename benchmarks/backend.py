@@ -16,7 +16,6 @@ Example: python benchmarks/backend.py --identities 200 --hours 4 --seconds 2 --r
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import platform
@@ -34,6 +33,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from support import plane_data, servers
+from support.client import Client
 from support.plane_data import BASELINE_VERSION, CANDIDATE_VERSION
 
 TENANTS = 50
@@ -134,26 +134,6 @@ ROUTES: dict[str, Route] = {
 }
 
 
-class Client:
-    """One kept connection."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-
-    def send(self, ask: Ask) -> bytes:
-        """The body of an answer; SystemExit when it is not a success."""
-        method = "GET" if ask.body is None else "POST"
-        self._connection.request(method, ask.path, ask.body, dict(ask.headers))
-        answer = self._connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"{ask.path[:200]} answered {answer.status}: {body[:500].decode()}")
-        return body
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 class Plane(NamedTuple):
     """What is measured: Prometheus, a backend that keeps no answers and one that does."""
 
@@ -180,7 +160,7 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
     direct, uncached, cached = (Client(p) for p in (plane.prometheus.port, plane.uncached, plane.cached))
     first = plane.turn(0)
     plane.prometheus.forget_queries()
-    answer = uncached.send(route(first))
+    answer = uncached.send(*route(first))
     queries = plane.prometheus.new_queries()
     columns: dict[str, list[float]] = {"direct": [], "uncached": [], "cached": []}
     started, number = time.monotonic(), 0
@@ -190,13 +170,13 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
         asked = [_direct(query, first, turn) for query in queries]
         steps = (
             ("direct", partial(_send_all, direct, asked)),
-            ("uncached", partial(uncached.send, route(turn))),
+            ("uncached", partial(uncached.send, *route(turn))),
         )
         # Whoever comes first may find caches of the machine cold.
         for name, step in steps[:: 1 if number % 2 else -1]:
             columns[name].append(_milliseconds(step))
-        cached.send(route(turn))
-        columns["cached"].append(_milliseconds(partial(cached.send, route(turn))))
+        cached.send(*route(turn))
+        columns["cached"].append(_milliseconds(partial(cached.send, *route(turn))))
     for client in (direct, uncached, cached):
         client.close()
     return {"queries": len(queries), "bytes": len(answer), "rounds": number, **_summary(columns)}
@@ -204,7 +184,7 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
 
 def _send_all(client: Client, asked: Sequence[Ask]) -> None:
     for one in asked:
-        client.send(one)
+        client.send(*one)
 
 
 def _direct(query: servers.Query, first: Turn, turn: Turn) -> Ask:
@@ -275,7 +255,7 @@ def _load(port: int, ask: Callable[[int], Ask], until: float) -> int:
     def one_client(number: int) -> int:
         client, sent = Client(port), 0
         while time.monotonic() < until:
-            client.send(ask(number + CONNECTIONS * sent))
+            client.send(*ask(number + CONNECTIONS * sent))
             sent += 1
         client.close()
         return sent
@@ -294,7 +274,7 @@ def measure_memory(plane: Plane, requests: int) -> dict[str, Any]:
             print(f"\r{number} requests, {resident[number - WARM_UP]:.1f} MiB", end="", file=sys.stderr)
         turn = plane.turn(number // len(names))
         late = turn.end - number * 60_000 % max(60_000, turn.end - turn.start - 3_600_000)
-        client.send(ROUTES[names[number % len(names)]](turn._replace(start=late - 3_600_000, end=late)))
+        client.send(*ROUTES[names[number % len(names)]](turn._replace(start=late - 3_600_000, end=late)))
     print(file=sys.stderr)
     client.close()
     growth = resident[requests] - resident[0]

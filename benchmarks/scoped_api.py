@@ -14,7 +14,6 @@ Example: python benchmarks/scoped_api.py --rounds 100
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import platform
@@ -22,13 +21,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from support import plane_data, servers
+from support.client import Client
 
 from modelplane_datasource import hash_token
 from modelplane_datasource.promql_scope import scoped
@@ -54,30 +54,16 @@ QUERIES = {
 }
 
 
-class Client:
-    """One kept connection."""
+Asking = Callable[[str, Mapping[str, str]], bytes]
 
-    def __init__(self, port: int, prefix: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._prefix = prefix
 
-    def ask(self, path: str, form: Mapping[str, str]) -> tuple[float, bytes]:
-        """Milliseconds and body; SystemExit when it is not a success."""
-        started = time.perf_counter()
-        self._connection.request("POST", f"{self._prefix}/api/v1/{path}", urlencode(form), _HEADERS)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        taken = (time.perf_counter() - started) * 1000
-        if answer.status != 200:
-            raise SystemExit(f"{form['query']} answered {answer.status}: {body[:500].decode()}")
-        return taken, body
-
-    def close(self) -> None:
-        self._connection.close()
+def asking(client: Client, prefix: str) -> Asking:
+    """Asks an API below ``prefix``."""
+    return lambda path, form: client.send(f"{prefix}/api/v1/{path}", urlencode(form).encode(), _HEADERS)
 
 
 def measure(
-    direct: Client, api: Client, path: str, forms: Iterator[tuple[Mapping[str, str], Mapping[str, str]]]
+    direct: Asking, api: Asking, path: str, forms: Iterator[tuple[Mapping[str, str], Mapping[str, str]]]
 ) -> dict[str, Any]:
     """Rounds of one query; each form comes as Prometheus gets it and as the tenant asks it."""
     columns: dict[str, list[float]] = {"direct": [], "api": []}
@@ -85,9 +71,10 @@ def measure(
     for number, (sent, asked) in enumerate(forms):
         steps = [("direct", direct, sent), ("api", api, asked)]
         answers = {}
-        for name, client, form in steps[:: 1 if number % 2 else -1]:
-            taken, answers[name] = client.ask(path, form)
-            columns[name].append(taken)
+        for name, ask, form in steps[:: 1 if number % 2 else -1]:
+            started = time.perf_counter()
+            answers[name] = ask(path, form)
+            columns[name].append((time.perf_counter() - started) * 1000)
         if len(answers["direct"]) != len(answers["api"]):
             raise SystemExit(f"the API answered {asked['query']} differently")
         size = len(answers["api"])
@@ -145,9 +132,10 @@ def main() -> None:
         env = servers.environment(prometheus, folder, folder / "modelplane.yaml", 0)
         env["MODELPLANE_DATASOURCE_TOKEN_FILE"] = str(token_file(folder))
         port, _ = stack.enter_context(servers.running_backend("backend", folder, env))
-        direct, api = Client(prometheus.port, ""), Client(port, "/prometheus")
-        stack.callback(direct.close)
-        stack.callback(api.close)
+        clients = Client(prometheus.port), Client(port)
+        for client in clients:
+            stack.callback(client.close)
+        direct, api = map(asking, clients, ("", "/prometheus"))
         for name, (path, query) in QUERIES.items():
             for text in ("same", "different"):
                 asked = forms(path, query, end, rounds, text == "different")

@@ -27,6 +27,7 @@ from modelplane_schema.promql import one_of, selector
 
 _DEVICE = "device"
 _WITNESS = (_DEVICE, TENANT_ID, MODEL_VERSION, MODEL_NAME)
+_WITNESSES_AT_ONCE = 50  # VictoriaMetrics takes queries of 16 KiB
 _FEWEST_SCRAPES = 3  # of a cell; where there are less, little is saved
 
 
@@ -118,15 +119,20 @@ class PieceReader:
             labels = one.labels
             who = tuple(labels.get(name, "") for name in _WITNESS)
             witnesses[who[0]] = min(who, witnesses.get(who[0], who))
-        if not witnesses:
-            return {}
-        values = zip(*witnesses.values(), strict=True)
-        matchers = tuple(one_of(name, own) for name, own in zip(_WITNESS, values, strict=True))
-        chosen = selector(self.counters[0].name, matchers)
-        seen = _by_device(self.prometheus.samples(chosen, piece.start - self.cell, piece.end))
+        chosen = list(witnesses.values())
+        seen: dict[str, IntArray] = {}
+        for first in range(0, len(chosen), _WITNESSES_AT_ONCE):
+            seen |= self._scraped(chosen[first : first + _WITNESSES_AT_ONCE], piece)
         nothing = np.zeros(0, dtype=np.int64)
         held = all(_is_held(seen.get(device, nothing), piece, self.reading.hold) for device in witnesses)
         return seen if held else None
+
+    def _scraped(self, chosen: Sequence[tuple[str, ...]], piece: Piece) -> dict[str, IntArray]:
+        """When series of the devices of ``chosen`` were scraped, in ``piece`` and the cell before."""
+        values = zip(*chosen, strict=True)
+        matchers = tuple(one_of(name, own) for name, own in zip(_WITNESS, values, strict=True))
+        query = selector(self.counters[0].name, matchers)
+        return _by_device(self.prometheus.samples(query, piece.start - self.cell, piece.end))
 
     def _seen(self, metric: Metric, piece: Piece) -> dict[str, IntArray]:
         """When a device's own series were there, busy or not."""

@@ -15,7 +15,10 @@ from modelplane_datasource import cost_pieces, cost_samples
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.cost_pieces import Found, Piece, PieceReader
 from modelplane_datasource.ledger.lines import SIGNS
+from modelplane_datasource.ledger.usage import Reading
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.upstream import PrometheusClient
+from modelplane_schema import metrics
 
 HOUR = 3600
 START = 1_790_000_400 // HOUR * HOUR  # a full hour of the year 2026
@@ -118,3 +121,25 @@ def test_steady_hours_are_read_cell_by_cell_and_cost_the_same(
     assert Counter(kinds) == {True: 2, False: 3}
     monkeypatch.setattr(cost_pieces, "_FEWEST_SCRAPES", 1_000_000)
     assert rows(client, 300, 4 * HOUR) == quick
+
+
+def test_a_counter_that_fell_by_little_is_not_steady(
+    backfilled: Callable[[Path, str], str], tmp_path: Path
+) -> None:
+    """From 1,000 to 950 seconds, and beyond 1,000 again before the cell ends: no edge tells of it."""
+    name = "model_inference_device_seconds"
+    labels = (
+        'model_name="resnet50",model_version="v1",tenant_id="user-A",framework="pytorch",'
+        'device="GPU-1",device_type="h200",job="resnet50",instance="a:8000"'
+    )
+    fallen = START + 1800 + 60
+    lines = [f"# TYPE {name} counter"]
+    for at in range(START - HOUR, START + HOUR + 1, SCRAPE):
+        value = 1000 if at < fallen else 950 + (at - fallen)
+        lines.append(f"{name}_total{{{labels}}} {value} {at}")
+    store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
+    client = PrometheusClient(store, lambda _: None)
+    reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
+    hours = [Piece((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
+    assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]
+    client.close()

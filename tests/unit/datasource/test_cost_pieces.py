@@ -190,6 +190,24 @@ def test_counters_that_fall_between_two_queries_are_read_as_they_were_scraped(sc
     assert read(steady).is_steady
 
 
+def test_witnesses_of_many_devices_are_asked_for_in_short_queries(scraped: Any) -> None:
+    """Sixty tenants with names of 100 characters, each with a device of its own."""
+    owners = [f"{number:0>100}" for number in range(60)]
+    held = [(seconds(tenant, f"{tenant}:1", f"{tenant}/1"), counted(ALWAYS)) for tenant in owners]
+    asked: list[str] = []
+
+    class Watched(Store):
+        def samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+            asked.append(selected)
+            return super().samples(selected, start, end)
+
+    found = read(Watched(scraped, held))
+    assert found.is_steady
+    assert found.sightings.keys() == {f"{tenant}/1" for tenant in owners}
+    assert max(map(len, asked)) < 16 * 1024
+    assert len(asked) == 3
+
+
 def test_scrapes_as_rare_as_cells_are_read_as_they_are(scraped: Any) -> None:
     store = Store(scraped, [(seconds("user-A"), counted(range(FIRST, START + HOUR + 1, 120_000)))])
     slow = dataclasses.replace(reader(store), reading=Reading(120_000))
