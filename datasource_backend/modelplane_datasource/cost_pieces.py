@@ -97,17 +97,17 @@ class PieceReader:
 
     def _steady(self, piece: Piece) -> dict[str, tuple[RawSeries, ...]] | None:
         """The last sample of each cell, and of the one before; None when that may not be enough."""
-        edges = Grid(piece.start, piece.end, self.cell)
+        edges, end = Grid(piece.start, piece.end, self.cell), Grid(piece.end, piece.end, self.cell)
         whole = duration(piece.length + self.cell)
         found = {}
         for metric in self.counters:
             name = selector(metric.name)
-            end = Grid(piece.end, piece.end, self.cell)
-            if self.prometheus.samples_on(f"resets({name}[{whole}]) > 0", end):
-                return None
             # A cell does not hold the time at which it starts.
             series = self.prometheus.samples_on(f"last_over_time({name}[{self.cell - 1}ms])", edges)
-            if not _are_steady(series, edges):
+            # Resets come second, so that they are those of all samples that were seen at the edges.
+            if not _are_steady(series, edges) or self.prometheus.samples_on(
+                f"resets({name}[{whole}]) > 0", end
+            ):
                 return None
             found[metric.name] = series
         return found

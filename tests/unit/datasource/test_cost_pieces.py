@@ -177,8 +177,8 @@ def test_a_piece_in_which_something_happens_is_read_as_it_was_scraped(scraped: A
         ] == expected
 
 
-def test_counters_that_fall_between_two_queries_are_read_as_they_were_scraped(scraped: Any) -> None:
-    """A sample may come late, after it was asked for resets."""
+def test_a_counter_that_falls_is_not_steady_whatever_is_said_of_resets(scraped: Any) -> None:
+    """A store may withhold the latest samples from one of both queries."""
 
     class Forgetful(Store):
         def samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
