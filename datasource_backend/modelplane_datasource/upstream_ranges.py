@@ -16,7 +16,6 @@ from modelplane_datasource.columns import Column
 from modelplane_datasource.grid import Grid
 from modelplane_datasource.upstream_answers import (
     INVALID,
-    PAIR_BYTES,
     PAIRS,
     RANGE,
     REJECTED,
@@ -76,7 +75,7 @@ def read_table(answered: Answered[Matrix], grid: Grid, most_values: int) -> Rang
     """As ``read_range``, for those who count with the values."""
     found = _checked(answered.data, grid, most_values)
     try:
-        values = _table([packed(bytes(entry.values)) for entry in found], grid)
+        values = _table([bytes(entry.values) for entry in found], grid)
     except (TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.what}.") from error
     return RangeTable(tuple(entry.metric for entry in found), values, answered.warnings)
@@ -145,43 +144,50 @@ def _check_number(series: int, points: int, most_values: int) -> None:
         )
 
 
-def _table(series: Sequence[bytes], grid: Grid) -> FloatArray:
-    """The values of packed series at the times of ``grid``; ValueError for other times."""
-    seconds, values = np.frombuffer(b"".join(series)).reshape(-1, 2).T
+def _table(texts: Sequence[bytes], grid: Grid) -> FloatArray:
+    """The values of each ``[[1698400740,"0.5"],...]`` at the times of ``grid``; ValueError for others."""
+    lengths = [text.count(b'"') // 2 for text in texts]
+    if any(PAIRS.decode(text) for text, length in zip(texts, lengths, strict=True) if not length):
+        raise ValueError("a value is not a text")
+    # All points at once: to read them series by series takes longer than all else where most have one point.
+    points = b",".join([text[1:-1] for text, length in zip(texts, lengths, strict=True) if length])
+    seconds, values = np.frombuffer(packed(b"[%b]" % points)).reshape(-1, 2).T
+    if len(values) != sum(lengths):
+        raise ValueError("a point is more than a time and a value")
     known = np.where(np.isfinite(values), values, np.nan)
-    table = _placed_alike(series, seconds, known, grid)
+    table = _placed_alike(lengths, seconds, known, grid)
     if table is None:
-        table = _placed(series, seconds, known, grid)
+        table = _placed(lengths, seconds, known, grid)
     table.setflags(write=False)  # it is kept, and shared by all who ask for it
     return table
 
 
 def _placed_alike(
-    series: Sequence[bytes], seconds: FloatArray, known: FloatArray, grid: Grid
+    lengths: Sequence[int], seconds: FloatArray, known: FloatArray, grid: Grid
 ) -> FloatArray | None:
-    """The ``known`` values of packed series that all have one at the same successive times, else None."""
-    if len({len(one) for one in series}) != 1 or not len(seconds):
+    """The ``known`` values of series that all have one at the same successive times, else None."""
+    if len(set(lengths)) != 1 or not len(seconds):
         return None
-    length = len(series[0]) // PAIR_BYTES
+    length = lengths[0]
     times = np.arange(grid.start, grid.end + 1, grid.step) / 1000
     first = int(np.searchsorted(times, seconds[0]))
     expected = times[first : first + length]
     if len(expected) != length or not (seconds.reshape(-1, length) == expected).all():
         return None
-    table = np.full((len(series), len(grid)), np.nan)
+    table = np.full((len(lengths), len(grid)), np.nan)
     table[:, first : first + length] = known.reshape(-1, length)
     return table
 
 
-def _placed(series: Sequence[bytes], seconds: FloatArray, known: FloatArray, grid: Grid) -> FloatArray:
-    """The ``known`` values of packed series that do not have one at each time of ``grid``; ValueError."""
-    rows = np.repeat(np.arange(len(series)), [len(one) // PAIR_BYTES for one in series])
+def _placed(lengths: Sequence[int], seconds: FloatArray, known: FloatArray, grid: Grid) -> FloatArray:
+    """The ``known`` values of series of any ``lengths`` at the times of ``grid``; ValueError."""
+    rows = np.repeat(np.arange(len(lengths)), lengths)
     with np.errstate(all="ignore"):  # of times that are too large for a float
         places, beside = np.divmod(np.rint(seconds * 1000) - grid.start, grid.step)
     if beside.any() or not ((places >= 0) & (places < len(grid))).all():
         raise ValueError("values are at other times than those asked for")
     places = places.astype(np.int64)
-    table = np.full((len(series), len(grid)), np.nan)
+    table = np.full((len(lengths), len(grid)), np.nan)
     table[rows, places] = known
     if not np.array_equal(table[rows, places], known, equal_nan=True):
         raise ValueError("two values are at one time")

@@ -195,6 +195,20 @@ def test_whole_series_of_an_array_are_at_their_own_times() -> None:
     np.testing.assert_array_equal(table(whole[::-1], grid=WHOLE_SECONDS).values, [range(10)])
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [12, None, True, {}, {"a": "1"}, "", "[1", '"2"]', f"[{TIME},", [12], [[TIME]], [["1"]],
+     [[TIME, "1", "2"]], [[TIME, "1", TIME, "2"]], [TIME, "1"], [[[TIME, "1"]]], [[TIME, 1]], [[TIME, "1 2"]]],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_series_that_is_none_spoils_the_array(wrong: Any, place: int) -> None:
+    """All series are read as one text."""
+    right = [[[TIME, "1"]], [[TIME, "2"]]]
+    assert len(table(*right, []).labels) == 3
+    with pytest.raises(UpstreamError, match="not a range result"):
+        table(*right[:place], wrong, *right[place:])
+
+
 def test_the_same_series_twice_is_refused() -> None:
     twice = body([[TIME, "1"]], [[TIME, "2"]]).replace(b'"bin":"1"', b'"bin":"0"')
     for way in (read_range, read_table):
