@@ -198,7 +198,8 @@ def test_whole_series_of_an_array_are_at_their_own_times() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [12, None, True, {}, {"a": "1"}, "", "[1", '"2"]', f"[{TIME},", [12], [[TIME]], [["1"]],
-     [[TIME, "1", "2"]], [[TIME, "1", TIME, "2"]], [TIME, "1"], [[[TIME, "1"]]], [[TIME, 1]], [[TIME, "1 2"]]],
+     [[TIME, "1", "2"]], [[TIME, "1", TIME, "2"]], [TIME, "1"], [[[TIME, "1"]]],
+     [[TIME, 1]], [[TIME, "1 2"]]],
 )  # fmt: skip
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_series_that_is_none_spoils_the_array(wrong: Any, place: int) -> None:
