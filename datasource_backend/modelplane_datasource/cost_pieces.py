@@ -26,6 +26,7 @@ from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID, Metr
 from modelplane_schema.promql import one_of, selector
 
 _DEVICE = "device"
+_DEVICE_OWN = selector(metrics.DEVICE_MEMORY_TOTAL.name)  # is there while the device is, busy or not
 _WITNESS = (_DEVICE, TENANT_ID, MODEL_VERSION, MODEL_NAME)
 _WITNESSES_AT_ONCE = 50  # VictoriaMetrics takes queries of 16 KiB
 _FEWEST_SCRAPES = 3  # of a cell; where there are less, little is saved
@@ -70,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class PieceReader:
-    """Reads ``counters``, of which the first is that of device seconds. Errors are UpstreamError."""
+    """Reads ``counters``, device seconds among them. Errors are UpstreamError."""
 
     prometheus: PrometheusClient
     counters: Sequence[Metric]
@@ -79,13 +80,18 @@ class PieceReader:
 
     def read(self, piece: Piece) -> Found:
         """What charges ``piece``."""
-        seen = self._seen(metrics.DEVICE_MEMORY_TOTAL, piece)
-        if self.reading.scrape_interval * _FEWEST_SCRAPES <= self.cell:
-            series = self._steady(piece)
-            witnessed = None if series is None else self._witnessed(series[self.counters[0].name], piece)
-            if series is not None and witnessed is not None:
-                return Found(piece, True, series, _united(seen, witnessed))
-        return Found(piece, False, self._as_scraped(piece), seen)
+        seen = _by_device(self.prometheus.samples(_DEVICE_OWN, piece.start, piece.end))
+        return self._steady(piece, seen) or Found(piece, False, self._as_scraped(piece), seen)
+
+    def _steady(self, piece: Piece, seen: Mapping[str, IntArray]) -> Found | None:
+        """A steady piece, in which devices were ``seen`` otherwise; None when it may be none."""
+        if self.reading.scrape_interval * _FEWEST_SCRAPES > self.cell:
+            return None
+        series = self._lasts(piece)
+        if series is None:
+            return None
+        witnessed = self._witnessed(series[metrics.DEVICE_SECONDS.name], piece)
+        return None if witnessed is None else Found(piece, True, series, _united(seen, witnessed))
 
     def _as_scraped(self, piece: Piece) -> dict[str, tuple[RawSeries, ...]]:
         """Each sample, from so long before the piece that its first can be told to be new in its process."""
@@ -95,7 +101,7 @@ class PieceReader:
             for metric in self.counters
         }
 
-    def _steady(self, piece: Piece) -> dict[str, tuple[RawSeries, ...]] | None:
+    def _lasts(self, piece: Piece) -> dict[str, tuple[RawSeries, ...]] | None:
         """The last sample of each cell, and of the one before; None when that may not be enough."""
         edges, end = Grid(piece.start, piece.end, self.cell), Grid(piece.end, piece.end, self.cell)
         whole = duration(piece.length + self.cell)
@@ -105,9 +111,8 @@ class PieceReader:
             # A cell does not hold the time at which it starts.
             series = self.prometheus.samples_on(f"last_over_time({name}[{self.cell - 1}ms])", edges)
             # Resets come second, so that they are those of all samples that were seen at the edges.
-            if not _are_steady(series, edges) or self.prometheus.samples_on(
-                f"resets({name}[{whole}]) > 0", end
-            ):
+            resets = f"resets({name}[{whole}]) > 0"
+            if not _are_steady(series, edges) or self.prometheus.samples_on(resets, end):
                 return None
             found[metric.name] = series
         return found
@@ -131,12 +136,8 @@ class PieceReader:
         """When series of the devices of ``chosen`` were scraped, in ``piece`` and the cell before."""
         values = zip(*chosen, strict=True)
         matchers = tuple(one_of(name, own) for name, own in zip(_WITNESS, values, strict=True))
-        query = selector(self.counters[0].name, matchers)
+        query = selector(metrics.DEVICE_SECONDS.name, matchers)
         return _by_device(self.prometheus.samples(query, piece.start - self.cell, piece.end))
-
-    def _seen(self, metric: Metric, piece: Piece) -> dict[str, IntArray]:
-        """When a device's own series were there, busy or not."""
-        return _by_device(self.prometheus.samples(selector(metric.name), piece.start, piece.end))
 
 
 def _are_steady(series: Sequence[RawSeries], edges: Grid) -> bool:
