@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -208,8 +208,11 @@ class PrometheusClient:
                 return self._range_at(promql, grid, reading)
             halves = grid.halves()
             second = self._half_workers.submit(self._range_at, promql, halves[1], reading)
-            found = self._range_at(promql, halves[0], reading), second.result()
-            return reading.joined(found, halves, self._most_values)
+            try:
+                first = self._range_at(promql, halves[0], reading)
+            finally:
+                wait([second])  # also where the first fails: Prometheus is busy until then
+            return reading.joined((first, second.result()), halves, self._most_values)
 
     @contextmanager
     def _counted(self) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -138,6 +139,25 @@ def test_one_half_that_fails_fails_the_query(
         with pytest.raises(UpstreamError):
             prometheus.query_range("up", LONG)
     assert len(asked(upstream)) == 4
+
+
+def test_a_half_still_runs_until_it_is_answered(
+    upstream: Any, prometheus: PrometheusClient, answer_matrix: Any
+) -> None:
+    """A query that has failed counts as one that Prometheus works on until its other half has ended."""
+    answered = []
+
+    def reply(_path: str, form: dict[str, str]) -> Any:
+        if form["start"] == "0.000":
+            return 500, {}, b"<html>"
+        time.sleep(0.3)
+        answered.append(form)
+        return answer_matrix(({}, every(form)))
+
+    upstream.reply = reply
+    with pytest.raises(UpstreamError):
+        prometheus.query_range("up", LONG)
+    assert len(answered) == 1
 
 
 def test_all_series_of_both_halves_count(upstream: Any, settings: Settings, answer_matrix: Any) -> None:
