@@ -244,6 +244,8 @@ def _succeeded(status: int, body: bytes) -> bytes:
     """The body of a success; FailureError for what Prometheus refuses, UpstreamError."""
     if status == 200:
         return body
+    if status == 204:  # its answer for exemplars when the query has no selector
+        return answers.success([])
     error_type, message = answers.read_error(body)
     if status not in _RELAYED_STATUSES:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status}.")

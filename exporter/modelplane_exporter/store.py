@@ -387,7 +387,9 @@ def store_for(registry: CollectorRegistry) -> Store:
 def _after_fork() -> None:
     global _stores_lock
     _stores_lock = threading.Lock()
-    for store in list(_stores.values()):
+    for registry, store in list(_stores.items()):
+        # A thread that the child does not have may hold prometheus_client's lock: a scrape would never end.
+        registry._lock = threading.RLock()  # type: ignore[assignment]  # serves as its Lock does
         store.after_fork()
 
 

@@ -411,3 +411,4 @@ def test_grafana_is_served(sides: Sides) -> None:
     ]
     assert "model_info" in asked("metadata")
     assert asked("query_exemplars", "POST", query="calls") == []
+    assert asked("query_exemplars", "POST", query="1") == []

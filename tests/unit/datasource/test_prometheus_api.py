@@ -327,6 +327,15 @@ def test_exemplars_are_of_the_tenant(web: FlaskClient, prometheus: FakePrometheu
         assert failure(web.get(f"{API}/query_exemplars?query=up"))[0] == 502
 
 
+def test_exemplars_of_a_query_without_selector_are_none(
+    web: FlaskClient, prometheus: FakePrometheus, caller: Caller
+) -> None:
+    prometheus.reply = lambda path, form: (204, b"")
+    assert ok(web.get(f"{API}/query_exemplars?query=1")) == []
+    caller.tenants = None
+    assert ok(web.get(f"{API}/query_exemplars?query=1")) == []
+
+
 def values_of(*texts: str) -> Callable[[str, Form], Sequence[str]]:
     return lambda path, form: [] if form["match[]"] == [NOTHING] else list(texts)
 

@@ -245,6 +245,33 @@ def test_a_fork_while_another_thread_folds_does_not_hang_the_child() -> None:
     """)
 
 
+def test_a_fork_while_another_thread_holds_the_registry_does_not_hang_the_child() -> None:
+    check_in_a_process("""
+        import os, threading
+        from prometheus_client import CollectorRegistry, generate_latest
+        from modelplane_exporter import ModelMetricsExporter
+        registry = CollectorRegistry()
+        predict = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)(lambda: 1)
+        is_held, may_end = threading.Event(), threading.Event()
+        def hold():
+            with registry._lock:
+                is_held.set()
+                may_end.wait()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        is_held.wait()
+        child = os.fork()
+        if child == 0:
+            predict()
+            text = generate_latest(registry)
+            os._exit(0 if b"model_inference_requests_total" in text else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        may_end.set()
+        holder.join()
+        print("done")
+    """)
+
+
 def test_shutdown_with_calls_in_flight_is_quiet() -> None:
     check_in_a_process("""
         import threading, time
