@@ -32,7 +32,7 @@ from modelplane_datasource.upstream import PrometheusClient
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "5000"))
-CHANCES = 30  # how often an answer that depends on chance is asked for again
+CHANCES = 30  # how often an answer that may depend on chance is asked for
 API = "/prometheus/api/v1"
 OWN, OTHER = "user-A", "user-B"
 NOW = int(time.time()) // 60 * 60
@@ -306,7 +306,8 @@ def told(response: TestResponse) -> object:
 
 def is_said_alone(sides: Sides, asked: Asked, said: object) -> bool:
     """Whether a store without the other tenant says the same: topk and bottomk break ties by chance."""
-    return any(told(send(sides.alone, asked)) == said for _ in range(CHANCES))
+    has_chance = any("topk" in value or "bottomk" in value for _, value in (*asked.url, *asked.body))
+    return any(told(send(sides.alone, asked)) == said for _ in range(CHANCES if has_chance else 1))
 
 
 def check(sides: Sides, asked: Asked) -> int:
