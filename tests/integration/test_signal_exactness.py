@@ -23,6 +23,7 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers
 from modelplane_alerts.render import rule_files
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
@@ -265,7 +266,7 @@ def configuration(folder: Path, ports: Mapping[str, Sequence[int]]) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+def plane(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     folder = tmp_path_factory.mktemp("exactness")
     baselines = training()
     for model, baseline in baselines.items():
@@ -279,7 +280,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     url = f"http://127.0.0.1:{port}"
     process = Process(
         "prometheus",
-        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
+        [servers.prometheus, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
          f"--web.listen-address=127.0.0.1:{port}"],
         folder / "prometheus.log", ready_url=f"{url}/-/ready",
     )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers
 from modelplane_exporter import render
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.series import ENDED, VALUE
@@ -60,21 +61,21 @@ def nine_hours_of_scrapes() -> str:
 
 
 @pytest.fixture(scope="module")
-def increases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+def increases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Successful calls by tenant over nine hours, as Prometheus sees them."""
     folder = tmp_path_factory.mktemp("sparse")
     (folder / "scrapes.txt").write_text(nine_hours_of_scrapes(), encoding="utf-8")
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
+    blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
     made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert made.returncode == 0, made.stdout + made.stderr
-    return asked_of_prometheus(folder)
+    return asked_of_prometheus(servers, folder)
 
 
-def asked_of_prometheus(folder: Path) -> dict[str, float]:
+def asked_of_prometheus(servers: Servers, folder: Path) -> dict[str, float]:
     (folder / "prometheus.yml").write_text("{}", encoding="ascii")
     port = free_port()
     arguments = [
-        "prometheus",
+        servers.prometheus,
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=20y",
