@@ -282,6 +282,32 @@ def test_another_tenant_is_refused_whether_it_exists_or_not(protected: FlaskClie
     assert answers[0].json["details"] == {"parameter": "tenant-id", "allowed": allowed}
 
 
+def test_a_core_prometheus_data_source_keeps_two_organisations_apart(
+    protected: FlaskClient, keys: Keys, upstream: Any
+) -> None:
+    """Grafana's own Prometheus data source on /prometheus: its token, and the identity of who looks."""
+    upstream.reply = lambda path, form: (
+        200,
+        {},
+        b'{"status":"success","data":{"resultType":"vector","result":[]}}',
+    )
+
+    def ask(query: str, claims: dict[str, Any]) -> int:
+        headers = {"Authorization": bearer(GRAFANA), "X-Grafana-Id": keys.identity(**claims)}
+        return protected.post("/prometheus/api/v1/query", data={"query": query}, headers=headers).status_code
+
+    assert ask("up", SERVICE_ACCOUNT_CLAIMS) == 200
+    assert upstream.calls[-1][1]["query"] == "up"
+    assert ask("sum(model_active_inference_requests)", USER_CLAIMS) == 200
+    assert (
+        upstream.calls[-1][1]["query"]
+        == 'sum({__name__="model_active_inference_requests",tenant_id="user-A"})'
+    )
+    sent = len(upstream.calls)
+    assert ask('model_active_inference_requests{tenant_id="user-B"}', USER_CLAIMS) == 403
+    assert len(upstream.calls) == sent
+
+
 def test_outside_of_a_request_nobody_sees_anything() -> None:
     seen: list[object] = []
     thread = threading.Thread(target=lambda: seen.append(current_tenants()))
