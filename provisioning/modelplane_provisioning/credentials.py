@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_datasource.auth import hash_token
+from modelplane_datasource.tenancy.tokens import hash_token
 
 TOKENS_FILE = "tokens.json"
 GRAFANA_PASSWORD_FILE = "grafana-admin-password"  # noqa: S105 - a file name

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelplane_datasource.auth import hash_token
+from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_provisioning.bundle import (
     BundleError,
     bundle_files,
