@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_provisioning import credentials
+from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.bundle import (
     REGISTRY_FILE,
     Targets,
@@ -231,8 +231,8 @@ def grafana_process(bundle: Path, data: Path, port: int, logs: Path) -> Process:
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
         "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{password}}}",
-        "GF_ANALYTICS_REPORTING_ENABLED": "false",
-        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        **grafana.SETTINGS,
     }
     argv = [find_binary("Grafana", GRAFANA_BINARIES), "server", *home]
     return Process(

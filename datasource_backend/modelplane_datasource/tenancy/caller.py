@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from modelplane_datasource.errors import ApiError
 
 T = TypeVar("T")
-Role = Literal["admin", "tenant", "grafana", "writer"]
+Role = Literal["admin", "reader", "tenant", "grafana", "writer"]
 
 TENANT_PARAMETER = "tenant-id"
 

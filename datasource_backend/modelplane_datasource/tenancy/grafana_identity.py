@@ -1,8 +1,8 @@
 """Who looks at Grafana: the identity that it signs and sends along with every query.
 
 Grafana sends the header X-Grafana-Id, a JSON Web Token signed with ES256 and valid for ten minutes, whose
-issuer is its ``root_url`` and whose audience names the organisation; it publishes its keys at
-``/api/signing-keys/keys``.
+issuer is its ``root_url`` and whose audience (``aud``) names the organisation: ``org:2``, as a text or, as
+RFC 7519 allows too, as a list of one. It publishes its keys at ``/api/signing-keys/keys``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class IdentityVerifier:
         if not identity:
             raise IdentityError("Grafana's identity is missing: the header X-Grafana-Id must be sent.")
         match self._claims(identity)["aud"]:
-            case [str(organisation)]:
+            case str(organisation) | [str(organisation)]:
                 tenants = self._organisations.get(organisation)
             case _:
                 raise IdentityError("Grafana's identity names no single organisation.")

@@ -32,6 +32,9 @@ OPEN_PATHS = ("/healthz", "/readyz")
 WRITER_CALLS = (("POST", "/api/v1/alerts"),)
 # What is not listed here is for the role admin alone.
 TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
+# Protocols in which a query may be a POST, and nothing can be changed.
+QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/")
 GRAFANA_PATH = "/grafana"
 _ASKED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"
@@ -50,12 +53,16 @@ class Token(BaseModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     role: Role
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
-    tenants: tuple[TenantId, ...] = ()
+    tenants: tuple[TenantId, ...] | None = None
 
     @model_validator(mode="after")
     def _tenants_belong_to_the_role(self) -> Token:
-        if (self.role == "tenant") != bool(self.tenants):
-            raise ValueError("tenants are needed for the role tenant and allowed for no other")
+        if self.role == "tenant" and not self.tenants:
+            raise ValueError("tenants are needed for the role tenant")
+        if self.role == "reader" and self.tenants == ():
+            raise ValueError("tenants names at least one tenant; without it a reader sees every tenant")
+        if self.role not in ("tenant", "reader") and self.tenants:
+            raise ValueError("tenants are allowed for the roles tenant and reader, and for no other")
         return self
 
 
@@ -86,10 +93,12 @@ def load_tokens(path: Path) -> TokenFile:
     except OSError as error:
         raise ConfigurationError(f"{path}: the token file cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        if any(item["type"] == "json_invalid" for item in error.errors()):
-            raise ConfigurationError(f"{path}: the token file is not JSON: {error}") from error
-        problems = "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"{path}: {problems}") from error
+        # Only messages: pydantic's own text quotes the file.
+        items = error.errors(include_input=False, include_url=False)
+        if any(item["type"] == "json_invalid" for item in items):
+            raise ConfigurationError(f"{path}: the token file is not JSON: {items[0]['msg']}") from None
+        problems = "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in items)
+        raise ConfigurationError(f"{path}: {problems}") from None
     for field in ("name", "sha256"):
         value, count = Counter(getattr(token, field) for token in file.tokens).most_common(1)[0]
         if count > 1:
@@ -119,7 +128,7 @@ class Gatekeeper:
         token = _find(tokens, _bearer(authorization))
         if token is None:
             return None
-        if token.role == "tenant":
+        if token.role in ("tenant", "reader"):
             return Caller(token.name, token.role, token.tenants)
         if token.role == "grafana" and verifier is not None:
             return Caller(token.name, token.role, _tenants_of(verifier, identity))
@@ -173,6 +182,8 @@ def _may_call(role: Role, method: str, path: str) -> bool:
         return True
     if (method, path.rstrip("/")) in WRITER_CALLS:
         return role == "writer"
+    if role == "reader" and method not in READ_METHODS and not path.startswith(QUERY_PATHS):
+        return False
     return role != "writer" and path.startswith(TENANT_PATHS)
 
 
