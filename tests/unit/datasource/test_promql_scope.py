@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.promql_scope import (
+from modelplane_datasource.tenancy.promql_rewriter import (
     MAX_OPERATORS,
     MAX_QUERY,
     InvalidQueryError,
