@@ -45,9 +45,10 @@ from modelplane_datasource.series_request import read_scope
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.upstream_answers import InstantSample
 from modelplane_datasource.upstream_ranges import RangeTable
-from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
-from modelplane_exporter.signal_layout import layout_of
-from modelplane_exporter.store import store_for
+from modelplane_exporter import Baseline, ModelMetricsExporter
+from modelplane_exporter.exposition import signal_text
+from modelplane_exporter.layout.signals import layout_of
+from modelplane_exporter.store.store import store_for
 from modelplane_schema.metrics import ALL_TENANTS, MISSING_BIN
 
 SHAPES = ((100, 100), (1_000, 10), (10_000, 1))
@@ -220,7 +221,7 @@ class Service:
     def exposition(self) -> bytes:
         """The lines of a scrape that are about signals."""
         state = self.store.state()
-        return b"".join(signal_render.chunks(state.signals, state.baselines, openmetrics=False))
+        return b"".join(signal_text.chunks(state.signals, state.baselines, openmetrics=False))
 
 
 def data() -> Data:

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter import PER_CALL, Baseline, ModelMetricsExporter, tenant
-from modelplane_exporter.apps import respond
-from modelplane_exporter.counters import MOST_EVENTS
+from modelplane_exporter.measurement.event_counters import MOST_EVENTS
+from modelplane_exporter.serving.responder import respond
 
 EVENTS, FEEDBACK = "model_business_events_total", "model_feedback_total"
 

@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.baseline import Baseline, CategoricalSignal, NumericSignal
 from modelplane_exporter.declared import Declared, DeclaredError
-from modelplane_exporter.expressions import Expression, ExpressionError, is_true
+from modelplane_exporter.declared.expressions import Expression, ExpressionError, is_true
 
 HEAD = "apiVersion: modelplane/v1\n"
 FULL = """
@@ -834,7 +834,7 @@ else:
 
 
 TENSORS = """
-from modelplane_exporter.expressions import Expression, is_true
+from modelplane_exporter.declared.expressions import Expression, is_true
 {make}
 def read(expression, result):
     return Expression.parse(expression).read({{"result": result}})

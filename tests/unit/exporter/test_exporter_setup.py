@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.server import configured_port
+from modelplane_exporter.serving.server import configured_port
 from modelplane_schema.metrics import METRICS, MODEL_INFO
 
 GOOD = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}

@@ -32,13 +32,15 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from modelplane_exporter import ModelMetricsExporter, server
-from modelplane_exporter.apps import asgi_app, exposition, respond, wsgi_app
-from modelplane_exporter.families import families
+from modelplane_exporter import ModelMetricsExporter
+from modelplane_exporter.apps import asgi_app, wsgi_app
+from modelplane_exporter.exposition.families import families
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import CELLS, Exemplar, Key, OwnSample, Snapshot
-from modelplane_exporter.server import ServerSettings, configured, create_server
-from modelplane_exporter.signal_layout import State
+from modelplane_exporter.layout.calls import CELLS, Exemplar, Key, Snapshot
+from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_exporter.serving import server
+from modelplane_exporter.serving.responder import exposition, respond
+from modelplane_exporter.serving.server import ServerSettings, configured, create_server
 from modelplane_schema.metrics import EXPORTER_SCRAPE_DURATION
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -85,7 +87,7 @@ class Failing(Collector):
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     fake = FakeStore()
-    monkeypatch.setattr("modelplane_exporter.store.store_for", lambda registry: fake)
+    monkeypatch.setattr("modelplane_exporter.serving.responder.store_for", lambda registry: fake)
     return fake
 
 
@@ -573,7 +575,7 @@ def test_arguments_go_before_the_environment(certificate) -> None:
 FORKING = """
 import os, socket, sys, threading, time, urllib.request
 from prometheus_client import CollectorRegistry
-from modelplane_exporter.server import ServerSettings, create_server
+from modelplane_exporter.serving.server import ServerSettings, create_server
 running = create_server(ServerSettings("127.0.0.1", 0), CollectorRegistry())
 threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 port = running.server_address[1]

@@ -18,11 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from modelplane_exporter import fitting_categorical
-from modelplane_exporter.baseline import Baseline, BaselineError, CategoricalSignal, NumericSignal
-from modelplane_exporter.categories import digest
-from modelplane_exporter.fitting import Chunk, fit_chunks
-from modelplane_exporter.fitting_numeric import Moments, Sample, decile_cuts, midpoint
+from modelplane_exporter.baseline import (
+    Baseline,
+    BaselineError,
+    CategoricalSignal,
+    NumericSignal,
+    fit_categorical,
+)
+from modelplane_exporter.baseline.fit_numeric import Moments, Sample, decile_cuts, midpoint
+from modelplane_exporter.baseline.fitting import Chunk
+from modelplane_exporter.baseline.values import digest
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +57,7 @@ def in_parts(values: Floats, cuts: Sequence[int]) -> NumericSignal:
         for start, stop in pairwise(stops):
             yield {("input", "x"): values[start:stop]}
 
-    (signal,) = fit_chunks("m", chunks, [("input", "x")]).signals
+    (signal,) = Baseline.fit_chunks("m", chunks, [("input", "x")]).signals
     assert isinstance(signal, NumericSignal)
     return signal
 
@@ -164,7 +169,8 @@ def test_a_fit_in_parts_is_the_fit_of_the_whole(values: list[float], cuts: list[
 
 
 def test_more_values_than_the_sample_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelplane_exporter.fitting._SAMPLE_BYTES", 0)  # the least sample: 1,000 values
+    # The least sample: 1,000 values.
+    monkeypatch.setattr("modelplane_exporter.baseline.fitting._SAMPLE_BYTES", 0)
     data = np.random.default_rng(2).lognormal(size=50_000)
     data[::10] = np.nan
     whole = fit_numbers(data)
@@ -446,7 +452,7 @@ def test_ten_thousand_categories_are_exact() -> None:
 
 
 def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting_categorical, "MOST_COUNTED", 100)
+    monkeypatch.setattr(fit_categorical, "MOST_COUNTED", 100)
     rare = [{f"id{i}": 1 for i in range(start, start + 150)} for start in range(0, 6000, 150)]
     frequent = {f"f{i}": 8 for i in range(20)}
 
@@ -454,7 +460,7 @@ def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatc
         for part in rare:
             yield {("input", "x"): {**part, **frequent, None: 5}}
 
-    (signal,) = fit_chunks("m", chunks, [("input", "x")]).signals
+    (signal,) = Baseline.fit_chunks("m", chunks, [("input", "x")]).signals
     rows = 40 * (150 + 160 + 5)
     assert isinstance(signal, CategoricalSignal)
     assert set(signal.categories) == set(frequent)
@@ -462,10 +468,10 @@ def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 def test_memory_for_categories_is_bounded() -> None:
-    fit = fitting_categorical.CategoricalFit("input", "id", "")
-    for start in range(0, 10 * fitting_categorical.MOST_COUNTED, 60_000):
+    fit = fit_categorical.CategoricalFit("input", "id", "")
+    for start in range(0, 10 * fit_categorical.MOST_COUNTED, 60_000):
         fit.survey({f"id{i}": 1 for i in range(start, start + 60_000)})
-        assert len(fit._candidates) <= fitting_categorical.MOST_COUNTED
+        assert len(fit._candidates) <= fit_categorical.MOST_COUNTED
 
 
 def test_reserved_names_in_training_data_count_to_those_bins() -> None:
@@ -575,10 +581,10 @@ def test_refusals_name_the_field() -> None:
 def test_data_that_changes_between_the_passes_is_refused() -> None:
     once = iter([{("input", "x"): np.array([1.0, 2.0])}, {("input", "x"): np.array([1.0, 9.0, 9.0])}])
     with pytest.raises(BaselineError, match="input 'x': the data changed while it was read"):
-        fit_chunks("m", lambda: [next(once)], [("input", "x")])
+        Baseline.fit_chunks("m", lambda: [next(once)], [("input", "x")])
     texts: Iterator[Chunk] = iter([{("input", "x"): {"a": 2}}, {("input", "x"): {"a": 1}}])
     with pytest.raises(BaselineError, match="the data changed"):
-        fit_chunks("m", lambda: [next(texts)], [("input", "x")])
+        Baseline.fit_chunks("m", lambda: [next(texts)], [("input", "x")])
 
 
 def test_a_column_that_changes_its_type_is_refused() -> None:
@@ -586,12 +592,12 @@ def test_a_column_that_changes_its_type_is_refused() -> None:
     with pytest.raises(
         BaselineError, match="input 'x': holds numbers in one part of the data, texts in another"
     ):
-        fit_chunks("m", lambda: mixed, [("input", "x")])
+        Baseline.fit_chunks("m", lambda: mixed, [("input", "x")])
 
 
 def test_a_signal_without_rows_is_refused() -> None:
     with pytest.raises(BaselineError, match="'x' must have at least one row"):
-        fit_chunks("m", list, [("input", "x")])
+        Baseline.fit_chunks("m", list, [("input", "x")])
 
 
 @given(

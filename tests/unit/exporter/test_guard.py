@@ -7,9 +7,10 @@ import tracemalloc
 import pytest
 
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import REQUESTS, Snapshot
-from modelplane_exporter.series import ENDED, VALUE
-from modelplane_exporter.store import Lane, Store
+from modelplane_exporter.layout.calls import REQUESTS, Snapshot
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.version_recorder import Lane
 from modelplane_schema.metrics import OVERFLOW, SERIES_OVERFLOW
 
 VERSION = Identity("m", "v1", "any", "jax")
@@ -48,7 +49,7 @@ def requests(snapshots: list[Snapshot]) -> dict[str, int]:
 
 
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=1000)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1000)
     for number in range(2000):
         call(lane, f"tenant-{number}")
     store.snapshots()
@@ -69,7 +70,7 @@ def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> Non
 
 
 def test_nobody_is_evicted_before_the_idle_time(store: Store, clock: Clock) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
     call(lane, "sparse")
     clock.now = 10 * HOUR
     call(lane, "busy")
@@ -82,7 +83,7 @@ def test_nobody_is_evicted_before_the_idle_time(store: Store, clock: Clock) -> N
 def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
     store: Store, clock: Clock
 ) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
     call(lane, "first")
     clock.now = 1 * HOUR
     call(lane, "second")
@@ -98,7 +99,7 @@ def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
 
 
 def test_a_call_in_flight_keeps_its_tenant(store: Store, clock: Clock) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
     record = [clock.now, lane.series_of("stream"), None, None, None]
     lane.meter.events.append(record)
     store.snapshots()
@@ -108,7 +109,7 @@ def test_a_call_in_flight_keeps_its_tenant(store: Store, clock: Clock) -> None:
 
 
 def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock: Clock) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
     held = lane.series_of("first")
     clock.now = 27 * HOUR
     call(lane, "second")  # evicts "first" while another thread holds its series
@@ -121,7 +122,7 @@ def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock:
 
 
 def test_a_tenant_that_a_function_holds_is_never_evicted(store: Store, clock: Clock) -> None:
-    lane = store.lane(VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
     lane.pinned("fixed")
     clock.now = 1000 * HOUR
     call(lane, "newcomer")
@@ -130,7 +131,7 @@ def test_a_tenant_that_a_function_holds_is_never_evicted(store: Store, clock: Cl
 
 def test_versions_of_a_model_share_its_tenants(store: Store) -> None:
     lanes = [
-        store.lane(VERSION._replace(model_version=version), ("d", "cpu-process"), max_tenants=1)
+        Lane(store, VERSION._replace(model_version=version), ("d", "cpu-process"), max_tenants=1)
         for version in ("v1", "v2")
     ]
     for lane in lanes:

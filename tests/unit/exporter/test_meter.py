@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
-from modelplane_exporter.meter import WAIT_AT, DeviceMeter
-from modelplane_exporter.series import ENDED, VALUE, CallRecord, Series, SharedSeries
+from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
+from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, Series, SharedSeries
 
 
 class Clock:

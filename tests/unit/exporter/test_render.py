@@ -8,15 +8,16 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from generations import Servers
-from modelplane_exporter import render
-from modelplane_exporter.families import families, family
+from modelplane_exporter.exposition.families import families, family
+from modelplane_exporter.exposition.text import END, chunks
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import (
+from modelplane_exporter.layout.calls import (
     ACTIVE,
     CELLS,
     DEVICE_SECONDS,
@@ -30,9 +31,10 @@ from modelplane_exporter.layout import (
     Exemplar,
     Group,
     Key,
-    OwnSample,
     Snapshot,
 )
+from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_exporter.serving.responder import exposition
 from modelplane_schema import metrics
 
 values = st.text(st.sampled_from('"\\\n\r\t%{},=# \0\x1fsd1') | st.characters(codec="utf-8"), max_size=12)
@@ -80,6 +82,32 @@ own_samples = st.lists(
 )
 
 
+class StoreOfState:
+    """A store that has nothing but a state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def state(self) -> State:
+        return self._state
+
+    def scraped(self, seconds: float) -> None:
+        assert seconds >= 0
+
+
+def exposed(found: list[Snapshot], own: list[OwnSample], openmetrics: bool) -> bytes:
+    accept = "application/openmetrics-text; version=1.0.0" if openmetrics else ""
+    return exposition(CollectorRegistry(), StoreOfState(State(found, own)), accept)[0]
+
+
+def text_of(found: Iterable[Snapshot], own: Iterable[OwnSample]) -> bytes:
+    return b"".join(chunks(found, own))
+
+
+def openmetrics_of(found: Iterable[Snapshot], own: Iterable[OwnSample]) -> bytes:
+    return b"".join([*chunks(found, own, openmetrics=True), END])
+
+
 def on_device(snapshot: Snapshot, device: str) -> Snapshot:
     return snapshot._replace(key=snapshot.key._replace(device=device, device_type="t"))
 
@@ -105,7 +133,7 @@ def exemplars_of(found: Iterable[Family]) -> list[tuple]:
 @given(snapshots, own_samples)
 @settings(deadline=None)
 def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
-    text = render.text(found, own).decode()
+    text = text_of(found, own).decode()
     assert content(parse_text(text)) == content(families(found, own))
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
 
@@ -113,7 +141,7 @@ def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
 @given(snapshots, own_samples)
 @settings(deadline=None)
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found, own) -> None:
-    parsed = list(parse_openmetrics(render.openmetrics(found, own).decode()))
+    parsed = list(parse_openmetrics(openmetrics_of(found, own).decode()))
     expected = families(found, own)
     assert content(parsed) == content(expected)
     assert [one.unit for one in parsed] == [one.unit for one in expected]
@@ -123,7 +151,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found,
 @given(snapshots, own_samples)
 @settings(deadline=None, max_examples=20)
 def test_text_passes_promtool(servers: Servers, found, own) -> None:
-    text = render.text(found, own)
+    text = text_of(found, own)
     checked = subprocess.run(
         [servers.promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
@@ -133,12 +161,9 @@ def test_text_passes_promtool(servers: Servers, found, own) -> None:
 @given(snapshots, own_samples, st.booleans())
 @settings(deadline=None)
 def test_pieces_are_whole_lines_and_join_to_the_exposition(found, own, openmetrics) -> None:
-    pieces = list(render.chunks(found, own, openmetrics=openmetrics))
+    pieces = list(chunks(found, own, openmetrics=openmetrics))
     assert all(piece.endswith(b"\n") for piece in pieces if piece)
-    whole = (
-        render.openmetrics(found, own).removesuffix(render.END) if openmetrics else render.text(found, own)
-    )
-    assert b"".join(pieces) == whole
+    assert b"".join(pieces) == exposed(found, own, openmetrics).removesuffix(END)
 
 
 KEY = Key(Identity("m", "v1", "t", "pytorch"), "GPU-1", "a100")
@@ -158,7 +183,7 @@ def cell(group: Group, offset: int) -> str:
 
 
 def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
-    text = b"".join(render.chunks(found, [], **options)).decode()
+    text = b"".join(chunks(found, [], **options)).decode()
     return [line for line in text.split("\n") if line.startswith(metric)]
 
 
@@ -192,7 +217,7 @@ def test_device_seconds_have_no_float_noise(billionths: int, seconds: str) -> No
 
 
 def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
-    empty = render.text([snapshot()], []).decode()
+    empty = text_of([snapshot()], []).decode()
     for group in GROUPS:
         assert (f"# TYPE {group.metric.name} " in empty) == (group not in GROUPS[6:])
     other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), **{cell(TOKENS, 2): 5})
@@ -204,7 +229,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
 
 def test_only_reasons_that_occurred_are_shown() -> None:
     key = KEY._replace(identity=Identity("m\r", "v1", "\u2028", "pytorch"))
-    text = render.text([snapshot(key, **{cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
+    text = text_of([snapshot(key, **{cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
     written = [line for line in text.split("\n") if line.startswith(INVALID.metric.name)]
     assert [line.partition("reason=")[2] for line in written] == [
         f'"{metrics.INVALID_REASONS[1]}"}} 2',
@@ -238,14 +263,14 @@ def test_exemplars_are_the_newest_of_each_bucket_and_only_in_openmetrics() -> No
 
 def test_a_lone_surrogate_costs_one_label_and_not_the_scrape() -> None:
     key = KEY._replace(identity=Identity("m", "v1", "a\udc80b", "pytorch"))
-    text = render.text([snapshot(key), snapshot()], []).decode()
+    text = text_of([snapshot(key), snapshot()], []).decode()
     assert 'tenant_id="a?b"' in text
     assert 'tenant_id="t"' in text
 
 
 def test_nothing_measured_renders_nothing() -> None:
-    assert render.text([], []) == b""
-    assert render.openmetrics([], []) == b"# EOF\n"
+    assert exposed([], [], openmetrics=False) == b""
+    assert exposed([], [], openmetrics=True) == b"# EOF\n"
 
 
 def test_a_family_without_samples_describes_its_metric() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from modelplane_exporter.sampling import Sampler
+from modelplane_exporter.signals.sampling import Sampler
 
 
 class Clock:

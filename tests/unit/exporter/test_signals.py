@@ -24,13 +24,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter import PER_CALL, Baseline, BaselineError, ModelMetricsExporter, tenant
-from modelplane_exporter.apps import respond
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal
-from modelplane_exporter.categories import digest
+from modelplane_exporter.baseline.values import digest
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.signal_layout import SignalKey, layout_of
-from modelplane_exporter.signal_store import BUDGET_VARIABLE
-from modelplane_exporter.signals import FOLD_AT, SignalSeries
+from modelplane_exporter.layout.signals import SignalKey, layout_of
+from modelplane_exporter.serving.responder import respond
+from modelplane_exporter.signals.row_queue import FOLD_AT, SignalSeries
+from modelplane_exporter.signals.store import BUDGET_VARIABLE
 
 EDGES = (-1.0, 0.0, 0.5, 2.0)
 SALT = "ab" * 16
@@ -490,7 +490,7 @@ import json, os, sys
 import numpy as np
 from prometheus_client import CollectorRegistry
 from modelplane_exporter import Baseline, ModelMetricsExporter
-from modelplane_exporter.apps import respond
+from modelplane_exporter.serving.responder import respond
 registry = CollectorRegistry()
 exporter = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry, confidence=None,
                                 baseline=sys.argv[1], events=["click"])

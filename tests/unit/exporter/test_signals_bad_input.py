@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import Baseline, BaselineError, Call, ModelMetricsExporter, tenant
 from modelplane_exporter.baseline import FORMAT
-from modelplane_exporter.complaints import complaints
+from modelplane_exporter.rate_limited_log import complaints
 
 NUMBERS = Baseline.fit("m", {"a": np.arange(100.0), "b": np.arange(100.0)}, prediction=np.arange(100.0))
 MIXED = Baseline.fit("m", {"a": np.arange(100.0), "b": np.arange(100.0), "c": ["x", "y"] * 50})

@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
-from modelplane_exporter.apps import exposition
-from modelplane_exporter.store import store_for
+from modelplane_exporter.serving.responder import exposition
+from modelplane_exporter.store.store import store_for
 
 LABELS = {"model_name": "llm", "model_version": "v1", "tenant_id": "a", "framework": "pytorch"}
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from modelplane_exporter.takeover import PortHolder
+from modelplane_exporter.serving.port_holder import PortHolder
 
 TAKEN_OVER_WITHIN = 5.0
 

@@ -27,12 +27,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelplane_exporter import worker_file, workers
-from modelplane_exporter.complaints import complaints
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import ACTIVE, CELLS, REQUESTS, Key, OwnSample
-from modelplane_exporter.worker_file import LAYOUT, WorkerFile, WorkerFileReader, WorkersError
-from modelplane_exporter.workers import WorkerDirectory
+from modelplane_exporter.layout.calls import ACTIVE, CELLS, REQUESTS, Key
+from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.rate_limited_log import complaints
+from modelplane_exporter.workers import directory as directory_module
+from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
+from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkerFileReader, WorkersError
+from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_schema import metrics
 
 SUCCESS = REQUESTS.start
@@ -527,7 +529,7 @@ def test_what_a_worker_wrote_until_it_was_found_dead_is_folded(
 
 def is_locked(path: Path) -> bool:
     try:
-        worker_file.FileLock(path, os.O_RDONLY).close()
+        FileLock(path, os.O_RDONLY).close()
     except BlockingIOError:
         return True
     return False
@@ -598,7 +600,7 @@ def test_folding_that_is_killed_neither_loses_nor_doubles(
 
     for _ in range(2):
         assert exit_status(forked(fold)) in (0, 9)
-    with worker_file.FileLock(tmp_path, os.O_RDONLY):  # a reader that cannot fold
+    with FileLock(tmp_path, os.O_RDONLY):  # a reader that cannot fold
         assert counts(seen_before) == {key(): expected + 7}
         assert counts(WorkerDirectory(tmp_path)) == {key(): expected + 7}
     for directory in (seen_before, WorkerDirectory(tmp_path)):
@@ -617,7 +619,7 @@ def test_a_disk_too_full_for_the_archive_loses_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(workers, "write_archive", full)
+        patched.setattr(directory_module, "write_archive", full)
         for _ in range(2):
             assert counts(directory) == {key(): 1}
     assert [record.getMessage() for record in caplog.records] == [
@@ -717,9 +719,9 @@ def test_a_directory_that_vanishes_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_variable_names_the_directory() -> None:
-    assert workers.configured_directory({}) is None
-    assert workers.configured_directory({workers.WORKERS_VARIABLE: ""}) is None
-    assert workers.configured_directory({workers.WORKERS_VARIABLE: "/run/x"}) == Path("/run/x")
+    assert configured_directory({}) is None
+    assert configured_directory({WORKERS_VARIABLE: ""}) is None
+    assert configured_directory({WORKERS_VARIABLE: "/run/x"}) == Path("/run/x")
 
 
 def test_what_another_release_left_is_removed_once_its_workers_are_dead(
@@ -734,14 +736,14 @@ def test_what_another_release_left_is_removed_once_its_workers_are_dead(
     ]
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    with worker_file.FileLock(tmp_path / names[0], os.O_RDWR):
+    with FileLock(tmp_path / names[0], os.O_RDWR):
         directory = WorkerDirectory(tmp_path)
         assert counts(directory) == {}
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
         assert [record.getMessage() for record in caplog.records] == [
             f"workers of another release in {tmp_path} are not counted"
         ]
-    with worker_file.FileLock(tmp_path, os.O_RDONLY):
+    with FileLock(tmp_path, os.O_RDONLY):
         WorkerDirectory(tmp_path)
         assert len(list(tmp_path.iterdir())) == 4
     WorkerDirectory(tmp_path)
@@ -863,7 +865,7 @@ class Workers(RuleBasedStateMachine):
                 total = expected.setdefault(found, [0, 0])
                 total[0] += count
                 total[1] += flying if alive else 0
-        lock = worker_file.FileLock(self.path, os.O_RDONLY) if held else contextlib.nullcontext()
+        lock = FileLock(self.path, os.O_RDONLY) if held else contextlib.nullcontext()
         with lock:
             snapshots = self.directories[which].collect()[0]
         assert {s.key: s.cells for s in snapshots} == {
