@@ -75,7 +75,7 @@ class Calls:
 def exporter_port() -> Iterator[int]:
     """Port on loopback where the model series are exposed."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Calls())  # type: ignore[arg-type]
+    registry.register(Calls())
     port = free_port()
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     yield port

@@ -102,7 +102,7 @@ def test_example_of_the_page(section: str, tmp_path: Path) -> None:
     script.write_text(blocks(section) + SHOW, encoding="utf-8")
     done = run(str(script), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    samples = json.loads(done.stdout.splitlines()[-1])
+    samples: list[tuple[str, dict[str, str], float]] = json.loads(done.stdout.splitlines()[-1])
 
     def total(name: str, **labels: str) -> float:
         return sum(

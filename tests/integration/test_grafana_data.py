@@ -33,8 +33,14 @@ MODEL = "resnet50"
 WHO = {"model-name": MODEL, "tenant-id": "user-A"}
 RANGE = {"from": format_rfc3339(MS - 240_000), "to": format_rfc3339(MS)}
 TIMES = list(range(MS - 240_000, MS + 1, 60_000))
-VALUES = {"v1": ["0.25", "NaN", None, "+Inf", "1e-3"], "v2": ["1", "2", "3", "4", "5"]}
-NUMBERS = {"v1": [0.25, None, None, None, 0.001], "v2": [1.0, 2.0, 3.0, 4.0, 5.0]}
+VALUES: dict[str, list[str | None]] = {
+    "v1": ["0.25", "NaN", None, "+Inf", "1e-3"],
+    "v2": ["1", "2", "3", "4", "5"],
+}
+NUMBERS: dict[str, list[float | None]] = {
+    "v1": [0.25, None, None, None, 0.001],
+    "v2": [1.0, 2.0, 3.0, 4.0, 5.0],
+}
 WARNING = "one of two stores is away"
 
 

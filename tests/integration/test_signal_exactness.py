@@ -93,7 +93,8 @@ def live(baseline: Baseline, seed: int, rows: int) -> dict[str, Columns]:
 
 def finite(values: Sequence[float | None]) -> NDArray[np.float64]:
     array = np.array([math.nan if value is None else value for value in values])
-    return array[np.isfinite(array)]
+    present: NDArray[np.float64] = array[np.isfinite(array)]
+    return present
 
 
 def counts(signal: Signal, values: Sequence[Any]) -> dict[str, int]:

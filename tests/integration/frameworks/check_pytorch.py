@@ -12,8 +12,9 @@ from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from checking import Series, baseline, close, main, raises, table
+from checking import Series, baseline, close, edges, main, raises, table
 from torch import Tensor, nn
 
 from modelplane_exporter import tenant
@@ -109,7 +110,9 @@ def check_half_precision_and_modes() -> None:
 
 def check_compiled_module() -> None:
     series, module = Series(), network(nn.Softmax(dim=1))
-    model = pytorch.wrap(torch.compile(module, backend="eager"), **series.options)
+    compiled = torch.compile(module, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    model = pytorch.wrap(compiled, **series.options)
     given = images()
     assert torch.equal(model(given), module(given))
     assert (series.requests(), series.confidences()[0]) == (1, 5)
@@ -122,8 +125,11 @@ def check_a_compiler_sees_the_bare_module() -> None:
     assert torch.equal(compiled(images()), module(images()) * 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        traced = torch.jit.trace(lambda given: model(given) * 2, images(), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            lambda given: model(given) * 2, images(), check_trace=False
+        )
     assert torch.equal(traced(images(7)), module(images(7)) * 2)
+    assert isinstance(model, nn.Module)
     exported = torch.export.export(model, (images(),))
     assert torch.equal(exported.module()(images()), module(images()))
     assert series.requests() == 0
@@ -133,9 +139,11 @@ def check_gradients_and_state() -> None:
     module, twin = network(), network()
     model = pytorch.wrap(module, output="logits", **Series().options)
     for network_ in (model, twin):
-        nn.functional.cross_entropy(network_(images()), torch.tensor([0, 1, 2, 0, 1])).backward()
+        loss = nn.functional.cross_entropy(network_(images()), torch.tensor([0, 1, 2, 0, 1]))
+        loss.backward()  # type: ignore[no-untyped-call]
     for own, other in zip(module.parameters(), twin.parameters(), strict=True):
         assert own.grad is not None
+        assert other.grad is not None
         assert torch.equal(own.grad, other.grad)
     assert list(model.state_dict()) == list(twin.state_dict())
 
@@ -146,22 +154,23 @@ def check_the_proxy_is_the_module() -> None:
     assert model.eval() is model
     assert model.to("cpu").train() is model
     assert module.training
+    model.note = "set"
+    assert module.note == "set"
+    del model.note
+    assert not hasattr(module, "note")
     assert isinstance(model, nn.Module)
     assert isinstance(model, nn.Sequential)
     assert len(model) == 3
     assert model[0] is module[0]
     assert list(model) == list(module)
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in module.named_parameters()]
-    model.note = "set"
-    assert module.note == "set"
-    del model.note
-    assert not hasattr(module, "note")
     assert {"exporter", "state_dict"} <= set(dir(model))
 
 
 def check_a_parent_takes_the_proxy_as_a_child() -> None:
     series = Series()
     model = pytorch.wrap(network(), **series.options)
+    assert isinstance(model, nn.Module)
     parent = nn.Sequential(OrderedDict(body=model, head=nn.Linear(3, 1)))
     assert "body.0.weight" in parent.state_dict()
     assert len(list(parent.parameters())) == 6
@@ -261,8 +270,8 @@ def check_features_and_predictions() -> None:
     model = pytorch.wrap(network(), output="logits", classes=["cat", "dog", "cow"], **series.options)
     given = images(70)
     result = model(given)
-    edges = fitted.of_kind("input")[2].edges
-    counts = np.histogram(given[:, 2].double().numpy(), [-np.inf, *edges, np.inf])[0]
+    signal = fitted.of_kind("input")[2]
+    counts = np.histogram(given[:, 2].double().numpy(), [-np.inf, *edges(signal), np.inf])[0]
     assert series.histogram("input", "f2") == counts.tolist()
     for index, name in enumerate(["cat", "dog", "cow"]):
         assert series.observed("output", "prediction", name) == int((result.argmax(1) == index).sum())
@@ -313,19 +322,18 @@ def check_synchronize() -> None:
     event = types.SimpleNamespace(
         record=lambda stream: waits.append(f"record {stream}"), synchronize=lambda: waits.append("wait")
     )
-    real, torch.cuda.Event = torch.cuda.Event, lambda: event
-    stream, torch.cuda.current_stream = torch.cuda.current_stream, lambda device: f"stream of {device}"
-    is_cuda, pytorch._is_on_gpu = pytorch._is_on_gpu, lambda tensor: True
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "Event", lambda: event)
+        patch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+        patch.setattr(pytorch, "_is_on_gpu", lambda tensor: True)
         model(images())
-    finally:
-        torch.cuda.Event, torch.cuda.current_stream, pytorch._is_on_gpu = real, stream, is_cuda
     assert waits == ["record stream of cpu", "wait"]
 
 
 def check_bad_options() -> None:
     exporter = Series().exporter("pytorch")
-    raises(ValueError, "output must be", lambda: pytorch.wrap(network(), output="scores", exporter=exporter))
+    unknown: Any = "scores"
+    raises(ValueError, "output must be", lambda: pytorch.wrap(network(), output=unknown, exporter=exporter))
     raises(ValueError, "not both", lambda: pytorch.wrap(network(), exporter=exporter, model_name="a"))
     raises(ValueError, "classes must be", lambda: pytorch.wrap(network(), classes="ab", exporter=exporter))
     raises(TypeError, "model_name", lambda: pytorch.wrap(network(), tenant_id="a"))
@@ -371,6 +379,8 @@ def check_watched_layers() -> None:
             network_(images()).square().sum().backward()
         assert torch.equal(module(images()), twin(images()))
     for own, other in zip(module.parameters(), twin.parameters(), strict=True):
+        assert own.grad is not None
+        assert other.grad is not None
         assert torch.equal(own.grad, other.grad)
     before = series.observed("activation", "1/mean_absolute")
     for _ in range(20):
@@ -395,7 +405,8 @@ def check_odd_layers() -> None:
             out, _ = self.recurrent(given[:, None])
             self.empty(out[:0])
             self.picks(out.argmax(-1))
-            return self.shared(self.shared(out) - 1)
+            result: Tensor = self.shared(self.shared(out) - 1)
+            return result
 
     module = Odd()
     names = ["recurrent", "picks", "shared", "empty", "unused"]
