@@ -13,8 +13,24 @@ from modelplane_dashboards.boards import build
 from modelplane_dashboards.render import render
 from modelplane_schema.registry import Registry
 
-FOLDERS: Mapping[BoardKind, str] = {"fleet": "fleet", "tenant": "tenants", "model": "models"}
 _OUR_UIDS = "mp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of boards: its name on disk, and the uid and title it has in Grafana."""
+
+    name: str
+    uid: str
+    title: str
+
+
+# Grafana finds a folder by its title: a common word would put our boards among somebody else's.
+FOLDERS: Mapping[BoardKind, Folder] = {
+    "fleet": Folder("fleet", "modelplane", "Modelplane"),
+    "tenant": Folder("tenants", "modelplane-tenants", "Modelplane tenants"),
+    "model": Folder("models", "modelplane-models", "Modelplane models"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ def check(content: Mapping[str, bytes], out: Path) -> list[str]:
 
 
 def _path(board: Board) -> str:
-    return f"{FOLDERS[board.kind]}/{board.uid}.json"
+    return f"{FOLDERS[board.kind].name}/{board.uid}.json"
 
 
 def _content(board: Board) -> bytes:
@@ -78,7 +94,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _surplus(content: Mapping[str, bytes], out: Path) -> list[str]:
     """Boards of ours below ``out`` that ``content`` does not have."""
-    present = (path for folder in FOLDERS.values() for path in sorted((out / folder).glob("*.json")))
+    present = (path for folder in FOLDERS.values() for path in sorted((out / folder.name).glob("*.json")))
     return [
         relative
         for relative in _relative(present, out)

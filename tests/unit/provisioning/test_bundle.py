@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelplane_datasource.auth import hash_token
+from generations import Servers
 from modelplane_provisioning.bundle import (
     BundleError,
     bundle_files,
@@ -22,7 +22,7 @@ from modelplane_provisioning.bundle import (
     write_bundle,
 )
 from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
-from modelplane_provisioning.credentials import ALERTMANAGER, GRAFANA, HOLDERS, TOKENS_FILE
+from modelplane_provisioning.credentials import TOKENS_FILE
 from modelplane_provisioning.generated import OWNED, generated_files, surplus
 from modelplane_provisioning.site import CONTAINERS, DEMO_TIMES, PRODUCTION_TIMES, local_site
 from modelplane_schema.registry import Registry, load_registry, parse_registry
@@ -77,15 +77,15 @@ def test_everything_the_design_names_is_there(container_bundle: Path) -> None:
         assert (container_bundle / path).is_file(), path
 
 
-def test_local_configuration_passes_promtool_and_amtool(tmp_path: Path) -> None:
+def test_local_configuration_passes_promtool_and_amtool(servers: Servers, tmp_path: Path) -> None:
     site = local_site(str(tmp_path), str(tmp_path), "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
     for times in (PRODUCTION_TIMES, DEMO_TIMES):
         write_bundle(
             tmp_path, bundle_files(REGISTRY, site, times, registry_targets(REGISTRY)), REGISTRY, EXAMPLES
         )
         for command in (
-            ["promtool", "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
-            ["amtool", "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
+            [servers.promtool, "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
+            [servers.amtool, "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
         ):
             checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -118,27 +118,6 @@ def test_prometheus_accepts_late_samples_and_stores_exemplars(container_bundle: 
     command = read_yaml(container_bundle / "compose.yaml")["services"]["prometheus"]["command"]
     assert "--enable-feature=exemplar-storage" in command
     assert "--storage.tsdb.retention.time=31d" in command
-
-
-def test_secrets_are_private_distinct_and_kept(container_bundle: Path) -> None:
-    folder = container_bundle / "secrets"
-    before = {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
-    assert set(before) == {*(holder.file for holder in HOLDERS), TOKENS_FILE, "grafana-admin-password"}
-    assert len(set(before.values())) == len(before)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    write_bundle(container_bundle, container_files(REGISTRY, "1:1", EXAMPLES), REGISTRY, EXAMPLES)
-    assert before == {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
-
-
-def test_the_backend_gets_hashes_with_the_least_role_that_does(container_bundle: Path) -> None:
-    text = (container_bundle / "secrets" / TOKENS_FILE).read_text(encoding="utf-8")
-    tokens = {entry["name"]: entry for entry in json.loads(text)["tokens"]}
-    for holder in HOLDERS:
-        secret = (container_bundle / "secrets" / holder.file).read_text(encoding="ascii")
-        assert tokens[holder.name] == {"name": holder.name, "role": holder.role, "sha256": hash_token(secret)}
-        assert secret not in text
-    assert tokens[ALERTMANAGER.name]["role"] == "writer"
 
 
 def test_no_secret_lies_outside_its_own_file(container_bundle: Path) -> None:
@@ -196,29 +175,6 @@ def test_targets_are_the_registrys_without_examples() -> None:
     (group,) = json.loads(files["prometheus/targets/mp-model-digit-reader.json"])
     assert group == {"targets": ["localhost:8001"]}
     assert b"example-" not in files["compose.yaml"]
-
-
-def test_grafana_reads_its_token_from_a_file_that_is_mounted(container_bundle: Path) -> None:
-    provisioned = read_yaml(container_bundle / "grafana/provisioning/datasources/modelplane.yaml")
-    sources = {source["uid"]: source for source in provisioned["datasources"]}
-    path = f"/run/secrets/{GRAFANA.file}"
-    assert provisioned["apiVersion"] == 1
-    assert sources["modelplane"]["secureJsonData"] == {"bearerToken": f"$__file{{{path}}}"}
-    assert sources["modelplane"]["jsonData"]["allowedHosts"] == [sources["modelplane"]["url"]]
-    assert sources["modelplane-prometheus"]["jsonData"]["timeInterval"] == "15s"
-    assert [source["isDefault"] for source in sources.values() if "isDefault" in source] == [True]
-    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
-    assert any(volume.split(":")[1] == path for volume in volumes)
-
-
-def test_grafana_provider_points_at_the_mounted_boards(container_bundle: Path) -> None:
-    (provider,) = read_yaml(container_bundle / "grafana/provisioning/dashboards/modelplane.yaml")["providers"]
-    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
-    assert any(volume.split(":")[1] == provider["options"]["path"] for volume in volumes)
-    assert provider["options"]["foldersFromFilesStructure"] is True
-    assert "folder" not in provider
-    folders = {path.name for path in (container_bundle / "grafana" / "dashboards").iterdir()}
-    assert folders == {"fleet", "tenants", "models"}
 
 
 def test_files_of_models_that_left_the_registry_are_removed(tmp_path: Path) -> None:
