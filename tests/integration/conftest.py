@@ -1,7 +1,7 @@
 """Real stores over real model series, and the backend as its own process in front of them.
 
 The stores are Prometheus and VictoriaMetrics. A test that asks for ``store``, ``store_url``, ``backend`` or
-``backfilled`` runs once with each.
+``backfilled`` runs once with each, of each generation.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
 
+from generations import Servers, available_servers
 from modelplane_provisioning.processes import Process, free_port
 from modelplane_schema import metrics
 
@@ -97,10 +99,10 @@ def scrape_config(folder: Path, exporter_port: int) -> Path:
     return config
 
 
-def prometheus_process(folder: Path, config: Path, port: int) -> Process:
+def prometheus_process(servers: Servers, folder: Path, config: Path, port: int) -> Process:
     """A Prometheus with its data in ``folder``; not started."""
     arguments = [
-        "prometheus",
+        servers.prometheus,
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.time={RETENTION}",
@@ -110,10 +112,10 @@ def prometheus_process(folder: Path, config: Path, port: int) -> Process:
     return Process(PROMETHEUS, arguments, folder / "prometheus.log", ready_url=ready)
 
 
-def victoria_metrics_process(folder: Path, config: Path, port: int) -> Process:
+def victoria_metrics_process(servers: Servers, folder: Path, config: Path, port: int) -> Process:
     """A VictoriaMetrics, set up as docs/backend.md advises, with its data in ``folder``; not started."""
     arguments = [
-        "victoria-metrics",
+        servers.victoria_metrics,
         f"-promscrape.config={config}",
         f"-storageDataPath={folder / 'data'}",
         f"-retentionPeriod={RETENTION}",
@@ -127,23 +129,23 @@ def victoria_metrics_process(folder: Path, config: Path, port: int) -> Process:
 STORE_PROCESSES = {PROMETHEUS: prometheus_process, VICTORIA_METRICS: victoria_metrics_process}
 
 
-def backfilled_prometheus(folder: Path, exposition: str, port: int) -> Process:
+def backfilled_prometheus(servers: Servers, folder: Path, exposition: str, port: int) -> Process:
     """A started Prometheus that holds the samples of an OpenMetrics text."""
     (folder / "samples.txt").write_text(exposition, encoding="utf-8")
     (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
     made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert made.returncode == 0, made.stdout + made.stderr
-    process = prometheus_process(folder, folder / "prometheus.yml", port)
+    process = prometheus_process(servers, folder, folder / "prometheus.yml", port)
     process.start()
     process.wait_ready(30)
     return process
 
 
-def backfilled_victoria_metrics(folder: Path, exposition: str, port: int) -> Process:
+def backfilled_victoria_metrics(servers: Servers, folder: Path, exposition: str, port: int) -> Process:
     """A started VictoriaMetrics that holds the samples of an OpenMetrics text with times in whole seconds."""
     (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    process = victoria_metrics_process(folder, folder / "prometheus.yml", port)
+    process = victoria_metrics_process(servers, folder, folder / "prometheus.yml", port)
     process.start()
     process.wait_ready(30)
     url = f"http://127.0.0.1:{port}"
@@ -194,26 +196,31 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def store_urls(exporter_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """URLs of stores that hold at least 8 seconds of rates, by name."""
-    urls = {name: f"http://127.0.0.1:{free_port()}" for name in STORES}
+def store_urls(
+    exporter_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], str]]:
+    """URLs of stores that hold at least 8 seconds of rates, by generation and name.
+
+    All are started at once, so that their first seconds are waited for once.
+    """
+    urls: dict[tuple[str, str], str] = {}
     with ExitStack() as running:
-        for name, url in urls.items():
-            folder = tmp_path_factory.mktemp(name)
-            config = scrape_config(folder, exporter_port)
-            process = STORE_PROCESSES[name](folder, config, int(url.rpartition(":")[2]))
+        for servers, name in product(available_servers(), STORES):
+            folder, port = tmp_path_factory.mktemp(name), free_port()
+            process = STORE_PROCESSES[name](servers, folder, scrape_config(folder, exporter_port), port)
             process.start()
             running.callback(process.stop)
             process.wait_ready(30)
+            urls[servers.generation, name] = f"http://127.0.0.1:{port}"
         for url in urls.values():
             wait_for(partial(has_rates, url, 8), 60)
         yield urls
 
 
 @pytest.fixture(scope="session")
-def store_url(store: str, store_urls: dict[str, str]) -> str:
+def store_url(servers: Servers, store: str, store_urls: dict[tuple[str, str], str]) -> str:
     """URL of a store that holds at least 8 seconds of rates."""
-    return store_urls[store]
+    return store_urls[servers.generation, store]
 
 
 @pytest.fixture(scope="session")
@@ -230,14 +237,14 @@ def backend(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def backfill() -> Iterator[Callable[[str, Path, str], str]]:
+def backfill(servers: Servers) -> Iterator[Callable[[str, Path, str], str]]:
     """Start a store of the module's own: (store, folder, OpenMetrics text with times in seconds) -> URL."""
     with ExitStack() as running:
 
         def start(store: str, folder: Path, exposition: str) -> str:
             folder.mkdir(exist_ok=True)
             port = free_port()
-            running.callback(BACKFILLED[store](folder, exposition, port).stop)
+            running.callback(BACKFILLED[store](servers, folder, exposition, port).stop)
             return f"http://127.0.0.1:{port}"
 
         yield start
@@ -251,12 +258,13 @@ def backfilled(store: str, backfill: Callable[[str, Path, str], str]) -> Callabl
 
 @pytest.fixture
 def start_store(
-    request: pytest.FixtureRequest, store: str, exporter_port: int
+    request: pytest.FixtureRequest, servers: Servers, store: str, exporter_port: int
 ) -> Callable[[Path, int], Process]:
     """Start a store of the test's own, which scrapes: (folder, port); it is stopped when the test ends."""
 
     def start(folder: Path, port: int) -> Process:
-        return started(STORE_PROCESSES[store](folder, scrape_config(folder, exporter_port), port), request)
+        config = scrape_config(folder, exporter_port)
+        return started(STORE_PROCESSES[store](servers, folder, config, port), request)
 
     return start
 
