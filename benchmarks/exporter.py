@@ -83,7 +83,8 @@ def plain(function: Function) -> Function:
 def cached(function: Function) -> Function:
     """Children looked up once: the quickest that prometheus_client can be used."""
     families = prometheus_metrics()
-    active, latency, confidence = (family.labels(*IDENTITY) for family in families[:3])
+    active, latency = families[0].labels(*IDENTITY), families[1].labels(*IDENTITY)
+    confidence = families[2].labels(*IDENTITY)
     success, failure = (families[3].labels(*IDENTITY, outcome) for outcome in ("success", "failure"))
 
     @functools.wraps(function)

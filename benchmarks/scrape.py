@@ -35,7 +35,7 @@ OBSERVATIONS = 40
 
 def data(identities: int) -> tuple[list[Snapshot], CollectorRegistry]:
     """The same observations as snapshots and as prometheus_client metrics."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry, chance = CollectorRegistry(), random.Random(1)  # noqa: S311 - not a secret
     plain = {group: _client_metric(group.metric, registry) for group in ALWAYS_EXPOSED}
     snapshots = []
@@ -128,7 +128,7 @@ def compared(identities: int) -> dict[str, object]:
             "text": lambda: b"".join(chunks(snapshots, [])),
             "generate_latest": lambda: text_of(registry),
             "openmetrics": lambda: b"".join([*chunks(snapshots, [], openmetrics=True), END]),
-            "generate_latest_openmetrics": lambda: openmetrics_of(registry),
+            "generate_latest_openmetrics": lambda: openmetrics_of(registry),  # type: ignore[no-untyped-call]
             "exposition_with_pauses": lambda: exposition(empty, store, ""),
             "gzip_without_the_interpreter_lock": lambda: gzip.compress(text, GZIP_LEVEL),
         },

@@ -113,11 +113,12 @@ def whylogs_track() -> Callable[[Any], None] | None:
     """Track rows in a whylogs profile with its default metrics; None when it is not installed."""
     if installed("whylogs") is None:
         return None
-    np.unicode_ = np.str_  # whylogs 1.6 uses the name that NumPy 2 dropped
+    vars(np)["unicode_"] = np.str_  # whylogs 1.6 uses the name that NumPy 2 dropped
     from whylogs.core import DatasetProfile
 
     profile = DatasetProfile()
-    return profile.track
+    track: Callable[[Any], None] = profile.track
+    return track
 
 
 def evidently_psi(found: Data) -> Function | None:
@@ -302,7 +303,7 @@ def collected(ours: Ours, waiting: list[dict[str, float]]) -> float:
 
 def client_registry(state: State) -> CollectorRegistry:
     """prometheus_client's own metrics with all samples of the signals."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry, families = CollectorRegistry(), {}
     (snapshot,), (loaded,) = state.signals, state.baselines
     live = signal_text.samples_of(layout_of(loaded.baseline), snapshot)

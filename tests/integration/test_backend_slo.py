@@ -22,8 +22,10 @@ START = 1_700_000_000
 STEP = 30
 HOUR = 3600
 END = START + 4 * HOUR
-SILENT = range(START + HOUR, START + 2 * HOUR)  # no calls: START + 1 h is the last scrape with new ones
+PHASE = 7  # scrapes come at no round time: on the left edge of a window generations of Prometheus differ
+SILENT = range(START + 9 * HOUR // 4, START + 13 * HOUR // 4)  # scrapes find no new calls
 CALLS_PER_SCRAPE = 20
+CALLS_OF_LAST_HOUR = CALLS_PER_SCRAPE * HOUR // STEP * 3 // 4  # its first quarter is silent
 DAY_MS = 86_400_000
 REGISTRY = """
 apiVersion: modelplane/v1
@@ -90,10 +92,10 @@ def scrapes() -> str:
     for lane in lanes.values():
         lane.series_of("user-A")
         lane.series_of("user-B")
-    lines, number = list(scraped(store, START)), 0
-    for second in range(START + STEP, END + 1, STEP):
+    lines, number = list(scraped(store, START + PHASE - STEP)), 0
+    for second in range(START + PHASE, END + 1, STEP):
         clock.now = float(second)
-        for _ in range(0 if second - STEP in SILENT else CALLS_PER_SCRAPE):
+        for _ in range(0 if second in SILENT else CALLS_PER_SCRAPE):
             number += 1
             for name, lane in lanes.items():
                 for tenant in ("user-A", "user-B"):
@@ -133,12 +135,14 @@ def burn(client: FlaskClient, at: int, **query: object) -> dict[str, dict[str, f
     return {line["labels"]["model_version"]: line["data"][0] for line in body["data"]}
 
 
-def test_burn_rates_are_those_of_the_calls(client: FlaskClient) -> None:
+def test_burn_rates_are_those_of_the_calls(client: FlaskClient, store: str) -> None:
+    # Prometheus stretches what the first and the last scrape show, which lie a step less than an hour apart.
+    stretch = HOUR / (HOUR - STEP) if store == "prometheus" else 1
     points = burn(client, END, slo="availability")
     assert set(points) == set(VERSIONS)
     for version, point in points.items():
         assert point["y"] == pytest.approx(1 / VERSIONS[version].fails / 0.01, rel=1e-6)
-        assert point["total"] == pytest.approx(CALLS_PER_SCRAPE * HOUR / STEP, rel=1e-6)
+        assert point["total"] == pytest.approx(CALLS_OF_LAST_HOUR * stretch, rel=1e-6)
 
 
 def test_latency_burns_by_the_bucket_of_the_threshold(client: FlaskClient) -> None:

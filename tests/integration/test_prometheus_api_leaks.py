@@ -75,7 +75,7 @@ def series(with_others: bool) -> list[tuple[str, str, str]]:
 
 def exposition(with_others: bool) -> str:
     """An hour before NOW and, for rules that are evaluated while the test runs, one after it."""
-    lines = []
+    lines: list[str] = []
     for name, labels, value in sorted(series(with_others)):
         if not lines or f"# TYPE {name} gauge" not in lines:
             lines.append(f"# TYPE {name} gauge")

@@ -88,7 +88,7 @@ def asked_of_prometheus(folder: Path) -> dict[str, float]:
         query = (
             f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
         )
-        asked = {"query": query, "time": START + HOURS * 3600}
+        asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
         answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=10)
         result = answer.json()["data"]["result"]
         return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from exposing import FakeStore
 from prometheus_client import CollectorRegistry, Counter
 
 from modelplane_exporter.rate_limited_log import complaints
-
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
-
-from exposing import FakeStore
 
 
 @pytest.fixture(autouse=True)
