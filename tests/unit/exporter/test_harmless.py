@@ -22,22 +22,11 @@ from prometheus_client import CollectorRegistry
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import REQUESTS
-from modelplane_exporter.rate_limited_log import complaints
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_exporter.store.version_recorder import Lane
 from modelplane_exporter.workers.file import WorkersError
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh_complaints() -> None:
-    complaints._last.clear()
-
-
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
 
 
 @pytest.fixture

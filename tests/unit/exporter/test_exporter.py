@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.serving.server import configured_port
 from modelplane_schema.metrics import METRICS, MODEL_INFO
@@ -66,11 +67,14 @@ def test_exposed_families_are_those_of_the_schema_without_created_series() -> No
     assert "_created" not in text
 
 
-def test_exposition_passes_promtool() -> None:
+def test_exposition_passes_promtool(servers: Servers) -> None:
     registry = CollectorRegistry()
     ModelMetricsExporter(**GOOD, registry=registry)(lambda: {"confidence": 0.4})()
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
+        [servers.promtool, "check", "metrics"],
+        input=generate_latest(registry),
+        capture_output=True,
+        check=False,
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 

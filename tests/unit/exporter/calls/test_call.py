@@ -18,11 +18,6 @@ LABELS = {"model_name": "resnet50", "model_version": "v1", "tenant_id": "user-A"
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
-
-
-@pytest.fixture
 def exporter(registry: CollectorRegistry) -> ModelMetricsExporter:
     return ModelMetricsExporter("resnet50", "v1", "user-A", "pytorch", registry=registry)
 

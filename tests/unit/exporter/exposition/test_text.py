@@ -13,6 +13,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from generations import Servers
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.exposition.text import END, chunks
 from modelplane_exporter.identity import Identity
@@ -149,9 +150,11 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found,
 
 @given(snapshots, own_samples)
 @settings(deadline=None, max_examples=20)
-def test_text_passes_promtool(found, own) -> None:
+def test_text_passes_promtool(servers: Servers, found, own) -> None:
     text = text_of(found, own)
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    checked = subprocess.run(
+        [servers.promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
