@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelplane_datasource.catalogue import SeriesMetric
 from modelplane_datasource.series.encoding import as_array, as_datapoints, as_table_rows
+from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.model import Answer, Series
 from modelplane_datasource.web.parameters import Parameter, choice
 

@@ -1,7 +1,8 @@
-"""The PromQL of each metric that is one query: ``window`` is a PromQL duration such as ``60s``."""
+"""The metrics that are one query each: ``window`` is a PromQL duration such as ``60s``."""
 
 from __future__ import annotations
 
+from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.selection import GROUP_LABELS, Scope
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import metrics, recorded
@@ -63,3 +64,37 @@ def saturation(scope: Scope, window: str) -> str:
     """Calls in flight as a share of the model's limit."""
     most = selector(recorded.MAX_IN_FLIGHT.name, (one_of(MODEL_NAME, scope.models),))
     return f"{active(scope, window)} / on ({MODEL_NAME}) group_left () max by ({MODEL_NAME}) ({most})"
+
+
+PROMQL_METRICS = (
+    SeriesMetric(
+        "latency", "Latency", metrics.LATENCY.unit,
+        "Estimated quantile of the wall time of calls.", Promql(latency), (QUANTILE,),
+    ),
+    SeriesMetric(
+        "throughput", "Throughput", "requests_per_second",
+        "Finished calls per second, of every outcome.", Promql(throughput),
+    ),
+    SeriesMetric(
+        "errors", "Error ratio", "ratio",
+        "Failed calls as a share of succeeded and failed ones.", Promql(errors),
+    ),
+    SeriesMetric(
+        "confidence", "Mean confidence", metrics.CONFIDENCE.unit,
+        "Mean confidence of predictions.", Promql(confidence),
+    ),
+    SeriesMetric(
+        "active", "Requests in flight", metrics.ACTIVE.unit,
+        "Calls in flight.", Promql(active),
+    ),
+    SeriesMetric(
+        "tokens", "Tokens", "tokens_per_second",
+        "Tokens per second, one series for each kind; the kinds partition the total.",
+        Promql(tokens, ("kind",)),
+    ),
+    SeriesMetric(
+        "saturation", "Saturation", "ratio",
+        "Calls in flight as a share of the model's max_in_flight in the registry.",
+        Promql(saturation),
+    ),
+)  # fmt: skip

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.catalogue import SERIES_METRICS, Promql, SeriesMetric
+from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.selection import Scope
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
