@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelplane_dashboards import expand
-from modelplane_dashboards.scope import Scope
+from modelplane_dashboards.scope import BoardScope
 
 ALERTS = (
     {"alertname": "Slow", "tenant_id": "a", "model_name": "m1", "model_version": "v1"},
@@ -22,9 +22,9 @@ ALERTS = (
 )
 ALL = {"tenant": ".+", "model": ".+", "version": ".+"}
 
-FLEET = Scope(by=())
-TENANT = Scope(by=(), tenant="a", models=("m1",))
-MODEL = Scope(by=(), model="m1")
+FLEET = BoardScope(by=())
+TENANT = BoardScope(by=(), tenant="a", models=("m1",))
+MODEL = BoardScope(by=(), model="m1")
 
 
 def series(labels: dict[str, str], state: str) -> dict[str, str]:
@@ -67,6 +67,8 @@ def check_count(folder: Path, expression: str, count: int) -> None:
         (MODEL, {"version": "v2"}, 0),
     ],
 )
-def test_firing_alerts_of_a_board(tmp_path: Path, scope: Scope, selected: dict[str, str], count: int) -> None:
+def test_firing_alerts_of_a_board(
+    tmp_path: Path, scope: BoardScope, selected: dict[str, str], count: int
+) -> None:
     expression = expand(f"count({scope.firing()}) or vector(0)", ALL | selected)
     check_count(tmp_path, expression, count)
