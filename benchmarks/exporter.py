@@ -26,7 +26,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.store import Store
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.version_recorder import Lane
 from modelplane_schema import metrics
 
 ROUNDS = 15
@@ -299,7 +300,7 @@ def several_processes() -> dict[str, Any]:
 
 def bytes_per_identity(count: int = 5000) -> int:
     store = Store()
-    lane = store.lane(Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count)
+    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count)
     names = [f"tenant-{number}" for number in range(count)]
     tracemalloc.start()
     for name in names:

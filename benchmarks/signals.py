@@ -30,10 +30,12 @@ from prometheus_client import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
-from modelplane_exporter.signal_layout import State, layout_of
-from modelplane_exporter.signals import FOLD_AT
-from modelplane_exporter.store import Store, store_for
+from modelplane_exporter import Baseline, ModelMetricsExporter
+from modelplane_exporter.exposition import signal_text
+from modelplane_exporter.layout.signals import layout_of
+from modelplane_exporter.layout.state import State
+from modelplane_exporter.signals.row_queue import FOLD_AT
+from modelplane_exporter.store.store import Store, store_for
 from modelplane_schema import metrics
 
 FEATURES = [f"feature_{number:02d}" for number in range(50)]
@@ -271,7 +273,7 @@ def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
     registry = client_registry(state)
 
     def render() -> bytes:
-        return b"".join(signal_render.chunks(state.signals, state.baselines, openmetrics=False))
+        return b"".join(signal_text.chunks(state.signals, state.baselines, openmetrics=False))
 
     assert samples(render()) == samples(generate_latest(registry)), "the two expositions differ"
     subjects = {"modelplane": Subject(render), "generate_latest": Subject(lambda: generate_latest(registry))}
@@ -303,8 +305,8 @@ def client_registry(state: State) -> CollectorRegistry:
     disable_created_metrics()
     registry, families = CollectorRegistry(), {}
     (snapshot,), (loaded,) = state.signals, state.baselines
-    live = signal_render.samples_of(layout_of(loaded.baseline), snapshot)
-    fitted = signal_render.baseline_samples(loaded.baseline)
+    live = signal_text.samples_of(layout_of(loaded.baseline), snapshot)
+    fitted = signal_text.baseline_samples(loaded.baseline)
     found = [(snapshot.key.identity, one) for one in live] + [(loaded.version, one) for one in fitted]
     for owner, (metric, labels, value) in found:
         if metric.name not in families:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.drift import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
 from modelplane_exporter.baseline import Baseline, NumericSignal
 
 Floats = npt.NDArray[np.float64]

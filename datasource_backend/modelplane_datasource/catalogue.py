@@ -9,16 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from modelplane_datasource import costs, drift_series, queries, slo_series
-from modelplane_datasource.drift_request import DRIFT_OPTIONS, DRIFT_SCOPE
+from modelplane_datasource.context import Plane
+from modelplane_datasource.costs import series as costs
+from modelplane_datasource.drift import series as drift_series
+from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SCOPE
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import note
-from modelplane_datasource.parameters import Parameter
-from modelplane_datasource.plane import Plane
-from modelplane_datasource.scope import SCOPE_PARAMETERS, Scope
-from modelplane_datasource.series import Answer, check_size, fetch, rate_window
-from modelplane_datasource.slo_request import SLO_OPTIONS
+from modelplane_datasource.observability.query_warnings import note
+from modelplane_datasource.series import metrics as queries
+from modelplane_datasource.series.model import Answer, check_size, fetch, rate_window
+from modelplane_datasource.series.selection import SCOPE_PARAMETERS, Scope
+from modelplane_datasource.slo import series as slo_series
+from modelplane_datasource.slo.parameters import SLO_OPTIONS
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.web.parameters import Parameter
 from modelplane_schema import metrics
 
 T = TypeVar("T")

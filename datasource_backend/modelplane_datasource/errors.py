@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from modelplane_datasource.responses import json_response
+from modelplane_datasource.web.responses import json_response
 
 
 class ApiError(Exception):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_datasource.auth import TokenFile, hash_token, load_tokens
+from modelplane_datasource.tenancy.tokens import TokenFile, hash_token, load_tokens
 
 TOKENS_FILE = "tokens.json"
 GRAFANA_PASSWORD_FILE = "grafana-admin-password"  # noqa: S105 - a file name

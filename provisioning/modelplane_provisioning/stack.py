@@ -24,7 +24,6 @@ from modelplane_provisioning.processes import Process, ProcessError, answers, fr
 from modelplane_provisioning.site import Site, Times, local_site
 from modelplane_schema.registry import Registry
 
-_READY_SECONDS = 60
 _RESTART_PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
 _MOST_RESTARTS = 5
@@ -113,7 +112,7 @@ class Stack:
             process.start()
         for process in self.processes:
             progress(f"waiting for {process.name}")
-            process.wait_ready(_READY_SECONDS)
+            process.wait_ready()
         self.plane.save(self._data)
 
     def stop(self) -> None:

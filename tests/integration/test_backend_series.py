@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 HOSTILE_TENANT = 'a"} or up{x="'

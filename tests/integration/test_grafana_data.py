@@ -23,7 +23,7 @@ from waitress import wasyncore
 
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.timeline.times import format_rfc3339
 
 FILES = Path(__file__).parent / "grafana_data"
 PACKAGES = ("grafana-data-12", "grafana-data-13")

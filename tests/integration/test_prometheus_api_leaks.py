@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from modelplane_datasource.api.prometheus import prometheus_blueprint
+from modelplane_datasource.context import Plane
 from modelplane_datasource.errors import register_error_handlers
-from modelplane_datasource.plane import Plane
-from modelplane_datasource.prometheus_api import prometheus_blueprint
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "5000"))

@@ -28,7 +28,7 @@ from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_exporter import Baseline
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal, Signal
-from modelplane_exporter.sharing import PUBLISH_SECONDS
+from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
 from modelplane_provisioning.processes import Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN

@@ -20,11 +20,11 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.auth import hash_token
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.grafana_annotations import SOURCES
-from modelplane_datasource.grafana_menus import VARIABLES
+from modelplane_datasource.grafana.annotations import SOURCES
+from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_schema import metrics
 from modelplane_schema.metrics import Metric
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from modelplane_datasource.grid import Grid
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.timeline.grid import Grid
 from modelplane_provisioning.processes import Process, free_port
 
 

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from generations import Servers
 from modelplane_alerts.routing import BACKEND_RECEIVER, Routing, alertmanager_config
 from modelplane_schema.registry import Registry, parse_registry
 
@@ -27,17 +28,21 @@ def registry(*tenants: str) -> Registry:
     return parse_registry(yaml.safe_dump(content))
 
 
-def amtool(tmp_path: Path, config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def amtool(
+    servers: Servers, tmp_path: Path, config: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "alertmanager.yml"
     path.write_text(config, encoding="utf-8")
-    command = ["amtool", arguments[0], *(arguments[1:] or [str(path)])]
+    command = [servers.amtool, arguments[0], *(arguments[1:] or [str(path)])]
     if arguments[0] == "config":
         command.append(f"--config.file={path}")
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 
-def test_amtool_accepts_it(tmp_path: Path) -> None:
-    checked = amtool(tmp_path, alertmanager_config(registry("user-A", "user-B"), ROUTING), "check-config")
+def test_amtool_accepts_it(servers: Servers, tmp_path: Path) -> None:
+    checked = amtool(
+        servers, tmp_path, alertmanager_config(registry("user-A", "user-B"), ROUTING), "check-config"
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -50,19 +55,19 @@ def test_amtool_accepts_it(tmp_path: Path) -> None:
     ],
 )
 def test_everything_reaches_the_backend_and_a_tenants_alerts_its_receivers(
-    tmp_path: Path, labels: list[str], receivers: str
+    servers: Servers, tmp_path: Path, labels: list[str], receivers: str
 ) -> None:
     config = alertmanager_config(registry("user-A", "user-B"), ROUTING)
-    routed = amtool(tmp_path, config, "config", "routes", "test", *labels)
+    routed = amtool(servers, tmp_path, config, "config", "routes", "test", *labels)
     assert routed.stdout.strip() == receivers, routed.stderr
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20))
-def test_any_tenant_name_is_only_a_name(tmp_path: Path, name: str) -> None:
+def test_any_tenant_name_is_only_a_name(servers: Servers, tmp_path: Path, name: str) -> None:
     if name in ("silent", "__all__", "__overflow__", "__unknown__"):
         return
-    checked = amtool(tmp_path, alertmanager_config(registry(name), ROUTING), "check-config")
+    checked = amtool(servers, tmp_path, alertmanager_config(registry(name), ROUTING), "check-config")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

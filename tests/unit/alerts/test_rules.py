@@ -11,6 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
+from generations import Servers
 from modelplane_alerts.render import DEMO_CONFIG, SCHEMA_FILE, MixinError, rule_files, schema_json
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.recorded import RECORDED
@@ -43,10 +44,8 @@ def rules(registry: Registry, key: str, config: Any = None) -> list[dict[str, An
     return [rule for group in groups for rule in group["rules"] if key in rule]
 
 
-def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["promtool", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
-    )
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
@@ -60,11 +59,11 @@ def test_the_mixins_copy_of_the_schema_is_current() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_json(), "run: make generate"
 
 
-def test_promtool_unit_tests(rendered: Path) -> None:
+def test_promtool_unit_tests(servers: Servers, rendered: Path) -> None:
     for test in PROMTOOL_TESTS.glob("*.yml"):
         (rendered / test.name).write_bytes(test.read_bytes())
-        run = promtool("test", "rules", test.name, cwd=rendered)
-        assert run.returncode == 0, run.stdout + run.stderr
+        tested = run(servers.promtool, "test", "rules", test.name, cwd=rendered)
+        assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() -> None:
@@ -77,11 +76,11 @@ def test_every_alert_has_a_promtool_case_that_fires_and_one_that_does_not() -> N
 
 
 @pytest.mark.parametrize("registry", [REGISTRY, EXAMPLE], ids=["small", "example"])
-def test_promtool_lint(tmp_path: Path, registry: Registry) -> None:
+def test_promtool_lint(servers: Servers, tmp_path: Path, registry: Registry) -> None:
     for name, text in rule_files(registry, DEMO_CONFIG).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-        run = promtool("check", "rules", "--lint=all", "--lint-fatal", name, cwd=tmp_path)
-        assert run.returncode == 0, run.stdout + run.stderr
+        checked = run(servers.promtool, "check", "rules", "--lint=all", "--lint-fatal", name, cwd=tmp_path)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_recorded_series_are_exactly_those_of_the_schema() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from generations import Servers
 from modelplane_alerts.render import DEMO_CONFIG, rule_files
 from modelplane_schema.metrics import (
     BASELINE_OBSERVATIONS,
@@ -117,7 +118,7 @@ def absent(prefix: str, **labels: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def check(tmp_path: Path):
+def check(servers: Servers, tmp_path: Path):
     """Evaluate the rendered rules on the series given and compare."""
     for name, text in rule_files(REGISTRY).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -130,7 +131,7 @@ def check(tmp_path: Path):
         }
         (tmp_path / "case.yml").write_text(yaml.safe_dump(test), encoding="utf-8")
         done = subprocess.run(
-            ["promtool", "test", "rules", "case.yml"],
+            [servers.promtool, "test", "rules", "case.yml"],
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -188,11 +189,12 @@ def test_two_replicas_are_one_and_share_one_baseline(check) -> None:
 
 def test_a_restarted_process_loses_nothing(check) -> None:
     identity = {**VERSION, **TENANT, **SIGNAL}
+    # The first sample comes a minute late: the window's left edge belongs to it in Prometheus 2 alone.
     restarted = [
-        series(SIGNAL_OBSERVATIONS.name, {**identity, "bin": name}, f"0+{count}x30 0+{count}x29")
+        series(SIGNAL_OBSERVATIONS.name, {**identity, "bin": name}, f"_ 0+{count}x30 0+{count}x28")
         for name, count in zip(BINS, (1, 2, 3, 0), strict=True)
     ]
-    check([*restarted, *baseline()], all_close(golden((59, 118, 177, 0))))
+    check([*restarted, *baseline()], all_close(golden((58, 116, 174, 0))))
 
 
 def test_a_tenants_signals_beside_those_of_all(check) -> None:

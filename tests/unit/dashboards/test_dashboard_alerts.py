@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from generations import Servers
 from modelplane_dashboards import expand
 from modelplane_dashboards.scope import BoardScope
 
@@ -32,7 +32,7 @@ def series(labels: dict[str, str], state: str) -> dict[str, str]:
     return {"series": f"ALERTS{{{inner}}}", "values": "1"}
 
 
-def check_count(folder: Path, expression: str, count: int) -> None:
+def check_count(promtool: str, folder: Path, expression: str, count: int) -> None:
     """Fails unless ``expression`` is one sample of ``count`` while all of ``ALERTS`` fire."""
     test = {
         "interval": "1m",
@@ -46,9 +46,6 @@ def check_count(folder: Path, expression: str, count: int) -> None:
     }
     path = folder / "test.yml"
     path.write_text(json.dumps({"tests": [test]}))
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed")
     done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -68,7 +65,7 @@ def check_count(folder: Path, expression: str, count: int) -> None:
     ],
 )
 def test_firing_alerts_of_a_board(
-    tmp_path: Path, scope: BoardScope, selected: dict[str, str], count: int
+    servers: Servers, tmp_path: Path, scope: BoardScope, selected: dict[str, str], count: int
 ) -> None:
     expression = expand(f"count({scope.firing()}) or vector(0)", ALL | selected)
-    check_count(tmp_path, expression, count)
+    check_count(servers.promtool, tmp_path, expression, count)

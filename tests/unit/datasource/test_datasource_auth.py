@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelplane_datasource.app import create_app
-from modelplane_datasource.auth import hash_token, load_tokens
 from modelplane_datasource.settings import ConfigurationError, Settings
+from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
 
 ADMIN, WRITER = "grafana-token", "alertmanager-token"
 REGISTRY = Path(__file__).parents[3] / "examples" / "modelplane.yaml"

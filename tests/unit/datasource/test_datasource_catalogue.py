@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane_datasource.catalogue import SERIES_METRICS, Promql, SeriesMetric
-from modelplane_datasource.scope import Scope
+from modelplane_datasource.series.selection import Scope
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
 

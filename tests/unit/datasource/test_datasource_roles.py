@@ -18,10 +18,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask.testing import FlaskClient
 
-from modelplane_datasource.access import ANYONE, Caller, current_tenants, own_tenants, set_caller
-from modelplane_datasource.auth import Gatekeeper, hash_token, load_tokens
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError, Settings
+from modelplane_datasource.tenancy.caller import ANYONE, Caller, current_tenants, own_tenants, set_caller
+from modelplane_datasource.tenancy.tokens import Gatekeeper, hash_token, load_tokens
 
 ISSUER = "http://grafana.example.org/"
 ADMIN, TENANT, WRITER, GRAFANA = "admin-token", "tenant-token", "writer-token", "grafana-token"

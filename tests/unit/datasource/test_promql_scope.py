@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.promql_scope import (
+from generations import Servers
+from modelplane_datasource.tenancy.promql_rewriter import (
     MAX_OPERATORS,
     MAX_QUERY,
     InvalidQueryError,
@@ -280,14 +281,14 @@ def test_any_text_is_restricted_or_refused(text: str) -> None:
     assert count_own_selectors(written, ["a"]) == written.count('tenant_id="a"')
 
 
-def test_our_text_means_the_same_to_prometheus() -> None:
+def test_our_text_means_the_same_to_prometheus(servers: Servers) -> None:
     """promtool reads every text that is written, with the parser of Prometheus itself."""
     rules = "\n".join(
         f"  - record: r{number}\n    expr: {_yaml(scoped(query, ['a']))}"
         for number, (query, _) in enumerate(WRITTEN.values())
     )
     ran = subprocess.run(
-        ["promtool", "check", "rules", "--lint=none", "/dev/stdin"],
+        [servers.promtool, "check", "rules", "--lint=none", "/dev/stdin"],
         input=f"groups:\n- name: written\n  rules:\n{rules}\n",
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from generations import Servers
 from modelplane_provisioning.bundle import (
     BundleError,
     bundle_files,
@@ -76,15 +77,15 @@ def test_everything_the_design_names_is_there(container_bundle: Path) -> None:
         assert (container_bundle / path).is_file(), path
 
 
-def test_local_configuration_passes_promtool_and_amtool(tmp_path: Path) -> None:
+def test_local_configuration_passes_promtool_and_amtool(servers: Servers, tmp_path: Path) -> None:
     site = local_site(str(tmp_path), str(tmp_path), "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
     for times in (PRODUCTION_TIMES, DEMO_TIMES):
         write_bundle(
             tmp_path, bundle_files(REGISTRY, site, times, registry_targets(REGISTRY)), REGISTRY, EXAMPLES
         )
         for command in (
-            ["promtool", "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
-            ["amtool", "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
+            [servers.promtool, "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
+            [servers.amtool, "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
         ):
             checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert checked.returncode == 0, checked.stdout + checked.stderr

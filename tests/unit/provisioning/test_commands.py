@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from generations import Servers
 from modelplane_provisioning.cli import cli
 
 ROOT = Path(__file__).parents[3]
@@ -93,11 +94,12 @@ def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
     assert "modelplane dashboards generate" in stale.output
 
 
-def test_rules_render_and_check(tmp_path: Path) -> None:
+def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("rules", "render", "--registry", EXAMPLE, "--out", str(tmp_path)).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         "modelplane-alerts.yml", "modelplane-config.yml", "modelplane-rules.yml",
     }  # fmt: skip
+    monkeypatch.setenv("PATH", servers.search_path)
     assert "promtool accepts 3 rule files" in run("rules", "check", "--registry", EXAMPLE).output
 
 

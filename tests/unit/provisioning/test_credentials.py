@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modelplane_datasource.auth import hash_token, load_tokens
 from modelplane_datasource.settings import ConfigurationError
+from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
 from modelplane_provisioning.credentials import (
     ALERTMANAGER,
     GRAFANA,

@@ -1,0 +1,25 @@
+"""Both generations of servers, for every test that runs one of their programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from generations import GENERATIONS, NEWEST, VERSIONS_FILE, Servers, find_servers, is_complete, newest_folder
+
+
+def pytest_report_header() -> str:
+    folder = newest_folder()
+    if not is_complete(folder):
+        return "newest servers: none, so their tests are skipped; make servers fetches them"
+    return f"newest servers: {(folder / VERSIONS_FILE).read_text(encoding='utf-8')}"
+
+
+@pytest.fixture(scope="session", params=GENERATIONS)
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """The programs of a generation. A test runs once with each; without the newest that run is skipped."""
+    try:
+        return find_servers(request.param)
+    except FileNotFoundError as error:
+        if request.param != NEWEST:
+            raise
+        pytest.skip(str(error))
