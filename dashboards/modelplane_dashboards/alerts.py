@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from modelplane_dashboards.api import api_url
 from modelplane_dashboards.board import Annotation, ApiQuery, Column, Field, Link, Panel, PromQuery
 from modelplane_dashboards.scope import BoardScope, legend
-from modelplane_dashboards.units import COUNT
+from modelplane_schema.grafana_units import COUNT
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 
 _MAX_ROWS = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelplane_dashboards import promql
 from modelplane_dashboards.board import Panel, PromQuery
 from modelplane_dashboards.scope import BoardScope, legend
-from modelplane_dashboards.units import unit_of
+from modelplane_schema.grafana_units import unit_of
 from modelplane_schema.metrics import CONFIDENCE
 
 UNSURE = 0.5

@@ -6,7 +6,7 @@ from modelplane_dashboards import promql
 from modelplane_dashboards.board import Annotation, Column, Link, Panel, PromQuery
 from modelplane_dashboards.latency import P95
 from modelplane_dashboards.scope import BoardScope, legend
-from modelplane_dashboards.units import COUNT, rate_unit, unit_of
+from modelplane_schema.grafana_units import COUNT, rate_unit, unit_of
 from modelplane_schema.metrics import LATENCY, MODEL_INFO, MODEL_NAME, MODEL_VERSION, REQUESTS, TENANT_ID
 from modelplane_schema.recorded import ERROR_RATIO
 

@@ -8,7 +8,7 @@ from modelplane_dashboards import promql
 from modelplane_dashboards.api import api_url, literal
 from modelplane_dashboards.board import MAX_API_POINTS, ApiQuery, Field, Panel, PromQuery, Repeat
 from modelplane_dashboards.scope import BoardScope, legend
-from modelplane_dashboards.units import unit_of
+from modelplane_schema.grafana_units import unit_of
 from modelplane_schema.metrics import LATENCY, TENANT_ID
 from modelplane_schema.promql import Matcher
 from modelplane_schema.recorded import LATENCY_QUANTILE, LATENCY_QUANTILES

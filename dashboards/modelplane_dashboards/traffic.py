@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelplane_dashboards import promql
 from modelplane_dashboards.board import Panel, PromQuery
 from modelplane_dashboards.scope import BoardScope, legend
-from modelplane_dashboards.units import rate_unit, unit_of
+from modelplane_schema.grafana_units import rate_unit, unit_of
 from modelplane_schema.metrics import ACTIVE, REQUESTS, TENANT_ID
 from modelplane_schema.promql import total
 from modelplane_schema.recorded import ERROR_RATIO, REQUEST_RATE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import promql_parser
 import pytest
@@ -18,6 +20,8 @@ from modelplane_schema.expressions import (
 from modelplane_schema.metrics import COMPLETED_OUTCOMES, CONFIDENCE, LATENCY, OUTCOMES, Metric
 from modelplane_schema.promql import Matcher, selector
 
+ROOT = Path(__file__).parents[3]
+WRITTEN_ONCE = re.compile(r"histogram_quantile\(|success\|failure|failure\|success")
 TENANT = Matcher("tenant_id", "a")
 
 
@@ -87,3 +91,12 @@ def test_a_quantile_needs_the_buckets() -> None:
 def test_a_share_needs_a_bound_of_the_histogram() -> None:
     with pytest.raises(ValueError, match=r"0\.55 is not a bound of model_prediction_confidence"):
         confidence_share(0.55, everything, "1m")
+
+
+def test_no_other_module_writes_a_quantile_or_the_outcomes_of_completed_calls() -> None:
+    sources = [
+        path for pattern in ("*/modelplane_*/**/*.py", "alerts/**/*.libsonnet") for path in ROOT.glob(pattern)
+    ]
+    assert len(sources) > 200
+    writers = [path.name for path in sources if WRITTEN_ONCE.search(path.read_text(encoding="utf-8"))]
+    assert writers == ["expressions.py"]
