@@ -33,21 +33,22 @@ from scipy.stats import ks_2samp
 from signals import Subject, installed, measured, report
 from support.drift_peers import evidently_report, evidently_tests, nannyml_fit, nannyml_values
 
-from modelplane_datasource import drift
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.cache import AnswerCache
 from modelplane_datasource.catalogue import find_metric
-from modelplane_datasource.drift_request import METHODS
-from modelplane_datasource.drift_series import compute
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.plane import Plane
-from modelplane_datasource.series_request import read_scope
+from modelplane_datasource.context import Plane
+from modelplane_datasource.drift import formulas
+from modelplane_datasource.drift.parameters import METHODS
+from modelplane_datasource.drift.series import compute
+from modelplane_datasource.prometheus.decoding import InstantSample
+from modelplane_datasource.prometheus.ranges import RangeTable
+from modelplane_datasource.series.request import read_scope
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream_answers import InstantSample
-from modelplane_datasource.upstream_ranges import RangeTable
-from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
-from modelplane_exporter.signal_layout import layout_of
-from modelplane_exporter.store import store_for
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_exporter import Baseline, ModelMetricsExporter
+from modelplane_exporter.exposition import signal_text
+from modelplane_exporter.layout.signals import layout_of
+from modelplane_exporter.store.store import store_for
 from modelplane_schema.metrics import ALL_TENANTS, MISSING_BIN
 
 SHAPES = ((100, 100), (1_000, 10), (10_000, 1))
@@ -123,10 +124,10 @@ def by_bins(counts: Counts) -> dict[str, Array]:
     """What needs nothing but bins, of (signals, windows) by method."""
     given = (counts.live, counts.ratios[:, None])
     return {
-        "psi": drift.psi(*given, counts.observations),
-        "psi_noise": drift.psi_noise(*given, counts.observations),
-        "js_distance": drift.js_distance(*given),
-        "ks": drift.ks(*(values[..., :-1] for values in given)),
+        "psi": formulas.psi(*given, counts.observations),
+        "psi_noise": formulas.psi_noise(*given, counts.observations),
+        "js_distance": formulas.js_distance(*given),
+        "ks": formulas.ks(*(values[..., :-1] for values in given)),
     }
 
 
@@ -136,8 +137,8 @@ def by_all(counts: Counts) -> dict[str, Array]:
     sums = (np.maximum(counts.deviations, 0), np.maximum(-counts.deviations, 0))
     return {
         **by_bins(counts),
-        "mean_shift": drift.mean_shift(*sums, n),
-        "mean_shift_z": drift.mean_shift_z(*sums, n, counts.observations * known),
+        "mean_shift": formulas.mean_shift(*sums, n),
+        "mean_shift_z": formulas.mean_shift_z(*sums, n, counts.observations * known),
     }
 
 
@@ -220,7 +221,7 @@ class Service:
     def exposition(self) -> bytes:
         """The lines of a scrape that are about signals."""
         state = self.store.state()
-        return b"".join(signal_render.chunks(state.signals, state.baselines, openmetrics=False))
+        return b"".join(signal_text.chunks(state.signals, state.baselines, openmetrics=False))
 
 
 def data() -> Data:
@@ -327,7 +328,7 @@ def rebinned(found: Data, edges_of: Callable[[Array, Array], Array]) -> dict[str
         (counted, trained) = (np.histogram(rows, edges)[0] for rows in (live, training))
         counted = np.append(counted, len(live) - counted.sum())
         ratios = np.append(trained / len(training), 0.0)
-        values.append((drift.psi(counted, ratios, TRAINING), drift.js_distance(counted, ratios)))
+        values.append((formulas.psi(counted, ratios, TRAINING), formulas.js_distance(counted, ratios)))
     psi, js_distance = np.array(values).T
     return {"psi": psi, "js_distance": js_distance}
 

@@ -26,7 +26,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.store import Store
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.version_recorder import Lane
 from modelplane_schema import metrics
 
 ROUNDS = 15
@@ -82,7 +83,8 @@ def plain(function: Function) -> Function:
 def cached(function: Function) -> Function:
     """Children looked up once: the quickest that prometheus_client can be used."""
     families = prometheus_metrics()
-    active, latency, confidence = (family.labels(*IDENTITY) for family in families[:3])
+    active, latency = families[0].labels(*IDENTITY), families[1].labels(*IDENTITY)
+    confidence = families[2].labels(*IDENTITY)
     success, failure = (families[3].labels(*IDENTITY, outcome) for outcome in ("success", "failure"))
 
     @functools.wraps(function)
@@ -299,7 +301,7 @@ def several_processes() -> dict[str, Any]:
 
 def bytes_per_identity(count: int = 5000) -> int:
     store = Store()
-    lane = store.lane(Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count)
+    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count)
     names = [f"tenant-{number}" for number in range(count)]
     tracemalloc.start()
     for name in names:

@@ -32,7 +32,7 @@ from support import plane_data, servers
 from support.client import Client
 
 from modelplane_datasource import hash_token
-from modelplane_datasource.promql_scope import scoped
+from modelplane_datasource.tenancy.promql_rewriter import scoped
 
 TENANT = plane_data.tenant_id(0)
 SIZE = plane_data.Size(models=10, tenants=10, scrapes=4 * 60 + 1)

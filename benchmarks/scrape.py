@@ -22,10 +22,11 @@ from prometheus_client import generate_latest as text_of
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_exporter import apps, layout, render
+from modelplane_exporter.exposition.text import END, chunks
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import Group, Key, Snapshot
-from modelplane_exporter.signal_layout import State
+from modelplane_exporter.layout.calls import ALWAYS_EXPOSED, CELLS, DEVICE_SECONDS, Group, Key, Snapshot
+from modelplane_exporter.layout.state import State
+from modelplane_exporter.serving.responder import GZIP_LEVEL, exposition
 from modelplane_schema.metrics import Metric
 
 ROUNDS = {1: 201, 500: 9, 5000: 3}
@@ -34,13 +35,13 @@ OBSERVATIONS = 40
 
 def data(identities: int) -> tuple[list[Snapshot], CollectorRegistry]:
     """The same observations as snapshots and as prometheus_client metrics."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry, chance = CollectorRegistry(), random.Random(1)  # noqa: S311 - not a secret
-    plain = {group: _client_metric(group.metric, registry) for group in layout.ALWAYS_EXPOSED}
+    plain = {group: _client_metric(group.metric, registry) for group in ALWAYS_EXPOSED}
     snapshots = []
     for number in range(identities):
         key = Key(Identity("resnet50", "v1.2.0", f"tenant-{number:05d}", "pytorch"), "GPU-8a1f2c3d", "a100")
-        cells = [0] * layout.CELLS
+        cells = [0] * CELLS
         for group, metric in plain.items():
             _fill(cells, group, metric, key, chance)
         snapshots.append(Snapshot(key, tuple(cells)))
@@ -68,7 +69,7 @@ def _fill(
         return
     for offset in range(group.stop - group.start):
         extra = group.metric.closed[0][1][offset : offset + 1] if group.metric.closed else ()
-        devices = key[1:] if group is layout.DEVICE_SECONDS else ()
+        devices = key[1:] if group is DEVICE_SECONDS else ()
         count = chance.randrange(100_000)
         metric.labels(*key.identity, *extra, *devices).inc(count)
         cells[group.start + offset] = count * group.scale
@@ -119,17 +120,17 @@ def measured(subjects: dict[str, Callable[[], object]], rounds: int) -> dict[str
 def compared(identities: int) -> dict[str, object]:
     """One size: times, ratios and sizes."""
     snapshots, registry = data(identities)
-    text = render.text(snapshots, [])
+    text = b"".join(chunks(snapshots, []))
     assert samples(text) == samples(text_of(registry)), "the two expositions differ"
     store, empty = SnapshotStore(snapshots), CollectorRegistry()
     times = measured(
         {
-            "text": lambda: render.text(snapshots, []),
+            "text": lambda: b"".join(chunks(snapshots, [])),
             "generate_latest": lambda: text_of(registry),
-            "openmetrics": lambda: render.openmetrics(snapshots, []),
-            "generate_latest_openmetrics": lambda: openmetrics_of(registry),
-            "exposition_with_pauses": lambda: apps.exposition(empty, store, ""),
-            "gzip_without_the_interpreter_lock": lambda: gzip.compress(text, apps.GZIP_LEVEL),
+            "openmetrics": lambda: b"".join([*chunks(snapshots, [], openmetrics=True), END]),
+            "generate_latest_openmetrics": lambda: openmetrics_of(registry),  # type: ignore[no-untyped-call]
+            "exposition_with_pauses": lambda: exposition(empty, store, ""),
+            "gzip_without_the_interpreter_lock": lambda: gzip.compress(text, GZIP_LEVEL),
         },
         ROUNDS[identities],
     )

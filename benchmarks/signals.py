@@ -30,10 +30,12 @@ from prometheus_client import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_exporter import Baseline, ModelMetricsExporter, signal_render
-from modelplane_exporter.signal_layout import State, layout_of
-from modelplane_exporter.signals import FOLD_AT
-from modelplane_exporter.store import Store, store_for
+from modelplane_exporter import Baseline, ModelMetricsExporter
+from modelplane_exporter.exposition import signal_text
+from modelplane_exporter.layout.signals import layout_of
+from modelplane_exporter.layout.state import State
+from modelplane_exporter.signals.row_queue import FOLD_AT
+from modelplane_exporter.store.store import Store, store_for
 from modelplane_schema import metrics
 
 FEATURES = [f"feature_{number:02d}" for number in range(50)]
@@ -111,11 +113,12 @@ def whylogs_track() -> Callable[[Any], None] | None:
     """Track rows in a whylogs profile with its default metrics; None when it is not installed."""
     if installed("whylogs") is None:
         return None
-    np.unicode_ = np.str_  # whylogs 1.6 uses the name that NumPy 2 dropped
+    vars(np)["unicode_"] = np.str_  # whylogs 1.6 uses the name that NumPy 2 dropped
     from whylogs.core import DatasetProfile
 
     profile = DatasetProfile()
-    return profile.track
+    track: Callable[[Any], None] = profile.track
+    return track
 
 
 def evidently_psi(found: Data) -> Function | None:
@@ -271,7 +274,7 @@ def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
     registry = client_registry(state)
 
     def render() -> bytes:
-        return b"".join(signal_render.chunks(state.signals, state.baselines, openmetrics=False))
+        return b"".join(signal_text.chunks(state.signals, state.baselines, openmetrics=False))
 
     assert samples(render()) == samples(generate_latest(registry)), "the two expositions differ"
     subjects = {"modelplane": Subject(render), "generate_latest": Subject(lambda: generate_latest(registry))}
@@ -300,11 +303,11 @@ def collected(ours: Ours, waiting: list[dict[str, float]]) -> float:
 
 def client_registry(state: State) -> CollectorRegistry:
     """prometheus_client's own metrics with all samples of the signals."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry, families = CollectorRegistry(), {}
     (snapshot,), (loaded,) = state.signals, state.baselines
-    live = signal_render.samples_of(layout_of(loaded.baseline), snapshot)
-    fitted = signal_render.baseline_samples(loaded.baseline)
+    live = signal_text.samples_of(layout_of(loaded.baseline), snapshot)
+    fitted = signal_text.baseline_samples(loaded.baseline)
     found = [(snapshot.key.identity, one) for one in live] + [(loaded.version, one) for one in fitted]
     for owner, (metric, labels, value) in found:
         if metric.name not in families:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.drift import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
 from modelplane_exporter.baseline import Baseline, NumericSignal
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ def example() -> Example:
     u = (live - signal.mean) / signal.stddev
     sums = float(u[u > 0].sum()), float(-u[u < 0].sum())
     bits = js_distance(counts, ratios) ** 2
-    values = {
+    values: dict[str, Floats | float] = {
         "psi": psi(counts, ratios, TRAINING_ROWS),
         "psi_noise": psi_noise(counts, ratios, TRAINING_ROWS),
         "js_distance": js_distance(counts, ratios),

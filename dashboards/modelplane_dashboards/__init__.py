@@ -2,13 +2,15 @@
 
 from modelplane_dashboards.board import Board
 from modelplane_dashboards.boards import build
-from modelplane_dashboards.output import Changes, check, files, write
+from modelplane_dashboards.output import FOLDERS, Changes, Folder, check, files, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
 from modelplane_dashboards.render import render
 
 __all__ = [
+    "FOLDERS",
     "Board",
     "Changes",
+    "Folder",
     "PanelQuery",
     "build",
     "check",

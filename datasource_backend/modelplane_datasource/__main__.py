@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from modelplane_datasource.logs import configure_logs
+from modelplane_datasource.observability.logs import configure_logs
 from modelplane_datasource.server import ServerError, serve
 from modelplane_datasource.settings import CONFIG_VARIABLE, TABLE, ConfigurationError, Settings
 

@@ -8,31 +8,33 @@ from functools import partial
 
 from flask import Flask, Response
 
-from modelplane_datasource.access import current_tenants
-from modelplane_datasource.alert_store import AlertStore, StoreError
-from modelplane_datasource.alerts_api import alerts_blueprint
-from modelplane_datasource.auth import Gatekeeper, require_tokens
-from modelplane_datasource.compare_api import compare_blueprint
-from modelplane_datasource.compression import compress_responses
-from modelplane_datasource.costs_api import costs_blueprint
-from modelplane_datasource.drift_api import drift_blueprint
-from modelplane_datasource.errors import ApiError, register_error_handlers
-from modelplane_datasource.grafana import grafana_blueprint
-from modelplane_datasource.grafana_rows import annotation_rows_blueprint
-from modelplane_datasource.incidents import IncidentRules
-from modelplane_datasource.incidents_api import incidents_blueprint
-from modelplane_datasource.middleware import surround
-from modelplane_datasource.operations import operations_blueprint
-from modelplane_datasource.plane import Plane
-from modelplane_datasource.prometheus_api import prometheus_blueprint
-from modelplane_datasource.restriction import restrict
-from modelplane_datasource.series_api import series_blueprint
+from modelplane_datasource.alerts.incidents import IncidentRules
+from modelplane_datasource.alerts.maintenance import Upkeep, UpkeepRules
+from modelplane_datasource.alerts.store import AlertStore, StoreError
+from modelplane_datasource.alerts.suppression import SuppressionError, load_windows
+from modelplane_datasource.api.alerts import alerts_blueprint
+from modelplane_datasource.api.annotations import annotation_rows_blueprint
+from modelplane_datasource.api.comparison import compare_blueprint
+from modelplane_datasource.api.costs import costs_blueprint
+from modelplane_datasource.api.drift import drift_blueprint
+from modelplane_datasource.api.grafana import grafana_blueprint
+from modelplane_datasource.api.incidents import incidents_blueprint
+from modelplane_datasource.api.operations import operations_blueprint
+from modelplane_datasource.api.prometheus import prometheus_blueprint
+from modelplane_datasource.api.series import series_blueprint
+from modelplane_datasource.api.slo import slo_blueprint
+from modelplane_datasource.context import Plane
+from modelplane_datasource.errors import ApiError
+from modelplane_datasource.observability.telemetry import Telemetry
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
-from modelplane_datasource.slo_api import slo_blueprint
-from modelplane_datasource.suppression import SuppressionError, load_windows
-from modelplane_datasource.telemetry import Telemetry
-from modelplane_datasource.upkeep import Upkeep, UpkeepRules
-from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.tenancy.query_restriction import restrict
+from modelplane_datasource.tenancy.tokens import Gatekeeper
+from modelplane_datasource.web.authentication import require_tokens
+from modelplane_datasource.web.compression import compress_responses
+from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
+from modelplane_datasource.web.middleware import surround
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
 _EXTENSION = "modelplane"
@@ -136,4 +138,5 @@ def _register_store_error(app: Flask) -> None:
     @app.errorhandler(StoreError)
     def store_error(error: StoreError) -> Response:
         app.logger.error("the alert store failed: %s", error)
-        return ApiError(503, "store_unavailable", "The alert store is not available; try again.").response()
+        message = "The alert store is not available; try again."
+        return error_response(ApiError(503, "store_unavailable", message))

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
-from modelplane_datasource.alert_store import StoreError
+from modelplane_datasource.alerts.store import StoreError
 from modelplane_datasource.app import close_app, create_app, upkeep_of
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
 

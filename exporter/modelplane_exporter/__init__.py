@@ -7,7 +7,7 @@
 """
 
 from modelplane_exporter.baseline import Baseline, BaselineError
-from modelplane_exporter.calls import Call
+from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.identity import PER_CALL, Identity, tenant
 

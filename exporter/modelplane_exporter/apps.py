@@ -1,160 +1,18 @@
-"""``/metrics`` as an answer to a request, and as WSGI and ASGI applications to mount."""
+"""``/metrics`` as WSGI and ASGI applications to mount."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import InfoMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
-from modelplane_exporter import render, signal_render
-from modelplane_exporter.complaints import complain
-from modelplane_exporter.signal_layout import State
+from modelplane_exporter.serving.responder import Response, respond
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-METHODS = ("GET", "HEAD")
-GZIP_LEVEL = 1  # 500 identities, 2.7 MB: 8 ms to 180 kB; level 6: 23 ms to 150 kB; level 9: 57 ms to 140 kB
-GIL_SECONDS = 0.00025
-PAUSE_SECONDS = 0.00005
-
-
-class Exposed(Collector, Protocol):
-    """What an exposition needs of our store, itself one collector of the registry."""
-
-    def state(self) -> State:
-        """All that is exposed."""
-
-    def scraped(self, seconds: float) -> None:
-        """An exposition of the store's own series took ``seconds`` of wall time."""
-
-
-def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tuple[bytes, str]:
-    """All series of ``registry`` and their content type, in the format that ``accept`` asks for.
-
-    ``store`` is rendered by ``render``, the other collectors by prometheus_client. A collector that fails
-    is left out and logged, so that it costs no other series.
-    """
-    encoder, content_type = choose_encoder(accept)
-    openmetrics = content_type.startswith("application/openmetrics-text")
-    start = time.perf_counter()
-    own = list(_paced(_chunks(store.state(), openmetrics)))
-    store.scraped(time.perf_counter() - start)
-    target = registry.get_target_info()  # OpenMetrics wants it first
-    first = [_encoded(encoder, _TargetInfo(target))] if target else []
-    others = [_encoded(encoder, collector) for collector in _others(registry, store)]
-    end = render.END if openmetrics else b""
-    return b"".join([*first, *own, *others, end]), content_type
-
-
-def _chunks(state: State, openmetrics: bool) -> Iterator[bytes]:
-    return chain(
-        render.chunks(state.snapshots, state.own_samples, openmetrics=openmetrics),
-        signal_render.chunks(state.signals, state.baselines, openmetrics),
-    )
-
-
-def _paced(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """``chunks`` with a pause after each quarter of a millisecond of work.
-
-    A thread that wants the interpreter lock else waits for its switch interval, 5 ms. Measured beside a
-    thread that gives the lock away for 0.1 ms per call: the 99th percentile of its calls was 0.2 ms without
-    a scrape, 9.3 ms with scrapes and 1.2 ms with the pauses, which cost up to a third more CPU time. The
-    pause must be a real sleep: after ``sleep(0)`` the lock is often taken back at once.
-    """
-    resumed = time.perf_counter()
-    for chunk in chunks:
-        yield chunk
-        if time.perf_counter() - resumed > GIL_SECONDS:
-            time.sleep(PAUSE_SECONDS)
-            resumed = time.perf_counter()
-
-
-class _TargetInfo(Collector):
-    def __init__(self, labels: dict[str, str]) -> None:
-        self._labels = labels
-
-    def collect(self) -> Iterable[Family]:
-        return [InfoMetricFamily("target", "Target metadata", self._labels)]
-
-
-def _others(registry: CollectorRegistry, store: Exposed) -> list[Collector]:
-    # prometheus_client has no public list of a registry's collectors, and its public collect() would also
-    # collect our store, by the slow way.
-    return [collector for collector in tuple(registry._collector_to_names) if collector is not store]
-
-
-def _encoded(encoder: Callable[[Collector], bytes], collector: Collector) -> bytes:
-    try:
-        return encoder(collector).removesuffix(render.END)
-    except Exception as error:  # noqa: BLE001 - a foreign collector may raise anything
-        complain(f"collector {type(collector).__qualname__} failed, its series are left out", error)
-        return b""
-
-
-class Response(NamedTuple):
-    """An answer in HTTP's terms."""
-
-    status: HTTPStatus
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-def respond(registry: CollectorRegistry, method: str, accept: str, accept_encoding: str) -> Response:
-    """Answer a request for the metrics of ``registry``; never raises."""
-    if method not in METHODS:
-        return method_not_allowed()
-    try:
-        answer = _metrics(registry, accept, accept_encoding)
-    except Exception as error:  # noqa: BLE001 - a failed scrape must not reach the model's server
-        complain("a scrape failed", error)
-        answer = plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the metrics could not be rendered; see the log")
-    return answer._replace(body=b"") if method == "HEAD" else answer
-
-
-def method_not_allowed() -> Response:
-    """The answer to a method that is not one of ``METHODS``."""
-    return plain(HTTPStatus.METHOD_NOT_ALLOWED, f"use {' or '.join(METHODS)}", ("Allow", ", ".join(METHODS)))
-
-
-def plain(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Response:
-    """A short answer in plain text."""
-    body = f"{text}\n".encode()
-    return Response(
-        status,
-        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *headers],
-        body,
-    )
-
-
-def _metrics(registry: CollectorRegistry, accept: str, accept_encoding: str) -> Response:
-    from modelplane_exporter.store import store_for
-
-    body, content_type = exposition(registry, store_for(registry), accept)
-    headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
-    if _allows_gzip(accept_encoding):
-        body = gzip.compress(body, GZIP_LEVEL)
-        headers.append(("Content-Encoding", "gzip"))
-    return Response(HTTPStatus.OK, [*headers, ("Content-Length", str(len(body)))], body)
-
-
-def _allows_gzip(accept_encoding: str) -> bool:
-    for coding in accept_encoding.split(","):
-        name, _, quality = coding.replace(" ", "").lower().partition(";q=")
-        if name == "gzip":
-            return quality.strip("0.") != "" or not quality
-    return False
 
 
 def wsgi_app(registry: CollectorRegistry | None = None) -> WSGIApplication:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from modelplane_exporter import server, traces, wrappers
 from modelplane_exporter.baseline import Baseline, BaselineError
-from modelplane_exporter.calls import (
+from modelplane_exporter.calls import wrappers
+from modelplane_exporter.calls.call import (
     NO_CONFIDENCE,
     Call,
     Sinks,
     TrackedCall,
     current_call,
+    current_trace_id,
 )
-from modelplane_exporter.complaints import complain
 from modelplane_exporter.identity import (
     Identity,
     TenantSource,
@@ -31,10 +31,13 @@ from modelplane_exporter.identity import (
     valid_framework,
     valid_tenant_source,
 )
-from modelplane_exporter.observation import Observation
-from modelplane_exporter.sampling import Sampler
-from modelplane_exporter.series import Series, Value
-from modelplane_exporter.store import DEFAULT_IDLE_TTL, store_for
+from modelplane_exporter.measurement.identity_state import Series, Value
+from modelplane_exporter.measurement.observation import Observation
+from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.serving import server
+from modelplane_exporter.signals.sampling import Sampler
+from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, Lane
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
@@ -117,12 +120,12 @@ class ModelMetricsExporter:
         known_events = [*events, *(self._declared.event_names if self._declared else ())]
         expected = [required_text("events", event) for event in known_events]
         store = store_for(registry or REGISTRY)
-        self._lane = store.lane(version, _device(device, device_type), max_tenants, idle_ttl)
+        self._lane = Lane(store, version, _device(device, device_type), max_tenants, idle_ttl)
         signals = None
         if self.baseline is not None:
             signals = self._lane.signals(self.baseline, signals_by_tenant, sampler)
         store.loaded(version, owner, stage, framework_version)
-        trace = traces.current_trace_id if exemplars else None
+        trace = current_trace_id if exemplars else None
         self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event, trace)
         store.counters.expect(version, expected, feedback)
         self._expose(tenants)
@@ -241,7 +244,7 @@ class ModelMetricsExporter:
         """What a result says of confidence, and the trace if wanted; never raises an Exception."""
         try:
             value = self._confidence_in(result)
-            trace_id = traces.current_trace_id() if self._exemplars else None
+            trace_id = current_trace_id() if self._exemplars else None
         except Exception as error:  # noqa: BLE001 - a hostile result
             complain("confidence was not observed", error)
             return NO_CONFIDENCE

@@ -33,6 +33,19 @@ class Identity(NamedTuple):
         return " ".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
 
 
+class Version(NamedTuple):
+    """The labels of a model version, in the order of the schema's ``VERSION_IDENTITY``."""
+
+    model_name: str
+    model_version: str
+    framework: str
+
+
+def version_of(identity: Identity) -> Version:
+    """The version of an identity, without its tenant."""
+    return Version(identity.model_name, identity.model_version, identity.framework)
+
+
 @contextlib.contextmanager
 def tenant(tenant_id: str) -> Iterator[None]:
     """Name the tenant of every call in this block; safe for threads and asyncio tasks.

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from modelplane_exporter.baseline import BaselineError
-from modelplane_exporter.fitting import Chunk, Key
-from modelplane_exporter.fitting_categorical import Counts
-from modelplane_exporter.fitting_columns import CHUNK_ROWS, category_counts
-from modelplane_exporter.fitting_numeric import Numbers
+from modelplane_exporter.baseline.fit_categorical import Counts
+from modelplane_exporter.baseline.fit_columns import CHUNK_ROWS, category_counts
+from modelplane_exporter.baseline.fit_numeric import Numbers
+from modelplane_exporter.baseline.fitting import Chunk, Key
 
 Advance = Callable[[int], None]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,17 @@ import yaml
 import modelplane_dashboards
 from modelplane_alerts.render import rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
-from modelplane_provisioning import credentials
+from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.site import Site, Times
+from modelplane_schema.files import replace_file, replace_files, surplus_files
 from modelplane_schema.registry import Registry, dump_registry
-from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID, dashboard_uid
+from modelplane_schema.uids import dashboard_uid
 
 REGISTRY_FILE = "modelplane.yaml"
+# In these every file is generated: others are removed.
+GENERATED_FOLDERS = ("grafana/dashboards", "prometheus/rules", "prometheus/targets")
+# Grafana logs an error for a folder of provisioning that is absent.
+EMPTY_FOLDERS = ("grafana/provisioning/alerting",)
 Targets = Mapping[str, Sequence[str]]
 _LATE_SAMPLES = "2h"
 _LEAST_RETENTION_DAYS = 31
@@ -43,9 +46,6 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         REGISTRY_FILE: dump_registry(registry),
         "prometheus/prometheus.yml": prometheus_config(site, times),
         "alertmanager/alertmanager.yml": alertmanager_config(registry, routing),
-        "grafana/provisioning/datasources/modelplane.yaml": grafana_datasources(site, times),
-        "grafana/provisioning/dashboards/modelplane.yaml": grafana_dashboard_provider(site),
-        "grafana/provisioning/plugins/modelplane.yaml": _yaml({"apiVersion": 1, "apps": []}),
     }
     for name, text in rule_files(registry, times.rules).items():
         texts[f"prometheus/rules/{name}"] = text
@@ -54,10 +54,11 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         texts[f"prometheus/targets/{dashboard_uid('model', model.name)}.json"] = (
             json.dumps(groups, indent=2) + "\n"
         )
+    boards = modelplane_dashboards.files(registry)
+    for path, content in grafana.provisioning(site, times.scrape_interval_seconds, boards).items():
+        texts[f"grafana/provisioning/{path}"] = to_yaml(content)
     files = {path: text.encode() for path, text in texts.items()}
-    for path, content in modelplane_dashboards.files(registry).items():
-        files[f"grafana/dashboards/{path}"] = content
-    return files
+    return files | {f"grafana/dashboards/{path}": content for path, content in boards.items()}
 
 
 def registry_targets(registry: Registry) -> dict[str, tuple[str, ...]]:
@@ -83,12 +84,12 @@ def prometheus_config(site: Site, times: Times) -> str:
         },
         "scrape_configs": [
             {"job_name": "models", "file_sd_configs": [{"files": [f"{directory}/targets/*.json"]}]},
-            _own_part("prometheus", site.prometheus),
-            _own_part("alertmanager", site.alertmanager),
-            {**_own_part("modelplane-backend", site.backend), "authorization": authorization},
+            _plane_job("prometheus", site.prometheus),
+            _plane_job("alertmanager", site.alertmanager),
+            {**_plane_job("modelplane-backend", site.backend), "authorization": authorization},
         ],
     }
-    return _yaml(content)
+    return to_yaml(content)
 
 
 def retention_days(registry: Registry) -> int:
@@ -97,60 +98,19 @@ def retention_days(registry: Registry) -> int:
     return max([_LEAST_RETENTION_DAYS, *windows])
 
 
-def grafana_datasources(site: Site, times: Times) -> str:
-    """Datasource provisioning; ``$__file`` lets Grafana read the token where it is mounted."""
-    backend = f"http://{site.backend}"
-    prometheus = {
-        "name": "Prometheus",
-        "uid": PROMETHEUS_DATASOURCE_UID,
-        "type": "prometheus",
-        "access": "proxy",
-        "url": f"http://{site.prometheus}",
-        "isDefault": True,
-        "editable": False,
-        "jsonData": {"httpMethod": "POST", "timeInterval": f"{times.scrape_interval_seconds}s"},
-    }
-    api = {
-        "name": "modelplane",
-        "uid": API_DATASOURCE_UID,
-        "type": "yesoreyeram-infinity-datasource",
-        "access": "proxy",
-        "url": backend,
-        "editable": False,
-        "jsonData": {
-            "auth_method": "bearerToken",
-            "allowedHosts": [backend],
-            "timeoutInSeconds": 30,
-            "customHealthCheckEnabled": True,
-            "customHealthCheckUrl": f"{backend}/readyz",
-        },
-        "secureJsonData": {"bearerToken": f"$__file{{{site.grafana_secrets}/{credentials.GRAFANA.file}}}"},
-    }
-    return _yaml({"apiVersion": 1, "prune": True, "datasources": [prometheus, api]})
-
-
-def grafana_dashboard_provider(site: Site) -> str:
-    """Dashboard provisioning: one Grafana folder for each folder of files."""
-    provider = {
-        "name": "modelplane",
-        "type": "file",
-        "disableDeletion": False,
-        "allowUiUpdates": False,
-        "updateIntervalSeconds": 30,
-        "options": {"path": site.grafana_dashboards, "foldersFromFilesStructure": True},
-    }
-    return _yaml({"apiVersion": 1, "providers": [provider]})
-
-
 def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, registry_directory: Path) -> None:
-    """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards."""
+    """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards.
+
+    A part that runs from the bundle meets each file as it was or as it is, and folders that stay.
+    BundleError; ConfigurationError, before anything is written, for a token file that is not valid.
+    """
     try:
-        for folder in ("grafana/dashboards", "prometheus/rules", "prometheus/targets"):
-            shutil.rmtree(out / folder, ignore_errors=True)
-        for path, content in files.items():
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-            (out / path).write_bytes(content)
         credentials.ensure_credentials(out / "secrets")
+        for folder in EMPTY_FOLDERS:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        replace_files(out, files)
+        for surplus in surplus_files(out, GENERATED_FOLDERS, files):
+            surplus.unlink()
         _copy_credentials(registry, registry_directory, out / "secrets")
     except OSError as error:
         raise BundleError(
@@ -171,14 +131,13 @@ def _copy_credentials(registry: Registry, source: Path, destination: Path) -> No
                     f"{source}; create it with the receiver's token in it"
                 )
             copy.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(original.read_bytes())
+            replace_file(copy, original.read_bytes(), credentials.PRIVATE)
 
 
-def _own_part(job: str, address: str) -> dict[str, Any]:
+def _plane_job(job: str, address: str) -> dict[str, Any]:
     return {"job_name": job, "static_configs": [{"targets": [address]}]}
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def to_yaml(content: dict[str, Any]) -> str:
+    """The text of a generated YAML file, its keys in the order given."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)

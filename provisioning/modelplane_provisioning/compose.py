@@ -9,15 +9,21 @@ from typing import Any
 
 import yaml
 
-from modelplane_provisioning import credentials
+from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.bundle import REGISTRY_FILE
-from modelplane_provisioning.site import CONTAINERS
+from modelplane_provisioning.site import CONTAINERS, Site
 
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 ALERTMANAGER_IMAGE = "prom/alertmanager:v0.28.1"
 GRAFANA_IMAGE = "grafana/grafana:11.6.0"
 INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.11.1"
 
+_PREINSTALLED_APPS = (
+    "grafana-exploretraces-app",
+    "grafana-lokiexplore-app",
+    "grafana-metricsdrilldown-app",
+    "grafana-pyroscope-app",
+)
 _REGISTRY = f"/etc/modelplane/{REGISTRY_FILE}"
 
 Service = dict[str, Any]
@@ -32,15 +38,20 @@ class Example:
 
 
 def compose_file(
-    user: str, retention_days: int, scrape_interval_seconds: int, examples: Sequence[Example] = ()
+    site: Site,
+    user: str,
+    retention_days: int,
+    scrape_interval_seconds: int,
+    examples: Sequence[Example] = (),
 ) -> str:
     """The Compose file. ``user`` is the ``uid:gid`` that owns the bundle: only it can read the secrets."""
     services = {
         "prometheus": _prometheus(retention_days),
         "alertmanager": _alertmanager(),
         "backend": _backend(scrape_interval_seconds),
-        "grafana": _grafana(),
     }
+    if site.starts_grafana:
+        services["grafana"] = _grafana()
     for example in examples:
         services[_service_name(example)] = _example(example)
     for service in services.values():
@@ -51,20 +62,20 @@ def compose_file(
 
 def grafana_on_host(bundle: str) -> str:
     """A Compose file with only Grafana, on the host's network, for a plane that runs from ``bundle``."""
-    grafana = _grafana()
-    grafana["network_mode"] = "host"
-    grafana["user"] = f"{os.getuid()}:{os.getgid()}"
-    grafana["volumes"] = ["./grafana/provisioning:/etc/grafana/provisioning:ro", f".:{bundle}:ro"]
-    grafana["environment"] = {
-        **grafana["environment"],
+    service = _grafana()
+    service["network_mode"] = "host"
+    service["user"] = f"{os.getuid()}:{os.getgid()}"
+    service["volumes"] = ["./grafana/provisioning:/etc/grafana/provisioning:ro", f".:{bundle}:ro"]
+    service["environment"] = {
+        **service["environment"],
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{bundle}/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_PATHS_DATA": "/tmp/grafana",  # noqa: S108 - inside the container
         "GF_PATHS_PLUGINS": "/tmp/grafana/plugins",  # noqa: S108
     }
-    del grafana["ports"], grafana["depends_on"]
+    del service["ports"], service["depends_on"]
     return yaml.safe_dump(
-        {"name": "modelplane", "services": {"grafana": grafana}}, sort_keys=False, width=110
+        {"name": "modelplane", "services": {"grafana": service}}, sort_keys=False, width=110
     )
 
 
@@ -136,8 +147,10 @@ def _grafana() -> Service:
         "environment": {
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"/run/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
             "GF_PLUGINS_PREINSTALL_SYNC": INFINITY_PLUGIN,
-            "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_PLUGINS_PREINSTALL_AUTO_UPDATE": "false",
+            # Preinstallation as a whole cannot be off: it is what installs Infinity.
+            "GF_PLUGINS_DISABLE_PLUGINS": ",".join(_PREINSTALLED_APPS),
+            **grafana.SETTINGS,
         },
         "ports": ["127.0.0.1:3000:3000"],
         "volumes": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from modelplane_provisioning.bundle import bundle_files, registry_targets, retention_days
@@ -14,11 +15,15 @@ DATA_FOLDERS = ("prometheus", "alertmanager", "backend", "grafana")
 _EXAMPLE_PORT = 8000
 
 
-def container_files(registry: Registry, user: str, examples: Path | None = None) -> dict[str, bytes]:
+def container_files(
+    registry: Registry, user: str, examples: Path | None = None, *, starts_grafana: bool = True
+) -> dict[str, bytes]:
     """Map relative path to content. ``user`` is the ``uid:gid`` that owns the bundle.
 
-    With a folder of ``examples`` each example service is a container, and its model's target.
+    With a folder of ``examples`` each example service is a container, and its model's target. Without
+    ``starts_grafana`` the provisioning files are for a Grafana of somebody else's.
     """
+    site = replace(CONTAINERS, starts_grafana=starts_grafana)
     targets = {name: list(addresses) for name, addresses in registry_targets(registry).items()}
     containers = []
     for service in read_catalogue(examples) if examples else ():
@@ -26,9 +31,9 @@ def container_files(registry: Registry, user: str, examples: Path | None = None)
         containers.append(example)
         if service.model_name in targets:
             targets[service.model_name] = [f"{example_host(example)}:{_EXAMPLE_PORT}"]
-    files = bundle_files(registry, CONTAINERS, PRODUCTION_TIMES, targets)
+    files = bundle_files(registry, site, PRODUCTION_TIMES, targets)
     compose = compose_file(
-        user, retention_days(registry), PRODUCTION_TIMES.scrape_interval_seconds, containers
+        site, user, retention_days(registry), PRODUCTION_TIMES.scrape_interval_seconds, containers
     )
     files["compose.yaml"] = compose.encode()
     return files

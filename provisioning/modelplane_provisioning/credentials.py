@@ -1,4 +1,8 @@
-"""Generated credentials: one file each, readable by the owner only, never overwritten."""
+"""Generated credentials: one file each, readable by the owner only, never overwritten.
+
+The token file of the backend holds their hashes. Entries of other names, and its section ``grafana``, belong
+to whoever wrote them and stay.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_datasource.auth import hash_token
+from modelplane_datasource.tenancy.tokens import TokenFile, hash_token, load_tokens
 
 TOKENS_FILE = "tokens.json"
+PRIVATE = 0o600  # the permissions of each file
 GRAFANA_PASSWORD_FILE = "grafana-admin-password"  # noqa: S105 - a file name
 
 
@@ -28,7 +33,8 @@ class Holder:
         return f"{self.name}-token"
 
 
-GRAFANA = Holder("grafana", "admin")
+# Any viewer of a Grafana can send any path through its data sources: the token must not be able to change.
+GRAFANA = Holder("grafana", "reader")
 ALERTMANAGER = Holder("alertmanager", "writer")
 PROMETHEUS = Holder("prometheus", "admin")
 OPERATOR = Holder("operator", "admin")
@@ -36,26 +42,34 @@ HOLDERS = (GRAFANA, ALERTMANAGER, PROMETHEUS, OPERATOR)
 
 
 def ensure_credentials(directory: Path) -> None:
-    """Generate what is missing below ``directory`` and write the hashes the backend checks against."""
+    """Generate what is missing below ``directory`` and write the hashes the backend checks against.
+
+    ConfigurationError when there is a token file that the backend would not read; nothing is changed then.
+    """
+    path = directory / TOKENS_FILE
+    present = load_tokens(path) if path.exists() else None
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     _create_once(directory / GRAFANA_PASSWORD_FILE)
     tokens = {holder: _create_once(directory / holder.file) for holder in HOLDERS}
-    _write_private(directory / TOKENS_FILE, _token_file(tokens))
+    _replace_token_file(path, _token_file(tokens, present))
 
 
-def _token_file(tokens: Mapping[Holder, str]) -> str:
-    entries = [
+def _token_file(tokens: Mapping[Holder, str], present: TokenFile | None) -> str:
+    generated = [
         {"name": holder.name, "role": holder.role, "sha256": hash_token(token)}
         for holder, token in tokens.items()
     ]
-    return json.dumps({"tokens": entries}, indent=2) + "\n"
+    content = present.model_dump(mode="json", exclude_none=True) if present else {"tokens": []}
+    names = {holder.name for holder in tokens}
+    others = [entry for entry in content["tokens"] if entry["name"] not in names]
+    return json.dumps({**content, "tokens": generated + others}, indent=2) + "\n"
 
 
 def _create_once(path: Path) -> str:
     """The secret in ``path``; a new random one is written when there is no such file."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError:
         return path.read_text(encoding="ascii").strip()
     secret = secrets.token_urlsafe(32)
@@ -64,8 +78,13 @@ def _create_once(path: Path) -> str:
     return secret
 
 
-def _write_private(path: Path, text: str) -> None:
+def _replace_token_file(path: Path, text: str) -> None:
+    """Put ``text`` in the place of ``path`` once the backend's own check has accepted it."""
     fresh = path.with_suffix(".new")
     fresh.touch(mode=0o600)
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        load_tokens(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -11,6 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
+
+# The limit of a wait for an event: meant for a very busy machine, since an event ends its wait at once.
+PATIENCE_SECONDS = 180
 
 # What we start listens on this machine: a proxy from the environment must not be asked for it.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -21,10 +26,16 @@ class ProcessError(RuntimeError):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback for a server of ours; until this process ends nobody else is given it.
+
+    A socket stays bound to it, so Linux gives the port to no connection and to nobody who asks for any port.
+    A server that names the port and sets SO_REUSEADDR, as servers do, listens on it, also after a restart.
+    """
+    holder = socket.socket()
+    atexit.register(holder.close)
+    holder.bind(("127.0.0.1", 0))
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return int(holder.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
@@ -47,7 +58,9 @@ def answers(url: str, timeout: float = 2) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.1) -> bool:
+def wait_until(
+    condition: Callable[[], bool], timeout: float = PATIENCE_SECONDS, interval: float = 0.1
+) -> bool:
     """Poll ``condition`` until it holds; False when ``timeout`` seconds passed first."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -58,7 +71,10 @@ def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 
 
 
 class Process:
-    """One child in its own process group. ``ready_url`` answers below 400 once it can be used."""
+    """One child in its own process group. ``ready_url`` answers below 400 once it can be used.
+
+    In a ``with`` statement the child is ready; it is stopped at the end, and when it does not become ready.
+    """
 
     def __init__(
         self,
@@ -74,6 +90,18 @@ class Process:
         self.env = dict(env or {})
         self.ready_url = ready_url
         self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start the child; its output is appended to the log. ProcessError when it cannot be executed."""
@@ -106,7 +134,7 @@ class Process:
         """Exit status, or None while the child runs."""
         return self._started().poll()
 
-    def wait_ready(self, timeout: float) -> None:
+    def wait_ready(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Block until ``ready_url`` answers; ProcessError when the child ends or ``timeout`` passes."""
         url = self.ready_url
         if url is None:

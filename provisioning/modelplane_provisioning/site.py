@@ -35,7 +35,8 @@ DEMO_TIMES = Times(
 class Site:
     """Addresses and paths as the parts see them: inside containers, or on this machine.
 
-    Addresses are ``host:port``. Paths name where a part finds a folder of the bundle.
+    Addresses are ``host:port``. Paths name where a part finds a folder of the bundle. ``starts_grafana``
+    is False for a Grafana that is somebody else's.
     """
 
     prometheus: str
@@ -47,6 +48,7 @@ class Site:
     grafana_secrets: str
     grafana_dashboards: str
     database_url: str
+    starts_grafana: bool = True
 
 
 CONTAINERS = Site(

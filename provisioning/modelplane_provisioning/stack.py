@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_provisioning import credentials
+from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.bundle import (
     REGISTRY_FILE,
     Targets,
@@ -24,7 +24,6 @@ from modelplane_provisioning.processes import Process, ProcessError, answers, fr
 from modelplane_provisioning.site import Site, Times, local_site
 from modelplane_schema.registry import Registry
 
-_READY_SECONDS = 60
 _RESTART_PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
 _MOST_RESTARTS = 5
@@ -113,7 +112,7 @@ class Stack:
             process.start()
         for process in self.processes:
             progress(f"waiting for {process.name}")
-            process.wait_ready(_READY_SECONDS)
+            process.wait_ready()
         self.plane.save(self._data)
 
     def stop(self) -> None:
@@ -231,8 +230,8 @@ def grafana_process(bundle: Path, data: Path, port: int, logs: Path) -> Process:
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
         "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{password}}}",
-        "GF_ANALYTICS_REPORTING_ENABLED": "false",
-        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        **grafana.SETTINGS,
     }
     argv = [find_binary("Grafana", GRAFANA_BINARIES), "server", *home]
     return Process(

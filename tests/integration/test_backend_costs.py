@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource import cost_pieces, cost_samples
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.cost_pieces import Found, Piece, PieceReader
-from modelplane_datasource.ledger.lines import SIGNS
-from modelplane_datasource.ledger.usage import Reading
+from modelplane_datasource.costs import sample_reader, samples
+from modelplane_datasource.costs.ledger.lines import SIGNS
+from modelplane_datasource.costs.ledger.usage import Reading
+from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
 from modelplane_schema import metrics
 
 HOUR = 3600
@@ -114,12 +114,12 @@ def test_steady_hours_are_read_cell_by_cell_and_cost_the_same(
         return found
 
     monkeypatch.setattr(PieceReader, "read", watched)
-    monkeypatch.setattr(cost_samples, "FIRST_PIECE", HOUR * 1000)
-    monkeypatch.setattr(cost_samples, "LONGEST_PIECE", HOUR * 1000)
+    monkeypatch.setattr(samples, "FIRST_PIECE", HOUR * 1000)
+    monkeypatch.setattr(samples, "LONGEST_PIECE", HOUR * 1000)
     quick = rows(client, 300, 4 * HOUR)
     # The hour of the restart, and those before, in and after the gap, are not steady.
     assert Counter(kinds) == {True: 2, False: 3}
-    monkeypatch.setattr(cost_pieces, "_FEWEST_SCRAPES", 1_000_000)
+    monkeypatch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
     assert rows(client, 300, 4 * HOUR) == quick
 
 

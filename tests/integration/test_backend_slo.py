@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
-from modelplane_exporter import render
+from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.series import ENDED, FAILED, VALUE
-from modelplane_exporter.store import Lane, Store
+from modelplane_exporter.measurement.identity_state import ENDED, FAILED, VALUE
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.version_recorder import Lane
 
 START = 1_700_000_000
 STEP = 30
@@ -73,7 +74,7 @@ def call(lane: Lane, tenant: str, number: int, behaviour: Behaviour) -> None:
 
 
 def scraped(store: Store, second: int) -> Iterator[str]:
-    for family in text_string_to_metric_families(render.text(store.snapshots(), []).decode()):
+    for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             yield f"{sample.name}{{{labels}}} {sample.value} {second}"
@@ -85,7 +86,7 @@ def scrapes() -> str:
     clock = Clock()
     store = Store(clock)
     lanes = {
-        name: store.lane(Identity("resnet50", name, "any", "pytorch"), ("d", "cpu-process"), max_tenants=9)
+        name: Lane(store, Identity("resnet50", name, "any", "pytorch"), ("d", "cpu-process"), max_tenants=9)
         for name in VERSIONS
     }
     for lane in lanes.values():

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from generations import Servers
 from modelplane_alerts.render import rule_files
-from modelplane_datasource import drift
+from modelplane_datasource.drift import formulas
 from modelplane_provisioning.processes import Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.registry import parse_registry
@@ -296,8 +296,8 @@ def test_recorded_drift_is_that_of_the_formulas(api: Api, window: str) -> None:
                 assert key not in noise[instant]
                 withheld += 1
                 continue
-            assert psi[instant][key][""] == pytest.approx(drift.psi(c, t / m, m), rel=1e-9, abs=1e-9)
-            assert noise[instant][key][""] == pytest.approx(drift.psi_noise(c, t / m, m), rel=1e-9)
+            assert psi[instant][key][""] == pytest.approx(formulas.psi(c, t / m, m), rel=1e-9, abs=1e-9)
+            assert noise[instant][key][""] == pytest.approx(formulas.psi_noise(c, t / m, m), rel=1e-9)
             emitted += 1
     assert emitted >= 20
     assert withheld >= 10
@@ -316,7 +316,7 @@ def test_recorded_shift_of_the_mean(api: Api, window: str) -> None:
                 present = sum(
                     count for name, count in counts[instant][key].items() if name != metrics.MISSING_BIN
                 )
-                expected = drift.mean_shift(positive[key][""], negative[key][""], present)
+                expected = formulas.mean_shift(positive[key][""], negative[key][""], present)
                 assert value[""] == pytest.approx(expected, abs=1e-9)
                 compared += 1
     assert compared >= 5

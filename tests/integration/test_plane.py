@@ -47,8 +47,8 @@ import http.server, json, os, pathlib, sys, yaml
 assert sys.argv[1] == "server", sys.argv
 provisioning = pathlib.Path(os.environ["GF_PATHS_PROVISIONING"])
 sources = yaml.safe_load((provisioning / "datasources" / "modelplane.yaml").read_text())["datasources"]
-(provider,) = yaml.safe_load((provisioning / "dashboards" / "modelplane.yaml").read_text())["providers"]
-paths = pathlib.Path(provider["options"]["path"]).rglob("*.json")
+providers = yaml.safe_load((provisioning / "dashboards" / "modelplane.yaml").read_text())["providers"]
+paths = [path for p in providers for path in pathlib.Path(p["options"]["path"]).rglob("*.json")]
 boards = {{json.loads(path.read_text())["uid"] for path in paths}}
 token = pathlib.Path(sources[1]["secureJsonData"]["bearerToken"][8:-1]).read_text()
 password = pathlib.Path(os.environ["GF_SECURITY_ADMIN_PASSWORD"][8:-1]).read_text()

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from generations import Servers
-from modelplane_datasource.errors import register_error_handlers
-from modelplane_datasource.plane import Plane
-from modelplane_datasource.prometheus_api import prometheus_blueprint
+from modelplane_datasource.api.prometheus import prometheus_blueprint
+from modelplane_datasource.context import Plane
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.web.error_handlers import register_error_handlers
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "5000"))
@@ -76,7 +76,7 @@ def series(with_others: bool) -> list[tuple[str, str, str]]:
 
 def exposition(with_others: bool) -> str:
     """An hour before NOW and, for rules that are evaluated while the test runs, one after it."""
-    lines = []
+    lines: list[str] = []
     for name, labels, value in sorted(series(with_others)):
         if not lines or f"# TYPE {name} gauge" not in lines:
             lines.append(f"# TYPE {name} gauge")

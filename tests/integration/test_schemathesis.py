@@ -19,8 +19,8 @@ import schemathesis
 from schemathesis.engine import events, from_schema
 
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.auth import hash_token
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
 
 NOW = 1_696_240_800  # the second day of a month: forecasts look at all of it
 # These have code and parameters of others, such as latency.

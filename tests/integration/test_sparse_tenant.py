@@ -10,10 +10,11 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
-from modelplane_exporter import render
+from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.series import ENDED, VALUE
-from modelplane_exporter.store import Lane, Store
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.version_recorder import Lane
 from modelplane_provisioning.processes import Process, free_port
 
 START = 1_700_000_000
@@ -40,7 +41,7 @@ def nine_hours_of_scrapes() -> str:
     """What Prometheus would have scraped, with times, while other tenants press against the cap."""
     clock = Clock()
     store = Store(clock)
-    lane = store.lane(Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
+    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
     lane.series_of("sparse")
     lane.series_of("busy")
     lines = ["# TYPE model_inference_requests counter"]
@@ -51,7 +52,7 @@ def nine_hours_of_scrapes() -> str:
         for moment in CALLS_AT:
             if second - STEP < moment <= second:
                 call(lane, "sparse")
-        for family in text_string_to_metric_families(render.text(store.snapshots(), []).decode()):
+        for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
             for sample in family.samples:
                 if sample.name == "model_inference_requests_total":
                     labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
@@ -88,7 +89,7 @@ def asked_of_prometheus(servers: Servers, folder: Path) -> dict[str, float]:
         query = (
             f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
         )
-        asked = {"query": query, "time": START + HOURS * 3600}
+        asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
         answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=10)
         result = answer.json()["data"]["result"]
         return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}

@@ -20,11 +20,11 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.auth import hash_token
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.grafana_annotations import SOURCES
-from modelplane_datasource.grafana_menus import VARIABLES
+from modelplane_datasource.grafana.annotations import SOURCES
+from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_schema import metrics
 from modelplane_schema.metrics import Metric
 
@@ -108,7 +108,8 @@ def exposition() -> str:
         share = partial(lambda seconds, part: seconds * part, part=0.1 if use.tenant == OWN else 0.27)
         device = {"device": "host/serve", "device_type": "cpu-process"}
         lines += lines_of(metrics.DEVICE_SECONDS, "", share, **own, **device)
-        lines += lines_of(metrics.ACTIVE, "", lambda _, rate=use.rate: rate, **own)
+        always = partial(lambda _, rate: rate, rate=use.rate)
+        lines += lines_of(metrics.ACTIVE, "", always, **own)
         for histogram, bounds in ((metrics.LATENCY, ("0.1", "0.25")), (metrics.CONFIDENCE, ("0.5", "0.9"))):
             for bound in (*bounds, "+Inf"):
                 lines += lines_of(histogram, "_bucket", grows, **own, le=bound)

@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from generations import Servers
-from modelplane_datasource.grid import Grid
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
+from modelplane_datasource.timeline.grid import Grid
 from modelplane_provisioning.processes import Process, free_port
 
 

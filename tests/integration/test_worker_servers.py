@@ -16,7 +16,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_exporter.sharing import PUBLISH_SECONDS
+from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 HERE = Path(__file__).parent

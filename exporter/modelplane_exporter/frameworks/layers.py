@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from modelplane_exporter.complaints import complain
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.measured import Measured
-from modelplane_exporter.sampling import Sampler
+from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.signals.sampling import Sampler
 
 SIGNALS = ("mean_absolute", "zero_ratio")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MethodType
 from typing import Any
 
-from modelplane_exporter.calls import Call
-from modelplane_exporter.complaints import complain
+from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.readings import Reading
+from modelplane_exporter.rate_limited_log import complain
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from modelplane_datasource.alerts_cli import alerts
+from modelplane_datasource.alerts.cli import alerts
 
 COMMANDS = (alerts,)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from modelplane_provisioning.commands.options import console, out_option, registry_option
+from modelplane_schema.files import replace_files
 from modelplane_schema.registry import load_registry
 
 
@@ -103,9 +104,7 @@ def rules_render(registry: Path, out: Path) -> None:
     from modelplane_alerts.render import rule_files
 
     files = rule_files(load_registry(registry))
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8")
+    replace_files(out, {name: text.encode() for name, text in files.items()})
     console.print(f"{out}: {', '.join(files)}")
 
 
@@ -140,7 +139,13 @@ def rules_check(registry: Path) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Also run the example services in this folder as containers.",
 )
-def bundle_command(registry: Path, out: Path, examples: Path | None) -> None:
+@click.option(
+    "--no-grafana",
+    is_flag=True,
+    help="You have a Grafana: compose.yaml starts none, and the provisioning files for yours do not make "
+    "our data source its default.",
+)
+def bundle_command(registry: Path, out: Path, examples: Path | None, no_grafana: bool) -> None:
     """Write everything that Grafana, Prometheus and Alertmanager containers mount, and compose.yaml.
 
     Existing secrets are kept. Run the bundle with: docker compose -f build/compose.yaml up --build
@@ -151,7 +156,7 @@ def bundle_command(registry: Path, out: Path, examples: Path | None) -> None:
     from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
 
     content = load_registry(registry)
-    files = container_files(content, f"{os.getuid()}:{os.getgid()}", examples)
+    files = container_files(content, f"{os.getuid()}:{os.getgid()}", examples, starts_grafana=not no_grafana)
     write_bundle(out, files, content, registry.parent)
     for folder in DATA_FOLDERS:
         (out / "data" / folder).mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,6 @@ def baseline_fit(
     Example: modelplane baseline fit train.parquet --model resnet50 --version v1.2.0 --prediction score
     --ignore id --out baseline.json
     """
-    from modelplane_exporter.fitting import fit_chunks
     from modelplane_provisioning import baseline_files
 
     if not out.absolute().parent.is_dir():
@@ -87,7 +86,7 @@ def baseline_fit(
     signals = _signals(files, columns, ignore, roles)
     with _progress() as progress:
         task = progress.add_task(f"reading {files.unit} twice", total=_PASSES * files.size)
-        baseline = fit_chunks(
+        baseline = Baseline.fit_chunks(
             model_name,
             lambda: baseline_files.chunks(
                 files, signals, {*categorical, *hashed}, lambda amount: progress.advance(task, amount)

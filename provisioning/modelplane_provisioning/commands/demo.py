@@ -29,7 +29,6 @@ from modelplane_provisioning.site import DEMO_TIMES
 from modelplane_provisioning.stack import Stack, Supervisor
 from modelplane_schema.registry import Registry, load_registry
 
-_MODEL_SECONDS = 120
 _TABLE_SECONDS = 120
 
 
@@ -69,7 +68,7 @@ def demo_command(examples: Path, data: Path, seconds: float | None) -> None:
             progress(f"starting {process.name}: it trains its model, then replays held-out rows")
             process.start()
         for process in models:
-            process.wait_ready(_MODEL_SECONDS)
+            process.wait_ready()
             progress(f"{process.name} serves")
         cleanup.callback(stack.stop)
         stack.start(progress)

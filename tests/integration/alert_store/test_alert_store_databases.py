@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from modelplane_datasource.alert_payload import parse_payload
-from modelplane_datasource.alert_store import AlertFilter, AlertStore, IncidentFilter, StoreError
-from modelplane_datasource.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
-from modelplane_datasource.incidents import Acknowledgement, IncidentRules
-from modelplane_datasource.store_schema import SCHEMA
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.alerts.incidents import Acknowledgement, IncidentRules
+from modelplane_datasource.alerts.payloads import parse_payload
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore, IncidentFilter, StoreError
+from modelplane_datasource.alerts.tables import SCHEMA
 
 EVERYTHING = AlertFilter(limit=100_000)
 HOUR = 3_600_000
@@ -168,9 +168,9 @@ def test_a_lock_that_is_held_too_long_refuses_writers_only(
     database_url: str, store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program holds the writers' lock: reading goes on, and writing fails in the end."""
-    monkeypatch.setattr("modelplane_datasource.store_engine._PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("modelplane_datasource.alerts.database._PATIENCE_SECONDS", 1)
     monkeypatch.setattr(
-        "modelplane_datasource.store_engine._POSTGRESQL_WRITER",
+        "modelplane_datasource.alerts.database._POSTGRESQL_WRITER",
         ("SET LOCAL lock_timeout TO '1s'", f"SELECT pg_advisory_xact_lock({0x6D6F64656C706C})"),
     )
     other = AlertStore(database_url, 3)

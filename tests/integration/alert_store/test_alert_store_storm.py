@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from generations import Servers
-from modelplane_datasource.alert_store import AlertFilter, AlertStore
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
 ALERTS, GROUPS, RESOLVED_GROUPS = 10_000, 100, 50

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from modelplane_datasource.columns import Column, columns_of, texts_of
+from modelplane_datasource.timeline.columns import Column, columns_of, texts_of
 
 numbers = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.histograms import (
+from modelplane_datasource.prometheus.histograms import (
     NO_OBSERVATIONS,
     Histogram,
     bound_texts,

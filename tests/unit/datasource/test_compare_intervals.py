@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from modelplane_datasource.histograms import Histogram
-from modelplane_datasource.intervals import Estimate, bounded_mean, difference, proportion, quantile
+from modelplane_datasource.comparison.intervals import (
+    Estimate,
+    bounded_mean,
+    difference,
+    proportion,
+    quantile,
+)
+from modelplane_datasource.prometheus.histograms import Histogram
 from modelplane_schema.metrics import CONFIDENCE_BUCKETS
 
 ALPHA = st.floats(0.001, 0.2)

@@ -16,9 +16,15 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from modelplane_datasource.compare import Margins, VersionCounts, compare
-from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
-from modelplane_datasource.intervals import Estimate, bounded_mean, difference, proportion, quantile
+from modelplane_datasource.comparison.intervals import (
+    Estimate,
+    bounded_mean,
+    difference,
+    proportion,
+    quantile,
+)
+from modelplane_datasource.comparison.verdicts import Margins, VersionCounts, compare
+from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_schema.metrics import CONFIDENCE_BUCKETS, LATENCY_BUCKETS
 
 LEVEL = 0.05

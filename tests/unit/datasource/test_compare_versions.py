@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.compare import (
+from modelplane_datasource.comparison.intervals import difference, proportion
+from modelplane_datasource.comparison.verdicts import (
     HIGHEST,
     LOWEST,
     Comparison,
@@ -20,8 +21,7 @@ from modelplane_datasource.compare import (
     compare,
     on_common_bounds,
 )
-from modelplane_datasource.histograms import NO_OBSERVATIONS, Histogram
-from modelplane_datasource.intervals import difference, proportion
+from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_schema.metrics import CONFIDENCE_BUCKETS, LATENCY_BUCKETS
 
 

@@ -17,8 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelplane_datasource.connections import Connections
-from modelplane_datasource.upstream_answers import INVALID, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.decoding import INVALID, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.transport import Connections
 
 MOST = 1_000_000
 SECONDS = 10.0

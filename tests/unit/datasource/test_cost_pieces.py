@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource import cost_pieces, cost_samples
-from modelplane_datasource.cost_pieces import Found, Piece, PieceReader
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.ledger.book import build_ledger
-from modelplane_datasource.ledger.cells import Window
-from modelplane_datasource.ledger.lines import Policy
-from modelplane_datasource.ledger.prices import tariff_of
-from modelplane_datasource.ledger.usage import Reading
-from modelplane_datasource.upstream_answers import SAMPLES, RawSeries, read_answer, read_samples
+from modelplane_datasource.costs import sample_reader, samples
+from modelplane_datasource.costs.ledger.builder import build_ledger
+from modelplane_datasource.costs.ledger.cells import Window
+from modelplane_datasource.costs.ledger.lines import Policy
+from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.ledger.usage import Reading
+from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
+from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, read_answer, read_samples
+from modelplane_datasource.timeline.grid import Grid
 from modelplane_schema import metrics
 from modelplane_schema.registry import Registry
 
@@ -226,13 +226,13 @@ def test_a_device_is_seen_by_any_of_its_series(scraped: Any) -> None:
 def lines(store: Any, *, steady: bool) -> list[tuple[Any, ...]]:
     """The ledger of ``WINDOW`` as plain values."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost_samples, "FIRST_PIECE", 900_000)
-        patch.setattr(cost_samples, "LONGEST_PIECE", 900_000)
+        patch.setattr(samples, "FIRST_PIECE", 900_000)
+        patch.setattr(samples, "LONGEST_PIECE", 900_000)
         if not steady:
-            patch.setattr(cost_pieces, "_FEWEST_SCRAPES", 1_000_000)
-        samples = cost_samples.read_samples(store, WINDOW, SCRAPE)
+            patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
+        measured = samples.read_samples(store, WINDOW, SCRAPE)
     # What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
-    ledger = build_ledger(WINDOW, samples, TARIFF, Policy("even", "scale"))
+    ledger = build_ledger(WINDOW, measured, TARIFF, Policy("even", "scale"))
     return [
         (line.kind, line.asset, line.identity, line.quantities.tolist(), line.amounts.tolist())
         for line in ledger.lines

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from modelplane_datasource.alert_payload import parse_payload
-from modelplane_datasource.alert_store import AlertFilter, AlertStore, StoreError
-from modelplane_datasource.store_schema import SCHEMA
+from modelplane_datasource.alerts.payloads import parse_payload
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
+from modelplane_datasource.alerts.tables import SCHEMA
 
 FIRST = """
 CREATE TABLE deliveries (

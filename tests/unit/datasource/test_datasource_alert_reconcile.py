@@ -13,11 +13,10 @@ from typing import Any
 import orjson
 import pytest
 
-from modelplane_datasource.alert_payload import parse_payload
-from modelplane_datasource.alert_store import AlertFilter, AlertStore
-from modelplane_datasource.background import Periodic
-from modelplane_datasource.reconcile import TOLERANCE, ReconcileError, Reconciler
-from modelplane_datasource.upkeep import Upkeep, UpkeepRules
+from modelplane_datasource.alerts.maintenance import Periodic, Upkeep, UpkeepRules
+from modelplane_datasource.alerts.payloads import parse_payload
+from modelplane_datasource.alerts.reconciliation import TOLERANCE, ReconcileError, Reconciler
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 
 START = 1_698_397_200_000  # 2023-10-27T09:00:00Z
 GRACE = 600_000

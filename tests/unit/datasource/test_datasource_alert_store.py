@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.alert_payload import PayloadError, parse_payload, parse_poll, poll_body
-from modelplane_datasource.alert_store import AlertFilter, AlertStore, StoreError
-from modelplane_datasource.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll, poll_body
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
 
 EVERYTHING = AlertFilter(limit=1000)
 START = "2023-10-27T09:00:00.123456789Z"

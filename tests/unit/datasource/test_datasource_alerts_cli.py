@@ -8,9 +8,9 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from modelplane_datasource.alert_payload import parse_payload
-from modelplane_datasource.alert_store import AlertFilter, AlertStore
-from modelplane_datasource.alerts_cli import alerts
+from modelplane_datasource.alerts.cli import alerts
+from modelplane_datasource.alerts.payloads import parse_payload
+from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 
 
 def body(fingerprint: str, start: str = "2023-10-27T09:00:00Z", end: str | None = None) -> bytes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelplane_datasource.app import create_app
-from modelplane_datasource.auth import hash_token, load_tokens
 from modelplane_datasource.settings import ConfigurationError, Settings
+from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
 
 ADMIN, WRITER = "grafana-token", "alertmanager-token"
 REGISTRY = Path(__file__).parents[3] / "examples" / "modelplane.yaml"
@@ -91,7 +92,7 @@ def test_an_admin_may_do_everything(protected: FlaskClient) -> None:
         ("[]", "the file"),
         ("{}", "tokens: Field required"),
         ('{"tokens": []}', "tokens: "),
-        ({"role": "root"}, r"tokens\[0\].role: .*'admin', 'tenant', 'grafana' or 'writer'"),
+        ({"role": "root"}, r"tokens\[0\].role: .*'admin', 'reader', 'tenant', 'grafana' or 'writer'"),
         ({"sha256": "abc"}, r"tokens\[0\].sha256: "),
         ({"name": ""}, r"tokens\[0\].name: "),
         ({"token": "plain"}, r"tokens\[0\].token: "),
@@ -108,6 +109,16 @@ def test_a_bad_token_file_is_a_clear_error(
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=rf"tokens\.json: .*{place}"):
         create_app(dataclasses.replace(settings, token_file=path))
+
+
+def test_the_error_of_a_token_file_never_quotes_it(tmp_path: Path) -> None:
+    """People paste the token itself where its hash belongs."""
+    path = tmp_path / "tokens.json"
+    for content in ('{"tokens": [{"sha256": "plain-secret"', '{"tokens": [{"sha256": "plain-secret"}]}'):
+        path.write_text(content)
+        with pytest.raises(ConfigurationError) as refused:
+            load_tokens(path)
+        assert "plain-secret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_missing_token_file_is_a_clear_error(tmp_path: Path) -> None:

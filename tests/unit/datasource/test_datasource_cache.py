@@ -23,10 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 import modelplane_datasource
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.cache import COALESCED, ENTRY_BYTES, HIT, MISS, AnswerCache
-from modelplane_datasource.grid import Grid
+from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.prometheus.decoding import UpstreamError
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import UpstreamError
+from modelplane_datasource.timeline.grid import Grid
 
 NOW = 1_698_400_800
 HOUR = 3600

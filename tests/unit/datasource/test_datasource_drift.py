@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from modelplane_datasource.drift import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
 
 COUNT = st.just(0.0) | st.floats(1e-3, 1e7) | st.integers(1, 10**6).map(float)
 

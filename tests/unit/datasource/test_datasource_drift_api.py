@@ -10,8 +10,8 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource import drift, drift_queries
-from modelplane_datasource.drift_request import METHODS
+from modelplane_datasource.drift import formulas, queries
+from modelplane_datasource.drift.parameters import METHODS
 
 EDGES = ("00", "01", "02", "__missing__")
 RATIOS = {"00": 0.5, "01": 0.3, "02": 0.2, "__missing__": 0.0}
@@ -98,20 +98,18 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
 def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: Any) -> None:
     line, point = only(asked())
     counts, ratios = np.array(list(LIVE.values())), np.array(list(RATIOS.values()))
-    assert point["y"] == pytest.approx(float(drift.psi(counts, ratios, 1000)), abs=1e-12)
-    assert point["noise"] == pytest.approx(float(drift.psi_noise(counts, ratios, 1000)), abs=1e-12)
+    assert point["y"] == pytest.approx(float(formulas.psi(counts, ratios, 1000)), abs=1e-12)
+    assert point["noise"] == pytest.approx(float(formulas.psi_noise(counts, ratios, 1000)), abs=1e-12)
     assert point["n"] == 610
     assert line["name"] == "churn (v1) input age"
     assert line["labels"] == {**OWNER, **SIGNAL, "method": "psi"}
-    queries = [form["query"] for _, form, _ in upstream.calls]
-    of_a_tenant = [
-        query for query in queries if "tenant_id=" in query
-    ]  # they are asked at once, in any order
+    sent = [form["query"] for _, form, _ in upstream.calls]
+    of_a_tenant = [query for query in sent if "tenant_id=" in query]  # they are asked at once, in any order
     assert of_a_tenant == [
         "sum by (model_name, model_version, tenant_id, kind, signal, baseline, bin) "
         '(increase(model_signal_observations_total{model_name="churn",tenant_id="__all__"}[1h]))'
     ]
-    assert len(queries) == 3
+    assert len(sent) == 3
 
 
 @pytest.mark.parametrize("method", ["js_distance", "ks"])
@@ -120,7 +118,7 @@ def test_other_methods_of_bins(asked: Any, method: str) -> None:
     _, point = only(answer)
     used = slice(0, 3) if method == "ks" else slice(0, 4)
     counts, ratios = np.array(list(LIVE.values()))[used], np.array(list(RATIOS.values()))[used]
-    assert point["y"] == pytest.approx(float(getattr(drift, method)(counts, ratios)), abs=1e-12)
+    assert point["y"] == pytest.approx(float(getattr(formulas, method)(counts, ratios)), abs=1e-12)
     assert point["noise"] is None
     assert point["n"] == counts.sum()
 
@@ -135,7 +133,7 @@ def test_mean_shift_leaves_missing_values_out(asked: Any) -> None:
 def test_against_the_time_before(asked: Any, upstream: Any) -> None:
     _, point = only(asked("&reference=previous:7d&window=6h"))
     counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
-    assert point["y"] == pytest.approx(float(drift.psi(counts, before / 900, 900)), abs=1e-12)
+    assert point["y"] == pytest.approx(float(formulas.psi(counts, before / 900, 900)), abs=1e-12)
     assert any("[7d] offset 6h" in form["query"] for _, form, _ in upstream.calls)
     _, point = only(asked("&reference=previous:7d&method=mean_shift"))
     assert point["y"] == pytest.approx(120 / 600 + 30 / 900)
@@ -144,7 +142,7 @@ def test_against_the_time_before(asked: Any, upstream: Any) -> None:
 def test_against_another_version(asked: Any) -> None:
     _, point = only(asked("&model-version=v1&reference=version:v2"))
     counts, other = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
-    assert point["y"] == pytest.approx(float(drift.psi(counts, other / 900, 900)), abs=1e-12)
+    assert point["y"] == pytest.approx(float(formulas.psi(counts, other / 900, 900)), abs=1e-12)
 
 
 def test_versions_with_different_baselines_do_not_compare(asked: Any) -> None:
@@ -164,13 +162,13 @@ def test_confidence_has_fixed_bounds(asked: Any) -> None:
 
 def test_methods_share_what_was_arranged(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     arranged = []
-    blocks = drift_queries.blocks
+    blocks = queries.blocks
 
     def counted(*given: Any) -> Any:
         arranged.append(given)
         return blocks(*given)
 
-    monkeypatch.setattr(drift_queries, "blocks", counted)
+    monkeypatch.setattr(queries, "blocks", counted)
     found = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
     assert len(set(found.values())) == len(METHODS)
     asked("&min-observations=1")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource import bins, drift, drift_series
 from modelplane_datasource.catalogue import find_metric
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.series_request import read_scope
+from modelplane_datasource.drift import bin_counts, formulas, series
+from modelplane_datasource.series.request import read_scope
+from modelplane_datasource.timeline.grid import Grid
 
 STEP, START, TIMES = 60, 1_698_400_800, 4
 TRAINED, OTHER, MISSING = 4_000, "__other__", "__missing__"
@@ -138,12 +138,12 @@ def at_one_time(
     counts, ratios, size = given
     present = [index for index, name in enumerate(one.bins) if name != MISSING]
     if method == "psi":
-        return float(drift.psi(counts, ratios, size)), counts.sum()
+        return float(formulas.psi(counts, ratios, size)), counts.sum()
     if method == "js_distance":
-        return float(drift.js_distance(counts, ratios)), counts.sum()
+        return float(formulas.js_distance(counts, ratios)), counts.sum()
     n, known = counts[present].sum(), size * ratios[present].sum()
     if method == "ks":
-        return float(drift.ks(counts[present], ratios[present])), n
+        return float(formulas.ks(counts[present], ratios[present])), n
     assert one.deviations is not None
     shift = one.deviations[0][at] / n
     if is_previous:
@@ -151,14 +151,14 @@ def at_one_time(
     return shift if method == "mean_shift" else shift / math.sqrt(1 / n + 1 / known), n
 
 
-@pytest.mark.parametrize("block_values", [1, 50, bins._BLOCK_VALUES])
+@pytest.mark.parametrize("block_values", [1, 50, bin_counts._BLOCK_VALUES])
 @pytest.mark.parametrize("reference", ["baseline", "previous:7d"])
 @pytest.mark.parametrize("method", ["psi", "js_distance", "ks", "mean_shift", "mean_shift_z"])
 def test_each_signal_among_many_is_as_alone(
     upstream: Any, client: FlaskClient, answer_matrix: Callable[..., Any], answer_vector: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch, method: str, reference: str, block_values: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(bins, "_BLOCK_VALUES", block_values)
+    monkeypatch.setattr(bin_counts, "_BLOCK_VALUES", block_values)
     signals = population()
     upstream.reply = Prometheus(signals, answer_matrix, answer_vector)
     body = client.get(f"{PATH}&tenant-id=user-A&tenant-id=user-B&method={method}&reference={reference}").json
@@ -187,7 +187,7 @@ def test_what_is_no_number_is_none(
     scope = read_scope(find_metric("drift"), asked)
     grid = Grid(START * 1000, (START + STEP * (TIMES - 1)) * 1000, STEP * 1000)
     plane = client.application.extensions["modelplane"]
-    for line in drift_series.compute(plane, scope, grid).series:
+    for line in series.compute(plane, scope, grid).series:
         is_gap = [line.labels["tenant_id"] == "user-B" and at == 2 for at in range(TIMES)]
         for column in (line.values, *line.beside.values()):
             assert [value is None for value in column] == is_gap

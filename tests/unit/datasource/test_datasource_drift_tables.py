@@ -11,7 +11,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.bins import NAMES, Block, Found, SignalOf, lives_of, shares, table_of
+from modelplane_datasource.drift.bin_counts import NAMES, Block, Found, SignalOf, lives_of, shares, table_of
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
 TIMES = 2

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.grafana_payload import alternatives, payload_values
+from modelplane_datasource.grafana.payloads import alternatives, payload_values
 
 NAMES = [metric.name for metric in SERIES_METRICS]
 NOW = 1_698_400_800

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource.grafana_annotations import MAX_ALERTS, MAX_ANNOTATIONS
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.grafana.annotations import MAX_ALERTS, MAX_ANNOTATIONS
+from modelplane_datasource.timeline.times import format_rfc3339
 
 NOW = 1_698_400_800
 MS = NOW * 1000

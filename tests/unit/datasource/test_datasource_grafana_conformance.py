@@ -18,7 +18,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.times import format_rfc3339, parse_duration
+from modelplane_datasource.timeline.times import format_rfc3339, parse_duration
 
 NOW = 1_698_400_800
 MS = NOW * 1000

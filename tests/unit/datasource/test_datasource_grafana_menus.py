@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.grafana_filters import MAX_FILTERS, AdHocFilter, by_values, read_filters
-from modelplane_datasource.grafana_frames import unit_of, with_notices
-from modelplane_datasource.grafana_payload import text_query
-from modelplane_datasource.scope import Scope
-from modelplane_datasource.series import Series
+from modelplane_datasource.grafana.filters import MAX_FILTERS, AdHocFilter, by_values, read_filters
+from modelplane_datasource.grafana.formats import unit_of, with_notices
+from modelplane_datasource.grafana.payloads import text_query
+from modelplane_datasource.series.model import Series
+from modelplane_datasource.series.selection import Scope
 
 NOW = 1_698_400_800
 WEEK = 7 * 86_400

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.grid import MAX_POINTS, grid_by_step, grid_for_points
+from modelplane_datasource.timeline.grid import MAX_POINTS, grid_by_step, grid_for_points
 
 INSTANTS = st.integers(0, 4_000_000_000_000)
 LENGTHS = st.integers(0, 10 * 366 * 86_400_000)

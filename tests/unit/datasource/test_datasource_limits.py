@@ -11,12 +11,12 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from modelplane_datasource.compression import SMALLEST
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import forget_notices, noted
+from modelplane_datasource.observability.query_warnings import forget_notices, noted
+from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.prometheus.decoding import UpstreamError
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import UpstreamError
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.web.compression import SMALLEST
 
 NOW = 1_698_400_800
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from modelplane_datasource.auth import hash_token
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.openapi import (
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_datasource.web.openapi import (
     Operation,
     Shape,
     described,
@@ -26,8 +27,7 @@ from modelplane_datasource.openapi import (
     openapi_document,
     operations_of,
 )
-from modelplane_datasource.parameters import Parameter, choice, label_text, open_ratio, whole_number
-from modelplane_datasource.settings import Settings
+from modelplane_datasource.web.parameters import Parameter, choice, label_text, open_ratio, whole_number
 
 NOW = 1_698_400_800
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}

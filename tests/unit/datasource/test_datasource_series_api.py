@@ -232,7 +232,7 @@ def test_an_unexpected_failure_is_500_without_a_trace(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("modelplane_datasource.series_api.as_contract", fail)
+    monkeypatch.setattr("modelplane_datasource.api.series.as_contract", fail)
     response = client.get("/api/v1/metrics/latency", query_string=WHO)
     assert response.status_code == 500
     assert response.json is not None

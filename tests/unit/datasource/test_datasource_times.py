@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelplane_datasource.times import (
+from modelplane_datasource.timeline.times import (
     duration,
     format_rfc3339,
     parse_duration,

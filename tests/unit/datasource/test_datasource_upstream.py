@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.notices import forget_notices, noted
+from modelplane_datasource.observability.query_warnings import forget_notices, noted
+from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import REJECTED, UpstreamError
+from modelplane_datasource.timeline.grid import Grid
 
 GRID = Grid(1000, 61_500, 30_000)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.episodes import (
+from modelplane_datasource.alerts.episodes import (
     NOTHING,
     Episode,
     Observation,

@@ -15,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from modelplane_datasource.grafana import MAX_WARNING, MAX_WARNINGS
+from modelplane_datasource.api.grafana import MAX_WARNING, MAX_WARNINGS
 from modelplane_datasource.settings import Settings
 
 NOW = 1_698_400_800

@@ -10,10 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.alert_store import AlertStore, IncidentFilter
-from modelplane_datasource.episodes import Observation, canonical
-from modelplane_datasource.incidents import Acknowledgement, Incident, IncidentId, IncidentRules, summarise
-from modelplane_datasource.suppression import SuppressionError, SuppressionWindow, load_windows
+from modelplane_datasource.alerts.episodes import Observation, canonical
+from modelplane_datasource.alerts.incidents import (
+    Acknowledgement,
+    Incident,
+    IncidentId,
+    IncidentRules,
+    summarise,
+)
+from modelplane_datasource.alerts.store import AlertStore, IncidentFilter
+from modelplane_datasource.alerts.suppression import SuppressionError, SuppressionWindow, load_windows
 
 MINUTE = 60_000
 EVERYTHING = IncidentFilter(limit=100_000)

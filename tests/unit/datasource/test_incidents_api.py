@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
 from modelplane_datasource.settings import ConfigurationError, Settings
-from modelplane_datasource.times import format_rfc3339
+from modelplane_datasource.timeline.times import format_rfc3339
 
 NOW = 1_698_400_800_000
 HOUR, MINUTE = 3_600_000, 60_000

@@ -9,12 +9,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from modelplane_datasource.ledger.book import Samples, build_ledger
-from modelplane_datasource.ledger.cells import DAY, Window, midnight, month_of, snapped
-from modelplane_datasource.ledger.lines import KEEP, Ledger, Policy
-from modelplane_datasource.ledger.prices import Tariff
-from modelplane_datasource.ledger.rows import cost_rows
-from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
+from modelplane_datasource.costs.ledger.cells import DAY, Window, midnight, month_of, snapped
+from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.prices import Tariff
+from modelplane_datasource.costs.ledger.report import cost_rows
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
 from modelplane_schema.registry import Devices, TokenPrice
 
 SCRAPE, CELL = 30_000, 300_000

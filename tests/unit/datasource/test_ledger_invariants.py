@@ -15,13 +15,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.ledger.allocation import apportioned, balanced, idle_shares, scaled
-from modelplane_datasource.ledger.book import Samples, build_ledger
-from modelplane_datasource.ledger.cells import DAY, Window, midnight, month_of, snapped
-from modelplane_datasource.ledger.lines import DEVICE_SIGNS, KEEP, Ledger, Policy
-from modelplane_datasource.ledger.prices import Tariff, price_warnings
-from modelplane_datasource.ledger.rows import GROUPS, CostRow, cost_rows
-from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.costs.ledger.allocation import apportioned, balanced, idle_shares, scaled
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
+from modelplane_datasource.costs.ledger.cells import DAY, Window, midnight, month_of, snapped
+from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings
+from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, cost_rows
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Device, Devices, Price, TokenPrice
 

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.ledger.book import Samples, build_ledger
-from modelplane_datasource.ledger.cells import DAY, Window, midnight
-from modelplane_datasource.ledger.focus import COLUMNS, FocusRow, focus_csv, focus_export
-from modelplane_datasource.ledger.forecast import Forecast, forecasts
-from modelplane_datasource.ledger.lines import KEEP, Ledger, Policy
-from modelplane_datasource.ledger.prices import Tariff, price_warnings, split_price, tariff_of
-from modelplane_datasource.ledger.rows import cost_rows, decimal_text, rows_as_csv
-from modelplane_datasource.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
+from modelplane_datasource.costs.ledger.cells import DAY, Window, midnight
+from modelplane_datasource.costs.ledger.focus import COLUMNS, FocusRow, focus_csv, focus_export
+from modelplane_datasource.costs.ledger.forecast import Forecast, forecasts
+from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings, split_price, tariff_of
+from modelplane_datasource.costs.ledger.report import cost_rows, decimal_text, rows_as_csv
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import (
     Budget,

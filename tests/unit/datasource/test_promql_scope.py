@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generations import Servers
-from modelplane_datasource.promql_scope import (
+from modelplane_datasource.tenancy.promql_rewriter import (
     MAX_OPERATORS,
     MAX_QUERY,
     InvalidQueryError,

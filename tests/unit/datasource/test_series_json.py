@@ -6,9 +6,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.series import Answer, Series
-from modelplane_datasource.series_json import as_contract, as_datapoints
+from modelplane_datasource.series.encoding import as_contract, as_datapoints
+from modelplane_datasource.series.model import Answer, Series
+from modelplane_datasource.timeline.grid import Grid
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 names = st.lists(st.text(max_size=8).filter(lambda name: name not in ("x", "y")), unique=True, max_size=3)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.slo import (
+from modelplane_datasource.slo.arithmetic import (
     BURN_RATE_ALERTS,
     BurnRateAlert,
     Events,

@@ -11,15 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.upstream_answers import (
-    RANGE,
-    SAMPLES,
-    UpstreamError,
-    read_answer,
-    read_samples,
-)
-from modelplane_datasource.upstream_ranges import RangeSeries, RangeTable, read_range, read_table
+from modelplane_datasource.prometheus.decoding import RANGE, SAMPLES, UpstreamError, read_answer, read_samples
+from modelplane_datasource.prometheus.ranges import RangeSeries, RangeTable, read_range, read_table
+from modelplane_datasource.timeline.grid import Grid
 
 GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
 LABELS = {"model_name": 'a","values":[[1,"2"]]', "tenant_id": "[ü]"}

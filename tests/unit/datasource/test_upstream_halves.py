@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.columns import Column
-from modelplane_datasource.grid import Grid
-from modelplane_datasource.settings import Settings
-from modelplane_datasource.upstream import PrometheusClient
-from modelplane_datasource.upstream_answers import UpstreamError
-from modelplane_datasource.upstream_ranges import (
+from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.prometheus.decoding import UpstreamError
+from modelplane_datasource.prometheus.ranges import (
     RangeResult,
     RangeSeries,
     RangeTable,
     joined_ranges,
     joined_tables,
 )
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.timeline.columns import Column
+from modelplane_datasource.timeline.grid import Grid
 
 STEP = 30_000
 LONG = Grid(0, 999 * STEP, STEP)

@@ -20,23 +20,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.complaints import complaints
 from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout import REQUESTS
-from modelplane_exporter.store import Store, store_for
-from modelplane_exporter.worker_file import WorkersError
+from modelplane_exporter.layout.calls import REQUESTS
+from modelplane_exporter.store.store import Store, store_for
+from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.workers.file import WorkersError
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
-
-
-@pytest.fixture(autouse=True)
-def _fresh_complaints() -> None:
-    complaints._last.clear()
-
-
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
 
 
 @pytest.fixture
@@ -310,7 +300,7 @@ def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog,
     def broken(self: object, now: float) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelplane_exporter.series.Series.settle", broken)
+    monkeypatch.setattr("modelplane_exporter.measurement.identity_state.Series.settle", broken)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
     store_for(registry).snapshots()
@@ -323,7 +313,7 @@ def test_a_workers_folder_that_cannot_be_used_leaves_the_process_counting_for_it
 ) -> None:
     (tmp_path / "file").write_text("", encoding="ascii")
     store = Store(workers_directory=tmp_path / "file")
-    lane = store.lane(Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
+    lane = Lane(store, Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
     lane.series_of("t")
     assert [snapshot.key.identity.tenant_id for snapshot in store.snapshots()] == ["t"]
     assert not store.is_shared
@@ -340,7 +330,7 @@ def test_a_full_disk_costs_one_line_and_no_call(
     def full(self: object, key: object, cells: object) -> None:
         raise WorkersError("cannot grow the file: No space left on device")
 
-    monkeypatch.setattr("modelplane_exporter.worker_file.WorkerFile.write", full)
+    monkeypatch.setattr("modelplane_exporter.workers.file.WorkerFile.write", full)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
     lines = [r.message for r in caplog.records if "other processes do not see all counts" in r.message]

@@ -12,10 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
-FOLDERS = dict(
-    (part.strip() for part in line.split("="))
-    for line in SETUP["options"]["package_dir"].strip().splitlines()
-)
+FOLDERS = {
+    name.strip(): folder.strip()
+    for name, _, folder in (
+        line.partition("=") for line in SETUP["options"]["package_dir"].strip().splitlines()
+    )
+}
 LAYER = {
     "modelplane_schema": 0,
     "modelplane_exporter": 1,

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from generations import Servers
-from modelplane_datasource.auth import hash_token
 from modelplane_provisioning.bundle import (
     BundleError,
     bundle_files,
@@ -23,9 +22,10 @@ from modelplane_provisioning.bundle import (
     write_bundle,
 )
 from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
-from modelplane_provisioning.credentials import ALERTMANAGER, GRAFANA, HOLDERS, TOKENS_FILE
-from modelplane_provisioning.generated import OWNED, generated_files, surplus
+from modelplane_provisioning.credentials import TOKENS_FILE
+from modelplane_provisioning.generated import GENERATED_FOLDERS, generated_files
 from modelplane_provisioning.site import CONTAINERS, DEMO_TIMES, PRODUCTION_TIMES, local_site
+from modelplane_schema.files import surplus_files
 from modelplane_schema.registry import Registry, load_registry, parse_registry
 
 ROOT = Path(__file__).parents[3]
@@ -55,7 +55,7 @@ def read_yaml(path: Path) -> Any:
 def test_committed_files_are_current() -> None:
     files = generated_files(ROOT)
     stale = [path for path, content in files.items() if (ROOT / path).read_bytes() != content]
-    assert (stale, surplus(ROOT, files)) == ([], []), f"run: make generate ({', '.join(OWNED)})"
+    assert (stale, surplus_files(ROOT, GENERATED_FOLDERS, files)) == ([], []), "run: make generate"
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
@@ -121,27 +121,6 @@ def test_prometheus_accepts_late_samples_and_stores_exemplars(container_bundle: 
     assert "--storage.tsdb.retention.time=31d" in command
 
 
-def test_secrets_are_private_distinct_and_kept(container_bundle: Path) -> None:
-    folder = container_bundle / "secrets"
-    before = {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
-    assert set(before) == {*(holder.file for holder in HOLDERS), TOKENS_FILE, "grafana-admin-password"}
-    assert len(set(before.values())) == len(before)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    write_bundle(container_bundle, container_files(REGISTRY, "1:1", EXAMPLES), REGISTRY, EXAMPLES)
-    assert before == {path.name: path.read_text(encoding="ascii") for path in folder.iterdir()}
-
-
-def test_the_backend_gets_hashes_with_the_least_role_that_does(container_bundle: Path) -> None:
-    text = (container_bundle / "secrets" / TOKENS_FILE).read_text(encoding="utf-8")
-    tokens = {entry["name"]: entry for entry in json.loads(text)["tokens"]}
-    for holder in HOLDERS:
-        secret = (container_bundle / "secrets" / holder.file).read_text(encoding="ascii")
-        assert tokens[holder.name] == {"name": holder.name, "role": holder.role, "sha256": hash_token(secret)}
-        assert secret not in text
-    assert tokens[ALERTMANAGER.name]["role"] == "writer"
-
-
 def test_no_secret_lies_outside_its_own_file(container_bundle: Path) -> None:
     secrets = {
         path.read_bytes() for path in (container_bundle / "secrets").iterdir() if path.name != TOKENS_FILE
@@ -199,29 +178,6 @@ def test_targets_are_the_registrys_without_examples() -> None:
     assert b"example-" not in files["compose.yaml"]
 
 
-def test_grafana_reads_its_token_from_a_file_that_is_mounted(container_bundle: Path) -> None:
-    provisioned = read_yaml(container_bundle / "grafana/provisioning/datasources/modelplane.yaml")
-    sources = {source["uid"]: source for source in provisioned["datasources"]}
-    path = f"/run/secrets/{GRAFANA.file}"
-    assert provisioned["apiVersion"] == 1
-    assert sources["modelplane"]["secureJsonData"] == {"bearerToken": f"$__file{{{path}}}"}
-    assert sources["modelplane"]["jsonData"]["allowedHosts"] == [sources["modelplane"]["url"]]
-    assert sources["modelplane-prometheus"]["jsonData"]["timeInterval"] == "15s"
-    assert [source["isDefault"] for source in sources.values() if "isDefault" in source] == [True]
-    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
-    assert any(volume.split(":")[1] == path for volume in volumes)
-
-
-def test_grafana_provider_points_at_the_mounted_boards(container_bundle: Path) -> None:
-    (provider,) = read_yaml(container_bundle / "grafana/provisioning/dashboards/modelplane.yaml")["providers"]
-    volumes = read_yaml(container_bundle / "compose.yaml")["services"]["grafana"]["volumes"]
-    assert any(volume.split(":")[1] == provider["options"]["path"] for volume in volumes)
-    assert provider["options"]["foldersFromFilesStructure"] is True
-    assert "folder" not in provider
-    folders = {path.name for path in (container_bundle / "grafana" / "dashboards").iterdir()}
-    assert folders == {"fleet", "tenants", "models"}
-
-
 def test_files_of_models_that_left_the_registry_are_removed(tmp_path: Path) -> None:
     write_bundle(tmp_path, container_files(REGISTRY, "1:1"), REGISTRY, EXAMPLES)
     smaller = REGISTRY.model_copy(update={"models": REGISTRY.models[:1]})
@@ -230,6 +186,20 @@ def test_files_of_models_that_left_the_registry_are_removed(tmp_path: Path) -> N
         "mp-model-digit-reader.json"
     ]
     assert len(list((tmp_path / "grafana/dashboards/models").iterdir())) == 1
+
+
+def test_a_bundle_in_use_is_replaced_file_by_file_in_folders_that_stay(tmp_path: Path) -> None:
+    files = container_files(REGISTRY, "1:1")
+    write_bundle(tmp_path, files, REGISTRY, EXAMPLES)
+    rules = tmp_path / "prometheus" / "rules"
+    config, alerts = rules / "modelplane-config.yml", rules / "modelplane-alerts.yml"
+    before = {path: path.stat().st_ino for path in (rules, config, alerts)}
+    with config.open("rb") as reader:
+        changed = {**files, "prometheus/rules/modelplane-config.yml": b"groups: []\n"}
+        write_bundle(tmp_path, changed, REGISTRY, EXAMPLES)
+        assert reader.read() == files["prometheus/rules/modelplane-config.yml"]
+    assert config.read_bytes() == b"groups: []\n"
+    assert [path.stat().st_ino == inode for path, inode in before.items()] == [True, False, True]
 
 
 def test_a_receivers_credentials_are_copied_privately(tmp_path: Path) -> None:

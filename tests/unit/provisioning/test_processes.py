@@ -6,11 +6,19 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from modelplane_provisioning.processes import Process, ProcessError, free_port, port_is_free, wait_until
+from modelplane_provisioning.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    ProcessError,
+    free_port,
+    port_is_free,
+    wait_until,
+)
 from modelplane_provisioning.stack import Supervisor, choose_ports
 
 SERVER = """
@@ -28,10 +36,8 @@ def python(name: str, code: str, tmp_path: Path, *arguments: str, ready_url: str
 def test_a_server_becomes_ready_and_is_stopped(tmp_path: Path) -> None:
     port = free_port()
     server = python("server", SERVER, tmp_path, str(port), ready_url=f"http://127.0.0.1:{port}/")
-    server.start()
-    server.wait_ready(20)
-    assert server.alive
-    server.stop()
+    with server:
+        assert server.alive
     assert not server.alive
     assert port_is_free(port)
 
@@ -45,11 +51,11 @@ def test_stop_takes_children_along_and_does_not_wait_for_the_stubborn(tmp_path: 
     )
     process = python("stubborn", code, tmp_path)
     process.start()
-    assert wait_until(lambda: process.log_tail().strip().isdigit(), 10)
+    assert wait_until(lambda: process.log_tail().strip().isdigit(), PATIENCE_SECONDS)
     grandchild = int(process.log_tail())
     process.stop(timeout=0.5)
     assert not process.alive
-    assert wait_until(lambda: not _runs(grandchild), 5)
+    assert wait_until(lambda: not _runs(grandchild), PATIENCE_SECONDS)
 
 
 def test_a_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:
@@ -57,7 +63,7 @@ def test_a_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:
     process = python("early", code, tmp_path, ready_url="http://127.0.0.1:9/")
     process.start()
     with pytest.raises(ProcessError, match=r"early ended with status 7(.|\n)*cannot open the moon"):
-        process.wait_ready(20)
+        process.wait_ready()
 
 
 def test_a_process_that_never_answers_is_named(tmp_path: Path) -> None:
@@ -83,17 +89,40 @@ def test_a_taken_port_is_avoided() -> None:
     assert len({ports.prometheus, ports.alertmanager, ports.backend}) == 3
 
 
+def test_a_port_of_ours_is_given_to_nobody_else_and_takes_one_server_after_the_other() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+            pass
+    assert port_is_free(port)
+    ports = [free_port() for _ in range(100)]
+    assert len({port, *ports}) == 101
+
+
+def test_a_process_that_is_not_ready_does_not_outlive_its_with_statement(tmp_path: Path) -> None:
+    code = "import sys; print('cannot open the moon', file=sys.stderr); sys.exit(7)"
+    process = python("early", code, tmp_path, ready_url="http://127.0.0.1:9/")
+    with pytest.raises(ProcessError, match="cannot open the moon"), process:
+        pytest.fail("it is not ready")
+    mute = python("mute", "import time; time.sleep(600)", tmp_path)
+    with suppress(KeyError), mute:
+        assert mute.alive
+        raise KeyError
+    assert not mute.alive
+
+
 def test_the_supervisor_restarts_what_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelplane_provisioning.stack._RESTART_PAUSE_SECONDS", 0)
     process = python("worker", "import time; time.sleep(600)", tmp_path)
-    process.start()
-    first = process.pid
-    process.kill()
     reports: list[str] = []
-    Supervisor([process], reports.append).run(until=lambda: process.alive)
-    assert process.pid != first
+    with process:
+        first = process.pid
+        process.kill()
+        Supervisor([process], reports.append).run(until=lambda: process.alive)
+        assert process.pid != first
     assert reports == ["worker ended with status -9; starting it again"]
-    process.stop()
 
 
 def test_the_supervisor_gives_up_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

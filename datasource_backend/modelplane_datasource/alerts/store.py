@@ -1,0 +1,193 @@
+"""Durable store of what is received about alerts, and of the episodes and incidents that it adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from modelplane_datasource.alerts import store_writes
+from modelplane_datasource.alerts.database import Database, OnCall, StoreError, migrate, not_observed
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Key, Observation, columnar
+from modelplane_datasource.alerts.incidents import (
+    Acknowledgement,
+    Incident,
+    IncidentId,
+    IncidentRules,
+    Member,
+    incident_of,
+)
+from modelplane_datasource.alerts.keys import alert_key, group_key
+from modelplane_datasource.alerts.payloads import poll_body
+from modelplane_datasource.alerts.store_queries import (
+    AlertFilter,
+    IncidentFilter,
+    select_alerts,
+    select_incidents,
+)
+from modelplane_datasource.alerts.store_writes import Replayed, chunks
+from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, PAYLOADS, as_episode
+
+__all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
+
+Tenants = tuple[str, ...] | None
+_KEYS_AT_ONCE = 500
+_ROWS_AT_ONCE = 1000
+
+
+class AlertStore:
+    """Alerts in SQLite or PostgreSQL. Episodes are a function of the set of bodies received, so their order,
+    their number and their repetition do not matter.
+
+    ``tenants`` of a reading method are those that the caller may see; None is all. Every method raises
+    StoreError when the database does not do it.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        max_raw_bodies: int,
+        connections: int = 8,
+        rules: IncidentRules | None = None,
+        max_waiting_writers: int = 16,
+        on_call: OnCall = not_observed,
+    ) -> None:
+        """``on_call`` is told of each transaction, as ``Database`` says."""
+        self.rules = rules or IncidentRules()
+        self._max_raw_bodies = max_raw_bodies
+        self._database = Database(database_url, connections, max_waiting_writers, on_call)
+        try:
+            with self._database.writing("opened") as connection:
+                if migrate(connection):
+                    store_writes.rebuild_episodes(connection)
+        except Exception:
+            self.close()
+            raise
+
+    def record(
+        self,
+        body: bytes,
+        observations: Sequence[Observation] | None,
+        received_at: int,
+        source: str = DEFAULT_SOURCE,
+    ) -> None:
+        """Store a notification; durable on return. ``observations`` is None for a body without sense."""
+        with self._database.writing() as connection:
+            kind: store_writes.PayloadKind = "raw" if observations is None else "webhook"
+            is_news = store_writes.add_payload(connection, body, kind, source, received_at)
+            if observations is None:
+                store_writes.drop_raw_beyond(connection, self._max_raw_bodies)
+            elif is_news:
+                store_writes.add_observations(connection, observations)
+
+    def record_poll(self, observations: Sequence[Observation], received_at: int, source: str) -> None:
+        """Store what a look at Alertmanager's list of alerts found; durable on return."""
+        body = poll_body(observations)
+        with self._database.writing() as connection:
+            if store_writes.add_payload(connection, body, "poll", source, received_at):
+                store_writes.add_observations(connection, observations)
+
+    def alerts(self, wanted: AlertFilter, tenants: Tenants = None) -> list[Episode]:
+        """The episodes that match, newest start first."""
+        return [as_episode(row) for row in self._read(select_alerts(wanted, tenants))]
+
+    def incidents(self, wanted: IncidentFilter, tenants: Tenants = None) -> list[Incident]:
+        """The incidents that match, newest start first."""
+        rows = self._read(select_incidents(wanted, self.rules, tenants))
+        if not rows:
+            return []
+        acknowledged = self._acknowledged(min(row["incident_at"] for row in rows))
+        return [
+            _incident(list(members), acknowledged, self.rules)
+            for _, members in groupby(rows, key=lambda row: (row["incident_at"], row["group_key"]))
+        ]
+
+    def incident(self, number: str, tenants: Tenants = None) -> Incident | None:
+        """The incident that an id stands for, if there is one that the caller may see."""
+        parsed = IncidentId.parse(number)
+        if parsed is None:
+            return None
+        moment, group = parsed
+        found = self.incidents(IncidentFilter(groups=(group,), start=moment, end=moment, limit=1), tenants)
+        return found[0] if found else None
+
+    def acknowledge(self, incident: Incident, acknowledgement: Acknowledgement) -> None:
+        """Store that somebody has seen an incident; durable on return."""
+        row = {
+            "group_key": group_key(incident.tenant_id, incident.model_name),
+            "incident_at": incident.starts_at,
+            "acknowledged_at": acknowledgement.at,
+            "acknowledged_by": columnar(acknowledgement.by),
+            "note": columnar(acknowledgement.note),
+        }
+        with self._database.writing() as connection:
+            connection.execute(sa.insert(ACKNOWLEDGEMENTS), row)
+
+    def newest(self, source: str, listed: Iterable[Key]) -> dict[Key, Episode]:
+        """The open episodes of a source, and the last episode of each alert ``listed``."""
+        columns = EPISODES.c
+        newer = EPISODES.alias()
+        is_last = ~sa.exists().where(
+            newer.c.alert_key == columns.alert_key, newer.c.starts_at > columns.starts_at
+        )
+        queries = [sa.select(EPISODES).where(columns.source == source, columns.ends_at.is_(None))]
+        for keys in chunks(listed, _KEYS_AT_ONCE):
+            chosen = columns.alert_key.in_([alert_key(*key) for key in keys])
+            queries.append(sa.select(EPISODES).where(chosen, is_last))
+        episodes = [as_episode(row) for query in queries for row in self._read(query)]
+        return {episode.key: episode for episode in episodes}
+
+    def replay(self, progress: Callable[[int, int], None]) -> Replayed:
+        """Compute all episodes from the stored bodies, at once for readers. Writers wait meanwhile."""
+        with self._database.writing() as connection:
+            return store_writes.replay(connection, progress)
+
+    def prune(self, before: int) -> int:
+        """Delete what ended before a time in milliseconds, little by little; how many rows."""
+        total = 0
+        while True:
+            with self._database.writing() as connection:
+                deleted = store_writes.prune(connection, before, _ROWS_AT_ONCE)
+            if deleted == 0:
+                return total
+            total += deleted
+
+    def back_up(self, target: str) -> None:
+        """Write a copy of a SQLite database to a file that does not exist yet."""
+        if not self._database.is_sqlite:
+            raise StoreError("only SQLite is backed up here; use pg_dump for PostgreSQL")
+        self._database.back_up(target)
+
+    def check_ready(self) -> None:
+        """StoreError unless the database can be read."""
+        self._read(sa.select(PAYLOADS.c.id).limit(1))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def _acknowledged(self, since: int) -> Mapping[str, list[tuple[int, Acknowledgement]]]:
+        """Acknowledgements by tenant and model, each with the start that its incident had."""
+        columns = ACKNOWLEDGEMENTS.c
+        found: dict[str, list[tuple[int, Acknowledgement]]] = {}
+        for row in self._read(sa.select(ACKNOWLEDGEMENTS).where(columns.incident_at >= since)):
+            told = Acknowledgement(row["acknowledged_at"], row["acknowledged_by"], row["note"])
+            found.setdefault(row["group_key"], []).append((row["incident_at"], told))
+        return found
+
+    def _read(self, query: sa.Select[Any]) -> list[Mapping[str, Any]]:
+        with self._database.reading() as connection:
+            return [*connection.execute(query).mappings()]
+
+
+def _incident(
+    rows: Sequence[Mapping[str, Any]],
+    acknowledged: Mapping[str, list[tuple[int, Acknowledgement]]],
+    rules: IncidentRules,
+) -> Incident:
+    start, end = rows[0]["incident_at"], rows[0]["incident_end"]
+    told = [one for moment, one in acknowledged.get(rows[0]["group_key"], ()) if start <= moment <= end]
+    members = [Member(as_episode(row), row["recent_starts"]) for row in rows]
+    return incident_of(members, told, rules)

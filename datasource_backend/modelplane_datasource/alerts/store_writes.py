@@ -1,0 +1,222 @@
+"""What changes in the alert store; each function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from modelplane_datasource.alerts.episodes import Observation, fold_all, join
+from modelplane_datasource.alerts.keys import alert_key
+from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll
+from modelplane_datasource.alerts.tables import (
+    ACKNOWLEDGEMENTS,
+    EPISODES,
+    OBSERVATIONS,
+    PAYLOADS,
+    as_observation,
+    episode_row,
+    observation_row,
+)
+
+PayloadKind = Literal["webhook", "poll", "raw"]
+Row = dict[str, Any]
+T = TypeVar("T")
+
+_BEFORE_ALL = -(2**62)
+_KEYS_AT_ONCE = 500
+_PAYLOADS_AT_ONCE = 200
+
+
+class Replayed(NamedTuple):
+    """What a replay read and what came of it."""
+
+    payloads: int
+    raw: int
+    observations: int
+    episodes: int
+
+
+def add_payload(
+    connection: sa.Connection, body: bytes, kind: PayloadKind, source: str, received_at: int
+) -> bool:
+    """Keep a body, or count it once more; whether it says anything that was not known."""
+    sha256 = hashlib.sha256(source.encode() + b"\0" + body).hexdigest()
+    found = sa.select(PAYLOADS.c.id, PAYLOADS.c.kind).where(PAYLOADS.c.sha256 == sha256)
+    known = connection.execute(found).mappings().one_or_none()
+    if known is None:
+        row = {"source": source, "kind": kind, "received_at": received_at, "last_received_at": received_at,
+               "count": 1, "sha256": sha256, "body": body}  # fmt: skip
+        connection.execute(sa.insert(PAYLOADS), row)
+        return True
+    again = {"kind": kind, "count": PAYLOADS.c.count + 1, "last_received_at": received_at}
+    connection.execute(sa.update(PAYLOADS).where(PAYLOADS.c.id == known["id"]).values(again))
+    return bool(known["kind"] != kind)
+
+
+def drop_raw_beyond(connection: sa.Connection, number: int) -> None:
+    """Keep the newest ``number`` of the bodies that could not be parsed."""
+    surplus = (
+        sa.select(PAYLOADS.c.id)
+        .where(PAYLOADS.c.kind == "raw")
+        .order_by(PAYLOADS.c.last_received_at.desc(), PAYLOADS.c.id.desc())
+        .limit(2**31 - 1)
+        .offset(number)
+    )
+    connection.execute(sa.delete(PAYLOADS).where(PAYLOADS.c.id.in_(surplus)))
+
+
+def add_observations(connection: sa.Connection, observations: Iterable[Observation]) -> None:
+    """Store observations and compute the episodes of their alerts anew, as far as they can change."""
+    by_key: dict[str, list[Observation]] = {}
+    for seen in observations:
+        by_key.setdefault(alert_key(*seen.key), []).append(seen)
+    for keys in chunks(by_key, _KEYS_AT_ONCE):
+        new = [seen for key in keys for seen in by_key[key]]
+        since = _unsettled_since(connection, keys, min(seen.starts_at for seen in new))
+        rows = _rows_since(connection, OBSERVATIONS, since)
+        known = map(as_observation, rows)
+        every = list(join([*known, *new]).values())
+        _replace(connection, OBSERVATIONS, rows, map(observation_row, every))
+        before = _rows_since(connection, EPISODES, since)
+        _replace(connection, EPISODES, before, map(episode_row, fold_all(every)))
+
+
+def rebuild_episodes(connection: sa.Connection) -> None:
+    """Compute all episodes from the stored observations."""
+    connection.execute(sa.delete(EPISODES))
+    key = OBSERVATIONS.c.alert_key
+    last = ""
+    while True:
+        page = sa.select(key).where(key > last).distinct().order_by(key).limit(_KEYS_AT_ONCE)
+        keys = connection.execute(page).scalars().all()
+        if not keys:
+            return
+        rows = _rows_since(connection, OBSERVATIONS, dict.fromkeys(keys, _BEFORE_ALL))
+        _replace(connection, EPISODES, (), map(episode_row, fold_all(map(as_observation, rows))))
+        last = keys[-1]
+
+
+def replay(connection: sa.Connection, progress: Callable[[int, int], None]) -> Replayed:
+    """Forget all observations and episodes and compute them from the stored payloads.
+
+    ``progress`` is told how many payloads of how many are done. Raw bodies that can be parsed now count.
+    """
+    connection.execute(sa.delete(OBSERVATIONS))
+    connection.execute(sa.delete(EPISODES))
+    total, done, raw = _count(connection, PAYLOADS), 0, 0
+    for rows in _pages(connection):
+        parsed = {row["id"]: _parse(row) for row in rows}
+        read = {number: found for number, found in parsed.items() if found is not None}
+        _mark_parsed(connection, [row["id"] for row in rows if row["kind"] == "raw" and row["id"] in read])
+        add_observations(connection, (seen for found in read.values() for seen in found))
+        done, raw = done + len(rows), raw + len(rows) - len(read)
+        progress(done, total)
+    return Replayed(done, raw, _count(connection, OBSERVATIONS), _count(connection, EPISODES))
+
+
+def prune(connection: sa.Connection, before: int, limit: int) -> int:
+    """Delete at most ``limit`` rows of each table that end before a time in milliseconds; how many."""
+    earlier = EPISODES.alias()
+    needed = sa.exists().where(
+        earlier.c.alert_key == OBSERVATIONS.c.alert_key, earlier.c.starts_at <= OBSERVATIONS.c.starts_at
+    )
+    return sum(
+        _delete_some(connection, table, condition, limit)
+        for table, condition in (
+            (PAYLOADS, PAYLOADS.c.last_received_at < before),
+            (EPISODES, EPISODES.c.ends_at < before),
+            # Episodes of an alert are disjoint: what starts before the first that is left belongs to none.
+            (OBSERVATIONS, sa.and_(OBSERVATIONS.c.last_at < before, ~needed)),
+            (ACKNOWLEDGEMENTS, ACKNOWLEDGEMENTS.c.acknowledged_at < before),
+        )
+    )
+
+
+def _delete_some(
+    connection: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool], limit: int
+) -> int:
+    names = list(table.primary_key.columns)
+    some = sa.select(*names).where(condition).limit(limit)
+    return connection.execute(sa.delete(table).where(sa.tuple_(*names).in_(some))).rowcount
+
+
+def _unsettled_since(connection: sa.Connection, keys: Sequence[str], earliest: int) -> dict[str, int]:
+    """From which start on the episodes of each alert can change when one says something about ``earliest``.
+
+    An episode ends before the next one starts, so that nothing later changes those before it.
+    """
+    columns = EPISODES.c
+    bases = (
+        sa.select(columns.alert_key, sa.func.max(columns.starts_at))
+        .where(columns.alert_key.in_(keys), columns.starts_at <= earliest)
+        .group_by(columns.alert_key)
+    )
+    found = {row[0]: row[1] for row in connection.execute(bases)}
+    return {key: found.get(key, earliest) for key in keys}
+
+
+def _rows_since(connection: sa.Connection, table: sa.Table, since: Mapping[str, int]) -> list[Row]:
+    """Rows of alerts from the start that is given for each."""
+    columns = table.c
+    query = sa.select(table).where(
+        columns.alert_key.in_(list(since)), columns.starts_at >= min(since.values())
+    )
+    rows = map(dict, connection.execute(query).mappings())
+    return [row for row in rows if row["starts_at"] >= since[row["alert_key"]]]
+
+
+def _replace(connection: sa.Connection, table: sa.Table, before: Iterable[Row], after: Iterable[Row]) -> None:
+    """Make the rows ``before`` the rows ``after``; those that are the same are not touched."""
+    names = [column.name for column in table.primary_key.columns]
+    old, new = _by_key(before, names), _by_key(after, names)
+    gone = [key for key, row in old.items() if new.get(key) != row]
+    if gone:
+        chosen = [table.c[name] == sa.bindparam(f"old_{name}") for name in names]
+        keys = [{f"old_{name}": value for name, value in zip(names, key, strict=True)} for key in gone]
+        connection.execute(sa.delete(table).where(*chosen), keys)
+    changed = [row for key, row in new.items() if old.get(key) != row]
+    if changed:
+        connection.execute(sa.insert(table), changed)
+
+
+def _by_key(rows: Iterable[Row], names: Sequence[str]) -> dict[tuple[Any, ...], Row]:
+    return {tuple(row[name] for name in names): row for row in rows}
+
+
+def _pages(connection: sa.Connection) -> Iterator[Sequence[Any]]:
+    last = 0
+    while True:
+        page = (
+            sa.select(PAYLOADS).where(PAYLOADS.c.id > last).order_by(PAYLOADS.c.id).limit(_PAYLOADS_AT_ONCE)
+        )
+        rows = connection.execute(page).mappings().all()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1]["id"]
+
+
+def _parse(row: Mapping[str, Any]) -> tuple[Observation, ...] | None:
+    try:
+        return parse_poll(row["body"]) if row["kind"] == "poll" else parse_payload(row["body"], row["source"])
+    except PayloadError:
+        return None
+
+
+def _mark_parsed(connection: sa.Connection, ids: Sequence[int]) -> None:
+    connection.execute(sa.update(PAYLOADS).where(PAYLOADS.c.id.in_(ids)).values(kind="webhook"))
+
+
+def _count(connection: sa.Connection, table: sa.Table) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """``items`` in lists of at most ``size``."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,108 @@
+"""Routes of alerts: Alertmanager's webhook and the list of alerts."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response, request
+
+from modelplane_datasource.alerts.parameters import (
+    ALERTNAME,
+    FROM,
+    LIMIT,
+    LIST_PARAMETERS,
+    MODEL,
+    SOURCE,
+    STATUS,
+    TENANT,
+    TO,
+)
+from modelplane_datasource.alerts.payloads import PayloadError, parse_payload
+from modelplane_datasource.alerts.rows import ALERT_ROW, alert_row
+from modelplane_datasource.alerts.store import AlertFilter
+from modelplane_datasource.context import Plane
+from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.web.openapi import (
+    BAD_INPUT,
+    STORE,
+    Content,
+    Operation,
+    Shape,
+    described,
+    json_content,
+)
+from modelplane_datasource.web.parameters import (
+    Values,
+    check_known,
+    read_all,
+    read_default,
+)
+from modelplane_datasource.web.requests import query_values
+from modelplane_datasource.web.responses import json_response
+from modelplane_datasource.web.schemas import array, ok, record
+from modelplane_datasource.web.time_parameters import read_open_range
+
+_LOG = logging.getLogger(__name__)
+
+
+ALERTS = Shape("Alerts", record({"alerts": array(ALERT_ROW)}))
+RECEIVED = Operation(
+    "Alertmanager's webhook.",
+    {
+        200: json_content("The alerts are stored.", record({"stored": {"type": "integer"}})),
+        202: json_content(
+            "The body is no notification of version 4 and is kept as it is.",
+            record({"stored": {"const": 0}, "raw": {"const": True}}),
+        ),
+    },
+    (SOURCE,),
+    (*BAD_INPUT, *STORE),
+    body=Content("A notification of Alertmanager, version 4.", {"application/json": {}}),
+    body_required=False,
+)
+LISTED = Operation(
+    "Alerts, newest first.", ok("The alerts that match.", ALERTS), LIST_PARAMETERS, (*BAD_INPUT, *STORE)
+)
+
+
+def alerts_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/alerts``: POST stores a notification, GET lists alerts."""
+    routes = Blueprint("alerts", __name__, url_prefix="/api/v1")
+
+    @routes.post("/alerts")
+    @described(RECEIVED)
+    def receive() -> Response:
+        values = query_values()
+        check_known(values, RECEIVED.parameters)
+        source, body = read_default(values, SOURCE), request.get_data()
+        try:
+            observations = parse_payload(body, source)
+        except PayloadError as error:
+            _LOG.warning("a body on the alert webhook is kept raw: %s", error)
+            plane.store.record(body, None, plane.now(), source)
+            return json_response({"stored": 0, "raw": True}, 202)
+        plane.store.record(body, observations, plane.now(), source)
+        return json_response({"stored": len(observations)})
+
+    @routes.get("/alerts")
+    @described(LISTED)
+    def listing() -> Response:
+        now = plane.now()
+        alerts = plane.store.alerts(_read_filter(query_values(), now), current_tenants())
+        return json_response({"alerts": [alert_row(alert, plane.store.rules, now) for alert in alerts]})
+
+    return routes
+
+
+def _read_filter(values: Values, now: int) -> AlertFilter:
+    check_known(values, LIST_PARAMETERS)
+    start, end = read_open_range(values, FROM, TO, now)
+    return AlertFilter(
+        tenant_ids=read_all(values, TENANT),
+        model_names=read_all(values, MODEL),
+        statuses=read_all(values, STATUS),
+        alertnames=read_all(values, ALERTNAME),
+        start=start,
+        end=end,
+        limit=read_default(values, LIMIT),
+    )

@@ -1,0 +1,193 @@
+"""``/api/v1/compare``: a candidate version of a model against its baseline version."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, get_args
+
+from flask import Blueprint, Response
+
+from modelplane_datasource.comparison.queries import (
+    CompareRequest,
+    compared_versions,
+    memory_of,
+)
+from modelplane_datasource.comparison.verdicts import (
+    HIGHEST,
+    LOWEST,
+    Comparison,
+    Observations,
+    Unit,
+    Verdict,
+    VersionCounts,
+)
+from modelplane_datasource.context import Plane
+from modelplane_datasource.errors import invalid
+from modelplane_datasource.series.selection import MODEL, TENANT
+from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
+from modelplane_datasource.web.parameters import (
+    Parameter,
+    Values,
+    check_known,
+    label_text,
+    parser,
+    read_all,
+    read_default,
+)
+from modelplane_datasource.web.requests import query_values
+from modelplane_datasource.web.responses import json_response
+from modelplane_datasource.web.schemas import (
+    INSTANT,
+    NUMBER,
+    QUERY_TIME,
+    TEXT,
+    array,
+    ok,
+    record,
+    with_warnings,
+)
+from modelplane_datasource.web.time_parameters import FROM, LONGEST_WINDOW, TO, read_range
+
+ONE_MODEL = replace(MODEL, allowed="the name of one model", repeated=False)
+BASELINE = Parameter(
+    "baseline", "The version that is known.", "a version of the model", label_text, required=True
+)
+CANDIDATE = Parameter(
+    "candidate", "The version that is judged.", "a version of the model, not the baseline", label_text,
+    required=True,
+)  # fmt: skip
+
+
+@parser({"type": "number", "minimum": LOWEST, "maximum": HIGHEST})
+def share(text: str) -> float:
+    """A level or a quantile; ValueError."""
+    value = float(text)
+    if not LOWEST <= value <= HIGHEST:
+        raise ValueError(text)
+    return value
+
+
+_SHARE = f"a number from {LOWEST} to {HIGHEST}"
+QUANTILE = Parameter(
+    "quantile", "Which latency quantiles to compare.", f"{_SHARE}, repeatable", share, repeated=True,
+    default="0.95",
+)  # fmt: skip
+LEVEL = Parameter(
+    "level", "How often a difference may be claimed where there is none.", _SHARE, share, default="0.05"
+)
+PARAMETERS: tuple[Parameter[Any], ...] = (
+    ONE_MODEL, TENANT, BASELINE, CANDIDATE, QUANTILE, LEVEL, FROM, TO,
+)  # fmt: skip
+_SHORTEST_WINDOW = 1000
+
+
+_COUNT = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "number"}
+_FLAG = {"type": "boolean"}
+_COUNTS = record(dict.fromkeys(("successes", "failures", "latencies", "confidences"), _COUNT))
+_VERDICT = {"enum": list(get_args(Verdict))}
+_INDICATOR = record(
+    {
+        "name": TEXT,
+        "unit": {"enum": list(get_args(Unit))},
+        "method": TEXT,
+        "verdict": _VERDICT,
+        "observations": {"enum": list(get_args(Observations))},
+        **dict.fromkeys(("baseline_count", "candidate_count"), _COUNT),
+        **dict.fromkeys(("baseline", "candidate", "difference", "low", "high"), NUMBER),
+        **dict.fromkeys(("margin", "confidence_level"), _NUMBER),
+        **dict.fromkeys(("relative", "hidden_shift"), _FLAG),
+    }
+)
+COMPARISON = Shape(
+    "Comparison",
+    with_warnings(
+        record(
+            {
+                "query_time": QUERY_TIME,
+                **dict.fromkeys(("model_name", "baseline", "candidate"), TEXT),
+                **dict.fromkeys(("tenant_ids", "summary"), array(TEXT)),
+                **dict.fromkeys(("from", "to"), INSTANT),
+                "verdict": _VERDICT,
+                "level": _NUMBER,
+                "counts": record({"baseline": _COUNTS, "candidate": _COUNTS}),
+                "indicators": array(_INDICATOR),
+            }
+        )
+    ),
+)
+COMPARED = Operation(
+    "Whether a version is better or worse than another, by how much, and on how many calls.",
+    ok("The comparison.", COMPARISON),
+    PARAMETERS,
+    (*BAD_INPUT, *UPSTREAM),
+)
+
+
+def compare_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/compare``."""
+    routes = Blueprint("compare", __name__, url_prefix="/api/v1")
+
+    @routes.get("/compare")
+    @described(COMPARED)
+    def compared() -> Response:
+        asked = read_compare(query_values(), plane.last_scrape())
+        versions, comparison = plane.kept(
+            ("compare", asked), math.inf, lambda: compared_versions(plane.prometheus, asked), memory_of
+        )
+        return json_response(_body(asked, comparison, *versions, plane.now()))
+
+    return routes
+
+
+def read_compare(values: Values, now: int) -> CompareRequest:
+    """The request behind a query string. ApiError 400."""
+    check_known(values, PARAMETERS)
+    baseline, candidate = read_default(values, BASELINE), read_default(values, CANDIDATE)
+    if baseline == candidate:
+        raise invalid(CANDIDATE.name, "is the baseline", CANDIDATE.allowed)
+    quantiles = read_all(values, QUANTILE)
+    if len(set(quantiles)) < len(quantiles):
+        raise invalid(QUANTILE.name, "has one value twice", QUANTILE.allowed)
+    start, end = read_range(values, now)
+    if not _SHORTEST_WINDOW <= end - start <= LONGEST_WINDOW:
+        raise invalid(FROM.name, f"lies {end - start} ms before to", "from 1 s to 366 days before to")
+    return CompareRequest(
+        read_default(values, ONE_MODEL), read_all(values, TENANT), baseline, candidate, quantiles,
+        read_default(values, LEVEL), start, end,
+    )  # fmt: skip
+
+
+def _body(
+    asked: CompareRequest,
+    comparison: Comparison,
+    baseline: VersionCounts,
+    candidate: VersionCounts,
+    now: int,
+) -> dict[str, Any]:
+    indicators = comparison.indicators
+    return {
+        "query_time": format_rfc3339(now),
+        "model_name": asked.model,
+        "tenant_ids": asked.tenants,
+        "baseline": asked.baseline,
+        "candidate": asked.candidate,
+        "from": asked.start,
+        "to": asked.end,
+        "verdict": comparison.verdict,
+        "summary": [indicator.summary for indicator in indicators],
+        "level": comparison.level,
+        "counts": {"baseline": _counts(baseline), "candidate": _counts(candidate)},
+        "indicators": indicators,
+    }
+
+
+def _counts(version: VersionCounts) -> dict[str, int]:
+    return {
+        "successes": version.successes,
+        "failures": version.failures,
+        "latencies": version.latency.count,
+        "confidences": version.confidence.count,
+    }

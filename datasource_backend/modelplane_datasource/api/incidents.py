@@ -1,0 +1,224 @@
+"""Routes of incidents: list, one, statistics, acknowledgement."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from modelplane_datasource.alerts.incidents import (
+    Acknowledgement,
+    Incident,
+    Statistics,
+    summarise,
+)
+from modelplane_datasource.alerts.parameters import (
+    INCIDENT_FROM,
+    INCIDENT_ID,
+    INCIDENT_LIMIT,
+    INCIDENT_LIST_PARAMETERS,
+    INCIDENT_MODEL,
+    INCIDENT_STATUS,
+    INCIDENT_TENANT,
+    INCIDENT_TO,
+    NOISIEST_LIMIT,
+    STATISTICS_PARAMETERS,
+)
+from modelplane_datasource.alerts.rows import (
+    ACKNOWLEDGEMENT_ROW,
+    ALERT_ROW,
+    INCIDENT_ROW,
+    NOISY_ALERT_ROW,
+    alert_row,
+    incident_row,
+    noisy_alert_row,
+)
+from modelplane_datasource.alerts.store import IncidentFilter
+from modelplane_datasource.context import Plane
+from modelplane_datasource.errors import ApiError, invalid
+from modelplane_datasource.observability.query_warnings import note
+from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, Operation, Shape, described
+from modelplane_datasource.web.parameters import (
+    Values,
+    check_known,
+    read_all,
+    read_default,
+)
+from modelplane_datasource.web.requests import query_values
+from modelplane_datasource.web.responses import json_response
+from modelplane_datasource.web.schemas import NUMBER, array, ok, record, with_warnings
+from modelplane_datasource.web.time_parameters import read_open_range, read_range
+
+MAX_INCIDENTS = 10_000
+MAX_BODY_TEXT = 2000
+
+# The placeholder of the document, which is that of the rule with other brackets.
+_PATH = {"id": "{id}"}
+_COUNT = {"type": "integer"}
+INCIDENTS = Shape("Incidents", record({"incidents": array(record(INCIDENT_ROW))}))
+INCIDENT = Shape(
+    "Incident",
+    record({**INCIDENT_ROW, "acknowledgements": array(ACKNOWLEDGEMENT_ROW), "alerts": array(ALERT_ROW)}),
+)
+STATISTICS = Shape(
+    "IncidentStatistics",
+    with_warnings(
+        record(
+            {
+                **dict.fromkeys(("incidents", "planned", "acknowledged", "resolved"), _COUNT),
+                "mean_time_to_acknowledge_seconds": NUMBER,
+                "mean_time_to_resolve_seconds": NUMBER,
+                "noisiest": array(NOISY_ALERT_ROW),
+            }
+        )
+    ),
+)
+_BODY_TEXT = {"type": "string", "maxLength": MAX_BODY_TEXT}
+_BODY = {
+    "type": "object",
+    "required": ["by"],
+    "properties": {"by": {**_BODY_TEXT, "minLength": 1}, "note": _BODY_TEXT},
+    "additionalProperties": False,
+}
+
+LISTED = Operation(
+    "Incidents, newest first.", ok("The incidents that match.", INCIDENTS), INCIDENT_LIST_PARAMETERS,
+    (*BAD_INPUT, *STORE),
+)  # fmt: skip
+SHOWN = Operation(
+    "One incident with its alerts.", ok("The incident.", INCIDENT), (INCIDENT_ID,), (*BAD_INPUT, 404, *STORE),
+    path=_PATH,
+)  # fmt: skip
+SUMMARISED = Operation(
+    "Mean times to acknowledge and to resolve, and the noisiest alerts, of incidents that start in a range.",
+    ok("Statistics of incidents that were not planned.", STATISTICS),
+    STATISTICS_PARAMETERS,
+    (*BAD_INPUT, *STORE),
+)
+ACKNOWLEDGED = Operation(
+    "Acknowledge an incident.",
+    ok("The incident; what was noted is durable.", INCIDENT),
+    (INCIDENT_ID,),
+    (*BAD_INPUT, 404, *STORE),
+    Content("Who acknowledges, and a note.", {"application/json": _BODY}),
+    path=_PATH,
+)
+
+
+class _Note(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    by: Annotated[str, StringConstraints(min_length=1, max_length=MAX_BODY_TEXT)]
+    note: Annotated[str, StringConstraints(max_length=MAX_BODY_TEXT)] = ""
+
+
+def incidents_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/incidents``: the list, one by its id, ``/statistics``, and POST ``/<id>/acknowledge``."""
+    routes = Blueprint("incidents", __name__, url_prefix="/api/v1/incidents")
+
+    @routes.get("")
+    @described(LISTED)
+    def listing() -> Response:
+        now = plane.now()
+        found = plane.store.incidents(_read_filter(query_values(), now), current_tenants())
+        return json_response({"incidents": [incident_row(incident, now) for incident in found]})
+
+    @routes.get("/statistics")
+    @described(SUMMARISED)
+    def statistics() -> Response:
+        values, now = query_values(), plane.now()
+        check_known(values, STATISTICS_PARAMETERS)
+        found = _started(plane, values, *read_range(values, now))
+        summary = summarise(found, plane.store.rules, now, read_default(values, NOISIEST_LIMIT))
+        return json_response(_statistics(summary))
+
+    @routes.get("/<id>")
+    @described(SHOWN)
+    def show(id: str) -> Response:  # noqa: A002 - the name in the path
+        check_known(query_values(), ())
+        return json_response(_detail(plane, _find(plane, id)))
+
+    @routes.post("/<id>/acknowledge")
+    @described(ACKNOWLEDGED)
+    def acknowledge(id: str) -> Response:  # noqa: A002 - the name in the path
+        check_known(query_values(), ())
+        told = _read_note(request.get_data())
+        plane.store.acknowledge(_find(plane, id), Acknowledgement(plane.now(), told.by, told.note))
+        return json_response(_detail(plane, _find(plane, id)))
+
+    return routes
+
+
+def _detail(plane: Plane, incident: Incident) -> dict[str, Any]:
+    now = plane.now()
+    return {
+        **incident_row(incident, now),
+        "acknowledgements": [one._asdict() for one in incident.acknowledgements],
+        "alerts": [alert_row(member.episode, plane.store.rules, now) for member in incident.members],
+    }
+
+
+def _find(plane: Plane, number: str) -> Incident:
+    found = plane.store.incident(number, current_tenants())
+    if found is None:
+        raise ApiError(404, "not_found", "There is no such incident.")
+    return found
+
+
+def _started(plane: Plane, values: Values, start: int, end: int) -> list[Incident]:
+    """The newest incidents that started in a range; a note tells when there are more."""
+    wanted = IncidentFilter(
+        tenant_ids=read_all(values, INCIDENT_TENANT),
+        model_names=read_all(values, INCIDENT_MODEL),
+        start=start,
+        end=end,
+        limit=MAX_INCIDENTS,
+    )
+    found = plane.store.incidents(wanted, current_tenants())
+    if len(found) == MAX_INCIDENTS:
+        note([f"Only the newest {MAX_INCIDENTS} incidents were read."])
+    return [incident for incident in found if incident.starts_at >= start]
+
+
+def _statistics(summary: Statistics) -> dict[str, Any]:
+    return {
+        "incidents": summary.incidents,
+        "planned": summary.planned,
+        "acknowledged": summary.acknowledged,
+        "resolved": summary.resolved,
+        "mean_time_to_acknowledge_seconds": _seconds(summary.time_to_acknowledge),
+        "mean_time_to_resolve_seconds": _seconds(summary.time_to_resolve),
+        "noisiest": [noisy_alert_row(alert) for alert in summary.noisiest],
+    }
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _read_filter(values: Values, now: int) -> IncidentFilter:
+    check_known(values, INCIDENT_LIST_PARAMETERS)
+    start, end = read_open_range(values, INCIDENT_FROM, INCIDENT_TO, now)
+    return IncidentFilter(
+        tenant_ids=read_all(values, INCIDENT_TENANT),
+        model_names=read_all(values, INCIDENT_MODEL),
+        statuses=read_all(values, INCIDENT_STATUS),
+        start=start,
+        end=end,
+        limit=read_default(values, INCIDENT_LIMIT),
+    )
+
+
+def _read_note(body: bytes) -> _Note:
+    """The body of an acknowledgement. ApiError 400."""
+    allowed = f"a JSON object with by (1 to {MAX_BODY_TEXT} characters) and note (at most {MAX_BODY_TEXT})"
+    try:
+        return _Note.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise invalid("body", "is not JSON", allowed) from error
+    except ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"])) or "body"
+        raise invalid(field, "does not fit", allowed) from error

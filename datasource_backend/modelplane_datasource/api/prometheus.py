@@ -1,0 +1,174 @@
+"""Prometheus' own API below ``/prometheus``, restricted to the caller's tenants.
+
+Calls and parameters are those of ``CALLS``; every other path is not found. A query is rewritten before it
+is sent, and the answer is checked again before it is given: one that holds another tenant's labels is
+dropped whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from functools import partial
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from modelplane_datasource.context import Plane
+from modelplane_datasource.errors import ApiError
+from modelplane_datasource.proxy import answers
+from modelplane_datasource.proxy.calls import (
+    CALLS,
+    MAX_SELECTORS,
+    Asked,
+    Call,
+    FailureError,
+    Restricted,
+    Tenants,
+    success_body,
+)
+from modelplane_datasource.tenancy.promql_rewriter import (
+    InvalidQueryError,
+    RefusedError,
+)
+from modelplane_datasource.web.openapi import Content, Operation, described, json_content
+from modelplane_datasource.web.parameters import Parameter
+from modelplane_datasource.web.schemas import TEXT, record
+from modelplane_schema.metrics import TENANT_ID
+
+PREFIX = "/prometheus"
+_METHODS = ("GET", "POST")
+_FORM = "application/x-www-form-urlencoded"
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LOG = logging.getLogger(__name__)
+
+_ERROR_TYPES = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "bad_data",
+                422: "execution", 503: "unavailable", 504: "timeout"}  # fmt: skip
+_STATUSES = {504: 503}  # as Prometheus itself tells a timeout
+_DROPPED = "The answer held what is not yours and was dropped."
+
+
+def prometheus_blueprint(plane: Plane, tenants: Callable[[], Tenants | None]) -> Blueprint:
+    """``/prometheus/api/v1/``: ``tenants`` gives those of the caller, None for all."""
+    routes = Blueprint("prometheus", __name__, url_prefix=f"{PREFIX}/api/v1")
+    for call in CALLS:
+        view = described(_operation(call))(partial(_view, plane, call, tenants))
+        routes.add_url_rule(call.rule, call.name, view, methods=_METHODS, provide_automatic_options=False)
+
+    @routes.before_app_request
+    def unknown_path() -> Response | None:
+        path, failed = request.path, request.routing_exception
+        if not (path == PREFIX or path.startswith(f"{PREFIX}/")):
+            return None
+        if failed is None or isinstance(failed, MethodNotAllowed):
+            return None
+        return _failed(404, "not_found", "This part of Prometheus' API is not offered.")
+
+    _register_errors(routes)
+    return routes
+
+
+def _view(plane: Plane, call: Call, tenants: Callable[[], Tenants | None], **names: str) -> Response:
+    own = tenants()
+    path = call.rule.removeprefix("/")
+    for placeholder, name in names.items():
+        if not _LABEL_NAME.fullmatch(name):
+            raise FailureError(400, "bad_data", f"invalid label name: {name!r}")
+        path = path.replace(f"<{placeholder}>", name)
+    asked = _asked(call)
+    if own is None:
+        body = success_body(*plane.prometheus.forward(path, asked, call.method))
+    else:
+        body = _restricted(call, Restricted(plane.prometheus, call.method, path, asked, own))
+    return Response(body, mimetype="application/json")
+
+
+def _restricted(call: Call, restricted: Restricted) -> bytes:
+    if not restricted.tenants:
+        raise FailureError(403, "forbidden", "The caller has no tenant.")
+    try:
+        return call.answer(restricted)
+    except answers.LeakError as leak:
+        _LOG.error("dropped an answer of %s for %s: %s", restricted.path, restricted.tenants, leak)
+        raise FailureError(502, "internal", _DROPPED) from leak
+
+
+def _asked(call: Call) -> Asked:
+    """The parameters of the call, from the URL and from the body; FailureError 400."""
+    if request.method == "POST" and request.content_length and request.mimetype != _FORM:
+        raise FailureError(400, "bad_data", f"the body must be {_FORM}")
+    url, body = request.args.to_dict(flat=False), request.form.to_dict(flat=False)
+    asked: Asked = {}
+    for name in (*call.single, *call.repeated):
+        if name in url and name in body:
+            raise FailureError(400, "bad_data", f"{name} is in the URL and in the body; allowed: in one")
+        values = url.get(name) or body.get(name) or []
+        most = 1 if name in call.single else MAX_SELECTORS
+        if len(values) > most:
+            raise FailureError(400, "bad_data", f"{name} occurs {len(values)} times; allowed: at most {most}")
+        if values:
+            asked[name] = values[0] if name in call.single else values
+        elif name in call.required:
+            raise FailureError(400, "bad_data", f"{name} is required")
+    return asked
+
+
+def _failed(status: int, error_type: str, message: str) -> Response:
+    return Response(answers.error(error_type, message), status, mimetype="application/json")
+
+
+def _register_errors(routes: Blueprint) -> None:
+    """Answer every error in Prometheus' shape."""
+
+    @routes.errorhandler(FailureError)
+    def failure(error: FailureError) -> Response:
+        return _failed(error.status, error.error_type, str(error))
+
+    @routes.errorhandler(RefusedError)
+    def refused(error: RefusedError) -> Response:
+        return _failed(403, "forbidden", str(error))
+
+    @routes.errorhandler(InvalidQueryError)
+    def invalid(error: InvalidQueryError) -> Response:
+        return _failed(400, "bad_data", str(error))
+
+    @routes.errorhandler(ApiError)
+    def api_error(error: ApiError) -> Response:
+        response = _failed(
+            _STATUSES.get(error.status, error.status),
+            _ERROR_TYPES.get(error.status, "internal"),
+            error.message,
+        )
+        response.headers.update(error.headers)
+        return response
+
+    @routes.errorhandler(413)
+    @routes.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        return _failed(status, _ERROR_TYPES.get(status, "internal"), error.description or error.name)
+
+
+_FAILED = json_content(
+    "Prometheus' own shape of an error.",
+    record({"status": {"const": "error"}, "errorType": TEXT, "error": TEXT}),
+)
+_SUCCEEDED = json_content(
+    "Prometheus' own shape of an answer.",
+    record({"status": {"const": "success"}, "data": {}}, others={}),
+)
+
+
+def _operation(call: Call) -> Operation:
+    parameters = tuple(
+        Parameter(
+            name, "As Prometheus takes it.", "text", str,
+            required=name in call.required, repeated=name in call.repeated,
+        )
+        for name in (*call.single, *call.repeated)
+    )  # fmt: skip
+    contents: dict[int, Content] = {200: _SUCCEEDED}
+    contents.update(dict.fromkeys((400, 401, 403, 404, 413, 422, 502, 503), _FAILED))
+    path = {"name": TENANT_ID} if "<name>" in call.rule else {}
+    return Operation(call.summary, contents, parameters, path=path)

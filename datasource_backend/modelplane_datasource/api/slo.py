@@ -1,0 +1,110 @@
+"""The state of service level objectives at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flask import Blueprint, Response
+
+from modelplane_datasource.context import Plane
+from modelplane_datasource.series.request import read_scope
+from modelplane_datasource.series.selection import GROUP_LABELS, SCOPE_PARAMETERS
+from modelplane_datasource.slo.arithmetic import exhausted_at
+from modelplane_datasource.slo.metric import SLO
+from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
+from modelplane_datasource.slo.series import Counted, Owner, count_events, own_window
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
+from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.requests import query_values
+from modelplane_datasource.web.responses import json_response
+from modelplane_datasource.web.schemas import (
+    INSTANT,
+    NUMBER,
+    QUERY_TIME,
+    TEXT,
+    array,
+    ok,
+    record,
+    with_warnings,
+)
+from modelplane_datasource.web.time_parameters import TO, read_moment
+from modelplane_schema.registry import Slo
+
+PARAMETERS = (*SCOPE_PARAMETERS, SLO_NAME, TO)
+
+ROW = record(
+    {
+        **dict.fromkeys((*GROUP_LABELS, "slo", "window"), TEXT),
+        **dict.fromkeys(("objective", "burn_rate", "budget_remaining", "total"), NUMBER),
+        "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
+    }
+)
+STATES = Shape("SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+STATE = Operation(
+    "The state of service level objectives at one moment.",
+    ok("A row for each objective of each version and tenant that has events.", STATES),
+    PARAMETERS,
+    (*BAD_INPUT, 404, *UPSTREAM),
+)
+
+
+def slo_blueprint(plane: Plane) -> Blueprint:
+    """``/api/v1/slo``: a row for each objective of each version and tenant that has events.
+
+    ``burn_rate`` is that of the last hour; ``exhausted_at`` is in milliseconds, null when the budget lasts.
+    """
+    routes = Blueprint("slo", __name__, url_prefix="/api/v1")
+
+    @routes.get("/slo")
+    @described(STATE)
+    def state() -> Response:
+        values = query_values()
+        check_known(values, PARAMETERS)
+        scope = read_scope(SLO, values)
+        moment = read_moment(values, plane.last_scrape())
+        grid = Grid(moment, moment, BURN_WINDOW)
+        counted = count_events(plane, scope, grid, lambda slo: (own_window(slo), BURN_WINDOW))
+        rows = sorted(_rows(counted, moment), key=_order)
+        return json_response({"query_time": format_rfc3339(moment), "rows": rows})
+
+    return routes
+
+
+def _rows(counted: Sequence[Counted], moment: int) -> Iterator[dict[str, Any]]:
+    """A row for each objective and owner, from events in the objective's window and in the last hour."""
+    burns = {
+        (owner, one.slo.name): rate
+        for one in counted
+        if one.window == BURN_WINDOW
+        for owner, (rate,) in zip(one.owners, one.burn_rates(), strict=True)
+    }
+    for one in counted:
+        if one.window == own_window(one.slo):
+            budgets = zip(one.owners, one.budgets_remaining(), one.total(), strict=True)
+            for owner, (remaining,), (total,) in budgets:
+                rate = burns.get((owner, one.slo.name))
+                yield _row(one.slo, owner, rate, remaining, total, moment)
+
+
+def _row(
+    slo: Slo, owner: Owner, rate: float | None, remaining: float | None, total: float | None, moment: int
+) -> dict[str, Any]:
+    # Without events in the last hour nothing burns.
+    spent_at = exhausted_at(remaining, rate or 0.0, own_window(slo), moment)
+    return {
+        **owner._asdict(),
+        "slo": slo.name,
+        "objective": slo.objective,
+        "window": slo.window,
+        "burn_rate": rate,
+        "budget_remaining": remaining,
+        "exhausted_at": spent_at,
+        "total": total,
+    }
+
+
+def _order(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(row[label] for label in (*GROUP_LABELS, "slo"))

@@ -1,0 +1,1 @@
+"""What the use of devices and tokens costs."""

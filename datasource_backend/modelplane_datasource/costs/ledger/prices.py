@@ -1,0 +1,121 @@
+"""Dated prices as piecewise constants over cells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+
+from modelplane_datasource.costs.ledger.allocation import MICRO, apportioned, whole
+from modelplane_datasource.costs.ledger.cells import FloatArray, IntArray, Window, midnight
+from modelplane_schema.registry import Devices, Model, Price, TokenPrice
+
+SECONDS_PER_HOUR = 3600
+PRICE_JUMP = 5  # a price that changes by a larger factor is more likely a slip than a price
+
+AnyPrice = Price | TokenPrice
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Which devices there are and what they and tokens cost; ``tokens`` is by model name."""
+
+    devices: Devices = field(default_factory=Devices)
+    tokens: Mapping[str, Sequence[TokenPrice]] = field(default_factory=dict)
+
+    def of_device_type(self, device_type: str) -> tuple[Price, ...]:
+        """The prices of a device type."""
+        return tuple(price for price in self.devices.prices if price.device_type == device_type)
+
+    def of_tokens(self, model_name: str, kind: str) -> tuple[TokenPrice, ...]:
+        """The prices of a model's tokens of one kind."""
+        return tuple(price for price in self.tokens.get(model_name, ()) if price.kind == kind)
+
+
+def tariff_of(devices: Devices, models: Iterable[Model]) -> Tariff:
+    """The tariff of a registry's devices and models."""
+    return Tariff(devices, {model.name: model.token_prices for model in models if model.token_prices})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rates:
+    """The price in force in each cell.
+
+    ``prices`` are by date; ``in_force`` (cells,) says how many of them have begun, so the last of those is
+    the cell's price and 0 is unpriced. ``amounts`` (cells,) are micro-units of money for each unit of
+    quantity, 0 where unpriced.
+    """
+
+    prices: tuple[AnyPrice, ...]
+    in_force: IntArray
+    amounts: FloatArray
+
+    def cost(self, quantities: IntArray) -> IntArray:
+        """What ``quantities`` (..., cells) cost, each rounded once to micro-units of money."""
+        return whole(quantities * self.amounts)
+
+    def price(self, in_force: int) -> AnyPrice | None:
+        """The price that a value of ``in_force`` stands for; None where unpriced."""
+        return self.prices[in_force - 1] if in_force else None
+
+
+def device_rates(prices: Iterable[Price], window: Window) -> Rates:
+    """Rates for micro-seconds of a device."""
+    return _rates(prices, window, SECONDS_PER_HOUR)
+
+
+def token_rates(prices: Iterable[TokenPrice], window: Window) -> Rates:
+    """Rates for tokens: a price for a million tokens is micro-units for one."""
+    return _rates(prices, window, 1)
+
+
+def _rates(prices: Iterable[AnyPrice], window: Window, per: int) -> Rates:
+    dated = tuple(sorted(prices, key=lambda price: price.effective_from))
+    begins = np.array([midnight(price.effective_from) for price in dated], dtype=np.int64)
+    in_force = np.searchsorted(begins, window.starts, side="right")
+    amounts = np.array([0.0, *(float(price.amount) / per for price in dated)])
+    return Rates(dated, in_force, amounts[in_force])
+
+
+def price_warnings(tariff: Tariff) -> tuple[str, ...]:
+    """A sentence for each price that is more than ``PRICE_JUMP`` times the one before it, or the reverse."""
+    named: defaultdict[str, list[AnyPrice]] = defaultdict(list)
+    for price in tariff.devices.prices:
+        named[price.device_type].append(price)
+    for model_name, prices in tariff.tokens.items():
+        for token_price in prices:
+            named[f"{token_price.kind} tokens of {model_name}"].append(token_price)
+    return tuple(
+        f"The price of {name} goes from {before.amount} to {after.amount} {after.currency} on "
+        f"{after.effective_from}, by more than a factor of {PRICE_JUMP}; check it."
+        for name, prices in named.items()
+        for before, after in pairwise(sorted(prices, key=lambda price: price.effective_from))
+        if before.currency == after.currency and _jumps(before.amount, after.amount)
+    )
+
+
+def _jumps(before: Decimal, after: Decimal) -> bool:
+    return max(before, after) > PRICE_JUMP * min(before, after)
+
+
+def split_price(total: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """The price of a whole node as parts proportional to ``weights``, which add up to it exactly.
+
+    For the registry, when only a node has a price: weigh each of its device types by its number times its
+    list price (OpenCost) or times a fixed ratio (AWS split cost allocation), and divide each part by the
+    number. Parts have six decimal places. ValueError for a negative number, for weights that are all 0 and
+    for a total that has more places.
+    """
+    micro = total * MICRO
+    if micro < 0 or micro != int(micro):
+        raise ValueError(f"total must be a number from 0 up with at most six decimal places (got {total})")
+    if any(weight < 0 for weight in weights.values()) or not any(weights.values()):
+        raise ValueError("weights must be numbers from 0 up, and one of them above 0")
+    largest = max(weights.values())
+    relative = np.array([int(weight / largest * 10**12) for weight in weights.values()], dtype=np.int64)
+    parts = apportioned(np.array(int(micro), dtype=np.int64), relative)
+    return {name: Decimal(int(part)) / MICRO for name, part in zip(weights, parts, strict=True)}

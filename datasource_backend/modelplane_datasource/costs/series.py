@@ -1,0 +1,102 @@
+"""Cost over time: one series for each group, kind of charge and currency."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from modelplane_datasource.context import Plane
+from modelplane_datasource.costs.ledger.allocation import MICRO
+from modelplane_datasource.costs.ledger.cells import DAY, Window
+from modelplane_datasource.costs.ledger.lines import DIRECT, KINDS, SIGNS
+from modelplane_datasource.costs.ledger.report import CostRow
+from modelplane_datasource.costs.ledger_source import (
+    LONGEST_RANGE,
+    ledger_of,
+    window_of,
+)
+from modelplane_datasource.costs.parameters import (
+    IDLE_POLICY,
+    SHARED,
+)
+from modelplane_datasource.costs.rows import chosen_rows, groups_of
+from modelplane_datasource.series.model import Answer, Series
+from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_schema.metrics import TOKEN_KINDS
+
+# Steps that hold whole cells and divide a day.
+_STEPS = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440))
+
+
+def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
+    """Cost of each group in each step: series whose values add up to the cost of all capacity.
+
+    A step holds whole cells, so it may be larger than asked for. One point stands for the step before it, as
+    it does for a rate. What is unpriced has no value, and its quantity beside.
+    """
+    step, window = _steps(grid, plane.now())
+    ledger = ledger_of(plane, window, scope.options[IDLE_POLICY.name], scope.options[SHARED.name])
+    own = Grid(window.start, window.end - 1, step or window.end - window.start)
+    rows = chosen_rows(ledger, scope, step, plane.settings.max_points)
+    return Answer(own, tuple(_lines((row for row in rows if SIGNS[row.kind]), scope, own)), ledger.warnings)
+
+
+def _steps(grid: Grid, now: int) -> tuple[int | None, Window]:
+    """The step, None where the window is one, and the window of a grid."""
+    if len(grid) == 1:
+        return None, window_of(grid.end - grid.step, grid.end, now)
+    step = next((step for step in _STEPS if step >= grid.step), -(-grid.step // DAY) * DAY)
+    return step, window_of(grid.start - grid.start % step, grid.end, now, LONGEST_RANGE + step)
+
+
+class _Key(NamedTuple):
+    """What tells series of cost apart."""
+
+    group: tuple[str | None, ...]
+    kind: str
+    currency: str | None
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """How people call it: a direct charge by its group, unless that reads as a kind of charge."""
+        who = " ".join(value for value in self.group if value)
+        what = "" if self.kind == DIRECT and who and who not in KINDS else self.kind
+        return " ".join(part for part in (who, what, "" if self.currency else "unpriced") if part)
+
+
+def _lines(rows: Iterable[CostRow], scope: Scope, grid: Grid) -> list[Series]:
+    by_line: dict[_Key, dict[int, CostRow]] = {}
+    for row in rows:
+        by_line.setdefault(_Key(row.group, row.kind, row.currency, row.unit), {})[row.start] = row
+    names = Counter(key.name for key in by_line)
+    ordered = sorted(by_line.items(), key=lambda item: tuple(map(str, item[0])))
+    return [_line(key, names[key.name] > 1, found, scope, grid) for key, found in ordered]
+
+
+def _line(key: _Key, ambiguous: bool, found: dict[int, CostRow], scope: Scope, grid: Grid) -> Series:
+    rows = [found.get(instant) for instant in grid.times]
+    return Series(
+        f"{key.name} {key.currency}" if ambiguous and key.currency else key.name,
+        {
+            **{label: value or "" for label, value in zip(groups_of(scope), key.group, strict=True)},
+            "kind": key.kind,
+            "unit": key.unit,
+            "currency": key.currency or "",
+            "state": "priced" if key.currency else "unpriced",
+        },
+        tuple(_amount(row, key.kind) for row in rows),
+        {"quantity": tuple(None if row is None else _quantity(row) for row in rows)},
+    )
+
+
+def _amount(row: CostRow | None, kind: str) -> float | None:
+    if row is None or row.amount is None:
+        return None
+    return SIGNS[kind] * row.amount / MICRO
+
+
+def _quantity(row: CostRow) -> float:
+    return row.quantity if row.kind in TOKEN_KINDS else row.quantity / MICRO

@@ -1,0 +1,1 @@
+"""How far signals are from what they are compared with."""

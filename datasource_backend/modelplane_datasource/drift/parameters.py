@@ -1,0 +1,99 @@
+"""What a request about drift may say, and how it selects series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelplane_datasource.series.selection import MODEL, VERSION, Scope
+from modelplane_datasource.timeline.times import DURATION_PATTERN
+from modelplane_datasource.web.parameters import (
+    MAX_LABEL,
+    Parameter,
+    choice,
+    label_text,
+    parser,
+    whole_number,
+)
+from modelplane_datasource.web.time_parameters import window_duration
+from modelplane_schema.metrics import ALL_TENANTS, SIGNAL_KINDS, TENANT_ID
+from modelplane_schema.promql import Matcher, one_of
+from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
+
+METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
+CONFIDENCE_KIND = "confidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What live data is held against: the training baseline, the time before, or another version.
+
+    ``previous`` is the length in milliseconds of the time that ends where the live window starts.
+    """
+
+    previous: int | None = None
+    version: str | None = None
+
+
+@parser(
+    {
+        "type": "string",
+        "pattern": rf"^(baseline|previous:{DURATION_PATTERN}|version:[\s\S]{{1,{MAX_LABEL}}})$",
+        "examples": ["baseline", "previous:7d", "version:v1.2.0"],
+    }
+)
+def reference(text: str) -> Reference:
+    """``baseline``, ``previous:7d`` or ``version:v1.2.0``; ValueError."""
+    kind, _, value = text.partition(":")
+    if kind == "previous":
+        return Reference(previous=window_duration(value))
+    if kind == "version" and value:
+        return Reference(version=label_text(value))
+    if text != "baseline":
+        raise ValueError(text)
+    return Reference()
+
+
+METHOD = Parameter(
+    "method", "How drift is measured.", ", ".join(METHODS), choice(*METHODS), default="psi"
+)  # fmt: skip
+KIND = Parameter(
+    "kind", "Kind of the signals; every kind of the baseline when it is left out.",
+    ", ".join((*SIGNAL_KINDS, CONFIDENCE_KIND)), choice(*SIGNAL_KINDS, CONFIDENCE_KIND), repeated=True,
+)  # fmt: skip
+SIGNAL = Parameter(
+    "signal", "Signal by its name; every one when it is left out.", "the name of a signal, repeatable",
+    label_text, repeated=True,
+)  # fmt: skip
+REFERENCE = Parameter(
+    "reference", "What live data is held against.",
+    "baseline, previous:7d (the 7 days before the live window) or version:v1.2.0", reference,
+    default="baseline",
+)  # fmt: skip
+WINDOW = Parameter(
+    "window", "Length of the live window that ends at each point.",
+    "a duration from 1s to 366d, such as 6h", window_duration, default="1h",
+)  # fmt: skip
+MIN_OBSERVATIONS = Parameter(
+    "min-observations", "Fewer observations than this in a window give no value.",
+    "a whole number from 1 to 1000000000", whole_number(1, 10**9),
+    default=str(DEFAULT_MIN_OBSERVATIONS),
+)  # fmt: skip
+# Signals are counted for all tenants together unless the model's team asks for each.
+TENANT = Parameter(
+    "tenant-id", f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together.",
+    "the id of a tenant, repeatable", label_text, repeated=True, default=ALL_TENANTS,
+)  # fmt: skip
+DRIFT_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
+DRIFT_OPTIONS: tuple[Parameter[Any], ...] = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
+
+
+def signal_matchers(scope: Scope) -> tuple[Matcher, ...]:
+    """Matchers of the scope and of the kinds and signals asked for."""
+    asked = (("kind", scope.options[KIND.name]), ("signal", scope.options[SIGNAL.name]))
+    return (*scope.matchers, *(one_of(label, values) for label, values in asked if values))
+
+
+def without_tenant(matchers: tuple[Matcher, ...]) -> tuple[Matcher, ...]:
+    """Matchers of a baseline, which belongs to a version and no tenant."""
+    return tuple(matcher for matcher in matchers if matcher.label != TENANT_ID)

@@ -1,0 +1,1 @@
+"""Grafana's JSON datasource: what its requests say and what it reads."""

@@ -1,0 +1,142 @@
+"""Ad hoc filters of Grafana. They narrow what a target asks for and never widen it.
+
+A filter works as a label matcher does in PromQL: a regular expression is RE2, matches whole values and
+is evaluated by Prometheus; series that lack the label have an empty value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from modelplane_datasource.errors import invalid
+from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError
+from modelplane_datasource.series.selection import Scope
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
+from modelplane_schema.promql import Matcher, MatchOp, one_of
+
+FILTER_KEYS = (TENANT_ID, MODEL_NAME, MODEL_VERSION, "kind", "signal")
+_SCOPE_FIELDS = {MODEL_NAME: "models", TENANT_ID: "tenants", MODEL_VERSION: "versions"}
+MAX_FILTERS = 50
+MAX_TEXT = 1024
+
+_ONE: Mapping[str, MatchOp] = {"=": "=", "!=": "!=", "=~": "=~", "!~": "!~"}
+_SEVERAL = ("=|", "!=|")
+_OPERATORS = (*_ONE, *_SEVERAL)
+# How Go's regexp, and so Prometheus and its relatives, begins every complaint about an expression.
+_REGEX_COMPLAINT = "error parsing regexp"
+
+
+@dataclass(frozen=True, slots=True)
+class AdHocFilter:
+    """One filter on a label; only ``=|`` and ``!=|`` have several values."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...]
+
+    @property
+    def matcher(self) -> Matcher:
+        """The filter in PromQL."""
+        if self.operator in _ONE:
+            return Matcher(self.key, self.values[0], _ONE[self.operator])
+        positive = one_of(self.key, self.values)
+        if self.operator == "=|":
+            return positive
+        return Matcher(self.key, positive.value, "!~" if positive.op == "=~" else "!=")
+
+    @property
+    def is_regex(self) -> bool:
+        """Whether only Prometheus can evaluate it."""
+        return self.operator in ("=~", "!~")
+
+    def admits(self, labels: Mapping[str, Any]) -> bool:
+        """Whether ``labels`` pass a filter that is not a regular expression."""
+        return (labels.get(self.key, "") in self.values) is (self.operator in ("=", "=|"))
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredScope(Scope):
+    """A scope that ad hoc filters narrow further."""
+
+    filters: tuple[AdHocFilter, ...]
+
+    # A class with slots is made anew by dataclass, so super() without arguments finds the wrong one.
+    @property
+    def key(self) -> Hashable:
+        """Equal for scopes that ask for the same and are narrowed alike."""
+        return super(FilteredScope, self).key, self.filters
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """Matchers of the scope and of the filters."""
+        return (*super(FilteredScope, self).matchers, *(one.matcher for one in self.filters))
+
+
+def by_matchers(scope: Scope, filters: tuple[AdHocFilter, ...]) -> Scope:
+    """``scope`` whose matchers are narrowed by ``filters``."""
+    values = {field.name: getattr(scope, field.name) for field in fields(scope)}
+    return FilteredScope(**values, filters=filters)
+
+
+def by_values(scope: Scope, filters: tuple[AdHocFilter, ...]) -> Scope:
+    """``scope`` whose models, tenants and versions are narrowed; ApiError 400 where that cannot be said."""
+    for one in filters:
+        place = _SCOPE_FIELDS.get(one.key)
+        if place is None or one.operator not in ("=", "=|"):
+            raise invalid(
+                "filters", f"have {one.key} {one.operator}", f"= or =| on {', '.join(_SCOPE_FIELDS)}"
+            )
+        asked = getattr(scope, place)
+        common = tuple(value for value in one.values if value in asked) if asked else one.values
+        if not common:
+            raise invalid("filters", f"leave nothing of {one.key}", ", ".join(asked))
+        narrowed: dict[str, Any] = {place: common}
+        scope = replace(scope, **narrowed)
+    return scope
+
+
+def read_filters(body: Mapping[str, Any]) -> tuple[AdHocFilter, ...]:
+    """The filters of a body, under either of their two names; ApiError 400."""
+    found: list[AdHocFilter] = []
+    for name in ("filters", "adhocFilters"):
+        entries = [] if body.get(name) is None else body[name]
+        if not isinstance(entries, list) or len(entries) > MAX_FILTERS:
+            raise invalid(name, "is not a list, or too long", f"a list of at most {MAX_FILTERS} filters")
+        found += [_read_filter(f"{name}[{index}]", entry) for index, entry in enumerate(entries)]
+    return tuple(dict.fromkeys(found))
+
+
+@contextmanager
+def regexes_checked(filters: Sequence[AdHocFilter]) -> Iterator[None]:
+    """Make a regular expression that Prometheus refuses the 400 that it is."""
+    try:
+        yield
+    except UpstreamError as error:
+        if error.error == REJECTED and _REGEX_COMPLAINT in error.message and any(f.is_regex for f in filters):
+            problem = f"have a regular expression that is not valid ({error.message})"
+            raise invalid("filters", problem, "regular expressions of RE2") from error
+        raise
+
+
+def _read_filter(place: str, entry: object) -> AdHocFilter:
+    if not isinstance(entry, dict):
+        raise invalid(place, "is not an object", "an object with key, operator and value")
+    key, operator = entry.get("key"), entry.get("operator")
+    if key not in FILTER_KEYS:
+        raise invalid(f"{place}.key", f"is {str(key)[:100]!r}", ", ".join(FILTER_KEYS))
+    if operator not in _OPERATORS:
+        raise invalid(f"{place}.operator", f"is {str(operator)[:100]!r}", " ".join(_OPERATORS))
+    several = operator in _SEVERAL
+    field = f"{place}.{'values' if several else 'value'}"
+    values = entry.get("values") if several else [entry.get("value")]
+    if not isinstance(values, list) or not values or not all(map(_is_text, values)):
+        shape = "a list of texts" if several else "a text"
+        raise invalid(field, "is not what the operator needs", f"{shape} of at most {MAX_TEXT} characters")
+    return AdHocFilter(key, operator, tuple(values))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT

@@ -1,0 +1,1 @@
+"""Client of Prometheus' HTTP API, and the data that its answers hold."""

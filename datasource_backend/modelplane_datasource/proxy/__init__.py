@@ -1,0 +1,1 @@
+"""Prometheus' own API, restricted to the caller's tenants."""

@@ -1,0 +1,1 @@
+"""Series of one metric on one grid: what is requested, the queries, the answer and its JSON."""

@@ -1,0 +1,1 @@
+"""Service level objectives: burn rates and error budgets."""

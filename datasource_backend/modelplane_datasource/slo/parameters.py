@@ -1,0 +1,85 @@
+"""What a request about service level objectives may say, and which objectives it means."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from modelplane_datasource.context import Plane
+from modelplane_datasource.errors import ApiError
+from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
+from modelplane_datasource.web.parameters import Parameter, choice, label_text, parser
+from modelplane_datasource.web.time_parameters import window_duration
+from modelplane_schema.registry import Slo
+
+BURN_RATE, BUDGET_REMAINING = "burn_rate", "budget_remaining"
+BURN_WINDOW = parse_duration("1h")
+_AUTO = "auto"
+
+
+@parser({"type": "string", "pattern": f"^({_AUTO}|{DURATION_PATTERN})$", "examples": [_AUTO, "6h"]})
+def window_or_auto(text: str) -> int:
+    """Milliseconds of a window, 0 for ``auto``; ValueError."""
+    return 0 if text == _AUTO else window_duration(text)
+
+
+SLO_NAME = Parameter(
+    "slo", "Objective by its name in the registry; every one of the model when it is left out.",
+    "the name of an SLO of the model, repeatable", label_text, repeated=True,
+)  # fmt: skip
+VALUE = Parameter(
+    "value", "How fast the error budget goes (1 spends just all of it), or the share of it that is left.",
+    f"{BURN_RATE}, {BUDGET_REMAINING}", choice(BURN_RATE, BUDGET_REMAINING), default=BURN_RATE,
+)  # fmt: skip
+WINDOW = Parameter(
+    "window", "Length of the window that ends at each point; auto is 1h for a burn rate and the "
+    "objective's own window for what is left of the budget.",
+    "auto, or a duration from 1s to 366d, such as 6h", window_or_auto, default=_AUTO,
+)  # fmt: skip
+SLO_OPTIONS: tuple[Parameter[Any], ...] = (SLO_NAME, VALUE, WINDOW)
+
+
+class ModelSlo(NamedTuple):
+    """An objective of a model."""
+
+    model_name: str
+    slo: Slo
+
+
+def asked_slos(plane: Plane, scope: Scope) -> tuple[ModelSlo, ...]:
+    """The objectives that the scope asks for, of models that the caller uses, in the order of the registry.
+
+    ApiError 422 without a registry, 404 when no model of the scope has such an objective.
+    """
+    if plane.registry is None:
+        raise ApiError(
+            422,
+            "no_registry",
+            "The server has no registry, which holds the objectives: "
+            "set MODELPLANE_DATASOURCE_REGISTRY_FILE to the path of modelplane.yaml.",
+        )
+    own = current_tenants()
+    known = [
+        ModelSlo(model.name, slo)
+        for model in plane.registry.models
+        if model.name in scope.models and (own is None or not set(own).isdisjoint(model.tenants))
+        for slo in model.slos
+    ]
+    names = scope.options[SLO_NAME.name]
+    found = tuple(one for one in known if not names or one.slo.name in names)
+    if not found:
+        raise _unknown(scope, names, sorted({one.slo.name for one in known}))
+    return found
+
+
+def _unknown(scope: Scope, names: tuple[str, ...], allowed: list[str]) -> ApiError:
+    wanted = f"no SLO named {', '.join(names)[:100]!r}" if names and allowed else "no SLO"
+    models = ", ".join(scope.models)[:100]
+    advice = f"allowed: {', '.join(allowed)}" if allowed else "add one under models[].slos"
+    return ApiError(
+        404,
+        "unknown_slo",
+        f"The registry has {wanted} for the model {models!r}; {advice}.",
+        {"parameter": SLO_NAME.name, "allowed": allowed},
+    )

@@ -1,0 +1,68 @@
+"""Who asks, and whose data they may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from modelplane_datasource.errors import ApiError
+
+T = TypeVar("T")
+Role = Literal["admin", "reader", "tenant", "grafana", "writer"]
+
+TENANT_PARAMETER = "tenant-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request; ``tenants`` is None for those who may see everyone's data."""
+
+    name: str
+    role: Role
+    tenants: tuple[str, ...] | None
+
+
+ANYONE = Caller("anyone", "admin", None)  # where no tokens are configured
+_NOBODY = Caller("nobody", "tenant", ())  # outside of a request
+_CALLER: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
+
+
+def set_caller(caller: Caller) -> None:
+    """Answer what follows in this context for ``caller``."""
+    _CALLER.set(caller)
+
+
+def current_caller() -> Caller:
+    """Who is being answered; outside of a request somebody who may see nothing."""
+    return _CALLER.get()
+
+
+def current_tenants() -> tuple[str, ...] | None:
+    """Whose data may be seen; None for everyone's."""
+    return _CALLER.get().tenants
+
+
+def own_tenants(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The tenants asked for, or all of the caller's when none is; ApiError 403 for somebody else's.
+
+    The answer is the same for tenants that exist and for those that do not.
+    """
+    tenants = current_tenants()
+    if tenants is None:
+        return asked
+    if not set(asked) <= set(tenants):
+        raise ApiError(
+            403,
+            "forbidden",
+            f"{TENANT_PARAMETER} names a tenant that this token may not see; allowed: {', '.join(tenants)}.",
+            {"parameter": TENANT_PARAMETER, "allowed": list(tenants)},
+        )
+    return asked or tenants
+
+
+def for_caller(call: Callable[[], T]) -> Callable[[], T]:
+    """``call`` for another thread, which answers the same caller there."""
+    context = copy_context()
+    return lambda: context.run(call)

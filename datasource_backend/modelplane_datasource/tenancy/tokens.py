@@ -1,0 +1,179 @@
+"""The token file: who a caller is, and whose data they may see."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from modelplane_datasource.errors import ApiError
+from modelplane_datasource.settings import ConfigurationError
+from modelplane_datasource.tenancy.caller import Caller, Role
+from modelplane_datasource.tenancy.grafana_identity import GrafanaIdentity, IdentityError, IdentityVerifier
+
+_LOG = logging.getLogger(__name__)
+_RELOAD_SECONDS = 1.0
+
+TenantId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class Token(BaseModel):
+    """One entry of the token file; only the token's hash is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    role: Role
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
+    tenants: tuple[TenantId, ...] | None = None
+
+    @model_validator(mode="after")
+    def _tenants_belong_to_the_role(self) -> Token:
+        if self.role == "tenant" and not self.tenants:
+            raise ValueError("tenants are needed for the role tenant")
+        if self.role == "reader" and self.tenants == ():
+            raise ValueError("tenants names at least one tenant; without it a reader sees every tenant")
+        if self.role not in ("tenant", "reader") and self.tenants:
+            raise ValueError("tenants are allowed for the roles tenant and reader, and for no other")
+        return self
+
+
+class TokenFile(BaseModel):
+    """Everyone who may call, and how organisations of Grafana map to tenants."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: Annotated[tuple[Token, ...], Field(min_length=1)]
+    grafana: GrafanaIdentity | None = None
+
+    @model_validator(mode="after")
+    def _grafana_is_known(self) -> TokenFile:
+        if self.grafana is None and any(token.role == "grafana" for token in self.tokens):
+            raise ValueError("the role grafana needs the section grafana with issuer and organisations")
+        return self
+
+
+def hash_token(token: str) -> str:
+    """The hex SHA-256 that the token file holds for ``token``."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def load_tokens(path: Path) -> TokenFile:
+    """Read a token file; ConfigurationError names the path, the field and what is allowed."""
+    try:
+        file = TokenFile.model_validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the token file cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        # Only messages: pydantic's own text quotes the file.
+        items = error.errors(include_input=False, include_url=False)
+        if any(item["type"] == "json_invalid" for item in items):
+            raise ConfigurationError(f"{path}: the token file is not JSON: {items[0]['msg']}") from None
+        problems = "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in items)
+        raise ConfigurationError(f"{path}: {problems}") from None
+    for field in ("name", "sha256"):
+        value, count = Counter(getattr(token, field) for token in file.tokens).most_common(1)[0]
+        if count > 1:
+            raise ConfigurationError(f"{path}: tokens: {field} {value!r} occurs {count} times; allowed: once")
+    return file
+
+
+class Gatekeeper:
+    """Finds the caller of a request; reads the token file again when it has changed.
+
+    A file that became invalid is refused with an error in the log, and the one read before stays valid.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """ConfigurationError for a bad token file. ``clock`` is in seconds."""
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._next_look = 0.0
+        self._signature = _signature(path)
+        self._read()
+
+    def caller(self, authorization: str, identity: str | None) -> Caller | None:
+        """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana."""
+        self._reload()
+        tokens, verifier = self._known
+        token = _find(tokens, _bearer(authorization))
+        if token is None:
+            return None
+        if token.role in ("tenant", "reader"):
+            return Caller(token.name, token.role, token.tenants)
+        if token.role == "grafana" and verifier is not None:
+            return Caller(token.name, token.role, _tenants_of(verifier, identity))
+        return Caller(token.name, token.role, None if token.role == "admin" else ())
+
+    def _reload(self) -> None:
+        if self._clock() < self._next_look or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._next_look = self._clock() + _RELOAD_SECONDS
+            signature = _signature(self._path)
+            if signature != self._signature:
+                self._signature = signature
+                self._read()
+                _LOG.info("the token file was read again: %d tokens", len(self._known[0]))
+        except ConfigurationError as error:
+            _LOG.error("the token file changed and is not used: %s", error)
+        finally:
+            self._lock.release()
+
+    def _read(self) -> None:
+        file = load_tokens(self._path)
+        # Both change at once: no request meets the tokens of one file and the organisations of another.
+        self._known = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
+
+
+def _tenants_of(verifier: IdentityVerifier, identity: str | None) -> tuple[str, ...] | None:
+    try:
+        return verifier.tenants(identity)
+    except IdentityError as error:
+        raise ApiError(error.status, "identity", str(error)) from error
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _find(tokens: tuple[Token, ...], presented: str) -> Token | None:
+    """The matching token; every one is compared, so that the time taken tells nothing."""
+    digest = hash_token(presented)
+    found = None
+    for token in tokens:
+        if hmac.compare_digest(token.sha256, digest):
+            found = token
+    return found
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """Changes with the file: when it is written, and when another takes its name."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).lstrip(".") or "the file"

@@ -1,0 +1,1 @@
+"""Instants, durations, grids of times and columns of values on them."""

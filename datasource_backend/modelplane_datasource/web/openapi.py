@@ -1,0 +1,205 @@
+"""The OpenAPI document, made of what each route declares next to its code.
+
+A view is decorated with ``described``; the document walks the rules of the application and reads the
+declarations, so a route cannot be forgotten by being listed elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from modelplane_datasource.web.authentication import OPEN_PATHS
+from modelplane_datasource.web.parameters import MAX_REPEATS, JsonSchema, Parameter
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+JSON = "application/json"
+_ATTRIBUTE = "described_operations"
+_UNDOCUMENTED_METHODS = {"HEAD", "OPTIONS"}
+
+BAD_INPUT = (400,)
+UPSTREAM = (422, 502, 503, 504)
+STORE = (503,)
+_EVERY_OPERATION = (500,)
+_PROTECTED = (401, 403)
+_REASONS = {
+    400: "Bad input: details name the parameter and what is allowed.",
+    401: "A valid token is needed.",
+    403: "The token does not allow this.",
+    404: "There is no such thing.",
+    413: "The body is too large.",
+    422: "The range, or what is asked for, is too large or does not compare.",
+    500: "The server failed unexpectedly.",
+    502: "Prometheus gave no usable answer.",
+    503: "Prometheus or the alert store is not available.",
+    504: "Prometheus did not answer in time.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A JSON schema with a name of its own in the document."""
+
+    name: str
+    schema: JsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body: what it is, and its schema by media type."""
+
+    description: str
+    media: Mapping[str, Shape | JsonSchema]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a view does; ``path`` gives the placeholders of its rule the values that this is about.
+
+    A value in braces keeps the placeholder open; the parameter of that name is then part of the path.
+    """
+
+    summary: str
+    answers: Mapping[int, Content]
+    parameters: tuple[Parameter[Any], ...] = ()
+    errors: tuple[int, ...] = ()
+    body: Content | None = None
+    body_required: bool = True
+    path: Mapping[str, str] = field(default_factory=dict)
+
+
+ERROR = Shape(
+    "Error",
+    {
+        "type": "object",
+        "required": ["message", "error", "details"],
+        "properties": {
+            "message": {"type": "string", "description": "A sentence for people."},
+            "error": {"type": "string", "pattern": "^[a-z_]+$", "description": "A word for machines."},
+            "details": {"type": "object"},
+            "warnings": {"type": "array", "items": {"type": "string"}},
+        },
+        "additionalProperties": False,
+    },
+)
+
+
+def json_content(description: str, schema: Shape | JsonSchema) -> Content:
+    """A body of JSON."""
+    return Content(description, {JSON: schema})
+
+
+def described(*operations: Operation) -> Callable[[View], View]:
+    """Declare what a view does: one operation, or one for each value of its rule's placeholders."""
+
+    def mark(view: View) -> View:
+        setattr(view, _ATTRIBUTE, operations)
+        return view
+
+    return mark
+
+
+def operations_of(app: Flask, rule: Rule) -> tuple[Operation, ...]:
+    """What the view behind a rule declares; none when it declares nothing."""
+    found: tuple[Operation, ...] = getattr(app.view_functions[rule.endpoint], _ATTRIBUTE, ())
+    return found
+
+
+def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of ``app``; ``protected``: tokens are needed.
+
+    ValueError when two shapes have one name, or two operations one path and method.
+    """
+    shapes: dict[str, JsonSchema] = {}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        for path, method, operation in _calls(app, rule):
+            needs_token = protected and path not in OPEN_PATHS
+            methods = paths.setdefault(path, {})
+            if method in methods:
+                raise ValueError(f"{method} {path} is described twice")
+            described_as = _operation(operation, path, shapes, needs_token)
+            methods[method] = {
+                "tags": [rule.endpoint.partition(".")[0]],
+                "operationId": re.sub(r"\W+", "_", method + path),
+                **described_as,
+            }
+    security = {"bearer": {"type": "http", "scheme": "bearer"}} if protected else {}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "modelplane",
+            "summary": "Series of AI models for Grafana and for any chart library.",
+            "version": version("modelplane"),
+        },
+        "paths": paths,
+        "components": {"schemas": shapes, "securitySchemes": security},
+    }
+
+
+def _calls(app: Flask, rule: Rule) -> Iterator[tuple[str, str, Operation]]:
+    """Path, method and operation of all that a rule serves."""
+    for operation in operations_of(app, rule):
+        path = rule.rule
+        for name, value in operation.path.items():
+            path = path.replace(f"<{name}>", value)
+        for method in sorted((rule.methods or set()) - _UNDOCUMENTED_METHODS):
+            yield path, method.lower(), operation
+
+
+def _operation(
+    operation: Operation, path: str, shapes: dict[str, JsonSchema], needs_token: bool
+) -> dict[str, Any]:
+    errors = {*operation.errors, *_EVERY_OPERATION, *(_PROTECTED if needs_token else ())}
+    if operation.body is not None:
+        errors.add(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    failures = {int(status): json_content(_REASONS[status], ERROR) for status in errors}
+    described_as: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": [_parameter(parameter, path) for parameter in operation.parameters],
+        "responses": {
+            str(status): _content(content, shapes)
+            for status, content in sorted({**failures, **operation.answers}.items())
+        },
+    }
+    if operation.body is not None:
+        body = _content(operation.body, shapes)
+        described_as["requestBody"] = {"required": operation.body_required, **body}
+    if needs_token:
+        described_as["security"] = [{"bearer": []}]
+    return described_as
+
+
+def _parameter(parameter: Parameter[Any], path: str) -> dict[str, Any]:
+    schema = parameter.schema
+    if parameter.repeated:
+        default = {"default": [schema.pop("default")]} if "default" in schema else {}
+        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_REPEATS, **default}
+    return {
+        "name": parameter.name,
+        "in": "path" if f"{{{parameter.name}}}" in path else "query",
+        "description": f"{parameter.summary} Allowed: {parameter.allowed}.",
+        "required": parameter.required,
+        "schema": schema,
+    }
+
+
+def _content(content: Content, shapes: dict[str, JsonSchema]) -> dict[str, Any]:
+    media = {name: {"schema": _schema(schema, shapes)} for name, schema in content.media.items()}
+    return {"description": content.description, "content": media}
+
+
+def _schema(schema: Shape | JsonSchema, shapes: dict[str, JsonSchema]) -> JsonSchema:
+    if not isinstance(schema, Shape):
+        return schema
+    if shapes.setdefault(schema.name, schema.schema) != schema.schema:
+        raise ValueError(f"two shapes are named {schema.name}")
+    return {"$ref": f"#/components/schemas/{schema.name}"}

@@ -1,0 +1,1 @@
+"""Measured calls: the context manager and the wrappers of functions."""

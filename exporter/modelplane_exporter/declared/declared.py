@@ -1,0 +1,112 @@
+"""Declared values: a model's YAML file says where confidence, items, tokens, signals and events are.
+
+Every expression is JMESPath on ``{"result": what the function returned, "arguments": {name: value}}``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelplane_exporter.declared import file
+from modelplane_exporter.declared.expressions import Expression
+from modelplane_exporter.declared.file import DeclaredError, Event
+from modelplane_exporter.declared.reader import CONFIDENCE_MISSING, Reader, binder_of, whole_number
+from modelplane_schema.metrics import TOKEN_KINDS
+
+if TYPE_CHECKING:
+    from modelplane_exporter.baseline import Baseline
+    from modelplane_exporter.calls.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Where a model's values are; ``load`` reads it from a file.
+
+    ``prediction`` and ``values`` map signals of the baseline to expressions, ``tokens`` kinds of tokens.
+    """
+
+    source: str
+    confidence: Expression | None = None
+    items: Expression | None = None
+    tokens: Mapping[str, Expression] = field(default_factory=dict)
+    features: Expression | None = None
+    prediction: Mapping[str, Expression] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    values: Mapping[str, Expression] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Declared:
+        """Read a file. DeclaredError names it, the place in it and what is allowed."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeclaredError(f"{path}: cannot be read: {error}") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str = "declared values") -> Declared:
+        """What the text of a file declares; ``source`` names it in errors."""
+        try:
+            content = file.content_of(text)
+            return cls(
+                source,
+                confidence=file.optional_expression(content, "confidence"),
+                items=file.optional_expression(content, "items"),
+                tokens=file.expressions(content.get("tokens", {}), "tokens", TOKEN_KINDS),
+                features=file.optional_expression(content, "features"),
+                prediction=file.prediction(content.get("prediction", {})),
+                events=file.events_of(content.get("events", [])),
+                values=file.expressions(content.get("values", {}), "values"),
+            )
+        except ValueError as error:
+            raise DeclaredError(f"{source}: {error}") from error
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """The events that may be counted."""
+        return tuple(event.name for event in self.events)
+
+    def check(self, baseline: Baseline | None) -> None:
+        """DeclaredError unless ``baseline`` has the signals that are declared."""
+        if self.features is not None and not (baseline and baseline.of_kind("input")):
+            raise DeclaredError(f"{self.source}: features needs a baseline with signals of kind input")
+        for place, kind, declared in (
+            ("prediction", "output", self.prediction), ("values", "business", self.values),
+        ):  # fmt: skip
+            known = [signal.name for signal in baseline.of_kind(kind)] if baseline else []
+            for name in declared:
+                if name not in known:
+                    raise DeclaredError(
+                        f"{self.source}: {place}: {name!r} must be a signal of kind {kind} in the baseline; "
+                        f"allowed: {', '.join(known) or 'none, because there is no such signal'}"
+                    )
+
+    def observe(self, call: Call, arguments: Mapping[str, Any], result: Any) -> None:
+        """Hand to ``call`` what is declared. A value that is missing or of the wrong type is counted.
+
+        Confidence that is not declared is where the exporter expects it in every result.
+        """
+        if self.confidence is None:
+            call.result(result)
+        reader = Reader(call, {"result": result, "arguments": arguments})
+        reader.hand(call.confidence, self.confidence, missing=CONFIDENCE_MISSING)
+        reader.hand(call.items, self.items, whole_number)
+        tokens = reader.read_all(self.tokens, whole_number)
+        if tokens:
+            call.tokens(**tokens)
+        reader.hand(call.features, self.features)
+        for name, value in reader.read_all(self.prediction).items():
+            call.prediction(value, name)
+        values = reader.read_all(self.values)
+        if values:
+            call.business(values)
+        for event in self.events:
+            times = reader.read(event.expression, event.times)
+            if times:
+                call.event(event.name, times)
+
+    binder = staticmethod(binder_of)

@@ -1,0 +1,1 @@
+"""States as exposition text, and as families of prometheus_client."""

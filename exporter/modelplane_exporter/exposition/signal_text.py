@@ -1,0 +1,140 @@
+"""Signals and their baselines as exposition text; see ``render``.
+
+What a baseline says never changes, so its text is made once. A series of signals has one ``%`` template for
+all its lines.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
+from modelplane_exporter.exposition.text import SLOT, identity_labels, label_text, metadata, number
+from modelplane_exporter.identity import Version
+from modelplane_exporter.layout.signals import (
+    BASELINE_METRICS,
+    SUM_METRICS,
+    LoadedBaseline,
+    SignalLayout,
+    SignalSnapshot,
+    layout_of,
+)
+from modelplane_schema import metrics
+from modelplane_schema.metrics import IDENTITY, VERSION_IDENTITY, Metric
+
+_SLOT = SLOT.encode()
+_SIGNAL_LABELS = ("kind", "signal", "baseline")
+
+
+class Sample(NamedTuple):
+    """One value of a signal's series; ``labels`` are those after the identity."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float
+
+
+def chunks(
+    signals: Sequence[SignalSnapshot], baselines: Sequence[LoadedBaseline], openmetrics: bool
+) -> Iterator[bytes]:
+    """Every family of signals, one piece for each identity or baseline."""
+    layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
+    known = [snapshot for snapshot in signals if snapshot.key.fingerprint in layouts]
+    if known:
+        yield metadata(metrics.SIGNAL_OBSERVATIONS, openmetrics)
+        for snapshot in known:
+            yield _bins(layouts[snapshot.key.fingerprint], snapshot)
+    for index, metric in enumerate(SUM_METRICS):
+        deviating = [snapshot for snapshot in known if layouts[snapshot.key.fingerprint].deviating]
+        if deviating:
+            yield metadata(metric, openmetrics)
+        for snapshot in deviating:
+            yield _sums(layouts[snapshot.key.fingerprint], snapshot, index)
+    for metric in BASELINE_METRICS:
+        texts = [_described(loaded.version, loaded.baseline)[metric.name] for loaded in baselines]
+        if any(texts):
+            yield metadata(metric, openmetrics)
+        yield from texts
+
+
+def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[Sample]:
+    """The values of one identity, as ``chunks`` writes them."""
+    cells = iter(snapshot.cells)
+    for labels in _bin_labels(layout.baseline):
+        yield Sample(metrics.SIGNAL_OBSERVATIONS, labels, next(cells))
+    for metric, sums in zip(SUM_METRICS, layout.sums(snapshot.cells), strict=False):
+        for signal, value in zip(layout.deviating, sums, strict=True):
+            yield Sample(metric, _signal_labels(layout.baseline, signal), value)
+
+
+def baseline_samples(baseline: Baseline) -> Iterator[Sample]:
+    """What describes a baseline."""
+    for signal in baseline.signals:
+        labels = _signal_labels(baseline, signal)
+        for bin_name, ratio in zip(signal.bins, signal.ratios, strict=True):
+            yield Sample(metrics.BASELINE_RATIO, (*labels, bin_name), ratio)
+        if isinstance(signal, NumericSignal):
+            for bin_name, bound, center in zip(
+                signal.bins, signal.upper_bounds, signal.centers, strict=False
+            ):
+                yield Sample(metrics.BASELINE_UPPER_BOUND, (*labels, bin_name), bound)
+                if center is not None:
+                    yield Sample(metrics.BASELINE_CENTER, (*labels, bin_name), center)
+            yield Sample(metrics.BASELINE_MEAN, labels, signal.mean)
+            yield Sample(metrics.BASELINE_STDDEV, labels, signal.stddev)
+        yield Sample(metrics.BASELINE_OBSERVATIONS, labels, signal.observations)
+
+
+def _bins(layout: SignalLayout, snapshot: SignalSnapshot) -> bytes:
+    text = _bins_template(layout.baseline) % tuple(snapshot.cells[: layout.bins])
+    return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
+
+
+def _sums(layout: SignalLayout, snapshot: SignalSnapshot, index: int) -> bytes:
+    sums = list(layout.sums(snapshot.cells))[index]
+    text = _sums_template(layout.baseline, index) % tuple(sums)
+    return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
+
+
+@functools.lru_cache(maxsize=256)
+def _bins_template(baseline: Baseline) -> str:
+    metric = metrics.SIGNAL_OBSERVATIONS
+    return "".join(_line(metric, labels, "%d") for labels in _bin_labels(baseline))
+
+
+@functools.lru_cache(maxsize=1024)
+def _sums_template(baseline: Baseline, index: int) -> str:
+    signals, metric = layout_of(baseline).deviating, SUM_METRICS[index]
+    return "".join(_line(metric, _signal_labels(baseline, signal), "%r") for signal in signals)
+
+
+def _line(metric: Metric, labels: tuple[str, ...], value: str) -> str:
+    names = metric.labels[len(IDENTITY) :]
+    # Neither a "%" nor the slot's character in a label may be taken for the template's own.
+    text = label_text(names, labels).decode().replace("%", "%%").replace(SLOT, "\ufffd")
+    return f"{metric.name}{{{SLOT},{text}}} {value}\n"
+
+
+@functools.lru_cache(maxsize=256)
+def _described(version: Version, baseline: Baseline) -> dict[str, bytes]:
+    """The text of each baseline metric."""
+    parts: dict[str, list[bytes]] = {metric.name: [] for metric in BASELINE_METRICS}
+    own = label_text(VERSION_IDENTITY, version)
+    for metric, labels, value in baseline_samples(baseline):
+        signal = label_text(metric.labels[len(VERSION_IDENTITY) :], labels)
+        line = b"%b{%b,%b} %b\n" % (metric.name.encode(), own, signal, number(value).encode())
+        parts[metric.name].append(line)
+    return {name: b"".join(lines) for name, lines in parts.items()}
+
+
+def _bin_labels(baseline: Baseline) -> Iterable[tuple[str, ...]]:
+    for signal in baseline.signals:
+        labels = _signal_labels(baseline, signal)
+        for bin_name in signal.bins:
+            yield (*labels, bin_name)
+
+
+def _signal_labels(baseline: Baseline, signal: Signal) -> tuple[str, ...]:
+    return signal.kind, signal.name, baseline.label

@@ -1,0 +1,1 @@
+"""What finished calls add up to: state by identity, device time, events, the cap on tenants."""

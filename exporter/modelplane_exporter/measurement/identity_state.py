@@ -1,0 +1,253 @@
+"""The state of one identity on one device, and how finished calls are added to it."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from operator import sub
+from typing import Any, cast
+
+from modelplane_exporter.layout.calls import (
+    ACTIVE,
+    BILLION,
+    CELLS,
+    CONFIDENCE,
+    DEVICE_SECONDS,
+    FIRST_TOKEN,
+    INVALID,
+    ITEMS,
+    LATENCY,
+    PER_TOKEN,
+    REQUESTS,
+    TOKENS,
+    Exemplar,
+    Group,
+    Key,
+    Snapshot,
+)
+from modelplane_exporter.measurement.observation import Observation, split
+from modelplane_schema.metrics import INVALID_REASONS, OUTCOMES, TOKEN_KINDS, UNKNOWN_TENANT
+
+SUCCESS, FAILURE, CANCELLED = (OUTCOMES.index(name) for name in ("success", "failure", "cancelled"))
+
+_TENANT_INVALID = INVALID.start + INVALID_REASONS.index("tenant_invalid")
+
+# From this many values on, sorting them and bisecting the bounds is quicker than bisecting each value:
+# at 128 values 0.08 us a value instead of 0.17 us (CPython 3.11).
+_MANY = 24
+
+# A call: [begun, series, virtual time at the start, ended, value]; the last three are None at first.
+BEGUN, VIRTUAL, ENDED, VALUE, FIELDS = 0, 2, 3, 4, 5
+CallRecord = list[Any]
+
+# The value of a call: one confidence, None for none, or more. Outcomes without more are shared objects.
+Value = float | Observation | None
+
+
+FAILED, WAS_CANCELLED = Observation(FAILURE), Observation(CANCELLED)
+
+
+class Series:
+    """Cells of one key. Only the thread that holds its meter's lock may touch it.
+
+    ``device_seconds`` is a balance: a starting call takes the virtual time off, a finishing one adds it, so
+    that balance + active x virtual time is what all calls, those in flight included, were charged.
+    ``finished`` holds the fields of ended calls, one call after the other, until they are settled: adding a
+    list to a list costs 0.04 us, computing the latency there and then 0.1 us more than later by slices.
+    """
+
+    __slots__ = (
+        "active",
+        "cells",
+        "device_seconds",
+        "exemplars",
+        "finished",
+        "key",
+        "last_used",
+        "pinned",
+        "shown_nanoseconds",
+    )
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.cells = [0] * CELLS
+        self.active = 0
+        self.device_seconds = 0.0
+        self.shown_nanoseconds = 0
+        self.finished: list[Any] = []
+        self.last_used = 0.0
+        self.pinned = False
+        self.exemplars: dict[int, Exemplar] = {}
+
+    def settle(self, now: float) -> None:
+        """Move waiting latencies and values into the cells.
+
+        The new cells are computed aside and swapped in without a call in between, so that an exception out of
+        a signal handler finds either everything waiting or everything settled.
+        """
+        cells = self.cells.copy()
+        latencies, values = self._ended_calls()
+        _count(cells, LATENCY, latencies)
+        if set(map(type, values)) == {float}:
+            _count_outcomes(cells, cast("list[float]", values))
+        else:
+            self._settle_mixed(cells, latencies, values)
+        if self.key.identity.tenant_id == UNKNOWN_TENANT:
+            cells[_TENANT_INVALID] += len(latencies)
+        self.cells, self.finished, self.last_used = cells, [], now
+
+    def _ended_calls(self) -> tuple[list[float], list[Value]]:
+        """Latencies in seconds, and values, of the calls that wait."""
+        finished = self.finished
+        return list(map(sub, finished[ENDED::FIELDS], finished[BEGUN::FIELDS])), finished[VALUE::FIELDS]
+
+    def states(self) -> Iterable[Series]:
+        """The series whose cells a settling of this one changes."""
+        return (self,)
+
+    def add_invalid(self, invalid: Counter[str]) -> None:
+        """Count values that broke the data contract and were found after their call was reported."""
+        cells = self.cells.copy()
+        _count_invalid(cells, invalid)
+        self.cells = cells
+
+    def reset(self) -> None:
+        """Forget everything: in a forked child it is the parent's."""
+        pinned = self.pinned
+        Series.__init__(self, self.key)
+        self.pinned = pinned
+
+    def snapshot(self, virtual: float) -> Snapshot:
+        """A copy, with what calls in flight were charged so far at ``virtual`` time."""
+        cells = self.cells.copy()
+        cells[ACTIVE.start] = self.active
+        charged = int((self.device_seconds + self.active * virtual) * BILLION)
+        # Rounding may let the balance step back by a bit; a counter must not.
+        self.shown_nanoseconds = max(self.shown_nanoseconds, charged)
+        cells[DEVICE_SECONDS.start] = self.shown_nanoseconds
+        return Snapshot(self.key, tuple(cells), self.exemplars)
+
+    def _settle_mixed(self, cells: list[int], latencies: Sequence[float], values: Sequence[Value]) -> None:
+        plain = [value for value in values if type(value) is float]
+        if plain:
+            _count_outcomes(cells, plain)
+        for seconds, value in zip(latencies, values, strict=True):
+            if value is None:
+                cells[REQUESTS.start] += 1
+                cells[ITEMS.start] += 1
+            elif isinstance(value, Observation):
+                add_observation(cells, value)
+                if value.trace_id is not None:
+                    self._keep_exemplar(value.trace_id, seconds)
+
+    def _keep_exemplar(self, trace_id: str, seconds: float) -> None:
+        bucket = bisect_left(LATENCY.metric.buckets, seconds)
+        self.exemplars = {**self.exemplars, bucket: Exemplar(trace_id, seconds, time.time())}
+
+
+def _count_outcomes(cells: list[int], confidences: Sequence[float]) -> None:
+    """Successful calls with one confidence each, all of them floats."""
+    cells[REQUESTS.start] += len(confidences)
+    cells[ITEMS.start] += len(confidences)
+    total, ordered = sum(confidences), sorted(confidences)
+    # A NaN makes the sum NaN; only without one do the ends of the order say something about all.
+    if total == total and ordered[0] >= 0.0 and ordered[-1] <= 1.0:
+        _count_ordered(cells, CONFIDENCE, ordered, total)
+        return
+    accepted, invalid = split(confidences)
+    _count(cells, CONFIDENCE, accepted)
+    _count_invalid(cells, invalid)
+
+
+def add_observation(cells: list[int], observed: Observation) -> None:
+    """Add all that one call observed, except its latency."""
+    cells[REQUESTS.start + observed.outcome] += 1
+    if observed.items is not None:
+        cells[ITEMS.start] += observed.items
+    elif observed.outcome == SUCCESS:
+        cells[ITEMS.start] += len(observed.confidences) or 1
+    _count(cells, CONFIDENCE, observed.confidences)
+    for kind, count in observed.tokens.items():
+        cells[TOKENS.start + TOKEN_KINDS.index(kind)] += count
+    if observed.first_token is not None:
+        _count(cells, FIRST_TOKEN, (observed.first_token,))
+    if observed.per_token is not None:
+        _count(cells, PER_TOKEN, (observed.per_token,))
+    _count_invalid(cells, observed.invalid)
+
+
+def _count_invalid(cells: list[int], invalid: Counter[str]) -> None:
+    for reason, count in invalid.items():
+        cells[INVALID.start + INVALID_REASONS.index(reason)] += count
+
+
+def _count(cells: list[int], histogram: Group, values: Sequence[float]) -> None:
+    _count_ordered(cells, histogram, sorted(values), sum(values))
+
+
+def _count_ordered(cells: list[int], histogram: Group, ordered: Sequence[float], total: float) -> None:
+    bounds, start = histogram.metric.buckets, histogram.start
+    cells[histogram.sum_cell] += round(total * histogram.scale)
+    if len(ordered) < _MANY:
+        for value in ordered:
+            cells[start + bisect_left(bounds, value)] += 1
+        return
+    below = 0
+    for bucket, bound in enumerate(bounds):
+        up_to = bisect_right(ordered, bound, below)
+        cells[start + bucket] += up_to - below
+        below = up_to
+        if below == len(ordered):
+            return
+    cells[start + len(bounds)] += len(ordered) - below
+
+
+class SharedSeries(Series):
+    """One batch call for several tenants: when it ends, each tenant gets a call, and its share of the charge.
+
+    ``parts`` holds each tenant's series with its number of items; ``on_settled`` is told when the call ended.
+    """
+
+    __slots__ = ("on_settled", "parts")
+
+    def __init__(
+        self, key: Key, parts: Sequence[tuple[Series, int]], on_settled: Callable[[SharedSeries], None]
+    ) -> None:
+        super().__init__(key)
+        self.parts = parts
+        self.on_settled = on_settled
+
+    def states(self) -> Iterable[Series]:
+        """The tenants' series."""
+        return [part for part, _ in self.parts]
+
+    def settle(self, now: float) -> None:
+        """Hand the ended call on to the parts."""
+        (call,) = [self.finished[start : start + FIELDS] for start in range(0, len(self.finished), FIELDS)]
+        charged = self.device_seconds
+        self.finished, self.device_seconds = [], 0.0
+        total = sum(items for _, items in self.parts)
+        for position, (part, items) in enumerate(self.parts):
+            part.device_seconds += charged * items / total
+            part.finished += [*call[:VALUE], _part_of(call[VALUE], items, first=position == 0)]
+            part.settle(now)
+        self.on_settled(self)
+
+
+def _part_of(value: Value, items: int, first: bool) -> Observation:
+    """What one tenant of a batch observed; what cannot be told apart by tenant goes to the first."""
+    part = Observation()
+    part.items = items
+    if isinstance(value, Observation):
+        part.outcome = value.outcome
+        if first:
+            part.take_from(value)
+            part.tokens = value.tokens
+            part.first_token, part.per_token = value.first_token, value.per_token
+    elif value is not None and first:
+        part.add_confidence(value)
+    if part.outcome != SUCCESS:
+        part.items = 0
+    return part

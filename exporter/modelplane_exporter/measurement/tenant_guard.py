@@ -1,0 +1,44 @@
+"""The cardinality guard: how many distinct tenants a model may have, and who makes room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelplane_exporter.measurement.identity_state import Series
+
+
+class TenantGuard:
+    """Tenants of one model. At the cap the least recently used makes room, if it was idle long enough.
+
+    ``tenants`` maps a tenant to its series, one for each version and device.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.tenants: dict[str, list[Series]] = {}
+        self._clock = clock
+        self._no_room_before = 0.0
+
+    def admit(self, tenant_id: str, most: int, idle_ttl: float) -> tuple[bool, list[Series]]:
+        """Whether the tenant may have series of its own, and the series that had to go for it."""
+        if tenant_id in self.tenants:
+            return True, []
+        evicted: list[Series] = []
+        if len(self.tenants) >= most:
+            now = self._clock()
+            if now < self._no_room_before:
+                return False, []
+            oldest = min(self.tenants, key=self._last_used)
+            room_at = self._last_used(oldest) + idle_ttl
+            if now < room_at:
+                # Nobody can become older than the oldest: no need to look again before.
+                self._no_room_before = room_at
+                return False, []
+            evicted = self.tenants.pop(oldest)
+        self.tenants[tenant_id] = []
+        return True, evicted
+
+    def _last_used(self, tenant_id: str) -> float:
+        series = self.tenants[tenant_id]
+        if any(one.pinned or one.active or one.finished for one in series):
+            return self._clock()
+        return max((one.last_used for one in series), default=self._clock())

@@ -1,0 +1,1 @@
+"""Signals of calls, counted into the bins of a training baseline."""

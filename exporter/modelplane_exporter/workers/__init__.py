@@ -1,0 +1,1 @@
+"""Several worker processes with one exposition, through files in a directory."""

@@ -1,0 +1,38 @@
+"""Fixtures of all tests of the exporter. What the tests import from each other lies in ``helpers``."""
+
+from __future__ import annotations
+
+import pytest
+from exposing import FakeStore
+from prometheus_client import CollectorRegistry, Counter
+
+from modelplane_exporter.rate_limited_log import complaints
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is limited by time, so a line of one test must not silence that of the next."""
+    monkeypatch.setattr(complaints, "_last", {})
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def fake_store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    """What answers to a scrape show of our own."""
+    fake = FakeStore()
+    monkeypatch.setattr("modelplane_exporter.serving.responder.store_for", lambda registry: fake)
+    return fake
+
+
+@pytest.fixture
+def exposed_registry(fake_store: FakeStore) -> CollectorRegistry:
+    """Our store between two foreign collectors."""
+    registry = CollectorRegistry()
+    Counter("before", "Before.", registry=registry).inc(2)
+    registry.register(fake_store)
+    Counter("after", "After.", registry=registry).inc(3)
+    return registry

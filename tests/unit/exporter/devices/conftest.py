@@ -1,0 +1,33 @@
+"""Fixtures of tests with GPUs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+from fake_nvml import FakeGpu, FakeNvml
+
+from modelplane_exporter.devices import nvml
+from modelplane_exporter.devices.cuda import SHARING_VARIABLE
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (SHARING_VARIABLE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
+    def install(*gpus: FakeGpu) -> FakeNvml:
+        fake = FakeNvml(*gpus)
+        monkeypatch.setitem(sys.modules, "pynvml", fake)
+        return fake
+
+    return install
+
+
+@pytest.fixture
+def _own_pids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml, "sees_own_pids", lambda: True)

@@ -1,0 +1,57 @@
+"""Signals and baselines as text."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from observed_signals import EDGES, MIXED, Samples, baseline, bins, categorical, exporter, exposed, numeric
+from prometheus_client import CollectorRegistry
+
+
+def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: CollectorRegistry) -> None:
+    exporter(registry, MIXED)
+    found = exposed(registry)
+    observations = found["model_signal_observations_total"]
+    assert set(observations.values()) == {0.0}
+    assert {key[4:6] for key in observations} == {(s.kind, s.name) for s in MIXED.signals}
+    assert {key[2] for key in observations} == {"__all__"}
+    assert {key[6] for key in observations} == {MIXED.fingerprint[:8]}
+    assert set(bins(registry, "colour")) == {"red", "true", "7", "__other__", "__missing__"}
+    assert set(bins(registry, "size")) == {"00", "01", "02", "03", "04", "__missing__"}
+    # A signal without spread has no deviation.
+    assert "flat" not in {key[5] for key in found["model_signal_deviation_square_sum_total"]}
+
+
+def test_what_describes_the_baseline(registry: CollectorRegistry) -> None:
+    exporter(registry, MIXED)
+    found, label = exposed(registry), MIXED.label
+    version = ("m", "v1", "jax")
+    ratio = found["model_signal_baseline_ratio"]
+    assert ratio[(*version, "input", "colour", label, "red")] == 0.5
+    assert ratio[(*version, "input", "size", label, "__missing__")] == 0
+    bound = found["model_signal_baseline_upper_bound"]
+    assert [bound[(*version, "input", "size", label, f"{i:02d}")] for i in range(5)] == [*EDGES, math.inf]
+    center = found["model_signal_baseline_center"]
+    assert (*version, "input", "size", label, "04") not in center
+    assert center[(*version, "input", "size", label, "00")] == -2
+    for what, value in (("mean", 0), ("stddev", 1), ("observations", 1000)):
+        assert found[f"model_signal_baseline_{what}"][(*version, "input", "size", label)] == value
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+def test_the_quick_text_says_what_prometheus_clients_own_collection_says(
+    registry: CollectorRegistry, accept: str
+) -> None:
+    hostile = baseline(categorical('a"b\\c\n%d{}'), numeric("%s"), model_name="m")
+    target = exporter(registry, hostile)
+    with target.track() as call:
+        call.features({'a"b\\c\n%d{}': "red", "%s": 0.7})
+    ours = exposed(registry, accept)
+    theirs: dict[str, Samples] = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            theirs.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    names = [name for name in theirs if name.startswith("model_signal")]
+    assert len(names) == 10
+    assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}

@@ -1,0 +1,169 @@
+"""What is read from calls: confidence, predictions, features, rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from framework_doubles import TABLE, finite, fitted
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from modelplane_exporter.frameworks.numpy_arrays import NUMPY
+from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input, rows_of
+
+
+def naive(row: list[float], output: Output) -> tuple[float, int]:
+    """Confidence and class of a row by the textbook, in Python's floats."""
+    index = int(row[0] > (0.5 if output == "probabilities" else 0)) if len(row) == 1 else row.index(max(row))
+    if output == "logits":
+        exponentials = [math.exp(value) for value in row]
+        row = (
+            [value / sum(exponentials) for value in exponentials]
+            if len(row) > 1
+            else [1 / (1 + math.exp(-row[0]))]
+        )
+    if len(row) == 1:
+        return max(row[0], 1 - row[0]), index
+    return max(row), index
+
+
+@given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=finite))
+def test_logits_by_the_textbook(scores: np.ndarray) -> None:
+    wanted = [naive(row, "logits") for row in scores.tolist()]
+    assert NUMPY.confidence(scores, "logits").tolist() == pytest.approx([one for one, _ in wanted], rel=1e-9)
+    assert NUMPY.winner(scores, "logits").tolist() == [index for _, index in wanted]
+
+
+@given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)))
+def test_probabilities_by_the_textbook(scores: np.ndarray) -> None:
+    wanted = [naive(row, "probabilities") for row in scores.tolist()]
+    assert NUMPY.confidence(scores, "probabilities").tolist() == [one for one, _ in wanted]
+    assert NUMPY.winner(scores, "probabilities").tolist() == [index for _, index in wanted]
+
+
+@given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
+def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
+    found = NUMPY.confidence(scores, "logits")
+    assert (np.isnan(found) | ((found >= 0.2) & (found <= 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "result_shape", "items", "confidences"),
+    [
+        ((5, 4), (5, 3), 5, 5),
+        ((5, 4), (5, 1), 5, 5),
+        ((5, 4), (5,), 5, 5),
+        ((5, 2, 2), (5, 3), 5, 5),
+        ((4,), (3,), 1, 1),
+        ((4,), (), 1, 1),
+        ((7, 4), (2, 3), 7, 2),
+        ((), (3,), 3, 3),
+    ],
+)
+def test_shapes(shape: tuple[int, ...], result_shape: tuple[int, ...], items: int, confidences: int) -> None:
+    reading = Reader(NUMPY, "logits").read(np.zeros(shape), np.zeros(result_shape))
+    assert (reading.items, len(reading.confidence)) == (items, confidences)
+
+
+def test_more_axes_have_no_confidence() -> None:
+    assert Reader(NUMPY, "logits").read(np.zeros((2, 3)), np.zeros((2, 5, 7))) == Reading(items=2)
+
+
+def test_without_an_output_only_items_are_read() -> None:
+    assert Reader(NUMPY).read(np.zeros((5, 4)), np.zeros((5, 3))) == Reading(items=5)
+    assert Reader(NUMPY).read(None, np.zeros((5, 3))) == Reading(items=5)
+    assert Reader(NUMPY).read(None, None) == Reading()
+    assert Reader(NUMPY, "logits").read(np.zeros((5, 4)), {"text": "a"}) == Reading(items=5)
+
+
+def test_the_output_is_found_in_results() -> None:
+    scores, other = np.eye(3), np.zeros((3, 9, 9))
+
+    class Answer:
+        logits = scores
+
+    for result in ({"loss": 0.1, "hidden": other, "logits": scores}, (scores, other), [1, scores], Answer()):
+        assert Reader(NUMPY, "logits").read(scores, result).confidence == pytest.approx([0.5761169] * 3)
+
+
+def test_predictions() -> None:
+    names, numbers = fitted(prediction=["a", "b", "c"]), fitted(prediction=[1.0, 2.0, 3.0])
+    scores = np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]])
+    read = Reader(NUMPY, "probabilities", ("a", "b", "c"), names).read
+    assert read(scores, scores).prediction == ["c", "a"]
+    assert Reader(NUMPY, "probabilities", None, names).read(scores, scores).prediction.tolist() == [2, 0]
+    assert Reader(NUMPY, "probabilities", ("no", "yes"), names).read(scores, scores[:, 2]).prediction == [
+        "yes",
+        "no",
+    ]
+    assert Reader(NUMPY, None, None, names).read(scores, ["x", "y"]).prediction == ["x", "y"]
+    assert Reader(NUMPY, None, None, numbers).read(scores, scores[:, :1]).prediction.tolist() == [0.1, 0.8]
+    assert Reader(NUMPY, None, None, numbers).read(scores, scores).prediction is None
+    assert Reader(NUMPY, "probabilities", None, None).read(scores, scores).prediction is None
+    assert Reader(NUMPY, "probabilities", None, TABLE).read(scores, scores).prediction is None
+
+
+def test_features_are_read_from_tables_only() -> None:
+    read = Reader(NUMPY, baseline=TABLE).read
+    frame = type("Frame", (), {"columns": ["age"], "shape": (3, 1)})()
+    tables = (
+        np.zeros((3, 2)),
+        [[1, 2], [3, 4]],
+        {"age": [1, 2]},
+        {"age": 3, "unknown": 1},
+        frame,
+        np.zeros(2),
+    )
+    for table in tables:
+        assert read(table, None).features is table
+    assert [read(table, None).items for table in tables] == [3, 2, 2, 1, 3, 1]
+    for given_ in (
+        np.zeros((3, 4)),
+        np.zeros((2, 2, 2)),
+        {"input_ids": np.zeros((3, 2))},
+        None,
+        "text",
+        1.0,
+        [],
+    ):
+        assert read(given_, None).features is None
+    assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
+
+
+def test_a_single_feature_is_a_column() -> None:
+    one = fitted(features={"age": [1.0, 2.0]})
+    reading = Reader(NUMPY, baseline=one).read(np.zeros(6), None)
+    assert (reading.items, len(reading.features)) == (6, 6)
+
+
+def test_bad_readers() -> None:
+    with pytest.raises(
+        ValueError, match=r"output must be None or one of probabilities, logits \(got 'scores'\)"
+    ):
+        Reader(NUMPY, "scores")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="classes must be a sequence of names"):
+        Reader(NUMPY, "logits", "abc")
+
+
+def test_inputs_and_rows() -> None:
+    generator = iter([1])
+    array = np.zeros((3, 2))
+    assert first_input((1, generator, "text", array), {}) is array
+    assert first_input((), {"training": False, "x": array}) is array
+    assert first_input((generator,), {}) is None
+    assert list(generator) == [1]
+    cases = (
+        (array, 3),
+        ([1, 2], 2),
+        ((array, 1), 3),
+        ({"x": array}, 3),
+        ({}, None),
+        ((), None),
+        (np.zeros(()), None),
+    )
+    assert [rows_of(value) for value, _ in cases] == [wanted for _, wanted in cases]
+    odd = type("Odd", (), {"shape": lambda self: (3,)})()  # such as an OrtValue
+    assert rows_of(odd) is None

@@ -1,0 +1,255 @@
+"""Fair share of a device: the charges of all calls, those in flight included, close to its busy time."""
+
+from __future__ import annotations
+
+import gc
+import random
+import signal
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelplane_exporter.identity import Identity
+from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
+from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, Series, SharedSeries
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def series(name: str = "t") -> Series:
+    return Series(Key(Identity("m", "v", name, "jax"), "gpu-0", "h200"))
+
+
+def begin(meter: DeviceMeter, whose: Series) -> CallRecord:
+    call: CallRecord = [meter.clock(), whose, None, None, None]
+    meter.events.append(call)
+    return call
+
+
+def finish(meter: DeviceMeter, call: CallRecord, value: object = 0.5) -> None:
+    call[ENDED], call[VALUE] = meter.clock(), value
+    meter.events.append(call)
+
+
+def charged(meter: DeviceMeter, everyone: list[Series]) -> list[float]:
+    meter.fold(wait=True)
+    virtual = meter.virtual_now()
+    return [one.device_seconds + one.active * virtual for one in everyone]
+
+
+# Steps of a schedule: time passes, then a call of somebody starts or the n-th call in flight ends.
+steps = st.lists(
+    st.tuples(st.floats(0, 100, allow_nan=False), st.integers(0, 3), st.booleans(), st.integers(0, 1000)),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(1, 20))
+def test_charges_close_to_busy_time(schedule: list[tuple[float, int, bool, int]], every: int) -> None:
+    clock = Clock()
+    meter = DeviceMeter(clock)
+    tenants = [series(str(number)) for number in range(4)]
+    in_flight: list[CallRecord] = []
+    busy = 0.0
+    for position, (pause, who, starts, which) in enumerate(schedule):
+        clock.now += pause
+        busy += pause if in_flight else 0.0
+        if starts or not in_flight:
+            in_flight.append(begin(meter, tenants[who]))
+        else:
+            finish(meter, in_flight.pop(which % len(in_flight)))
+        if position % every == 0:
+            assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
+    assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
+    assert sum(one.active for one in tenants) == len(in_flight)
+
+
+def test_two_calls_share_equally_while_both_run() -> None:
+    clock, first, second = Clock(), series("a"), series("b")
+    meter = DeviceMeter(clock)
+    long_call = begin(meter, first)
+    clock.now = 2
+    short_call = begin(meter, second)
+    clock.now = 6
+    finish(meter, short_call)
+    clock.now = 10
+    assert charged(meter, [first, second]) == pytest.approx([2 + 2 + 4, 2])
+    finish(meter, long_call)
+    assert charged(meter, [first, second]) == pytest.approx([8, 2])
+
+
+def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
+    clock, stream = Clock(), series()
+    meter = DeviceMeter(clock)
+    begin(meter, stream)
+    seen = []
+    for minute in range(60):
+        clock.now = 60.0 * minute
+        meter.fold(wait=True)
+        seen.append(stream.snapshot(meter.virtual_now()).cells[36] / 1e9)
+    assert seen == pytest.approx([60.0 * minute for minute in range(60)])
+
+
+@given(st.lists(st.floats(0, 1e5), min_size=2, max_size=30))
+def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
+    clock, one = Clock(), series()
+    meter = DeviceMeter(clock)
+    calls: list[CallRecord] = []
+    last = 0
+    for position, pause in enumerate(pauses):
+        clock.now += pause
+        if position % 3 == 2:
+            finish(meter, calls.pop(0))
+        else:
+            calls.append(begin(meter, one))
+        meter.fold(wait=True)
+        shown = one.snapshot(meter.virtual_now()).cells[36]
+        assert shown >= last
+        last = shown
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1))
+def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
+    clock = Clock()
+    meter = DeviceMeter(clock)
+    parts = [(series(name), count) for name, count in items.items()]
+    ended: list[SharedSeries] = []
+    batch = SharedSeries(series("__all__").key, parts, ended.append)
+    call = begin(meter, batch)
+    clock.now = 10
+    finish(meter, call)
+    total = sum(items.values())
+    got = charged(meter, [part for part, _ in parts])
+    assert got == pytest.approx([10 * count / total for count in items.values()])
+    assert sum(got) == pytest.approx(10, abs=1e-9)
+    assert ended == [batch]
+    for part, count in parts:
+        cells = part.snapshot(0).cells
+        assert (cells[REQUESTS.start], cells[ITEMS.start], cells[ACTIVE.start]) == (1, count, 0)
+        assert sum(cells[LATENCY.start : LATENCY.sum_cell]) == 1
+
+
+def test_threads_lose_nothing_and_close_with_concurrent_folds() -> None:
+    meter = DeviceMeter(fold_at=64)
+    tenants = [series(str(number)) for number in range(3)]
+    done = threading.Event()
+
+    def work(seed: int) -> None:
+        random_numbers = random.Random(seed)
+        for _ in range(2000):
+            call = begin(meter, random_numbers.choice(tenants))
+            finish(meter, call)
+            if len(meter.events) > meter.fold_at:
+                meter.fold()
+
+    def scrape() -> None:
+        while not done.is_set():
+            meter.fold(wait=True)
+
+    started = meter.clock()
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    scraper = threading.Thread(target=scrape)
+    for thread in [*workers, scraper]:
+        thread.start()
+    longest = 0
+    while any(thread.is_alive() for thread in workers):
+        longest = max(longest, len(meter.events))
+    done.set()
+    for thread in [*workers, scraper]:
+        thread.join()
+    ended = meter.clock()
+    total = charged(meter, tenants)
+    counts = [one.snapshot(0).cells for one in tenants]
+    assert sum(cells[REQUESTS.start] for cells in counts) == 16_000
+    assert sum(sum(cells[LATENCY.start : LATENCY.sum_cell]) for cells in counts) == 16_000
+    assert 0 < sum(total) <= ended - started
+    assert longest <= WAIT_AT + 8 * 2
+    assert all(one.active == 0 for one in tenants)
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def test_a_signal_that_raises_in_the_middle_of_folds_loses_and_doubles_nothing() -> None:
+    meter, one = DeviceMeter(), series()
+    interruptions = 0
+
+    def handler(number: int, frame: object) -> None:
+        raise Interrupted
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    gc.disable()  # other people's collector callbacks are not ready for a handler that raises
+    try:
+        for _ in range(300):
+            for _ in range(200):
+                finish(meter, begin(meter, one))
+            signal.setitimer(signal.ITIMER_REAL, 0.00002 + random.random() * 0.0002)
+            try:
+                meter.fold(wait=True)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                interruptions += 1
+    except Interrupted:  # between the fold's end and the timer's
+        interruptions += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        time.sleep(0.001)
+        signal.signal(signal.SIGALRM, previous)
+        gc.enable()
+    meter.fold(wait=True)
+    cells = one.snapshot(0).cells
+    assert interruptions > 10
+    assert cells[REQUESTS.start] == sum(cells[LATENCY.start : LATENCY.sum_cell])
+    assert cells[REQUESTS.start] % 200 == 0
+    assert one.active == 0
+    assert len(meter.events) == 0
+
+
+def test_a_fold_entered_again_from_within_is_left_to_the_outer_one() -> None:
+    meter, one = DeviceMeter(), series()
+    entered: list[int] = []
+
+    class Curious(SharedSeries):
+        def settle(self, now: float) -> None:
+            finish(meter, begin(meter, one))
+            meter.fold(wait=True)
+            entered.append(len(meter.events))
+            super().settle(now)
+
+    batch = Curious(one.key, [(one, 1)], lambda batch: None)
+    finish(meter, begin(meter, batch))
+    meter.fold(wait=True)
+    assert entered == [2]
+    meter.fold(wait=True)
+    assert one.snapshot(0).cells[REQUESTS.start] == 2
+
+
+def test_calls_of_the_parent_end_uncounted_in_a_forked_child() -> None:
+    clock, one = Clock(), series()
+    meter = DeviceMeter(clock)
+    folded, queued = begin(meter, one), begin(meter, one)
+    meter.fold(wait=True)
+    late = begin(meter, one)
+    clock.now = 5
+    meter.after_fork()
+    one.reset()
+    clock.now = 7
+    for call in (folded, queued, late):
+        finish(meter, call)
+    finish(meter, begin(meter, one))
+    meter.fold(wait=True)
+    cells = one.snapshot(meter.virtual_now()).cells
+    assert cells[REQUESTS.start] == 1
+    assert one.active == 0
+    assert charged(meter, [one]) == [0]

@@ -1,0 +1,121 @@
+"""WSGI and ASGI applications to mount."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import uvicorn
+from exposing import OPENMETRICS, SNAPSHOT, names, total
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from serving_metrics import fetch
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from modelplane_exporter.apps import asgi_app, wsgi_app
+from modelplane_exporter.layout.calls import Snapshot
+from modelplane_exporter.layout.state import OwnSample
+
+
+def test_flask_example(exposed_registry) -> None:
+    app = flask.Flask("model")
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/metrics": wsgi_app(exposed_registry)})  # type: ignore[method-assign]
+
+    @app.get("/predict")
+    def predict() -> str:
+        return "cat"
+
+    client = app.test_client()
+    assert client.get("/predict").text == "cat"
+    answer = client.get("/metrics", headers={"Accept": OPENMETRICS})
+    assert answer.content_type.startswith("application/openmetrics-text")
+    assert names(parse_openmetrics(answer.text))[0] == "model_inference_latency_seconds"
+    assert client.post("/metrics").status_code == 405
+    head = client.head("/metrics")
+    assert (head.status_code, head.data) == (200, b"")
+
+
+def fastapi_example(registry: CollectorRegistry) -> FastAPI:
+    app = FastAPI()
+    app.mount("/metrics", asgi_app(registry))
+
+    @app.get("/predict")
+    def predict() -> str:
+        return "cat"
+
+    return app
+
+
+@contextlib.contextmanager
+def uvicorn_serving(app: Any) -> Iterator[str]:
+    """The base URL of a real server of ``app``; with ``lifespan="on"`` it insists on lifespan events."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        running = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="error", ws="none"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_fastapi_example(exposed_registry) -> None:
+    with uvicorn_serving(fastapi_example(exposed_registry)) as url:
+        assert fetch(f"{url}/predict") == (200, b'"cat"')
+        status, body = fetch(f"{url}/metrics", Accept=OPENMETRICS, **{"Accept-Encoding": "gzip"})
+        assert status == 200
+        families = parse_openmetrics(gzip.decompress(body).decode())
+        assert names(families)[0] == "model_inference_latency_seconds"
+        assert fetch(f"{url}/metrics/", method="HEAD") == (200, b"")
+        assert fetch(f"{url}/metrics/", method="POST")[0] == 405
+
+
+def test_uvicorn_serves_the_application_alone(exposed_registry) -> None:
+    with uvicorn_serving(asgi_app(exposed_registry)) as url:
+        assert total(fetch(f"{url}/any/path")[1], "after_total") == [3]
+
+
+def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monkeypatch) -> None:
+    rendering, go_on = threading.Event(), threading.Event()
+
+    def slow() -> tuple[list[Snapshot], list[OwnSample]]:
+        rendering.set()
+        assert go_on.wait(10)
+        return [SNAPSHOT], []
+
+    monkeypatch.setattr(fake_store, "state", slow)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        scope = {"type": "http", "method": "GET", "headers": []}
+        scrape = asyncio.create_task(asgi_app(exposed_registry)(scope, None, send))
+        while not rendering.is_set():
+            await asyncio.sleep(0.001)
+        assert not sent
+        go_on.set()
+        await scrape
+
+    asyncio.run(main())
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+def test_websockets_are_refused(exposed_registry) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(asgi_app(exposed_registry)({"type": "websocket"}, None, send))
+    assert sent == [{"type": "websocket.close"}]
