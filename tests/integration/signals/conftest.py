@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
 
 from modelplane_provisioning.processes import Process, free_port
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from signal_plane import Plane, Prometheus, configuration, training
 
 

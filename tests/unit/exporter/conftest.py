@@ -1,18 +1,12 @@
-"""Fixtures of all tests of the exporter. What the tests import from each other lies in ``helpers``."""
+"""Fixtures of all tests of the exporter."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from exporter_support.exposing import FakeStore
 from modelplane_exporter.rate_limited_log import complaints
-
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
-
-from exposing import FakeStore
 
 
 @pytest.fixture(autouse=True)
