@@ -29,9 +29,9 @@ from exporter_support.observed_signals import (
 )
 from modelplane_exporter.baseline import NumericSignal
 from modelplane_exporter.baseline.values import digest
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.signals import SignalKey, layout_of
 from modelplane_exporter.signals.row_queue import FOLD_AT, SignalSeries
+from modelplane_schema.identity import Identity
 
 FORMS = {
     "array": lambda rows: rows,
