@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from signal_plane import Plane, Prometheus, configuration, training
 
 from modelplane_provisioning.processes import Process, free_port
+from signal_plane import Plane, Prometheus, configuration, training
 
 
 @pytest.fixture(scope="module")
