@@ -11,11 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
 from modelplane_exporter.exposition.text import chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import Lane
 from modelplane_provisioning.processes import Process, free_port
+from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
 HOURS = 9

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from signal_plane import Plane, Prometheus, configuration, training
 
 from generations import Servers
 from modelplane_provisioning.processes import Process, free_port
+from signal_plane import Plane, Prometheus, configuration, training
 
 
 @pytest.fixture(scope="module")
