@@ -14,7 +14,7 @@ from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import Lane
-from modelplane_provisioning.processes import Process, free_port
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
 from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
@@ -67,7 +67,9 @@ def increases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("sparse")
     (folder / "scrapes.txt").write_text(nine_hours_of_scrapes(), encoding="utf-8")
     blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
-    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    made = subprocess.run(
+        blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert made.returncode == 0, made.stdout + made.stderr
     return asked_of_prometheus(servers, folder)
 
@@ -83,18 +85,14 @@ def asked_of_prometheus(servers: Servers, folder: Path) -> dict[str, float]:
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     process = Process("prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready")
-    process.start()
-    try:
-        process.wait_ready(30)
+    with process:
         query = (
             f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
         )
         asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
-        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=10)
+        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=PATIENCE_SECONDS)
         result = answer.json()["data"]["result"]
         return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
-    finally:
-        process.stop()
 
 
 def test_three_calls_are_three(increases: dict[str, float]) -> None:
