@@ -25,10 +25,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import Lane
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 
 ROUNDS = 15
 CALLS = 10_000

@@ -23,10 +23,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter.exposition.text import END, chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import ALWAYS_EXPOSED, CELLS, DEVICE_SECONDS, Group, Key, Snapshot
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.serving.responder import GZIP_LEVEL, exposition
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import Metric
 
 ROUNDS = {1: 201, 500: 9, 5000: 3}

@@ -23,7 +23,6 @@ from modelplane_exporter.calls.call import (
     current_trace_id,
 )
 from modelplane_exporter.identity import (
-    Identity,
     TenantSource,
     is_tenant,
     required_text,
@@ -38,6 +37,7 @@ from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import store_for
 from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, Lane
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ UNKNOWN_TENANT = "__unknown__"  # a call whose tenant could not be resolved
 RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 
 OUTCOMES = ("success", "failure", "cancelled")
+COMPLETED_OUTCOMES = ("success", "failure")  # a cancelled call says nothing about the model
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
 SIGNAL_KINDS = ("input", "activation", "output", "business")
 VERDICTS = ("correct", "incorrect")

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_exporter.exposition.text import chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.identity_state import ENDED, FAILED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import Lane
+from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
 STEP = 30

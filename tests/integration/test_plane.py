@@ -17,6 +17,7 @@ import requests
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers
 from modelplane_provisioning.checks import Parts, check_panels
 from modelplane_provisioning.cli import cli
 from modelplane_provisioning.plane import Plane, PlaneError
@@ -76,8 +77,17 @@ def write_registry(folder: Path, port: int) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def path_of_servers(servers: Servers) -> Iterator[None]:
+    """PATH, on which the plane finds its servers, has those of the generation first."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATH", servers.search_path)
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(path_of_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plane's files. It depends on PATH, so that each generation has a plane of its own."""
     return tmp_path_factory.mktemp("plane")
 
 
@@ -108,6 +118,12 @@ def parts(stack: Stack) -> Parts:
 
 def process_named(stack: Stack, name: str) -> Process:
     return next(process for process in stack.processes if process.name == name)
+
+
+def test_its_servers_are_those_of_the_generation(servers: Servers, stack: Stack) -> None:
+    programs = {process.name: process.argv[0] for process in stack.processes}
+    assert programs["prometheus"] == servers.prometheus
+    assert programs["alertmanager"] == servers.alertmanager
 
 
 def stored(parts: Parts, **filters: str) -> list[dict[str, object]]:

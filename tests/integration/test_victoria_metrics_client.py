@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from generations import Servers
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
@@ -15,12 +16,12 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_po
 
 
 @pytest.fixture(scope="module")
-def unset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def unset(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a VictoriaMetrics without the advised setting, with a counter of seconds until now."""
     folder = tmp_path_factory.mktemp("unset")
     url = f"http://127.0.0.1:{free_port()}"
     arguments = [
-        "victoria-metrics", f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={url.removeprefix('http://')}",
+        servers.victoria_metrics, f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={url.removeprefix('http://')}",
     ]  # fmt: skip
     with Process("victoria-metrics", arguments, folder / "log", ready_url=f"{url}/-/ready"):
         now = int(time.time())

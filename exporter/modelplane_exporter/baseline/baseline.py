@@ -27,6 +27,7 @@ from modelplane_exporter.baseline.model import (
     check_signal,
     is_text,
 )
+from modelplane_schema.files import replace_file
 
 if TYPE_CHECKING:
     from modelplane_exporter.baseline.fitting import Chunk, Key
@@ -152,13 +153,7 @@ class Baseline:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, at once or not at all; OSError when that fails."""
-        target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            part.write_text(self.to_json(), encoding="utf-8")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(Path(path), self.to_json().encode())
 
     def to_json(self) -> str:
         """The text of the file."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
@@ -22,6 +21,7 @@ from modelplane_exporter.measurement.identity_state import (
 )
 from modelplane_exporter.measurement.observation import MISSING, Observation
 from modelplane_exporter.rate_limited_log import complain, complaints
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import INVALID_REASONS
 
 if TYPE_CHECKING:

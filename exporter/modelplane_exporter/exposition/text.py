@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from prometheus_client.utils import floatToGoString
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import (
     ALWAYS_EXPOSED,
     DEVICE_SECONDS,
@@ -24,6 +23,7 @@ from modelplane_exporter.layout.calls import (
     Snapshot,
 )
 from modelplane_exporter.layout.state import OwnSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import IDENTITY, Metric
 
 END = b"# EOF\n"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from modelplane_exporter.identity import Identity
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import Metric
 
 BILLION = 1_000_000_000

@@ -6,8 +6,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
-from modelplane_exporter.identity import Identity, Version, version_of
+from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.state import OwnSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import BUSINESS_EVENTS, FEEDBACK, OVERFLOW, VERDICTS
 
 MOST_EVENTS = 100

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Identity, version_of
+from modelplane_exporter.identity import version_of
 from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.measurement.identity_state import Series
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.signals.store import SignalStore
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import ALL_TENANTS, OVERFLOW
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from modelplane_exporter.baseline import Baseline, NumericSignal
-from modelplane_exporter.identity import Identity, Version
+from modelplane_exporter.identity import Version
 from modelplane_exporter.layout.signals import (
     LoadedBaseline,
     SignalKey,
@@ -17,6 +17,7 @@ from modelplane_exporter.layout.signals import (
     layout_of,
 )
 from modelplane_exporter.layout.state import OwnSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import ALL_TENANTS, EXPORTER_SAMPLING, OVERFLOW
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition.families import families, family
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import ACTIVE, GROUPS, Key, Snapshot
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot
 from modelplane_exporter.layout.state import OwnSample, State
@@ -34,6 +33,7 @@ from modelplane_exporter.workers.directory import configured_directory
 from modelplane_exporter.workers.file import WorkersError
 from modelplane_exporter.workers.publisher import FOLD_AT, WAIT_AT, Sharing
 from modelplane_schema import metrics as schema
+from modelplane_schema.identity import Identity
 
 _SNAPSHOTS_PER_LOCK = 100
 _RETIRED_SECONDS = 60.0

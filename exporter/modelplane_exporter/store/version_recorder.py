@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Identity, is_unicode, version_of
+from modelplane_exporter.identity import is_unicode, version_of
 from modelplane_exporter.layout.calls import Key
 from modelplane_exporter.measurement.identity_state import Series, SharedSeries
 from modelplane_exporter.measurement.observation import is_count
@@ -14,6 +14,7 @@ from modelplane_exporter.signals.recorder import SignalLane
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import Store
 from modelplane_schema import metrics as schema
+from modelplane_schema.identity import Identity
 
 DEFAULT_IDLE_TTL = 26 * 3600.0
 

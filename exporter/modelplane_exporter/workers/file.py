@@ -39,11 +39,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Identity, Version
+from modelplane_exporter.identity import Version
 from modelplane_exporter.layout.calls import GROUPS, Key
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey
 from modelplane_exporter.layout.state import OwnSample
 from modelplane_exporter.workers.file_lock import FileLock, guard, inherited
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import METRICS
 
 

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+
+from modelplane_provisioning.processes import wait_until
+from modelplane_schema import metrics
+from modelplane_schema.metrics import MISSING_BIN
 from signal_plane import (
     DRIFTING,
     MIXED,
@@ -23,10 +27,6 @@ from signal_plane import (
     expected_bins,
     finite,
 )
-
-from modelplane_provisioning.processes import wait_until
-from modelplane_schema import metrics
-from modelplane_schema.metrics import MISSING_BIN
 
 
 def exposed(port: int) -> Bins:

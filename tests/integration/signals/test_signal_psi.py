@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
+
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.settings import Settings
+from modelplane_exporter.baseline import NumericSignal
+from modelplane_schema import recorded
 from signal_plane import (
     CHUNK_ROWS,
     CHUNK_SECONDS,
@@ -22,11 +27,6 @@ from signal_plane import (
     Plane,
     Prometheus,
 )
-
-from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.settings import Settings
-from modelplane_exporter.baseline import NumericSignal
-from modelplane_schema import recorded
 
 
 class Stream(NamedTuple):

@@ -1,11 +1,11 @@
-"""Fixtures of all tests of the exporter. What the tests import from each other lies in ``helpers``."""
+"""Fixtures of all tests of the exporter."""
 
 from __future__ import annotations
 
 import pytest
-from exposing import FakeStore
 from prometheus_client import CollectorRegistry, Counter
 
+from exporter_support.exposing import FakeStore
 from modelplane_exporter.rate_limited_log import complaints
 
 

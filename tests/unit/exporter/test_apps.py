@@ -12,13 +12,13 @@ from typing import Any
 
 import flask
 import uvicorn
-from exposing import OPENMETRICS, SNAPSHOT, names, total
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from serving_metrics import fetch
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from exporter_support.exposing import OPENMETRICS, SNAPSHOT, names, total
+from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.state import OwnSample

@@ -85,4 +85,4 @@ def test_links_in_texts_lead_to_files() -> None:
 def test_make_help_lists_the_promised_targets() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     documented = set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
-    assert {"setup", "demo", "up", "test", "lint", "generate", "bench", "clean"} <= documented
+    assert {"setup", "demo", "up", "servers", "test", "lint", "generate", "bench", "clean"} <= documented

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fitted_signals import fit_categories
 
+from exporter_support.fitted_signals import fit_categories
 from modelplane_exporter.baseline import (
     Baseline,
     CategoricalSignal,

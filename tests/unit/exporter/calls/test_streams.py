@@ -8,8 +8,8 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
-from llm_series import outcomes, value
 
+from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import ModelMetricsExporter
 
 

@@ -6,9 +6,9 @@ import asyncio
 import functools
 
 import pytest
-from llm_series import outcomes, value
 from prometheus_client import CollectorRegistry
 
+from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import PER_CALL, ModelMetricsExporter
 
 

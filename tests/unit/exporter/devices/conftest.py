@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from fake_nvml import FakeGpu, FakeNvml
 
+from exporter_support.fake_nvml import FakeGpu, FakeNvml
 from modelplane_exporter.devices import nvml
 from modelplane_exporter.devices.cuda import SHARING_VARIABLE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
 from prometheus_client import CollectorRegistry
 
+from exporter_support.fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
 from modelplane_exporter.devices import device_of, watch_devices
 from modelplane_exporter.devices.cuda import SHARING_VARIABLE, cuda_device, type_suffix
 from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from fake_nvml import (
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from exporter_support.fake_nvml import (
     A100,
     GIB,
     H200,
@@ -26,10 +30,6 @@ from fake_nvml import (
     scrape,
     watched,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.devices import nvml
 from modelplane_exporter.devices.nvml import device_type_of

@@ -16,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from generations import Servers
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.exposition.text import END, chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import (
     ACTIVE,
     CELLS,
@@ -36,6 +35,7 @@ from modelplane_exporter.layout.calls import (
 from modelplane_exporter.layout.state import OwnSample, State
 from modelplane_exporter.serving.responder import exposition
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 
 values = st.text(st.sampled_from('"\\\n\r\t%{},=# \0\x1fsd1') | st.characters(codec="utf-8"), max_size=12)
 devices = st.sampled_from(["GPU-1", "GPU-2", 'host/"p%s"'])

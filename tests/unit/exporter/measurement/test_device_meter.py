@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
 from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, Series, SharedSeries
+from modelplane_schema.identity import Identity
 
 
 class Clock:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from event_series import EVENTS, FEEDBACK, exporter, samples
 from prometheus_client import CollectorRegistry
 
+from exporter_support.event_series import EVENTS, FEEDBACK, exporter, samples
 from modelplane_exporter import PER_CALL, tenant
 from modelplane_exporter.measurement.event_counters import MOST_EVENTS
 from modelplane_exporter.serving.responder import respond

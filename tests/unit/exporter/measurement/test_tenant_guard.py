@@ -6,11 +6,11 @@ import tracemalloc
 
 import pytest
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import REQUESTS, Snapshot
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import Lane
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import OVERFLOW, SERIES_OVERFLOW
 
 VERSION = Identity("m", "v1", "any", "jax")

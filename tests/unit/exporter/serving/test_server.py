@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from exposing import total
-from serving_metrics import fetch, serving, wait_until
 
+from exporter_support.exposing import total
+from exporter_support.serving_metrics import fetch, serving, wait_until
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import ServerSettings, configured, create_server
 

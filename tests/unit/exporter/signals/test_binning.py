@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from observed_signals import (
+from prometheus_client import CollectorRegistry
+
+from exporter_support.observed_signals import (
     MIXED,
     NUMBERS,
     ROWS,
@@ -25,13 +27,11 @@ from observed_signals import (
     invalid,
     numeric,
 )
-from prometheus_client import CollectorRegistry
-
 from modelplane_exporter.baseline import NumericSignal
 from modelplane_exporter.baseline.values import digest
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.signals import SignalKey, layout_of
 from modelplane_exporter.signals.row_queue import FOLD_AT, SignalSeries
+from modelplane_schema.identity import Identity
 
 FORMS = {
     "array": lambda rows: rows,

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bad_signals import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporter_support.bad_signals import (
     BATCH,
     FORMS,
     HOSTILE,
@@ -23,9 +26,6 @@ from bad_signals import (
     RaisingText,
     total,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from modelplane_exporter import Call, tenant
 from modelplane_exporter.rate_limited_log import complaints
 

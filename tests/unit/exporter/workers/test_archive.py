@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
 
+from exporter_support.worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
 from modelplane_exporter.workers import directory as directory_module
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkerFileReader

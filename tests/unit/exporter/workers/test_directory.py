@@ -11,8 +11,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, key, kill, worker_files, write_and_wait
 
+from exporter_support.worker_processes import (
+    cells,
+    counts,
+    exit_status,
+    forked,
+    key,
+    kill,
+    worker_files,
+    write_and_wait,
+)
 from modelplane_exporter.layout.state import OwnSample
 from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError

@@ -11,8 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, key, kill, read, worker_files
 
+from exporter_support.worker_processes import (
+    cells,
+    counts,
+    exit_status,
+    forked,
+    key,
+    kill,
+    read,
+    worker_files,
+)
 from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import OwnSample
 from modelplane_exporter.workers.directory import WorkerDirectory

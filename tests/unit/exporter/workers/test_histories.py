@@ -15,8 +15,8 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from worker_processes import SUCCESS, cells, forked, key, kill, worker_files
 
+from exporter_support.worker_processes import SUCCESS, cells, forked, key, kill, worker_files
 from modelplane_exporter.layout.calls import ACTIVE, Key
 from modelplane_exporter.layout.state import OwnSample
 from modelplane_exporter.workers.directory import WorkerDirectory

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition.families import families
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import CELLS, Exemplar, Key, Snapshot
 from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import EXPORTER_SCRAPE_DURATION
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -34,7 +34,7 @@ apiVersion: modelplane/v1
 tenants: [{{id: user-A}}]
 models: [{{name: {DRIFTING}, framework: sklearn, owner: x, tenants: [user-A], versions: [{{version: v1}}]}}]
 """)
-HERE = Path(__file__).parent
+SERVICE = Path(__file__).parents[1] / "integration" / "signals" / "signal_service.py"
 WINDOW_SECONDS, STREAM_SECONDS = 15, 18
 SCRAPES_IN_WINDOW = 50
 CHUNK_ROWS, CHUNK_SECONDS = 80, 0.02
@@ -130,7 +130,7 @@ class Service:
         files = sorted(map(str, folder.glob("*.json")))
         self._log = (folder / "services.log").open("ab")
         self._child = subprocess.Popen(
-            [sys.executable, str(HERE / "signal_service.py"), *files],
+            [sys.executable, str(SERVICE), *files],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment,
         )  # fmt: skip
 
