@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
-from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
@@ -29,28 +29,28 @@ class Clock:
         return self.now
 
 
-def call(lane: Lane, tenant_id: str) -> None:
-    record = [lane.meter.clock(), lane.series_of(tenant_id), None, None, None]
-    lane.meter.events.append(record)
-    record[ENDED], record[VALUE] = lane.meter.clock() + 0.1, 0.5
-    lane.meter.events.append(record)
+def call(recorder: VersionRecorder, tenant_id: str) -> None:
+    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None]
+    recorder.meter.events.append(record)
+    record[ENDED], record[VALUE] = recorder.meter.clock() + 0.1, 0.5
+    recorder.meter.events.append(record)
 
 
 def nine_hours_of_scrapes() -> str:
     """What Prometheus would have scraped, with times, while other tenants press against the cap."""
     clock = Clock()
     store = Store(clock)
-    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
-    lane.series_of("sparse")
-    lane.series_of("busy")
+    recorder = VersionRecorder(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
+    recorder.state_of("sparse")
+    recorder.state_of("busy")
     lines = ["# TYPE model_inference_requests counter"]
     for second in range(0, HOURS * 3600 + 1, STEP):
         clock.now = float(second)
-        call(lane, "busy")
-        call(lane, f"passing-{second}")
+        call(recorder, "busy")
+        call(recorder, f"passing-{second}")
         for moment in CALLS_AT:
             if second - STEP < moment <= second:
-                call(lane, "sparse")
+                call(recorder, "sparse")
         for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
             for sample in family.samples:
                 if sample.name == "model_inference_requests_total":

@@ -198,4 +198,6 @@ def test_a_killed_worker_loses_at_most_its_last_calls_and_another_takes_the_port
     assert wait_until(lambda: len(service.workers()) == 4)
     least = load.answered - kills * LOST_BY_A_KILL
     assert least <= service.counted(least) <= load.answered + 4 * kills
-    assert wait_until(lambda: len(list(service.folder.glob("worker-*"))) <= 5), "files of dead workers stay"
+    assert wait_until(lambda: len(list(service.folder.glob("worker-*"))) <= 5), (
+        "files of dead workers are compacted"
+    )

@@ -36,7 +36,7 @@ _LOW = 2**64 - 1
 
 
 class SignalKey(NamedTuple):
-    """Whose signals, and the fingerprint of the baseline they are held against."""
+    """Whose signals, and the fingerprint of the baseline they are compared with."""
 
     identity: Identity
     fingerprint: str

@@ -65,7 +65,7 @@ def test_each_device_is_shared_by_its_own_calls_only(registry) -> None:
         for name in ("GPU-1", "GPU-2")
     }
     for exporter in devices.values():
-        exporter._lane.meter.clock = lambda: now[0]
+        exporter._recorder.meter.clock = lambda: now[0]
     with devices["GPU-1"].track(), devices["GPU-2"].track():
         now[0] = 4.0
         with devices["GPU-2"].track():

@@ -30,4 +30,4 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
 
 @pytest.fixture
 def _own_pids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "sees_own_pids", lambda: True)
+    monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: True)

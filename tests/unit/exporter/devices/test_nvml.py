@@ -184,7 +184,7 @@ def test_a_process_on_a_mig_device_has_memory_there(machine) -> None:
 
 
 def test_in_a_container_processes_are_absent(machine, monkeypatch) -> None:
-    monkeypatch.setattr(nvml, "sees_own_pids", lambda: False)
+    monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: False)
     machine(h200(processes=[Process(os.getpid(), GIB)], samples=[Sample(os.getpid(), 1, 55)]))
     assert len(device_series(scrape(watched()))) == 5
 
@@ -196,4 +196,4 @@ def test_the_initial_pid_namespace_is_told_by_its_inode(monkeypatch, namespace, 
     monkeypatch.setattr(
         nvml, "os", SimpleNamespace(stat=lambda path: SimpleNamespace(st_ino=answer(namespace)))
     )
-    assert nvml.sees_own_pids() is own
+    assert nvml.shares_pid_namespace() is own
