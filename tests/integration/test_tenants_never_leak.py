@@ -25,6 +25,7 @@ from modelplane_datasource.grafana.annotations import SOURCES
 from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 from modelplane_schema.metrics import Metric
 
@@ -156,6 +157,7 @@ def client(
     ]
     (folder / "tokens.json").write_text(json.dumps({"tokens": tokens}))
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfill("prometheus", folder / "store", exposition()),
         database_url=f"sqlite:///{folder}/modelplane.db",
         token_file=folder / "tokens.json",
