@@ -24,14 +24,16 @@ from modelplane_datasource.api.prometheus import prometheus_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.context import Plane
-from modelplane_datasource.errors import ApiError, register_error_handlers
+from modelplane_datasource.errors import ApiError
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.tenancy.query_restriction import restrict
-from modelplane_datasource.tenancy.tokens import Gatekeeper, require_tokens
+from modelplane_datasource.tenancy.tokens import Gatekeeper
+from modelplane_datasource.web.authentication import require_tokens
 from modelplane_datasource.web.compression import compress_responses
+from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
 from modelplane_datasource.web.middleware import surround
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
@@ -136,4 +138,5 @@ def _register_store_error(app: Flask) -> None:
     @app.errorhandler(StoreError)
     def store_error(error: StoreError) -> Response:
         app.logger.error("the alert store failed: %s", error)
-        return ApiError(503, "store_unavailable", "The alert store is not available; try again.").response()
+        message = "The alert store is not available; try again."
+        return error_response(ApiError(503, "store_unavailable", message))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelplane_datasource.alerts.episodes import STATUSES, Episode, Status
+from modelplane_datasource.alerts.keys import group_key
 from modelplane_datasource.alerts.suppression import SuppressionWindow, names_of
-from modelplane_datasource.alerts.tables import group_key
 
 ID_PATTERN = r"^-?[0-9a-f]{1,15}-[0-9a-f]{16}$"
 SEVERITIES = ("critical", "warning", "info")

@@ -19,6 +19,7 @@ from modelplane_datasource.alerts.incidents import (
     Member,
     incident_of,
 )
+from modelplane_datasource.alerts.keys import alert_key, group_key
 from modelplane_datasource.alerts.payloads import poll_body
 from modelplane_datasource.alerts.store_queries import (
     AlertFilter,
@@ -27,14 +28,7 @@ from modelplane_datasource.alerts.store_queries import (
     select_incidents,
 )
 from modelplane_datasource.alerts.store_writes import Replayed, chunks
-from modelplane_datasource.alerts.tables import (
-    ACKNOWLEDGEMENTS,
-    EPISODES,
-    PAYLOADS,
-    alert_key,
-    as_episode,
-    group_key,
-)
+from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, PAYLOADS, as_episode
 
 __all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from modelplane_datasource.alerts.episodes import Observation, fold_all, join
+from modelplane_datasource.alerts.keys import alert_key
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll
 from modelplane_datasource.alerts.tables import (
     ACKNOWLEDGEMENTS,
     EPISODES,
     OBSERVATIONS,
     PAYLOADS,
-    alert_key,
     as_observation,
     episode_row,
     observation_row,

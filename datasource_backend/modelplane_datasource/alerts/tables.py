@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from modelplane_datasource.alerts.episodes import Episode, Observation, canonical
+from modelplane_datasource.alerts.episodes import Episode, Observation
+from modelplane_datasource.alerts.keys import alert_key, group_key
 
 SCHEMA = sa.MetaData()
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -69,27 +69,10 @@ ACKNOWLEDGEMENTS = sa.Table(
     sa.Index("acknowledgements_by_group", "group_key", "incident_at"),
 )  # fmt: skip
 
-_KEY_DIGITS, _GROUP_DIGITS = 32, 16
-
 
 # asdict copies every value, which takes longer than all the rest of a write.
 _OBSERVED = tuple(field.name for field in fields(Observation))
 _FOLDED = tuple(field.name for field in fields(Episode))
-
-
-def digest(*parts: str) -> str:
-    """Hex SHA-256 of a list of texts."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()
-
-
-def alert_key(source: str, tenant_id: str, fingerprint: str) -> str:
-    """The key of all rows about one alert."""
-    return digest(source, tenant_id, fingerprint)[:_KEY_DIGITS]
-
-
-def group_key(tenant_id: str, model_name: str) -> str:
-    """The key of a tenant and model, whose episodes make incidents."""
-    return digest(tenant_id, model_name)[:_GROUP_DIGITS]
 
 
 def observation_row(seen: Observation) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.api.series import query_values
 from modelplane_datasource.context import Plane
 from modelplane_datasource.grafana.annotations import SOURCES, Period, Source, as_rows, find
-from modelplane_datasource.series.request import FROM, TO, read_range
 from modelplane_datasource.web.openapi import BAD_INPUT, STORE, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import INSTANT, TEXT, array, ok, record, with_warnings
+from modelplane_datasource.web.time_parameters import FROM, TO, read_range
 
 _ROW = record(
     {

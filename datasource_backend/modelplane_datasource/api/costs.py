@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from flask import Blueprint, Response, request
 
-from modelplane_datasource.api.series import query_values
 from modelplane_datasource.context import Plane
 from modelplane_datasource.costs.ledger.allocation import MICRO
 from modelplane_datasource.costs.ledger.cells import DAY, DEFAULT_CELL, Window, month_of
@@ -16,25 +15,19 @@ from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import CAPACITY, KEEP, Ledger
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
-from modelplane_datasource.costs.series import (
+from modelplane_datasource.costs.ledger_source import ledger_of, required_registry, window_of
+from modelplane_datasource.costs.parameters import (
     COST_OPTIONS,
     COST_SCOPE,
     GROUP_BY,
     IDLE_POLICY,
     SHARED,
     TENANT,
-    check_rows,
-    chosen_rows,
-    groups_of,
-    is_asked,
-    ledger_of,
-    required_registry,
-    window_of,
 )
+from modelplane_datasource.costs.rows import check_rows, chosen_rows, groups_of, is_asked
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.observability.query_warnings import noted
 from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
-from modelplane_datasource.series.request import FROM, TO, read_moment, read_range, step_duration
 from modelplane_datasource.series.selection import Scope
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, JSON, UPSTREAM, Content, Operation, Shape, described
@@ -47,8 +40,10 @@ from modelplane_datasource.web.parameters import (
     read_default,
     read_one,
 )
+from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import INSTANT, QUERY_TIME, TEXT, array, ok, record, with_warnings
+from modelplane_datasource.web.time_parameters import FROM, TO, read_moment, read_range, step_duration
 
 STEP = Parameter(
     "step", "Length of the periods that rows are for, one period when it is left out; FOCUS rows are by day.",

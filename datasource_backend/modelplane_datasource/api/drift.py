@@ -8,21 +8,21 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.api.series import query_values
-from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.context import Plane
 from modelplane_datasource.drift import series as drift_series
 from modelplane_datasource.drift.bin_counts import Block, Found, SignalOf
+from modelplane_datasource.drift.metric import DRIFT
 from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
 from modelplane_datasource.drift.queries import blocks, edges, questions
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.model import Series
-from modelplane_datasource.series.request import TO, read_moment, read_scope
+from modelplane_datasource.series.request import read_scope
 from modelplane_datasource.series.selection import Scope
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.web.parameters import Parameter, check_known, read_default, whole_number
+from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
     LABELS,
@@ -34,6 +34,7 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
+from modelplane_datasource.web.time_parameters import TO, read_moment
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
@@ -106,7 +107,7 @@ def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
 
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
-    scope = read_scope(find_metric("drift"), values)
+    scope = read_scope(DRIFT, values)
     moment = read_moment(values, plane.last_scrape())
     return scope, Grid(moment, moment, scope.options[WINDOW.name])
 

@@ -56,7 +56,7 @@ from modelplane_datasource.grafana.requests import (
 )
 from modelplane_datasource.grafana.targets import Asked, query_target
 from modelplane_datasource.observability.query_warnings import noted
-from modelplane_datasource.tenancy.tokens import GRAFANA_PATH
+from modelplane_datasource.web.authentication import GRAFANA_PATH
 from modelplane_datasource.web.openapi import described
 from modelplane_datasource.web.responses import json_response
 

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric, find_metric, served
+from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.context import Plane
+from modelplane_datasource.series.answering import served
 from modelplane_datasource.series.encoding import as_contract, as_rows
+from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.model import Answer
 from modelplane_datasource.series.request import TIME_PARAMETERS, read_request
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import Values, check_known
+from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import CONTRACT, ROWS, TEXT, array, ok, record
 
@@ -80,11 +83,6 @@ def series_blueprint(plane: Plane) -> Blueprint:
         return json_response({**body, shape: orjson.Fragment(text)})
 
     return routes
-
-
-def query_values() -> Values:
-    """The parameters of the query string, each with all its values."""
-    return request.args.to_dict(flat=False)
 
 
 def _describe(metric: SeriesMetric) -> dict[str, object]:

@@ -7,18 +7,18 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.api.series import query_values
-from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.context import Plane
-from modelplane_datasource.series.request import TO, read_moment, read_scope
+from modelplane_datasource.series.request import read_scope
 from modelplane_datasource.series.selection import GROUP_LABELS, SCOPE_PARAMETERS
 from modelplane_datasource.slo.arithmetic import exhausted_at
-from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO
+from modelplane_datasource.slo.metric import SLO
+from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
 from modelplane_datasource.slo.series import Counted, Owner, count_events, own_window
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
     INSTANT,
@@ -30,9 +30,10 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
+from modelplane_datasource.web.time_parameters import TO, read_moment
 from modelplane_schema.registry import Slo
 
-PARAMETERS = (*SCOPE_PARAMETERS, SLO, TO)
+PARAMETERS = (*SCOPE_PARAMETERS, SLO_NAME, TO)
 
 ROW = record(
     {
@@ -62,7 +63,7 @@ def slo_blueprint(plane: Plane) -> Blueprint:
     def state() -> Response:
         values = query_values()
         check_known(values, PARAMETERS)
-        scope = read_scope(find_metric("slo"), values)
+        scope = read_scope(SLO, values)
         moment = read_moment(values, plane.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)
         counted = count_events(plane, scope, grid, lambda slo: (own_window(slo), BURN_WINDOW))

@@ -1,171 +1,33 @@
-"""The ledger of a window, and its series: what a request about cost may say."""
+"""Cost over time: one series for each group, kind of charge and currency."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from modelplane_datasource.context import Plane
-from modelplane_datasource.costs.ledger.allocation import IDLE_POLICIES, MICRO, SHARED_POLICIES
-from modelplane_datasource.costs.ledger.builder import build_ledger
-from modelplane_datasource.costs.ledger.cells import DAY, DEFAULT_CELL, Window, snapped
-from modelplane_datasource.costs.ledger.lines import DIRECT, KINDS, SIGNS, Ledger, Line, Policy
-from modelplane_datasource.costs.ledger.prices import tariff_of
-from modelplane_datasource.costs.ledger.report import CostRow, GroupBy, cost_rows, group_of
-from modelplane_datasource.costs.samples import read_samples
-from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.costs.ledger.allocation import MICRO
+from modelplane_datasource.costs.ledger.cells import DAY, Window
+from modelplane_datasource.costs.ledger.lines import DIRECT, KINDS, SIGNS
+from modelplane_datasource.costs.ledger.report import CostRow
+from modelplane_datasource.costs.ledger_source import (
+    LONGEST_RANGE,
+    ledger_of,
+    window_of,
+)
+from modelplane_datasource.costs.parameters import (
+    IDLE_POLICY,
+    SHARED,
+)
+from modelplane_datasource.costs.rows import chosen_rows, groups_of
 from modelplane_datasource.series.model import Answer, Series
 from modelplane_datasource.series.selection import Scope
 from modelplane_datasource.timeline.grid import Grid
-from modelplane_datasource.web.parameters import Parameter, choice, label_text
 from modelplane_schema.metrics import TOKEN_KINDS
-from modelplane_schema.registry import Registry
 
-LONGEST_RANGE = 92 * DAY
-MOST_LEAVES = 60_000_000  # identities on devices times cells; 20 bytes each
-GROUPS: tuple[GroupBy, ...] = ("tenant", "model", "version", "framework", "device_type")
 # Steps that hold whole cells and divide a day.
 _STEPS = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440))
-
-MODEL = Parameter(
-    "model-name", "Model; every one when it is left out.", "the name of a model, repeatable", label_text,
-    repeated=True,
-)  # fmt: skip
-TENANT = Parameter(
-    "tenant-id", "Tenant; every one when it is left out.", "the id of a tenant, repeatable", label_text,
-    repeated=True,
-)  # fmt: skip
-VERSION = Parameter(
-    "model-version", "Version; every one when it is left out.", "a version of the model, repeatable",
-    label_text, repeated=True,
-)  # fmt: skip
-GROUP_BY = Parameter(
-    "group-by", "What costs are told apart by.", f"{', '.join(GROUPS)}; repeatable", choice(*GROUPS),
-    repeated=True, default="tenant",
-)  # fmt: skip
-IDLE_POLICY = Parameter(
-    "idle", "Who is charged for idle time.", "keep (nobody), proportional, even",
-    choice(*IDLE_POLICIES), default="keep",
-)  # fmt: skip
-SHARED = Parameter(
-    "shared", "Whether charges of several processes beyond a device's time are scaled to it.", "keep, scale",
-    choice(*SHARED_POLICIES), default="keep",
-)  # fmt: skip
-COST_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
-COST_OPTIONS: tuple[Parameter[Any], ...] = (GROUP_BY, IDLE_POLICY, SHARED)
-
-
-def required_registry(plane: Plane) -> Registry:
-    """The registry; ApiError 422 when the backend has none."""
-    if plane.registry is None:
-        raise ApiError(
-            422,
-            "no_registry",
-            "Costs need the registry's devices and prices: set MODELPLANE_DATASOURCE_REGISTRY_FILE.",
-            {"setting": "registry_file"},
-        )
-    return plane.registry
-
-
-def window_of(start: int, end: int, now: int, longest: int = LONGEST_RANGE) -> Window:
-    """The whole cells of a range that are over; ApiError 400 when there is none, 422 when there are too many.
-
-    What is to come has no cost yet, though its devices will be there.
-    """
-    if end - start > longest:
-        raise ApiError(
-            422, "range_too_large", f"A range of costs holds at most {LONGEST_RANGE // DAY} days.",
-            {"parameter": "from", "max_days": LONGEST_RANGE // DAY},
-        )  # fmt: skip
-    try:
-        return snapped(start, min(end, now), DEFAULT_CELL)
-    except ValueError as error:
-        raise invalid(
-            "to",
-            "leaves no whole cell of 5 minutes that is over",
-            "at least 5 minutes after from, which is not in the last 5 minutes or later",
-        ) from error
-
-
-def ledger_of(plane: Plane, window: Window, idle: str, shared: str) -> Ledger:
-    """The ledger of a window, of every identity. ApiError, UpstreamError."""
-    registry = required_registry(plane)
-    policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
-    return plane.kept(
-        ("ledger", window, policy),
-        window.cell / 1000,
-        lambda: _build(plane, registry, window, policy),
-        lambda ledger: ledger.bytes,
-        for_everyone=True,
-    )
-
-
-def _build(plane: Plane, registry: Registry, window: Window, policy: Policy) -> Ledger:
-    tariff = tariff_of(registry.devices, registry.models)
-    try:
-        samples = read_samples(plane.prometheus, window, plane.scrape_interval, bool(tariff.tokens))
-        devices, tokens = ({one.key for one in own} for own in (samples.device_seconds, samples.tokens))
-        _check_leaves(len(devices) + len(tokens), window)
-        return build_ledger(window, samples, tariff, policy)
-    except ValueError as error:
-        raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
-
-
-def _check_leaves(keys: int, window: Window) -> None:
-    if keys * len(window) > MOST_LEAVES:
-        raise ApiError(
-            422,
-            "range_too_large",
-            f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at most "
-            f"{MOST_LEAVES} of both together are allowed: ask for a shorter one.",
-            {"parameter": "from", "identities": keys, "max_cells": MOST_LEAVES // keys},
-        )
-
-
-def groups_of(scope: Scope) -> tuple[GroupBy, ...]:
-    """The labels by which costs are told apart, each once."""
-    return tuple(dict.fromkeys(scope.options[GROUP_BY.name]))
-
-
-def chosen_rows(ledger: Ledger, scope: Scope, step: int | None, most: int) -> tuple[CostRow, ...]:
-    """Rows of the models, tenants and versions asked for, grouped as asked.
-
-    Without any of them also what belongs to nobody: idle, unknown and over, capacity. ApiError 422 when there
-    may be more than ``most`` rows.
-    """
-    by = groups_of(scope)
-    lines = tuple(line for line in ledger.lines if is_asked(line, scope))
-    groups = {(group_of(line, by), line.kind) for line in lines}
-    check_rows(len(groups) * len(ledger.window.first_of_each(step)), most)
-    return cost_rows(replace(ledger, lines=lines), by, step)
-
-
-def check_rows(rows: int, most: int) -> None:
-    """ApiError 422 when an answer may have more than ``most`` rows."""
-    if rows > most:
-        raise ApiError(
-            422,
-            "too_many_rows",
-            f"The answer may have {rows} rows, and at most {most} are allowed: "
-            "ask for a larger step, a shorter range, fewer groups or one tenant.",
-            {"rows": rows, "max_rows": most},
-        )
-
-
-def is_asked(line: Line, scope: Scope) -> bool:
-    """Whether a line is of the models, tenants and versions asked for; without any of them each is."""
-    who = line.identity
-    if who is None:
-        return not (scope.models or scope.tenants or scope.versions)
-    asked = (
-        (who.model_name, scope.models),
-        (who.tenant_id, scope.tenants),
-        (who.model_version, scope.versions),
-    )
-    return all(value in values for value, values in asked if values)
 
 
 def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelplane_datasource.series.selection import MODEL, VERSION, Scope
-from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
+from modelplane_datasource.timeline.times import DURATION_PATTERN
 from modelplane_datasource.web.parameters import (
     MAX_LABEL,
     Parameter,
@@ -15,12 +15,13 @@ from modelplane_datasource.web.parameters import (
     parser,
     whole_number,
 )
+from modelplane_datasource.web.time_parameters import window_duration
 from modelplane_schema.metrics import ALL_TENANTS, SIGNAL_KINDS, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
+from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 
 METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
 CONFIDENCE_KIND = "confidence"
-LONGEST_WINDOW = parse_duration("366d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,12 @@ def reference(text: str) -> Reference:
     """``baseline``, ``previous:7d`` or ``version:v1.2.0``; ValueError."""
     kind, _, value = text.partition(":")
     if kind == "previous":
-        return Reference(previous=window(value))
+        return Reference(previous=window_duration(value))
     if kind == "version" and value:
         return Reference(version=label_text(value))
     if text != "baseline":
         raise ValueError(text)
     return Reference()
-
-
-@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1h", "6h"]})
-def window(text: str) -> int:
-    """Milliseconds of a window from 1 s to 366 days; ValueError."""
-    length = parse_duration(text)
-    if not 1000 <= length <= LONGEST_WINDOW:
-        raise ValueError(text)
-    return length
 
 
 METHOD = Parameter(
@@ -80,11 +72,12 @@ REFERENCE = Parameter(
 )  # fmt: skip
 WINDOW = Parameter(
     "window", "Length of the live window that ends at each point.",
-    "a duration from 1s to 366d, such as 6h", window, default="1h",
+    "a duration from 1s to 366d, such as 6h", window_duration, default="1h",
 )  # fmt: skip
 MIN_OBSERVATIONS = Parameter(
     "min-observations", "Fewer observations than this in a window give no value.",
-    "a whole number from 1 to 1000000000", whole_number(1, 10**9), default="300",
+    "a whole number from 1 to 1000000000", whole_number(1, 10**9),
+    default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
 # Signals are counted for all tenants together unless the model's team asks for each.
 TENANT = Parameter(

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from modelplane_datasource.alerts import parameters as alert_parameters
 from modelplane_datasource.alerts.episodes import Episode
 from modelplane_datasource.alerts.incidents import Incident
 from modelplane_datasource.alerts.store import AlertFilter, IncidentFilter
-from modelplane_datasource.api import alerts as alerts_api
 from modelplane_datasource.context import Plane
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana.filters import AdHocFilter, regexes_checked
@@ -85,10 +85,10 @@ def alerts(plane: Plane, values: Values, filters: Sequence[AdHocFilter], period:
         raise invalid("filters", "have a regular expression, which alerts do not support", "= != =| !=|")
     records = plane.store.alerts(
         AlertFilter(
-            tenant_ids=read_all(values, alerts_api.TENANT),
-            model_names=read_all(values, alerts_api.MODEL),
-            statuses=read_all(values, alerts_api.STATUS),
-            alertnames=read_all(values, alerts_api.ALERTNAME),
+            tenant_ids=read_all(values, alert_parameters.TENANT),
+            model_names=read_all(values, alert_parameters.MODEL),
+            statuses=read_all(values, alert_parameters.STATUS),
+            alertnames=read_all(values, alert_parameters.ALERTNAME),
             start=period.start,
             end=period.end,
             limit=MAX_ALERTS,
@@ -109,8 +109,8 @@ def incidents(
         raise invalid("filters", "have a regular expression, which incidents do not support", "= != =| !=|")
     found = plane.store.incidents(
         IncidentFilter(
-            tenant_ids=read_all(values, alerts_api.TENANT),
-            model_names=read_all(values, alerts_api.MODEL),
+            tenant_ids=read_all(values, alert_parameters.TENANT),
+            model_names=read_all(values, alert_parameters.MODEL),
             start=period.start,
             end=period.end,
             limit=MAX_ALERTS,
@@ -158,10 +158,15 @@ SOURCES: Mapping[str, Source] = {
     for source in (
         Source(
             "alerts", "Annotations: alerts",
-            (alerts_api.TENANT, alerts_api.MODEL, alerts_api.STATUS, alerts_api.ALERTNAME), alerts,
+            (
+                alert_parameters.TENANT, alert_parameters.MODEL, alert_parameters.STATUS,
+                alert_parameters.ALERTNAME,
+            ),
+            alerts,
         ),
         Source(
-            "incidents", "Annotations: incidents", (alerts_api.TENANT, alerts_api.MODEL), incidents,
+            "incidents", "Annotations: incidents", (alert_parameters.TENANT, alert_parameters.MODEL),
+            incidents,
         ),
         Source(
             "version_changes", "Annotations: version changes", (_TENANT, _MODEL, VERSION), version_changes,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource.catalogue import SERIES_METRICS, SeriesMetric
+from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.context import Plane
 from modelplane_datasource.drift.parameters import KIND, SIGNAL
 from modelplane_datasource.errors import ApiError, invalid
@@ -17,6 +17,7 @@ from modelplane_datasource.grafana.annotations import SOURCES, Source
 from modelplane_datasource.grafana.filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana.formats import FORMAT
 from modelplane_datasource.grafana.payloads import payload_values
+from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
 from modelplane_datasource.web.parameters import Parameter, Values
 from modelplane_schema import metrics

@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.series.request import MAX_DATA_POINTS, MAX_STEP, check_order
+from modelplane_datasource.series.request import MAX_DATA_POINTS
 from modelplane_datasource.timeline.grid import MAX_POINTS, Grid, grid_for_points
 from modelplane_datasource.timeline.times import MAX_INSTANT, parse_duration, parse_rfc3339
+from modelplane_datasource.web.time_parameters import MAX_STEP, check_order
 
 # Menus that come without a range list what was there in this time.
 MENU_RANGE = parse_duration("7d")

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from modelplane_datasource.catalogue import SERIES_METRICS, find_metric, served
+from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.context import Plane
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana.annotations import SOURCES, Period, as_frame, find
 from modelplane_datasource.grafana.filters import AdHocFilter, by_matchers, by_values, regexes_checked
 from modelplane_datasource.grafana.formats import FORMAT, SHAPES, Element
 from modelplane_datasource.grafana.payloads import alternatives, payload_values, text_query
+from modelplane_datasource.series.answering import served
 from modelplane_datasource.series.request import read_scope
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.web.parameters import Values, check_known, read_one

@@ -4,52 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelplane_datasource.catalogue import SeriesMetric
-from modelplane_datasource.errors import ApiError
+from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.selection import Scope
 from modelplane_datasource.timeline.grid import MAX_POINTS, Grid, grid_by_step, grid_for_points
-from modelplane_datasource.timeline.times import (
-    DURATION_PATTERN,
-    INSTANT_PATTERN,
-    parse_duration,
-    parse_instant,
-)
 from modelplane_datasource.web.parameters import (
     Parameter,
-    Parser,
     Values,
     check_known,
-    parser,
     read_all,
     read_default,
     read_one,
     whole_number,
 )
-
-INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
-MAX_STEP = parse_duration("366d")
-
-
-@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["30s", "60"]})
-def step_duration(text: str) -> int:
-    """Milliseconds of a step from 1 ms to 366 days; ValueError."""
-    step = parse_duration(text)
-    if not 1 <= step <= MAX_STEP:
-        raise ValueError(text)
-    return step
-
-
-# Instants stay text until the time of the request is known.
-instant_text = Parser(
-    str,
-    {
-        "type": "string",
-        "pattern": f"^{INSTANT_PATTERN}$",
-        "examples": ["now-6h", "1698397200000", "2023-10-27T10:00:00Z"],
-    },
+from modelplane_datasource.web.time_parameters import (
+    FROM,
+    TO,
+    read_range,
+    step_duration,
 )
-FROM = Parameter("from", "Start of the range.", INSTANT, instant_text, default="now-1h")
-TO = Parameter("to", "End of the range.", INSTANT, instant_text, default="now")
+
 STEP = Parameter(
     "step", "Distance of two points; chosen by maxDataPoints when it is left out.",
     "a duration such as 30s (ms, s, m, h, d, w) or a number of seconds, above 0 and at most 366d",
@@ -85,44 +58,6 @@ def read_scope(metric: SeriesMetric, values: Values) -> Scope:
     return Scope(model, tenant, version, options)
 
 
-def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | None:
-    """Milliseconds of a parameter of time, or None when it is absent and has no default. ApiError 400."""
-    return read_one(values, _at(parameter, now))
-
-
-def read_moment(values: Values, now: int) -> int:
-    """The one moment asked for, which is ``to``, in milliseconds. ApiError 400."""
-    return read_default(values, _at(TO, now))
-
-
-def read_range(values: Values, now: int) -> tuple[int, int]:
-    """Start and end of the range asked for, in milliseconds. ApiError 400."""
-    start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))
-    check_order(start, end)
-    return start, end
-
-
-def read_open_range(
-    values: Values, start: Parameter[str], end: Parameter[str], now: int
-) -> tuple[int | None, int | None]:
-    """Start and end in milliseconds, each None when it is absent. ApiError 400."""
-    found = read_instant(values, start, now), read_instant(values, end, now)
-    if found[0] is not None and found[1] is not None:
-        check_order(found[0], found[1])
-    return found
-
-
-def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:
-    """ApiError 400 when a range ends before it starts."""
-    if start > end:
-        raise ApiError(
-            400,
-            "invalid_parameter",
-            f"{start_name} lies after {end_name}; allowed: a start that is not after the end.",
-            {"parameter": start_name, "allowed": f"a time not after {end_name}"},
-        )
-
-
 def _read_grid(values: Values, now: int, scrape_interval: int) -> Grid:
     start, end = read_range(values, now)
     max_points = read_default(values, MAX_DATA_POINTS)
@@ -130,13 +65,3 @@ def _read_grid(values: Values, now: int, scrape_interval: int) -> Grid:
     if step is not None:
         return grid_by_step(start, end, step)
     return grid_for_points(start, end, max_points, scrape_interval)
-
-
-def _at(parameter: Parameter[str], now: int) -> Parameter[int]:
-    return Parameter(
-        parameter.name,
-        parameter.summary,
-        parameter.allowed,
-        lambda text: parse_instant(text, now),
-        default=parameter.default,
-    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from modelplane_datasource.context import Plane
-from modelplane_datasource.drift.parameters import window
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.selection import Scope
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
 from modelplane_datasource.web.parameters import Parameter, choice, label_text, parser
+from modelplane_datasource.web.time_parameters import window_duration
 from modelplane_schema.registry import Slo
 
 BURN_RATE, BUDGET_REMAINING = "burn_rate", "budget_remaining"
@@ -21,10 +21,10 @@ _AUTO = "auto"
 @parser({"type": "string", "pattern": f"^({_AUTO}|{DURATION_PATTERN})$", "examples": [_AUTO, "6h"]})
 def window_or_auto(text: str) -> int:
     """Milliseconds of a window, 0 for ``auto``; ValueError."""
-    return 0 if text == _AUTO else window(text)
+    return 0 if text == _AUTO else window_duration(text)
 
 
-SLO = Parameter(
+SLO_NAME = Parameter(
     "slo", "Objective by its name in the registry; every one of the model when it is left out.",
     "the name of an SLO of the model, repeatable", label_text, repeated=True,
 )  # fmt: skip
@@ -37,7 +37,7 @@ WINDOW = Parameter(
     "objective's own window for what is left of the budget.",
     "auto, or a duration from 1s to 366d, such as 6h", window_or_auto, default=_AUTO,
 )  # fmt: skip
-SLO_OPTIONS: tuple[Parameter[Any], ...] = (SLO, VALUE, WINDOW)
+SLO_OPTIONS: tuple[Parameter[Any], ...] = (SLO_NAME, VALUE, WINDOW)
 
 
 class ModelSlo(NamedTuple):
@@ -66,7 +66,7 @@ def asked_slos(plane: Plane, scope: Scope) -> tuple[ModelSlo, ...]:
         if model.name in scope.models and (own is None or not set(own).isdisjoint(model.tenants))
         for slo in model.slos
     ]
-    names = scope.options[SLO.name]
+    names = scope.options[SLO_NAME.name]
     found = tuple(one for one in known if not names or one.slo.name in names)
     if not found:
         raise _unknown(scope, names, sorted({one.slo.name for one in known}))
@@ -81,5 +81,5 @@ def _unknown(scope: Scope, names: tuple[str, ...], allowed: list[str]) -> ApiErr
         404,
         "unknown_slo",
         f"The registry has {wanted} for the model {models!r}; {advice}.",
-        {"parameter": SLO.name, "allowed": allowed},
+        {"parameter": SLO_NAME.name, "allowed": allowed},
     )

@@ -1,4 +1,4 @@
-"""Tokens and Grafana's identities: who may call which route, for which tenants."""
+"""The token file: who a caller is, and whose data they may see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from flask import Flask, request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,19 +24,8 @@ from pydantic import (
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError
-from modelplane_datasource.tenancy.caller import ANYONE, Caller, Role, set_caller
+from modelplane_datasource.tenancy.caller import Caller, Role
 from modelplane_datasource.tenancy.grafana_identity import GrafanaIdentity, IdentityError, IdentityVerifier
-
-OPEN_PATHS = ("/healthz", "/readyz")
-WRITER_CALLS = (("POST", "/api/v1/alerts"),)
-# What is not listed here is for the role admin alone.
-TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
-READ_METHODS = ("GET", "HEAD", "OPTIONS")
-# Protocols in which a query may be a POST, and nothing can be changed.
-QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/")
-GRAFANA_PATH = "/grafana"
-_ASKED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
-IDENTITY_HEADER = "X-Grafana-Id"
 
 _LOG = logging.getLogger(__name__)
 _RELOAD_SECONDS = 1.0
@@ -155,38 +143,6 @@ class Gatekeeper:
         self._known = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
 
 
-def require_tokens(app: Flask, gatekeeper: Gatekeeper | None) -> None:
-    """Refuse every request whose token does not allow it; probes stay open.
-
-    Without a gatekeeper everyone may do everything.
-    """
-
-    @app.before_request
-    def authorize() -> None:
-        set_caller(ANYONE)
-        if gatekeeper is None or request.path in OPEN_PATHS:
-            return
-        headers = request.headers
-        caller = gatekeeper.caller(headers.get("Authorization", ""), headers.get(IDENTITY_HEADER))
-        if caller is None:
-            raise _unauthenticated()
-        if not _may_call(caller.role, request.method, request.path):
-            raise ApiError(
-                403, "forbidden", f"The role {caller.role} may not do this.", {"role": caller.role}
-            )
-        set_caller(caller)
-
-
-def _may_call(role: Role, method: str, path: str) -> bool:
-    if role == "admin":
-        return True
-    if (method, path.rstrip("/")) in WRITER_CALLS:
-        return role == "writer"
-    if role == "reader" and method not in READ_METHODS and not path.startswith(QUERY_PATHS):
-        return False
-    return role != "writer" and path.startswith(TENANT_PATHS)
-
-
 def _tenants_of(verifier: IdentityVerifier, identity: str | None) -> tuple[str, ...] | None:
     try:
         return verifier.tenants(identity)
@@ -216,14 +172,6 @@ def _signature(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return state.st_ino, state.st_mtime_ns, state.st_size
-
-
-def _unauthenticated() -> ApiError:
-    message = "A valid token is needed: send the header Authorization: Bearer <token>."
-    if any(request.path == path or request.path.startswith(f"{path}/") for path in _ASKED_BY_GRAFANA):
-        # Grafana's proxy replaces a 401 by a text of its own, which would hide this message.
-        return ApiError(403, "unauthenticated", message)
-    return ApiError(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from flask import Flask
 from werkzeug.routing import Rule
 
-from modelplane_datasource.tenancy.tokens import OPEN_PATHS
+from modelplane_datasource.web.authentication import OPEN_PATHS
 from modelplane_datasource.web.parameters import MAX_REPEATS, JsonSchema, Parameter
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -13,9 +13,8 @@ from typing import Any
 import orjson
 import pytest
 
-from modelplane_datasource.alerts.maintenance import Upkeep, UpkeepRules
+from modelplane_datasource.alerts.maintenance import Periodic, Upkeep, UpkeepRules
 from modelplane_datasource.alerts.payloads import parse_payload
-from modelplane_datasource.alerts.periodic import Periodic
 from modelplane_datasource.alerts.reconciliation import TOLERANCE, ReconcileError, Reconciler
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.catalogue import SERIES_METRICS, Promql, SeriesMetric
+from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.selection import Scope
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
@@ -87,7 +88,7 @@ def test_the_queries() -> None:
         f"(rate(model_inference_latency_seconds_bucket{{{select}}}[60s])))",
         "throughput": f"{by}) (rate({requests}{{{select}}}[60s]))",
         "errors": f'{by}) (rate({requests}{{{select},outcome="failure"}}[60s]))'
-        f' / {by}) (rate({requests}{{{select},outcome=~"failure|success"}}[60s]))',
+        f' / {by}) (rate({requests}{{{select},outcome=~"success|failure"}}[60s]))',
         "confidence": f"{by}) (rate(model_prediction_confidence_sum{{{select}}}[60s]))"
         f" / {by}) (rate(model_prediction_confidence_count{{{select}}}[60s]))",
         "active": f"{by}) (model_active_inference_requests{{{select}}})",

@@ -17,8 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from modelplane_datasource.api import costs as costs_api
-from modelplane_datasource.costs import samples
-from modelplane_datasource.costs import series as costs_module
+from modelplane_datasource.costs import ledger_source, samples
 from modelplane_datasource.costs.ledger.lines import SIGNS
 from modelplane_datasource.settings import Settings
 
@@ -395,7 +394,7 @@ def test_too_many_rows_are_422_with_advice(
 def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
     costs: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs_module, "MOST_LEAVES", 23)
+    monkeypatch.setattr(ledger_source, "MOST_LEAVES", 23)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
     assert answer.json["details"] == {"parameter": "from", "identities": 2, "max_cells": 11}

@@ -11,11 +11,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from modelplane_datasource.api.prometheus import CALLS, prometheus_blueprint
+from modelplane_datasource.api.prometheus import prometheus_blueprint
 from modelplane_datasource.context import Plane
-from modelplane_datasource.errors import ApiError, register_error_handlers
+from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.decoding import REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.proxy.calls import CALLS
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.web.error_handlers import register_error_handlers
 from modelplane_datasource.web.openapi import openapi_document
 
 API = "/prometheus/api/v1"

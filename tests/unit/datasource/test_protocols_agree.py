@@ -20,9 +20,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from modelplane_datasource.catalogue import SERIES_METRICS, Promql, SeriesMetric, find_metric
+from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.grafana.annotations import SOURCES
 from modelplane_datasource.grafana.formats import unit_of
+from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.model import Series
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339

@@ -18,8 +18,8 @@ from flask.testing import FlaskClient
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.grafana.annotations import MAX_ANNOTATIONS
 from modelplane_datasource.settings import Settings
-from modelplane_datasource.tenancy.tokens import GRAFANA_PATH
 from modelplane_datasource.timeline.grid import MAX_POINTS
+from modelplane_datasource.web.authentication import GRAFANA_PATH
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "backend.md").read_text(encoding="utf-8")

@@ -1,0 +1,123 @@
+"""Alerts and incidents as table rows: each schema and what fits it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from modelplane_datasource.alerts.episodes import STATUSES, Episode
+from modelplane_datasource.alerts.incidents import (
+    Incident,
+    IncidentRules,
+    NoisyAlert,
+)
+from modelplane_datasource.alerts.suppression import names_of
+from modelplane_datasource.web.schemas import INSTANT, NUMBER, TEXT, record
+
+_ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
+ALERT_ROW = record(
+    {
+        "starts_at": INSTANT,
+        "ends_at": {"type": ["integer", "null"]},
+        "duration_seconds": {"type": "number"},
+        "status": {"enum": [*STATUSES]},
+        "reason": {"enum": ["", "resolved", "absent", "expired"], "description": "How the end is known."},
+        "suppressed_by": {**TEXT, "description": "Silences and alerts that keep it from being notified."},
+        "suppression_windows": {**TEXT, "description": "Declared windows in which it started."},
+        **dict.fromkeys(
+            ("alertname", "severity", "tenant_id", "model_name", "model_version", *_ANNOTATIONS), TEXT
+        ),
+        "source": TEXT,
+        "fingerprint": TEXT,
+    }
+)
+
+
+def alert_row(alert: Episode, rules: IncidentRules, now: int) -> dict[str, Any]:
+    """One alert as a table row; an alert without an end has lasted until ``now`` (milliseconds)."""
+    annotations = orjson.loads(alert.annotations)
+    end = now if alert.ends_at is None else alert.ends_at
+    return {
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "duration_seconds": (end - alert.starts_at) / 1000,
+        "status": alert.status,
+        "reason": alert.reason,
+        "suppressed_by": ", ".join(orjson.loads(alert.suppressed_by)),
+        "suppression_windows": ", ".join(names_of(rules.windows, alert)),
+        "alertname": alert.alertname,
+        "severity": alert.severity,
+        "tenant_id": alert.tenant_id,
+        "model_name": alert.model_name,
+        "model_version": alert.model_version,
+        **{name: annotations.get(name, "") for name in _ANNOTATIONS},
+        "source": alert.source,
+        "fingerprint": alert.fingerprint,
+    }
+
+
+_BOOLEAN = {"type": "boolean"}
+_COUNT = {"type": "integer"}
+_NUMBER = {"type": "number"}
+_LATER = {"type": ["integer", "null"]}
+INCIDENT_ROW = {
+    "id": TEXT,
+    "starts_at": INSTANT,
+    "ends_at": _LATER,
+    "duration_seconds": _NUMBER,
+    "status": {"enum": [*STATUSES]},
+    **dict.fromkeys(("severity", "tenant_id", "model_name", "alertnames"), TEXT),
+    "episodes": _COUNT,
+    "flapping": {**TEXT, "description": "Names of the alerts that flap."},
+    "suppression_windows": {**TEXT, "description": "Declared windows in which an alert of it started."},
+    "planned": {**_BOOLEAN, "description": "Every alert of it started in a declared window."},
+    "acknowledged_at": _LATER,
+    "acknowledged_by": TEXT,
+    "time_to_acknowledge_seconds": NUMBER,
+}
+ACKNOWLEDGEMENT_ROW = record({"at": INSTANT, "by": TEXT, "note": TEXT})
+NOISY_ALERT_ROW = record(
+    {
+        **dict.fromkeys(("alertname", "tenant_id", "model_name"), TEXT),
+        "episodes": _COUNT,
+        "firing_seconds": _NUMBER,
+        "flapping": _BOOLEAN,
+    }
+)
+
+
+def incident_row(incident: Incident, now: int) -> dict[str, Any]:
+    """One incident as a table row; one without an end has lasted until ``now`` (milliseconds)."""
+    first = incident.acknowledgements[0] if incident.acknowledgements else None
+    end = now if incident.ends_at is None else incident.ends_at
+    return {
+        "id": incident.id,
+        "starts_at": incident.starts_at,
+        "ends_at": incident.ends_at,
+        "duration_seconds": (end - incident.starts_at) / 1000,
+        "status": incident.status,
+        "severity": incident.severity,
+        "tenant_id": incident.tenant_id,
+        "model_name": incident.model_name,
+        "alertnames": ", ".join(incident.alertnames),
+        "episodes": len(incident.members),
+        "flapping": ", ".join(incident.flapping),
+        "suppression_windows": ", ".join(incident.suppression_windows),
+        "planned": incident.planned,
+        "acknowledged_at": first.at if first else None,
+        "acknowledged_by": first.by if first else "",
+        "time_to_acknowledge_seconds": (first.at - incident.starts_at) / 1000 if first else None,
+    }
+
+
+def noisy_alert_row(alert: NoisyAlert) -> dict[str, Any]:
+    """One noisy alert as a table row."""
+    return {
+        "alertname": alert.alertname,
+        "tenant_id": alert.tenant_id,
+        "model_name": alert.model_name,
+        "episodes": alert.episodes,
+        "firing_seconds": alert.firing / 1000,
+        "flapping": alert.flapping,
+    }

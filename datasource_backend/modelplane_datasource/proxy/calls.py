@@ -1,0 +1,164 @@
+"""The calls of Prometheus' API that are offered, and the answer of each for a tenant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.proxy import answers
+from modelplane_datasource.tenancy.promql_rewriter import (
+    scoped,
+    scoped_selector,
+)
+from modelplane_schema.metrics import TENANT_ID
+from modelplane_schema.promql import one_of
+
+Tenants = tuple[str, ...]
+Asked = dict[str, str | list[str]]
+MAX_SELECTORS = 64
+_MATCH = "match[]"
+# No series has two values of one label.
+_NOTHING = f'{{{TENANT_ID}="a",{TENANT_ID}="b"}}'
+_RELAYED_STATUSES = (400, 404, 422, 503)
+
+
+class FailureError(Exception):
+    """An answer other than success, in Prometheus' shape."""
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.error_type = status, error_type
+
+
+@dataclass(frozen=True, slots=True)
+class Restricted:
+    """A call by the holder of ``tenants``: ``path`` is below ``/api/v1/``."""
+
+    prometheus: PrometheusClient
+    method: str
+    path: str
+    asked: Asked
+    tenants: Tenants
+
+    def body(self, changed: Mapping[str, str | list[str]]) -> bytes:
+        """The body of Prometheus' answer with other parameters; FailureError, UpstreamError."""
+        return success_body(*self.prometheus.forward(self.path, {**self.asked, **changed}, self.method))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of Prometheus' API.
+
+    ``single`` and ``repeated`` are the parameters that are passed on, ``answer`` gives the body for a
+    tenant, and ``method`` is how Prometheus is asked.
+    """
+
+    rule: str
+    summary: str
+    answer: Callable[[Restricted], bytes]
+    single: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    method: str = "POST"
+
+    @property
+    def name(self) -> str:
+        """A word for this call."""
+        return re.sub(r"\W+", "_", self.rule).strip("_")
+
+
+def _queried(call: Restricted) -> bytes:
+    body = call.body({"query": scoped(str(call.asked["query"]), call.tenants)})
+    answers.check_labels(body, call.tenants)
+    return body
+
+
+def _exemplars(call: Restricted) -> bytes:
+    body = call.body({"query": scoped(str(call.asked["query"]), call.tenants)})
+    answers.check_series(body, call.tenants, "seriesLabels")
+    return body
+
+
+def _series(call: Restricted) -> bytes:
+    body = call.body({_MATCH: _selectors(call)})
+    answers.check_series(body, call.tenants)
+    return body
+
+
+def _texts(call: Restricted) -> bytes:
+    """Names or values of labels, which do not say whose they are.
+
+    Hence the store is asked at once for those of no series: old ones ignore ``match[]`` here.
+    """
+    body, nothing = call.prometheus.at_once(
+        lambda: call.body({_MATCH: _selectors(call)}), lambda: call.body({_MATCH: [_NOTHING]})
+    )
+    answers.check_nothing(nothing)
+    answers.check_texts(body, call.tenants if call.path == f"label/{TENANT_ID}/values" else None)
+    return body
+
+
+def _rules(call: Restricted) -> bytes:
+    return answers.own_rules(call.body({}), call.tenants)
+
+
+def _alerts(call: Restricted) -> bytes:
+    return answers.own_alerts(call.body({}), call.tenants)
+
+
+def _metadata(call: Restricted) -> bytes:
+    name = call.asked.get("metric")
+    return answers.schema_metadata(None if name is None else str(name))
+
+
+def _build_information(call: Restricted) -> bytes:
+    return answers.build_information(call.body({}))
+
+
+def _selectors(call: Restricted) -> list[str]:
+    given = call.asked.get(_MATCH)
+    if not given:
+        return [f"{{{one_of(TENANT_ID, call.tenants)}}}"]
+    return [scoped_selector(text, call.tenants) for text in given]
+
+
+_RANGE = ("start", "end")
+_LISTED = (*_RANGE, "limit")
+CALLS = (
+    Call("/query", "An instant query.", _queried, ("query", "time", "limit"), required=("query",)),
+    Call(
+        "/query_range", "A range query.", _queried, ("query", "step", *_LISTED),
+        required=("query", "start", "end", "step"),
+    ),
+    Call(
+        "/query_exemplars", "Exemplars of the series that a query selects.", _exemplars,
+        ("query", *_RANGE), required=("query",),
+    ),
+    Call("/series", "Series that selectors select.", _series, _LISTED, (_MATCH,), (_MATCH,)),
+    Call("/labels", "Names of labels.", _texts, _LISTED, (_MATCH,)),
+    Call("/label/<name>/values", "Values of a label.", _texts, _LISTED, (_MATCH,), method="GET"),
+    Call(
+        "/rules", "Rules that are about the caller's tenants alone.", _rules, ("type",),
+        ("rule_name[]", "rule_group[]", "file[]"), method="GET",
+    ),
+    Call("/alerts", "Active alerts of the caller's tenants.", _alerts, method="GET"),
+    Call(
+        "/metadata", "Types and help texts of metrics.", _metadata, ("metric",), method="GET"
+    ),
+    Call("/status/buildinfo", "The version of Prometheus.", _build_information, method="GET"),
+)  # fmt: skip
+
+
+def success_body(status: int, body: bytes) -> bytes:
+    """The body of a success; FailureError for what Prometheus refuses, UpstreamError."""
+    if status == 200:
+        return body
+    if status == 204:  # its answer for exemplars when the query has no selector
+        return answers.success([])
+    error_type, message = answers.read_error(body)
+    if status not in _RELAYED_STATUSES:
+        raise UpstreamError(INVALID, f"Prometheus answered with status {status}.")
+    raise FailureError(status, error_type, message)
