@@ -228,12 +228,14 @@ def measure_throughput(plane: Plane, port: int, pid: int, seconds: float) -> dic
     route = ROUTES["metrics/latency, 500 points"]
     pids = {"workers": pid, "prometheus": plane.prometheus.process.pid}
     found = {}
+
+    def ask(turns: int, number: int) -> Ask:
+        return route(plane.turn(number % turns))
+
     for name, turns in (("same", 1), ("different", plane.size.models * plane.size.tenants)):
         before = _cpu_seconds(pids)
         started = time.monotonic()
-        requests = _load(
-            port, lambda number, turns=turns: route(plane.turn(number % turns)), started + seconds
-        )
+        requests = _load(port, partial(ask, turns), started + seconds)
         elapsed = time.monotonic() - started
         cpu = {who: spent - before[who] for who, spent in _cpu_seconds(pids).items()}
         found[name] = {

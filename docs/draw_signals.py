@@ -68,7 +68,7 @@ def example() -> Example:
     u = (live - signal.mean) / signal.stddev
     sums = float(u[u > 0].sum()), float(-u[u < 0].sum())
     bits = js_distance(counts, ratios) ** 2
-    values = {
+    values: dict[str, Floats | float] = {
         "psi": psi(counts, ratios, TRAINING_ROWS),
         "psi_noise": psi_noise(counts, ratios, TRAINING_ROWS),
         "js_distance": js_distance(counts, ratios),

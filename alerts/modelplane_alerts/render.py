@@ -10,7 +10,8 @@ from typing import Any
 import _jsonnet
 import yaml
 
-from modelplane_schema import alerts, metrics, recorded
+from modelplane_schema import alerts, expressions, metrics, recorded
+from modelplane_schema.promql import Matcher, ratio
 from modelplane_schema.registry import Registry
 from modelplane_schema.uids import FLEET_UID
 
@@ -36,8 +37,8 @@ def schema_json() -> str:
     content = {
         "identity": metrics.IDENTITY,
         "fleetUid": FLEET_UID,
-        "latencyQuantiles": recorded.LATENCY_QUANTILES,
         "missingBin": metrics.MISSING_BIN,
+        "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
         "labels": {
             "SIGNAL_DEVIATION_POSITIVE": metrics.SIGNAL_DEVIATION_POSITIVE.labels,
@@ -47,11 +48,14 @@ def schema_json() -> str:
             key: {"name": value.name, "window": value.window}
             for key, value in _declared(recorded, recorded.RecordedSeries)
         },
+        "expressions": _expressions(),
+        "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
         "windowed": {key: value.name for key, value in _declared(recorded, recorded.WindowedSeries)},
         "alerts": {
             key: {
                 "name": value.name,
                 "severity": value.severity,
+                "pending": value.pending,
                 "summary": value.summary,
                 "labels": value.labels,
             }
@@ -59,6 +63,27 @@ def schema_json() -> str:
         },
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _expressions() -> dict[str, str]:
+    """What rules record of requests, by the key of the recorded series."""
+    request, failure, error_ratio = recorded.REQUEST_RATE, recorded.FAILURE_RATE, recorded.ERROR_RATIO
+    completed = _request_rate(error_ratio.window, expressions.COMPLETED)
+    return {
+        "REQUEST_RATE": _request_rate(request.window),
+        "FAILURE_RATE": _request_rate(failure.window, expressions.FAILED),
+        "ERROR_RATIO": ratio(failure.name, completed, separator="\n"),
+    }
+
+
+def _request_rate(window: str, outcome: Matcher | None = None) -> str:
+    return expressions.request_rate(expressions.everything, window, metrics.IDENTITY, outcome)
+
+
+def _latency_quantile(q: float) -> dict[str, str]:
+    by, window = (*metrics.IDENTITY, "le"), recorded.LATENCY_QUANTILE.window
+    expression = expressions.quantile(q, metrics.LATENCY, expressions.everything, window, by)
+    return {"quantile": f"{q:g}", "expression": expression}
 
 
 def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -107,12 +132,18 @@ def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
     )
     try:
         text = _jsonnet.evaluate_snippet(
-            "modelplane", snippet, jpathdir=[str(MIXIN)], tla_codes={"config": json.dumps(dict(config))}
+            "modelplane", snippet, import_callback=_imported, tla_codes={"config": json.dumps(dict(config))}
         )
     except RuntimeError as error:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
     groups: list[Group] = json.loads(text)
     return [_ordered({**group, "rules": [_ordered(rule) for rule in group["rules"]]}) for group in groups]
+
+
+def _imported(folder: str, name: str) -> tuple[str, bytes]:
+    """Path and content of a file of the mixin; of ``schema.json`` what it must hold, not what it holds."""
+    path = MIXIN / name
+    return str(path), schema_json().encode() if path == SCHEMA_FILE else path.read_bytes()
 
 
 def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from modelplane_dashboards.api import api_url
 from modelplane_dashboards.board import Annotation, ApiQuery, Column, Field, Link, Panel, PromQuery
-from modelplane_dashboards.scope import Scope, legend
-from modelplane_dashboards.units import COUNT
+from modelplane_dashboards.scope import BoardScope, legend
+from modelplane_schema.grafana_units import COUNT
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 
 _MAX_ROWS = 100
@@ -23,7 +23,7 @@ _LABEL_COLUMNS = (
 )
 
 
-def firing_alerts_now(scope: Scope) -> Panel:
+def firing_alerts_now(scope: BoardScope) -> Panel:
     return Panel(
         key="firing-alerts-now",
         kind="stat",
@@ -37,7 +37,7 @@ def firing_alerts_now(scope: Scope) -> Panel:
     )
 
 
-def firing_alerts(scope: Scope) -> Panel:
+def firing_alerts(scope: BoardScope) -> Panel:
     return Panel(
         key="firing-alerts",
         kind="table",
@@ -77,7 +77,7 @@ def recent_alerts(about: str, parameters: Mapping[str, str]) -> Panel:
     )
 
 
-def firing_marks(scope: Scope) -> Annotation:
+def firing_marks(scope: BoardScope) -> Annotation:
     return Annotation(
         name="Firing alerts",
         expr=scope.firing(),

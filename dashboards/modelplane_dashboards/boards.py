@@ -8,7 +8,7 @@ from modelplane_dashboards import alerts, confidence, inventory, latency, traffi
 from modelplane_dashboards.api import literal
 from modelplane_dashboards.board import Board, Panel, Section, Variable
 from modelplane_dashboards.links import row_links
-from modelplane_dashboards.scope import FixedMatcher, Scope, variable_matcher
+from modelplane_dashboards.scope import BoardScope, FixedMatcher, variable_matcher
 from modelplane_schema.metrics import ACTIVE, MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, selector
 from modelplane_schema.registry import Model, Registry, Tenant
@@ -30,7 +30,7 @@ def build(registry: Registry) -> tuple[Board, ...]:
 
 
 def fleet(registry: Registry) -> Board:
-    scope = Scope(by=(MODEL_NAME,))
+    scope = BoardScope(by=(MODEL_NAME,))
     links = row_links("model", (model.name for model in registry.models), {})
     return Board(
         kind="fleet",
@@ -54,7 +54,7 @@ def fleet(registry: Registry) -> Board:
 
 def tenant_board(registry: Registry, tenant: Tenant) -> Board:
     names = tuple(model.name for model in registry.models_of(tenant.id))
-    scope = Scope(by=(MODEL_NAME, MODEL_VERSION), tenant=tenant.id, models=names)
+    scope = BoardScope(by=(MODEL_NAME, MODEL_VERSION), tenant=tenant.id, models=names)
     links = row_links("model", names, {"tenant": literal(tenant.id)})
     alert_filter = {"tenant-id": literal(tenant.id)}
     return Board(
@@ -78,7 +78,7 @@ def tenant_board(registry: Registry, tenant: Tenant) -> Board:
 
 
 def model_board(model: Model) -> Board:
-    scope = Scope(by=(MODEL_VERSION,), model=model.name)
+    scope = BoardScope(by=(MODEL_VERSION,), model=model.name)
     links = row_links("tenant", model.tenants, {"model": literal(model.name)})
     tenants = (inventory.tenants_table(scope, links), inventory.loaded_versions(scope))
     times = (
@@ -104,7 +104,7 @@ def model_board(model: Model) -> Board:
     )
 
 
-def _now(scope: Scope) -> Section:
+def _now(scope: BoardScope) -> Section:
     panels = (
         traffic.request_rate_now(scope),
         traffic.error_ratio_now(scope),
@@ -116,7 +116,7 @@ def _now(scope: Scope) -> Section:
     return Section("now", "Now", panels)
 
 
-def _traffic(scope: Scope) -> tuple[Panel, ...]:
+def _traffic(scope: BoardScope) -> tuple[Panel, ...]:
     return (
         traffic.request_rate(scope),
         traffic.error_ratio(scope),
@@ -125,7 +125,7 @@ def _traffic(scope: Scope) -> tuple[Panel, ...]:
     )
 
 
-def _confidence(scope: Scope, by: tuple[str, ...] = ()) -> tuple[Panel, ...]:
+def _confidence(scope: BoardScope, by: tuple[str, ...] = ()) -> tuple[Panel, ...]:
     return (
         confidence.mean_confidence(scope),
         confidence.unsure_share(scope),
@@ -133,12 +133,12 @@ def _confidence(scope: Scope, by: tuple[str, ...] = ()) -> tuple[Panel, ...]:
     )
 
 
-def _alerts(scope: Scope, about: str, alert_filter: dict[str, str] | None = None) -> Section:
+def _alerts(scope: BoardScope, about: str, alert_filter: dict[str, str] | None = None) -> Section:
     panels = (alerts.firing_alerts(scope), alerts.recent_alerts(about, alert_filter or {}))
     return Section("alerts", "Alerts", panels)
 
 
-def _variables(scope: Scope) -> tuple[Variable, ...]:
+def _variables(scope: BoardScope) -> tuple[Variable, ...]:
     """The variables that the scope leaves open, each limited to what those before it select."""
     fixed = {"tenant": scope.tenant, "model": scope.model}
     matchers: list[Matcher] = [

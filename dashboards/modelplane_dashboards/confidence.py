@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from modelplane_dashboards import promql
 from modelplane_dashboards.board import Panel, PromQuery
-from modelplane_dashboards.scope import Scope, legend
-from modelplane_dashboards.units import unit_of
+from modelplane_dashboards.scope import BoardScope, legend
+from modelplane_schema.grafana_units import unit_of
 from modelplane_schema.metrics import CONFIDENCE
 
 UNSURE = 0.5
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
-def mean_confidence_now(scope: Scope) -> Panel:
+def mean_confidence_now(scope: BoardScope) -> Panel:
     return Panel(
         key="mean-confidence-now",
         kind="stat",
@@ -25,7 +25,7 @@ def mean_confidence_now(scope: Scope) -> Panel:
     )
 
 
-def mean_confidence(scope: Scope) -> Panel:
+def mean_confidence(scope: BoardScope) -> Panel:
     return Panel(
         key="mean-confidence",
         kind="timeseries",
@@ -36,7 +36,7 @@ def mean_confidence(scope: Scope) -> Panel:
     )
 
 
-def unsure_share(scope: Scope) -> Panel:
+def unsure_share(scope: BoardScope) -> Panel:
     return Panel(
         key="unsure-share",
         kind="timeseries",
@@ -47,7 +47,7 @@ def unsure_share(scope: Scope) -> Panel:
     )
 
 
-def confidence_quantiles(scope: Scope, by: tuple[str, ...] = ()) -> Panel:
+def confidence_quantiles(scope: BoardScope, by: tuple[str, ...] = ()) -> Panel:
     """The spread of the confidence, one set of lines for each combination of the labels ``by``."""
     queries = (
         PromQuery(promql.quantile(CONFIDENCE, q, scope, by), f"p{100 * q:g} {legend(*by)}".rstrip())

@@ -5,13 +5,13 @@ from __future__ import annotations
 from modelplane_dashboards import promql
 from modelplane_dashboards.board import Annotation, Column, Link, Panel, PromQuery
 from modelplane_dashboards.latency import P95
-from modelplane_dashboards.scope import Scope, legend
-from modelplane_dashboards.units import COUNT, rate_unit, unit_of
+from modelplane_dashboards.scope import BoardScope, legend
+from modelplane_schema.grafana_units import COUNT, rate_unit, unit_of
 from modelplane_schema.metrics import LATENCY, MODEL_INFO, MODEL_NAME, MODEL_VERSION, REQUESTS, TENANT_ID
 from modelplane_schema.recorded import ERROR_RATIO
 
 
-def loaded_versions(scope: Scope) -> Panel:
+def loaded_versions(scope: BoardScope) -> Panel:
     labels = MODEL_INFO.labels
     expression = f"count by ({', '.join(labels)}) ({scope.versions(MODEL_INFO.name)})"
     return Panel(
@@ -29,7 +29,7 @@ def loaded_versions(scope: Scope) -> Panel:
     )
 
 
-def models_table(scope: Scope, links: tuple[Link, ...]) -> Panel:
+def models_table(scope: BoardScope, links: tuple[Link, ...]) -> Panel:
     return _comparison(
         scope,
         Column(MODEL_NAME, "Model", links=links),
@@ -39,7 +39,7 @@ def models_table(scope: Scope, links: tuple[Link, ...]) -> Panel:
     )
 
 
-def tenants_table(scope: Scope, links: tuple[Link, ...]) -> Panel:
+def tenants_table(scope: BoardScope, links: tuple[Link, ...]) -> Panel:
     return _comparison(
         scope,
         Column(TENANT_ID, "Tenant", links=links),
@@ -49,7 +49,7 @@ def tenants_table(scope: Scope, links: tuple[Link, ...]) -> Panel:
     )
 
 
-def version_marks(scope: Scope) -> Annotation:
+def version_marks(scope: BoardScope) -> Annotation:
     labels = (MODEL_NAME, MODEL_VERSION)
     series = scope.versions(MODEL_INFO.name)
     now, before = (
@@ -65,7 +65,7 @@ def version_marks(scope: Scope) -> Annotation:
     )
 
 
-def _comparison(scope: Scope, subject: Column, *, key: str, title: str, description: str) -> Panel:
+def _comparison(scope: BoardScope, subject: Column, *, key: str, title: str, description: str) -> Panel:
     by = (subject.field,)
     expressions = (
         promql.request_rate(scope, by),

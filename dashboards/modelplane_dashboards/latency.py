@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from modelplane_dashboards import promql
 from modelplane_dashboards.api import api_url, literal
 from modelplane_dashboards.board import MAX_API_POINTS, ApiQuery, Field, Panel, PromQuery, Repeat
-from modelplane_dashboards.scope import Scope, legend
-from modelplane_dashboards.units import unit_of
+from modelplane_dashboards.scope import BoardScope, legend
+from modelplane_schema.grafana_units import unit_of
 from modelplane_schema.metrics import LATENCY, TENANT_ID
 from modelplane_schema.promql import Matcher
 from modelplane_schema.recorded import LATENCY_QUANTILE, LATENCY_QUANTILES
@@ -16,7 +16,7 @@ from modelplane_schema.recorded import LATENCY_QUANTILE, LATENCY_QUANTILES
 P95 = 0.95
 
 
-def latency_p95_now(scope: Scope) -> Panel:
+def latency_p95_now(scope: BoardScope) -> Panel:
     return Panel(
         key="latency-p95-now",
         kind="stat",
@@ -29,7 +29,7 @@ def latency_p95_now(scope: Scope) -> Panel:
     )
 
 
-def latency_quantiles(scope: Scope, by: tuple[str, ...] = ()) -> Panel:
+def latency_quantiles(scope: BoardScope, by: tuple[str, ...] = ()) -> Panel:
     """Median, p95 and p99, one line for each combination of the labels ``by``."""
     queries = (
         PromQuery(promql.latency_quantile(q, scope, by), f"p{100 * q:g} {legend(*by)}".rstrip())
@@ -45,7 +45,7 @@ def latency_quantiles(scope: Scope, by: tuple[str, ...] = ()) -> Panel:
     )
 
 
-def latency_p95(scope: Scope) -> Panel:
+def latency_p95(scope: BoardScope) -> Panel:
     return Panel(
         key="latency-p95",
         kind="timeseries",
@@ -56,7 +56,7 @@ def latency_p95(scope: Scope) -> Panel:
     )
 
 
-def latency_p95_by_tenant(scope: Scope) -> Panel:
+def latency_p95_by_tenant(scope: BoardScope) -> Panel:
     recorded = scope.calls(LATENCY_QUANTILE.name, Matcher("quantile", f"{P95:g}"))
     return Panel(
         key="latency-p95-by-tenant",

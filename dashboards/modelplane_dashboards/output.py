@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from modelplane_dashboards.board import Board, BoardKind
 from modelplane_dashboards.boards import build
 from modelplane_dashboards.render import render
+from modelplane_schema.files import read_if_present, replace_files
 from modelplane_schema.registry import Registry
 
 _OUR_UIDS = "mp-"
@@ -52,9 +52,7 @@ def write(content: Mapping[str, bytes], out: Path) -> Changes:
     A file is replaced at once or not at all, and left alone when it is current. Files of other
     people, whose uid does not start with ``mp-``, stay.
     """
-    written = [path for path in sorted(content) if _read(out / path) != content[path]]
-    for path in written:
-        _replace(out / path, content[path])
+    written = replace_files(out, content)
     removed = _surplus(content, out)
     for path in removed:
         (out / path).unlink()
@@ -63,9 +61,9 @@ def write(content: Mapping[str, bytes], out: Path) -> Changes:
 
 def check(content: Mapping[str, bytes], out: Path) -> list[str]:
     """One line for each file below ``out`` that is missing, stale or surplus; empty when all is current."""
-    found = {path: _read(out / path) for path in content}
-    problems = [f"{path}: missing" for path in content if found[path] is None]
-    problems += [f"{path}: stale" for path in content if found[path] not in (None, content[path])]
+    present = {path: read_if_present(out / path) for path in content}
+    problems = [f"{path}: missing" for path in content if present[path] is None]
+    problems += [f"{path}: stale" for path in content if present[path] not in (None, content[path])]
     problems += [f"{path}: surplus" for path in _surplus(content, out)]
     return sorted(problems)
 
@@ -76,20 +74,6 @@ def _path(board: Board) -> str:
 
 def _content(board: Board) -> bytes:
     return (json.dumps(render(board), ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _surplus(content: Mapping[str, bytes], out: Path) -> list[str]:

@@ -22,7 +22,7 @@ class FixedMatcher(Matcher):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class BoardScope:
     """The series of a board: a fixed tenant or model, or None where the board has the variable.
 
     ``by`` are the labels that tell the lines of a graph apart. ``models`` are the models of a fixed

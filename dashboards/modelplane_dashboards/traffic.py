@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from modelplane_dashboards import promql
 from modelplane_dashboards.board import Panel, PromQuery
-from modelplane_dashboards.scope import Scope, legend
-from modelplane_dashboards.units import rate_unit, unit_of
+from modelplane_dashboards.scope import BoardScope, legend
+from modelplane_schema.grafana_units import rate_unit, unit_of
 from modelplane_schema.metrics import ACTIVE, REQUESTS, TENANT_ID
+from modelplane_schema.promql import total
 from modelplane_schema.recorded import ERROR_RATIO, REQUEST_RATE
 
 
-def request_rate_now(scope: Scope) -> Panel:
+def request_rate_now(scope: BoardScope) -> Panel:
     return Panel(
         key="request-rate-now",
         kind="stat",
@@ -23,7 +24,7 @@ def request_rate_now(scope: Scope) -> Panel:
     )
 
 
-def error_ratio_now(scope: Scope) -> Panel:
+def error_ratio_now(scope: BoardScope) -> Panel:
     return Panel(
         key="error-ratio-now",
         kind="stat",
@@ -36,20 +37,20 @@ def error_ratio_now(scope: Scope) -> Panel:
     )
 
 
-def in_flight_now(scope: Scope) -> Panel:
+def in_flight_now(scope: BoardScope) -> Panel:
     return Panel(
         key="in-flight-now",
         kind="stat",
         title="In flight",
         description=ACTIVE.help,
         unit=unit_of(ACTIVE),
-        queries=(PromQuery(promql.total(scope.calls(ACTIVE.name)), instant=True),),
+        queries=(PromQuery(total(scope.calls(ACTIVE.name)), instant=True),),
         width=4,
         height=4,
     )
 
 
-def request_rate(scope: Scope) -> Panel:
+def request_rate(scope: BoardScope) -> Panel:
     return Panel(
         key="request-rate",
         kind="timeseries",
@@ -60,18 +61,18 @@ def request_rate(scope: Scope) -> Panel:
     )
 
 
-def request_rate_by_tenant(scope: Scope) -> Panel:
+def request_rate_by_tenant(scope: BoardScope) -> Panel:
     return Panel(
         key="request-rate-by-tenant",
         kind="timeseries",
         title="Request rate by tenant",
         description=f"{REQUEST_RATE.help} Recorded over {REQUEST_RATE.window}.",
         unit=unit_of(REQUEST_RATE),
-        queries=(PromQuery(promql.total(scope.calls(REQUEST_RATE.name), (TENANT_ID,)), legend(TENANT_ID)),),
+        queries=(PromQuery(total(scope.calls(REQUEST_RATE.name), (TENANT_ID,)), legend(TENANT_ID)),),
     )
 
 
-def error_ratio(scope: Scope) -> Panel:
+def error_ratio(scope: BoardScope) -> Panel:
     return Panel(
         key="error-ratio",
         kind="timeseries",
@@ -82,7 +83,7 @@ def error_ratio(scope: Scope) -> Panel:
     )
 
 
-def requests_by_outcome(scope: Scope) -> Panel:
+def requests_by_outcome(scope: BoardScope) -> Panel:
     expression = promql.request_rate(scope, ("outcome",))
     return Panel(
         key="requests-by-outcome",
@@ -94,12 +95,12 @@ def requests_by_outcome(scope: Scope) -> Panel:
     )
 
 
-def in_flight(scope: Scope) -> Panel:
+def in_flight(scope: BoardScope) -> Panel:
     return Panel(
         key="in-flight",
         kind="timeseries",
         title="In flight",
         description=f"{ACTIVE.help} A steady rise means that calls arrive faster than they finish.",
         unit=unit_of(ACTIVE),
-        queries=(PromQuery(promql.total(scope.calls(ACTIVE.name), scope.by), scope.legend),),
+        queries=(PromQuery(total(scope.calls(ACTIVE.name), scope.by), scope.legend),),
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,13 @@ from modelplane_alerts.render import rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.site import Site, Times
+from modelplane_schema.files import replace_file, replace_files, surplus_files
 from modelplane_schema.registry import Registry, dump_registry
 from modelplane_schema.uids import dashboard_uid
 
 REGISTRY_FILE = "modelplane.yaml"
+# In these every file is generated: others are removed.
+GENERATED_FOLDERS = ("grafana/dashboards", "prometheus/rules", "prometheus/targets")
 # Grafana logs an error for a folder of provisioning that is absent.
 EMPTY_FOLDERS = ("grafana/provisioning/alerting",)
 Targets = Mapping[str, Sequence[str]]
@@ -83,9 +84,9 @@ def prometheus_config(site: Site, times: Times) -> str:
         },
         "scrape_configs": [
             {"job_name": "models", "file_sd_configs": [{"files": [f"{directory}/targets/*.json"]}]},
-            _own_part("prometheus", site.prometheus),
-            _own_part("alertmanager", site.alertmanager),
-            {**_own_part("modelplane-backend", site.backend), "authorization": authorization},
+            _plane_job("prometheus", site.prometheus),
+            _plane_job("alertmanager", site.alertmanager),
+            {**_plane_job("modelplane-backend", site.backend), "authorization": authorization},
         ],
     }
     return to_yaml(content)
@@ -100,17 +101,16 @@ def retention_days(registry: Registry) -> int:
 def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, registry_directory: Path) -> None:
     """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards.
 
+    A part that runs from the bundle meets each file as it was or as it is, and folders that stay.
     BundleError; ConfigurationError, before anything is written, for a token file that is not valid.
     """
     try:
         credentials.ensure_credentials(out / "secrets")
-        for folder in ("grafana/dashboards", "prometheus/rules", "prometheus/targets"):
-            shutil.rmtree(out / folder, ignore_errors=True)
         for folder in EMPTY_FOLDERS:
             (out / folder).mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            (out / path).parent.mkdir(parents=True, exist_ok=True)
-            (out / path).write_bytes(content)
+        replace_files(out, files)
+        for surplus in surplus_files(out, GENERATED_FOLDERS, files):
+            surplus.unlink()
         _copy_credentials(registry, registry_directory, out / "secrets")
     except OSError as error:
         raise BundleError(
@@ -131,12 +131,10 @@ def _copy_credentials(registry: Registry, source: Path, destination: Path) -> No
                     f"{source}; create it with the receiver's token in it"
                 )
             copy.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(original.read_bytes())
+            replace_file(copy, original.read_bytes(), credentials.PRIVATE)
 
 
-def _own_part(job: str, address: str) -> dict[str, Any]:
+def _plane_job(job: str, address: str) -> dict[str, Any]:
     return {"job_name": job, "static_configs": [{"targets": [address]}]}
 
 

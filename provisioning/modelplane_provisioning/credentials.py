@@ -16,6 +16,7 @@ from pathlib import Path
 from modelplane_datasource.tenancy.tokens import TokenFile, hash_token, load_tokens
 
 TOKENS_FILE = "tokens.json"
+PRIVATE = 0o600  # the permissions of each file
 GRAFANA_PASSWORD_FILE = "grafana-admin-password"  # noqa: S105 - a file name
 
 
@@ -68,7 +69,7 @@ def _token_file(tokens: Mapping[Holder, str], present: TokenFile | None) -> str:
 def _create_once(path: Path) -> str:
     """The secret in ``path``; a new random one is written when there is no such file."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError:
         return path.read_text(encoding="ascii").strip()
     secret = secrets.token_urlsafe(32)

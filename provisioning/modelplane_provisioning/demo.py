@@ -21,15 +21,18 @@ from modelplane_provisioning.checks import (
 from modelplane_provisioning.examples import ExampleService, example_process
 from modelplane_provisioning.plane import Connection, prometheus_query
 from modelplane_provisioning.processes import Process, free_port
-from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, REQUESTS
+from modelplane_schema.expressions import FAILED, SUCCEEDED, everything, quantile
+from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME, REQUESTS
+from modelplane_schema.promql import total
 from modelplane_schema.registry import Registry
 
 # Five phases of this length are one cycle, so that every outcome shows within half a minute.
 PHASE_SECONDS = 5
+_BY_MODEL = (MODEL_NAME,)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModelSummary:
     """What Prometheus holds of one model: counts since its start, latency in seconds."""
 
     framework: str
@@ -67,17 +70,16 @@ def example_processes(
     return processes, targets
 
 
-def summary(prometheus: Connection, registry: Registry) -> list[Row]:
-    """One row for each model, in the order of the registry."""
-    by = "sum by (model_name)"
-    versions = _by_model(prometheus, f"count by (model_name) ({MODEL_INFO.name})")
-    success = _by_model(prometheus, f'{by} ({REQUESTS.name}{{outcome="success"}})')
-    failure = _by_model(prometheus, f'{by} ({REQUESTS.name}{{outcome="failure"}})')
-    confidence = _by_model(prometheus, f"{by} ({CONFIDENCE.name}_count)")
-    buckets = f"sum by (model_name, le) (rate({LATENCY.name}_bucket[5m]))"
-    latency = _by_model(prometheus, f"histogram_quantile(0.95, {buckets})", absent=math.nan)
+def summary(prometheus: Connection, registry: Registry) -> list[ModelSummary]:
+    """The summary of each model, in the order of the registry."""
+    versions = _by_model(prometheus, f"count by ({MODEL_NAME}) ({MODEL_INFO.name})")
+    success = _by_model(prometheus, total(everything(REQUESTS.name, SUCCEEDED), _BY_MODEL))
+    failure = _by_model(prometheus, total(everything(REQUESTS.name, FAILED), _BY_MODEL))
+    confidence = _by_model(prometheus, total(f"{CONFIDENCE.name}_count", _BY_MODEL))
+    p95 = quantile(0.95, LATENCY, everything, "5m", (*_BY_MODEL, "le"))
+    latency = _by_model(prometheus, p95, absent=math.nan)
     return [
-        Row(
+        ModelSummary(
             model.framework,
             model.name,
             int(versions[model.name]),
@@ -137,5 +139,5 @@ def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
 def _by_model(prometheus: Connection, expression: str, absent: float = 0.0) -> defaultdict[str, float]:
     values: defaultdict[str, float] = defaultdict(lambda: absent)
     for item in prometheus_query(prometheus, expression):
-        values[item["metric"]["model_name"]] = float(item["value"][1])
+        values[item["metric"][MODEL_NAME]] = float(item["value"][1])
     return values

@@ -10,6 +10,8 @@ from typing import Any
 
 import requests
 
+from modelplane_schema.files import replace_file
+
 STATE_FILE = "plane.json"
 _TIMEOUT_SECONDS = 15
 
@@ -36,8 +38,8 @@ class Plane:
 
     def save(self, directory: Path) -> None:
         """Write the plane's description below ``directory``."""
-        path = directory / STATE_FILE
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        content = json.dumps(asdict(self), indent=2) + "\n"
+        replace_file(directory / STATE_FILE, content.encode())
 
     @classmethod
     def load(cls, directory: Path) -> Plane:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-# A limit for machines that are busy: a child that becomes ready or ends is seen at once.
-START_SECONDS = 180
+# The limit of a wait for an event: meant for a very busy machine, since an event ends its wait at once.
+PATIENCE_SECONDS = 180
 
 # What we start listens on this machine: a proxy from the environment must not be asked for it.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -58,7 +58,9 @@ def answers(url: str, timeout: float = 2) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, interval: float = 0.1) -> bool:
+def wait_until(
+    condition: Callable[[], bool], timeout: float = PATIENCE_SECONDS, interval: float = 0.1
+) -> bool:
     """Poll ``condition`` until it holds; False when ``timeout`` seconds passed first."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -132,7 +134,7 @@ class Process:
         """Exit status, or None while the child runs."""
         return self._started().poll()
 
-    def wait_ready(self, timeout: float = START_SECONDS) -> None:
+    def wait_ready(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Block until ``ready_url`` answers; ProcessError when the child ends or ``timeout`` passes."""
         url = self.ready_url
         if url is None:

@@ -12,22 +12,26 @@ Severity = Literal["critical", "warning", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert. ``labels`` are those that an instance carries besides ``alertname`` and ``severity``."""
+    """One alert. ``labels`` are those that an instance carries besides ``alertname`` and ``severity``.
+
+    ``pending`` is how long its condition must hold before it fires, a PromQL duration.
+    """
 
     name: str
     severity: Severity
+    pending: str
     labels: tuple[str, ...]
     summary: str
 
 
 MODEL_DOWN = Alert(
-    "ModelDown", "critical", VERSION_IDENTITY, "A production model version is not loaded anywhere."
+    "ModelDown", "critical", "5m", VERSION_IDENTITY, "A production model version is not loaded anywhere."
 )
 ERROR_RATIO_HIGH = Alert(
-    "ModelErrorRatioHigh", "critical", IDENTITY, "A model fails too large a share of a tenant's calls."
+    "ModelErrorRatioHigh", "critical", "2m", IDENTITY, "A model fails too large a share of a tenant's calls."
 )
 LATENCY_HIGH = Alert(
-    "ModelLatencyHigh", "warning", IDENTITY, "A model answers a tenant more slowly than its SLO allows."
+    "ModelLatencyHigh", "warning", "5m", IDENTITY, "A model answers a tenant more slowly than its SLO allows."
 )
 
 ALERTS: tuple[Alert, ...] = (MODEL_DOWN, ERROR_RATIO_HIGH, LATENCY_HIGH)

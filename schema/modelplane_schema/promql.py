@@ -1,4 +1,4 @@
-"""Build PromQL selectors from matchers, so that no text from outside is ever pasted into a query."""
+"""Build PromQL from matchers and selectors, so that no text from outside is ever pasted into a query."""
 
 from __future__ import annotations
 
@@ -52,3 +52,20 @@ def selector(name: str, matchers: Iterable[Matcher] = ()) -> str:
         raise ValueError(f"not a metric name: {name!r}")
     inner = ",".join(str(matcher) for matcher in matchers)
     return f"{name}{{{inner}}}" if inner else name
+
+
+def rate(series: str, window: str) -> str:
+    """What a counter grows by in a second; ``window`` is a PromQL duration or a variable of Grafana."""
+    return f"rate({series}[{window}])"
+
+
+def total(expression: str, by: Iterable[str] = ()) -> str:
+    """The sum of ``expression``, for each combination of the labels ``by``."""
+    labels = ", ".join(by)
+    return f"sum by ({labels}) ({expression})" if labels else f"sum({expression})"
+
+
+def ratio(numerator: str, denominator: str, *, keep_nan: bool = False, separator: str = " ") -> str:
+    """A quotient; where the denominator is 0 it is absent, or NaN with ``keep_nan``."""
+    divisor = denominator if keep_nan else f"({denominator} > 0)"
+    return f"{numerator}{separator}/{separator}{divisor}"

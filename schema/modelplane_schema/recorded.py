@@ -21,6 +21,8 @@ from modelplane_schema.metrics import (
 
 LATENCY_QUANTILES = (0.5, 0.95, 0.99)
 SIGNAL_WINDOWS = ("1h", "6h", "1d")
+# Observations that a drift value needs where the registry says nothing; docs/signals.md says why so many.
+DEFAULT_MIN_OBSERVATIONS = 300
 
 
 @dataclass(frozen=True, slots=True)

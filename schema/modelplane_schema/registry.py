@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
+from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 
 # Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
 BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
@@ -186,7 +187,7 @@ class PsiThresholds(_Declaration):
 
 class Drift(_Declaration):
     psi: PsiThresholds = PsiThresholds()
-    min_observations: PositiveInt = 300
+    min_observations: PositiveInt = DEFAULT_MIN_OBSERVATIONS
 
 
 class TokenPrice(_Declaration):

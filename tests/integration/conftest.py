@@ -1,25 +1,27 @@
 """Real stores over real model series, and the backend as its own process in front of them.
 
 The stores are Prometheus and VictoriaMetrics. A test that asks for ``store``, ``store_url``, ``backend`` or
-``backfilled`` runs once with each.
+``backfilled`` runs once with each, of each generation.
 """
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, start_http_server
 
-from modelplane_provisioning.processes import Process, free_port
+from generations import Servers, available_servers
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics
 
 PROMETHEUS, VICTORIA_METRICS = STORES = ("prometheus", "victoria-metrics")
@@ -35,6 +37,7 @@ LATENCIES = {
     ("v1.3.0", HOSTILE_TENANT): 20.0,
 }
 CALLS_PER_SCRAPE = 4
+CUSTOMARY_PORTS = (3000, 8090, 9090, 9093)
 
 
 class Calls:
@@ -75,7 +78,7 @@ class Calls:
 def exporter_port() -> Iterator[int]:
     """Port on loopback where the model series are exposed."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Calls())  # type: ignore[arg-type]
+    registry.register(Calls())
     port = free_port()
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     yield port
@@ -97,10 +100,10 @@ def scrape_config(folder: Path, exporter_port: int) -> Path:
     return config
 
 
-def prometheus_process(folder: Path, config: Path, port: int) -> Process:
+def prometheus_process(servers: Servers, folder: Path, config: Path, port: int) -> Process:
     """A Prometheus with its data in ``folder``; not started."""
     arguments = [
-        "prometheus",
+        servers.prometheus,
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--storage.tsdb.retention.time={RETENTION}",
@@ -110,10 +113,10 @@ def prometheus_process(folder: Path, config: Path, port: int) -> Process:
     return Process(PROMETHEUS, arguments, folder / "prometheus.log", ready_url=ready)
 
 
-def victoria_metrics_process(folder: Path, config: Path, port: int) -> Process:
+def victoria_metrics_process(servers: Servers, folder: Path, config: Path, port: int) -> Process:
     """A VictoriaMetrics, set up as docs/backend.md advises, with its data in ``folder``; not started."""
     arguments = [
-        "victoria-metrics",
+        servers.victoria_metrics,
         f"-promscrape.config={config}",
         f"-storageDataPath={folder / 'data'}",
         f"-retentionPeriod={RETENTION}",
@@ -127,37 +130,42 @@ def victoria_metrics_process(folder: Path, config: Path, port: int) -> Process:
 STORE_PROCESSES = {PROMETHEUS: prometheus_process, VICTORIA_METRICS: victoria_metrics_process}
 
 
-def backfilled_prometheus(folder: Path, exposition: str, port: int) -> Process:
-    """A started Prometheus that holds the samples of an OpenMetrics text."""
+@contextmanager
+def backfilled_prometheus(servers: Servers, folder: Path, exposition: str, port: int) -> Iterator[None]:
+    """A running Prometheus that holds the samples of an OpenMetrics text."""
     (folder / "samples.txt").write_text(exposition, encoding="utf-8")
     (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
-    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    made = subprocess.run(
+        blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert made.returncode == 0, made.stdout + made.stderr
-    process = prometheus_process(folder, folder / "prometheus.yml", port)
-    process.start()
-    process.wait_ready(30)
-    return process
+    with prometheus_process(servers, folder, folder / "prometheus.yml", port):
+        yield
 
 
-def backfilled_victoria_metrics(folder: Path, exposition: str, port: int) -> Process:
-    """A started VictoriaMetrics that holds the samples of an OpenMetrics text with times in whole seconds."""
+@contextmanager
+def backfilled_victoria_metrics(servers: Servers, folder: Path, exposition: str, port: int) -> Iterator[None]:
+    """A running VictoriaMetrics that holds the samples of an OpenMetrics text with times in whole seconds."""
     (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    process = victoria_metrics_process(folder, folder / "prometheus.yml", port)
-    process.start()
-    process.wait_ready(30)
     url = f"http://127.0.0.1:{port}"
     samples = (line for line in exposition.splitlines() if not line.startswith("#"))
-    in_milliseconds = "".join(f"{sample}000\n" for sample in samples)
-    requests.post(f"{url}/api/v1/import/prometheus", in_milliseconds.encode(), timeout=60).raise_for_status()
-    requests.get(f"{url}/internal/force_flush", timeout=60).raise_for_status()
-    return process
+    in_milliseconds = "".join(f"{sample}000\n" for sample in samples).encode()
+    with victoria_metrics_process(servers, folder, folder / "prometheus.yml", port):
+        imported = requests.post(f"{url}/api/v1/import/prometheus", in_milliseconds, timeout=PATIENCE_SECONDS)
+        imported.raise_for_status()
+        requests.get(f"{url}/internal/force_flush", timeout=PATIENCE_SECONDS).raise_for_status()
+        yield
 
 
-BACKFILLED = {PROMETHEUS: backfilled_prometheus, VICTORIA_METRICS: backfilled_victoria_metrics}
+Backfilled = Callable[[Servers, Path, str, int], AbstractContextManager[None]]
+BACKFILLED: dict[str, Backfilled] = {
+    PROMETHEUS: backfilled_prometheus,
+    VICTORIA_METRICS: backfilled_victoria_metrics,
+}
 
 
-def backend_process(folder: Path, store_url: str, port: int, timeout: float = 10) -> Process:
+def backend_process(folder: Path, store_url: str, port: int, timeout: float = 60) -> Process:
     """The backend over a store, its database in ``folder``; not started."""
     prefix = "MODELPLANE_DATASOURCE_"
     environment = {
@@ -172,18 +180,21 @@ def backend_process(folder: Path, store_url: str, port: int, timeout: float = 10
     return Process("backend", arguments, folder / "backend.log", environment, ready)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Return once ``condition`` holds; an assertion error after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        time.sleep(0.2)
+def last_settled_second(store_url: str) -> int:
+    """The last second, since 1970, of which the store shows all samples; 0 while it has none.
+
+    A store shows a sample up to three seconds after a newer one: VictoriaMetrics writes in parallel.
+    """
+    query = {"query": f"{metrics.REQUESTS.name}[1m]"}
+    answer = requests.get(f"{store_url}/api/v1/query", query, timeout=PATIENCE_SECONDS).json()
+    return int(min((series["values"][-1][0] for series in answer["data"]["result"]), default=3)) - 3
 
 
-def has_rates(store_url: str, seconds_ago: int) -> bool:
+def has_rates(store_url: str) -> bool:
+    """Whether there are rates of the last ten settled seconds."""
     query = f"rate({metrics.REQUESTS.name}[4s])"
-    asked: dict[str, str | float] = {"query": query, "time": time.time() - seconds_ago}
-    answer = requests.get(f"{store_url}/api/v1/query", asked, timeout=5).json()
+    asked: dict[str, str | float] = {"query": query, "time": last_settled_second(store_url) - 10}
+    answer = requests.get(f"{store_url}/api/v1/query", asked, timeout=PATIENCE_SECONDS).json()
     return len(answer["data"]["result"]) == 2 * len(LATENCIES)
 
 
@@ -194,50 +205,54 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def store_urls(exporter_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """URLs of stores that hold at least 8 seconds of rates, by name."""
-    urls = {name: f"http://127.0.0.1:{free_port()}" for name in STORES}
+def store_urls(
+    exporter_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], str]]:
+    """URLs of stores that hold at least 10 seconds of rates, by generation and name.
+
+    All are started at once, so that their first seconds are waited for once.
+    """
+    urls: dict[tuple[str, str], str] = {}
     with ExitStack() as running:
-        for name, url in urls.items():
-            folder = tmp_path_factory.mktemp(name)
-            config = scrape_config(folder, exporter_port)
-            process = STORE_PROCESSES[name](folder, config, int(url.rpartition(":")[2]))
-            process.start()
-            running.callback(process.stop)
-            process.wait_ready(30)
+        for servers, name in product(available_servers(), STORES):
+            folder, port = tmp_path_factory.mktemp(name), free_port()
+            process = STORE_PROCESSES[name](servers, folder, scrape_config(folder, exporter_port), port)
+            running.enter_context(process)
+            urls[servers.generation, name] = f"http://127.0.0.1:{port}"
         for url in urls.values():
-            wait_for(partial(has_rates, url, 8), 60)
+            assert wait_until(partial(has_rates, url)), f"no rates in {url}"
         yield urls
 
 
 @pytest.fixture(scope="session")
-def store_url(store: str, store_urls: dict[str, str]) -> str:
-    """URL of a store that holds at least 8 seconds of rates."""
-    return store_urls[store]
+def store_url(servers: Servers, store: str, store_urls: dict[tuple[str, str], str]) -> str:
+    """URL of a store that holds at least 10 seconds of rates."""
+    return store_urls[servers.generation, store]
+
+
+@pytest.fixture
+def settled_second(store_url: str) -> int:
+    """The last second, since 1970, of which the store shows all samples."""
+    return last_settled_second(store_url)
 
 
 @pytest.fixture(scope="session")
 def backend(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a backend over the store."""
     port = free_port()
-    process = backend_process(tmp_path_factory.mktemp("backend"), store_url, port)
-    process.start()
-    try:
-        process.wait_ready(30)
+    with backend_process(tmp_path_factory.mktemp("backend"), store_url, port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.stop()
 
 
 @pytest.fixture(scope="module")
-def backfill() -> Iterator[Callable[[str, Path, str], str]]:
+def backfill(servers: Servers) -> Iterator[Callable[[str, Path, str], str]]:
     """Start a store of the module's own: (store, folder, OpenMetrics text with times in seconds) -> URL."""
     with ExitStack() as running:
 
         def start(store: str, folder: Path, exposition: str) -> str:
             folder.mkdir(exist_ok=True)
             port = free_port()
-            running.callback(BACKFILLED[store](folder, exposition, port).stop)
+            running.enter_context(BACKFILLED[store](servers, folder, exposition, port))
             return f"http://127.0.0.1:{port}"
 
         yield start
@@ -251,21 +266,22 @@ def backfilled(store: str, backfill: Callable[[str, Path, str], str]) -> Callabl
 
 @pytest.fixture
 def start_store(
-    request: pytest.FixtureRequest, store: str, exporter_port: int
+    request: pytest.FixtureRequest, servers: Servers, store: str, exporter_port: int
 ) -> Callable[[Path, int], Process]:
     """Start a store of the test's own, which scrapes: (folder, port); it is stopped when the test ends."""
 
     def start(folder: Path, port: int) -> Process:
-        return started(STORE_PROCESSES[store](folder, scrape_config(folder, exporter_port), port), request)
+        config = scrape_config(folder, exporter_port)
+        return started(STORE_PROCESSES[store](servers, folder, config, port), request)
 
     return start
 
 
 @pytest.fixture
 def start_backend(request: pytest.FixtureRequest) -> Callable[..., Process]:
-    """Start a backend of the test's own: (folder, store_url, port, timeout=10)."""
+    """Start a backend of the test's own: (folder, store_url, port, timeout=60)."""
 
-    def start(folder: Path, store_url: str, port: int, timeout: float = 10) -> Process:
+    def start(folder: Path, store_url: str, port: int, timeout: float = 60) -> Process:
         return started(backend_process(folder, store_url, port, timeout), request)
 
     return start
@@ -274,5 +290,15 @@ def start_backend(request: pytest.FixtureRequest) -> Callable[..., Process]:
 def started(process: Process, request: pytest.FixtureRequest) -> Process:
     process.start()
     request.addfinalizer(process.stop)
-    process.wait_ready(30)
+    process.wait_ready()
     return process
+
+
+@pytest.fixture(scope="module")
+def customary_ports_taken() -> Iterator[None]:
+    """Planes take free ports: those of two tests at once would both choose the customary ones."""
+    with ExitStack() as taken:
+        for port in CUSTOMARY_PORTS:
+            with suppress(OSError):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield

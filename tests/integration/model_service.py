@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
 
 TENANTS = ("user-A", "user B & co")
 
 
-def version(name: str, seconds: float):
+def version(name: str, seconds: float) -> Callable[[int], dict[str, float]]:
     exporter = ModelMetricsExporter("resnet50", name, PER_CALL, "pytorch", owner="vision", tenants=TENANTS)
 
     @exporter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,7 @@ def test_a_counter_that_fell_by_little_is_not_steady(
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
     store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
-    client = PrometheusClient(store, lambda _: None)
-    reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
     hours = [Piece((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]
-    client.close()
+    with closing(PrometheusClient(store, lambda _: None)) as client:
+        reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
+        assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]

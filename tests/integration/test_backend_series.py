@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import requests
 
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 HOSTILE_TENANT = 'a"} or up{x="'
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
@@ -20,14 +19,14 @@ METRICS = ("latency", "throughput", "errors", "confidence", "active")
 
 
 @pytest.fixture
-def window() -> tuple[int, int]:
+def window(settled_second: int) -> tuple[int, int]:
     """The last five whole seconds that are certainly scraped, in milliseconds."""
-    end = int(time.time() - 2) * 1000
+    end = settled_second * 1000
     return end - 5000, end
 
 
 def get(url: str, path: str, **query: object) -> dict[str, Any]:
-    answer = requests.get(f"{url}{path}", query, timeout=10)  # type: ignore[arg-type]
+    answer = requests.get(f"{url}{path}", query, timeout=PATIENCE_SECONDS)  # type: ignore[arg-type]
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -99,7 +98,7 @@ def test_rest_rows_and_grafana_agree_point_by_point(
         "maxDataPoints": 100,
         "targets": [{"refId": "A", "target": metric, "editorMode": "code", "payload": who}],
     }
-    answer = requests.post(f"{backend}/grafana/query", json=body, timeout=10).json()
+    answer = requests.post(f"{backend}/grafana/query", json=body, timeout=PATIENCE_SECONDS).json()
     assert {part["refId"] for part in answer} == {"A"}
     assert {
         (part["target"], instant, value) for part in answer for value, instant in part["datapoints"]
@@ -126,10 +125,9 @@ def test_ready_with_a_store(backend: str) -> None:
     assert get(backend, "/readyz")["checks"] == {"prometheus": "ok", "store": "ok"}
 
 
-def assert_error(url: str, path: str, statuses: tuple[int, ...], within: float) -> None:
-    began = time.monotonic()
-    answer = requests.get(f"{url}{path}", WHO if "metrics" in path else {}, timeout=30)
-    assert time.monotonic() - began < within
+def assert_error(url: str, path: str, statuses: tuple[int, ...]) -> None:
+    """It is answered at all: without a limit on the store's silence it would wait for ever."""
+    answer = requests.get(f"{url}{path}", WHO if "metrics" in path else {}, timeout=PATIENCE_SECONDS)
     assert answer.status_code in statuses
     assert set(answer.json()) == {"message", "error", "details"}
 
@@ -146,21 +144,19 @@ def test_the_store_goes_and_comes_back(
 
     upstream.kill()
     # Not latency, whose answer may still be kept.
-    assert_error(url, "/api/v1/metrics/throughput", (503, 504), within=4)
-    assert_error(url, "/readyz", (503,), within=4)
+    assert_error(url, "/api/v1/metrics/throughput", (503, 504))
+    assert_error(url, "/readyz", (503,))
     assert get(url, "/healthz")["status"] == "ok"
 
     start_store(tmp_path / "store", port)
-    assert wait_until(lambda: requests.get(f"{url}/readyz", timeout=10).status_code == 200, 20)
+    assert wait_until(lambda: requests.get(f"{url}/readyz", timeout=PATIENCE_SECONDS).status_code == 200)
     assert "data" in get(url, "/api/v1/metrics/latency", **WHO)
 
 
-def test_a_silent_store_is_504_within_the_timeout(
-    tmp_path: Path, start_backend: Callable[..., Process]
-) -> None:
+def test_a_silent_store_is_504(tmp_path: Path, start_backend: Callable[..., Process]) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start_backend(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}", port, timeout=2)
         url = f"http://127.0.0.1:{port}"
-        assert_error(url, "/api/v1/metrics/latency", (504,), within=4)
-        assert_error(url, "/readyz", (503,), within=4)
+        assert_error(url, "/api/v1/metrics/latency", (504,))
+        assert_error(url, "/readyz", (503,))

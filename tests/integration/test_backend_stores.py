@@ -341,6 +341,7 @@ class TestDifferencesByName:
     def test_a_query_of_more_than_16_kib(self, clients: dict[str, FlaskClient], store: str) -> None:
         asked = {**WHO, **RANGE, "tenant-id": [f"{number:0>200}" for number in range(100)]}
         response = clients[store].get("/api/v1/metrics/active", query_string=asked)
+        assert response.json is not None
         if WAYS[store].takes_long_queries:
             assert (response.status_code, response.json["data"]) == (200, [])
         else:

@@ -16,6 +16,7 @@ import requests
 import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
+from generations import Servers
 from modelplane_alerts.render import rule_files
 from modelplane_datasource.drift import formulas
 from modelplane_provisioning.processes import Process, free_port, wait_until
@@ -207,7 +208,7 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A Prometheus with the rendered rules over two replicas, once it has evaluated them often enough."""
     folder = tmp_path_factory.mktemp("drift")
     with ExitStack() as stack:
@@ -224,7 +225,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         config.write_text(yaml.safe_dump(configuration(folder, ports)), encoding="utf-8")
         port = free_port()
         arguments = [
-            "prometheus",
+            servers.prometheus,
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",

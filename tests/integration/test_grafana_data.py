@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +23,7 @@ from waitress import wasyncore
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 FILES = Path(__file__).parent / "grafana_data"
 PACKAGES = ("grafana-data-12", "grafana-data-13")
@@ -33,8 +33,14 @@ MODEL = "resnet50"
 WHO = {"model-name": MODEL, "tenant-id": "user-A"}
 RANGE = {"from": format_rfc3339(MS - 240_000), "to": format_rfc3339(MS)}
 TIMES = list(range(MS - 240_000, MS + 1, 60_000))
-VALUES = {"v1": ["0.25", "NaN", None, "+Inf", "1e-3"], "v2": ["1", "2", "3", "4", "5"]}
-NUMBERS = {"v1": [0.25, None, None, None, 0.001], "v2": [1.0, 2.0, 3.0, 4.0, 5.0]}
+VALUES: dict[str, list[str | None]] = {
+    "v1": ["0.25", "NaN", None, "+Inf", "1e-3"],
+    "v2": ["1", "2", "3", "4", "5"],
+}
+NUMBERS: dict[str, list[float | None]] = {
+    "v1": [0.25, None, None, None, 0.001],
+    "v2": [1.0, 2.0, 3.0, 4.0, 5.0],
+}
 WARNING = "one of two stores is away"
 
 
@@ -110,7 +116,7 @@ def node_modules(pytestconfig: pytest.Config) -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(FILES / name, folder)
         command = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        done = npm(command, True, cwd=folder, capture_output=True, text=True, timeout=400)
+        done = npm(command, True, cwd=folder, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, done.stderr
         stamp.write_text(wanted)
     return folder
@@ -149,10 +155,12 @@ ALERT = {
 def frames_of(request: pytest.FixtureRequest, node_modules: Path, served: str) -> dict[str, Any]:
     """What Grafana makes of the answer to each of ``BODIES``: a list of frames."""
     payload = {"version": "4", "alerts": [ALERT]}
-    assert requests.post(f"{served}/api/v1/alerts", json=payload, timeout=10).status_code == 200
+    assert requests.post(f"{served}/api/v1/alerts", json=payload, timeout=PATIENCE_SECONDS).status_code == 200
     command = (str(FILES / "frames.cjs"), request.param, f"{served}/grafana/query")
     asked = json.dumps(list(BODIES.values()))
-    done = node(command, True, cwd=node_modules, input=asked, capture_output=True, text=True, timeout=120)
+    done = node(
+        command, True, cwd=node_modules, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     return dict(zip(BODIES, json.loads(done.stdout), strict=True))
 
@@ -218,14 +226,14 @@ def test_case_24_annotations_have_times_and_texts_in_grafana(frames_of: dict[str
 
 
 @pytest.fixture
-def live(backend: str) -> Callable[..., requests.Response]:
+def live(backend: str, settled_second: int) -> Callable[..., requests.Response]:
     """Query the backend over a real Prometheus for the last ten seconds."""
 
     def ask(**more: object) -> requests.Response:
-        end = int(time.time() - 2) * 1000
+        end = settled_second * 1000
         period = {"from": format_rfc3339(end - 10_000), "to": format_rfc3339(end)}
         asked = {"range": period, "intervalMs": 1000, "targets": [target()], **more}
-        return requests.post(f"{backend}/grafana/query", json=asked, timeout=15)
+        return requests.post(f"{backend}/grafana/query", json=asked, timeout=PATIENCE_SECONDS)
 
     return ask
 
@@ -259,7 +267,7 @@ def test_case_19_a_regex_that_is_not_valid_or_too_large_is_400(
 
 def test_case_22_and_23_menus_are_label_values_of_prometheus(backend: str) -> None:
     def ask(path: str, asked: dict[str, Any]) -> Any:
-        return requests.post(f"{backend}/grafana{path}", json=asked, timeout=15).json()
+        return requests.post(f"{backend}/grafana{path}", json=asked, timeout=PATIENCE_SECONDS).json()
 
     found = ask("/variable", {"payload": {"target": "versions model=resnet50"}})
     assert [entry["__value"] for entry in found] == ["v1.2.0", "v1.3.0"]
@@ -268,8 +276,10 @@ def test_case_22_and_23_menus_are_label_values_of_prometheus(backend: str) -> No
     assert ask("/tag-values", {"key": "tenant_id"}) == [{"text": 'a"} or up{x="'}, {"text": "user-A"}]
 
 
-def test_case_25_parallel_queries_agree_and_aborted_ones_block_nobody(backend: str) -> None:
-    end = int(time.time() - 2) * 1000
+def test_case_25_parallel_queries_agree_and_aborted_ones_block_nobody(
+    backend: str, settled_second: int
+) -> None:
+    end = settled_second * 1000
     period = {"from": format_rfc3339(end - 10_000), "to": format_rfc3339(end)}
     asked = {"range": period, "intervalMs": 1000, "targets": [target()]}
     url = urlsplit(backend)
@@ -278,10 +288,12 @@ def test_case_25_parallel_queries_agree_and_aborted_ones_block_nobody(backend: s
     for _ in range(20):
         with socket.create_connection((url.hostname, url.port)) as connection:
             connection.sendall(head + data)
+
+    def ask(_: int) -> requests.Response:
+        return requests.post(f"{backend}/grafana/query", json=asked, timeout=PATIENCE_SECONDS)
+
     with ThreadPoolExecutor(50) as pool:
-        answers = list(
-            pool.map(lambda _: requests.post(f"{backend}/grafana/query", json=asked, timeout=20), range(50))
-        )
+        answers = list(pool.map(ask, range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert [one["tags"]["model_version"] for one in answers[0].json()] == ["v1.2.0", "v1.3.0"]

@@ -22,13 +22,14 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from werkzeug.test import TestResponse
 
-from hostile_requests import (
+from datasource_support.hostile_requests import (
     NOW,
     OTHER,
     OWN,
     Asked,
     requests,
 )
+from generations import Servers
 from modelplane_datasource.api.prometheus import prometheus_blueprint
 from modelplane_datasource.context import Plane
 from modelplane_datasource.prometheus.client import PrometheusClient
@@ -78,7 +79,7 @@ def series(with_others: bool) -> list[tuple[str, str, str]]:
 
 def exposition(with_others: bool) -> str:
     """An hour before NOW and, for rules that are evaluated while the test runs, one after it."""
-    lines = []
+    lines: list[str] = []
     for name, labels, value in sorted(series(with_others)):
         if not lines or f"# TYPE {name} gauge" not in lines:
             lines.append(f"# TYPE {name} gauge")
@@ -86,18 +87,19 @@ def exposition(with_others: bool) -> str:
     return "\n".join([*lines, "# EOF\n"])
 
 
-def start_prometheus(folder: Path, with_others: bool) -> tuple[str, Process]:
+def start_prometheus(servers: Servers, folder: Path, with_others: bool) -> tuple[str, Process]:
     folder.mkdir()
     (folder / "samples.txt").write_text(exposition(with_others), encoding="utf-8")
     (folder / "rules.yml").write_text(RULES, encoding="ascii")
     (folder / "prometheus.yml").write_text(
         "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n", encoding="ascii"
     )
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
+    blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
     subprocess.run(blocks, cwd=folder, capture_output=True, check=True, timeout=120)
     url = f"http://127.0.0.1:{free_port()}"
     arguments = [
-        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+        servers.prometheus, f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={url.removeprefix('http://')}", "--enable-feature=exemplar-storage",
     ]  # fmt: skip
     process = Process("prometheus", arguments, folder / "prometheus.log", ready_url=f"{url}/-/ready")
@@ -126,12 +128,12 @@ def api(url: str, tenants: tuple[str, ...] | None, stack: ExitStack) -> FlaskCli
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+def sides(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     folder = tmp_path_factory.mktemp("leaks")
     with ExitStack() as stack:
         urls = []
         for name, with_others in (("shared", True), ("alone", False)):
-            url, process = start_prometheus(folder / name, with_others)
+            url, process = start_prometheus(servers, folder / name, with_others)
             stack.callback(process.stop)
             process.wait_ready(60)
             urls.append(url)

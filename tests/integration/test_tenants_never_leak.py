@@ -18,14 +18,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.grafana.annotations import SOURCES
-from modelplane_datasource.grafana.menus import VARIABLES
-from modelplane_datasource.settings import Settings
-from modelplane_datasource.tenancy.tokens import hash_token
-from modelplane_schema import metrics
-from two_tenants import (
+from datasource_support.two_tenants import (
     ABSENT,
     ABSENT_MODEL,
     MARKERS,
@@ -38,6 +31,13 @@ from two_tenants import (
     exposition,
     notification,
 )
+from modelplane_datasource.app import close_app, create_app
+from modelplane_datasource.catalogue import SERIES_METRICS
+from modelplane_datasource.grafana.annotations import SOURCES
+from modelplane_datasource.grafana.menus import VARIABLES
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_schema import metrics
 
 ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
 

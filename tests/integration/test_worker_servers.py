@@ -189,4 +189,4 @@ def test_a_killed_worker_loses_at_most_its_last_calls_and_another_takes_the_port
     counted = requests_in(service.scrape_within(5)) - requests_in(first)
     assert answered - kills * LOST_BY_A_KILL <= counted <= answered + 4 * kills
     files = [path.name for path in service.folder.iterdir() if path.name.startswith("worker-")]
-    assert len(files) <= 5, "files of dead workers are folded away"
+    assert len(files) <= 5, "files of dead workers are compacted"

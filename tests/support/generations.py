@@ -55,6 +55,12 @@ def find_servers(generation: str) -> Servers:
     return Servers(generation, search_path, *(_find(name, search_path) for name in PROGRAMS))
 
 
+def available_servers() -> list[Servers]:
+    """The programs of each generation that this machine has; the installed ones it must have."""
+    newest = [NEWEST] if is_complete(newest_folder()) else []
+    return [find_servers(generation) for generation in (INSTALLED, *newest)]
+
+
 def _find(name: str, search_path: str) -> str:
     other = _OTHER_NAMES.get(name, name)
     path = shutil.which(name, path=search_path) or shutil.which(other, path=search_path)

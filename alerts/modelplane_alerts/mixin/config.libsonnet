@@ -1,3 +1,5 @@
+local schema = import 'schema.json';
+
 {
   _config+:: {
     // Where alert links point; the renderer sets both from the registry.
@@ -6,16 +8,15 @@
 
     // How long a condition must hold before its alert fires.
     'for': {
-      ModelDown: '5m',
-      ModelErrorRatioHigh: '2m',
-      ModelLatencyHigh: '5m',
+      [schema.alerts[key].name]: schema.alerts[key].pending
+      for key in std.objectFields(schema.alerts)
     },
 
     // Failed calls as a share of succeeded and failed ones, over 5 minutes.
     errorRatioThreshold: 0.05,
     // Fewer failures than this in 5 minutes never alert: with little traffic one error is a high ratio.
     minFailures: 5,
-    // The latency quantile that is held against a model's threshold; one of the recorded quantiles.
+    // The latency quantile that is compared with a model's threshold; one of the recorded quantiles.
     latencyQuantile: 0.95,
 
     // The windows over which drift is recorded, and how often each is. More can be added; null removes one.
@@ -24,6 +25,6 @@
     // How often the baselines that processes expose are recorded.
     signalBaselineInterval: '1m',
     // Observations in a window that a drift value needs, for a model that the registry does not know.
-    minObservations: 300,
+    minObservations: schema.minObservations,
   },
 }

@@ -18,6 +18,7 @@ from modelplane_datasource.web.parameters import (
 from modelplane_datasource.web.time_parameters import window_duration
 from modelplane_schema.metrics import ALL_TENANTS, SIGNAL_KINDS, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
+from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 
 METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
 CONFIDENCE_KIND = "confidence"
@@ -75,7 +76,8 @@ WINDOW = Parameter(
 )  # fmt: skip
 MIN_OBSERVATIONS = Parameter(
     "min-observations", "Fewer observations than this in a window give no value.",
-    "a whole number from 1 to 1000000000", whole_number(1, 10**9), default="300",
+    "a whole number from 1 to 1000000000", whole_number(1, 10**9),
+    default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
 # Signals are counted for all tenants together unless the model's team asks for each.
 TENANT = Parameter(

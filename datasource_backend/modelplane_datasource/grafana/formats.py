@@ -14,19 +14,14 @@ from modelplane_datasource.series.encoding import as_array, as_datapoints, as_ta
 from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.model import Answer, Series
 from modelplane_datasource.web.parameters import Parameter, choice
+from modelplane_schema.grafana_units import NO_UNIT, REQUESTS_PER_SECOND, UNITS, UNITS_PER_SECOND
 
 Element = dict[str, Any]
 
-_NO_UNIT = "none"
 GRAFANA_UNITS: Mapping[str, str] = {
-    "seconds": "s",
-    "bytes": "bytes",
-    "ratio": "percentunit",
-    "count": "short",
-    "number": _NO_UNIT,
-    "stddevs": _NO_UNIT,
-    "requests_per_second": "reqps",
-    "tokens_per_second": "cps",
+    **UNITS,
+    "requests_per_second": REQUESTS_PER_SECOND,
+    "tokens_per_second": UNITS_PER_SECOND["count"],
 }
 
 
@@ -34,7 +29,7 @@ def unit_of(metric: SeriesMetric, line: Series) -> str:
     """Grafana's id of the unit of a series."""
     if metric.unit == "currency":
         currency = line.labels.get("currency")
-        return f"currency:{currency}" if currency else _NO_UNIT
+        return f"currency:{currency}" if currency else NO_UNIT
     return GRAFANA_UNITS[metric.unit]
 
 
@@ -55,7 +50,7 @@ def table(metric: SeriesMetric, answer: Answer, ref_id: str) -> list[Element]:
         {"text": "Time", "type": "time"},
         {"text": "Series", "type": "string"},
         *({"text": label, "type": "string"} for label in labels),
-        {"text": "Value", "type": "number", "unit": units.pop() if len(units) == 1 else _NO_UNIT},
+        {"text": "Value", "type": "number", "unit": units.pop() if len(units) == 1 else NO_UNIT},
         *({"text": name, "type": "number"} for name in beside),
     ]
     rows = as_table_rows(answer, labels)

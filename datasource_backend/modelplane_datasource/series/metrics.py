@@ -1,13 +1,16 @@
-"""The metrics that are one query each: ``window`` is a PromQL duration such as ``60s``."""
+"""The metrics that are one query each: ``window`` is a PromQL duration such as ``60s``.
+
+A quotient is NaN without traffic, so that an idle version has a series, of nulls.
+"""
 
 from __future__ import annotations
 
 from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.selection import GROUP_LABELS, Scope
 from modelplane_datasource.web.parameters import Parameter, open_ratio
-from modelplane_schema import metrics, recorded
+from modelplane_schema import expressions, metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME
-from modelplane_schema.promql import Matcher, one_of, selector
+from modelplane_schema.promql import one_of, rate, selector, total
 
 QUANTILE = Parameter(
     "quantile", "Which quantile to estimate.", "a number between 0 and 1, both excluded", open_ratio,
@@ -15,49 +18,35 @@ QUANTILE = Parameter(
 )  # fmt: skip
 
 
-def _sum(expression: str, *more: str) -> str:
-    return f"sum by ({', '.join((*GROUP_LABELS, *more))}) ({expression})"
-
-
-def _rate(name: str, window: str, scope: Scope, *matchers: Matcher) -> str:
-    return f"rate({selector(name, (*scope.matchers, *matchers))}[{window}])"
-
-
 def latency(scope: Scope, window: str) -> str:
     """A latency quantile, in seconds."""
-    buckets = _sum(_rate(f"{metrics.LATENCY.name}_bucket", window, scope), "le")
-    return f"histogram_quantile({scope.options[QUANTILE.name]!r}, {buckets})"
+    by, q = (*GROUP_LABELS, "le"), scope.options[QUANTILE.name]
+    return expressions.quantile(q, metrics.LATENCY, scope.select, window, by, keep_nan=True)
 
 
 def throughput(scope: Scope, window: str) -> str:
     """Finished calls per second."""
-    return _sum(_rate(metrics.REQUESTS.name, window, scope))
+    return expressions.request_rate(scope.select, window, GROUP_LABELS)
 
 
 def errors(scope: Scope, window: str) -> str:
-    """Failed calls as a share of judged ones."""
-    failed = Matcher("outcome", "failure")
-    judged = one_of("outcome", ("success", "failure"))
-    return (
-        f"{_sum(_rate(metrics.REQUESTS.name, window, scope, failed))}"
-        f" / {_sum(_rate(metrics.REQUESTS.name, window, scope, judged))}"
-    )
+    """Failed calls as a share of completed ones."""
+    return expressions.error_ratio(scope.select, window, GROUP_LABELS, keep_nan=True)
 
 
 def confidence(scope: Scope, window: str) -> str:
     """Mean confidence."""
-    name = metrics.CONFIDENCE.name
-    return f"{_sum(_rate(f'{name}_sum', window, scope))} / {_sum(_rate(f'{name}_count', window, scope))}"
+    return expressions.mean(metrics.CONFIDENCE, scope.select, window, GROUP_LABELS, keep_nan=True)
 
 
 def active(scope: Scope, window: str) -> str:
     """Calls in flight."""
-    return _sum(selector(metrics.ACTIVE.name, scope.matchers))
+    return total(scope.select(metrics.ACTIVE.name), GROUP_LABELS)
 
 
 def tokens(scope: Scope, window: str) -> str:
     """Tokens per second by kind."""
-    return _sum(_rate(metrics.TOKENS.name, window, scope), "kind")
+    return total(rate(scope.select(metrics.TOKENS.name), window), (*GROUP_LABELS, "kind"))
 
 
 def saturation(scope: Scope, window: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelplane_datasource.web.parameters import Parameter, label_text
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher, one_of
+from modelplane_schema.promql import Matcher, one_of, selector
 
 GROUP_LABELS = (MODEL_NAME, MODEL_VERSION, TENANT_ID)
 
@@ -46,3 +46,7 @@ class Scope:
         """Matchers that select the scope and nothing else."""
         asked = ((MODEL_NAME, self.models), (TENANT_ID, self.tenants), (MODEL_VERSION, self.versions))
         return tuple(one_of(label, values) for label, values in asked if values)
+
+    def select(self, name: str, /, *matchers: Matcher) -> str:
+        """A selector of the series ``name`` that are in scope and fit ``matchers``."""
+        return selector(name, (*self.matchers, *matchers))

@@ -145,7 +145,7 @@ def _count(
 
 def _source(indicator: Indicator) -> _Source:
     if isinstance(indicator, ErrorsIndicator):
-        return _Source(metrics.REQUESTS.name, "outcome", ("success", "failure"), error_events)
+        return _Source(metrics.REQUESTS.name, "outcome", metrics.COMPLETED_OUTCOMES, error_events)
     threshold = indicator.threshold_seconds
     return _Source(
         f"{metrics.LATENCY.name}_bucket",

@@ -27,6 +27,7 @@ from modelplane_exporter.baseline.model import (
     check_signal,
     is_text,
 )
+from modelplane_schema.files import replace_file
 
 if TYPE_CHECKING:
     from modelplane_exporter.baseline.fitting import Chunk, Key
@@ -75,7 +76,7 @@ class Baseline:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that tell the signals apart, whoever fitted them and when."""
+        """64 hex digits that differ when the signals do, whoever fitted them and when."""
         content = [_signal_to_json(signal) for signal in self.signals]
         return hashlib.sha256(json.dumps([FORMAT, content, self.salt], sort_keys=True).encode()).hexdigest()
 
@@ -152,13 +153,7 @@ class Baseline:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, at once or not at all; OSError when that fails."""
-        target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            part.write_text(self.to_json(), encoding="utf-8")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(Path(path), self.to_json().encode())
 
     def to_json(self) -> str:
         """The text of the file."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from modelplane_provisioning.commands.options import console, out_option, registry_option
+from modelplane_schema.files import replace_files
 from modelplane_schema.registry import load_registry
 
 
@@ -103,9 +104,7 @@ def rules_render(registry: Path, out: Path) -> None:
     from modelplane_alerts.render import rule_files
 
     files = rule_files(load_registry(registry))
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8")
+    replace_files(out, {name: text.encode() for name, text in files.items()})
     console.print(f"{out}: {', '.join(files)}")
 
 

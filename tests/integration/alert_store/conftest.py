@@ -63,7 +63,7 @@ class PostgreSQL:
         """URL of an empty database."""
         name = next(self._names)
         with psycopg.connect(self._connection, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://{ADMINISTRATOR}@/{name}?host={self.folder}"
 
     @property

@@ -19,6 +19,7 @@ import orjson
 import pytest
 import requests
 
+from generations import Servers
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 from modelplane_provisioning.processes import Process, free_port, wait_until
 
@@ -94,11 +95,11 @@ def backend(folder: Path, database_url: str, port: int) -> Process:
     )
 
 
-def alertmanager(folder: Path, webhook: str, port: int) -> Process:
+def alertmanager(servers: Servers, folder: Path, webhook: str, port: int) -> Process:
     """A real one; not started."""
     (folder / "alertmanager.yml").write_text(CONFIG % webhook)
     command = [
-        "prometheus-alertmanager",
+        servers.alertmanager,
         f"--config.file={folder / 'alertmanager.yml'}",
         f"--storage.path={folder / 'alertmanager'}",
         f"--web.listen-address=127.0.0.1:{port}",
@@ -162,14 +163,14 @@ def states(store: AlertStore) -> dict[str, int]:
 
 
 def test_ten_thousand_alerts_through_alertmanager_with_kills_and_a_stopped_database(
-    postgresql: Any, tmp_path: Path, running: Callable[[Process], Process]
+    servers: Servers, postgresql: Any, tmp_path: Path, running: Callable[[Process], Process]
 ) -> None:
     database_url, port, alerts_port = postgresql.new_database(), free_port(), free_port()
     gateway = Gateway(f"http://127.0.0.1:{port}/api/v1/alerts")
     try:
         server = running(backend(tmp_path, database_url, port))
         alerts_url = f"http://127.0.0.1:{alerts_port}"
-        running(alertmanager(tmp_path, gateway.url, alerts_port))
+        running(alertmanager(servers, tmp_path, gateway.url, alerts_port))
         took = storm(
             alerts_url,
             {

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from checking import Series, baseline, close, main, raises, table
+from checking import Series, baseline, close, edges, main, raises, table
 
 from modelplane_exporter.frameworks import jax as wrapper
 
@@ -153,8 +153,8 @@ def check_features_and_predictions() -> None:
     winners = np.asarray(result).argmax(axis=1)
     for index in range(3):
         assert series.observed("output", "prediction", str(index)) == (winners == index).sum()
-    edges = fitted.of_kind("input")[1].edges
-    counts = np.histogram(np.asarray(rows(100))[:, 1], [-np.inf, *edges, np.inf])[0]
+    signal = fitted.of_kind("input")[1]
+    counts = np.histogram(np.asarray(rows(100))[:, 1], [-np.inf, *edges(signal), np.inf])[0]
     assert series.histogram("input", "f1") == counts.tolist()
     assert series.invalid() == {}
 
@@ -176,8 +176,16 @@ def check_synchronize_and_late_errors() -> None:
     def refuse(x: np.ndarray) -> np.ndarray:
         raise ValueError("refused")
 
-    failing = jax.jit(lambda x: jax.pure_callback(refuse, jax.ShapeDtypeStruct(x.shape, x.dtype), x))
-    raises(Exception, "refused", lambda: wrapper.wrap(failing, synchronize=True, **series.options)(rows()))
+    def failing(x: jax.Array) -> jax.Array:
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)  # type: ignore[no-untyped-call]
+        result: jax.Array = jax.pure_callback(refuse, shape, x)
+        return result
+
+    raises(
+        Exception,
+        "refused",
+        lambda: wrapper.wrap(jax.jit(failing), synchronize=True, **series.options)(rows()),
+    )
     assert (series.requests("failure"), series.requests()) == (1, 1)
 
 

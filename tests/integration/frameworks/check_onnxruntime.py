@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from checking import Series, baseline, close, main, raises
+from checking import Series, baseline, close, edges, main, raises
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelplane_exporter.frameworks import onnxruntime as wrapper
+from modelplane_exporter.frameworks.readings import Output
 
 ROWS, LABELS = load_iris(return_X_y=True)
 ROWS = ROWS.astype(np.float32)
@@ -67,7 +68,8 @@ def check_chosen_outputs() -> None:
 
 def check_logits() -> None:
     bare = graph(helper.make_node("Identity", ["X"], ["scores"]), inputs={"X": 3}, output="scores")
-    for output, wanted in (("logits", 2), (None, 0)):
+    outputs: tuple[tuple[Output | None, int], ...] = (("logits", 2), (None, 0))
+    for output, wanted in outputs:
         series = Series()
         wrapper.wrap(bare, output=output, **series.options).run(None, {"X": ROWS[:2, :3]})
         assert (series.items(), series.confidences()[0]) == (2, wanted)
@@ -86,7 +88,7 @@ def check_features_and_labels() -> None:
         wrapper.wrap(classifier(labels, zipmap=False), **series.options).run(None, {"X": ROWS})
         assert series.observed("output", "prediction", str(labels[0])) == 50
         signal = fitted.of_kind("input")[2]
-        counts = np.histogram(ROWS[:, 2].astype(float), [-np.inf, *signal.edges, np.inf])[0]
+        counts = np.histogram(ROWS[:, 2].astype(float), [-np.inf, *edges(signal), np.inf])[0]
         assert series.histogram("input", "f2") == counts.tolist()
         assert series.invalid() == {}
 

@@ -5,30 +5,20 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import threading
 import types
 import warnings
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from checking import Series, baseline, close, main, raises, table
+from checking import Series, baseline, close, edges, main, raises, table
 from torch import Tensor, nn
+from torch_modules import images, network
 
 from modelplane_exporter import tenant
 from modelplane_exporter.frameworks import pytorch
-
-torch.set_num_threads(1)
-
-
-def network(*last: nn.Module) -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), *last)
-
-
-def images(rows: int = 5) -> Tensor:
-    return torch.randn(rows, 4, generator=torch.Generator().manual_seed(rows))
 
 
 def check_logits() -> None:
@@ -109,7 +99,9 @@ def check_half_precision_and_modes() -> None:
 
 def check_compiled_module() -> None:
     series, module = Series(), network(nn.Softmax(dim=1))
-    model = pytorch.wrap(torch.compile(module, backend="eager"), **series.options)
+    compiled = torch.compile(module, backend="eager")
+    assert isinstance(compiled, nn.Module)
+    model = pytorch.wrap(compiled, **series.options)
     given = images()
     assert torch.equal(model(given), module(given))
     assert (series.requests(), series.confidences()[0]) == (1, 5)
@@ -122,8 +114,11 @@ def check_a_compiler_sees_the_bare_module() -> None:
     assert torch.equal(compiled(images()), module(images()) * 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        traced = torch.jit.trace(lambda given: model(given) * 2, images(), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            lambda given: model(given) * 2, images(), check_trace=False
+        )
     assert torch.equal(traced(images(7)), module(images(7)) * 2)
+    assert isinstance(model, nn.Module)
     exported = torch.export.export(model, (images(),))
     assert torch.equal(exported.module()(images()), module(images()))
     assert series.requests() == 0
@@ -133,9 +128,11 @@ def check_gradients_and_state() -> None:
     module, twin = network(), network()
     model = pytorch.wrap(module, output="logits", **Series().options)
     for network_ in (model, twin):
-        nn.functional.cross_entropy(network_(images()), torch.tensor([0, 1, 2, 0, 1])).backward()
+        loss = nn.functional.cross_entropy(network_(images()), torch.tensor([0, 1, 2, 0, 1]))
+        loss.backward()  # type: ignore[no-untyped-call]
     for own, other in zip(module.parameters(), twin.parameters(), strict=True):
         assert own.grad is not None
+        assert other.grad is not None
         assert torch.equal(own.grad, other.grad)
     assert list(model.state_dict()) == list(twin.state_dict())
 
@@ -146,22 +143,23 @@ def check_the_proxy_is_the_module() -> None:
     assert model.eval() is model
     assert model.to("cpu").train() is model
     assert module.training
+    model.note = "set"
+    assert module.note == "set"
+    del model.note
+    assert not hasattr(module, "note")
     assert isinstance(model, nn.Module)
     assert isinstance(model, nn.Sequential)
     assert len(model) == 3
     assert model[0] is module[0]
     assert list(model) == list(module)
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in module.named_parameters()]
-    model.note = "set"
-    assert module.note == "set"
-    del model.note
-    assert not hasattr(module, "note")
     assert {"exporter", "state_dict"} <= set(dir(model))
 
 
 def check_a_parent_takes_the_proxy_as_a_child() -> None:
     series = Series()
     model = pytorch.wrap(network(), **series.options)
+    assert isinstance(model, nn.Module)
     parent = nn.Sequential(OrderedDict(body=model, head=nn.Linear(3, 1)))
     assert "body.0.weight" in parent.state_dict()
     assert len(list(parent.parameters())) == 6
@@ -261,8 +259,8 @@ def check_features_and_predictions() -> None:
     model = pytorch.wrap(network(), output="logits", classes=["cat", "dog", "cow"], **series.options)
     given = images(70)
     result = model(given)
-    edges = fitted.of_kind("input")[2].edges
-    counts = np.histogram(given[:, 2].double().numpy(), [-np.inf, *edges, np.inf])[0]
+    signal = fitted.of_kind("input")[2]
+    counts = np.histogram(given[:, 2].double().numpy(), [-np.inf, *edges(signal), np.inf])[0]
     assert series.histogram("input", "f2") == counts.tolist()
     for index, name in enumerate(["cat", "dog", "cow"]):
         assert series.observed("output", "prediction", name) == int((result.argmax(1) == index).sum())
@@ -313,154 +311,21 @@ def check_synchronize() -> None:
     event = types.SimpleNamespace(
         record=lambda stream: waits.append(f"record {stream}"), synchronize=lambda: waits.append("wait")
     )
-    real, torch.cuda.Event = torch.cuda.Event, lambda: event
-    stream, torch.cuda.current_stream = torch.cuda.current_stream, lambda device: f"stream of {device}"
-    is_cuda, pytorch._is_on_gpu = pytorch._is_on_gpu, lambda tensor: True
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "Event", lambda: event)
+        patch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+        patch.setattr(pytorch, "_is_on_gpu", lambda tensor: True)
         model(images())
-    finally:
-        torch.cuda.Event, torch.cuda.current_stream, pytorch._is_on_gpu = real, stream, is_cuda
     assert waits == ["record stream of cpu", "wait"]
 
 
 def check_bad_options() -> None:
     exporter = Series().exporter("pytorch")
-    raises(ValueError, "output must be", lambda: pytorch.wrap(network(), output="scores", exporter=exporter))
+    unknown: Any = "scores"
+    raises(ValueError, "output must be", lambda: pytorch.wrap(network(), output=unknown, exporter=exporter))
     raises(ValueError, "not both", lambda: pytorch.wrap(network(), exporter=exporter, model_name="a"))
     raises(ValueError, "classes must be", lambda: pytorch.wrap(network(), classes="ab", exporter=exporter))
     raises(TypeError, "model_name", lambda: pytorch.wrap(network(), tenant_id="a"))
-
-
-def activations(module: nn.Module, names: list[str]) -> Series:
-    batches = [images(3) for _ in range(4)]
-    columns = pytorch.collect_layers(module, names, batches)
-    return Series(baseline=baseline(activations=columns))
-
-
-def check_collected_layers() -> None:
-    module = network().train()
-    module[1].eval()
-    columns = pytorch.collect_layers(module, ["1", "0"], (images(rows) for rows in (2, 3)))
-    assert list(columns) == ["1/mean_absolute", "1/zero_ratio", "0/mean_absolute", "0/zero_ratio"]
-    for index, rows in enumerate((2, 3)):
-        hidden = module[1](module[0](images(rows))).detach()
-        close((columns["1/mean_absolute"][index],), (float(hidden.abs().mean()),))
-        close((columns["1/zero_ratio"][index],), (float((hidden == 0).float().mean()),))
-    assert module.training
-    assert not module[1].training
-    assert not module._forward_hooks
-    assert not module[0]._forward_hooks
-
-
-def check_watched_layers() -> None:
-    module = network()
-    series = activations(module, ["1"])
-    twin = copy.deepcopy(module)
-    model = pytorch.wrap(module, **series.options)
-    with pytorch.watch_layers(model, ["1"], every=5):
-        for _ in range(50):
-            model(images())
-        assert series.observed("activation", "1/zero_ratio") == 10
-        assert series.value("modelplane_exporter_sampling_ratio", kind="activation") == 0.2
-        # Outside of a wrapped call, without gradients, and with them.
-        with torch.no_grad():
-            for _ in range(5):
-                module(images())
-        assert series.observed("activation", "1/mean_absolute") == 11
-        for network_ in (module, twin):
-            network_(images()).square().sum().backward()
-        assert torch.equal(module(images()), twin(images()))
-    for own, other in zip(module.parameters(), twin.parameters(), strict=True):
-        assert torch.equal(own.grad, other.grad)
-    before = series.observed("activation", "1/mean_absolute")
-    for _ in range(20):
-        model(images())
-    assert series.observed("activation", "1/mean_absolute") == before
-    assert not module._forward_hooks
-    assert not module._forward_pre_hooks
-    assert series.invalid() == {}
-
-
-def check_odd_layers() -> None:
-    class Odd(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.recurrent = nn.LSTM(4, 3, batch_first=True)
-            self.picks = nn.Identity()
-            self.shared = nn.ReLU()
-            self.empty = nn.Identity()
-            self.unused = nn.Identity()
-
-        def forward(self, given: Tensor) -> Tensor:
-            out, _ = self.recurrent(given[:, None])
-            self.empty(out[:0])
-            self.picks(out.argmax(-1))
-            return self.shared(self.shared(out) - 1)
-
-    module = Odd()
-    names = ["recurrent", "picks", "shared", "empty", "unused"]
-    columns = pytorch.collect_layers(module, names, [images()])
-    assert columns["recurrent/mean_absolute"][0] > 0
-    for name in ("picks", "empty", "unused"):
-        assert np.isnan(columns[f"{name}/zero_ratio"]).all()
-    close(
-        (columns["shared/zero_ratio"][0],),
-        ((float((module.recurrent(images()[:, None])[0] <= 0).float().mean()) + 1) / 2,),
-    )
-
-
-def check_copies_of_a_watched_module_are_not_watched() -> None:
-    module = network()
-    series = activations(module, ["1"])
-    with pytorch.watch_layers(module, ["1"], exporter=series.exporter("pytorch"), every=1):
-        for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):  # noqa: S301
-            assert torch.equal(twin(images()), module(images()))
-        assert list(module.state_dict()) == list(network().state_dict())
-    assert series.observed("activation", "1/zero_ratio") == 2
-
-
-def check_threads_do_not_mix() -> None:
-    module = nn.Sequential(nn.Identity(), nn.ReLU())
-    names = ["0", "1"]
-    columns = pytorch.collect_layers(module, names, [images(2), images(3)])
-    series = Series(baseline=baseline(activations=columns))
-    with pytorch.watch_layers(module, names, exporter=series.exporter("pytorch"), every=1):
-        threads = [threading.Thread(target=lambda: [module(images()) for _ in range(100)]) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert series.observed("activation", "0/mean_absolute") == 400
-    assert series.observed("activation", "1/zero_ratio") == 400
-
-
-def check_a_failing_call_leaves_nothing_behind() -> None:
-    module = network()
-    series = activations(module, ["0"])
-    with pytorch.watch_layers(module, ["0"], exporter=series.exporter("pytorch"), every=1):
-        module[2].forward = lambda given: 1 / 0
-        raises(ZeroDivisionError, "", lambda: module(images()))
-        del module[2].forward
-        module(images())
-    assert series.observed("activation", "0/mean_absolute") == 1
-
-
-def check_bad_layers() -> None:
-    module = network()
-    series = activations(module, ["0"])
-    exporter = series.exporter("pytorch")
-    watch = pytorch.watch_layers
-    deep = nn.ModuleDict({"layer4": nn.ModuleDict({"conv1": nn.ReLU(), "conv2": nn.ReLU()})})
-    raises(ValueError, "'layer4.conv2'", lambda: watch(deep, ["layer4.conv3"], exporter=exporter))
-    raises(
-        ValueError,
-        "baseline has no activation signals of layer '1'",
-        lambda: watch(module, ["1"], exporter=exporter),
-    )
-    raises(ValueError, "exporter is required", lambda: watch(module, ["0"]))
-    raises(ValueError, "every must be", lambda: watch(module, ["0"], exporter=exporter, every=0))
-    raises(ValueError, "names must be", lambda: watch(module, "0", exporter=exporter))
-    assert not module._forward_hooks
 
 
 def check_tenant_of_a_block() -> None:

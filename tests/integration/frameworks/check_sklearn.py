@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import sklearn
-from checking import Series, baseline, close, main, raises, table
+from checking import Series, baseline, close, edges, main, raises, table
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
 from sklearn.ensemble import IsolationForest
@@ -84,7 +84,7 @@ def check_features_of_frames_keep_their_names() -> None:
         model = wrapper.wrap(LogisticRegression(max_iter=1000).fit(given, SPECIES), **series.options)
         result = model.predict_proba(given)
         assert result.shape == (150, 3)
-        counts = np.histogram(ROWS[:, 2], [-np.inf, *fitted.of_kind("input")[2].edges, np.inf])[0]
+        counts = np.histogram(ROWS[:, 2], [-np.inf, *edges(fitted.of_kind("input")[2]), np.inf])[0]
         assert series.histogram("input", "f2") == counts.tolist()
         for index, species in enumerate(("setosa", "versicolor", "virginica")):
             assert series.observed("output", "prediction", species) == (result.argmax(axis=1) == index).sum()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from checking import Series, baseline, close, main, raises, table
+from checking import Series, baseline, close, edges, main, raises, table
 
 from modelplane_exporter.frameworks import tensorflow as wrapper
 
@@ -41,7 +41,7 @@ def functional(last: str | None = "softmax") -> tf.keras.Model:
     return tf.keras.Model(given, layers.Dense(3, last, name="last")(hidden))
 
 
-class Subclassed(tf.keras.Model):
+class Subclassed(tf.keras.Model):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.hidden = layers.Dense(8, activation="relu", name="hidden")
@@ -103,8 +103,10 @@ def check_logits() -> None:
 
 
 def check_functions_and_signatures() -> None:
-    class Module(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec((None, 4), tf.float32)])
+    class Module(tf.Module):  # type: ignore[misc]
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[tf.TensorSpec((None, 4), tf.float32)]
+        )
         def serve(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"hidden": rows[:, :1], "probabilities": tf.nn.softmax(rows)}
 
@@ -167,8 +169,8 @@ def check_features_and_predictions() -> None:
         winners = result.argmax(axis=1)
     for index, name in enumerate("abc"):
         assert series.observed("output", "prediction", name) == 2 * (winners == index).sum()
-    edges = fitted.of_kind("input")[1].edges
-    counts = np.histogram(rows(100)[:, 1].astype(float), [-np.inf, *edges, np.inf])[0]
+    signal = fitted.of_kind("input")[1]
+    counts = np.histogram(rows(100)[:, 1].astype(float), [-np.inf, *edges(signal), np.inf])[0]
     assert series.histogram("input", "f1") == (2 * counts).tolist()
     assert series.invalid() == {}
     series = Series(baseline=baseline(prediction=np.array(["0", "1"])))
@@ -253,7 +255,7 @@ def check_watched_layers_of_each_kind_of_model() -> None:
 
 
 def check_odd_layers() -> None:
-    class Pair(layers.Layer):
+    class Pair(tf.keras.layers.Layer):  # type: ignore[misc]
         def call(self, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.argmax(given, axis=1), given - given
 

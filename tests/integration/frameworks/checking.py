@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.baseline import Baseline
+from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
 
 MODEL, VERSION, TENANT = "watched", "v1", "user-A"
 
@@ -84,6 +84,12 @@ class Series:
 def baseline(**groups: Any) -> Baseline:
     """A baseline of the checks' model."""
     return Baseline.fit(MODEL, **groups)
+
+
+def edges(signal: Signal) -> tuple[float, ...]:
+    """The edges of a numeric signal's bins."""
+    assert isinstance(signal, NumericSignal)
+    return signal.edges
 
 
 def table(columns: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 
 from generations import Servers
 from modelplane_dashboards import expand
-from modelplane_dashboards.scope import Scope
+from modelplane_dashboards.scope import BoardScope
 
 ALERTS = (
     {"alertname": "Slow", "tenant_id": "a", "model_name": "m1", "model_version": "v1"},
@@ -22,9 +22,9 @@ ALERTS = (
 )
 ALL = {"tenant": ".+", "model": ".+", "version": ".+"}
 
-FLEET = Scope(by=())
-TENANT = Scope(by=(), tenant="a", models=("m1",))
-MODEL = Scope(by=(), model="m1")
+FLEET = BoardScope(by=())
+TENANT = BoardScope(by=(), tenant="a", models=("m1",))
+MODEL = BoardScope(by=(), model="m1")
 
 
 def series(labels: dict[str, str], state: str) -> dict[str, str]:
@@ -65,7 +65,7 @@ def check_count(promtool: str, folder: Path, expression: str, count: int) -> Non
     ],
 )
 def test_firing_alerts_of_a_board(
-    servers: Servers, tmp_path: Path, scope: Scope, selected: dict[str, str], count: int
+    servers: Servers, tmp_path: Path, scope: BoardScope, selected: dict[str, str], count: int
 ) -> None:
     expression = expand(f"count({scope.firing()}) or vector(0)", ALL | selected)
     check_count(servers.promtool, tmp_path, expression, count)

@@ -13,7 +13,7 @@ from modelplane_dashboards import Board, build, render
 from modelplane_dashboards.board import ApiQuery, Column, Field, Panel, PromQuery, Section, panel_id
 from modelplane_dashboards.layout import flow
 from modelplane_dashboards.links import row_links
-from modelplane_dashboards.units import rate_unit, unit_of
+from modelplane_schema.grafana_units import rate_unit, unit_of
 from modelplane_schema.metrics import DEVICE_ENERGY, LATENCY, METRICS, REQUESTS
 from modelplane_schema.recorded import RECORDED, REQUEST_RATE
 from modelplane_schema.registry import Registry

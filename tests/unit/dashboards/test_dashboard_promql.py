@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelplane_dashboards import Board, build, expand, panel_queries, render
 from modelplane_dashboards.promql import confidence_share
-from modelplane_dashboards.scope import Scope
+from modelplane_dashboards.scope import BoardScope
 from modelplane_schema.metrics import METRICS, RESERVED_TENANTS
 from modelplane_schema.promql import escape_regex
 from modelplane_schema.recorded import RECORDED
@@ -167,7 +167,7 @@ def test_the_firing_alerts_stat_is_zero_and_not_empty_without_alerts(boards: tup
 
 
 def test_a_tenants_alerts_include_those_about_its_models_alone() -> None:
-    scope = Scope(by=(), tenant="t", models=("m.1", "m2"))
+    scope = BoardScope(by=(), tenant="t", models=("m.1", "m2"))
     named, shared = (matchers(selector) for selector in selectors(scope.firing()))
     assert named["tenant_id"] == ["t"]
     assert shared["tenant_id"] == [""]
@@ -176,7 +176,7 @@ def test_a_tenants_alerts_include_those_about_its_models_alone() -> None:
 
 def test_a_share_needs_a_bound_of_the_histogram() -> None:
     with pytest.raises(ValueError, match="is not a bound"):
-        confidence_share(0.55, Scope(by=()))
+        confidence_share(0.55, BoardScope(by=()))
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import NOW, FakePrometheus, serving
+from datasource_support.fake_prometheus import NOW, FakePrometheus, serving
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 

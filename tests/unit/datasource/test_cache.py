@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import modelplane_datasource
-from fake_prometheus import FakePrometheus, matrix_reply, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.cache import COALESCED, ENTRY_BYTES, HIT, MISS, AnswerCache
 from modelplane_datasource.prometheus.client import PrometheusClient

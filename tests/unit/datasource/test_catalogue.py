@@ -88,7 +88,7 @@ def test_the_queries() -> None:
         f"(rate(model_inference_latency_seconds_bucket{{{select}}}[60s])))",
         "throughput": f"{by}) (rate({requests}{{{select}}}[60s]))",
         "errors": f'{by}) (rate({requests}{{{select},outcome="failure"}}[60s]))'
-        f' / {by}) (rate({requests}{{{select},outcome=~"failure|success"}}[60s]))',
+        f' / {by}) (rate({requests}{{{select},outcome=~"success|failure"}}[60s]))',
         "confidence": f"{by}) (rate(model_prediction_confidence_sum{{{select}}}[60s]))"
         f" / {by}) (rate(model_prediction_confidence_count{{{select}}}[60s]))",
         "active": f"{by}) (model_active_inference_requests{{{select}}})",

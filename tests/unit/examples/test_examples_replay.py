@@ -155,7 +155,7 @@ def test_lookup_waits_and_returns_the_row(monkeypatch: pytest.MonkeyPatch) -> No
 class Recorder:
     """An inference function that remembers who called it and refuses bad rows."""
 
-    def __init__(self, version: str, calls: list[tuple[str, str | None, float]]) -> None:
+    def __init__(self, version: str, calls: list[tuple[str, object, float]]) -> None:
         self.version = version
         self.calls = calls
 
@@ -166,19 +166,19 @@ class Recorder:
         return {"confidence": 1.0}
 
 
-def workload(calls: list[tuple[str, str | None, float]]) -> Workload:
+def workload(calls: list[tuple[str, object, float]]) -> Workload:
     endpoints = (Endpoint(Recorder("v1", calls)), Endpoint(Recorder("v2", calls)))
     return Workload(endpoints, ("north", "south"), np.arange(6.0).reshape(2, 3), unchanged)
 
 
 def test_every_version_and_tenant_gets_every_row() -> None:
-    calls: list[tuple[str, str | None, float]] = []
+    calls: list[tuple[str, object, float]] = []
     replay(workload(calls), Options((Phase("normal"),), 0.5, 50.0), StopRequest())
     assert set(calls) == set(itertools.product(("v1", "v2"), ("north", "south"), (0.0, 3.0)))
 
 
 def test_versions_and_tenants_take_turns() -> None:
-    calls: list[tuple[str, str | None, float]] = []
+    calls: list[tuple[str, object, float]] = []
     replay(workload(calls), Options((Phase("normal"),), 0.5, 20.0), StopRequest())
     counts = Counter((version, tenant_id) for version, tenant_id, _ in calls)
     assert len(counts) == 4
@@ -186,7 +186,7 @@ def test_versions_and_tenants_take_turns() -> None:
 
 
 def test_rate_is_an_upper_bound() -> None:
-    calls: list[tuple[str, str | None, float]] = []
+    calls: list[tuple[str, object, float]] = []
     replay(workload(calls), Options((Phase("normal"), Phase("normal")), 0.25, 10.0), StopRequest())
     assert 2 <= len(calls) <= 2 * (0.25 * 10 * 4 + 1)
 
@@ -206,7 +206,7 @@ def test_refused_bad_input_is_expected_and_other_failures_are_logged(
 
 
 def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
-    heard: list[tuple[str | None, object, object]] = []
+    heard: list[tuple[object, object, object]] = []
 
     def label(row: Array, lookup_seconds: float) -> Answer:
         if row[0] == 2:
@@ -228,7 +228,7 @@ def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
 
 def test_stop_request_ends_an_endless_replay() -> None:
     stop = StopRequest()
-    calls: list[tuple[str, str | None, float]] = []
+    calls: list[tuple[str, object, float]] = []
 
     def once(row: Array, lookup_seconds: float) -> Answer:
         stop(signal.SIGTERM, None)

@@ -12,10 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
-FOLDERS = dict(
-    (part.strip() for part in line.split("="))
-    for line in SETUP["options"]["package_dir"].strip().splitlines()
-)
+FOLDERS = {
+    name.strip(): folder.strip()
+    for name, _, folder in (
+        line.partition("=") for line in SETUP["options"]["package_dir"].strip().splitlines()
+    )
+}
 LAYER = {
     "modelplane_schema": 0,
     "modelplane_exporter": 1,
@@ -83,4 +85,4 @@ def test_links_in_texts_lead_to_files() -> None:
 def test_make_help_lists_the_promised_targets() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     documented = set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
-    assert {"setup", "demo", "up", "test", "lint", "generate", "bench", "clean"} <= documented
+    assert {"setup", "demo", "up", "servers", "test", "lint", "generate", "bench", "clean"} <= documented

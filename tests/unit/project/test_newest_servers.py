@@ -15,7 +15,7 @@ import pytest
 
 import newest_servers
 from apt_sources import Source, read_deb822, read_one_line, read_sources
-from generations import NEWEST, PROGRAMS, VERSIONS_FILE, find_servers, is_complete
+from generations import NEWEST, PROGRAMS, SUITE, VERSIONS_FILE, find_servers, is_complete, newest_folder
 from newest_servers import UnavailableError, fetch, provide
 
 MIRROR, KEYRING = "http://mirror.example.org/debian", "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -107,7 +107,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def archive(folder: Path) -> str:
     """URL of an archive with an empty suite that nobody signed."""
-    suite = folder / "dists" / newest_servers.SUITE
+    suite = folder / "dists" / SUITE
     (suite / "main" / "binary-amd64").mkdir(parents=True)
     (suite / "main" / "binary-amd64" / "Packages").touch()
     (suite / "Release").write_text(
@@ -271,7 +271,7 @@ def test_the_newest_servers_are_those_of_the_cache(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("MODELPLANE_SERVERS_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="run make servers"):
         find_servers(NEWEST)
-    folder = newest_servers.newest_folder()
+    folder = newest_folder()
     provide(folder, fill, refresh=False)
     servers = find_servers(NEWEST)
     assert servers.alertmanager == str(folder / "prometheus-alertmanager")

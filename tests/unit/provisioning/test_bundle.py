@@ -23,8 +23,9 @@ from modelplane_provisioning.bundle import (
 )
 from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
 from modelplane_provisioning.credentials import TOKENS_FILE
-from modelplane_provisioning.generated import OWNED, generated_files, surplus
+from modelplane_provisioning.generated import GENERATED_FOLDERS, generated_files
 from modelplane_provisioning.site import CONTAINERS, DEMO_TIMES, PRODUCTION_TIMES, local_site
+from modelplane_schema.files import surplus_files
 from modelplane_schema.registry import Registry, load_registry, parse_registry
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +55,7 @@ def read_yaml(path: Path) -> Any:
 def test_committed_files_are_current() -> None:
     files = generated_files(ROOT)
     stale = [path for path, content in files.items() if (ROOT / path).read_bytes() != content]
-    assert (stale, surplus(ROOT, files)) == ([], []), f"run: make generate ({', '.join(OWNED)})"
+    assert (stale, surplus_files(ROOT, GENERATED_FOLDERS, files)) == ([], []), "run: make generate"
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
@@ -185,6 +186,20 @@ def test_files_of_models_that_left_the_registry_are_removed(tmp_path: Path) -> N
         "mp-model-digit-reader.json"
     ]
     assert len(list((tmp_path / "grafana/dashboards/models").iterdir())) == 1
+
+
+def test_a_bundle_in_use_is_replaced_file_by_file_in_folders_that_stay(tmp_path: Path) -> None:
+    files = container_files(REGISTRY, "1:1")
+    write_bundle(tmp_path, files, REGISTRY, EXAMPLES)
+    rules = tmp_path / "prometheus" / "rules"
+    config, alerts = rules / "modelplane-config.yml", rules / "modelplane-alerts.yml"
+    before = {path: path.stat().st_ino for path in (rules, config, alerts)}
+    with config.open("rb") as reader:
+        changed = {**files, "prometheus/rules/modelplane-config.yml": b"groups: []\n"}
+        write_bundle(tmp_path, changed, REGISTRY, EXAMPLES)
+        assert reader.read() == files["prometheus/rules/modelplane-config.yml"]
+    assert config.read_bytes() == b"groups: []\n"
+    assert [path.stat().st_ino == inode for path, inode in before.items()] == [True, False, True]
 
 
 def test_a_receivers_credentials_are_copied_privately(tmp_path: Path) -> None:

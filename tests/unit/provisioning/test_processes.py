@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelplane_provisioning.processes import (
-    START_SECONDS,
+    PATIENCE_SECONDS,
     Process,
     ProcessError,
     free_port,
@@ -51,11 +51,11 @@ def test_stop_takes_children_along_and_does_not_wait_for_the_stubborn(tmp_path: 
     )
     process = python("stubborn", code, tmp_path)
     process.start()
-    assert wait_until(lambda: process.log_tail().strip().isdigit(), START_SECONDS)
+    assert wait_until(lambda: process.log_tail().strip().isdigit(), PATIENCE_SECONDS)
     grandchild = int(process.log_tail())
     process.stop(timeout=0.5)
     assert not process.alive
-    assert wait_until(lambda: not _runs(grandchild), START_SECONDS)
+    assert wait_until(lambda: not _runs(grandchild), PATIENCE_SECONDS)
 
 
 def test_a_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:

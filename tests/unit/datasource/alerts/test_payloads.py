@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_bodies import alert, payload
+from datasource_support.alert_bodies import alert, payload
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll
 
 

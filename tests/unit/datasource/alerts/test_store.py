@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alert_bodies import alert, payload
+from datasource_support.alert_bodies import alert, payload
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
 from modelplane_datasource.alerts.payloads import parse_payload, parse_poll, poll_body
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from cost_series import (
+from datasource_support.cost_series import (
     REGISTRY,
     series,
 )
-from fake_prometheus import FakePrometheus, matrix_reply
-from grafana_requests import (
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.grafana_requests import (
     JSON,
     LABELS,
     line,
 )
-from ledger_queries import LedgerPrometheus
+from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, vector_reply
 
 NOW = 1_698_400_800_000
 HOUR = 3_600_000

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from cost_series import (
+from datasource_support.cost_series import (
     DEVICE_SECONDS,
     HOUR,
     NOW,
@@ -23,7 +23,7 @@ from cost_series import (
     rows,
     tokens,
 )
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.costs import ledger_source, samples
 from modelplane_datasource.settings import Settings
 

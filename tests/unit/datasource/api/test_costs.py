@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from cost_series import (
+from datasource_support.cost_series import (
     HOUR,
     NOW,
     RANGE,

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.grafana.annotations import MAX_ANNOTATIONS
 from modelplane_datasource.settings import Settings

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, matrix_reply, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.drift import formulas, queries
 from modelplane_datasource.drift.parameters import METHODS
 

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.api.grafana import MAX_WARNING, MAX_WARNINGS
 from modelplane_datasource.settings import Settings
 

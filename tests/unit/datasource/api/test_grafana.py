@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.grafana.payloads import alternatives, payload_values
 

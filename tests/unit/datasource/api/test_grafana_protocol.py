@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, matrix_reply
-from grafana_requests import (
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.grafana_requests import (
     JSON,
     LABELS,
     MS,

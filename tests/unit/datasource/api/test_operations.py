@@ -7,7 +7,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
 

@@ -17,8 +17,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from fake_prometheus import FakePrometheus
-from fixed_prometheus import (
+from datasource_support.fake_prometheus import FakePrometheus
+from datasource_support.fixed_prometheus import (
     NEW,
     NOW,
     OWNERS,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from ledger_queries import LedgerPrometheus
+from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_datasource.costs import sample_reader, samples
 from modelplane_datasource.costs.ledger.builder import build_ledger
 from modelplane_datasource.costs.ledger.cells import Window

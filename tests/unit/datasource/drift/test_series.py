@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, matrix_reply, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift import bin_counts, formulas, series
 from modelplane_datasource.series.request import read_scope

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.grafana.annotations import MAX_ALERTS, MAX_ANNOTATIONS
 from modelplane_datasource.timeline.times import format_rfc3339
 

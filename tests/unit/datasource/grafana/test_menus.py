@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grafana.filters import MAX_FILTERS, AdHocFilter, by_values, read_filters

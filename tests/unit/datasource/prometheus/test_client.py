@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.observability.query_warnings import forget_notices, noted
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError

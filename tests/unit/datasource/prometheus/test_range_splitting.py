@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import UpstreamError
 from modelplane_datasource.prometheus.ranges import (

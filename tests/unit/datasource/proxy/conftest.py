@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fake_client import Caller, FakeClient
+from datasource_support.fake_client import Caller, FakeClient
 from modelplane_datasource.api.prometheus import prometheus_blueprint
 from modelplane_datasource.context import Plane
 from modelplane_datasource.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fake_client import API, NOTHING, Caller, FakeClient, Form, failure, ok, vector
+from datasource_support.fake_client import API, NOTHING, Caller, FakeClient, Form, failure, ok, vector
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.decoding import REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
 

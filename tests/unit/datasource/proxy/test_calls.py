@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fake_client import API, EMPTY, NOTHING, Caller, FakeClient, failure, ok, vector
+from datasource_support.fake_client import API, EMPTY, NOTHING, Caller, FakeClient, failure, ok, vector
 from modelplane_datasource.proxy.calls import CALLS
 from modelplane_datasource.web.openapi import openapi_document
 

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError, Settings
 from modelplane_datasource.tenancy.caller import ANYONE, Caller, current_tenants, own_tenants, set_caller

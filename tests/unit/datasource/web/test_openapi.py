@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from datasource_support.week_ledger import START, A, ledger
 from modelplane_datasource.costs.ledger.cells import DAY, Window
 from modelplane_datasource.costs.ledger.forecast import Forecast, forecasts
 from modelplane_datasource.costs.ledger.lines import Policy
@@ -14,7 +15,6 @@ from modelplane_schema.registry import (
     Budget,
     Tenant,
 )
-from week_ledger import START, A, ledger
 
 
 def tenant(name: str = "a", amount: int | None = 1000, currency: str = "USD") -> Tenant:

@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generated_counters import (
+from datasource_support.generated_counters import (
     CELL,
     LISTED,
     MIDNIGHT,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from generated_counters import (
+from datasource_support.generated_counters import (
     CELL,
     IDENTITIES,
     LISTED,

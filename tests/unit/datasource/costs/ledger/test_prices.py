@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource_support.week_ledger import MAY, TOKEN_PRICES, ledger
 from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings, split_price
-from week_ledger import MAY, TOKEN_PRICES, ledger
 
 
 def test_golden_a1_opencost_splits_a_node_by_list_price() -> None:

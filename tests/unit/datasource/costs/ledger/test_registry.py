@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from datasource_support.week_ledger import MAY
 from modelplane_datasource.costs.ledger.prices import tariff_of
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import (
@@ -14,7 +15,6 @@ from modelplane_schema.registry import (
     dump_registry,
     parse_registry,
 )
-from week_ledger import MAY
 
 REGISTRY = """
 apiVersion: modelplane/v1

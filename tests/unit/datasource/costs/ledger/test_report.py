@@ -9,8 +9,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasource_support.week_ledger import A, B, ledger
 from modelplane_datasource.costs.ledger.report import cost_rows, decimal_text, rows_as_csv
-from week_ledger import A, B, ledger
 
 
 def test_csv_holds_what_the_rows_hold() -> None:

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import ACTIVE, CELLS, REQUESTS, Key
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_schema.identity import Identity
 
 SUCCESS = REQUESTS.start
 children: list[int] = []

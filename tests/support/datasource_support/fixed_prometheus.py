@@ -11,7 +11,7 @@ from typing import Any
 
 import promql_parser
 
-from ledger_queries import LedgerPrometheus
+from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_schema import metrics
 from modelplane_schema.recorded import PRODUCTION_VERSION
 

@@ -87,7 +87,8 @@ def exposition() -> str:
         share = partial(lambda seconds, part: seconds * part, part=0.1 if use.tenant == OWN else 0.27)
         device = {"device": "host/serve", "device_type": "cpu-process"}
         lines += lines_of(metrics.DEVICE_SECONDS, "", share, **own, **device)
-        lines += lines_of(metrics.ACTIVE, "", lambda _, rate=use.rate: rate, **own)
+        always = partial(lambda _, rate: rate, rate=use.rate)
+        lines += lines_of(metrics.ACTIVE, "", always, **own)
         for histogram, bounds in ((metrics.LATENCY, ("0.1", "0.25")), (metrics.CONFIDENCE, ("0.5", "0.9"))):
             for bound in (*bounds, "+Inf"):
                 lines += lines_of(histogram, "_bucket", grows, **own, le=bound)

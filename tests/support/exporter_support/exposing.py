@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition.families import families
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import CELLS, Exemplar, Key, Snapshot
-from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import EXPORTER_SCRAPE_DURATION
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -34,9 +34,14 @@ class FakeStore(Collector):
     def state(self) -> State:
         if self.error:
             raise self.error
-        return State([SNAPSHOT], [OwnSample(EXPORTER_SCRAPE_DURATION, (), 0.5)])
+        return State([SNAPSHOT], [MetricSample(EXPORTER_SCRAPE_DURATION, (), 0.5)])
 
-    def scraped(self, seconds: float) -> None:
+    @property
+    def scrape_seconds(self) -> float:
+        return self.scrapes[-1]
+
+    @scrape_seconds.setter
+    def scrape_seconds(self, seconds: float) -> None:
         self.scrapes.append(seconds)
 
     def describe(self) -> Iterable[Family]:

@@ -1,27 +1,29 @@
-"""Grafana's name for the unit of a declared series, so that no panel types a unit by hand."""
+"""Grafana's ids of the units of declared series, so that no panel and no answer types one by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelplane_schema.metrics import REQUESTS, Metric, Unit
+from modelplane_schema.metrics import REQUESTS, Metric
 from modelplane_schema.recorded import FAILURE_RATE, REQUEST_RATE, RecordedSeries
 
 COUNT = "short"
 RATIO = "percentunit"
+NO_UNIT = "none"
+REQUESTS_PER_SECOND = "reqps"
 
-_UNITS: Mapping[Unit, str] = {
+UNITS: Mapping[str, str] = {
     "seconds": "s",
     "bytes": "bytes",
     "ratio": RATIO,
     "watts": "watt",
     "joules": "joule",
     "count": COUNT,
-    "info": "none",
-    "stddevs": "none",
-    "number": "none",
+    "info": NO_UNIT,
+    "stddevs": NO_UNIT,
+    "number": NO_UNIT,
 }
-_PER_SECOND: Mapping[Unit, str] = {"count": "cps", "bytes": "Bps", "joules": "watt"}
+UNITS_PER_SECOND: Mapping[str, str] = {"count": "cps", "bytes": "Bps", "joules": "watt"}
 _REQUEST_SERIES = (REQUESTS.name, REQUEST_RATE.name, FAILURE_RATE.name)
 
 
@@ -29,13 +31,13 @@ def unit_of(series: Metric | RecordedSeries) -> str:
     """The Grafana unit id of a value of ``series``."""
     if isinstance(series, RecordedSeries) and series.per_second:
         return rate_unit(series)
-    return _UNITS[series.unit]
+    return UNITS[series.unit]
 
 
 def rate_unit(series: Metric | RecordedSeries) -> str:
     """The Grafana unit id of ``series`` per second; ValueError where a rate of it has no unit."""
     if series.name in _REQUEST_SERIES:
-        return "reqps"
-    if series.unit not in _PER_SECOND:
+        return REQUESTS_PER_SECOND
+    if series.unit not in UNITS_PER_SECOND:
         raise ValueError(f"{series.name}: {series.unit} per second has no unit in Grafana")
-    return _PER_SECOND[series.unit]
+    return UNITS_PER_SECOND[series.unit]

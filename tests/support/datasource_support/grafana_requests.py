@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from flask.testing import FlaskClient
 
-from fake_prometheus import FakePrometheus
+from datasource_support.fake_prometheus import FakePrometheus
 
 NOW = 1_698_400_800
 MS = NOW * 1000

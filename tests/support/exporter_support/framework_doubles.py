@@ -49,7 +49,7 @@ class ExporterDouble:
     def activations(self, values: Mapping[str, object]) -> None:
         self.log.append(("activations", values))
 
-    def sampling(self, kind: str, ratio: float) -> None:
+    def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         self.log.append((kind, ratio))
 
     @property

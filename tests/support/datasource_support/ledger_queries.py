@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import promql_parser
 
-from fake_prometheus import JSON_HEADERS, Form, Reply
+from datasource_support.fake_prometheus import JSON_HEADERS, Form, Reply
 
 Series = dict[str, Any]
 
