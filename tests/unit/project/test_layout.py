@@ -23,13 +23,13 @@ MODULES = [path for folder in FOLDERS.values() for path in sorted((ROOT / folder
 
 def test_setup_cfg_lists_exactly_the_packages_of_the_tree() -> None:
     listed = set(SETUP["options"]["packages"].split())
-    found = set()
+    packages = set()
     for name, folder in FOLDERS.items():
         assert Path(folder).name == name
         assert (ROOT / folder / "py.typed").is_file()
         for init in (ROOT / folder).rglob("__init__.py"):
-            found.add(".".join([name, *init.parent.relative_to(ROOT / folder).parts]))
-    assert listed == found
+            packages.add(".".join([name, *init.parent.relative_to(ROOT / folder).parts]))
+    assert listed == packages
 
 
 def test_modules_are_under_400_lines() -> None:
