@@ -3,7 +3,7 @@
 Every subject counts in-flight, latency, outcome and confidence of the same function, in the same process;
 ours also charges device seconds. Rounds are interleaved, so a machine that changes speed changes it for all,
 and the bare function's time is subtracted. For ours, *caller* is the wall time of the call itself and *total*
-the CPU time with the folding counted in; the others do all their work in the call. Prints JSON.
+the CPU time with the draining counted in; the others do all their work in the call. Prints JSON.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.store.store import Store
-from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 
 ROUNDS = 15
 CALLS = 10_000
@@ -145,7 +145,7 @@ def opentelemetry(function: Function) -> Function | None:
 
 
 class Ours:
-    """Two decorated functions: one that folds as it does, one that never folds, for the caller's share."""
+    """Two decorated functions: one that drains its queue, one that never does, for the caller's share."""
 
     def __init__(
         self,
@@ -153,19 +153,19 @@ class Ours:
         function: Function = predict,
         registries: tuple[CollectorRegistry, CollectorRegistry] | None = None,
     ) -> None:
-        self._folding, self._queueing = (
+        self._draining, self._queueing = (
             ModelMetricsExporter("m", "v1", tenant, "pytorch", registry=registry)
             for registry in registries or (CollectorRegistry(), CollectorRegistry())
         )
-        self._queueing._lane.meter.fold_at = NEVER
-        self.total = self._folding(function)
+        self._queueing._recorder.meter.drain_at = NEVER
+        self.total = self._draining(function)
         self.caller = self._queueing(function)
 
-    def fold(self) -> None:
-        self._folding._lane.meter.fold(wait=True)
+    def drain(self) -> None:
+        self._draining._recorder.meter.drain(wait=True)
 
     def forget(self) -> None:
-        self._queueing._lane.meter.events.clear()
+        self._queueing._recorder.meter.events.clear()
 
 
 def wall(function: Function, calls: int = CALLS) -> float:
@@ -176,7 +176,7 @@ def wall(function: Function, calls: int = CALLS) -> float:
 
 
 def caller_wall(ours: Ours, chunk: int = 100) -> float:
-    """Wall time of a call without folding; the queue is emptied as often as a fold would, between clocks."""
+    """Wall time of a call without draining; the queue is emptied as often, between readings of the clock."""
     return statistics.fmean(_chunk_wall(ours, chunk) for _ in range(CALLS // chunk))
 
 
@@ -205,7 +205,7 @@ def one_thread() -> dict[str, Any]:
     for _ in range(ROUNDS):
         bare = wall(predict)
         rounds["modelplane_caller"].append(caller_wall(ours) - bare)
-        rounds["modelplane_total"].append(cpu(ours.total, ours.fold) - bare)
+        rounds["modelplane_total"].append(cpu(ours.total, ours.drain) - bare)
         for name, function in others.items():
             if function is not None:
                 rounds.setdefault(name, []).append(wall(function) - bare)
@@ -235,7 +235,7 @@ def eight_threads() -> dict[str, Any]:
     rounds: dict[str, list[float]] = {"modelplane_total": [], "plain": []}
     for _ in range(ROUNDS):
         bare = in_threads(predict)
-        rounds["modelplane_total"].append(in_threads(ours.total, ours.fold) - bare)
+        rounds["modelplane_total"].append(in_threads(ours.total, ours.drain) - bare)
         rounds["plain"].append(in_threads(ordinary) - bare)
     return {"overhead_us": {name: spread(values) for name, values in rounds.items()}}
 
@@ -255,7 +255,7 @@ def asyncio_calls() -> dict[str, Any]:
     values = []
     for _ in range(ROUNDS):
         bare = total(apredict)
-        values.append(total(ours.total, ours.fold) - bare)
+        values.append(total(ours.total, ours.drain) - bare)
     return {"overhead_us": {"modelplane_total": spread(values)}}
 
 
@@ -273,17 +273,17 @@ def several_identities(count: int = 16) -> dict[str, Any]:
 
         return all_of_them
 
-    def fold_all() -> None:
+    def drain_all() -> None:
         for ours in many:
-            ours.fold()
+            ours.drain()
 
     rounds: dict[str, list[float]] = {"fixed_total": [], "function_total": []}
     for _ in range(ROUNDS):
         bare = wall(in_turn([predict] * count), CALLS // count) / count
         rounds["fixed_total"].append(
-            cpu(in_turn([o.total for o in many]), fold_all, CALLS // count) / count - bare
+            cpu(in_turn([o.total for o in many]), drain_all, CALLS // count) / count - bare
         )
-        rounds["function_total"].append(cpu(per_call.total, per_call.fold) - wall(predict))
+        rounds["function_total"].append(cpu(per_call.total, per_call.drain) - wall(predict))
     return {"identities": count, "overhead_us": {name: spread(values) for name, values in rounds.items()}}
 
 
@@ -295,17 +295,19 @@ def several_processes() -> dict[str, Any]:
             ours = Ours()
         finally:
             del os.environ["MODELPLANE_EXPORTER_WORKERS_DIR"]
-        values = [cpu(ours.total, ours.fold) - wall(predict) for _ in range(ROUNDS)]
+        values = [cpu(ours.total, ours.drain) - wall(predict) for _ in range(ROUNDS)]
     return {"overhead_us": {"modelplane_total": spread(values)}}
 
 
 def bytes_per_identity(count: int = 5000) -> int:
     store = Store()
-    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count)
+    recorder = VersionRecorder(
+        store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=count
+    )
     names = [f"tenant-{number}" for number in range(count)]
     tracemalloc.start()
     for name in names:
-        lane.series_of(name)
+        recorder.state_of(name)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return used // count

@@ -15,7 +15,7 @@ import random
 import statistics
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client import generate_latest as text_of
@@ -23,10 +23,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter.exposition.text import END, chunks
-from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout.calls import ALWAYS_EXPOSED, CELLS, DEVICE_SECONDS, Group, Key, Snapshot
+from modelplane_exporter.layout.calls import ALWAYS_EXPOSED, CELLS, DEVICE_SECONDS, Key, MetricCells, Snapshot
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.serving.responder import GZIP_LEVEL, exposition
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import Metric
 
 ROUNDS = {1: 201, 500: 9, 5000: 3}
@@ -37,13 +37,13 @@ def data(identities: int) -> tuple[list[Snapshot], CollectorRegistry]:
     """The same observations as snapshots and as prometheus_client metrics."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry, chance = CollectorRegistry(), random.Random(1)  # noqa: S311 - not a secret
-    plain = {group: _client_metric(group.metric, registry) for group in ALWAYS_EXPOSED}
+    plain = {layout: _client_metric(layout.metric, registry) for layout in ALWAYS_EXPOSED}
     snapshots = []
     for number in range(identities):
         key = Key(Identity("resnet50", "v1.2.0", f"tenant-{number:05d}", "pytorch"), "GPU-8a1f2c3d", "a100")
         cells = [0] * CELLS
-        for group, metric in plain.items():
-            _fill(cells, group, metric, key, chance)
+        for layout, metric in plain.items():
+            _fill(cells, layout, metric, key, chance)
         snapshots.append(Snapshot(key, tuple(cells)))
     return snapshots, registry
 
@@ -56,7 +56,11 @@ def _client_metric(metric: Metric, registry: CollectorRegistry) -> Counter | Gau
 
 
 def _fill(
-    cells: list[int], group: Group, metric: Counter | Gauge | Histogram, key: Key, chance: random.Random
+    cells: list[int],
+    layout: MetricCells,
+    metric: Counter | Gauge | Histogram,
+    key: Key,
+    chance: random.Random,
 ) -> None:
     if isinstance(metric, Histogram):
         child = metric.labels(*key.identity)
@@ -64,15 +68,15 @@ def _fill(
             # Sixteenths, so that sums of floats and of billionths are the same.
             value = chance.randrange(16) / 16
             child.observe(value)
-            cells[group.start + bisect_left(group.metric.buckets, value)] += 1
-            cells[group.sum_cell] += int(value * group.scale)
+            cells[layout.start + bisect_left(layout.metric.buckets, value)] += 1
+            cells[layout.sum_cell] += int(value * layout.scale)
         return
-    for offset in range(group.stop - group.start):
-        extra = group.metric.closed[0][1][offset : offset + 1] if group.metric.closed else ()
-        devices = key[1:] if group is DEVICE_SECONDS else ()
+    for offset in range(layout.stop - layout.start):
+        extra = layout.metric.closed[0][1][offset : offset + 1] if layout.metric.closed else ()
+        devices = key[1:] if layout is DEVICE_SECONDS else ()
         count = chance.randrange(100_000)
         metric.labels(*key.identity, *extra, *devices).inc(count)
-        cells[group.start + offset] = count * group.scale
+        cells[layout.start + offset] = count * layout.scale
 
 
 def samples(text: bytes) -> set[tuple[str, frozenset[tuple[str, str]], float]]:
@@ -86,17 +90,11 @@ class SnapshotStore:
 
     def __init__(self, snapshots: list[Snapshot]) -> None:
         self._snapshots = snapshots
+        self.scrape_seconds = 0.0
 
     def state(self) -> State:
-        """All snapshots, and no own samples."""
+        """All snapshots, and no samples."""
         return State(self._snapshots, [])
-
-    def scraped(self, seconds: float) -> None:
-        """Not kept."""
-
-    def collect(self) -> Iterable[object]:
-        """Never asked for."""
-        return []
 
 
 def measured(subjects: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:

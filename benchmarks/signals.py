@@ -2,7 +2,7 @@
 
 50 numeric features and one prediction of four classes, against a baseline of 100,000 rows. Each subject does
 a round of its operations in turn, so that a machine that changes speed changes it for all. CPU is that of the
-thread, divided by the operations of a round, with all folds counted in; ratios are medians over the rounds.
+thread, divided by the operations of a round, with all drains counted in; ratios are medians over the rounds.
 A peer that is not installed is left out, and the JSON says so. Prints JSON.
 """
 
@@ -34,16 +34,16 @@ from modelplane_exporter import Baseline, ModelMetricsExporter
 from modelplane_exporter.exposition import signal_text
 from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.layout.state import State
-from modelplane_exporter.signals.row_queue import FOLD_AT
+from modelplane_exporter.signals.row_queue import DRAIN_AT
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_schema import metrics
 
 FEATURES = [f"feature_{number:02d}" for number in range(50)]
 CLASSES = ("cat", "dog", "fox", "owl")
 BATCH, TRAINING, PEER_REFERENCE = 1_000, 100_000, 10_000
-# Whole folds, so that a round pays for its own rows.
-ROWS, PEER_ROWS = 4 * FOLD_AT, 32
-CALLS, PEER_CALLS = 40 * FOLD_AT, 200
+# Whole drains, so that a round pays for its own rows.
+ROWS, PEER_ROWS = 4 * DRAIN_AT, 32
+CALLS, PEER_CALLS = 40 * DRAIN_AT, 200
 IDENTITY = ("m", "v1", "t", "sklearn")
 LIMITS = {"batch_ms": 2.0, "row_us": 20.0}
 
@@ -220,9 +220,9 @@ def single_rows(found: Data, rounds: int = 15) -> dict[str, Any]:
 def caller(ours: Ours, values: list[Any], rounds: int = 9) -> dict[str, float]:
     """Quantiles of the wall time of a call in microseconds, medians over the rounds.
 
-    One call in ``FOLD_AT``, 0.4 %, finds the queue full and folds it; the last quantile is of those.
+    One call in ``DRAIN_AT``, 0.4 %, finds the queue full and drains it; the last quantile is of those.
     """
-    found = [sorted(call_times(ours, values, 10 * FOLD_AT)) for _ in range(rounds)]
+    found = [sorted(call_times(ours, values, 10 * DRAIN_AT)) for _ in range(rounds)]
     return {
         f"p{100 * q:g}": round(statistics.median(times[int(q * len(times))] for times in found) * 1e6, 2)
         for q in (0.5, 0.99, 0.999)
@@ -267,7 +267,7 @@ def small_calls(found: Data, rounds: int = 9) -> dict[str, Any]:
 
 
 def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
-    """Rendering all series of the signals; before it, taking their state with a fold of rows that wait."""
+    """Rendering all series of the signals; before it, taking their state with a drain of rows that wait."""
     ours = Ours(found.baseline)
     ours.call.features(found.batch)
     state = ours.store.state()
@@ -286,13 +286,13 @@ def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
         **report(measured(subjects, rounds), 1e3),
         "state_before": {
             str(rows): spread([collected(ours, found.rows[:rows]) for _ in range(rounds)], 1e3)
-            for rows in (0, FOLD_AT - 1)
+            for rows in (0, DRAIN_AT - 1)
         },
     }
 
 
 def collected(ours: Ours, waiting: list[dict[str, float]]) -> float:
-    """CPU seconds to take the state of the signals when these rows wait for a fold."""
+    """CPU seconds to take the state of the signals when these rows wait for a drain."""
     ours.store.local_signals()
     for row in waiting:
         ours.call.features(row)

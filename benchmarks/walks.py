@@ -1,4 +1,4 @@
-"""How many of our functions, modules and hops between modules each of the four walks of the architecture takes.
+"""How many functions, modules and hops between modules each walk of docs/architecture.md takes.
 
     python benchmarks/walks.py
 
@@ -64,7 +64,7 @@ def _name(code: CodeType) -> str:
 @contextmanager
 def recorded() -> Iterator[Walk]:
     walk = Walk()
-    threading.setprofile_all_threads(walk) if sys.version_info >= (3, 12) else threading.setprofile(walk)
+    threading.setprofile(walk)
     sys.setprofile(walk)
     try:
         yield walk
@@ -119,7 +119,7 @@ def call_to_exposition() -> dict[str, Any]:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "QUERY_STRING": ""}
 
     def scrape() -> bytes:
-        return b"".join(application(environ, lambda *_: lambda _: None))  # type: ignore[arg-type]
+        return b"".join(application(environ, lambda *_: lambda _: None))
 
     call = twice(predict)
     exposition = twice(scrape)

@@ -23,7 +23,6 @@ from modelplane_exporter.calls.call import (
     current_trace_id,
 )
 from modelplane_exporter.identity import (
-    Identity,
     TenantSource,
     is_tenant,
     required_text,
@@ -31,13 +30,14 @@ from modelplane_exporter.identity import (
     valid_framework,
     valid_tenant_source,
 )
-from modelplane_exporter.measurement.identity_state import Series, Value
+from modelplane_exporter.measurement.identity_state import IdentityState, Value
 from modelplane_exporter.measurement.observation import Observation
-from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import store_for
-from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, Lane
+from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, VersionRecorder
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class ModelMetricsExporter:
     ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
     to ``increase``.
     ``declared`` (a file or ``Declared``) says where values are in arguments and results.
-    ``baseline`` (a file or ``Baseline``) is what signals are held against; they are counted for all tenants
+    ``baseline`` (a file or ``Baseline``) is what signals are compared with; they are counted for all tenants
     together unless ``signals_by_tenant``. One call in ``signals_every`` has its signals observed, and no more
     than ``signals_per_second`` of those.
-    ``registry`` is where series are registered (default: prometheus_client's global one); with a
-    registry of your own no server starts unless ``port`` or MODELPLANE_EXPORTER_PORT is given.
+    ``registry`` is where series are registered (default: prometheus_client's global one); with another
+    registry no server starts unless ``port`` or MODELPLANE_EXPORTER_PORT is given.
     ``port="off"`` starts none. Bad metadata is a ValueError that names the field.
     """
 
@@ -117,24 +117,24 @@ class ModelMetricsExporter:
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
         sampler = Sampler(signals_every, signals_per_second)
-        known_events = [*events, *(self._declared.event_names if self._declared else ())]
-        expected = [required_text("events", event) for event in known_events]
+        declared_events = self._declared.event_names if self._declared else ()
+        event_names = [required_text("events", event) for event in (*events, *declared_events)]
         store = store_for(registry or REGISTRY)
-        self._lane = Lane(store, version, _device(device, device_type), max_tenants, idle_ttl)
+        self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
         signals = None
         if self.baseline is not None:
-            signals = self._lane.signals(self.baseline, signals_by_tenant, sampler)
-        store.loaded(version, owner, stage, framework_version)
+            signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
+        store.add_model_info(version, owner, stage, framework_version)
         trace = current_trace_id if exemplars else None
-        self._sinks = Sinks(self._lane.meter, self._read, signals, self._lane.count_event, trace)
-        store.counters.expect(version, expected, feedback)
+        self._sinks = Sinks(self._recorder.meter, self._read, signals, self._recorder.count_event, trace)
+        store.events.expect(version, event_names, feedback)
         self._expose(tenants)
         if registry is None or port is not None or server.PORT_VARIABLE in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         """Measure every call of ``function``; its name, signature, docstring and results stay as they are."""
-        meter, target = self._lane.meter, _code_of(function)
+        meter, target = self._recorder.meter, _code_of(function)
         if self._declared is not None:
             return self._measure_declared(function, target, self._declared)
         if inspect.isgeneratorfunction(target):
@@ -143,17 +143,17 @@ class ModelMetricsExporter:
             return wrappers.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
         wrap = wrappers.wrap_async if inspect.iscoroutinefunction(target) else wrappers.wrap_function
         key = None if self._exemplars else self._confidence_key
-        return wrap(function, meter, self._fixed_series(), self._series_of, self._read, key)
+        return wrap(function, meter, self._fixed_state(), self._state_of, self._read, key)
 
     def track(self, tenant_id: str | None = None) -> Call:
         """A context manager that measures its block as one call.
 
-        ``tenant_id`` overrides the exporter's own source. A tenant that cannot be told is counted as
+        ``tenant_id`` overrides the exporter's source. A call without a valid tenant is counted as
         invalid and shows as ``__unknown__``.
         """
         if tenant_id is None:
             return self._begin_tracked((), {})
-        return TrackedCall(self._sinks, self._tenant_series(tenant_id))
+        return TrackedCall(self._sinks, self._tenant_state(tenant_id))
 
     def track_batch(self, items: Mapping[str, int]) -> Call:
         """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
@@ -164,7 +164,7 @@ class ModelMetricsExporter:
             raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
         if not all(isinstance(count, int) and count > 0 for count in items.values()):
             raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
-        return TrackedCall(self._sinks, self._lane.share(items))
+        return TrackedCall(self._sinks, self._recorder.batch_state(items))
 
     def current_call(self) -> Call | None:
         """The innermost call of this exporter in whose ``track`` or ``track_batch`` block we are."""
@@ -173,30 +173,30 @@ class ModelMetricsExporter:
     def event(self, name: str, tenant_id: str | None = None, count: int = 1) -> None:
         """Count a business event that follows from a call, such as a click; never raises.
 
-        ``tenant_id`` overrides the exporter's own source, as in ``track``.
+        ``tenant_id`` overrides the exporter's source, as in ``track``.
         """
         try:
-            self._lane.count_event(self._tenant_series(tenant_id), name, count)
+            self._recorder.count_event(self._tenant_state(tenant_id), name, count)
         except Exception as error:  # noqa: BLE001 - a hostile argument
-            complain("an event was not counted", error)
+            log_failure("an event was not counted", error)
 
     def feedback(self, correct: bool, tenant_id: str | None = None, count: int = 1) -> None:
         """Count a prediction whose truth is known now; never raises. ``tenant_id`` as in ``track``."""
         try:
-            self._lane.count_feedback(self._tenant_series(tenant_id), correct, count)
+            self._recorder.count_feedback(self._tenant_state(tenant_id), correct, count)
         except Exception as error:  # noqa: BLE001 - a hostile argument
-            complain("feedback was not counted", error)
+            log_failure("feedback was not counted", error)
 
     def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
         try:
-            Call(self._sinks, self._tenant_series(tenant_id)).activations(values)
+            Call(self._sinks, self._tenant_state(tenant_id)).activations(values)
         except Exception as error:  # noqa: BLE001 - a hostile argument
-            complain("activations were not observed", error)
+            log_failure("activations were not observed", error)
 
-    def sampling(self, kind: str, ratio: float) -> None:
+    def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
-        self._lane.show_sampling(kind, ratio)
+        self._recorder.show_sampling_ratio(kind, ratio)
 
     def _measure_declared(
         self, function: Callable[..., Any], target: Callable[..., Any], declared: Declared
@@ -209,7 +209,7 @@ class ModelMetricsExporter:
             try:
                 declared.observe(call, bind(args, kwargs), result)
             except Exception as error:  # noqa: BLE001 - hostile arguments or results
-                complain("declared values were not observed", error)
+                log_failure("declared values were not observed", error)
 
         wrap = wrappers.wrap_declared
         if inspect.iscoroutinefunction(target):
@@ -217,28 +217,29 @@ class ModelMetricsExporter:
         return wrap(function, self._begin_tracked, observe)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return Call(self._sinks, self._fixed_series() or self._series_of(args, kwargs))
+        return Call(self._sinks, self._fixed_state() or self._state_of(args, kwargs))
 
     def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
-        return TrackedCall(self._sinks, self._fixed_series() or self._series_of(args, kwargs))
+        return TrackedCall(self._sinks, self._fixed_state() or self._state_of(args, kwargs))
 
-    def _tenant_series(self, tenant_id: str | None) -> Series:
+    def _tenant_state(self, tenant_id: str | None) -> IdentityState:
         if tenant_id is None:
-            return self._fixed_series() or self._series_of((), {})
-        return self._lane.series_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
+            return self._fixed_state() or self._state_of((), {})
+        return self._recorder.state_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
 
-    def _series_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Series:
-        """The series that one call counts for; a team's tenant function must not break its model."""
+    def _state_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> IdentityState:
+        """The state that one call counts for; a team's tenant function must not break its model."""
         try:
             named = resolve(self._tenant_source, args, kwargs)
-            series: Series | None = self._lane.known.get(cast("str", named))  # of another type: None
+            # Of another type than text: None.
+            state: IdentityState | None = self._recorder.states.get(cast("str", named))
         except Exception as error:  # noqa: BLE001 - it is the team's function
-            complain("the tenant function failed", error)
-            named, series = None, None
-        if series is not None:
-            return series
-        return self._lane.series_of(named if is_tenant(named) else UNKNOWN_TENANT)
+            log_failure("the tenant function failed", error)
+            named, state = None, None
+        if state is not None:
+            return state
+        return self._recorder.state_of(named if is_tenant(named) else UNKNOWN_TENANT)
 
     def _read(self, result: Any) -> Value:
         """What a result says of confidence, and the trace if wanted; never raises an Exception."""
@@ -246,7 +247,7 @@ class ModelMetricsExporter:
             value = self._confidence_in(result)
             trace_id = current_trace_id() if self._exemplars else None
         except Exception as error:  # noqa: BLE001 - a hostile result
-            complain("confidence was not observed", error)
+            log_failure("confidence was not observed", error)
             return NO_CONFIDENCE
         if trace_id is None:
             return value
@@ -272,18 +273,18 @@ class ModelMetricsExporter:
         observed.add_confidence(value)
         return observed
 
-    def _fixed_series(self) -> Series | None:
+    def _fixed_state(self) -> IdentityState | None:
         source = self._tenant_source
-        return self._lane.pinned(source) if isinstance(source, str) else None
+        return self._recorder.pinned_state(source) if isinstance(source, str) else None
 
     def _expose(self, tenants: Iterable[str]) -> None:
-        known = [required_text("tenants", tenant_id) for tenant_id in tenants]
-        for tenant_id in known:
-            self._lane.series_of(tenant_id)
-        if self._fixed_series() is not None:
-            known.append(str(self._tenant_source))
+        tenant_ids = [required_text("tenants", tenant_id) for tenant_id in tenants]
+        for tenant_id in tenant_ids:
+            self._recorder.state_of(tenant_id)
+        if self._fixed_state() is not None:
+            tenant_ids.append(str(self._tenant_source))
         if self._sinks.signals is not None:
-            for tenant_id in known:
+            for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)
 
 
@@ -328,7 +329,7 @@ def _device(device: str | None, device_type: str | None) -> tuple[str, str]:
 
 
 def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What tells whether a callable is async or a generator: for an object that is its ``__call__``."""
+    """What is async or a generator where a callable is: of an object its ``__call__``."""
     if inspect.isroutine(function) or isinstance(function, functools.partial):
         return function
     return type(function).__call__

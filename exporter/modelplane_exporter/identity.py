@@ -1,4 +1,4 @@
-"""Who a call belongs to: the identity labels and the ways to name a tenant."""
+"""Who a call belongs to: valid identity labels, and the ways to name a tenant."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, RESERVED_TENANTS
 
 
@@ -19,18 +20,6 @@ PER_CALL: Final = _PerCall.PER_CALL
 TenantSource = str | Callable[..., str] | Literal[_PerCall.PER_CALL]
 
 _current_tenant: ContextVar[str | None] = ContextVar("modelplane_tenant", default=None)
-
-
-class Identity(NamedTuple):
-    """The identity labels, in the order of the schema."""
-
-    model_name: str
-    model_version: str
-    tenant_id: str
-    framework: str
-
-    def __str__(self) -> str:
-        return " ".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
 
 
 class Version(NamedTuple):

@@ -13,7 +13,7 @@ logger = logging.getLogger("modelplane_exporter")
 class RateLimitedLog:
     """At most one line per key and interval; the next line says how many were left out."""
 
-    _MOST_KEYS = 1000
+    _MAX_KEYS = 1000
 
     def __init__(self, interval_seconds: float = 10, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval_seconds
@@ -29,7 +29,7 @@ class RateLimitedLog:
             if now - since < self._interval:
                 self._last[key] = (since, suppressed + 1)
                 return
-            if len(self._last) >= self._MOST_KEYS:
+            if len(self._last) >= self._MAX_KEYS:
                 self._last.clear()
             self._last[key] = (now, 0)
         if suppressed:
@@ -37,9 +37,9 @@ class RateLimitedLog:
         logger.log(level, message, *args)
 
 
-complaints = RateLimitedLog()
+rate_limited = RateLimitedLog()
 
 
-def complain(what: str, error: BaseException) -> None:
+def log_failure(what: str, error: BaseException) -> None:
     """Log a failure of monitoring itself, rate limited. The error's text may hold data, so it is left out."""
-    complaints.log(logging.ERROR, (what, type(error)), "%s: %s", what, type(error).__name__)
+    rate_limited.log(logging.ERROR, (what, type(error)), "%s: %s", what, type(error).__name__)

@@ -173,7 +173,7 @@ INVALID_OBSERVATIONS = Metric(
 )  # fmt: skip
 SERIES_OVERFLOW = Metric(
     "model_series_overflow_total", "counter", "count", (*VERSION_IDENTITY, "label"),
-    "Calls whose label value was folded into __overflow__ by the cardinality guard.",
+    "Calls counted under __overflow__ because the label had too many values.",
 )  # fmt: skip
 MODEL_INFO = Metric(
     "model_info", "gauge", "info", (*VERSION_IDENTITY, "owner", "stage", "framework_version"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from modelplane_datasource.costs.ledger.usage import Reading
 from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 HOUR = 3600
@@ -59,6 +61,7 @@ def client(
     folder = tmp_path_factory.mktemp("costs")
     (folder / "modelplane.yaml").write_text(REGISTRY)
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
@@ -137,9 +140,9 @@ def test_a_counter_that_fell_by_little_is_not_steady(
     for at in range(START - HOUR, START + HOUR + 1, SCRAPE):
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
-    store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
-    client = PrometheusClient(store, lambda _: None)
-    reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
+    url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
+    settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
     hours = [Piece((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]
-    client.close()
+    with closing(PrometheusClient(settings, lambda _: None)) as client:
+        reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
+        assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]

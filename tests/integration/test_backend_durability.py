@@ -8,7 +8,7 @@ from pathlib import Path
 
 import requests
 
-from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 WRITERS = 6
 ROUNDS = 3
@@ -36,7 +36,9 @@ def post_until_refused(url: str, alertname: str, writer: int, acknowledged: set[
         for number in range(10_000):
             fingerprint = f"{alertname}-{writer}-{number}"
             try:
-                answer = session.post(url, json=payload(fingerprint, alertname), timeout=30, stream=True)
+                answer = session.post(
+                    url, json=payload(fingerprint, alertname), timeout=PATIENCE_SECONDS, stream=True
+                )
                 if answer.status_code == 200:
                     acknowledged.add(fingerprint)
                 answer.close()
@@ -53,7 +55,7 @@ def kill_under_load(backend: Process, url: str, alertname: str) -> set[str]:
     ]
     for writer in writers:
         writer.start()
-    enough = wait_until(lambda: len(acknowledged) >= ACKNOWLEDGED_BEFORE_KILL, 60, interval=0.005)
+    enough = wait_until(lambda: len(acknowledged) >= ACKNOWLEDGED_BEFORE_KILL, interval=0.005)
     backend.kill()
     for writer in writers:
         writer.join()
@@ -62,7 +64,7 @@ def kill_under_load(backend: Process, url: str, alertname: str) -> set[str]:
 
 
 def stored(url: str, alertname: str) -> set[str]:
-    answer = requests.get(url, {"alertname": alertname, "limit": "1000"}, timeout=10)
+    answer = requests.get(url, {"alertname": alertname, "limit": "1000"}, timeout=PATIENCE_SECONDS)
     assert answer.status_code == 200
     return {alert["fingerprint"] for alert in answer.json()["alerts"]}
 
@@ -90,14 +92,19 @@ def test_the_same_alerts_again_change_nothing(tmp_path: Path, start_backend: Cal
     url = f"http://127.0.0.1:{port}/api/v1/alerts"
     backend = start_backend(tmp_path, "http://127.0.0.1:9", port)
     for number in range(5):
-        assert requests.post(url, json=payload(f"f{number}", "Replayed"), timeout=10).json() == {"stored": 1}
-    before = requests.get(url, {"to": "2023-10-28T00:00:00Z"}, timeout=10).json()["alerts"]
-    backend.stop()
+        assert requests.post(
+            url, json=payload(f"f{number}", "Replayed"), timeout=PATIENCE_SECONDS
+        ).json() == {"stored": 1}
+    before = requests.get(url, {"to": "2023-10-28T00:00:00Z"}, timeout=PATIENCE_SECONDS).json()["alerts"]
+    backend.stop(PATIENCE_SECONDS)
     assert backend.returncode == 0
     start_backend(tmp_path, "http://127.0.0.1:9", port)
     for number in reversed(range(5)):
-        assert requests.post(url, json=payload(f"f{number}", "Replayed"), timeout=10).status_code == 200
-    after = requests.get(url, {"to": "2023-10-28T00:00:00Z"}, timeout=10).json()["alerts"]
+        assert (
+            requests.post(url, json=payload(f"f{number}", "Replayed"), timeout=PATIENCE_SECONDS).status_code
+            == 200
+        )
+    after = requests.get(url, {"to": "2023-10-28T00:00:00Z"}, timeout=PATIENCE_SECONDS).json()["alerts"]
     for alert in (*before, *after):
         assert alert.pop("duration_seconds") > 0
     assert len(after) == 5

@@ -12,18 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from modelplane_provisioning.processes import Process, free_port
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 PREFIX = "MODELPLANE_DATASOURCE_"
-SLOW_SECONDS = 1.5
-PATIENCE = 1.0  # seconds in which /healthz must answer
 EMPTY_VECTOR = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
 
 
@@ -33,14 +32,23 @@ class Backend(NamedTuple):
     log: Path
 
 
+class SlowPrometheus(NamedTuple):
+    """A Prometheus that tells when it has been asked and answers when it may."""
+
+    port: int
+    is_asked: threading.Event
+    may_answer: threading.Event
+
+
 @pytest.fixture(scope="module")
-def slow_prometheus() -> Iterator[int]:
-    """A Prometheus that takes its time; the port."""
+def slow_prometheus() -> Iterator[SlowPrometheus]:
+    is_asked, may_answer = threading.Event(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            time.sleep(SLOW_SECONDS)
+            is_asked.set()
+            may_answer.wait(PATIENCE_SECONDS)
             self.send_response(200)
             self.send_header("Content-Length", str(len(EMPTY_VECTOR)))
             self.end_headers()
@@ -52,15 +60,15 @@ def slow_prometheus() -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield server.server_port
+    yield SlowPrometheus(server.server_port, is_asked, may_answer)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
 @pytest.fixture(scope="module")
-def backend(slow_prometheus: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with running(slow_prometheus, tmp_path_factory.mktemp("backend")) as backend:
+def backend(slow_prometheus: SlowPrometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with running(slow_prometheus.port, tmp_path_factory.mktemp("backend")) as backend:
         yield backend
 
 
@@ -71,41 +79,27 @@ def running(prometheus_port: int, folder: Path) -> Iterator[Backend]:
     env = {
         PREFIX + "PORT": str(port),
         PREFIX + "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}",
+        PREFIX + "PROMETHEUS_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
         PREFIX + "DATABASE_URL": f"sqlite:///{folder}/m.db",
         PREFIX + "LOG_FORMAT": "json",
     }
     log = folder / "backend.log"
     argv = [sys.executable, "-m", "modelplane_datasource"]
-    process = Process("backend", argv, log, env, f"http://127.0.0.1:{port}/healthz")
-    process.start()
-    process.wait_ready(30)
-    try:
+    with Process("backend", argv, log, env, f"http://127.0.0.1:{port}/healthz") as process:
         yield Backend(port, process, log)
-    finally:
-        process.stop()
 
 
-def get(port: int, path: str, timeout: float) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
+def get(port: int, path: str) -> int:
+    """The status of an answer; a server that is blocked gives none."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
         connection.request("GET", path)
         response = connection.getresponse()
-        return response.status, response.read(), response.headers
-    finally:
-        connection.close()
-
-
-def prompt_answers(port: int, tries: int) -> int:
-    """How many of ``tries`` are answered in time: a busy machine delays one, a blocked server all."""
-    found = 0
-    for _ in range(tries):
-        with suppress(TimeoutError):
-            found += get(port, "/healthz", PATIENCE)[0] == 200
-    return found
+        response.read()
+        return response.status
 
 
 def half_open(stack: ExitStack, port: int, text: bytes) -> None:
-    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+    client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS))
     client.sendall(text)
 
 
@@ -114,13 +108,13 @@ def test_five_hundred_half_open_connections_leave_it_answering(backend: Backend)
         for number in range(500):
             head = b"POST /api/v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
             half_open(stack, backend.port, head if number % 2 else head + b"\r\n{")
-        assert prompt_answers(backend.port, 5) >= 3
+        assert [get(backend.port, "/healthz") for _ in range(5)] == [200] * 5
 
 
 def send_much(port: int, head: bytes, sent: list[int]) -> None:
     """Send 100 MB, or as much of it as is taken."""
     piece = b"a" * (1 << 20)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
         try:
             client.sendall(head)
             for _ in range(100):
@@ -138,9 +132,10 @@ def test_bodies_of_a_hundred_megabytes_are_refused_while_it_answers(backend: Bac
     senders = [threading.Thread(target=send_much, args=(backend.port, head, sent)) for _ in range(4)]
     for sender in senders:
         sender.start()
-    assert prompt_answers(backend.port, 5) >= 3
+    statuses = [get(backend.port, "/healthz") for _ in range(5)]
     for sender in senders:
-        sender.join(30)
+        sender.join()
+    assert statuses == [200] * 5
     assert sum(sent) < 4 * 100 * (1 << 20)
     assert backend.process.alive
 
@@ -156,7 +151,7 @@ def test_bodies_of_a_hundred_megabytes_are_refused_while_it_answers(backend: Bac
     ],
 )
 def test_a_broken_request_is_answered_with_json(backend: Backend, request_: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", backend.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", backend.port), timeout=PATIENCE_SECONDS) as client:
         client.sendall(request_)
         response = http.client.HTTPResponse(client)
         response.begin()
@@ -165,33 +160,41 @@ def test_a_broken_request_is_answered_with_json(backend: Backend, request_: byte
         assert set(json.loads(response.read())) == {"message", "error", "details"}
 
 
-def test_what_is_in_flight_is_answered_when_it_is_stopped(slow_prometheus: int, tmp_path: Path) -> None:
-    answers: list[int] = []
+def test_what_is_in_flight_is_answered_when_it_is_stopped(
+    slow_prometheus: SlowPrometheus, tmp_path: Path
+) -> None:
     path = "/api/v1/metrics/latency?model-name=m&tenant-id=t"
-    with running(slow_prometheus, tmp_path) as backend:
-        asking = threading.Thread(target=lambda: answers.append(get(backend.port, path, 20)[0]))
-        asking.start()
-        time.sleep(SLOW_SECONDS / 3)
-        os.kill(backend.process.pid, signal.SIGTERM)
-        asking.join(20)
-    assert answers == [200]
+    with running(slow_prometheus.port, tmp_path) as backend, ThreadPoolExecutor(1) as pool:
+        status = pool.submit(get, backend.port, path)
+        try:
+            assert slow_prometheus.is_asked.wait(PATIENCE_SECONDS)
+            os.kill(backend.process.pid, signal.SIGTERM)
+            time.sleep(0.5)  # long enough for the signal to be heard first, unless the machine is very busy
+        finally:
+            slow_prometheus.may_answer.set()
+        assert status.result(PATIENCE_SECONDS) == 200
 
 
 def test_the_log_names_requests_and_holds_no_secrets(backend: Backend) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", backend.port, timeout=5)
-    headers = {"Authorization": "Bearer top-secret", "X-Request-Id": "abc-1"}
-    connection.request("POST", "/api/v1/alerts?password=hidden", b'{"labels": "payload-secret"}', headers)
-    response = connection.getresponse()
-    response.read()
-    assert response.headers["X-Request-Id"] == "abc-1"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    connection.request("GET", "/api/v1/metrics", headers={"X-Request-Id": "not allowed\t"})
-    other = connection.getresponse()
-    other.read()
-    connection.close()
+    address = ("127.0.0.1", backend.port)
+    with closing(http.client.HTTPConnection(*address, timeout=PATIENCE_SECONDS)) as connection:
+        headers = {"Authorization": "Bearer top-secret", "X-Request-Id": "abc-1"}
+        connection.request("POST", "/api/v1/alerts?password=hidden", b'{"labels": "payload-secret"}', headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.headers["X-Request-Id"] == "abc-1"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        connection.request("GET", "/api/v1/metrics", headers={"X-Request-Id": "not allowed\t"})
+        other = connection.getresponse()
+        other.read()
     assert len(other.headers["X-Request-Id"]) == 32
-    lines = [json.loads(line) for line in backend.log.read_text().splitlines()]
-    (line,) = [one for one in lines if one.get("request_id") == "abc-1" and "status" in one]
+
+    def lines_of_request() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in backend.log.read_text().splitlines()]
+        return [line for line in lines if line.get("request_id") == "abc-1" and "status" in line]
+
+    assert wait_until(lambda: bool(lines_of_request()))
+    (line,) = lines_of_request()
     assert (line["method"], line["path"], line["status"], line["caller"]) == (
         "POST", "/api/v1/alerts", 400, "anyone",
     )  # fmt: skip

@@ -13,10 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_exporter.exposition.text import chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.identity_state import ENDED, FAILED, VALUE
 from modelplane_exporter.store.store import Store
-from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.store.version_recorder import VersionRecorder
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
 STEP = 30
@@ -64,13 +65,13 @@ class Clock:
         return self.now
 
 
-def call(lane: Lane, tenant: str, number: int, behaviour: Behaviour) -> None:
-    record = [lane.meter.clock(), lane.series_of(tenant), None, None, None]
-    lane.meter.events.append(record)
+def call(recorder: VersionRecorder, tenant: str, number: int, behaviour: Behaviour) -> None:
+    record = [recorder.meter.clock(), recorder.state_of(tenant), None, None, None]
+    recorder.meter.events.append(record)
     slow = number % behaviour.slow == 0
-    record[ENDED] = lane.meter.clock() + (SLOW_SECONDS if slow else FAST_SECONDS)
+    record[ENDED] = recorder.meter.clock() + (SLOW_SECONDS if slow else FAST_SECONDS)
     record[VALUE] = FAILED if tenant == "user-A" and number % behaviour.fails == 0 else 0.75
-    lane.meter.events.append(record)
+    recorder.meter.events.append(record)
 
 
 def scraped(store: Store, second: int) -> Iterator[str]:
@@ -85,21 +86,23 @@ def scrapes() -> str:
     """What a store would have scraped, with times, as OpenMetrics."""
     clock = Clock()
     store = Store(clock)
-    lanes = {
-        name: Lane(store, Identity("resnet50", name, "any", "pytorch"), ("d", "cpu-process"), max_tenants=9)
+    recorders = {
+        name: VersionRecorder(
+            store, Identity("resnet50", name, "any", "pytorch"), ("d", "cpu-process"), max_tenants=9
+        )
         for name in VERSIONS
     }
-    for lane in lanes.values():
-        lane.series_of("user-A")
-        lane.series_of("user-B")
+    for recorder in recorders.values():
+        recorder.state_of("user-A")
+        recorder.state_of("user-B")
     lines, number = list(scraped(store, START + PHASE - STEP)), 0
     for second in range(START + PHASE, END + 1, STEP):
         clock.now = float(second)
         for _ in range(0 if second in SILENT else CALLS_PER_SCRAPE):
             number += 1
-            for name, lane in lanes.items():
+            for name, recorder in recorders.items():
                 for tenant in ("user-A", "user-B"):
-                    call(lane, tenant, number, VERSIONS[name])
+                    call(recorder, tenant, number, VERSIONS[name])
         lines += scraped(store, second)
     return "\n".join([*sorted(lines, key=lambda line: line.split("} ")[0]), "# EOF", ""])
 
@@ -112,6 +115,7 @@ def client(
     folder = tmp_path_factory.mktemp("slo")
     (folder / "modelplane.yaml").write_text(REGISTRY, encoding="utf-8")
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, scrapes),
         scrape_interval_seconds=STEP,
         database_url=f"sqlite:///{folder}/modelplane.db",

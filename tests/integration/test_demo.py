@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from modelplane_provisioning.examples import read_catalogue
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.usefixtures("customary_ports_taken")
 def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     services = [service for service in read_catalogue(ROOT / "examples") if service.installed]
     command = [Path(sys.executable).with_name("modelplane"), "demo", "--seconds", "30"]
@@ -19,7 +23,7 @@ def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=4 * PATIENCE_SECONDS,
     )
     logs = "\n".join(log.read_text(errors="replace")[-2000:] for log in (tmp_path / "data/logs").glob("*"))
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}\n{logs}"

@@ -8,18 +8,20 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers
 from modelplane_provisioning.checks import Parts, check_panels
 from modelplane_provisioning.cli import cli
 from modelplane_provisioning.plane import Plane, PlaneError
-from modelplane_provisioning.processes import Process, answers, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, answers, free_port, wait_until
 from modelplane_provisioning.site import DEMO_TIMES
 from modelplane_provisioning.stack import Stack
 from modelplane_schema.registry import load_registry
@@ -75,22 +77,28 @@ def write_registry(folder: Path, port: int) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def path_of_servers(servers: Servers) -> Iterator[None]:
+    """PATH, on which the plane finds its servers, has those of the generation first."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATH", servers.search_path)
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(path_of_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plane's files. It depends on PATH, so that each generation has a plane of its own."""
     return tmp_path_factory.mktemp("plane")
 
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Iterator[Process]:
-    process = service_process(folder, free_port())
-    process.start()
-    process.wait_ready(30)
-    yield process
-    process.stop()
+    with service_process(folder, free_port()) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
-def stack(folder: Path, model: Process) -> Iterator[Stack]:
+def stack(folder: Path, model: Process, customary_ports_taken: None) -> Iterator[Stack]:
     assert model.ready_url is not None
     registry_path = write_registry(folder, int(model.ready_url.split(":")[2].split("/")[0]))
     registry = load_registry(registry_path)
@@ -112,13 +120,19 @@ def process_named(stack: Stack, name: str) -> Process:
     return next(process for process in stack.processes if process.name == name)
 
 
+def test_its_servers_are_those_of_the_generation(servers: Servers, stack: Stack) -> None:
+    programs = {process.name: process.argv[0] for process in stack.processes}
+    assert programs["prometheus"] == servers.prometheus
+    assert programs["alertmanager"] == servers.alertmanager
+
+
 def stored(parts: Parts, **filters: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = parts.backend.get("/api/v1/alerts", {"limit": 1000, **filters})["alerts"]
     return rows
 
 
 def test_an_alert_goes_from_prometheus_to_the_store(parts: Parts) -> None:
-    assert wait_until(lambda: bool(stored(parts, alertname="ModelErrorRatioHigh")), 60)
+    assert wait_until(lambda: bool(stored(parts, alertname="ModelErrorRatioHigh")))
     rows = stored(parts, alertname="ModelErrorRatioHigh")
     assert {row["tenant_id"] for row in rows} == {"user-A"}
     assert {row["model_name"] for row in rows} == {"resnet50"}
@@ -127,7 +141,7 @@ def test_an_alert_goes_from_prometheus_to_the_store(parts: Parts) -> None:
 
 
 def test_the_slow_version_alone_breaks_the_latency_threshold(parts: Parts) -> None:
-    assert wait_until(lambda: len(stored(parts, alertname="ModelLatencyHigh")) >= 2, 60)
+    assert wait_until(lambda: len(stored(parts, alertname="ModelLatencyHigh")) >= 2)
     assert {row["model_version"] for row in stored(parts, alertname="ModelLatencyHigh")} == {"v1.3.0"}
 
 
@@ -179,15 +193,35 @@ def test_no_acknowledged_alert_is_lost_when_the_backend_is_killed(
     assert before
     backend = process_named(stack, "backend")
     backend.kill()
+    failures = failed_deliveries(stack)
     model.stop()  # fires ModelDown while nobody listens
-    time.sleep(15)
+    assert wait_until(lambda: failed_deliveries(stack) > failures)
+    assert wait_until(lambda: "ModelDown" in alertmanager_alerts(parts))
     backend.start()
-    backend.wait_ready(30)
+    backend.wait_ready()
     assert before <= {(row["fingerprint"], row["starts_at"]) for row in stored(parts)}
     # Prometheus forgets the series five minutes after the target is gone, or at once when it is stale.
-    assert wait_until(lambda: bool(stored(parts, alertname="ModelDown")), 60), backend.log_tail()
+    assert wait_until(lambda: bool(stored(parts, alertname="ModelDown"))), backend.log_tail()
     model.start()
-    model.wait_ready(30)
+    model.wait_ready()
+
+
+def alertmanager_alerts(parts: Parts) -> set[str]:
+    """Names of the alerts that Alertmanager has."""
+    return {alert["labels"]["alertname"] for alert in parts.alertmanager.get("/api/v2/alerts")}
+
+
+def failed_deliveries(stack: Stack) -> float:
+    """How often Alertmanager gave up one delivery to the backend."""
+    url = f"{stack.plane.alertmanager_url}/metrics"
+    families = text_string_to_metric_families(requests.get(url, timeout=PATIENCE_SECONDS).text)
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "alertmanager_notification_requests_failed_total"
+        and sample.labels["integration"] == "webhook"
+    )
 
 
 def test_without_prometheus_the_api_says_so_and_doctor_explains(
@@ -195,33 +229,46 @@ def test_without_prometheus_the_api_says_so_and_doctor_explains(
 ) -> None:
     prometheus = process_named(stack, "prometheus")
     prometheus.kill()
-    started = time.monotonic()
     response = requests.get(
         stack.plane.backend_url + "/api/v1/metrics/latency",
         params={"model-name": "resnet50", "tenant-id": "user-A"},
         headers={"Authorization": f"Bearer {stack.plane.token('operator-token')}"},
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert response.status_code in (503, 504)
     assert "Prometheus" in response.json()["message"]
-    assert time.monotonic() - started < 15
     result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data")])
     assert result.exit_code == 1
     assert f"Prometheus does not answer at {stack.plane.prometheus_url}" in result.output
     assert CliRunner().invoke(cli, ["status", "--data", str(folder / "data")]).exit_code == 1
     prometheus.start()
-    prometheus.wait_ready(60)
+    prometheus.wait_ready()
 
 
-def run_up(registry: Path, data: Path, **environ: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def run_up(registry: Path, data: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """`modelplane up`, started; whatever the test comes to, it ends with all its children."""
+    with subprocess.Popen(
         [str(COMMAND), "up", "--registry", str(registry), "--data", str(data)],
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as up:
+        try:
+            yield up
+        finally:
+            if up.poll() is None:
+                end(up)
+
+
+def end(up: subprocess.Popen[str]) -> None:
+    up.terminate()
+    try:
+        up.communicate(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(up.pid, signal.SIGKILL)
 
 
 def printed_until(up: subprocess.Popen[str], last: str) -> str:
@@ -242,19 +289,15 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
     grafana.write_text(FAKE_GRAFANA.format(python=sys.executable), encoding="utf-8")
     grafana.chmod(grafana.stat().st_mode | stat.S_IEXEC)
     registry, data = write_registry(tmp_path, free_port()), tmp_path / "data"
-    up = run_up(registry, data, PATH=f"{programs}:{os.environ['PATH']}")
-    try:
-        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None, 60)
+    with run_up(registry, data, PATH=f"{programs}:{os.environ['PATH']}") as up:
+        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None)
         plane = Plane.load(data)
         assert plane.grafana_url is not None
         found = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
         assert "ok   Grafana has the boards and reaches its datasources: 6 answers" in found.output
         assert "model 'resnet50' is in the registry but no target reports it" in found.output
         up.send_signal(signal.SIGINT)
-        output, _ = up.communicate(timeout=30)
-    finally:
-        if up.poll() is None:
-            os.killpg(up.pid, signal.SIGKILL)
+        output, _ = up.communicate(timeout=PATIENCE_SECONDS)
     assert up.returncode == 0, output
     assert "stopped" in output
     for url in (plane.prometheus_url, plane.alertmanager_url, plane.backend_url, plane.grafana_url):
@@ -266,9 +309,8 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
 def test_up_takes_other_ports_when_the_customary_ones_are_taken(stack: Stack, tmp_path: Path) -> None:
     """The plane of this module runs, so at least its ports are taken."""
     registry, data = write_registry(tmp_path, free_port()), tmp_path / "data"
-    up = run_up(registry, data)
-    try:
-        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None, 60)
+    with run_up(registry, data) as up:
+        assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None)
         first, second = stack.plane, Plane.load(data)
         assert {first.prometheus_url, first.backend_url}.isdisjoint(
             {second.prometheus_url, second.backend_url}
@@ -276,8 +318,7 @@ def test_up_takes_other_ports_when_the_customary_ones_are_taken(stack: Stack, tm
         assert answers(second.prometheus_url + "/-/ready")
         assert json.loads((data / "plane.json").read_text(encoding="utf-8"))["grafana_url"] is None
         explained = printed_until(up, "Stop with Ctrl-C.")
-    finally:
         up.terminate()
-        output, _ = up.communicate(timeout=30)
+        output, _ = up.communicate(timeout=PATIENCE_SECONDS)
     assert up.returncode == 0, output
     assert "docker compose -f" in explained

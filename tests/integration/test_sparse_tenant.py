@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,11 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter.exposition.text import chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
-from modelplane_exporter.store.version_recorder import Lane
-from modelplane_provisioning.processes import Process, free_port
+from modelplane_exporter.store.version_recorder import VersionRecorder
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
 HOURS = 9
@@ -29,28 +29,28 @@ class Clock:
         return self.now
 
 
-def call(lane: Lane, tenant_id: str) -> None:
-    record = [lane.meter.clock(), lane.series_of(tenant_id), None, None, None]
-    lane.meter.events.append(record)
-    record[ENDED], record[VALUE] = lane.meter.clock() + 0.1, 0.5
-    lane.meter.events.append(record)
+def call(recorder: VersionRecorder, tenant_id: str) -> None:
+    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None]
+    recorder.meter.events.append(record)
+    record[ENDED], record[VALUE] = recorder.meter.clock() + 0.1, 0.5
+    recorder.meter.events.append(record)
 
 
 def nine_hours_of_scrapes() -> str:
     """What Prometheus would have scraped, with times, while other tenants press against the cap."""
     clock = Clock()
     store = Store(clock)
-    lane = Lane(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
-    lane.series_of("sparse")
-    lane.series_of("busy")
+    recorder = VersionRecorder(store, Identity("m", "v1", "any", "jax"), ("d", "cpu-process"), max_tenants=2)
+    recorder.state_of("sparse")
+    recorder.state_of("busy")
     lines = ["# TYPE model_inference_requests counter"]
     for second in range(0, HOURS * 3600 + 1, STEP):
         clock.now = float(second)
-        call(lane, "busy")
-        call(lane, f"passing-{second}")
+        call(recorder, "busy")
+        call(recorder, f"passing-{second}")
         for moment in CALLS_AT:
             if second - STEP < moment <= second:
-                call(lane, "sparse")
+                call(recorder, "sparse")
         for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
             for sample in family.samples:
                 if sample.name == "model_inference_requests_total":
@@ -61,39 +61,16 @@ def nine_hours_of_scrapes() -> str:
 
 
 @pytest.fixture(scope="module")
-def increases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+def increases(
+    backfill: Callable[[str, Path, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, float]:
     """Successful calls by tenant over nine hours, as Prometheus sees them."""
-    folder = tmp_path_factory.mktemp("sparse")
-    (folder / "scrapes.txt").write_text(nine_hours_of_scrapes(), encoding="utf-8")
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
-    made = subprocess.run(blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return asked_of_prometheus(folder)
-
-
-def asked_of_prometheus(folder: Path) -> dict[str, float]:
-    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    port = free_port()
-    arguments = [
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        "--storage.tsdb.retention.time=20y",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    process = Process("prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready")
-    process.start()
-    try:
-        process.wait_ready(30)
-        query = (
-            f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
-        )
-        asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
-        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=10)
-        result = answer.json()["data"]["result"]
-        return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
-    finally:
-        process.stop()
+    url = backfill("prometheus", tmp_path_factory.mktemp("sparse"), nine_hours_of_scrapes())
+    query = f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
+    asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
+    answer = requests.get(f"{url}/api/v1/query", asked, timeout=PATIENCE_SECONDS)
+    result = answer.json()["data"]["result"]
+    return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
 
 
 def test_three_calls_are_three(increases: dict[str, float]) -> None:

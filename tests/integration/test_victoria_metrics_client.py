@@ -8,37 +8,36 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from generations import Servers
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
-from modelplane_provisioning.processes import Process, free_port
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
 
 
 @pytest.fixture(scope="module")
-def unset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def unset(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a VictoriaMetrics without the advised setting, with a counter of seconds until now."""
     folder = tmp_path_factory.mktemp("unset")
     url = f"http://127.0.0.1:{free_port()}"
     arguments = [
-        "victoria-metrics", f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={url.removeprefix('http://')}",
+        servers.victoria_metrics, f"-storageDataPath={folder / 'data'}", f"-httpListenAddr={url.removeprefix('http://')}",
     ]  # fmt: skip
-    process = Process("victoria-metrics", arguments, folder / "log", ready_url=f"{url}/-/ready")
-    process.start()
-    try:
-        process.wait_ready(30)
+    with Process("victoria-metrics", arguments, folder / "log", ready_url=f"{url}/-/ready"):
         now = int(time.time())
         samples = "".join(f"seconds_total {second} {second * 1000}\n" for second in range(now - 300, now + 1))
-        requests.post(f"{url}/api/v1/import/prometheus", samples, timeout=10).raise_for_status()
-        requests.get(f"{url}/internal/force_flush", timeout=10).raise_for_status()
+        requests.post(f"{url}/api/v1/import/prometheus", samples, timeout=PATIENCE_SECONDS).raise_for_status()
+        requests.get(f"{url}/internal/force_flush", timeout=PATIENCE_SECONDS).raise_for_status()
         yield url
-    finally:
-        process.stop()
 
 
 @pytest.fixture
 def client(unset: str) -> Iterator[PrometheusClient]:
     """Our client, which reaches that VictoriaMetrics below the prefix that it has for Prometheus' API."""
-    made = PrometheusClient(Settings(prometheus_url=f"{unset}/prometheus"), on_error=lambda _kind: None)
+    made = PrometheusClient(
+        Settings(prometheus_url=f"{unset}/prometheus", prometheus_timeout_seconds=PATIENCE_SECONDS),
+        on_error=lambda _kind: None,
+    )
     yield made
     made.close()
 
@@ -68,5 +67,5 @@ def test_without_the_advised_setting_a_short_step_repeats_values_of_30_seconds(
 
 
 def test_readiness_below_a_prefix(client: PrometheusClient, unset: str) -> None:
-    assert requests.get(f"{unset}/prometheus/-/ready", timeout=10).status_code == 400
+    assert requests.get(f"{unset}/prometheus/-/ready", timeout=PATIENCE_SECONDS).status_code == 400
     client.check_ready()

@@ -76,7 +76,7 @@ class Baseline:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that tell the signals apart, whoever fitted them and when."""
+        """64 hex digits that differ when the signals do, whoever fitted them and when."""
         content = [_signal_to_json(signal) for signal in self.signals]
         return hashlib.sha256(json.dumps([FORMAT, content, self.salt], sort_keys=True).encode()).hexdigest()
 

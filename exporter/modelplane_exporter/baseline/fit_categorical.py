@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from modelplane_exporter.baseline.model import MOST_CATEGORIES, BaselineError, CategoricalSignal
+from modelplane_exporter.baseline.model import MAX_CATEGORIES, BaselineError, CategoricalSignal
 from modelplane_exporter.baseline.values import digest
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
 Counts = Mapping[str | None, int]
 
 # Distinct values that are counted at once. They take up to 300 bytes each.
-MOST_COUNTED = 1 << 15
+MAX_COUNTED = 1 << 15
 
 
 class CategoricalFit:
     """The fit of one signal: ``survey`` all counts, ``settle``, ``count`` them all again, take ``signal``.
 
-    Counts map a category to its number, None to that of missing values. Up to ``MOST_COUNTED`` distinct
+    Counts map a category to its number, None to that of missing values. Up to ``MAX_COUNTED`` distinct
     values are counted exactly. Of more, those that a Misra-Gries summary keeps are: every value with a share
-    above 1 / ``MOST_COUNTED`` is among them. A ``salt`` hashes the categories.
+    above 1 / ``MAX_COUNTED`` is among them. A ``salt`` hashes the categories.
     """
 
     def __init__(self, kind: str, name: str, salt: str) -> None:
@@ -35,9 +35,9 @@ class CategoricalFit:
         for text, count in counts.items():
             if text is not None and text not in (OTHER_BIN, MISSING_BIN):
                 self._candidates[text] += count
-        if len(self._candidates) > MOST_COUNTED:
+        if len(self._candidates) > MAX_COUNTED:
             # Agarwal et al., Mergeable summaries (2012): take the next largest count off all.
-            surplus = sorted(self._candidates.values(), reverse=True)[MOST_COUNTED]
+            surplus = sorted(self._candidates.values(), reverse=True)[MAX_COUNTED]
             self._candidates = Counter(
                 {text: count - surplus for text, count in self._candidates.items() if count > surplus}
             )
@@ -60,7 +60,7 @@ class CategoricalFit:
         """The signal, after the second pass."""
         if self._observations != self._surveyed or not all(self._counts.values()):
             raise BaselineError(f"{self._kind} {self._name!r}: the data changed while it was read")
-        most = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_CATEGORIES]
+        most = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_CATEGORIES]
         counts = [count for _, count in most]
         other = self._observations - self._missing - sum(counts)
         return CategoricalSignal(

@@ -22,7 +22,7 @@ from modelplane_exporter.baseline.values import category, to_numbers, without_ma
 Values = NDArray[Any]
 
 CHUNK_ROWS = 1 << 16
-# What each kind of signals is called where people hand it over.
+# The parameters of ``Baseline.fit`` for each kind of signals.
 FIELDS = {"input": "features", "output": "prediction", "business": "business", "activation": "activations"}
 _UNNAMED = {"input": "feature", "output": "prediction", "business": "business", "activation": "activation"}
 
@@ -40,7 +40,7 @@ class ArrayColumn(NamedTuple):
     read: Callable[[Values], Numbers | Counts]
 
 
-class Group(NamedTuple):
+class SignalColumns(NamedTuple):
     """The columns of one kind of signals, all of the same length."""
 
     kind: str
@@ -53,15 +53,17 @@ class Group(NamedTuple):
                 yield {(self.kind, name): read(values[start : start + CHUNK_ROWS])}
 
 
-def group_of(kind: str, data: Any, names: Sequence[str] | None, categorical: Collection[str]) -> Group:
+def columns_of(
+    kind: str, data: Any, names: Sequence[str] | None, categorical: Collection[str]
+) -> SignalColumns:
     """Data of one kind as columns; BaselineError names the field and the column."""
     field = FIELDS[kind]
-    given = _columns(kind, data, names)
-    if not given:
+    named = _columns(kind, data, names)
+    if not named:
         raise BaselineError(f"{field} must have at least one column")
-    columns = {name: _column(values, name in categorical, f"{field}[{name!r}]") for name, values in given}
-    if len(columns) < len(given):
-        repeated = next(name for name, count in Counter(name for name, _ in given).items() if count > 1)
+    columns = {name: _column(values, name in categorical, f"{field}[{name!r}]") for name, values in named}
+    if len(columns) < len(named):
+        repeated = next(name for name, count in Counter(name for name, _ in named).items() if count > 1)
         raise BaselineError(f"{field}: the name {repeated!r} occurs more than once")
     lengths = {name: len(column.values) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -69,7 +71,7 @@ def group_of(kind: str, data: Any, names: Sequence[str] | None, categorical: Col
         raise BaselineError(f"{field}: all columns must have the same number of rows (got {some})")
     if 0 in lengths.values():
         raise BaselineError(f"{field} must have at least one row")
-    return Group(kind, columns)
+    return SignalColumns(kind, columns)
 
 
 def category_counts(pairs: Iterable[tuple[Any, int]], place: str) -> Counter[str | None]:
@@ -166,7 +168,7 @@ def _array(data: Any, place: str) -> Values:
             data = without_mask(data)
         return _of_list(data) if isinstance(data, list | tuple) else np.asarray(data)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise BaselineError(f"{place} is no array: {error}") from error
+        raise BaselineError(f"{place} is not an array: {error}") from error
 
 
 def _of_list(data: Sequence[Any]) -> Values:
@@ -199,12 +201,12 @@ def _is_categorical(values: Values, place: str) -> bool:
 
 
 def _objects_are_categorical(values: Values, place: str) -> bool:
-    known = [kind for kind in set(map(type, values)) if kind.__name__ not in _MISSING]
-    if all(issubclass(kind, _NUMBERS) and kind is not bool for kind in known):
+    types = [kind for kind in set(map(type, values)) if kind.__name__ not in _MISSING]
+    if all(issubclass(kind, _NUMBERS) and kind is not bool for kind in types):
         return False
-    if all(issubclass(kind, (*_TIMES, float)) for kind in known):  # float: a NaN
+    if all(issubclass(kind, (*_TIMES, float)) for kind in types):  # float: a NaN
         return False
-    strange = [kind.__name__ for kind in known if not issubclass(kind, _CATEGORIES)]
+    strange = [kind.__name__ for kind in types if not issubclass(kind, _CATEGORIES)]
     if strange:
         raise BaselineError(
             f"{place} must hold numbers, dates, texts or truth values (got {', '.join(sorted(strange))})"
@@ -227,9 +229,9 @@ def _counts(values: Values, place: str) -> Counter[str | None]:
     if values.dtype.kind in "biuf":
         distinct, counts = np.unique(values, return_counts=True)
         return category_counts(zip(distinct.tolist(), counts.tolist(), strict=True), place)
-    given = values.tolist()
-    # With the type, because True equals 1 and one would be counted as the other.
-    typed = Counter(zip(map(type, given), given, strict=True))
+    listed = values.tolist()
+    # With the type, because True equals 1, which would be counted as the other.
+    typed = Counter(zip(map(type, listed), listed, strict=True))
     return category_counts(((value, count) for (_, value), count in typed.items()), place)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modelplane_exporter.baseline.model import MOST_BINS, BaselineError, NumericSignal
+from modelplane_exporter.baseline.model import MAX_BINS, BaselineError, NumericSignal
 
 Numbers = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ _GUARD_OF_ZERO = 1e-12
 class Moments:
     """Count, mean and standard deviation of all values so far.
 
-    Parallel update of Chan, Golub and LeVeque (1983). The mean is kept as an offset from the first value:
+    Parallel update of Chan, Golub and LeVeque (1983). The mean is stored as an offset from the first value:
     where it is a million times the spread, its own rounding and that of the sum would show.
     """
 
@@ -76,7 +76,7 @@ class Sample:
         self._limit = 1.0  # keys are below 1
         self._values: list[Numbers] = []
         self._keys: list[Numbers] = []
-        self._held = 0
+        self._count = 0
 
     def add(self, values: Numbers) -> None:
         """Offer values to the sample."""
@@ -86,13 +86,13 @@ class Sample:
             values, keys = values[chosen], keys[chosen]
         self._values.append(values)
         self._keys.append(keys)
-        self._held += len(values)
-        if self._held > 2 * self._size:
+        self._count += len(values)
+        if self._count > 2 * self._size:
             self._shrink()
 
     def sorted(self) -> Numbers:
         """The sampled values, ascending."""
-        if self._limit < 1 and self._held > self._size:
+        if self._limit < 1 and self._count > self._size:
             self._shrink()
         return np.sort(np.concatenate(self._values))
 
@@ -102,7 +102,7 @@ class Sample:
         self._values = [np.concatenate(self._values)[chosen]]
         self._keys = [keys[chosen]]
         self._limit = float(self._keys[0].max())
-        self._held = self._size
+        self._count = self._size
 
 
 class _Bin(NamedTuple):
@@ -173,23 +173,23 @@ class NumericFit:
         ascending = np.sort(values[np.isfinite(values)])
         stops = [0, *np.searchsorted(ascending, self._cuts).tolist(), len(ascending)]
         self._bins = [
-            held.plus(ascending[start:stop], self._moments.mean)
-            for held, (start, stop) in zip(self._bins, pairwise(stops), strict=True)
+            bin_.plus(ascending[start:stop], self._moments.mean)
+            for bin_, (start, stop) in zip(self._bins, pairwise(stops), strict=True)
         ]
 
     def signal(self) -> NumericSignal:
         """The signal, after the second pass."""
-        counts = [held.size for held in self._bins]
+        counts = [bin_.size for bin_ in self._bins]
         if sum(counts) != self._moments.count or not all(counts):
             raise BaselineError(f"{self._kind} {self._name!r}: the data changed while it was read")
         edges = [midpoint(below.highest, above.lowest) for below, above in pairwise(self._bins)]
-        centers: list[float | None] = [held.center(self._moments.mean) for held in self._bins]
+        centers: list[float | None] = [bin_.center(self._moments.mean) for bin_ in self._bins]
         first, last = self._bins[0], self._bins[-1]
-        if len(counts) < MOST_BINS and first.lowest == first.highest:
+        if len(counts) < MAX_BINS and first.lowest == first.highest:
             edges.insert(0, first.lowest - _margin(first.lowest))
             centers.insert(0, None)
             counts.insert(0, 0)
-        if len(counts) < MOST_BINS and last.lowest == last.highest:
+        if len(counts) < MAX_BINS and last.lowest == last.highest:
             edges.append(last.highest + _margin(last.highest))
             centers.append(None)
             counts.append(0)
@@ -216,8 +216,8 @@ def decile_cuts(ascending: Numbers) -> Numbers:
     if len(distinct) == 1:
         return np.empty(0)
     # In tenths of a value, to compare whole numbers.
-    below = np.cumsum(counts)[:-1] * MOST_BINS
-    deciles = len(ascending) * np.arange(1, MOST_BINS)
+    below = np.cumsum(counts)[:-1] * MAX_BINS
+    deciles = len(ascending) * np.arange(1, MAX_BINS)
     right = np.searchsorted(below, deciles).clip(max=len(below) - 1)
     left = (right - 1).clip(min=0)
     nearest = np.where(abs(deciles - below[left]) <= abs(below[right] - deciles), left, right)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Protocol
 
 from modelplane_exporter.baseline.fit_categorical import CategoricalFit, Counts
-from modelplane_exporter.baseline.fit_columns import Group, group_of
+from modelplane_exporter.baseline.fit_columns import SignalColumns, columns_of
 from modelplane_exporter.baseline.fit_numeric import Numbers, NumericFit
 from modelplane_exporter.baseline.model import BaselineError, Signal
 
@@ -50,7 +50,7 @@ def fit(
     hide = _names_in(hashed, "hashed")
     as_categories = _names_in(categorical, "categorical")
     read = [
-        group_of(kind, data, names if kind == "input" else None, as_categories | hide)
+        columns_of(kind, data, names if kind == "input" else None, as_categories | hide)
         for kind, data in groups.items()
         if data is not None
     ]
@@ -82,15 +82,15 @@ def fit_chunks(
             fits[key].survey(values)
     if absent := [name for kind, name in signals if (kind, name) not in fits]:
         raise BaselineError(f"{absent[0]!r} must have at least one row")
-    for one in fits.values():
-        one.settle()
+    for fit_of_signal in fits.values():
+        fit_of_signal.settle()
     for chunk in chunks():
         for key, values in chunk.items():
             fits[key].count(values)
     return tuple(fits[key].signal() for key in signals), salt
 
 
-def _all_chunks(groups: Iterable[Group]) -> Iterator[Chunk]:
+def _all_chunks(groups: Iterable[SignalColumns]) -> Iterator[Chunk]:
     for group in groups:
         yield from group.chunks()
 

@@ -11,8 +11,8 @@ from typing import Any
 from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN, SIGNAL_KINDS
 
-MOST_BINS = 10
-MOST_CATEGORIES = 20
+MAX_BINS = 10
+MAX_CATEGORIES = 20
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -52,7 +52,7 @@ class NumericSignal:
 
     @property
     def has_deviation(self) -> bool:
-        """Whether a deviation from the mean can be told in standard deviations."""
+        """Whether a deviation from the mean can be given in standard deviations."""
         return self.stddev > 0
 
 
@@ -102,10 +102,10 @@ def check_signal(signal: Signal, place: str) -> None:
 
 def _check_numeric(signal: NumericSignal, place: str) -> None:
     edges, centers = signal.edges, signal.centers
-    if not _are_numbers(edges) or len(edges) >= MOST_BINS or list(edges) != sorted(set(edges)):
-        raise BaselineError(f"{place}: edges must be up to {MOST_BINS - 1} ascending numbers")
-    known = tuple(center for center in centers if center is not None) if type(centers) is tuple else None
-    if not _are_numbers(known) or len(centers) != len(edges) + 1:
+    if not _are_numbers(edges) or len(edges) >= MAX_BINS or list(edges) != sorted(set(edges)):
+        raise BaselineError(f"{place}: edges must be up to {MAX_BINS - 1} ascending numbers")
+    present = tuple(center for center in centers if center is not None) if type(centers) is tuple else None
+    if not _are_numbers(present) or len(centers) != len(edges) + 1:
         raise BaselineError(f"{place}: centers must have {len(edges) + 1} numbers or nulls")
     if not _are_numbers((signal.mean, signal.stddev)) or signal.stddev < 0:
         raise BaselineError(f"{place}: mean and stddev must be numbers, stddev not negative")
@@ -114,9 +114,9 @@ def _check_numeric(signal: NumericSignal, place: str) -> None:
 def _check_categorical(signal: CategoricalSignal, place: str) -> None:
     categories = signal.categories
     are_texts = type(categories) is tuple and all(value == "" or is_text(value) for value in categories)
-    if not are_texts or len(set(signal.bins)) < len(signal.bins) or len(categories) > MOST_CATEGORIES:
+    if not are_texts or len(set(signal.bins)) < len(signal.bins) or len(categories) > MAX_CATEGORIES:
         raise BaselineError(
-            f"{place}: categories must be up to {MOST_CATEGORIES} distinct texts other than "
+            f"{place}: categories must be up to {MAX_CATEGORIES} distinct texts other than "
             f"{OTHER_BIN} and {MISSING_BIN}"
         )
     if type(signal.hashed) is not bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Column = Sequence[Any] | NDArray[Any]
 
-LONGEST_CATEGORY = 100
+MAX_CATEGORY_LENGTH = 100
 # Values that make an array at once: of others NumPy might run their code, or write out what they hold.
 _QUICK = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
 
@@ -25,7 +25,7 @@ def category(value: Any) -> str | None:
 
     Truth values read ``true`` and ``false``; a float without a fraction reads as the whole number, because a
     column of whole numbers becomes floats as soon as one is missing. Texts longer than 100 characters are
-    cut. TypeError for a value that is no text, number or truth value.
+    cut. TypeError for a value that is not a text, number or truth value.
     """
     if hasattr(value, "item") and not isinstance(value, str | bytes):  # a NumPy scalar
         value = value.item()
@@ -40,7 +40,7 @@ def category(value: Any) -> str | None:
     if not isinstance(value, str | int | float):
         raise TypeError(f"a category must be a text, number or truth value (got {type(value).__name__})")
     # A lone surrogate cannot be written as UTF-8.
-    return str(value)[:LONGEST_CATEGORY].encode("utf-8", "replace").decode()
+    return str(value)[:MAX_CATEGORY_LENGTH].encode("utf-8", "replace").decode()
 
 
 def digest(text: str, salt: str) -> str:
@@ -58,7 +58,7 @@ def is_category(value: Any) -> bool:
 
 
 def to_numbers(values: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A column as floats, and which of its values are no numbers; those, and missing ones, are NaN.
+    """A column as floats, and which of its values are not numbers; those, and missing ones, are NaN.
 
     Truth values are 0 and 1; dates are seconds since 1970, UTC unless they say otherwise.
     """
@@ -75,7 +75,7 @@ def to_numbers(values: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 
 def quick_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
-    """An array of the values, of an unsuitable type where they are mixed; None when they make no array."""
+    """An array of the values, of an unsuitable type where they are mixed; None when that fails."""
     try:
         return np.asarray(values)
     except (TypeError, ValueError, OverflowError):  # large whole numbers
@@ -83,7 +83,7 @@ def quick_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _has_seconds(dtype: np.dtype[Any]) -> bool:
-    """Whether times of this type can be told in seconds: months have no length."""
+    """Whether times of this type can be converted to seconds: months have no length."""
     return dtype.kind == "M" or np.datetime_data(dtype)[0] not in ("Y", "M")
 
 
@@ -95,7 +95,7 @@ def _seconds(array: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def number(value: Any) -> float | None:
-    """``value`` as a float, NaN when it is missing, None when it is no number."""
+    """``value`` as a float, NaN when it is missing, None when it is not a number."""
     try:
         return _number(value)
     except Exception:  # noqa: BLE001 - a foreign object may raise anything

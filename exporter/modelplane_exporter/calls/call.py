@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
@@ -17,17 +16,18 @@ from modelplane_exporter.measurement.identity_state import (
     VALUE,
     WAS_CANCELLED,
     CallRecord,
-    Series,
+    IdentityState,
     Value,
 )
 from modelplane_exporter.measurement.observation import MISSING, Observation
-from modelplane_exporter.rate_limited_log import complain, complaints
+from modelplane_exporter.rate_limited_log import log_failure, rate_limited
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import INVALID_REASONS
 
 if TYPE_CHECKING:
-    from modelplane_exporter.signals.recorder import SignalLane
+    from modelplane_exporter.signals.recorder import SignalRecorder
 
-Resolve = Callable[[tuple[Any, ...], dict[str, Any]], Series]
+Resolve = Callable[[tuple[Any, ...], dict[str, Any]], IdentityState]
 Read = Callable[[Any], Value]
 
 NO_CONFIDENCE = Observation()
@@ -44,27 +44,27 @@ class Sinks:
 
     meter: DeviceMeter
     read: Read
-    signals: SignalLane | None
-    event: Callable[[Series, str, int], None]
+    signals: SignalRecorder | None
+    event: Callable[[IdentityState, str, int], None]
     trace: Callable[[], str | None] | None = None
 
 
 class Call:
     """A call in flight; use as ``with exporter.track() as call``. Nothing here raises into the caller."""
 
-    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_series", "_stopped", "sinks")
+    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "sinks")
 
-    def __init__(self, sinks: Sinks, series: Series) -> None:
+    def __init__(self, sinks: Sinks, state: IdentityState) -> None:
         self.sinks = sinks
         self._meter = sinks.meter
-        self._series = series
+        self._state = state
         self._observed: Observation | None = None
         self._record: CallRecord = []
         self._sampled: bool | None = None
         self._stopped: float | None = None
 
     def __enter__(self) -> Call:
-        self._record = [self._meter.clock(), self._series, None, None, None]
+        self._record = [self._meter.clock(), self._state, None, None, None]
         try:
             self._meter.events.append(self._record)
         except BaseException as error:  # a signal handler raised: __exit__ will not be called
@@ -108,8 +108,8 @@ class Call:
         """Observe the confidence in what the inference function returned."""
         value = self.sinks.read(result)
         if isinstance(value, Observation):
-            found = value
-            self._note("confidence was not observed", lambda observed: observed.take_from(found))
+            in_result = value
+            self._note("confidence was not observed", lambda observed: observed.take_from(in_result))
         elif value is not None:
             self.confidence(value)
 
@@ -150,9 +150,9 @@ class Call:
     def event(self, name: str, count: int = 1) -> None:
         """Count a business event of this call's tenant."""
         try:
-            self.sinks.event(self._series, name, count)
+            self.sinks.event(self._state, name, count)
         except Exception as error:  # noqa: BLE001 - a hostile name or count
-            complain("an event was not counted", error)
+            log_failure("an event was not counted", error)
 
     def invalid(self, reason: str) -> None:
         """Count a value that broke the data contract; ``reason`` is one of the schema's."""
@@ -161,7 +161,7 @@ class Call:
                 "an invalid value was not counted", lambda observed: observed.invalid.update((reason,))
             )
         else:
-            complain("an invalid value was not counted", ValueError("the reason is none of the schema's"))
+            log_failure("an invalid value was not counted", ValueError("the reason is unknown"))
 
     def _note_trace(self, trace: Callable[[], str | None]) -> None:
         def note(observed: Observation) -> None:
@@ -181,9 +181,9 @@ class Call:
             if self._sampled:
                 if name is not None and not isinstance(values, Mapping):
                     values = {name: values}
-                signals.observe(kind, values, self._series)
+                signals.observe(kind, values, self._state)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-            complain("signals were not observed", error)
+            log_failure("signals were not observed", error)
 
     def _note(self, failure: str, change: Callable[[Observation], None]) -> None:
         try:
@@ -191,7 +191,7 @@ class Call:
                 self._observed = Observation()
             change(self._observed)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-            complain(failure, error)
+            log_failure(failure, error)
 
 
 _current: ContextVar[TrackedCall | None] = ContextVar("modelplane_call", default=None)
@@ -250,15 +250,15 @@ def end(
     record[ENDED], record[VALUE] = ended, value
     meter.events.append(record)
     if isinstance(error, Exception):
-        log_failure(record[1].key.identity, error)
-    if len(meter.events) > meter.fold_at:
-        meter.fold()
+        log_failed_call(record[1].key.identity, error)
+    if len(meter.events) > meter.drain_at:
+        meter.drain()
 
 
-def log_failure(identity: Identity, error: Exception) -> None:
+def log_failed_call(identity: Identity, error: Exception) -> None:
     """One line about a failed call, without the exception's text: that may quote an argument."""
     kind = type(error)
-    complaints.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)
+    rate_limited.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)
 
 
 def current_trace_id() -> str | None:

@@ -9,15 +9,15 @@ from typing import Any
 
 from modelplane_exporter.calls.call import Call, Read, Resolve, end
 from modelplane_exporter.measurement.device_meter import DeviceMeter
-from modelplane_exporter.measurement.identity_state import ENDED, VALUE, Series
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, IdentityState
 
 Begin = Callable[[tuple[Any, ...], dict[str, Any]], Call]
 Observe = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None]
 
 
 def wrap_function(
-    function: Callable[..., Any], meter: DeviceMeter, fixed: Series | None, resolve: Resolve, read: Read,
-    key: str | None,
+    function: Callable[..., Any], meter: DeviceMeter, fixed: IdentityState | None, resolve: Resolve,
+    read: Read, key: str | None,
 ) -> Callable[..., Any]:  # fmt: skip
     """Measure a plain function. ``key`` is where a dict holds its confidence, None to leave it to ``read``.
 
@@ -26,7 +26,7 @@ def wrap_function(
     A signal handler that raises can do so after any call. The call is queued inside ``try``, so whatever
     happens from then on, its end is queued too; it is queued once, because ``end`` looks for the end time.
     """
-    events, clock, fold_at, fold = meter.events, meter.clock, meter.fold_at, meter.fold
+    events, clock, drain_at, drain = meter.events, meter.clock, meter.drain_at, meter.drain
     queue = events.append
 
     @functools.wraps(function)
@@ -47,19 +47,19 @@ def wrap_function(
         except BaseException as error:
             end(meter, call, error)
             raise
-        if len(events) > fold_at:
-            fold()
+        if len(events) > drain_at:
+            drain()
         return result
 
     return measured
 
 
 def wrap_async(
-    function: Callable[..., Any], meter: DeviceMeter, fixed: Series | None, resolve: Resolve, read: Read,
-    key: str | None,
+    function: Callable[..., Any], meter: DeviceMeter, fixed: IdentityState | None, resolve: Resolve,
+    read: Read, key: str | None,
 ) -> Callable[..., Any]:  # fmt: skip
     """Measure an async function, from its first step to its end; as ``wrap_function``, and as quick."""
-    events, clock, fold_at, fold = meter.events, meter.clock, meter.fold_at, meter.fold
+    events, clock, drain_at, drain = meter.events, meter.clock, meter.drain_at, meter.drain
     queue = events.append
 
     @functools.wraps(function)
@@ -80,8 +80,8 @@ def wrap_async(
         except BaseException as error:
             end(meter, call, error)
             raise
-        if len(events) > fold_at:
-            fold()
+        if len(events) > drain_at:
+            drain()
         return result
 
     return measured
@@ -167,7 +167,7 @@ def wrap_async_generator(
 
 
 class _Timed:
-    """A generator's face that notes when items come; ``yield from`` passes sends and throws through it."""
+    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on."""
 
     __slots__ = ("_clock", "_count", "_first", "_last", "_source")
 
@@ -193,7 +193,7 @@ class _Timed:
         self._source.close()
 
     def report(self, call: Call) -> None:
-        """Tell the call what was noted."""
+        """Report to the call what was noted."""
         if self._count:
             call.streamed(self._first, self._last, self._count)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modelplane_exporter.declared import file
 from modelplane_exporter.declared.expressions import Expression
 from modelplane_exporter.declared.file import DeclaredError, Event
-from modelplane_exporter.declared.reader import CONFIDENCE_MISSING, Reader, binder_of, whole_number
+from modelplane_exporter.declared.reader import CONFIDENCE_MISSING, ValueReader, binder_of, whole_number
 from modelplane_schema.metrics import TOKEN_KINDS
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ class Declared:
         for place, kind, declared in (
             ("prediction", "output", self.prediction), ("values", "business", self.values),
         ):  # fmt: skip
-            known = [signal.name for signal in baseline.of_kind(kind)] if baseline else []
+            names = [signal.name for signal in baseline.of_kind(kind)] if baseline else []
             for name in declared:
-                if name not in known:
+                if name not in names:
                     raise DeclaredError(
                         f"{self.source}: {place}: {name!r} must be a signal of kind {kind} in the baseline; "
-                        f"allowed: {', '.join(known) or 'none, because there is no such signal'}"
+                        f"allowed: {', '.join(names) or 'none, because there is no such signal'}"
                     )
 
     def observe(self, call: Call, arguments: Mapping[str, Any], result: Any) -> None:
@@ -89,7 +89,7 @@ class Declared:
         """
         if self.confidence is None:
             call.result(result)
-        reader = Reader(call, {"result": result, "arguments": arguments})
+        reader = ValueReader(call, {"result": result, "arguments": arguments})
         reader.hand(call.confidence, self.confidence, missing=CONFIDENCE_MISSING)
         reader.hand(call.items, self.items, whole_number)
         tokens = reader.read_all(self.tokens, whole_number)

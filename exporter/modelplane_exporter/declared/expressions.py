@@ -1,4 +1,4 @@
-"""JMESPath over Python objects: what an expression names is read where it lies, nothing else is touched.
+"""JMESPath over Python objects: an expression reads what it names in place, and touches nothing else.
 
 JMESPath knows JSON. Here a name also reads a mapping or a public attribute that is no method, and an index
 also an item of a tuple or the first axis of an array, tensor or series. What an expression ends at is handed
@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
         "declared values need JMESPath; add it with: pip install 'modelplane[declared]'", name=error.name
     ) from error
 
-from modelplane_exporter.measurement.observation import MOST_VALUES, TooManyValuesError
+from modelplane_exporter.measurement.observation import MAX_VALUES, TooManyValuesError
 
 ROOTS = ("result", "arguments")
 
@@ -48,7 +48,7 @@ _EVERY = (
 
 
 class ExpressionError(ValueError):
-    """A text is no JMESPath expression that can be evaluated here; the message says where and why."""
+    """A text is not a JMESPath expression that can be evaluated here; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def is_true(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """``value`` as the type that JMESPath knows, one level deep; itself when there is none.
 
-    TooManyValuesError for an array of more than ``MOST_VALUES``.
+    TooManyValuesError for an array of more than ``MAX_VALUES``.
     """
     if value is None or type(value) in (dict, list, str, float, int, bool):
         return value
@@ -131,8 +131,8 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _limit(count: int) -> None:
-    if count > MOST_VALUES:
-        raise TooManyValuesError(f"more than {MOST_VALUES} values of an array in one expression")
+    if count > MAX_VALUES:
+        raise TooManyValuesError(f"more than {MAX_VALUES} values of an array in one expression")
 
 
 def _numbers(array: Any) -> Any:
@@ -150,8 +150,8 @@ def _field(value: Any, name: str) -> Any:
         return value[name] if name in value else None  # noqa: SIM401 - not every mapping's get looks first
     if isinstance(value, _ATOMS) or name.startswith("_"):
         return None
-    found = getattr(value, name, None)
-    return None if inspect.isroutine(found) else found
+    attribute = getattr(value, name, None)
+    return None if inspect.isroutine(attribute) else attribute
 
 
 def _part(value: Any, index: int | slice) -> Any:
@@ -265,10 +265,10 @@ def _steps(node: Any) -> tuple[str | int, ...] | None:
         return None
     steps: tuple[str | int, ...] = ()
     for child in node["children"]:
-        found = _steps(child)
-        if found is None:
+        steps_of_child = _steps(child)
+        if steps_of_child is None:
             return None
-        steps += found
+        steps += steps_of_child
     return steps
 
 
@@ -288,7 +288,7 @@ def _prepared(node: Any) -> Any:
 
 
 def _check(node: Any) -> None:
-    """ExpressionError for a name that is no root, or a function that there is not."""
+    """ExpressionError for a name that is not a root, or a function that does not exist."""
     for name in _roots(node):
         if name not in ROOTS:
             raise ExpressionError(f"must start at {' or '.join(ROOTS)} (got {name!r})")
@@ -309,14 +309,16 @@ def _roots(node: Any) -> Iterator[str]:
 def _check_functions(node: Any) -> None:
     children = [child for child in node["children"] if isinstance(child, dict)]
     if node["type"] == "function_expression":
-        known = _Functions.FUNCTION_TABLE
+        table = _Functions.FUNCTION_TABLE
         name = node["value"]
-        if name not in known:
-            raise ExpressionError(f"has no function {name!r}; allowed: {', '.join(sorted(known))}")
-        wanted = known[name]["signature"]
-        variadic = bool(wanted and wanted[-1].get("variadic"))
-        if len(children) < len(wanted) or (len(children) > len(wanted) and not variadic):
+        if name not in table:
+            raise ExpressionError(f"has no function {name!r}; allowed: {', '.join(sorted(table))}")
+        signature = table[name]["signature"]
+        variadic = bool(signature and signature[-1].get("variadic"))
+        if len(children) < len(signature) or (len(children) > len(signature) and not variadic):
             least = "at least " if variadic else ""
-            raise ExpressionError(f"has {name}() of {len(children)} arguments; it takes {least}{len(wanted)}")
+            raise ExpressionError(
+                f"has {name}() of {len(children)} arguments; it takes {least}{len(signature)}"
+            )
     for child in children:
         _check_functions(child)

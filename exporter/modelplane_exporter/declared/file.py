@@ -37,7 +37,7 @@ class Event:
     expression: Expression
 
     def times(self, value: Any) -> int | None:
-        """How often it happened, by what the expression gave; TypeError when that is no number of times."""
+        """How often it happened, by what the expression gave; TypeError when that is not a count."""
         if self.by == "when":
             return int(is_true(value))
         times = whole_number(value)
@@ -94,10 +94,10 @@ def _expression(content: Any, place: str) -> Expression:
 
 
 def expressions(content: Any, place: str, allowed: Iterable[str] | None = None) -> Mapping[str, Expression]:
-    found = _mapping(content, place, allowed)
-    for name in found:
+    texts = _mapping(content, place, allowed)
+    for name in texts:
         required_text(f"a key of {place}", name)
-    return {name: _expression(text, f"{place}.{name}") for name, text in found.items()}
+    return {name: _expression(text, f"{place}.{name}") for name, text in texts.items()}
 
 
 def prediction(content: Any) -> Mapping[str, Expression]:
@@ -118,13 +118,13 @@ def events_of(content: Any) -> tuple[Event, ...]:
 
 
 def _event(content: Any, place: str) -> Event:
-    found = _mapping(content, place, ("name", "when", "count"))
-    name = required_text(f"{place}.name", found.get("name"))
-    if ("when" in found) == ("count" in found):
-        got = "both" if "when" in found else "none"
+    event = _mapping(content, place, ("name", "when", "count"))
+    name = required_text(f"{place}.name", event.get("name"))
+    if ("when" in event) == ("count" in event):
+        got = "both" if "when" in event else "none"
         raise DeclaredError(f"{place} must have one of when, count (got {got})")
-    by: Literal["when", "count"] = "when" if "when" in found else "count"
-    return Event(name, by, _expression(found[by], f"{place}.{by}"))
+    by: Literal["when", "count"] = "when" if "when" in event else "count"
+    return Event(name, by, _expression(event[by], f"{place}.{by}"))
 
 
 def _shown(content: Any) -> str:

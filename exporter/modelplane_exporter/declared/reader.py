@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelplane_exporter.declared.expressions import Expression, plain
-from modelplane_exporter.rate_limited_log import complaints
+from modelplane_exporter.rate_limited_log import rate_limited
 
 if TYPE_CHECKING:
     from modelplane_exporter.calls.call import Call
@@ -19,7 +19,7 @@ Convert = Callable[[Any], Any]
 Bind = Callable[[tuple[Any, ...], Mapping[str, Any]], Mapping[str, Any]]
 
 
-class Reader:
+class ValueReader:
     """Reads one call's values; counts and logs what is not there or of the wrong type."""
 
     __slots__ = ("_call", "_root")
@@ -59,7 +59,7 @@ class Reader:
             problem = "there is none"
         # The error's text may hold data, so it is left out.
         key = (expression.text, problem)
-        complaints.log(logging.WARNING, key, "declared value %r was not observed: %s", *key)
+        rate_limited.log(logging.WARNING, key, "declared value %r was not observed: %s", *key)
         self._call.invalid(reason)
         return None
 
@@ -67,12 +67,12 @@ class Reader:
         self, expressions: Mapping[str, Expression], convert: Convert | None = None
     ) -> dict[str, Any]:
         """By name what the expressions give, without those that give nothing."""
-        found = {}
+        values = {}
         for name, expression in expressions.items():
             value = self.read(expression, convert)
             if value is not None:
-                found[name] = value
-        return found
+                values[name] = value
+        return values
 
 
 def whole_number(value: Any) -> int | None:

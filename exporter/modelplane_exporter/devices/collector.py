@@ -25,11 +25,11 @@ from modelplane_exporter.devices.nvml import (
     shut_down,
 )
 from modelplane_exporter.exposition.families import families, family
-from modelplane_exporter.layout.state import OwnSample
-from modelplane_exporter.rate_limited_log import complain, complaints, logger
+from modelplane_exporter.layout.state import MetricSample
+from modelplane_exporter.rate_limited_log import log_failure, logger, rate_limited
 from modelplane_schema import metrics as schema
 
-KEPT_SECONDS = 1.0
+FRESH_SECONDS = 1.0
 WAIT_SECONDS = 2.0  # Prometheus waits 10 s for all series: a driver that hangs must not cost the others
 
 _METRICS = (
@@ -80,7 +80,7 @@ class DeviceReader:
         self._nvml: Nvml | None = None
         self._failing: set[str] = set()
 
-    def read(self) -> list[OwnSample]:
+    def read(self) -> list[MetricSample]:
         """The samples of all devices that can be read; one line in the log when one no longer can."""
         try:
             count = self._device_count()
@@ -99,7 +99,7 @@ class DeviceReader:
             shut_down(nvml)
             raise NvmlUnavailableError(str(error)) from error
 
-    def _read_gpu(self, nvml: Nvml, index: int) -> list[OwnSample]:
+    def _read_gpu(self, nvml: Nvml, index: int) -> list[MetricSample]:
         name = f"GPU {index}"
         try:
             samples = list(samples_of(nvml, gpu_at(nvml, index, self.suffix)))
@@ -123,7 +123,7 @@ class DeviceReader:
 class DeviceCollector(Collector):
     """The devices as series of a registry.
 
-    A thread of its own asks NVML, once for all scrapes of a second. A scrape waits ``wait_seconds`` for it at
+    A thread reads NVML, once for all scrapes of a second. A scrape waits ``wait_seconds`` for it at
     most, so a driver that hangs costs the device series only.
     """
 
@@ -137,7 +137,7 @@ class DeviceCollector(Collector):
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._reading: Future[list[OwnSample]] | None = None
+        self._reading: Future[list[MetricSample]] | None = None
         self._started = 0.0
 
     def describe(self) -> Iterable[Family]:
@@ -150,9 +150,9 @@ class DeviceCollector(Collector):
             return families((), self._current().result(self._wait_seconds))
         except TimeoutError:
             message = "NVML did not answer within %g s, the device series are left out"
-            complaints.log(logging.WARNING, message, message, self._wait_seconds)
+            rate_limited.log(logging.WARNING, message, message, self._wait_seconds)
         except Exception as error:  # noqa: BLE001 - devices must not cost the other series of a scrape
-            complain("devices were not read", error)
+            log_failure("devices were not read", error)
         return []
 
     def after_fork(self) -> None:
@@ -161,11 +161,11 @@ class DeviceCollector(Collector):
         self._reader = DeviceReader(self._reader.suffix)
         self._reading = None
 
-    def _current(self) -> Future[list[OwnSample]]:
+    def _current(self) -> Future[list[MetricSample]]:
         """The reading that goes on or is fresh enough, else a new one."""
         with self._lock:
             now, reading = self._clock(), self._reading
-            if reading is None or (reading.done() and now - self._started >= KEPT_SECONDS):
+            if reading is None or (reading.done() and now - self._started >= FRESH_SECONDS):
                 reading = Future()
                 # A daemon: a driver that hangs must not keep the process from ending.
                 threading.Thread(
@@ -175,7 +175,7 @@ class DeviceCollector(Collector):
             return reading
 
 
-def _fulfil(reading: Future[list[OwnSample]], reader: DeviceReader) -> None:
+def _fulfil(reading: Future[list[MetricSample]], reader: DeviceReader) -> None:
     try:
         reading.set_result(reader.read())
     except BaseException as error:  # noqa: BLE001 - raised again where the reading is waited for

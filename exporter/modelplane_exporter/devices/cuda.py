@@ -18,7 +18,7 @@ def device_of(index: int = 0, sharing: str | None = None) -> tuple[str, str] | N
 
     It honours CUDA_VISIBLE_DEVICES (indices, UUIDs of GPUs and of MIG devices) and CUDA_DEVICE_ORDER.
     ``sharing`` is one of ``SHARING`` (default: MODELPLANE_EXPORTER_DEVICE_SHARING). None, with a line in
-    the log at WARNING, where the device cannot be told. ValueError for a bad argument.
+    the log at WARNING, where the device is not known. ValueError for a bad argument.
 
     >>> device, device_type = device_of(0) or (None, None)
     >>> exporter = ModelMetricsExporter("resnet50", "v1", tenant_id="user-A", framework="pytorch",
@@ -30,11 +30,11 @@ def device_of(index: int = 0, sharing: str | None = None) -> tuple[str, str] | N
     try:
         with session() as nvml:
             gpus = [gpu_at(nvml, position, suffix) for position in range(nvml.nvmlDeviceGetCount())]
-        found = cuda_device(gpus, index, os.environ)
+        device = cuda_device(gpus, index, os.environ)
     except NvmlUnavailableError as error:
-        logger.warning("CUDA's device %d cannot be told: %s", index, error)
+        logger.warning("CUDA's device %d is not known: %s", index, error)
         return None
-    return found.uuid, found.device_type
+    return device.uuid, device.device_type
 
 
 def type_suffix(sharing: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
@@ -55,8 +55,8 @@ def cuda_device(gpus: Sequence[Gpu], index: int, environ: Mapping[str, str]) -> 
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     every = [str(position) for position in range(len(gpus))]
     entries = every if visible is None else [entry.strip() for entry in visible.split(",")]
-    found = _listed(gpus, entries[: index + 1])
-    if len(found) <= index:
+    devices = _listed(gpus, entries[: index + 1])
+    if len(devices) <= index:
         shown = "not set" if visible is None else repr(visible)
         raise NvmlUnavailableError(f"GPUs seen: {len(gpus)}, CUDA_VISIBLE_DEVICES: {shown}")
     by_number = entries[index].isdecimal() and environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
@@ -65,17 +65,17 @@ def cuda_device(gpus: Sequence[Gpu], index: int, environ: Mapping[str, str]) -> 
             "there are GPUs of several types, which CUDA may count in another order than NVML; "
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID, or CUDA_VISIBLE_DEVICES to UUIDs"
         )
-    return found[index]
+    return devices[index]
 
 
 def _listed(gpus: Sequence[Gpu], entries: Iterable[str]) -> list[Device]:
-    found = []
+    devices = []
     for entry in entries:
         device = _named(gpus, entry)
         if device is None:
             break
-        found.append(device)
-    return found
+        devices.append(device)
+    return devices
 
 
 def _named(gpus: Sequence[Gpu], entry: str) -> Device | None:
@@ -83,7 +83,9 @@ def _named(gpus: Sequence[Gpu], entry: str) -> Device | None:
     if entry.isdecimal():
         return _computing(gpus[int(entry)]) if int(entry) < len(gpus) else None
     if entry.startswith("MIG-"):
-        instances = [one for gpu in gpus for one in gpu.instances or () if one.uuid.startswith(entry)]
+        instances = [
+            instance for gpu in gpus for instance in gpu.instances or () if instance.uuid.startswith(entry)
+        ]
         return instances[0] if len(instances) == 1 else None
     matches = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu.whole.uuid.startswith(entry)]
     return _computing(matches[0]) if len(matches) == 1 else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_schema import metrics as schema
 
 PROCESS_WINDOW_SECONDS = 5.0
@@ -112,26 +112,26 @@ def gpu_at(nvml: Nvml, index: int, suffix: str = "") -> Gpu:
     whole = _device(nvml, handle, suffix)
     if not _mig_is_on(nvml, handle):
         return Gpu(whole)
-    return Gpu(whole, tuple(_device(nvml, one, suffix) for one in _mig_handles(nvml, handle)))
+    return Gpu(whole, tuple(_device(nvml, instance, suffix) for instance in _mig_handles(nvml, handle)))
 
 
-def samples_of(nvml: Nvml, gpu: Gpu) -> Iterator[OwnSample]:
+def samples_of(nvml: Nvml, gpu: Gpu) -> Iterator[MetricSample]:
     """All samples of a GPU; NVMLError when it is lost.
 
     With MIG mode on, memory and processes are those of the instances. NVML gives the rest for the whole only.
     """
-    sees_pids = sees_own_pids()
+    with_processes = shares_pid_namespace()
     yield from _values(nvml, gpu.whole, _ACTIVITY)
     for device in (gpu.whole,) if gpu.instances is None else gpu.instances:
         yield from _values(nvml, device, _MEMORY)
-        if sees_pids:
+        if with_processes:
             yield from _process_memory(nvml, device)
-    if sees_pids and gpu.instances is None:
+    if with_processes and gpu.instances is None:
         yield from _process_utilization(nvml, gpu.whole)
 
 
-def sees_own_pids() -> bool:
-    """Whether the process ids that NVML reports are those of this process's own namespace.
+def shares_pid_namespace() -> bool:
+    """Whether the process ids that NVML reports are those of this process's namespace.
 
     In another than the initial one some drivers report the host's, which may equal ours by chance.
     """
@@ -141,7 +141,7 @@ def sees_own_pids() -> bool:
         return False
 
 
-def is_own(pid: int) -> bool:
+def is_descendant(pid: int) -> bool:
     """Whether ``pid`` is this process or descends from it."""
     while pid > 1 and pid != os.getpid():
         pid = _parent_of(pid)
@@ -191,36 +191,38 @@ def _mig_handles(nvml: Nvml, gpu: Handle) -> Iterator[Handle]:
         yield handle
 
 
-def _values(nvml: Nvml, device: Device, values: Values) -> Iterator[OwnSample]:
+def _values(nvml: Nvml, device: Device, values: Values) -> Iterator[MetricSample]:
     for metric, read in values:
         try:
             value = read(nvml, device.handle)
         except _not_given(nvml):
             continue
-        yield OwnSample(metric, (device.uuid, device.device_type), value)
+        yield MetricSample(metric, (device.uuid, device.device_type), value)
 
 
-def _process_memory(nvml: Nvml, device: Device) -> Iterator[OwnSample]:
+def _process_memory(nvml: Nvml, device: Device) -> Iterator[MetricSample]:
     try:
         processes = nvml.nvmlDeviceGetComputeRunningProcesses_v3(device.handle)
     except _not_given(nvml):
         return
-    used = {one.pid: one.usedGpuMemory for one in processes if one.usedGpuMemory is not None}
-    yield from _of_own(schema.DEVICE_PROCESS_MEMORY_USED, device, used)
+    used = {p.pid: p.usedGpuMemory for p in processes if p.usedGpuMemory is not None}
+    yield from _process_samples(schema.DEVICE_PROCESS_MEMORY_USED, device, used)
 
 
-def _process_utilization(nvml: Nvml, device: Device) -> Iterator[OwnSample]:
+def _process_utilization(nvml: Nvml, device: Device) -> Iterator[MetricSample]:
     since_microseconds = int((time.time() - PROCESS_WINDOW_SECONDS) * 1_000_000)
     try:
-        found = nvml.nvmlDeviceGetProcessUtilization(device.handle, since_microseconds)
+        processes = nvml.nvmlDeviceGetProcessUtilization(device.handle, since_microseconds)
     except _not_given(nvml):  # also when no process did anything
         return
-    plausible = (one for one in found if one.smUtil <= 100)  # drivers also leave stale memory in the array
-    newest = {one.pid: one.smUtil / 100 for one in sorted(plausible, key=lambda one: one.timeStamp)}
-    yield from _of_own(schema.DEVICE_PROCESS_UTILIZATION, device, newest)
+    plausible = (p for p in processes if p.smUtil <= 100)  # drivers also leave stale memory in the array
+    newest = {p.pid: p.smUtil / 100 for p in sorted(plausible, key=lambda p: p.timeStamp)}
+    yield from _process_samples(schema.DEVICE_PROCESS_UTILIZATION, device, newest)
 
 
-def _of_own(metric: schema.Metric, device: Device, by_pid: Mapping[int, float]) -> Iterator[OwnSample]:
+def _process_samples(
+    metric: schema.Metric, device: Device, by_pid: Mapping[int, float]
+) -> Iterator[MetricSample]:
     for pid, value in sorted(by_pid.items()):
-        if is_own(pid):
-            yield OwnSample(metric, (device.uuid, device.device_type, str(pid)), value)
+        if is_descendant(pid):
+            yield MetricSample(metric, (device.uuid, device.device_type, str(pid)), value)

@@ -8,19 +8,26 @@ from itertools import accumulate
 from prometheus_client.core import Exemplar as ClientExemplar
 from prometheus_client.core import Metric as Family
 
-from modelplane_exporter.exposition.signal_text import Sample, baseline_samples, samples_of
+from modelplane_exporter.exposition.signal_text import SignalSample, baseline_samples, samples_of
 from modelplane_exporter.exposition.text import (
-    Row,
+    ExposedIdentity,
     bucket_bounds,
     by_metric,
     family_name,
     family_unit,
+    identities_with,
     merge,
-    shown,
 )
-from modelplane_exporter.layout.calls import DEVICE_SECONDS, GROUPS, INVALID, LATENCY, Group, Snapshot
+from modelplane_exporter.layout.calls import (
+    CALL_METRICS,
+    DEVICE_SECONDS,
+    INVALID,
+    LATENCY,
+    MetricCells,
+    Snapshot,
+)
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot, layout_of
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_schema.metrics import Metric
 
 
@@ -31,78 +38,87 @@ def family(metric: Metric) -> Family:
 
 def families(
     snapshots: Iterable[Snapshot],
-    own_samples: Iterable[OwnSample],
+    samples: Iterable[MetricSample],
     signals: Iterable[SignalSnapshot] = (),
     baselines: Sequence[LoadedBaseline] = (),
 ) -> list[Family]:
-    """What ``render`` and ``signal_render`` write, as families that have samples."""
-    every = list(merge(snapshots))
-    found = [_family_of(group, rows) for group in GROUPS if (rows := shown(group, every))]
-    for samples in by_metric(own_samples):
-        own = family(samples[0].metric)
-        for sample in samples:
-            labels = dict(zip(sample.metric.labels, sample.labels, strict=True))
-            own.add_sample(sample.metric.name, labels, sample.value)
-        found.append(own)
-    return [*found, *_signal_families(signals, baselines)]
+    """What the modules ``text`` and ``signal_text`` write, as families that have samples."""
+    identities = list(merge(snapshots))
+    return [
+        *(
+            _family_of(layout, exposing)
+            for layout in CALL_METRICS
+            if (exposing := identities_with(layout, identities))
+        ),
+        *map(_family_of_samples, by_metric(samples)),
+        *_signal_families(signals, baselines),
+    ]
+
+
+def _family_of_samples(samples: Sequence[MetricSample]) -> Family:
+    filled = family(samples[0].metric)
+    for sample in samples:
+        labels = dict(zip(sample.metric.labels, sample.labels, strict=True))
+        filled.add_sample(sample.metric.name, labels, sample.value)
+    return filled
 
 
 def _signal_families(signals: Iterable[SignalSnapshot], baselines: Sequence[LoadedBaseline]) -> list[Family]:
-    found = {metric.name: family(metric) for metric in SIGNAL_METRICS}
+    by_name = {metric.name: family(metric) for metric in SIGNAL_METRICS}
     layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
     for snapshot in signals:
         for sample in samples_of(layouts[snapshot.key.fingerprint], snapshot):
-            _add(found, sample, snapshot.key.identity)
+            _add(by_name, sample, snapshot.key.identity)
     for loaded in baselines:
         for sample in baseline_samples(loaded.baseline):
-            _add(found, sample, loaded.version)
-    return [one for one in found.values() if one.samples]
+            _add(by_name, sample, loaded.version)
+    return [filled for filled in by_name.values() if filled.samples]
 
 
-def _add(found: dict[str, Family], sample: Sample, identity: tuple[str, ...]) -> None:
+def _add(by_name: dict[str, Family], sample: SignalSample, identity: tuple[str, ...]) -> None:
     labels = dict(zip(sample.metric.labels, (*identity, *sample.labels), strict=True))
-    found[sample.metric.name].add_sample(sample.metric.name, labels, sample.value)
+    by_name[sample.metric.name].add_sample(sample.metric.name, labels, sample.value)
 
 
-def _family_of(group: Group, rows: Iterable[Row]) -> Family:
-    found = family(group.metric)
-    for row in rows:
-        identity = row.identity._asdict()
-        if group.metric.type == "histogram":
-            _add_histogram(found, group, row)
-        elif group is DEVICE_SECONDS:
-            for key, cells, _ in row.devices:
+def _family_of(layout: MetricCells, identities: Iterable[ExposedIdentity]) -> Family:
+    filled, name = family(layout.metric), layout.metric.name
+    for exposed in identities:
+        identity = exposed.identity._asdict()
+        if layout.metric.type == "histogram":
+            _add_histogram(filled, layout, exposed)
+        elif layout is DEVICE_SECONDS:
+            for key, cells, _ in exposed.devices:
                 labels = {**identity, "device": key.device, "device_type": key.device_type}
-                found.add_sample(group.metric.name, labels, cells[group.start] / group.scale)
+                filled.add_sample(name, labels, cells[layout.start] / layout.scale)
         else:
-            for labels, count in _counts(group, row):
-                found.add_sample(group.metric.name, {**identity, **labels}, count)
-    return found
+            for labels, count in _counts(layout, exposed):
+                filled.add_sample(name, {**identity, **labels}, count)
+    return filled
 
 
-def _counts(group: Group, row: Row) -> Iterator[tuple[dict[str, str], int]]:
-    counts = row.cells[group.start : group.stop]
-    if not group.metric.closed:
+def _counts(layout: MetricCells, exposed: ExposedIdentity) -> Iterator[tuple[dict[str, str], int]]:
+    counts = exposed.cells[layout.start : layout.stop]
+    if not layout.metric.closed:
         yield {}, counts[0]
         return
-    label, values = group.metric.closed[0]
+    label, values = layout.metric.closed[0]
     for value, count in zip(values, counts, strict=True):
-        if count or group is not INVALID:
+        if count or layout is not INVALID:
             yield {label: value}, count
 
 
-def _add_histogram(found: Family, group: Group, row: Row) -> None:
-    labels, name = row.identity._asdict(), group.metric.name
-    exemplars = row.exemplars if group is LATENCY else {}
-    counts = [*accumulate(row.cells[group.start : group.sum_cell])]
-    for bucket, (bound, count) in enumerate(zip(bucket_bounds(group), counts, strict=True)):
+def _add_histogram(filled: Family, layout: MetricCells, exposed: ExposedIdentity) -> None:
+    labels, name = exposed.identity._asdict(), layout.metric.name
+    exemplars = exposed.exemplars if layout is LATENCY else {}
+    counts = [*accumulate(exposed.cells[layout.start : layout.sum_cell])]
+    for bucket, (bound, count) in enumerate(zip(bucket_bounds(layout), counts, strict=True)):
         exemplar = exemplars.get(bucket)
-        found.add_sample(
+        filled.add_sample(
             f"{name}_bucket",
             {**labels, "le": bound},
             count,
             exemplar=exemplar
             and ClientExemplar({"trace_id": exemplar.trace_id}, exemplar.seconds, exemplar.timestamp),
         )
-    found.add_sample(f"{name}_count", labels, counts[-1])
-    found.add_sample(f"{name}_sum", labels, row.cells[group.sum_cell] / group.scale)
+    filled.add_sample(f"{name}_count", labels, counts[-1])
+    filled.add_sample(f"{name}_sum", labels, exposed.cells[layout.sum_cell] / layout.scale)

@@ -1,4 +1,4 @@
-"""Signals and their baselines as exposition text; see ``render``.
+"""Signals and their baselines as exposition text; see ``text``.
 
 What a baseline says never changes, so its text is made once. A series of signals has one ``%`` template for
 all its lines.
@@ -28,7 +28,7 @@ _SLOT = SLOT.encode()
 _SIGNAL_LABELS = ("kind", "signal", "baseline")
 
 
-class Sample(NamedTuple):
+class SignalSample(NamedTuple):
     """One value of a signal's series; ``labels`` are those after the identity."""
 
     metric: Metric
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 def chunks(
     signals: Sequence[SignalSnapshot], baselines: Sequence[LoadedBaseline], openmetrics: bool
 ) -> Iterator[bytes]:
-    """Every family of signals, one piece for each identity or baseline."""
+    """Every family of signals, one chunk for each identity or baseline."""
     layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
     known = [snapshot for snapshot in signals if snapshot.key.fingerprint in layouts]
     if known:
@@ -59,32 +59,32 @@ def chunks(
         yield from texts
 
 
-def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[Sample]:
+def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[SignalSample]:
     """The values of one identity, as ``chunks`` writes them."""
     cells = iter(snapshot.cells)
     for labels in _bin_labels(layout.baseline):
-        yield Sample(metrics.SIGNAL_OBSERVATIONS, labels, next(cells))
+        yield SignalSample(metrics.SIGNAL_OBSERVATIONS, labels, next(cells))
     for metric, sums in zip(SUM_METRICS, layout.sums(snapshot.cells), strict=False):
         for signal, value in zip(layout.deviating, sums, strict=True):
-            yield Sample(metric, _signal_labels(layout.baseline, signal), value)
+            yield SignalSample(metric, _signal_labels(layout.baseline, signal), value)
 
 
-def baseline_samples(baseline: Baseline) -> Iterator[Sample]:
+def baseline_samples(baseline: Baseline) -> Iterator[SignalSample]:
     """What describes a baseline."""
     for signal in baseline.signals:
         labels = _signal_labels(baseline, signal)
         for bin_name, ratio in zip(signal.bins, signal.ratios, strict=True):
-            yield Sample(metrics.BASELINE_RATIO, (*labels, bin_name), ratio)
+            yield SignalSample(metrics.BASELINE_RATIO, (*labels, bin_name), ratio)
         if isinstance(signal, NumericSignal):
             for bin_name, bound, center in zip(
                 signal.bins, signal.upper_bounds, signal.centers, strict=False
             ):
-                yield Sample(metrics.BASELINE_UPPER_BOUND, (*labels, bin_name), bound)
+                yield SignalSample(metrics.BASELINE_UPPER_BOUND, (*labels, bin_name), bound)
                 if center is not None:
-                    yield Sample(metrics.BASELINE_CENTER, (*labels, bin_name), center)
-            yield Sample(metrics.BASELINE_MEAN, labels, signal.mean)
-            yield Sample(metrics.BASELINE_STDDEV, labels, signal.stddev)
-        yield Sample(metrics.BASELINE_OBSERVATIONS, labels, signal.observations)
+                    yield SignalSample(metrics.BASELINE_CENTER, (*labels, bin_name), center)
+            yield SignalSample(metrics.BASELINE_MEAN, labels, signal.mean)
+            yield SignalSample(metrics.BASELINE_STDDEV, labels, signal.stddev)
+        yield SignalSample(metrics.BASELINE_OBSERVATIONS, labels, signal.observations)
 
 
 def _bins(layout: SignalLayout, snapshot: SignalSnapshot) -> bytes:
@@ -121,10 +121,10 @@ def _line(metric: Metric, labels: tuple[str, ...], value: str) -> str:
 def _described(version: Version, baseline: Baseline) -> dict[str, bytes]:
     """The text of each baseline metric."""
     parts: dict[str, list[bytes]] = {metric.name: [] for metric in BASELINE_METRICS}
-    own = label_text(VERSION_IDENTITY, version)
+    identity = label_text(VERSION_IDENTITY, version)
     for metric, labels, value in baseline_samples(baseline):
         signal = label_text(metric.labels[len(VERSION_IDENTITY) :], labels)
-        line = b"%b{%b,%b} %b\n" % (metric.name.encode(), own, signal, number(value).encode())
+        line = b"%b{%b,%b} %b\n" % (metric.name.encode(), identity, signal, number(value).encode())
         parts[metric.name].append(line)
     return {name: b"".join(lines) for name, lines in parts.items()}
 

@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 from prometheus_client.utils import floatToGoString
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import (
     ALWAYS_EXPOSED,
+    CALL_METRICS,
     DEVICE_SECONDS,
-    GROUPS,
     INVALID,
     LATENCY,
     Exemplar,
-    Group,
+    MetricCells,
     Snapshot,
 )
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import IDENTITY, Metric
 
 END = b"# EOF\n"
@@ -33,7 +33,7 @@ IDENTITIES_PER_CHUNK = 32
 BASE_UNITS = ("seconds", "bytes", "ratio", "watts", "joules")
 
 
-class Row(NamedTuple):
+class ExposedIdentity(NamedTuple):
     """What is shown of one identity.
 
     ``labels`` is its label text, ``cells`` the sum over its devices, ``exemplars`` the newest of each latency
@@ -47,63 +47,63 @@ class Row(NamedTuple):
     devices: Sequence[Snapshot]
 
 
-Write = Callable[[Row], bytes]
+Write = Callable[[ExposedIdentity], bytes]
 
 
 def chunks(
-    snapshots: Iterable[Snapshot], own_samples: Iterable[OwnSample], *, openmetrics: bool = False
+    snapshots: Iterable[Snapshot], samples: Iterable[MetricSample], *, openmetrics: bool = False
 ) -> Iterator[bytes]:
-    """The exposition without a closing ``# EOF``, in pieces that take about 0.1 ms each; some are empty."""
-    every: list[Row] = []
-    for row in merge(snapshots):
-        every.append(row)
-        if len(every) % IDENTITIES_PER_CHUNK == 0:
+    """The exposition without a closing ``# EOF``, in chunks that take about 0.1 ms each; some are empty."""
+    identities: list[ExposedIdentity] = []
+    for exposed in merge(snapshots):
+        identities.append(exposed)
+        if len(identities) % IDENTITIES_PER_CHUNK == 0:
             yield b""  # a place to pause: merging 5,000 identities takes 8 ms
-    for group, head, write in _PLANS[openmetrics]:
-        family = shown(group, every)
-        if family:
+    for layout, head, write in _FAMILIES[openmetrics]:
+        exposing = identities_with(layout, identities)
+        if exposing:
             yield head
-        for start in range(0, len(family), IDENTITIES_PER_CHUNK):
-            yield b"".join(map(write, family[start : start + IDENTITIES_PER_CHUNK]))
-    for samples in by_metric(own_samples):
-        yield metadata(samples[0].metric, openmetrics) + b"".join(map(_own_line, samples))
+        for start in range(0, len(exposing), IDENTITIES_PER_CHUNK):
+            yield b"".join(map(write, exposing[start : start + IDENTITIES_PER_CHUNK]))
+    for of_metric in by_metric(samples):
+        yield metadata(of_metric[0].metric, openmetrics) + b"".join(map(_sample_line, of_metric))
 
 
-def merge(snapshots: Iterable[Snapshot]) -> Iterator[Row]:
-    """One ``Row`` for each identity, in the order of its first snapshot."""
-    found: dict[Identity, list[Snapshot]] = {}
+def merge(snapshots: Iterable[Snapshot]) -> Iterator[ExposedIdentity]:
+    """One ``ExposedIdentity`` for each identity, in the order of its first snapshot."""
+    by_identity: dict[Identity, list[Snapshot]] = {}
     for snapshot in snapshots:
-        found.setdefault(snapshot.key.identity, []).append(snapshot)
-    return (_merged(identity, devices) for identity, devices in found.items())
+        by_identity.setdefault(snapshot.key.identity, []).append(snapshot)
+    return (_merged(identity, devices) for identity, devices in by_identity.items())
 
 
-def _merged(identity: Identity, devices: list[Snapshot]) -> Row:
+def _merged(identity: Identity, devices: list[Snapshot]) -> ExposedIdentity:
     first, labels = devices[0], identity_labels(identity)
     if len(devices) == 1:
-        return Row(identity, labels, first.cells, first.exemplars, devices)
+        return ExposedIdentity(identity, labels, first.cells, first.exemplars, devices)
     cells = tuple(map(sum, zip(*(device.cells for device in devices), strict=True)))
     exemplars = [item for device in devices for item in device.exemplars.items()]
     newest = dict(sorted(exemplars, key=lambda item: item[1].timestamp))
-    return Row(identity, labels, cells, newest, devices)
+    return ExposedIdentity(identity, labels, cells, newest, devices)
 
 
-# Comparing whole groups takes 20 us in each scrape, a third of the scrape of one identity.
-_ALWAYS_EXPOSED_STARTS = frozenset(group.start for group in ALWAYS_EXPOSED)
+# Comparing layouts takes 20 us in each scrape, a third of the scrape of one identity.
+_ALWAYS_EXPOSED_STARTS = frozenset(layout.start for layout in ALWAYS_EXPOSED)
 
 
-def shown(group: Group, every: Sequence[Row]) -> Sequence[Row]:
-    """Those of ``every`` that expose the metric of ``group``."""
-    if group.start in _ALWAYS_EXPOSED_STARTS:
-        return every
-    return [row for row in every if any(row.cells[group.start : group.stop])]
+def identities_with(layout: MetricCells, identities: Sequence[ExposedIdentity]) -> Sequence[ExposedIdentity]:
+    """Those of ``identities`` that expose the metric."""
+    if layout.start in _ALWAYS_EXPOSED_STARTS:
+        return identities
+    return [exposed for exposed in identities if any(exposed.cells[layout.start : layout.stop])]
 
 
-def by_metric(samples: Iterable[OwnSample]) -> list[list[OwnSample]]:
-    """The samples of each metric together, because a family must stand in one piece."""
-    found: dict[str, list[OwnSample]] = {}
+def by_metric(samples: Iterable[MetricSample]) -> list[list[MetricSample]]:
+    """The samples of each metric together, because the lines of a family must not be parted."""
+    by_name: dict[str, list[MetricSample]] = {}
     for sample in samples:
-        found.setdefault(sample.metric.name, []).append(sample)
-    return list(found.values())
+        by_name.setdefault(sample.metric.name, []).append(sample)
+    return list(by_name.values())
 
 
 def family_name(metric: Metric) -> str:
@@ -122,9 +122,9 @@ def number(value: float) -> str:
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
-def bucket_bounds(group: Group) -> tuple[str, ...]:
+def bucket_bounds(layout: MetricCells) -> tuple[str, ...]:
     """The ``le`` values of a histogram, as prometheus_client writes them."""
-    return (*map(number, group.metric.buckets), "+Inf")
+    return (*map(number, layout.metric.buckets), "+Inf")
 
 
 def _template(names: Iterable[str]) -> str:
@@ -148,7 +148,7 @@ def label_text(names: Iterable[str], values: tuple[str, ...]) -> bytes:
 def _labels(template: str, values: tuple[str, ...]) -> bytes:
     """Label text as it stands between braces."""
     plain = template % values
-    # One look at the whole takes 0.5 us, escaping each value of an identity 1.2 us; few need it.
+    # Looking at the whole text takes 0.5 us, escaping each value of an identity 1.2 us; few need it.
     if plain.count('"') != 2 * len(values) or "\\" in plain or "\n" in plain:
         plain = template % tuple(map(_escaped, values))
     return _utf8(plain)
@@ -173,7 +173,7 @@ def metadata(metric: Metric, openmetrics: bool) -> bytes:
     return _utf8(f"# HELP {name} {documentation}\n# TYPE {name} {metric.type}\n{unit}")
 
 
-def _own_line(sample: OwnSample) -> bytes:
+def _sample_line(sample: MetricSample) -> bytes:
     labels = _labels(_template(sample.metric.labels), sample.labels)
     braced = b"{%b}" % labels if labels else b""
     return b"%b%b %b\n" % (sample.metric.name.encode(), braced, number(sample.value).encode())
@@ -184,60 +184,62 @@ def _filled(template: str, numbers: tuple[float, ...], labels: bytes) -> bytes:
     return (template % numbers).encode().replace(_SLOT, labels)
 
 
-def _histogram(group: Group) -> Write:
-    name, start, end, scale = group.metric.name, group.start, group.sum_cell, group.scale
-    buckets = "".join(f'{name}_bucket{{{SLOT},le="{bound}"}} %d\n' for bound in bucket_bounds(group))
+def _histogram(layout: MetricCells) -> Write:
+    name, start, end, scale = layout.metric.name, layout.start, layout.sum_cell, layout.scale
+    buckets = "".join(f'{name}_bucket{{{SLOT},le="{bound}"}} %d\n' for bound in bucket_bounds(layout))
     template = f"{buckets}{name}_count{{{SLOT}}} %d\n{name}_sum{{{SLOT}}} %s\n"
 
-    def write(row: Row) -> bytes:
-        counts = [*accumulate(row.cells[start:end])]
-        return _filled(template, (*counts, counts[-1], row.cells[end] / scale), row.labels)
+    def write(exposed: ExposedIdentity) -> bytes:
+        counts = [*accumulate(exposed.cells[start:end])]
+        return _filled(template, (*counts, counts[-1], exposed.cells[end] / scale), exposed.labels)
 
     return write
 
 
-def _counts(group: Group) -> Write:
-    name, start, stop = group.metric.name, group.start, group.stop
+def _counts(layout: MetricCells) -> Write:
+    name, start, stop = layout.metric.name, layout.start, layout.stop
     template = f"{name}{{{SLOT}}} %d\n"
-    if group.metric.closed:
-        label, values = group.metric.closed[0]
+    if layout.metric.closed:
+        label, values = layout.metric.closed[0]
         template = "".join(f'{name}{{{SLOT},{label}="{value}"}} %d\n' for value in values)
 
-    def write(row: Row) -> bytes:
-        return _filled(template, row.cells[start:stop], row.labels)
+    def write(exposed: ExposedIdentity) -> bytes:
+        return _filled(template, exposed.cells[start:stop], exposed.labels)
 
     return write
 
 
-def _non_zero_counts(group: Group) -> Write:
-    write_all, cells = _counts(group), slice(group.start, group.stop)
+def _non_zero_counts(layout: MetricCells) -> Write:
+    write_all, cells = _counts(layout), slice(layout.start, layout.stop)
 
-    def write(row: Row) -> bytes:
-        lines = write_all(row).split(b"\n")  # not splitlines: a label may hold a carriage return
-        return b"".join(line + b"\n" for line, count in zip(lines, row.cells[cells], strict=False) if count)
+    def write(exposed: ExposedIdentity) -> bytes:
+        lines = write_all(exposed).split(b"\n")  # not splitlines: a label may hold a carriage return
+        return b"".join(
+            line + b"\n" for line, count in zip(lines, exposed.cells[cells], strict=False) if count
+        )
 
     return write
 
 
-def _device_seconds(group: Group) -> Write:
-    name = group.metric.name.encode()
+def _device_seconds(layout: MetricCells) -> Write:
+    name = layout.metric.name.encode()
 
     def line(labels: bytes, snapshot: Snapshot) -> bytes:
         device = _labels(_DEVICE_TEMPLATE, snapshot.key[1:])
-        return b"%b{%b,%b} %r\n" % (name, labels, device, snapshot.cells[group.start] / group.scale)
+        return b"%b{%b,%b} %r\n" % (name, labels, device, snapshot.cells[layout.start] / layout.scale)
 
-    return lambda row: b"".join([line(row.labels, snapshot) for snapshot in row.devices])
+    return lambda exposed: b"".join([line(exposed.labels, snapshot) for snapshot in exposed.devices])
 
 
 def _latency_with_exemplars() -> Write:
     write_latency = _histogram(LATENCY)
 
-    def write(row: Row) -> bytes:
-        lines = write_latency(row)
-        if not row.exemplars:
+    def write(exposed: ExposedIdentity) -> bytes:
+        lines = write_latency(exposed)
+        if not exposed.exemplars:
             return lines
         parts = lines.split(b"\n")
-        for bucket, exemplar in row.exemplars.items():
+        for bucket, exemplar in exposed.exemplars.items():
             seconds, timestamp = number(exemplar.seconds), exemplar.timestamp
             parts[bucket] += _utf8(f' # {{trace_id="{_escaped(exemplar.trace_id)}"}} {seconds} {timestamp}')
         return b"\n".join(parts)
@@ -245,19 +247,20 @@ def _latency_with_exemplars() -> Write:
     return write
 
 
-def _writer(group: Group, openmetrics: bool) -> Write:
-    if group is LATENCY and openmetrics:
+def _writer(layout: MetricCells, openmetrics: bool) -> Write:
+    if layout is LATENCY and openmetrics:
         return _latency_with_exemplars()
-    if group is DEVICE_SECONDS:
-        return _device_seconds(group)
-    if group is INVALID:
-        return _non_zero_counts(group)
-    return _histogram(group) if group.metric.type == "histogram" else _counts(group)
+    if layout is DEVICE_SECONDS:
+        return _device_seconds(layout)
+    if layout is INVALID:
+        return _non_zero_counts(layout)
+    return _histogram(layout) if layout.metric.type == "histogram" else _counts(layout)
 
 
-_PLANS = {
+_FAMILIES = {
     openmetrics: [
-        (group, metadata(group.metric, openmetrics), _writer(group, openmetrics)) for group in GROUPS
+        (layout, metadata(layout.metric, openmetrics), _writer(layout, openmetrics))
+        for layout in CALL_METRICS
     ]
     for openmetrics in (False, True)
 }

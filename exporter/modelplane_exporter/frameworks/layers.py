@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.measured import Measured
-from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.signals.sampling import Sampler
 
 SIGNALS = ("mean_absolute", "zero_ratio")
@@ -73,7 +73,7 @@ class Watch:
             if summary is not None:
                 summaries.append((name, summary))
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-            complain("a layer was not observed", error)
+            log_failure("a layer was not observed", error)
 
     def finish(self) -> None:
         """The model has returned."""
@@ -85,7 +85,7 @@ class Watch:
             names, arrays = zip(*summaries, strict=True)
             self._report(_signals(names, self._to_host(arrays)))
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-            complain("layers were not observed", error)
+            log_failure("layers were not observed", error)
 
 
 class Collected:
@@ -131,14 +131,14 @@ def sampled(exporter: ModelMetricsExporter, names: Sequence[str], every: int) ->
     if not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a whole number from 1 on (got {every!r})")
     baseline = exporter.baseline
-    known = {signal.name for signal in baseline.of_kind("activation")} if baseline else set()
+    fitted = {signal.name for signal in baseline.of_kind("activation")} if baseline else set()
     for name in names:
-        if known.isdisjoint(signals_of(name)):
+        if fitted.isdisjoint(signals_of(name)):
             raise ValueError(
                 f"the baseline has no activation signals of layer {name!r}: "
                 "fit them with Baseline.fit(activations=collect_layers(...))"
             )
-    exporter.sampling("activation", 1 / every)
+    exporter.show_sampling_ratio("activation", 1 / every)
     return Sampler(every).take
 
 
@@ -148,7 +148,7 @@ def always() -> bool:
 
 
 def to_exporter(exporter: ModelMetricsExporter) -> Report:
-    """What observes signals for the call that is being measured, else for the exporter's own tenant."""
+    """What observes signals for the call that is being measured, else for the exporter's tenant."""
 
     def report(values: Values) -> None:
         call = exporter.current_call()
@@ -178,6 +178,6 @@ def _signals(names: Sequence[str], rows: Sequence[Sequence[float]]) -> dict[str,
         runs.setdefault(name, []).append(row)
     return {
         signal: sum(values) / len(values)
-        for name, found in runs.items()
-        for signal, values in zip(signals_of(name), zip(*found, strict=True), strict=True)
+        for name, rows_of_layer in runs.items()
+        for signal, values in zip(signals_of(name), zip(*rows_of_layer, strict=True), strict=True)
     }

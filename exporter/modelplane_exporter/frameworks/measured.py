@@ -11,7 +11,7 @@ from typing import Any
 from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.readings import Reading
-from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.rate_limited_log import log_failure
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
@@ -46,15 +46,15 @@ class Measured:
         wait: Wait | None = None,
         traced: Traced | None = None,
     ) -> None:
-        own = functools.partial(object.__setattr__, self)
+        set_here = functools.partial(object.__setattr__, self)
         state = getattr(target, "__dict__", None)
         if isinstance(state, dict):
-            own("__dict__", state)  # vars() and compilers look there without asking __getattr__
-        own("_measured_target", target)
-        own("_measured_exporter", exporter)
-        own("_measured_readers", dict(readers))
-        own("_measured_wait", wait)
-        own("_measured_traced", traced)
+            set_here("__dict__", state)  # vars() and compilers look there without asking __getattr__
+        set_here("_measured_target", target)
+        set_here("_measured_exporter", exporter)
+        set_here("_measured_readers", dict(readers))
+        set_here("_measured_wait", wait)
+        set_here("_measured_traced", traced)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         read = self._measured_readers.get("__call__")
@@ -142,7 +142,7 @@ class Measured:
         try:
             return traced is not None and traced(args, kwargs)
         except Exception as error:  # noqa: BLE001 - the model may take what a framework cannot walk through
-            complain("a model's arguments were not looked at", error)
+            log_failure("a model's arguments were not looked at", error)
             return False
 
     def _measured_run(
@@ -172,7 +172,7 @@ def observe(call: Call, read: Read, args: Arguments, kwargs: Options, result: An
     try:
         reading = read(args, kwargs, result)
     except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-        complain("a model's result was not read", error)
+        log_failure("a model's result was not read", error)
         return
     if reading.items is not None:
         call.items(reading.items)
@@ -196,8 +196,8 @@ def exporter_for(
         raise ValueError(f"give an exporter or the options of one, not both (got also {', '.join(options)})")
     if exporter is not None:
         return exporter
-    known = {} if "framework" in options else {"framework": framework, "framework_version": version}
-    return ModelMetricsExporter(**{"confidence": None, **known, **options})
+    filled_in = {} if "framework" in options else {"framework": framework, "framework_version": version}
+    return ModelMetricsExporter(**{"confidence": None, **filled_in, **options})
 
 
 def unwrapped(target: Any) -> Any:

@@ -16,13 +16,13 @@ Array = NDArray[Any]
 def _confidence(scores: Array, output: Output) -> Array:
     # Infinite scores give NaN, which the exporter counts; NumPy need not warn of it.
     with np.errstate(invalid="ignore"):
-        found: Array = readings.confidence(np, _wide(scores), output)
-    return found
+        confidence: Array = readings.confidence(np, _wide(scores), output)
+    return confidence
 
 
 def _winner(scores: Array, output: Output) -> Array:
-    found: Array = readings.winner(np, scores, output)
-    return found
+    winner: Array = readings.winner(np, scores, output)
+    return winner
 
 
 def _wide(scores: Array) -> Array:

@@ -37,7 +37,7 @@ def wrap(
     exporter = exporter_for("onnxruntime", onnxruntime.__version__, exporter, options)
     named = Reader(NUMPY, "probabilities", classes, exporter.baseline)
     other = Reader(NUMPY, output, classes, exporter.baseline)
-    all_names = [found.name for found in session.get_outputs()]
+    all_names = [described.name for described in session.get_outputs()]
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         names, feed = _arguments(*args, **kwargs)

@@ -59,9 +59,9 @@ def watch_layers(
     """
     exporter = layers.exporter_of(module, exporter)
     bare = unwrapped(module)
-    found = layers.named(names, dict(bare.named_modules()))
+    watched = layers.named(names, dict(bare.named_modules()))
     watch = Watch(layers.sampled(exporter, names, every), _summary, _to_host, layers.to_exporter(exporter))
-    return _hooked(watch, bare, found)
+    return _hooked(watch, bare, watched)
 
 
 def collect_layers(
@@ -73,12 +73,12 @@ def collect_layers(
     signal a NumPy column with one value for each batch. Let batches be as large as those in service.
     """
     bare = unwrapped(module)
-    found = layers.named(names, dict(bare.named_modules()))
+    watched = layers.named(names, dict(bare.named_modules()))
     collected = layers.Collected()
     modes = {child: child.training for child in bare.modules()}
     bare.eval()
     try:
-        with torch.no_grad(), _hooked(Watch(layers.always, _summary, _to_host, collected.add), bare, found):
+        with torch.no_grad(), _hooked(Watch(layers.always, _summary, _to_host, collected.add), bare, watched):
             for batch in batches:
                 bare(batch)
     finally:
@@ -109,10 +109,10 @@ def _ignore(*args: Any) -> None:
     """A hook that was left behind."""
 
 
-def _hooked(watch: Watch, module: nn.Module, found: Mapping[str, nn.Module]) -> Watch:
+def _hooked(watch: Watch, module: nn.Module, watched: Mapping[str, nn.Module]) -> Watch:
     begin = _Hook(lambda module, args: watch.begin())
     watch.undo_with(module.register_forward_pre_hook(begin).remove)
-    for name, layer in found.items():
+    for name, layer in watched.items():
         observe = _Hook(lambda layer, args, returned, name=name: watch.observe(name, returned))
         watch.undo_with(layer.register_forward_hook(observe).remove)
     finish = _Hook(lambda module, args, returned: watch.finish())
@@ -122,14 +122,16 @@ def _hooked(watch: Watch, module: nn.Module, found: Mapping[str, nn.Module]) -> 
 
 def _summary(returned: Any) -> Tensor | None:
     """Mean absolute value and share of zeros of the first tensor of floats, as a tensor of shape (2,)."""
-    found = next((tensor for tensor in _tensors(returned) if tensor.is_floating_point()), None)
-    if found is None or not found.numel():
+    floats = next((tensor for tensor in _tensors(returned) if tensor.is_floating_point()), None)
+    if floats is None or not floats.numel():
         return None
     with torch.no_grad():
-        # The norm builds no copy of the layer; counting zeros one of a byte each, three times as fast as
+        # The norm builds no copy of the layer; counting zeros a copy of one byte each, three times as fast as
         # torch.count_nonzero on a CPU.
-        total = torch.linalg.vector_norm(found, ord=1, dtype=torch.promote_types(found.dtype, torch.float32))
-        return torch.stack((total, (found == 0).sum().to(total))) / found.numel()
+        total = torch.linalg.vector_norm(
+            floats, ord=1, dtype=torch.promote_types(floats.dtype, torch.float32)
+        )
+        return torch.stack((total, (floats == 0).sum().to(total))) / floats.numel()
 
 
 def _to_host(summaries: Sequence[Tensor]) -> list[list[float]]:

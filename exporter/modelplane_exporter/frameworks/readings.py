@@ -16,7 +16,7 @@ PREDICTION = "prediction"
 
 
 class Reading(NamedTuple):
-    """What a call tells; None is what it does not tell.
+    """What a call says of the model; None is what it does not say.
 
     ``items`` counts rows, ``confidence`` and ``prediction`` have shape (rows,), ``features`` is what
     ``Call.features`` takes.
@@ -98,7 +98,7 @@ class Reader:
         return self._prediction is not None
 
     def read(self, given: Any, result: Any) -> Reading:
-        """What a call tells; ``given`` is its input, ``result`` an array or something that holds arrays."""
+        """What a call says; ``given`` is its input, ``result`` an array or something that holds arrays."""
         features = self._features(given)
         rows = 1 if features is not None and self._is_row(given) else rows_of(given)
         values = self._values(result)
@@ -106,20 +106,20 @@ class Reader:
         if self._output is None or scores is None:
             items = rows_of(values) if rows is None else rows
             return Reading(items, None, _column(values) if self.predicts else None, features)
-        # Of an output without rows of its own, one axis or none, the scores tell how many there are.
+        # Of an output without rows, with one axis or none, the scores say how many there are.
         items = rows if rows is not None and len(values.shape) == 2 else int(scores.shape[0])
         confidence = self._arrays.to_host(self._arrays.confidence(scores, self._output))
         return Reading(items, confidence, self._predicted(values, scores, self._output), features)
 
     def _values(self, result: Any) -> Any:
-        """The array in a result: the one named as the output, else the first; labels may be a plain list."""
+        """The array in a result: that named as the output, else the first; labels may be a plain list."""
         if self._arrays.is_array(result):
             return result
         if isinstance(result, Mapping):
             return self._first([result.get(self._output), *result.values()])
         if isinstance(result, list | tuple):
-            found = self._first(result)
-            return result if found is None and type(result) is list else found
+            array = self._first(result)
+            return result if array is None and type(result) is list else array
         return self._first([getattr(result, self._output or "", None)])
 
     def _first(self, values: Sequence[Any]) -> Any:
@@ -163,7 +163,7 @@ def first_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 
 def rows_of(value: Any) -> int | None:
-    """The number of rows in an input or a result; None when it cannot be told.
+    """The number of rows in an input or a result; None when that is not known.
 
     A list is a batch. A tuple or mapping holds several inputs, of which the first counts.
     """

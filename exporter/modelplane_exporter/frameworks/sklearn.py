@@ -44,9 +44,8 @@ def wrap(
     exporter = exporter_for("sklearn", sklearn.__version__, exporter, options)
     outputs = {**_OUTPUTS, "decision_function": output}
     classes = getattr(estimator, "classes_", None)
-    return Measured(
-        estimator, exporter, {name: _read(name, found, classes, exporter) for name, found in outputs.items()}
-    )
+    readers = {name: _read(name, of_method, classes, exporter) for name, of_method in outputs.items()}
+    return Measured(estimator, exporter, readers)
 
 
 def _read(name: str, output: Output | None, classes: Any, exporter: ModelMetricsExporter) -> Read:

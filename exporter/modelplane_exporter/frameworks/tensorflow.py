@@ -69,9 +69,9 @@ def watch_layers(
     """
     exporter = layers.exporter_of(model, exporter)
     bare = unwrapped(model)
-    found = layers.named(names, dict(_layers(bare)))
+    watched = layers.named(names, dict(_layers(bare)))
     watch = Watch(layers.sampled(exporter, names, every), _summary, _to_host, layers.to_exporter(exporter))
-    return _hooked(watch, bare, found)
+    return _hooked(watch, bare, watched)
 
 
 def collect_layers(model: Any, names: Sequence[str], batches: Iterable[Any]) -> dict[str, Any]:
@@ -81,16 +81,16 @@ def collect_layers(model: Any, names: Sequence[str], batches: Iterable[Any]) -> 
     batch. Let batches be as large as those in service.
     """
     bare = unwrapped(model)
-    found = layers.named(names, dict(_layers(bare)))
+    watched = layers.named(names, dict(_layers(bare)))
     collected = layers.Collected()
-    with _hooked(Watch(layers.always, _summary, _to_host, collected.add), bare, found):
+    with _hooked(Watch(layers.always, _summary, _to_host, collected.add), bare, watched):
         for batch in batches:
             bare(batch)
     return collected.columns(names)
 
 
-def _hooked(watch: Watch, model: Any, found: Mapping[str, Any]) -> Watch:
-    for name, layer in found.items():
+def _hooked(watch: Watch, model: Any, watched: Mapping[str, Any]) -> Watch:
+    for name, layer in watched.items():
         _replace_call(watch, layer, functools.partial(watch.observe, name))
     _replace_call(watch, model, lambda returned: watch.finish(), watch.begin)
     return watch
@@ -100,7 +100,7 @@ def _replace_call(
     watch: Watch, layer: Any, after: Callable[[Any], None], before: Callable[[], None] | None = None
 ) -> None:
     """Run ``before`` and ``after`` around ``layer.call`` where it runs eagerly; Keras has no hooks."""
-    call, own = layer.call, vars(layer).get("call")
+    call, attribute = layer.call, vars(layer).get("call")
     removed = False
 
     def observed(*args: Any, **kwargs: Any) -> Any:
@@ -118,8 +118,8 @@ def _replace_call(
         if layer.call is not observed:  # another watch came later and calls this one
             return
         del layer.call
-        if own is not None:
-            layer.call = own
+        if attribute is not None:
+            layer.call = attribute
 
     layer.call = observed
     watch.undo_with(undo)
@@ -135,12 +135,12 @@ def _layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _summary(returned: Any) -> Any:
     """Mean absolute value and share of zeros of the first tensor of floats, as a tensor of shape (2,)."""
     floats = (value for value in tf.nest.flatten(returned) if tf.is_tensor(value) and value.dtype.is_floating)
-    found = next(floats, None)
-    if found is None or not tf.size(found):
+    first = next(floats, None)
+    if first is None or not tf.size(first):
         return None
-    wide = tf.cast(found, tf.float32) if found.dtype.size < 4 else found
+    wide = tf.cast(first, tf.float32) if first.dtype.size < 4 else first
     mean_absolute = tf.cast(tf.reduce_mean(tf.abs(wide)), tf.float32)
-    return tf.stack((mean_absolute, tf.math.zero_fraction(found)))
+    return tf.stack((mean_absolute, tf.math.zero_fraction(first)))
 
 
 def _to_host(summaries: Sequence[Any]) -> list[list[float]]:

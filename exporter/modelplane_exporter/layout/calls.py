@@ -1,4 +1,4 @@
-"""How the state of one identity is laid out as integers.
+"""How the state of one identity is laid out as integers: metrics of calls.
 
 A *cell* is one 64-bit integer. The same layout serves the process's own memory, the files that worker
 processes share, and rendering: adding two states cell by cell merges them exactly. Sums of seconds are
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from modelplane_exporter.identity import Identity
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import Metric
 
 BILLION = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MetricCells:
     """The cells of one metric: ``cells[start:stop]``.
 
     A histogram has one cell for each bucket (not cumulated), one for ``+Inf``, and last the sum. A metric
@@ -45,16 +45,16 @@ def _size(metric: Metric) -> int:
     return len(metric.closed[0][1]) if metric.closed else 1
 
 
-def _groups(*declared: tuple[Metric, int]) -> tuple[Group, ...]:
-    groups, start = [], 0
+def _laid_out(*declared: tuple[Metric, int]) -> tuple[MetricCells, ...]:
+    layouts, start = [], 0
     for metric, scale in declared:
         stop = start + _size(metric)
-        groups.append(Group(metric, start, stop, scale))
+        layouts.append(MetricCells(metric, start, stop, scale))
         start = stop
-    return tuple(groups)
+    return tuple(layouts)
 
 
-GROUPS = _groups(
+CALL_METRICS = _laid_out(
     (metrics.LATENCY, BILLION),
     (metrics.REQUESTS, 1),
     (metrics.CONFIDENCE, BILLION),
@@ -66,10 +66,12 @@ GROUPS = _groups(
     (metrics.TIME_PER_OUTPUT_TOKEN, BILLION),
     (metrics.INVALID_OBSERVATIONS, 1),
 )
-LATENCY, REQUESTS, CONFIDENCE, ACTIVE, ITEMS, DEVICE_SECONDS, TOKENS, FIRST_TOKEN, PER_TOKEN, INVALID = GROUPS
-CELLS = GROUPS[-1].stop
+LATENCY, REQUESTS, CONFIDENCE, ACTIVE, ITEMS, DEVICE_SECONDS, TOKENS, FIRST_TOKEN, PER_TOKEN, INVALID = (
+    CALL_METRICS
+)
+CELLS = CALL_METRICS[-1].stop
 
-# Shown at 0 from the first exposition on; the other groups only once they hold something.
+# Shown at 0 from the first exposition on; the other metrics only once they hold something.
 ALWAYS_EXPOSED = (LATENCY, REQUESTS, CONFIDENCE, ACTIVE, ITEMS, DEVICE_SECONDS)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
-from modelplane_exporter.identity import Identity, Version
+from modelplane_exporter.identity import Version
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 
 SUM_METRICS = (
     metrics.SIGNAL_DEVIATION_POSITIVE,
@@ -35,7 +36,7 @@ _LOW = 2**64 - 1
 
 
 class SignalKey(NamedTuple):
-    """Whose signals, and the fingerprint of the baseline they are held against."""
+    """Whose signals, and the fingerprint of the baseline they are compared with."""
 
     identity: Identity
     fingerprint: str

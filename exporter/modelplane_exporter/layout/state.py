@@ -10,7 +10,7 @@ from modelplane_exporter.layout.signals import LoadedBaseline, SignalSnapshot
 from modelplane_schema.metrics import Metric
 
 
-class OwnSample(NamedTuple):
+class MetricSample(NamedTuple):
     """One sample of a metric that is not kept in cells: ``model_info`` and the exporter about itself.
 
     ``labels`` are values in the order of the metric's labels.
@@ -25,6 +25,6 @@ class State(NamedTuple):
     """All that a process exposes, or all its workers together."""
 
     snapshots: Sequence[Snapshot]
-    own_samples: Sequence[OwnSample]
+    samples: Sequence[MetricSample]
     signals: Sequence[SignalSnapshot] = ()
     baselines: Sequence[LoadedBaseline] = ()

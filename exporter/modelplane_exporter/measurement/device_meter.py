@@ -1,4 +1,4 @@
-"""One meter for each device: calls report to its queue, a fold works the queue off.
+"""One meter for each device: calls report to its queue, and a drain applies what waits there.
 
 Fair share: with k calls in flight each is charged 1/k device-second per second. Virtual time V grows by
 dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is idle.
@@ -16,63 +16,63 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, Series
-from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, IdentityState
+from modelplane_exporter.rate_limited_log import log_failure
 
-# Events (two for each call) at which a caller folds, and at which it waits for a fold that goes on. A fold
-# takes all that is queued when it begins, so it drains more than what triggers it.
-FOLD_AT = 256
+# Events (two for each call) at which a caller drains the queue, and at which it waits for a drain that goes
+# on. A drain takes all that is queued when it begins, which may be more than what triggers it.
+DRAIN_AT = 256
 WAIT_AT = 2048
 
 
 class DeviceMeter:
     """The queue, the calls in flight and the virtual time of one device.
 
-    ``on_fold`` is told the series that changed and the virtual time, while the lock is held.
+    ``on_drain`` gets the states that changed and the virtual time, while the lock is held.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.perf_counter,
-        fold_at: int = FOLD_AT,
+        drain_at: int = DRAIN_AT,
         wait_at: int = WAIT_AT,
-        on_fold: Callable[[Iterable[Series], float], None] | None = None,
+        on_drain: Callable[[Iterable[IdentityState], float], None] | None = None,
     ) -> None:
         self.events: deque[CallRecord] = deque()
         self.clock = clock
-        self.fold_at = fold_at
+        self.drain_at = drain_at
         self.wait_at = wait_at
         self.lock = threading.RLock()
-        self._on_fold = on_fold
-        self._folding = False
+        self._on_drain = on_drain
+        self._draining = False
         self._in_flight = 0
         self._virtual = 0.0
         self._last = 0.0
         self._born = -math.inf
-        self._unsettled: dict[Series, None] = {}
+        self._unsettled: dict[IdentityState, None] = {}
 
-    def fold(self, wait: bool = False) -> None:
-        """Work the queue off; never raises an Exception.
+    def drain(self, wait: bool = False) -> None:
+        """Apply what is queued; never raises an Exception.
 
-        Unless told to ``wait``, leave it to whoever is at it as long as the queue is not too long.
+        Without ``wait`` it is left to a drain that goes on, as long as the queue is not too long.
         """
-        if self._folding and not wait and len(self.events) < self.wait_at:
+        if self._draining and not wait and len(self.events) < self.wait_at:
             return
         # "with" and not acquire(): a signal cannot get between taking the lock and entering the block.
         with self.lock:
-            if self._folding:  # entered again from a signal handler or a finalizer
+            if self._draining:  # entered again from a signal handler or a finalizer
                 return
-            self._folding = True
+            self._draining = True
             try:
-                self._drain()
+                self._apply_events()
                 self._settle()
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-                complain("finished calls were not counted", error)
+                log_failure("finished calls were not counted", error)
             finally:
-                self._folding = False
+                self._draining = False
 
     def virtual_now(self) -> float:
-        """Virtual time at this moment; call it with the lock held, after a fold."""
+        """Virtual time at this moment; call it with the lock held, after a drain."""
         now = self.clock()
         if self._in_flight and now > self._last:
             return self._virtual + (now - self._last) / self._in_flight
@@ -82,11 +82,11 @@ class DeviceMeter:
         """In a forked child: calls begun before are the parent's, and its locks may be held for ever."""
         self.lock = threading.RLock()
         self.events.clear()
-        self._folding, self._in_flight, self._virtual = False, 0, 0.0
+        self._draining, self._in_flight, self._virtual = False, 0, 0.0
         self._born = self._last = self.clock()
         self._unsettled = {}
 
-    def _drain(self) -> None:  # noqa: C901 - one loop: a call for each step would double its time
+    def _apply_events(self) -> None:  # noqa: C901 - one loop: a call for each step would double its time
         """Apply every queued event.
 
         A signal handler can only run after a call or at the end of the loop's body. The body makes no call
@@ -98,7 +98,7 @@ class DeviceMeter:
         events, popleft = self.events, self.events.popleft
         try:
             for call in islice(iter(popleft, None), len(events)):
-                begun, series, at, ended, _ = call
+                begun, state, at, ended, _ = call
                 if begun < born:
                     continue
                 if at is None:
@@ -107,11 +107,11 @@ class DeviceMeter:
                         if begun < last:
                             begun = last
                         if ended >= begun:
-                            series.device_seconds += ended - begun
+                            state.device_seconds += ended - begun
                             last = ended
-                        finished = series.finished
+                        finished = state.finished
                         if not finished:
-                            unsettled[series] = None
+                            unsettled[state] = None
                         finished += call
                         popleft()
                         continue
@@ -121,20 +121,20 @@ class DeviceMeter:
                         last = begun
                     call[VIRTUAL] = virtual
                     in_flight += 1
-                    series.active += 1
-                    series.device_seconds -= virtual
+                    state.active += 1
+                    state.device_seconds -= virtual
                 else:
                     if ended > last:
                         virtual += (ended - last) / in_flight
                         last = ended
                     in_flight -= 1
-                    series.active -= 1
-                    series.device_seconds += virtual
+                    state.active -= 1
+                    state.device_seconds += virtual
                     if not in_flight:
                         virtual = 0.0
-                    finished = series.finished
+                    finished = state.finished
                     if not finished:
-                        unsettled[series] = None
+                        unsettled[state] = None
                     finished += call
         except IndexError:
             return  # calls that were alone took two events each: the queue is empty
@@ -143,12 +143,12 @@ class DeviceMeter:
 
     def _settle(self) -> None:
         changed = list(self._unsettled)
-        for series in changed:
+        for state in changed:
             try:
-                series.settle(self._last)
+                state.settle(self._last)
             except Exception as error:  # noqa: BLE001 - one bad value must not hold up all others
-                series.finished = []
-                complain("finished calls of one tenant were not counted", error)
-            self._unsettled.pop(series, None)
-        if self._on_fold is not None and changed:
-            self._on_fold(changed, self._virtual)
+                state.finished = []
+                log_failure("finished calls of one tenant were not counted", error)
+            self._unsettled.pop(state, None)
+        if self._on_drain is not None and changed:
+            self._on_drain(changed, self._virtual)

@@ -6,11 +6,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
-from modelplane_exporter.identity import Identity, Version, version_of
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.identity import Version, version_of
+from modelplane_exporter.layout.state import MetricSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import BUSINESS_EVENTS, FEEDBACK, OVERFLOW, VERDICTS
 
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 _VERDICT = dict(zip((True, False), VERDICTS, strict=True))
 _METRICS = {metric.name: metric for metric in (BUSINESS_EVENTS, FEEDBACK)}
 
@@ -18,7 +19,7 @@ _METRICS = {metric.name: metric for metric in (BUSINESS_EVENTS, FEEDBACK)}
 _Counter = tuple[str, str]
 
 
-class Counters:
+class EventCounters:
     """Business events and feedback.
 
     What one tenant of a version has counted, its other tenants show at 0: else their first count would be
@@ -63,11 +64,11 @@ class Counters:
         with self._lock:
             self._add(identity, (FEEDBACK.name, _VERDICT[correct]), count)
 
-    def samples(self) -> list[OwnSample]:
+    def samples(self) -> list[MetricSample]:
         """Every count."""
         with self._lock:
             return [
-                OwnSample(_METRICS[name], (*identity, value), count)
+                MetricSample(_METRICS[name], (*identity, value), count)
                 for identity, counts in self._counts.items()
                 for (name, value), count in counts.items()
             ]
@@ -86,7 +87,7 @@ class Counters:
 
     def _fits(self, identity: Identity, counter: _Counter) -> bool:
         known = self._known[version_of(identity)]
-        return counter in known or len(known) < MOST_EVENTS
+        return counter in known or len(known) < MAX_EVENTS
 
     def _learn(self, identity: Identity, counter: _Counter) -> None:
         known = self._known[version_of(identity)]
@@ -97,4 +98,4 @@ class Counters:
         known.update(dict.fromkeys(new))
         for other, counts in self._counts.items():
             if version_of(other) == version_of(identity):
-                counts.update({one: counts.get(one, 0) for one in new})
+                counts.update({counter: counts.get(counter, 0) for counter in new})

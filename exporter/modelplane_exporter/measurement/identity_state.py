@@ -23,8 +23,8 @@ from modelplane_exporter.layout.calls import (
     REQUESTS,
     TOKENS,
     Exemplar,
-    Group,
     Key,
+    MetricCells,
     Snapshot,
 )
 from modelplane_exporter.measurement.observation import Observation, split
@@ -38,7 +38,7 @@ _TENANT_INVALID = INVALID.start + INVALID_REASONS.index("tenant_invalid")
 # at 128 values 0.08 us a value instead of 0.17 us (CPython 3.11).
 _MANY = 24
 
-# A call: [begun, series, virtual time at the start, ended, value]; the last three are None at first.
+# A call: [begun, state, virtual time at the start, ended, value]; the last three are None at first.
 BEGUN, VIRTUAL, ENDED, VALUE, FIELDS = 0, 2, 3, 4, 5
 CallRecord = list[Any]
 
@@ -49,8 +49,10 @@ Value = float | Observation | None
 FAILED, WAS_CANCELLED = Observation(FAILURE), Observation(CANCELLED)
 
 
-class Series:
-    """Cells of one key. Only the thread that holds its meter's lock may touch it.
+class IdentityState:
+    """Some forty series of one identity on one device, as cells.
+
+    Only the thread that holds its meter's lock may touch it.
 
     ``device_seconds`` is a balance: a starting call takes the virtual time off, a finishing one adds it, so
     that balance + active x virtual time is what all calls, those in flight included, were charged.
@@ -103,8 +105,8 @@ class Series:
         finished = self.finished
         return list(map(sub, finished[ENDED::FIELDS], finished[BEGUN::FIELDS])), finished[VALUE::FIELDS]
 
-    def states(self) -> Iterable[Series]:
-        """The series whose cells a settling of this one changes."""
+    def states(self) -> Iterable[IdentityState]:
+        """The states whose cells change when this one is settled."""
         return (self,)
 
     def add_invalid(self, invalid: Counter[str]) -> None:
@@ -116,7 +118,7 @@ class Series:
     def reset(self) -> None:
         """Forget everything: in a forked child it is the parent's."""
         pinned = self.pinned
-        Series.__init__(self, self.key)
+        IdentityState.__init__(self, self.key)
         self.pinned = pinned
 
     def snapshot(self, virtual: float) -> Snapshot:
@@ -140,9 +142,9 @@ class Series:
             elif isinstance(value, Observation):
                 add_observation(cells, value)
                 if value.trace_id is not None:
-                    self._keep_exemplar(value.trace_id, seconds)
+                    self._add_exemplar(value.trace_id, seconds)
 
-    def _keep_exemplar(self, trace_id: str, seconds: float) -> None:
+    def _add_exemplar(self, trace_id: str, seconds: float) -> None:
         bucket = bisect_left(LATENCY.metric.buckets, seconds)
         self.exemplars = {**self.exemplars, bucket: Exemplar(trace_id, seconds, time.time())}
 
@@ -183,11 +185,11 @@ def _count_invalid(cells: list[int], invalid: Counter[str]) -> None:
         cells[INVALID.start + INVALID_REASONS.index(reason)] += count
 
 
-def _count(cells: list[int], histogram: Group, values: Sequence[float]) -> None:
+def _count(cells: list[int], histogram: MetricCells, values: Sequence[float]) -> None:
     _count_ordered(cells, histogram, sorted(values), sum(values))
 
 
-def _count_ordered(cells: list[int], histogram: Group, ordered: Sequence[float], total: float) -> None:
+def _count_ordered(cells: list[int], histogram: MetricCells, ordered: Sequence[float], total: float) -> None:
     bounds, start = histogram.metric.buckets, histogram.start
     cells[histogram.sum_cell] += round(total * histogram.scale)
     if len(ordered) < _MANY:
@@ -204,23 +206,23 @@ def _count_ordered(cells: list[int], histogram: Group, ordered: Sequence[float],
     cells[start + len(bounds)] += len(ordered) - below
 
 
-class SharedSeries(Series):
+class BatchState(IdentityState):
     """One batch call for several tenants: when it ends, each tenant gets a call, and its share of the charge.
 
-    ``parts`` holds each tenant's series with its number of items; ``on_settled`` is told when the call ended.
+    ``parts`` has each tenant's state with its number of items; ``on_settled`` is called when the call ended.
     """
 
     __slots__ = ("on_settled", "parts")
 
     def __init__(
-        self, key: Key, parts: Sequence[tuple[Series, int]], on_settled: Callable[[SharedSeries], None]
+        self, key: Key, parts: Sequence[tuple[IdentityState, int]], on_settled: Callable[[BatchState], None]
     ) -> None:
         super().__init__(key)
         self.parts = parts
         self.on_settled = on_settled
 
-    def states(self) -> Iterable[Series]:
-        """The tenants' series."""
+    def states(self) -> Iterable[IdentityState]:
+        """The tenants' states."""
         return [part for part, _ in self.parts]
 
     def settle(self, now: float) -> None:
@@ -237,7 +239,7 @@ class SharedSeries(Series):
 
 
 def _part_of(value: Value, items: int, first: bool) -> Observation:
-    """What one tenant of a batch observed; what cannot be told apart by tenant goes to the first."""
+    """What one tenant of a batch observed; what cannot be attributed to a tenant goes to the first."""
     part = Observation()
     part.items = items
     if isinstance(value, Observation):

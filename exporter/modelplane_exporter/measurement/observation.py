@@ -14,7 +14,7 @@ OUT_OF_RANGE, ITEMS_INVALID, TOKENS_INVALID = "confidence_out_of_range", "items_
 TOO_MANY = "confidence_too_many"
 
 # Sorting this many takes about 2 ms, the longest that one call may hold up others.
-MOST_VALUES = 10_000
+MAX_VALUES = 10_000
 
 
 class Observation:
@@ -61,7 +61,7 @@ class Observation:
             self.invalid[ITEMS_INVALID] += 1
 
     def add_tokens(self, counts: Mapping[str, object]) -> None:
-        """Take token counts by kind; a count that is no whole number from 0 on counts as invalid."""
+        """Take token counts by kind; a count that is not a whole number from 0 on counts as invalid."""
         total = dict(self.tokens)
         for kind, count in counts.items():
             if is_count(count):
@@ -77,7 +77,7 @@ def is_count(value: object) -> TypeGuard[int]:
 
 
 class TooManyValuesError(ValueError):
-    """A batch holds more than ``MOST_VALUES`` values."""
+    """A batch holds more than ``MAX_VALUES`` values."""
 
 
 def numbers(value: Any) -> Sequence[Any]:
@@ -105,8 +105,8 @@ def numbers(value: Any) -> Sequence[Any]:
 
 
 def _check(count: int) -> None:
-    if count > MOST_VALUES:
-        raise TooManyValuesError(f"more than {MOST_VALUES} values in one call")
+    if count > MAX_VALUES:
+        raise TooManyValuesError(f"more than {MAX_VALUES} values in one call")
 
 
 def split(values: Sequence[Any]) -> tuple[Sequence[float], Counter[str]]:

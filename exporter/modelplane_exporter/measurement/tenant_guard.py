@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelplane_exporter.measurement.identity_state import Series
+from modelplane_exporter.measurement.identity_state import IdentityState
 
 
 class TenantGuard:
     """Tenants of one model. At the cap the least recently used makes room, if it was idle long enough.
 
-    ``tenants`` maps a tenant to its series, one for each version and device.
+    ``tenants`` maps a tenant to its states, one for each version and device.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.tenants: dict[str, list[Series]] = {}
+        self.tenants: dict[str, list[IdentityState]] = {}
         self._clock = clock
         self._no_room_before = 0.0
 
-    def admit(self, tenant_id: str, most: int, idle_ttl: float) -> tuple[bool, list[Series]]:
-        """Whether the tenant may have series of its own, and the series that had to go for it."""
+    def admit(self, tenant_id: str, max_tenants: int, idle_ttl: float) -> tuple[bool, list[IdentityState]]:
+        """Whether the tenant may have states, and the states that had to go for it."""
         if tenant_id in self.tenants:
             return True, []
-        evicted: list[Series] = []
-        if len(self.tenants) >= most:
+        evicted: list[IdentityState] = []
+        if len(self.tenants) >= max_tenants:
             now = self._clock()
             if now < self._no_room_before:
                 return False, []
@@ -38,7 +38,7 @@ class TenantGuard:
         return True, evicted
 
     def _last_used(self, tenant_id: str) -> float:
-        series = self.tenants[tenant_id]
-        if any(one.pinned or one.active or one.finished for one in series):
+        states = self.tenants[tenant_id]
+        if any(state.pinned or state.active or state.finished for state in states):
             return self._clock()
-        return max((one.last_used for one in series), default=self._clock())
+        return max((state.last_used for state in states), default=self._clock())

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition import signal_text, text
 from modelplane_exporter.layout.state import State
-from modelplane_exporter.rate_limited_log import complain
+from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.store.store import store_for
 
 METHODS = ("GET", "HEAD")
@@ -32,8 +32,8 @@ class Exposed(Protocol):
     def state(self) -> State:
         """All that is exposed."""
 
-    def scraped(self, seconds: float) -> None:
-        """An exposition of the store's own series took ``seconds`` of wall time."""
+    scrape_seconds: float
+    """Wall time that the last exposition of the store's series took."""
 
 
 def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tuple[bytes, str]:
@@ -45,18 +45,18 @@ def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tupl
     encoder, content_type = choose_encoder(accept)
     openmetrics = content_type.startswith("application/openmetrics-text")
     start = time.perf_counter()
-    own = list(_paced(_chunks(store.state(), openmetrics)))
-    store.scraped(time.perf_counter() - start)
+    ours = list(_paced(_chunks(store.state(), openmetrics)))
+    store.scrape_seconds = time.perf_counter() - start
     target = registry.get_target_info()  # OpenMetrics wants it first
     first = [_encoded(encoder, _TargetInfo(target))] if target else []
     others = [_encoded(encoder, collector) for collector in _others(registry, store)]
     end = text.END if openmetrics else b""
-    return b"".join([*first, *own, *others, end]), content_type
+    return b"".join([*first, *ours, *others, end]), content_type
 
 
 def _chunks(state: State, openmetrics: bool) -> Iterator[bytes]:
     return chain(
-        text.chunks(state.snapshots, state.own_samples, openmetrics=openmetrics),
+        text.chunks(state.snapshots, state.samples, openmetrics=openmetrics),
         signal_text.chunks(state.signals, state.baselines, openmetrics),
     )
 
@@ -64,7 +64,7 @@ def _chunks(state: State, openmetrics: bool) -> Iterator[bytes]:
 def _paced(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """``chunks`` with a pause after each quarter of a millisecond of work.
 
-    A thread that wants the interpreter lock else waits for its switch interval, 5 ms. Measured beside a
+    A thread that wants the interpreter lock else waits for its switch interval, 5 ms. Measured with a
     thread that gives the lock away for 0.1 ms per call: the 99th percentile of its calls was 0.2 ms without
     a scrape, 9.3 ms with scrapes and 1.2 ms with the pauses, which cost up to a third more CPU time. The
     pause must be a real sleep: after ``sleep(0)`` the lock is often taken back at once.
@@ -95,7 +95,7 @@ def _encoded(encoder: Callable[[Collector], bytes], collector: Collector) -> byt
     try:
         return encoder(collector).removesuffix(text.END)
     except Exception as error:  # noqa: BLE001 - a foreign collector may raise anything
-        complain(f"collector {type(collector).__qualname__} failed, its series are left out", error)
+        log_failure(f"collector {type(collector).__qualname__} failed, its series are left out", error)
         return b""
 
 
@@ -114,7 +114,7 @@ def respond(registry: CollectorRegistry, method: str, accept: str, accept_encodi
     try:
         answer = _metrics(registry, accept, accept_encoding)
     except Exception as error:  # noqa: BLE001 - a failed scrape must not reach the model's server
-        complain("a scrape failed", error)
+        log_failure("a scrape failed", error)
         answer = plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the metrics could not be rendered; see the log")
     return answer._replace(body=b"") if method == "HEAD" else answer
 

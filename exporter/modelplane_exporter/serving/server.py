@@ -23,7 +23,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from modelplane_exporter.rate_limited_log import complain, logger
+from modelplane_exporter.rate_limited_log import log_failure, logger
 from modelplane_exporter.serving.port_holder import PortHolder
 from modelplane_exporter.serving.responder import METHODS, Response, method_not_allowed, plain, respond
 
@@ -39,7 +39,7 @@ OFF = "off"
 
 REQUEST_SECONDS = 10.0  # from the first byte to the last; as long as Prometheus waits by default
 REQUEST_BYTES = 16 * 1024
-MOST_CONNECTIONS = 16
+MAX_CONNECTIONS = 16
 SLOT_SECONDS = 1.0
 
 _LANDING = b"""<!doctype html><html lang="en"><title>modelplane exporter</title>
@@ -99,11 +99,11 @@ def configured(
 def _pair(
     first: tuple[str, str | None], second: tuple[str, str | None], environ: Mapping[str, str]
 ) -> tuple[str, str] | None:
-    one, other = (argument or environ.get(variable) for variable, argument in (first, second))
-    if one and other:
-        return one, other
-    if one or other:
-        missing, present = (second[0], first[0]) if one else (first[0], second[0])
+    left, right = (argument or environ.get(variable) for variable, argument in (first, second))
+    if left and right:
+        return left, right
+    if left or right:
+        missing, present = (second[0], first[0]) if left else (first[0], second[0])
         raise ValueError(f"{missing} is required with {present}")
     return None
 
@@ -134,7 +134,7 @@ def _credentials(username: str, password_file: str) -> bytes:
 class MetricsServer(ThreadingTCPServer):
     """Serves one registry; each connection carries one request in a daemon thread.
 
-    At most ``MOST_CONNECTIONS`` are open: a further one closes the oldest, so clients that are slow cannot
+    At most ``MAX_CONNECTIONS`` are open: a further one closes the oldest, so clients that are slow cannot
     keep a scrape out. OSError when the port cannot be had.
     """
 
@@ -147,12 +147,12 @@ class MetricsServer(ThreadingTCPServer):
     def __init__(self, settings: ServerSettings, registry: CollectorRegistry) -> None:
         self.settings = settings
         self.registry = registry
-        self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._deadlines: dict[socket.socket, float] = {}
-        found = socket.getaddrinfo(
+        resolved = socket.getaddrinfo(
             settings.address, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        self.address_family, _, _, _, (host, *_) = found[0]
+        self.address_family, _, _, _, (host, *_) = resolved[0]
         super().__init__((str(host), settings.port), _Handler)
         _servers.add(self)
 
@@ -165,7 +165,7 @@ class MetricsServer(ThreadingTCPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self.settings.tls:
-            # The handshake waits for the connection's own thread: here it would hold up all others.
+            # The handshake waits for the connection's thread: here it would hold up all others.
             connection = self.settings.tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
@@ -197,7 +197,7 @@ class MetricsServer(ThreadingTCPServer):
         if isinstance(error, OSError):  # the client went away, was too slow or failed the handshake
             logger.debug("metrics client %s: %s", client_address, error)
         elif error is not None:
-            complain("the metrics server failed", error)
+            log_failure("the metrics server failed", error)
 
     def forget(self) -> None:
         """In a forked child: close the parent's sockets here, so that its port is free once it dies."""
@@ -274,10 +274,10 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         scheme, _, encoded = self.headers.get("Authorization", "").partition(" ")
         try:
-            given = base64.b64decode(encoded.strip(), validate=True)
+            credentials = base64.b64decode(encoded.strip(), validate=True)
         except ValueError:
             return False
-        matches = hmac.compare_digest(hashlib.sha256(given).digest(), expected)
+        matches = hmac.compare_digest(hashlib.sha256(credentials).digest(), expected)
         return matches and scheme.lower() == "basic"
 
     def version_string(self) -> str:

@@ -1,7 +1,7 @@
 """Counting rows of signals into the bins of a baseline, many rows and signals at once. Needs NumPy.
 
-Rows may belong to several owners (the series that they count for); all of a fold is counted in one go,
-because NumPy takes about 75 us for one row and 0.01 us for each value of many.
+Rows may belong to several owners (the states that they count for). All rows of a drain are counted together,
+because NumPy takes about 75 us for a single row and 0.01 us for each value of many.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelplane_exporter.baseline.model import MOST_BINS, CategoricalSignal, NumericSignal
+from modelplane_exporter.baseline.model import MAX_BINS, CategoricalSignal, NumericSignal
 from modelplane_exporter.baseline.values import (
     Column,
     category,
@@ -28,12 +28,12 @@ from modelplane_exporter.layout.signals import SUM_METRICS, SignalLayout
 Matrix = NDArray[np.float64]
 
 # A deviation further out counts as so much: one absurd value must not use up the precision of a sum.
-LARGEST_DEVIATION = 1e6
+MAX_DEVIATION = 1e6
 # Values taken at once, so that they and what is computed of them stay in the processor's cache.
 _BLOCK = 1 << 16
 
 
-class Tally:
+class BinCounts:
     """What is to be added to each owner: counts of shape (owners, bins) and sums (3, owners, deviating)."""
 
     def __init__(self, layout: SignalLayout, owners: int) -> None:
@@ -41,7 +41,7 @@ class Tally:
         self.sums = np.zeros((len(SUM_METRICS), owners, len(layout.deviating)))
 
 
-class Plan:
+class BinningPlan:
     """How values of some signals of one kind are counted; ``names`` are in the order of the columns."""
 
     def __init__(self, layout: SignalLayout, kind: str, names: tuple[str, ...]) -> None:
@@ -61,7 +61,7 @@ class Plan:
         self._prepare_deviations(numeric)
 
     def _prepare_bins(self, numeric: list[NumericSignal], starts: list[int]) -> None:
-        edges = np.full((MOST_BINS - 1, len(numeric), 1), np.inf)
+        edges = np.full((MAX_BINS - 1, len(numeric), 1), np.inf)
         for position, signal in enumerate(numeric):
             edges[: len(signal.edges), position, 0] = signal.edges
         self._edges = edges
@@ -81,7 +81,7 @@ class Plan:
         self._stddev = np.array([[numeric[i].stddev] for i in deviating])
 
     def count_rows(
-        self, tally: Tally, rows: Sequence[Sequence[Any]], owners: NDArray[np.intp]
+        self, bin_counts: BinCounts, rows: Sequence[Sequence[Any]], owners: NDArray[np.intp]
     ) -> NDArray[np.int64] | None:
         """Count rows of values; ``owners`` has the first row of each owner, ascending, from 0.
 
@@ -90,23 +90,23 @@ class Plan:
         if not self._categorical:
             values = quick_array(rows)
             if values is not None and values.dtype.kind in "fiub":
-                self._count_numbers(tally, values.T, owners)
+                self._count_numbers(bin_counts, values.T, owners)
                 return None
-        return self._count_mixed(tally, list(zip(*rows, strict=True)), owners)
+        return self._count_mixed(bin_counts, list(zip(*rows, strict=True)), owners)
 
-    def count_columns(self, tally: Tally, columns: NDArray[Any] | Sequence[Column]) -> int:
+    def count_columns(self, bin_counts: BinCounts, columns: NDArray[Any] | Sequence[Column]) -> int:
         """Count the columns, or a 2-D array of numbers, of one owner; gives how many values were wrong."""
         first = np.zeros(1, np.intp)
         if isinstance(columns, np.ndarray):
             if not self._categorical:
-                self._count_numbers(tally, columns.T, first)
+                self._count_numbers(bin_counts, columns.T, first)
                 return 0
             columns = list(columns.T)
-        wrong = self._count_mixed(tally, columns, first)
+        wrong = self._count_mixed(bin_counts, columns, first)
         return 0 if wrong is None else int(wrong.sum())
 
     def _count_mixed(
-        self, tally: Tally, columns: Sequence[Column], owners: NDArray[np.intp]
+        self, bin_counts: BinCounts, columns: Sequence[Column], owners: NDArray[np.intp]
     ) -> NDArray[np.int64] | None:
         rows = len(columns[0])
         wrong = np.zeros((rows, len(columns)), bool)
@@ -114,28 +114,28 @@ class Plan:
         for column, categories in self._categorical:
             values = columns[column]
             for owner, (first, last) in enumerate(zip(owners.tolist(), ends, strict=True)):
-                if categories.count(tally.counts[owner], values[first:last]):
+                if categories.count(bin_counts.counts[owner], values[first:last]):
                     wrong[first:last, column] = [not is_category(value) for value in values[first:last]]
         if self._numeric:
             numbers, masks = zip(*(to_numbers(columns[column]) for column in self._numeric), strict=True)
             wrong[:, self._numeric] = np.stack(masks, axis=1)
-            self._count_numbers(tally, np.stack(numbers), owners)
-            tally.counts[:, self._missing] -= np.add.reduceat(
+            self._count_numbers(bin_counts, np.stack(numbers), owners)
+            bin_counts.counts[:, self._missing] -= np.add.reduceat(
                 wrong[:, self._numeric], owners, axis=0, dtype=np.int64
             )
         return wrong.sum(axis=1) if wrong.any() else None
 
-    def _count_numbers(self, tally: Tally, values: NDArray[Any], owners: NDArray[np.intp]) -> None:
+    def _count_numbers(self, bin_counts: BinCounts, values: NDArray[Any], owners: NDArray[np.intp]) -> None:
         """Count a matrix of shape (numeric signals, rows); what is not finite is missing."""
         signals, rows = values.shape
         at_once = rows if len(owners) > 1 else max(1, _BLOCK // max(1, signals))
         with np.errstate(all="ignore"):  # infinities and overflows are dealt with
             for start in range(0, rows, at_once):
-                # The values of a signal side by side: NumPy is quickest along them.
+                # The values of a signal lie next to each other: NumPy is quickest along them.
                 block = np.ascontiguousarray(values[:, start : start + at_once], np.float64)
-                self._count_block(tally, block, owners)
+                self._count_block(bin_counts, block, owners)
 
-    def _count_block(self, tally: Tally, values: Matrix, owners: NDArray[np.intp]) -> None:
+    def _count_block(self, bin_counts: BinCounts, values: Matrix, owners: NDArray[np.intp]) -> None:
         finite = np.isfinite(values)
         complete = bool(finite.all())
         # A value is in the bin whose number is how many edges it has reached. For 1,000 rows of 50 signals
@@ -150,21 +150,24 @@ class Plan:
         if len(owners) > 1:
             sizes = np.diff(owners, append=values.shape[1])
             cells += np.repeat(np.arange(len(owners)) * self.layout.bins, sizes)
-        tally.counts += np.bincount(cells.ravel(), minlength=tally.counts.size).reshape(tally.counts.shape)
+        counts = bin_counts.counts
+        counts += np.bincount(cells.ravel(), minlength=counts.size).reshape(counts.shape)
         if self._deviating.size:
-            self._add_deviations(tally, values, owners, complete)
+            self._add_deviations(bin_counts, values, owners, complete)
 
-    def _add_deviations(self, tally: Tally, values: Matrix, owners: NDArray[np.intp], complete: bool) -> None:
+    def _add_deviations(
+        self, bin_counts: BinCounts, values: Matrix, owners: NDArray[np.intp], complete: bool
+    ) -> None:
         if not self._all_deviate:
             values = values[self._deviating]
         deviations = (values - self._mean) / self._stddev
         if not complete:
             deviations[np.isnan(deviations)] = 0.0
         sums = _deviation_sums(deviations, owners)
-        if not sums[2].max() <= LARGEST_DEVIATION**2:
-            sums = _deviation_sums(np.clip(deviations, -LARGEST_DEVIATION, LARGEST_DEVIATION), owners)
-        for total, more in zip(tally.sums, sums, strict=True):
-            total[:, self._sums] += more.T
+        if not sums[2].max() <= MAX_DEVIATION**2:
+            sums = _deviation_sums(np.clip(deviations, -MAX_DEVIATION, MAX_DEVIATION), owners)
+        for total, added in zip(bin_counts.sums, sums, strict=True):
+            total[:, self._sums] += added.T
 
 
 def _deviation_sums(deviations: Matrix, owners: NDArray[np.intp]) -> list[Matrix]:
@@ -183,14 +186,14 @@ class _Categories:
         self._salt = salt if signal.hashed else None
 
     def count(self, counts: NDArray[np.int64], values: Column) -> int:
-        """Add the values to one owner's counts; gives how many were no category."""
+        """Add the values to one owner's counts; gives how many were not categories."""
         wrong = 0
         if isinstance(values, np.ndarray):
             values = values.tolist()
         for (_, value), number in _distinct(values):
             try:
                 cell = self._cell(category(value))
-            except Exception:  # noqa: BLE001 - no category; a foreign object may raise anything
+            except Exception:  # noqa: BLE001 - not a category; a foreign object may raise anything
                 wrong += number
             else:
                 counts[cell] += number

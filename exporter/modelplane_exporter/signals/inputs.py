@@ -1,4 +1,4 @@
-"""What people hand over as values of signals, as rows or columns of known signals. Needs NumPy."""
+"""Inputs of signals, as rows or columns of the signals that the baseline has. Needs NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 _SCALARS = frozenset(
     {float, int, bool, str, bytes, type(None), np.float64, np.float32, np.int64, np.int32, np.bool_}
 )
-# Other values of one row. What is none of these is kept as NO_VALUE: it may change, raise or hold much.
+# Other values of one row. Anything else becomes NO_VALUE: it may change, raise or take much memory.
 _VALUES = (
     type(None), float, int, str, bytes, Decimal, Fraction, datetime.date, datetime.timedelta, np.generic,
 )  # fmt: skip
@@ -32,10 +32,10 @@ class ShapeError(ValueError):
     """The values do not have the shape of the signals."""
 
 
-class Given(NamedTuple):
+class SignalValues(NamedTuple):
     """Values of ``names``: one row, a 2-D array (rows, names) or one column for each name.
 
-    ``unknown`` counts names that are no signals of the baseline.
+    ``unknown`` counts names that are not signals of the baseline.
     """
 
     names: tuple[str, ...]
@@ -44,17 +44,17 @@ class Given(NamedTuple):
     unknown: int = 0
 
 
-class Reader:
-    """Reads values of the signals ``names``; with ``complete`` a signal that is not given is missing."""
+class SignalReader:
+    """Reads values of the signals ``names``; with ``complete`` a signal that is absent counts as missing."""
 
     def __init__(self, names: tuple[str, ...], complete: bool) -> None:
         self._names = names
-        self._known = frozenset(names)
+        self._name_set = frozenset(names)
         self._complete = complete
         # Of several names itemgetter gives a tuple, of one its value alone.
         self._row = itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
 
-    def read(self, values: Any) -> Given:
+    def read(self, values: Any) -> SignalValues:
         """``values`` as rows or columns; ShapeError when they fit in neither way."""
         if type(values) is dict and len(values) == len(self._names):
             try:
@@ -62,7 +62,7 @@ class Reader:
             except KeyError:
                 return self._mapping(values)
             if _SCALARS.issuperset(map(type, row)):
-                return Given(self._names, [row], [])
+                return SignalValues(self._names, [row], [])
         if isinstance(values, Mapping):
             return self._mapping(values)
         if hasattr(values, "columns"):
@@ -71,38 +71,38 @@ class Reader:
             return self._list(values)
         return self._array(as_array(values))
 
-    def _mapping(self, values: Mapping[Any, Any]) -> Given:
+    def _mapping(self, values: Mapping[Any, Any]) -> SignalValues:
         names, unknown = self._present(values)
-        given = [values.get(name) for name in names]
-        shaped = [plain(value) if _is_scalar(value) else as_column(value) for value in given]
+        present = [values.get(name) for name in names]
+        shaped = [plain(value) if _is_scalar(value) else as_column(value) for value in present]
         lengths = {len(value) for value in shaped if not _is_scalar(value)}
         if not lengths:
-            return Given(names, [tuple(shaped)] if names else [], [], unknown)
+            return SignalValues(names, [tuple(shaped)] if names else [], [], unknown)
         absent = [name not in values for name in names]
         scalars = [_is_scalar(value) and not gone for value, gone in zip(shaped, absent, strict=True)]
         if len(lengths) > 1 or any(scalars):
             raise ShapeError("the columns have different lengths")
         (length,) = lengths
         columns = [[None] * length if gone else value for value, gone in zip(shaped, absent, strict=True)]
-        return Given(names, None, columns, unknown)
+        return SignalValues(names, None, columns, unknown)
 
-    def _frame(self, frame: Any) -> Given:
+    def _frame(self, frame: Any) -> SignalValues:
         labels = [str(label) for label in frame.columns]
         if tuple(labels) == self._names and hasattr(frame, "to_numpy"):
             array = frame.to_numpy()
             if array.dtype.kind in "fiu":
-                return Given(self._names, None, array)
+                return SignalValues(self._names, None, array)
         columns: dict[str, Any] = {
             label: as_column(frame[column])
             for label, column in zip(labels, frame.columns, strict=True)
-            if label in self._known
+            if label in self._name_set
         }
         unknown = len(labels) - len(columns)
         if not columns:  # the number of rows would be lost
             columns = dict.fromkeys(self._names if self._complete else (), [None] * len(frame))
         return self._mapping(columns)._replace(unknown=unknown)
 
-    def _list(self, values: Sequence[Any]) -> Given:
+    def _list(self, values: Sequence[Any]) -> SignalValues:
         """One row, rows, or of a single signal a column; an array would make texts of all."""
         nested = [_is_list(value) for value in values]
         if any(nested):
@@ -111,16 +111,16 @@ class Reader:
             ]
             if not all(nested) or any(len(row) != len(self._names) for row in rows):
                 raise ShapeError(f"each row must have {len(self._names)} values")
-            return Given(self._names, rows, [])
+            return SignalValues(self._names, rows, [])
         if any(not _is_scalar(value) for value in values):
             return self._array(as_array(values))
         if len(self._names) == 1:
-            return Given(self._names, None, [values])
+            return SignalValues(self._names, None, [values])
         if len(values) != len(self._names):
             raise ShapeError(f"a row must have {len(self._names)} values")
-        return Given(self._names, [tuple(map(plain, values))], [])
+        return SignalValues(self._names, [tuple(map(plain, values))], [])
 
-    def _array(self, array: Array) -> Given:
+    def _array(self, array: Array) -> SignalValues:
         if array.ndim == 1 and len(self._names) == 1:
             array = array[:, None]
         elif array.ndim == 1:
@@ -128,26 +128,26 @@ class Reader:
         if array.ndim != 2 or array.shape[1] != len(self._names):
             raise ShapeError(f"an array must have shape (rows, {len(self._names)}), not {array.shape}")
         if array.dtype.kind not in "fiub":
-            return Given(self._names, None, list(array.T))
-        return Given(self._names, None, array)
+            return SignalValues(self._names, None, list(array.T))
+        return SignalValues(self._names, None, array)
 
     def _present(self, values: Mapping[Any, Any]) -> tuple[tuple[str, ...], int]:
-        unknown = sum(name not in self._known for name in values)
+        unknown = sum(name not in self._name_set for name in values)
         if self._complete:
             return self._names, unknown
         return tuple(name for name in self._names if name in values), unknown
 
 
 def as_array(values: Any) -> Array:
-    """A list, array or framework tensor as a NumPy array; ShapeError when it is none."""
+    """A list, array or framework tensor as a NumPy array; ShapeError when it cannot be one."""
     if not isinstance(values, list | tuple) and not hasattr(values, "__array__"):
-        raise ShapeError("the values are no array")  # NumPy would write out a range
+        raise ShapeError("the values are not an array")  # NumPy would write out a range
     try:
         array = _to_numpy(values)
     except (TypeError, ValueError) as error:  # ragged lists, foreign objects
-        raise ShapeError("the values are no array") from error
+        raise ShapeError("the values are not an array") from error
     if array.ndim == 0:
-        raise ShapeError("the values are no array")
+        raise ShapeError("the values are not an array")
     return array
 
 

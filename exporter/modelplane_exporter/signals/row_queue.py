@@ -1,6 +1,6 @@
-"""Signals of model versions: rows wait in a queue, a fold counts them into the bins of the baseline.
+"""Signals of model versions: rows wait in a queue, a drain counts them into the bins of the baseline.
 
-Needs NumPy. Single rows wait for others, because counting one by itself takes as long as counting fifty. A
+Needs NumPy. Single rows wait for others, because counting a single row takes as long as counting fifty. A
 batch is counted at once, in the call that brings it.
 """
 
@@ -15,26 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelplane_exporter.layout.signals import SUM_UNITS, SignalKey, SignalLayout, SignalSnapshot, split_sums
-from modelplane_exporter.measurement.identity_state import Series
-from modelplane_exporter.rate_limited_log import complain
-from modelplane_exporter.signals.binning import Plan, Tally
-from modelplane_exporter.signals.inputs import Given, Reader, ShapeError, plain
+from modelplane_exporter.measurement.identity_state import IdentityState
+from modelplane_exporter.rate_limited_log import log_failure
+from modelplane_exporter.signals.binning import BinCounts, BinningPlan
+from modelplane_exporter.signals.inputs import ShapeError, SignalReader, SignalValues, plain
 
 UNKNOWN, WRONG_SHAPE, WRONG_TYPE = "signal_unknown", "signal_wrong_shape", "value_wrong_type"
 
-# Rows that wait before a caller folds, and at which it waits for a fold that goes on.
-FOLD_AT = 256
+# Rows that wait before a caller drains the queue, and at which it waits for a drain that goes on.
+DRAIN_AT = 256
 WAIT_AT = 2048
-# From this many rows on a batch is counted at once: as a part of the queue it takes a list for each row.
+# From this many rows on a batch is counted at once: in the queue it would take a list for each row.
 _BATCH = 64
-_MOST_PLANS = 256
+_MAX_PLANS = 256
 
-Report = Callable[[Series, Counter[str]], None]
-Waiting = tuple["SignalSeries", Plan, Series, Sequence[Any]]
+Report = Callable[[IdentityState, Counter[str]], None]
+Waiting = tuple["SignalState", BinningPlan, IdentityState, Sequence[Any]]
 
 
-class SignalSeries:
-    """Counts and sums of one key. They are replaced together, so that a reader never sees half of a fold."""
+class SignalState:
+    """Counts and sums of one key. They are replaced together, so that a reader never sees half of a drain."""
 
     def __init__(self, key: SignalKey, layout: SignalLayout) -> None:
         self.key = key
@@ -48,8 +48,8 @@ class SignalSeries:
     def add(self, counts: NDArray[np.int64], sums: NDArray[np.float64]) -> None:
         """Add counts of shape (bins) and sums of shape (3, deviating)."""
         old_counts, old_sums = self._state
-        more = [round(value * SUM_UNITS) for value in sums.ravel().tolist()]
-        self._state = (old_counts + counts, [old + new for old, new in zip(old_sums, more, strict=True)])
+        added = [round(value * SUM_UNITS) for value in sums.ravel().tolist()]
+        self._state = (old_counts + counts, [old + new for old, new in zip(old_sums, added, strict=True)])
 
     def snapshot(self) -> SignalSnapshot:
         """A copy of the state."""
@@ -57,109 +57,111 @@ class SignalSeries:
         return SignalSnapshot(self.key, (*counts.tolist(), *split_sums(sums)))
 
 
-class Recorder:
-    """Observes signals against one baseline.
+class RowQueue:
+    """Rows of signals that wait until they are counted into the bins of one baseline.
 
-    ``report`` is told how many values of a call broke the data contract, by reason.
+    ``report`` gets how many values of a call broke the data contract, by reason.
     """
 
     def __init__(self, layout: SignalLayout, report: Report) -> None:
         self._layout = layout
         self._report = report
         names = {kind: tuple(s.name for s in layout.baseline.of_kind(kind)) for kind, _ in layout.starts}
-        self._readers = {kind: Reader(known, complete=kind == "input") for kind, known in names.items()}
-        self._plans: dict[tuple[str, tuple[str, ...]], Plan] = {}
+        self._readers = {
+            kind: SignalReader(of_kind, complete=kind == "input") for kind, of_kind in names.items()
+        }
+        self._plans: dict[tuple[str, tuple[str, ...]], BinningPlan] = {}
         self._waiting: deque[Waiting] = deque()
-        self._folding = False
+        self._draining = False
         self._lock = threading.RLock()
 
-    def observe(self, kind: str, values: Any, series: SignalSeries, call: Series) -> None:
-        """Observe values of one kind for ``series``; ``call`` is told of those that cannot be."""
+    def observe(self, kind: str, values: Any, state: SignalState, call: IdentityState) -> None:
+        """Observe values of one kind for ``state``; what cannot be observed is reported for ``call``."""
         reader = self._readers.get(kind)
         if reader is None:
             self._report(call, Counter({UNKNOWN: 1}))
             return
         try:
-            given = reader.read(values)
+            signal_values = reader.read(values)
         except Exception as error:  # noqa: BLE001 - a foreign object may raise anything
             if not isinstance(error, ShapeError):
-                complain("signals were not observed", error)
+                log_failure("signals were not observed", error)
             self._report(call, Counter({WRONG_SHAPE: 1}))
             return
-        if given.unknown:
-            self._report(call, Counter({UNKNOWN: given.unknown}))
-        if given.names:
-            self._take(self._plan(kind, given.names), given, series, call)
+        if signal_values.unknown:
+            self._report(call, Counter({UNKNOWN: signal_values.unknown}))
+        if signal_values.names:
+            self._add(self._plan(kind, signal_values.names), signal_values, state, call)
 
-    def fold(self, wait: bool = False) -> None:
+    def drain(self, wait: bool = False) -> None:
         """Count the rows that wait; never raises an Exception.
 
-        Unless told to ``wait``, leave it to whoever is at it as long as not too many rows wait.
+        Without ``wait`` it is left to a drain that goes on, as long as not too many rows wait.
         """
-        if self._folding and not wait and len(self._waiting) < WAIT_AT:
+        if self._draining and not wait and len(self._waiting) < WAIT_AT:
             return
         with self._lock:
-            if self._folding:  # entered again from a signal handler or a finalizer
+            if self._draining:  # entered again from a signal handler or a finalizer
                 return
-            self._folding = True
+            self._draining = True
             try:
-                self._fold()
+                self._count_waiting()
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
-                complain("signals were not counted", error)
+                log_failure("signals were not counted", error)
             finally:
-                self._folding = False
+                self._draining = False
 
     def after_fork(self) -> None:
         """In a forked child: what waits is the parent's, and its lock may be held for ever."""
         self._waiting.clear()
-        self._folding, self._lock = False, threading.RLock()
+        self._draining, self._lock = False, threading.RLock()
 
-    def _plan(self, kind: str, names: tuple[str, ...]) -> Plan:
+    def _plan(self, kind: str, names: tuple[str, ...]) -> BinningPlan:
         plan = self._plans.get((kind, names))
         if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
+            if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            plan = self._plans[kind, names] = Plan(self._layout, kind, names)
+            plan = self._plans[kind, names] = BinningPlan(self._layout, kind, names)
         return plan
 
-    def _take(self, plan: Plan, given: Given, series: SignalSeries, call: Series) -> None:
-        rows = given.rows
+    def _add(self, plan: BinningPlan, values: SignalValues, state: SignalState, call: IdentityState) -> None:
+        rows = values.rows
         if rows is None:
-            if _length(given.columns) >= _BATCH:
-                self._count_batch(plan, given.columns, series, call)
+            if _length(values.columns) >= _BATCH:
+                self._count_batch(plan, values.columns, state, call)
                 return
-            rows = _rows_of(given.columns)
-        self._waiting.extend([(series, plan, call, row) for row in rows])
-        if len(self._waiting) >= FOLD_AT:
-            self.fold()
+            rows = _rows_of(values.columns)
+        self._waiting.extend([(state, plan, call, row) for row in rows])
+        if len(self._waiting) >= DRAIN_AT:
+            self.drain()
 
-    def _count_batch(self, plan: Plan, columns: Any, series: SignalSeries, call: Series) -> None:
-        tally = Tally(self._layout, 1)
-        wrong = plan.count_columns(tally, columns)
+    def _count_batch(self, plan: BinningPlan, columns: Any, state: SignalState, call: IdentityState) -> None:
+        bin_counts = BinCounts(self._layout, 1)
+        wrong = plan.count_columns(bin_counts, columns)
         with self._lock:
-            series.add(tally.counts[0], tally.sums[:, 0])
+            state.add(bin_counts.counts[0], bin_counts.sums[:, 0])
         if wrong:
             self._report(call, Counter({WRONG_TYPE: wrong}))
 
-    def _fold(self) -> None:
-        by_plan: dict[Plan, list[Waiting]] = {}
+    def _count_waiting(self) -> None:
+        by_plan: dict[BinningPlan, list[Waiting]] = {}
         for _ in range(len(self._waiting)):
             row = self._waiting.popleft()
             by_plan.setdefault(row[1], []).append(row)
         for plan, rows in by_plan.items():
             self._count_rows(plan, rows)
 
-    def _count_rows(self, plan: Plan, waiting: list[Waiting]) -> None:
+    def _count_rows(self, plan: BinningPlan, waiting: list[Waiting]) -> None:
         owners = dict.fromkeys(row[0] for row in waiting)
         if len(owners) > 1:
-            order = {series: index for index, series in enumerate(owners)}
+            order = {state: index for index, state in enumerate(owners)}
             waiting.sort(key=lambda row: order[row[0]])
         sizes = Counter(row[0] for row in waiting)
         starts = np.cumsum([0, *sizes.values()][:-1])
-        tally = Tally(self._layout, len(owners))
-        wrong = plan.count_rows(tally, [row[3] for row in waiting], starts)
-        for index, series in enumerate(owners):
-            series.add(tally.counts[index], tally.sums[:, index])
+        bin_counts = BinCounts(self._layout, len(owners))
+        wrong = plan.count_rows(bin_counts, [row[3] for row in waiting], starts)
+        for index, state in enumerate(owners):
+            state.add(bin_counts.counts[index], bin_counts.sums[:, index])
         if wrong is not None:
             for row in np.flatnonzero(wrong).tolist():
                 self._report(waiting[row][2], Counter({WRONG_TYPE: int(wrong[row])}))

@@ -12,8 +12,7 @@ RATIO_SECONDS = 60.0
 class Sampler:
     """Takes one call in each ``every``, and of those no more than ``per_second``; ValueError for bad numbers.
 
-    Which one of a block of calls is taken looks random, because a fixed one could always fall on the same
-    tenant.
+    Which call of a block is taken looks random, because a fixed place could always fall on the same tenant.
     """
 
     def __init__(
@@ -30,13 +29,13 @@ class Sampler:
         self._per_second = per_second
         self._clock = clock
         self._position = itertools.count()  # its next() is safe for threads
-        self._tokens = self._most = max(1.0, per_second or 0.0)
+        self._tokens = self._max_tokens = max(1.0, per_second or 0.0)
         self._filled_at = self._since = clock()
         self._offered = self._taken = 0
         self._last = (0, 0)
 
     def take(self) -> bool:
-        """Whether to observe the call that asks."""
+        """Whether to observe this call."""
         if self._every > 1:
             block, place = divmod(next(self._position), self._every)
             # Knuth's multiplicative hash: each block its own place, without a state to share.
@@ -56,7 +55,7 @@ class Sampler:
         """A bucket of tokens that holds those of one second."""
         self._roll()
         now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * per_second)
+        self._tokens = min(self._max_tokens, self._tokens + (now - self._filled_at) * per_second)
         self._filled_at = now
         self._offered += 1
         if self._tokens < 1:

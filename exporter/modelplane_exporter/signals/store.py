@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from modelplane_exporter.baseline import Baseline, NumericSignal
-from modelplane_exporter.identity import Identity, Version
+from modelplane_exporter.identity import Version
 from modelplane_exporter.layout.signals import (
     LoadedBaseline,
     SignalKey,
@@ -16,11 +16,12 @@ from modelplane_exporter.layout.signals import (
     SignalSnapshot,
     layout_of,
 )
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import ALL_TENANTS, EXPORTER_SAMPLING, OVERFLOW
 
 if TYPE_CHECKING:
-    from modelplane_exporter.signals.row_queue import Recorder, Report, SignalSeries
+    from modelplane_exporter.signals.row_queue import Report, RowQueue, SignalState
 
 BUDGET_VARIABLE = "MODELPLANE_EXPORTER_SIGNAL_SERIES"
 DEFAULT_BUDGET = 50_000
@@ -35,23 +36,23 @@ def configured_budget(environ: Mapping[str, str] = os.environ) -> int:
 
 
 class SignalStore:
-    """Series of signals by key, within one budget for all models of the process."""
+    """States of signals by key, within one budget of series for all models of the process."""
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._used = 0
         self._lock = threading.RLock()
-        self._recorders: dict[tuple[Version, str], Recorder] = {}
+        self._queues: dict[tuple[Version, str], RowQueue] = {}
         self._baselines: dict[tuple[Version, str], Baseline] = {}
-        self._series: dict[SignalKey, SignalSeries] = {}
+        self._states: dict[SignalKey, SignalState] = {}
         self._ratios: dict[tuple[Version, str], Callable[[], float]] = {}
 
-    def load(self, version: Version, baseline: Baseline, report: Report) -> Recorder:
-        """What observes against the baseline; ValueError when its series exceed the budget."""
+    def load(self, version: Version, baseline: Baseline, report: Report) -> RowQueue:
+        """The queue of rows for the baseline; ValueError when its series exceed the budget."""
         key, layout = (version, baseline.fingerprint), layout_of(baseline)
         with self._lock:
-            if key not in self._recorders:
-                # Room for one identity at least: __all__, or __overflow__ where signals are by tenant.
+            if key not in self._queues:
+                # Room for an identity at least: __all__, or __overflow__ where signals are by tenant.
                 needed = baseline_series(baseline) + layout.series
                 if self._used + needed > self._budget:
                     raise ValueError(
@@ -60,62 +61,61 @@ class SignalStore:
                         f"{self._budget - self._used} of {self._budget} are left; fit it to fewer signals "
                         f"or raise {BUDGET_VARIABLE}"
                     )
-                recorder = _recorder(layout, report)
+                queue = _row_queue(layout, report)
                 self._used += needed
-                self._recorders[key], self._baselines[key] = recorder, baseline
-            return self._recorders[key]
+                self._queues[key], self._baselines[key] = queue, baseline
+            return self._queues[key]
 
-    def series_of(self, identity: Identity, layout: SignalLayout) -> SignalSeries | None:
-        """The series of an identity; None when the budget has no room for them."""
+    def state_of(self, identity: Identity, layout: SignalLayout) -> SignalState | None:
+        """The state of an identity; None when the budget has no room for its series."""
         key = SignalKey(identity, layout.baseline.fingerprint)
-        found = self._series.get(key)
-        if found is not None:
-            return found
+        state = self._states.get(key)
+        if state is not None:
+            return state
         with self._lock:
             # The first identity's room was taken when the baseline was loaded.
             needed = 0 if identity.tenant_id in (ALL_TENANTS, OVERFLOW) else layout.series
-            if key not in self._series:
+            if key not in self._states:
                 if self._used + needed > self._budget:
                     return None
                 self._used += needed
-                self._series[key] = _series(key, layout)
-            return self._series[key]
+                self._states[key] = _signal_state(key, layout)
+            return self._states[key]
 
     def forget(self, identity: Identity) -> None:
-        """A tenant was evicted: drop its series."""
+        """A tenant was evicted: drop its states."""
         with self._lock:
-            for key in [key for key in self._series if key.identity == identity]:
-                series = self._series.pop(key)
-                self._used -= series.layout.series
+            for key in [key for key in self._states if key.identity == identity]:
+                self._used -= self._states.pop(key).layout.series
 
-    def show_ratio(self, version: Version, kind: str, ratio: Callable[[], float]) -> None:
+    def show_sampling_ratio(self, version: Version, kind: str, ratio: Callable[[], float]) -> None:
         """Expose what share of calls is observed for a kind of signals."""
         self._ratios[version, kind] = ratio
 
     def snapshots(self) -> list[SignalSnapshot]:
-        """A copy of every series, with all rows that wait."""
-        for recorder in list(self._recorders.values()):
-            recorder.fold(wait=True)
-        return [series.snapshot() for series in list(self._series.values())]
+        """A copy of every state, with all rows that wait."""
+        for queue in list(self._queues.values()):
+            queue.drain(wait=True)
+        return [state.snapshot() for state in list(self._states.values())]
 
     def baselines(self) -> list[LoadedBaseline]:
         """The baselines that are loaded."""
         return [LoadedBaseline(version, baseline) for (version, _), baseline in self._baselines.items()]
 
-    def samples(self) -> list[OwnSample]:
+    def samples(self) -> list[MetricSample]:
         """The sampling ratios."""
         return [
-            OwnSample(EXPORTER_SAMPLING, (*version, kind), ratio())
+            MetricSample(EXPORTER_SAMPLING, (*version, kind), ratio())
             for (version, kind), ratio in list(self._ratios.items())
         ]
 
     def after_fork(self) -> None:
         """In a forked child: start at 0."""
         self._lock = threading.RLock()
-        for recorder in self._recorders.values():
-            recorder.after_fork()
-        for series in self._series.values():
-            series.reset()
+        for queue in self._queues.values():
+            queue.after_fork()
+        for state in self._states.values():
+            state.reset()
 
 
 def baseline_series(baseline: Baseline) -> int:
@@ -128,15 +128,15 @@ def baseline_series(baseline: Baseline) -> int:
     return count
 
 
-def _recorder(layout: SignalLayout, report: Report) -> Recorder:
+def _row_queue(layout: SignalLayout, report: Report) -> RowQueue:
     try:
-        from modelplane_exporter.signals.row_queue import Recorder
+        from modelplane_exporter.signals.row_queue import RowQueue
     except ModuleNotFoundError as error:
         raise ValueError("a baseline needs NumPy; add it with: pip install 'modelplane[signals]'") from error
-    return Recorder(layout, report)
+    return RowQueue(layout, report)
 
 
-def _series(key: SignalKey, layout: SignalLayout) -> SignalSeries:
-    from modelplane_exporter.signals.row_queue import SignalSeries
+def _signal_state(key: SignalKey, layout: SignalLayout) -> SignalState:
+    from modelplane_exporter.signals.row_queue import SignalState
 
-    return SignalSeries(key, layout)
+    return SignalState(key, layout)

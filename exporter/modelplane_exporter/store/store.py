@@ -20,24 +20,24 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition.families import families, family
-from modelplane_exporter.identity import Identity
-from modelplane_exporter.layout.calls import ACTIVE, GROUPS, Key, Snapshot
+from modelplane_exporter.layout.calls import ACTIVE, CALL_METRICS, Key, Snapshot
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot
-from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_exporter.layout.state import MetricSample, State
 from modelplane_exporter.measurement.device_meter import DeviceMeter
-from modelplane_exporter.measurement.event_counters import Counters
-from modelplane_exporter.measurement.identity_state import Series, SharedSeries
+from modelplane_exporter.measurement.event_counters import EventCounters
+from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.tenant_guard import TenantGuard
 from modelplane_exporter.rate_limited_log import logger
 from modelplane_exporter.signals.store import SignalStore, configured_budget
 from modelplane_exporter.workers.directory import configured_directory
 from modelplane_exporter.workers.file import WorkersError
-from modelplane_exporter.workers.publisher import FOLD_AT, WAIT_AT, Sharing
+from modelplane_exporter.workers.publisher import DRAIN_AT, WAIT_AT, Publisher
 from modelplane_schema import metrics as schema
+from modelplane_schema.identity import Identity
 
 _SNAPSHOTS_PER_LOCK = 100
 _RETIRED_SECONDS = 60.0
-_OWN_METRICS = (
+_SAMPLE_METRICS = (
     schema.MODEL_INFO,
     schema.SERIES_OVERFLOW,
     schema.BUSINESS_EVENTS,
@@ -49,7 +49,10 @@ _OWN_METRICS = (
 
 
 class Store(Collector):
-    """Meters by device, series by key, and the exporter's samples about itself."""
+    """Meters by device, states by key, and the exporter's samples about itself.
+
+    ``scrape_seconds`` is how long the last exposition took.
+    """
 
     def __init__(
         self, clock: Callable[[], float] = time.perf_counter, workers_directory: Path | None = None
@@ -57,22 +60,22 @@ class Store(Collector):
         self._clock = clock
         self._lock = threading.RLock()
         self._meters: dict[tuple[str, str], DeviceMeter] = {}
-        self._tenants: dict[tuple[Identity, tuple[str, str]], dict[str, Series]] = {}
-        self._series: dict[Key, Series] = {}
-        self._retired: list[tuple[Series, float]] = []
+        self._tenants: dict[tuple[Identity, tuple[str, str]], dict[str, IdentityState]] = {}
+        self._states: dict[Key, IdentityState] = {}
+        self._retired: list[tuple[IdentityState, float]] = []
         self._guards: dict[str, TenantGuard] = {}
         self._info: dict[tuple[str, ...], None] = {}
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
-        self._scrape_seconds = 0.0
-        self.batches: dict[SharedSeries, None] = {}
-        self.counters = Counters()
+        self.scrape_seconds = 0.0
+        self.batches: dict[BatchState, None] = {}
+        self.events = EventCounters()
         self.signals = SignalStore(configured_budget())
-        self._sharing = None if workers_directory is None else self._share(workers_directory)
+        self._publisher = None if workers_directory is None else self._publish_to(workers_directory)
 
     @property
     def is_shared(self) -> bool:
         """Whether several worker processes add up to one exposition."""
-        return self._sharing is not None
+        return self._publisher is not None
 
     def meter_of(self, device: tuple[str, str]) -> DeviceMeter:
         """The meter of a device; it is made at the first use."""
@@ -82,128 +85,125 @@ class Store(Collector):
                 meter = self._meters[device] = self._new_meter()
         return meter
 
-    def loaded(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
-        """A model version is loaded; its tenant is ignored."""
+    def add_model_info(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
+        """Expose that a model version is loaded; its tenant is ignored."""
         labels = (version.model_name, version.model_version, version.framework)
         self._info[(*labels, owner, stage, framework_version)] = None
 
-    def tenants_of(self, version: Identity, device: tuple[str, str]) -> dict[str, Series]:
-        """The one dictionary of a version's series on a device, shared by all its lanes."""
+    def tenants_of(self, version: Identity, device: tuple[str, str]) -> dict[str, IdentityState]:
+        """The dictionary of a version's states on a device, which all its recorders share."""
         with self._lock:
             any_tenant = version._replace(tenant_id=schema.UNKNOWN_TENANT)
             return self._tenants.setdefault((any_tenant, device), {})
 
     def admit(
-        self, key: Key, meter: DeviceMeter, by_tenant: dict[str, Series], most: int, idle_ttl: float
-    ) -> Series:
-        """A series for a key that has none yet, within the cap."""
+        self, key: Key, by_tenant: dict[str, IdentityState], max_tenants: int, idle_ttl: float
+    ) -> IdentityState:
+        """A state for a key that has none yet, within the cap on tenants."""
         identity = key.identity
         with self._lock:
             guard = self._guards.setdefault(identity.model_name, TenantGuard(self._clock))
             if identity.tenant_id not in schema.RESERVED_TENANTS:
-                admitted, evicted = guard.admit(identity.tenant_id, most, idle_ttl)
+                admitted, evicted = guard.admit(identity.tenant_id, max_tenants, idle_ttl)
                 self._retire(evicted)
                 if not admitted:
                     self.overflowed(identity, schema.TENANT_ID)
                     key = key._replace(identity=identity._replace(tenant_id=schema.OVERFLOW))
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = Series(key)
-                series.last_used = self._clock()
-                by_tenant[key.identity.tenant_id] = series
-                self.counters.begin(key.identity)
+            state = self._states.get(key)
+            if state is None:
+                state = self._states[key] = IdentityState(key)
+                state.last_used = self._clock()
+                by_tenant[key.identity.tenant_id] = state
+                self.events.begin(key.identity)
                 if key.identity.tenant_id in guard.tenants:
-                    guard.tenants[key.identity.tenant_id].append(series)
-        return series
+                    guard.tenants[key.identity.tenant_id].append(state)
+        return state
 
     def overflowed(self, version: Identity, label: str) -> None:
         """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored."""
         with self._lock:
             self._overflow[(version.model_name, version.model_version, version.framework, label)] += 1
 
-    def report_invalid(self, series: Series, invalid: Counter[str]) -> None:
+    def report_invalid(self, state: IdentityState, invalid: Counter[str]) -> None:
         """Count values that broke the data contract, found outside of a call's own report."""
-        with self._meters[series.key[1:]].lock:
-            next(iter(series.states())).add_invalid(invalid)
+        with self._meters[state.key[1:]].lock:
+            next(iter(state.states())).add_invalid(invalid)
 
-    def batch_ended(self, batch: SharedSeries) -> None:
+    def batch_ended(self, batch: BatchState) -> None:
         """A batch call is no longer in flight."""
         self.batches.pop(batch, None)
 
     def state(self) -> State:
         """All that is exposed, of all worker processes if there are several.
 
-        A series holds all calls that ended before, and what those in flight were charged so far.
+        A snapshot holds all calls that ended before, and what those in flight were charged so far.
         """
-        if self._sharing is not None:
-            return self._sharing.collect()
-        # First the signals: folding them finds invalid values, which count in the snapshots.
+        if self._publisher is not None:
+            return self._publisher.collect()
+        # First the signals: draining their queues finds invalid values, which count in the snapshots.
         signals, baselines = self.local_signals()
-        return State(self.local_snapshots(), self.local_own_samples(), signals, baselines)
+        return State(self.local_snapshots(), self.local_samples(), signals, baselines)
 
     def snapshots(self) -> list[Snapshot]:
-        """The series of ``state``."""
+        """The snapshots of ``state``."""
         return list(self.state().snapshots)
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
-        """A copy of every series of signals of this process, and the baselines they are held against."""
+        """A copy of every state of signals of this process, and the baselines they are compared with."""
         return self.signals.snapshots(), self.signals.baselines()
 
     def local_snapshots(self) -> list[Snapshot]:
-        """A copy of every series of this process."""
-        found: list[Snapshot] = []
-        self.visit_snapshots(found.extend)
-        return found
+        """A copy of every state of this process."""
+        snapshots: list[Snapshot] = []
+        self.visit_snapshots(snapshots.extend)
+        return snapshots
 
     def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
-        """Show ``visit`` a copy of every series of this process, some at a time.
+        """Call ``visit`` with a copy of every state of this process, some at a time.
 
         The meter's lock is held meanwhile, so nobody can show a newer state before an older one.
         """
         meters = list(self._meters.items())
         for _, meter in meters:
-            meter.fold(wait=True)
+            meter.drain(wait=True)
         with self._lock:
             self._revive_retired()
-            everything = list(self._series.values())
+            every = list(self._states.values())
         for device, meter in meters:
-            mine = [series for series in everything if series.key[1:] == device]
-            for start in range(0, len(mine), _SNAPSHOTS_PER_LOCK):
+            on_device = [state for state in every if state.key[1:] == device]
+            for start in range(0, len(on_device), _SNAPSHOTS_PER_LOCK):
+                chunk = on_device[start : start + _SNAPSHOTS_PER_LOCK]
                 with meter.lock:
                     virtual = meter.virtual_now()
-                    chunk = [one.snapshot(virtual) for one in mine[start : start + _SNAPSHOTS_PER_LOCK]]
-                    visit(self._with_batches(chunk))
+                    visit(self._with_batches([state.snapshot(virtual) for state in chunk]))
 
-    def local_own_samples(self) -> list[OwnSample]:
+    def local_samples(self) -> list[MetricSample]:
         """This process's samples that are not about calls."""
         with self._lock:
-            info = [OwnSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
-            overflow = [OwnSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
-        build = (_own_version(), platform.python_version())
+            info = [MetricSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
+            overflow = [MetricSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
+        build = (_package_version(), platform.python_version())
         return [
             *info,
             *overflow,
-            *self.counters.samples(),
+            *self.events.samples(),
             *self.signals.samples(),
-            OwnSample(schema.EXPORTER_BUILD_INFO, build, 1),
-            OwnSample(schema.EXPORTER_SCRAPE_DURATION, (), self._scrape_seconds),
+            MetricSample(schema.EXPORTER_BUILD_INFO, build, 1),
+            MetricSample(schema.EXPORTER_SCRAPE_DURATION, (), self.scrape_seconds),
         ]
-
-    def scraped(self, seconds: float) -> None:
-        """An exposition took so long."""
-        self._scrape_seconds = seconds
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
         return [
-            family(metric) for metric in (*(group.metric for group in GROUPS), *SIGNAL_METRICS, *_OWN_METRICS)
+            family(metric)
+            for metric in (*(layout.metric for layout in CALL_METRICS), *SIGNAL_METRICS, *_SAMPLE_METRICS)
         ]
 
     def collect(self) -> Iterator[Family]:
         """Families for registries that prometheus_client itself collects."""
         start = time.perf_counter()
         collected = families(*self.state())
-        self.scraped(time.perf_counter() - start)
+        self.scrape_seconds = time.perf_counter() - start
         return iter(collected)
 
     def after_fork(self) -> None:
@@ -211,31 +211,31 @@ class Store(Collector):
         self._lock = threading.RLock()
         for meter in self._meters.values():
             meter.after_fork()
-        for series in self._series.values():
-            series.reset()
+        for state in self._states.values():
+            state.reset()
         self._retired, self._overflow = [], defaultdict(int)
-        self.counters.reset()
+        self.events.reset()
         self.signals.after_fork()
         self.batches = {}
-        if self._sharing is not None:
-            self._sharing.after_fork()
+        if self._publisher is not None:
+            self._publisher.after_fork()
 
-    def _share(self, directory: Path) -> Sharing | None:
+    def _publish_to(self, directory: Path) -> Publisher | None:
         try:
-            return Sharing(directory, self)
+            return Publisher(directory, self)
         except WorkersError as error:
             logger.error("this process counts for itself: %s", error)
             return None
 
     def _new_meter(self) -> DeviceMeter:
-        if self._sharing is None:
+        if self._publisher is None:
             return DeviceMeter(self._clock)
-        sharing = self._sharing
+        publisher = self._publisher
 
-        def show(changed: Iterable[Series], virtual: float) -> None:
-            sharing.write([one.snapshot(virtual) for series in changed for one in series.states()])
+        def publish(changed: Iterable[IdentityState], virtual: float) -> None:
+            publisher.write([part.snapshot(virtual) for state in changed for part in state.states()])
 
-        return DeviceMeter(self._clock, FOLD_AT, WAIT_AT, show)
+        return DeviceMeter(self._clock, DRAIN_AT, WAIT_AT, publish)
 
     def _with_batches(self, snapshots: list[Snapshot]) -> list[Snapshot]:
         """Batch calls in flight are in flight for each of their tenants."""
@@ -247,27 +247,27 @@ class Store(Collector):
             return snapshots
         return [_more_active(snapshot, running.get(snapshot.key, 0)) for snapshot in snapshots]
 
-    def _retire(self, evicted: list[Series]) -> None:
-        for series in evicted:
-            del self._series[series.key]
-            identity = series.key.identity
-            self.tenants_of(identity, series.key[1:]).pop(identity.tenant_id, None)
-            self.counters.forget(identity)
+    def _retire(self, evicted: list[IdentityState]) -> None:
+        for state in evicted:
+            del self._states[state.key]
+            identity = state.key.identity
+            self.tenants_of(identity, state.key[1:]).pop(identity.tenant_id, None)
+            self.events.forget(identity)
             self.signals.forget(identity)
-            self._retired.append((series, self._clock()))
+            self._retired.append((state, self._clock()))
 
     def _revive_retired(self) -> None:
-        """Put a series back that a call was just about to use when it was evicted."""
-        kept = []
-        for series, since in self._retired:
-            identity = series.key.identity
-            if series.last_used >= since or series.active:
-                if series.key not in self._series:
-                    self._series[series.key] = series
-                    self.tenants_of(identity, series.key[1:])[identity.tenant_id] = series
+        """Put a state back that a call was just about to use when it was evicted."""
+        still_retired = []
+        for state, since in self._retired:
+            identity = state.key.identity
+            if state.last_used >= since or state.active:
+                if state.key not in self._states:
+                    self._states[state.key] = state
+                    self.tenants_of(identity, state.key[1:])[identity.tenant_id] = state
             elif self._clock() - since < _RETIRED_SECONDS:
-                kept.append((series, since))
-        self._retired = kept
+                still_retired.append((state, since))
+        self._retired = still_retired
 
 
 def _more_active(snapshot: Snapshot, more: int) -> Snapshot:
@@ -276,7 +276,7 @@ def _more_active(snapshot: Snapshot, more: int) -> Snapshot:
     return snapshot._replace(cells=tuple(cells))
 
 
-def _own_version() -> str:
+def _package_version() -> str:
     try:
         return version("modelplane")
     except PackageNotFoundError:  # the source was copied into another project

@@ -6,20 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Identity, is_unicode, version_of
+from modelplane_exporter.identity import is_unicode, version_of
 from modelplane_exporter.layout.calls import Key
-from modelplane_exporter.measurement.identity_state import Series, SharedSeries
+from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.observation import is_count
-from modelplane_exporter.signals.recorder import SignalLane
+from modelplane_exporter.signals.recorder import SignalRecorder
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import Store
 from modelplane_schema import metrics as schema
+from modelplane_schema.identity import Identity
 
 DEFAULT_IDLE_TTL = 26 * 3600.0
 
 
-class Lane:
-    """The series of one model version on one device, by tenant; ``known`` are those that exist.
+class VersionRecorder:
+    """Records calls of one model version on one device; ``states`` are those of the tenants seen so far.
 
     The tenant of ``version`` is ignored.
     """
@@ -34,51 +35,51 @@ class Lane:
         self._device = device
         self._max_tenants = max_tenants
         self._idle_ttl = idle_ttl
-        self.known: dict[str, Series] = store.tenants_of(version, device)
+        self.states: dict[str, IdentityState] = store.tenants_of(version, device)
 
-    def series_of(self, tenant_id: str) -> Series:
-        """The tenant's series; that of ``__overflow__`` once the model has too many tenants."""
-        series = self.known.get(tenant_id)
-        if series is not None:
-            return series
+    def state_of(self, tenant_id: str) -> IdentityState:
+        """The tenant's state; that of ``__overflow__`` once the model has too many tenants."""
+        state = self.states.get(tenant_id)
+        if state is not None:
+            return state
         key = self._key(str.__str__(tenant_id) if is_unicode(tenant_id) else schema.UNKNOWN_TENANT)
-        return self._store.admit(key, self.meter, self.known, self._max_tenants, self._idle_ttl)
+        return self._store.admit(key, self.states, self._max_tenants, self._idle_ttl)
 
-    def pinned(self, tenant_id: str) -> Series:
-        """The tenant's series, kept for good: functions hold on to it."""
-        series = self.series_of(tenant_id)
-        series.pinned = True
-        return series
+    def pinned_state(self, tenant_id: str) -> IdentityState:
+        """The tenant's state, which is never evicted: functions hold on to it."""
+        state = self.state_of(tenant_id)
+        state.pinned = True
+        return state
 
-    def share(self, items: Mapping[str, int]) -> SharedSeries:
-        """A series for one batch call of several tenants."""
-        parts = [(self.series_of(tenant_id), count) for tenant_id, count in items.items()]
-        shared = SharedSeries(self._key(schema.ALL_TENANTS), parts, self._store.batch_ended)
-        self._store.batches[shared] = None
-        return shared
+    def batch_state(self, items: Mapping[str, int]) -> BatchState:
+        """A state for one batch call of several tenants."""
+        parts = [(self.state_of(tenant_id), count) for tenant_id, count in items.items()]
+        batch = BatchState(self._key(schema.ALL_TENANTS), parts, self._store.batch_ended)
+        self._store.batches[batch] = None
+        return batch
 
-    def count_event(self, series: Series, event: object, count: object) -> None:
+    def count_event(self, state: IdentityState, event: object, count: object) -> None:
         """Count a business event of a tenant; anything but a name and a whole number counts as invalid."""
-        identity = next(iter(series.states())).key.identity
+        identity = next(iter(state.states())).key.identity
         if not isinstance(event, str) or not event.strip() or not is_count(count):
-            self._store.report_invalid(series, Counter({"value_wrong_type": 1}))
-        elif not self._store.counters.add_event(identity, event, count):
+            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
+        elif not self._store.events.add_event(identity, event, count):
             self._store.overflowed(identity, "event")
 
-    def count_feedback(self, series: Series, correct: object, count: object) -> None:
+    def count_feedback(self, state: IdentityState, correct: object, count: object) -> None:
         """Count predictions that turned out correct, or not; anything but a truth value counts as invalid."""
-        # A NumPy truth value is none of Python's.
+        # A truth value of NumPy is not an instance of bool.
         if not (isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")) or not is_count(
             count
         ):
-            self._store.report_invalid(series, Counter({"value_wrong_type": 1}))
+            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
         else:
-            self._store.counters.add_feedback(series.key.identity, bool(correct), count)
+            self._store.events.add_feedback(state.key.identity, bool(correct), count)
 
-    def signals(self, baseline: Baseline, by_tenant: bool, sampler: Sampler) -> SignalLane:
+    def signals(self, baseline: Baseline, by_tenant: bool, sampler: Sampler) -> SignalRecorder:
         """Where signals of the version are observed; ValueError when the series budget has no room."""
         store = self._store
-        return SignalLane(
+        return SignalRecorder(
             store.signals,
             self._version,
             baseline,
@@ -88,9 +89,9 @@ class Lane:
             lambda: store.overflowed(self._version, schema.TENANT_ID),
         )
 
-    def show_sampling(self, kind: str, ratio: float) -> None:
+    def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed."""
-        self._store.signals.show_ratio(version_of(self._version), kind, lambda: ratio)
+        self._store.signals.show_sampling_ratio(version_of(self._version), kind, lambda: ratio)
 
     def _key(self, tenant_id: str) -> Key:
         return Key(self._version._replace(tenant_id=tenant_id), *self._device)

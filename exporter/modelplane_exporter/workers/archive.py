@@ -1,4 +1,4 @@
-"""The file with what dead worker processes left; see ``workers``."""
+"""The file with what dead worker processes left; see module ``directory``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 
 from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
-from modelplane_exporter.workers.file import OwnKey, StateKey, key_from_json, key_to_json
+from modelplane_exporter.workers.file import SampleKey, StateKey, key_from_json, key_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Archive:
     files: frozenset[str] = frozenset()
     states: Mapping[StateKey, tuple[int, float]] = field(default_factory=dict)
     baselines: Mapping[tuple[Version, str], Baseline] = field(default_factory=dict)
-    own: Mapping[OwnKey, tuple[float, float]] = field(default_factory=dict)
+    samples: Mapping[SampleKey, tuple[float, float]] = field(default_factory=dict)
 
 
 def write_archive(path: Path, archive: Archive) -> None:
@@ -38,13 +38,13 @@ def write_archive(path: Path, archive: Archive) -> None:
             print(json.dumps(["state", key_to_json(key), hex(state), changed]), file=lines)
         for (version, fingerprint), baseline in archive.baselines.items():
             print(json.dumps(["baseline", version, fingerprint, baseline.to_json()]), file=lines)
-        for own_key, (value, changed) in archive.own.items():
-            print(json.dumps(["own", own_key, value, changed]), file=lines)
+        for sample_key, (value, changed) in archive.samples.items():
+            print(json.dumps(["sample", sample_key, value, changed]), file=lines)
     new.replace(path)
 
 
 def _size(archive: Archive) -> int:
-    return len(archive.states) + len(archive.baselines) + len(archive.own)
+    return len(archive.states) + len(archive.baselines) + len(archive.samples)
 
 
 def read_archive(lines: TextIO) -> Archive:
@@ -53,7 +53,7 @@ def read_archive(lines: TextIO) -> Archive:
         head = json.loads(lines.readline())
         states: dict[StateKey, tuple[int, float]] = {}
         baselines: dict[tuple[Version, str], Baseline] = {}
-        own: dict[OwnKey, tuple[float, float]] = {}
+        samples: dict[SampleKey, tuple[float, float]] = {}
         for line in lines:
             kind, key, value, changed = json.loads(line)
             if kind == "state":
@@ -61,8 +61,8 @@ def read_archive(lines: TextIO) -> Archive:
             elif kind == "baseline":
                 baselines[Version(*key), value] = Baseline.from_json(changed)
             else:
-                own[OwnKey(key[0], tuple(key[1]))] = (value, changed)
-        archive = Archive(frozenset(head["files"]), states, baselines, own)
+                samples[SampleKey(key[0], tuple(key[1]))] = (value, changed)
+        archive = Archive(frozenset(head["files"]), states, baselines, samples)
         if _size(archive) != head["records"]:
             raise ValueError("records are missing")
         return archive

@@ -1,18 +1,17 @@
 """Several worker processes, one correct exposition.
 
-Each worker writes a file of its own (``worker_file``); any process can add the files up. Files of dead
-workers are folded into one archive and removed, by whoever scrapes next, in an order that survives a kill
-at any point:
+Each worker writes a file (module ``file``); any process can add the files up. Files of dead workers are
+compacted into an archive and removed, by whoever scrapes next, in an order that survives a kill at any point:
 
 1. Under the lock on the directory: unlink files that the archive already names as included (an earlier
-   folding was killed before it did).
-2. Make sure that the workers of the files to fold are dead, and hold the files so that none comes back.
-3. Write the new archive, with the names of the files it includes, beside the old one, and rename it into
+   compaction was killed before it did).
+2. Make sure that the workers of the files to compact are dead, and hold the files so that none comes back.
+3. Write the new archive, with the names of the files it includes, next to the old one, and rename it into
    place. Until the rename nothing has happened; from then on the files count as included.
 4. Unlink the files.
 
 A reader needs no lock: it loads the archive, then lists the directory and reads the files that the archive
-does not name, and does so again when the archive was replaced meanwhile. While one archive stays in place
+does not name, and does so again when the archive was replaced meanwhile. While an archive stays in place
 only files that it names are unlinked, so each file is counted exactly once. Cells of a file never fall and
 files turn into archive without a change of the sum, hence no counter goes backwards, whichever process reads.
 There is no fsync: a machine that crashes loses its processes' state anyway.
@@ -33,13 +32,13 @@ from pathlib import Path
 
 from modelplane_exporter.layout.calls import ACTIVE, CELLS, Key, Snapshot
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, SignalSnapshot, layout_of
-from modelplane_exporter.layout.state import OwnSample, State
-from modelplane_exporter.rate_limited_log import complaints
+from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.archive import Archive, read_archive, write_archive
 from modelplane_exporter.workers.file import (
     LAYOUT,
     METRICS_BY_NAME,
-    OwnKey,
+    SampleKey,
     StateKey,
     WorkerFileReader,
     WorkersError,
@@ -49,7 +48,7 @@ from modelplane_exporter.workers.file_lock import FileLock
 WORKERS_VARIABLE = "MODELPLANE_EXPORTER_WORKERS_DIR"
 IDLE_SECONDS = 26 * 3600.0
 
-_OURS = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
+_WORKERS_FILE = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
 _IN_FLIGHT = slice(ACTIVE.start * 8, ACTIVE.stop * 8)
 _DEVICE_LABELS = ("device", "device_type")
 _ATTEMPTS = 100
@@ -64,9 +63,9 @@ def configured_directory(environ: Mapping[str, str] = os.environ) -> Path | None
 class _Totals:
     """The sum of an archive and files."""
 
-    def __init__(self, archive: Archive, without: Collection[StateKey | OwnKey] = ()) -> None:
+    def __init__(self, archive: Archive, without: Collection[StateKey | SampleKey] = ()) -> None:
         self.states = {key: state for key, (state, _) in archive.states.items() if key not in without}
-        self.own = {key: value for key, (value, _) in archive.own.items() if key not in without}
+        self.samples = {key: value for key, (value, _) in archive.samples.items() if key not in without}
         self.baselines = dict(archive.baselines)
         self.in_flight: dict[StateKey, int] = {}
 
@@ -79,45 +78,48 @@ class _Totals:
             states[key] = states.get(key, 0) + int.from_bytes(state, "little")
             if alive and isinstance(key, Key):
                 in_flight[key] = in_flight.get(key, 0) + int.from_bytes(state[_IN_FLIGHT], "little")
-        for own_key, value in file.own():
-            self._add_own(own_key, value, alive)
+        for sample_key, value in file.samples():
+            self._add_sample(sample_key, value, alive)
         for version, baseline in file.baselines:
             self.baselines[version, baseline.fingerprint] = baseline
 
     def state(self) -> State:
         """What is exposed of the sum."""
-        known = {fingerprint: layout_of(baseline) for (_, fingerprint), baseline in self.baselines.items()}
+        layouts = {fingerprint: layout_of(baseline) for (_, fingerprint), baseline in self.baselines.items()}
         return State(
             [
                 Snapshot(key, _cells(state, self.in_flight.get(key, 0)))
                 for key, state in self.states.items()
                 if isinstance(key, Key)
             ],
-            [OwnSample(METRICS_BY_NAME[key.metric], key.labels, value) for key, value in self.own.items()],
             [
-                SignalSnapshot(key, digits(state, known[key.fingerprint].cells))
+                MetricSample(METRICS_BY_NAME[key.metric], key.labels, value)
+                for key, value in self.samples.items()
+            ],
+            [
+                SignalSnapshot(key, digits(state, layouts[key.fingerprint].cells))
                 for key, state in self.states.items()
-                if isinstance(key, SignalKey) and key.fingerprint in known
+                if isinstance(key, SignalKey) and key.fingerprint in layouts
             ],
             [LoadedBaseline(version, baseline) for (version, _), baseline in self.baselines.items()],
         )
 
-    def _add_own(self, key: OwnKey, value: float, alive: bool) -> None:
-        metric, known = METRICS_BY_NAME[key.metric], self.own.get(key)
+    def _add_sample(self, key: SampleKey, value: float, alive: bool) -> None:
+        metric, before = METRICS_BY_NAME[key.metric], self.samples.get(key)
         if metric.type == "gauge" and not alive:
             return
         # All workers read the same counter of a device: its newest value is the largest, not the sum.
         if metric.type == "gauge" or metric.labels == _DEVICE_LABELS:
-            self.own[key] = value if known is None else max(known, value)
+            self.samples[key] = value if before is None else max(before, value)
         else:
-            self.own[key] = value + (known or 0.0)
+            self.samples[key] = value + (before or 0.0)
 
 
 class WorkerDirectory:
     """The directory in which workers show their states; made when it is absent.
 
-    WorkersError when it cannot be used: not a directory, not writable, or with files of somebody else in it.
-    ``idle_seconds`` is how long the archive keeps a key that no file has any more. Safe for threads; a forked
+    WorkersError when it cannot be used: not a directory, not writable, or with other files in it.
+    ``idle_seconds`` is how long the archive has a key that no file has any more. Safe for threads; a forked
     child can go on using it.
     """
 
@@ -144,21 +146,21 @@ class WorkerDirectory:
         _directories.add(self)
 
     def collect(self) -> State:
-        """The sum over all workers, dead ones included; folds away what dead workers left.
+        """The sum over all workers, dead ones included; compacts what dead workers left.
 
-        Cells are added. Calls in flight are those of live workers. Of own samples, gauges are the largest of
+        Cells are added. Calls in flight are those of live workers. Of samples, gauges are the largest of
         live workers and counters are added, except a device's, whose largest value is its newest.
         WorkersError when the directory cannot be read.
         """
         with self._lock:
             try:
-                self._fold()
+                self._compact()
                 for _ in range(_ATTEMPTS):
                     archive = self._load()
                     files = self._files(archive)
                     totals = _Totals(archive, self._idle(archive, files))
                     for file in files:
-                        totals.add(file, file.alive())
+                        totals.add(file, file.is_alive())
                     if self._is_current():
                         return totals.state()
             except OSError as error:
@@ -172,62 +174,65 @@ class WorkerDirectory:
             self._readers.popitem()[1].close()
         self._forget_archive()
 
-    def _fold(self) -> None:
-        """Fold the files of dead workers unless another process does; what fails is tried again next time."""
+    def _compact(self) -> None:
+        """Compact the files of dead workers unless another process does; what fails is tried again."""
         archive = self._load()
         files = self._files(archive)
-        if all(file.alive() for file in files) and not archive.files & self._names():
+        if all(file.is_alive() for file in files) and not archive.files & self._names():
             return
         try:
             with FileLock(self._path, os.O_RDONLY):
-                self._fold_locked()
+                self._compact_locked()
         except BlockingIOError:
             return
         except OSError as error:
-            _log("fold", "files of ended workers were not folded in %s: %s", self._path, error.strerror)
+            _log("compact", "files of ended workers were not compacted in %s: %s", self._path, error.strerror)
 
-    def _fold_locked(self) -> None:
+    def _compact_locked(self) -> None:
         archive = self._load()
-        left = self._unlink(archive.files & self._names())
+        not_removed = self._unlink(archive.files & self._names())
         files = self._files(archive)
         dead = [file for file in files if file.hold()]
         try:
             if dead:
                 for file in dead:
-                    file.refresh()  # its worker may have written until we held it
-                folded = self._folded(archive, files, dead, left)
-                write_archive(self._archive_path, folded)
+                    file.refresh()  # its worker may have written until it was held
+                compacted = self._compacted(archive, files, dead, not_removed)
+                write_archive(self._archive_path, compacted)
                 self._unlink(file.path.name for file in dead)
         finally:
             for file in dead:
                 file.release()
 
-    def _folded(
+    def _compacted(
         self,
         archive: Archive,
         files: list[WorkerFileReader],
         dead: list[WorkerFileReader],
-        left: Iterable[str],
+        not_removed: Iterable[str],
     ) -> Archive:
         totals = _Totals(archive, self._idle(archive, files))
         for file in dead:
             totals.add(file, alive=False)
         changed = dict.fromkeys(chain.from_iterable(file.keys() for file in dead), self._clock())
         return Archive(
-            frozenset([*left, *(file.path.name for file in dead)]),
+            frozenset([*not_removed, *(file.path.name for file in dead)]),
             {
                 key: (state, changed.get(key) or archive.states[key][1])
                 for key, state in totals.states.items()
             },
             totals.baselines,
-            {key: (value, changed.get(key) or archive.own[key][1]) for key, value in totals.own.items()},
+            {
+                key: (value, changed.get(key) or archive.samples[key][1])
+                for key, value in totals.samples.items()
+            },
         )
 
-    def _idle(self, archive: Archive, files: Iterable[WorkerFileReader]) -> set[StateKey | OwnKey]:
+    def _idle(self, archive: Archive, files: Iterable[WorkerFileReader]) -> set[StateKey | SampleKey]:
         """Keys of the archive that no file has and that no dead worker brought for ``idle_seconds``."""
         before = self._clock() - self._idle_seconds
-        changes = chain[tuple[StateKey | OwnKey, tuple[float, float]]](
-            archive.states.items(), archive.own.items()
+        changes = chain[tuple[StateKey | SampleKey, tuple[float, float]]](
+            archive.states.items(), archive.samples.items()
         )
         idle = {key for key, (_, changed) in changes if changed < before}
         if idle:
@@ -251,7 +256,7 @@ class WorkerDirectory:
                 self._readers[name].refresh()
                 files.append(self._readers[name])
             except FileNotFoundError:
-                continue  # folded since the listing, so the caller finds the archive replaced
+                continue  # compacted since the listing, so the caller finds the archive replaced
             except WorkersError as error:
                 _log(name, "a worker is not counted: %s", error)
         return files
@@ -266,7 +271,7 @@ class WorkerDirectory:
             with open(self._archive_descriptor, encoding="utf-8", closefd=False) as lines:
                 self._archive = read_archive(lines)
         except FileNotFoundError:
-            pass  # nothing was folded yet
+            pass  # nothing was compacted yet
         except ValueError as error:  # the machine crashed; its counters start again, as after any restart
             _log("archive", "%s is damaged and not counted: %s", self._archive_path, error)
         return self._archive
@@ -288,21 +293,21 @@ class WorkerDirectory:
 
     def _unlink(self, names: Iterable[str]) -> list[str]:
         """Remove files; gives those that could not be removed."""
-        left = []
+        not_removed = []
         for name in names:
             try:
                 (self._path / name).unlink(missing_ok=True)
             except OSError as error:
-                left.append(name)
+                not_removed.append(name)
                 _log("unlink", "cannot remove %s from %s: %s", name, self._path, error.strerror)
-        return left
+        return not_removed
 
     def _check(self) -> None:
         for name in os.listdir(self._path):
-            if not _OURS.fullmatch(name):
+            if not _WORKERS_FILE.fullmatch(name):
                 raise WorkersError(
-                    f"{self._path} ({WORKERS_VARIABLE}) holds {name!r}, which is not ours: name a directory "
-                    "that nothing else uses"
+                    f"{self._path} ({WORKERS_VARIABLE}) holds {name!r}, which is not a worker's file: "
+                    "name a directory that nothing else uses"
                 )
         if not os.access(self._path, os.W_OK | os.X_OK):
             raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): not writable")
@@ -316,15 +321,15 @@ class WorkerDirectory:
                 for layout, names in self._other_releases().items():
                     self._clear_release(layout, names)
         except BlockingIOError:
-            return  # another process folds or clears; the next worker that starts comes here again
+            return  # another process compacts or clears; the next worker that starts tries again
 
     def _other_releases(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        by_layout: dict[str, list[str]] = {}
         for name in os.listdir(self._path):
-            match = _OURS.fullmatch(name)
+            match = _WORKERS_FILE.fullmatch(name)
             if match and match["layout"] != LAYOUT:
-                found.setdefault(match["layout"], []).append(name)
-        return found
+                by_layout.setdefault(match["layout"], []).append(name)
+        return by_layout
 
     def _clear_release(self, layout: str, names: list[str]) -> None:
         readers = [WorkerFileReader(self._path / name) for name in names if name.startswith("worker-")]
@@ -349,7 +354,7 @@ def _cells(state: int, in_flight: int) -> tuple[int, ...]:
 
 
 def _log(key: str, message: str, *args: object) -> None:
-    complaints.log(logging.ERROR, (__name__, key), message, *args)
+    rate_limited.log(logging.ERROR, (__name__, key), message, *args)
 
 
 _directories: weakref.WeakSet[WorkerDirectory] = weakref.WeakSet()

@@ -5,11 +5,11 @@ states as one big integer; the rest is in native byte order, because the file ne
 
     header  magic | layout fingerprint | end: where the last complete record ends
     record  size of data | size of key | data | key as JSON, padded to 8 bytes
-    data    of a state: two slots, each its cells and then a sequence number; of an own sample: a float64;
+    data    of a state: two slots, each its cells and then a sequence number; of a sample: a float64;
             of a baseline: nothing, its key says all
 
 Records are only appended. ``end`` is moved behind a record once it is complete, so a reader never sees half
-of one. A state has two slots that are written in turn, the sequence number last: the slot with the higher
+a record. A state has two slots that are written in turn, the sequence number last: the slot with the higher
 number is complete at any time, even when its writer is killed in mid-update (that one update is lost, the
 state before it stands). A reader that finds the numbers changed while it copied tries again. This relies on
 8 bytes being stored at once, and on stores being seen in program order: x86-64 guarantees it, elsewhere the
@@ -39,11 +39,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Identity, Version
-from modelplane_exporter.layout.calls import GROUPS, Key
+from modelplane_exporter.identity import Version
+from modelplane_exporter.layout.calls import CALL_METRICS, Key
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.file_lock import FileLock, guard, inherited
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import METRICS
 
 
@@ -51,8 +52,8 @@ class WorkersError(RuntimeError):
     """The directory of the workers' files cannot be used; the text says why."""
 
 
-class OwnKey(NamedTuple):
-    """Which own sample: the metric's name and the values of its labels."""
+class SampleKey(NamedTuple):
+    """Which sample: the metric's name and the values of its labels."""
 
     metric: str
     labels: tuple[str, ...]
@@ -74,9 +75,9 @@ def key_from_json(content: Sequence[Any]) -> StateKey:
 
 def _fingerprint() -> str:
     """16 hex digits that differ whenever the meaning of a file's content does."""
-    cells = [(group.metric.name, group.start, group.scale) for group in GROUPS]
+    cells = [(layout.metric.name, layout.start, layout.scale) for layout in CALL_METRICS]
     content = [(metric.name, metric.type, metric.labels, metric.buckets, metric.closed) for metric in METRICS]
-    return hashlib.sha256(json.dumps([2, cells, content]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([3, cells, content]).encode()).hexdigest()[:16]
 
 
 LAYOUT = _fingerprint()
@@ -126,7 +127,7 @@ class WorkerFile:
         self._lock = lock
         self._states: dict[StateKey, _Record] = {}
         self._baselines: set[tuple[Version, str]] = set()
-        self._own: dict[OwnKey, int] = {}
+        self._samples: dict[SampleKey, int] = {}
         self._map = self._reserve(_FIRST_SIZE)
         self._end = _HEADER.size
         _HEADER.pack_into(self._map, 0, _MAGIC, _LAYOUT_BYTES, self._end)
@@ -145,7 +146,7 @@ class WorkerFile:
                     continue  # probed between creation and lock; it looks like a dead worker's, so leave it
                 if os.fstat(lock.descriptor).st_nlink:
                     return cls._open(path, lock)
-                lock.close()  # folded away between creation and lock
+                lock.close()  # compacted between creation and lock
         except OSError as error:
             raise WorkersError(f"cannot create a worker file in {directory}: {error.strerror}") from error
         raise WorkersError(f"cannot lock a new worker file in {directory}")
@@ -187,25 +188,25 @@ class WorkerFile:
             self._append(["baseline", loaded.version, loaded.baseline.to_json()], 0)
             self._baselines.add(key)
 
-    def write_own(self, samples: Iterable[OwnSample]) -> None:
-        """Replace all own samples; a gauge that is missing in ``samples`` vanishes, a counter stays.
+    def write_samples(self, samples: Iterable[MetricSample]) -> None:
+        """Replace all samples; a gauge that is missing in ``samples`` vanishes, a counter stays.
 
         WorkersError when the file is closed or the disk full.
         """
         self._require_open()
-        gone = dict(self._own)
+        gone = dict(self._samples)
         for metric, labels, value in samples:
-            key = OwnKey(metric.name, labels)
-            if key not in self._own:
-                self._own[key] = self._append(["own", *key], _VALUE.size)
-            self._store(self._own[key], _VALUE.pack(value))
+            key = SampleKey(metric.name, labels)
+            if key not in self._samples:
+                self._samples[key] = self._append(["sample", *key], _VALUE.size)
+            self._store(self._samples[key], _VALUE.pack(value))
             gone.pop(key, None)
         for key, offset in gone.items():
             if METRICS_BY_NAME[key.metric].type == "gauge":
                 self._store(offset, _VALUE.pack(math.nan))
 
     def close(self) -> None:
-        """End as a worker; what was written is kept and counts as a dead worker's."""
+        """End as a worker; what was written stays and counts as a dead worker's."""
         with guard:
             inherited.discard(self)
         self._map.close()
@@ -243,7 +244,7 @@ class WorkerFile:
     def _reserve(self, size: int) -> mmap.mmap:
         """The file with ``size`` bytes of real blocks: a full disk is an error here and no SIGBUS later.
 
-        The map keeps a duplicate of the descriptor it is made from, so that must not be the locked one.
+        The map has a duplicate of the descriptor it is made from, so that must not be the locked one.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
@@ -266,7 +267,7 @@ class WorkerFileReader:
         self._parsed = _HEADER.size
         self._states: list[tuple[StateKey, int, int]] = []
         self.baselines: list[LoadedBaseline] = []
-        self._own: list[tuple[OwnKey, int]] = []
+        self._samples: list[tuple[SampleKey, int]] = []
 
     def hold(self) -> bool:
         """Whether no worker has the file. It then stays so until ``release``, for its name is taken."""
@@ -280,7 +281,7 @@ class WorkerFileReader:
         """Undo ``hold``."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether a worker has the file."""
         if self.hold():
             self.release()
@@ -293,19 +294,19 @@ class WorkerFileReader:
             self._map.close()
         os.close(self._descriptor)
 
-    def keys(self) -> Iterator[StateKey | OwnKey]:
+    def keys(self) -> Iterator[StateKey | SampleKey]:
         """What the file has, vanished samples included."""
         yield from (key for key, _, _ in self._states)
-        yield from (key for key, _ in self._own)
+        yield from (key for key, _ in self._samples)
 
     def states(self) -> Iterator[tuple[StateKey, bytes]]:
         """Every key with its newest complete state, 64-bit integers."""
         for key, offset, cells in self._states:
             yield key, self._state(offset, _slots(cells))
 
-    def own(self) -> Iterator[tuple[OwnKey, float]]:
-        """Every own sample that has not vanished."""
-        for key, offset in self._own:
+    def samples(self) -> Iterator[tuple[SampleKey, float]]:
+        """Every sample that has not vanished."""
+        for key, offset in self._samples:
             (value,) = _VALUE.unpack_from(self._mapped(), offset)
             if not math.isnan(value):
                 yield key, value
@@ -327,8 +328,8 @@ class WorkerFileReader:
             self._add(json.loads(content[data + data_size : self._parsed]), data, data_size)
 
     def _add(self, key: list[Any], data: int, data_size: int) -> None:
-        if key[0] == "own":
-            self._own.append((OwnKey(key[1], tuple(key[2])), data))
+        if key[0] == "sample":
+            self._samples.append((SampleKey(key[1], tuple(key[2])), data))
         elif key[0] == "baseline":
             self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
         else:

@@ -1,6 +1,6 @@
-"""How a worker process shows its counts to the others, and sees all of them.
+"""How a worker process publishes its counts to the others, and sees all of them.
 
-What a fold changed is written at once; a thread writes once a second what would otherwise wait for a fold:
+What a drain changed is written at once; a thread writes once a second what would otherwise wait for a drain:
 the last few calls, and the charges of those in flight.
 """
 
@@ -17,32 +17,32 @@ from typing import Protocol
 
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalSnapshot
-from modelplane_exporter.layout.state import OwnSample, State
-from modelplane_exporter.rate_limited_log import complaints
+from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile, WorkersError
 
 PUBLISH_SECONDS = 1.0
 
-# A kill loses what was not written: the calls of one fold, and those queued while it runs. 48 + 8 calls and
+# A kill loses what was not written: the calls of one drain, and those queued while it runs. 48 + 8 calls and
 # one for each of 8 threads are 64.
-FOLD_AT, WAIT_AT = 96, 16
+DRAIN_AT, WAIT_AT = 96, 16
 
 
 class Source(Protocol):
-    """What is shared: the process's own state."""
+    """What is published: the process's state."""
 
     def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
-        """Show ``visit`` a copy of every series of this process, in an order that never goes back."""
+        """Call ``visit`` with a copy of every state of this process, in an order that never goes back."""
 
-    def local_own_samples(self) -> list[OwnSample]:
+    def local_samples(self) -> list[MetricSample]:
         """This process's samples that are not about calls."""
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
-        """A copy of every series of signals of this process, and the baselines they are held against."""
+        """A copy of every state of signals of this process, and the baselines they are compared with."""
 
 
-class Sharing:
+class Publisher:
     """One worker's end of the directory. WorkersError when the directory cannot be used."""
 
     def __init__(self, directory: Path, source: Source) -> None:
@@ -53,20 +53,20 @@ class Sharing:
         atexit.register(self.publish)
         # Processes of multiprocessing end without atexit, and a forked one forgets its parent's finalizers.
         self._publish_at_end()
-        multiprocessing.util.register_after_fork(self, Sharing._publish_at_end)
+        multiprocessing.util.register_after_fork(self, Publisher._publish_at_end)
 
     def write(self, snapshots: Iterable[Snapshot | SignalSnapshot]) -> None:
-        """Show some states, under the lock of their meter; a full disk is one log line and no more."""
+        """Publish some states, under the lock of their meter; a full disk is one log line and no more."""
         try:
             with self._lock:
                 for snapshot in snapshots:
                     self._file.write(snapshot.key, snapshot.cells)
         except (WorkersError, struct.error) as error:  # the disk is full, or a sum left 64 bits
-            complaints.log(logging.ERROR, "sharing", "other processes do not see all counts: %s", error)
+            rate_limited.log(logging.ERROR, "publisher", "other processes do not see all counts: %s", error)
 
     def publish(self) -> None:
-        """Show everything that this process holds."""
-        # A lock of its own, because folding signals takes the lock of a meter, under which others write.
+        """Publish all states of this process."""
+        # Another lock, because draining signals takes the lock of a meter, under which others write.
         with self._signals_lock:
             signals, baselines = self._source.local_signals()
             self.write(signals)
@@ -75,9 +75,9 @@ class Sharing:
             with self._lock:
                 for loaded in baselines:
                     self._file.write_baseline(loaded)
-                self._file.write_own(self._source.local_own_samples())
+                self._file.write_samples(self._source.local_samples())
         except WorkersError as error:
-            complaints.log(logging.ERROR, "sharing", "other processes do not see all counts: %s", error)
+            rate_limited.log(logging.ERROR, "publisher", "other processes do not see all counts: %s", error)
 
     def collect(self) -> State:
         """The sum over all workers. WorkersError when it cannot be had: a part of it would be wrong."""
@@ -85,11 +85,11 @@ class Sharing:
         return self._directory.collect()
 
     def after_fork(self) -> None:
-        """In a forked child: a file, a lock and a thread of its own."""
+        """In a forked child: a new file, lock and thread."""
         try:
             self._begin()
         except WorkersError as error:
-            complaints.log(logging.ERROR, "fork", "other processes do not see this one's counts: %s", error)
+            rate_limited.log(logging.ERROR, "fork", "other processes do not see this one's counts: %s", error)
 
     def _publish_at_end(self) -> None:
         multiprocessing.util.Finalize(None, self.publish, exitpriority=0)
@@ -106,4 +106,5 @@ class Sharing:
             try:
                 self.publish()
             except Exception as error:  # noqa: BLE001 - the next second may be better
-                complaints.log(logging.ERROR, "publish", "counts were not shared: %s", type(error).__name__)
+                kind = type(error).__name__
+                rate_limited.log(logging.ERROR, "publish", "counts were not published: %s", kind)

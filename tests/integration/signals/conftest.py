@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from signal_plane import Plane, Prometheus, configuration, training
 
+from generations import Servers
 from modelplane_provisioning.processes import Process, free_port
+from signal_plane import Plane, Prometheus, configuration, training
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+def plane(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     folder = tmp_path_factory.mktemp("exactness")
     baselines = training()
     for model, baseline in baselines.items():
@@ -24,15 +25,10 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     config.write_text(yaml.safe_dump(configuration(rules, ports)), encoding="utf-8")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = Process(
+    with Process(
         "prometheus",
-        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
+        [servers.prometheus, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
          f"--web.listen-address=127.0.0.1:{port}"],
         folder / "prometheus.log", ready_url=f"{url}/-/ready",
-    )  # fmt: skip
-    process.start()
-    try:
-        process.wait_ready(30)
+    ):  # fmt: skip
         yield Plane(Prometheus(url), ports, folder, baselines)
-    finally:
-        process.stop()

@@ -83,6 +83,11 @@ def test_promtool_lint(servers: Servers, tmp_path: Path, registry: Registry) -> 
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_vmalert_accepts_them(servers: Servers, rendered: Path) -> None:
+    checked = run(servers.vmalert, "-dryRun", "-rule=*.yml", cwd=rendered)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_recorded_series_are_exactly_those_of_the_schema() -> None:
     assert {rule["record"] for rule in rules(REGISTRY, "record")} == {series.name for series in RECORDED}
 

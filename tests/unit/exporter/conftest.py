@@ -1,18 +1,18 @@
-"""Fixtures of all tests of the exporter. What the tests import from each other lies in ``helpers``."""
+"""Fixtures of all tests of the exporter."""
 
 from __future__ import annotations
 
 import pytest
-from exposing import FakeStore
 from prometheus_client import CollectorRegistry, Counter
 
-from modelplane_exporter.rate_limited_log import complaints
+from exporter_support.exposing import FakeStore
+from modelplane_exporter.rate_limited_log import rate_limited
 
 
 @pytest.fixture(autouse=True)
 def _nothing_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is limited by time, so a line of one test must not silence that of the next."""
-    monkeypatch.setattr(complaints, "_last", {})
+    monkeypatch.setattr(rate_limited, "_last", {})
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from typing import Any
 
 import flask
 import uvicorn
-from exposing import OPENMETRICS, SNAPSHOT, names, total
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from serving_metrics import fetch
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from exporter_support.exposing import OPENMETRICS, SNAPSHOT, names, total
+from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 
 
 def test_flask_example(exposed_registry) -> None:
@@ -87,7 +87,7 @@ def test_uvicorn_serves_the_application_alone(exposed_registry) -> None:
 def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monkeypatch) -> None:
     rendering, go_on = threading.Event(), threading.Event()
 
-    def slow() -> tuple[list[Snapshot], list[OwnSample]]:
+    def slow() -> tuple[list[Snapshot], list[MetricSample]]:
         rendering.set()
         assert go_on.wait(10)
         return [SNAPSHOT], []

@@ -20,11 +20,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import REQUESTS
 from modelplane_exporter.store.store import Store, store_for
-from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_exporter.workers.file import WorkersError
+from modelplane_schema.identity import Identity
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
 
@@ -206,7 +206,7 @@ def test_a_forked_child_starts_at_zero_and_shares_nothing(registry, exporter) ->
     assert successes(registry) == 2
 
 
-def test_a_fork_while_another_thread_folds_does_not_hang_the_child() -> None:
+def test_a_fork_while_another_thread_drains_does_not_hang_the_child() -> None:
     check_in_a_process("""
         import os, threading
         from prometheus_client import CollectorRegistry, generate_latest
@@ -300,7 +300,7 @@ def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog,
     def broken(self: object, now: float) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("modelplane_exporter.measurement.identity_state.Series.settle", broken)
+    monkeypatch.setattr("modelplane_exporter.measurement.identity_state.IdentityState.settle", broken)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
     store_for(registry).snapshots()
@@ -313,8 +313,8 @@ def test_a_workers_folder_that_cannot_be_used_leaves_the_process_counting_for_it
 ) -> None:
     (tmp_path / "file").write_text("", encoding="ascii")
     store = Store(workers_directory=tmp_path / "file")
-    lane = Lane(store, Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
-    lane.series_of("t")
+    recorder = VersionRecorder(store, Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
+    recorder.state_of("t")
     assert [snapshot.key.identity.tenant_id for snapshot in store.snapshots()] == ["t"]
     assert not store.is_shared
     assert len([r for r in caplog.records if "this process counts for itself" in r.message]) == 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from llm_series import outcomes
-
+from exporter_support.llm_series import outcomes
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
 
 

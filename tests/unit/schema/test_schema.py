@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelplane_schema.alerts import ALERTS
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import IDENTITY, METRICS, PORTABLE_LATENCY_BUCKETS
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.reference import metrics_page
@@ -54,6 +55,13 @@ DESIGN_NAMES = [
     "modelplane_push_dropped_samples_total",
     "modelplane_bridge_up",
 ]
+
+
+def test_an_identity_has_the_identity_labels_in_their_order() -> None:
+    assert Identity._fields == IDENTITY
+    assert str(Identity("m", "v1", "t", "jax")) == (
+        "model_name='m' model_version='v1' tenant_id='t' framework='jax'"
+    )
 
 
 def test_every_metric_of_the_design_is_declared_once() -> None:

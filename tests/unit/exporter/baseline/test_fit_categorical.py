@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fitted_signals import fit_categories
 
+from exporter_support.fitted_signals import fit_categories
 from modelplane_exporter.baseline import (
     Baseline,
     CategoricalSignal,
@@ -41,7 +41,7 @@ def test_ten_thousand_categories_are_exact() -> None:
 
 
 def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_categorical, "MOST_COUNTED", 100)
+    monkeypatch.setattr(fit_categorical, "MAX_COUNTED", 100)
     rare = [{f"id{i}": 1 for i in range(start, start + 150)} for start in range(0, 6000, 150)]
     frequent = {f"f{i}": 8 for i in range(20)}
 
@@ -58,9 +58,9 @@ def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatc
 
 def test_memory_for_categories_is_bounded() -> None:
     fit = fit_categorical.CategoricalFit("input", "id", "")
-    for start in range(0, 10 * fit_categorical.MOST_COUNTED, 60_000):
+    for start in range(0, 10 * fit_categorical.MAX_COUNTED, 60_000):
         fit.survey({f"id{i}": 1 for i in range(start, start + 60_000)})
-        assert len(fit._candidates) <= fit_categorical.MOST_COUNTED
+        assert len(fit._candidates) <= fit_categorical.MAX_COUNTED
 
 
 def test_reserved_names_in_training_data_count_to_those_bins() -> None:

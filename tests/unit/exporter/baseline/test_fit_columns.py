@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from fitted_signals import fit_categories, fit_numbers
 
+from exporter_support.fitted_signals import fit_categories, fit_numbers
 from modelplane_exporter.baseline import (
     Baseline,
 )

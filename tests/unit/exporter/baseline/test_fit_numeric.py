@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fitted_signals import Floats, fit_numbers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter_support.fitted_signals import Floats, fit_numbers
 from modelplane_exporter.baseline import (
     Baseline,
     BaselineError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bad_signals import NUMBERS
 from prometheus_client import CollectorRegistry
 
+from exporter_support.bad_signals import NUMBERS
 from modelplane_exporter import Baseline, BaselineError, ModelMetricsExporter
 from modelplane_exporter.baseline import FORMAT
 

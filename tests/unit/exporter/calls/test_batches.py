@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from llm_series import value
 
+from exporter_support.llm_series import value
 from modelplane_exporter import ModelMetricsExporter
 
 

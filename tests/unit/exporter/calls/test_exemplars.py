@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from llm_series import value
 from opentelemetry.sdk.trace import TracerProvider
 
+from exporter_support.llm_series import value
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.serving.responder import exposition
 from modelplane_exporter.store.store import store_for

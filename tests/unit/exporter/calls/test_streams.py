@@ -8,8 +8,8 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
-from llm_series import outcomes, value
 
+from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import ModelMetricsExporter
 
 
@@ -112,14 +112,14 @@ def test_async_generators_are_measured_and_closed(registry, exporter) -> None:
 def test_time_per_token_is_between_first_and_last(registry) -> None:
     ticks = iter([0.0, 1.0, 1.5, 2.0, 9.0])
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, confidence=None)
-    exporter._lane.meter.clock = lambda: next(ticks)
+    exporter._recorder.meter.clock = lambda: next(ticks)
 
     @exporter
     def stream():
         yield from "abc"
 
     assert list(stream()) == ["a", "b", "c"]
-    exporter._lane.meter.clock = lambda: 9.0
+    exporter._recorder.meter.clock = lambda: 9.0
     assert value(registry, "model_time_to_first_token_seconds_sum") == 1.0
     assert value(registry, "model_time_per_output_token_seconds_sum") == 0.5
     assert value(registry, "model_inference_latency_seconds_sum") == 9.0

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from event_series import EVENTS, exporter, samples
 from prometheus_client import CollectorRegistry
 
+from exporter_support.event_series import EVENTS, exporter, samples
 from modelplane_exporter import Baseline
 from modelplane_exporter.serving.responder import respond
 

@@ -6,9 +6,9 @@ import asyncio
 import functools
 
 import pytest
-from llm_series import outcomes, value
 from prometheus_client import CollectorRegistry
 
+from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import PER_CALL, ModelMetricsExporter
 
 
@@ -65,7 +65,7 @@ def test_each_device_is_shared_by_its_own_calls_only(registry) -> None:
         for name in ("GPU-1", "GPU-2")
     }
     for exporter in devices.values():
-        exporter._lane.meter.clock = lambda: now[0]
+        exporter._recorder.meter.clock = lambda: now[0]
     with devices["GPU-1"].track(), devices["GPU-2"].track():
         now[0] = 4.0
         with devices["GPU-2"].track():

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT
-from odd_objects import Hostile, run
 from prometheus_client import CollectorRegistry, generate_latest
 
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT
+from exporter_support.odd_objects import Hostile, run
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.declared import Declared, DeclaredError
 

@@ -13,11 +13,11 @@ import pandas as pd
 import polars as pl
 import pydantic
 import pytest
-from declared_calls import observed, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odd_objects import PATHS, Plain, Slotted, run
 
+from exporter_support.declared_calls import observed, read
+from exporter_support.odd_objects import PATHS, Plain, Slotted, run
 from modelplane_exporter.declared.expressions import Expression
 
 

@@ -6,10 +6,10 @@ import dataclasses
 import re
 
 import pytest
-from declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall
 from modelplane_exporter.declared import Declared, DeclaredError
 from modelplane_exporter.declared.expressions import Expression, ExpressionError
 

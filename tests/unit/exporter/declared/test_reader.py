@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from declared_calls import ARGUMENTS, FULL, HEAD, RESULT, RecordedCall, observed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odd_objects import PATHS, Hostile, Plain, Slotted
 
+from exporter_support.declared_calls import ARGUMENTS, FULL, HEAD, RESULT, RecordedCall, observed
+from exporter_support.odd_objects import PATHS, Hostile, Plain, Slotted
 from modelplane_exporter.declared import Declared
 from modelplane_exporter.declared.expressions import is_true
 

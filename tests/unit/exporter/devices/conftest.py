@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from fake_nvml import FakeGpu, FakeNvml
 
+from exporter_support.fake_nvml import FakeGpu, FakeNvml
 from modelplane_exporter.devices import nvml
 from modelplane_exporter.devices.cuda import SHARING_VARIABLE
 
@@ -30,4 +30,4 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
 
 @pytest.fixture
 def _own_pids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "sees_own_pids", lambda: True)
+    monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: True)

@@ -12,9 +12,20 @@ import time
 from collections.abc import Callable
 
 import pytest
-from fake_nvml import A100, Clock, a100, device_series, error, h200, messages, read, scrape, watched
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from exporter_support.fake_nvml import (
+    A100,
+    Clock,
+    a100,
+    device_series,
+    error,
+    h200,
+    messages,
+    read,
+    scrape,
+    watched,
+)
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.devices import device_of, watch_devices
 from modelplane_exporter.devices.collector import DeviceCollector, DeviceReader

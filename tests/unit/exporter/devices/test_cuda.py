@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
 from prometheus_client import CollectorRegistry
 
+from exporter_support.fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
 from modelplane_exporter.devices import device_of, watch_devices
 from modelplane_exporter.devices.cuda import SHARING_VARIABLE, cuda_device, type_suffix
 from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError
@@ -132,11 +132,11 @@ def test_a_device_that_cannot_be_told_is_none_and_logged(machine, monkeypatch, c
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert device_of() is None
     assert messages(caplog) == [
-        ("WARNING", "CUDA's device 1 cannot be told: GPUs seen: 1, CUDA_VISIBLE_DEVICES: not set"),
-        ("WARNING", "CUDA's device 0 cannot be told: it is DriverNotLoaded"),
+        ("WARNING", "CUDA's device 1 is not known: GPUs seen: 1, CUDA_VISIBLE_DEVICES: not set"),
+        ("WARNING", "CUDA's device 0 is not known: it is DriverNotLoaded"),
         (
             "WARNING",
-            "CUDA's device 0 cannot be told: nvidia-ml-py is not installed: pip install 'modelplane[gpu]'",
+            "CUDA's device 0 is not known: nvidia-ml-py is not installed: pip install 'modelplane[gpu]'",
         ),
     ]
 
@@ -144,7 +144,7 @@ def test_a_device_that_cannot_be_told_is_none_and_logged(machine, monkeypatch, c
 def test_a_lost_gpu_has_no_name_and_nvml_is_closed(machine, caplog) -> None:
     fake = machine(h200(lost=error("GpuIsLost")))
     assert device_of() is None
-    assert messages(caplog) == [("WARNING", "CUDA's device 0 cannot be told: it is GpuIsLost")]
+    assert messages(caplog) == [("WARNING", "CUDA's device 0 is not known: it is GpuIsLost")]
     assert fake.opened == 0
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_nvml import ERRORS, FakeNvml, device_series, scrape
 from prometheus_client import CollectorRegistry
 
+from exporter_support.fake_nvml import ERRORS, FakeNvml, device_series, scrape
 from modelplane_exporter.devices import watch_devices
 from modelplane_schema.registry import Devices
 

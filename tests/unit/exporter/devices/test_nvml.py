@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from fake_nvml import (
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from exporter_support.fake_nvml import (
     A100,
     GIB,
     H200,
@@ -26,10 +30,6 @@ from fake_nvml import (
     scrape,
     watched,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.devices import nvml
 from modelplane_exporter.devices.nvml import device_type_of
@@ -184,7 +184,7 @@ def test_a_process_on_a_mig_device_has_memory_there(machine) -> None:
 
 
 def test_in_a_container_processes_are_absent(machine, monkeypatch) -> None:
-    monkeypatch.setattr(nvml, "sees_own_pids", lambda: False)
+    monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: False)
     machine(h200(processes=[Process(os.getpid(), GIB)], samples=[Sample(os.getpid(), 1, 55)]))
     assert len(device_series(scrape(watched()))) == 5
 
@@ -196,4 +196,4 @@ def test_the_initial_pid_namespace_is_told_by_its_inode(monkeypatch, namespace, 
     monkeypatch.setattr(
         nvml, "os", SimpleNamespace(stat=lambda path: SimpleNamespace(st_ino=answer(namespace)))
     )
-    assert nvml.sees_own_pids() is own
+    assert nvml.shares_pid_namespace() is own

@@ -5,8 +5,19 @@ from __future__ import annotations
 import math
 
 import pytest
-from observed_signals import EDGES, MIXED, Samples, baseline, bins, categorical, exporter, exposed, numeric
 from prometheus_client import CollectorRegistry
+
+from exporter_support.observed_signals import (
+    EDGES,
+    MIXED,
+    Samples,
+    baseline,
+    bins,
+    categorical,
+    exporter,
+    exposed,
+    numeric,
+)
 
 
 def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: CollectorRegistry) -> None:

@@ -16,26 +16,26 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from generations import Servers
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.exposition.text import END, chunks
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import (
     ACTIVE,
+    CALL_METRICS,
     CELLS,
     DEVICE_SECONDS,
     FIRST_TOKEN,
-    GROUPS,
     INVALID,
     ITEMS,
     LATENCY,
     REQUESTS,
     TOKENS,
     Exemplar,
-    Group,
     Key,
+    MetricCells,
     Snapshot,
 )
-from modelplane_exporter.layout.state import OwnSample, State
+from modelplane_exporter.layout.state import MetricSample, State
 from modelplane_exporter.serving.responder import exposition
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 
 values = st.text(st.sampled_from('"\\\n\r\t%{},=# \0\x1fsd1') | st.characters(codec="utf-8"), max_size=12)
 devices = st.sampled_from(["GPU-1", "GPU-2", 'host/"p%s"'])
@@ -63,20 +63,20 @@ snapshots = st.lists(
         )
     )
 )
-own_samples = st.lists(
+samples = st.lists(
     st.builds(
-        OwnSample,
+        MetricSample,
         st.just(metrics.MODEL_INFO),
         st.tuples(*[values] * len(metrics.MODEL_INFO.labels)),
         st.just(1.0),
     )
     | st.builds(
-        OwnSample,
+        MetricSample,
         st.just(metrics.SERIES_OVERFLOW),
         st.tuples(*[values] * len(metrics.SERIES_OVERFLOW.labels)),
         st.floats(0, 1e18),
     )
-    | st.builds(OwnSample, st.just(metrics.EXPORTER_SCRAPE_DURATION), st.just(()), st.floats(0, 100)),
+    | st.builds(MetricSample, st.just(metrics.EXPORTER_SCRAPE_DURATION), st.just(()), st.floats(0, 100)),
     max_size=6,
     unique_by=lambda one: (one.metric.name, one.labels),
 )
@@ -87,24 +87,25 @@ class StoreOfState:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.scrape_seconds = 0.0
 
     def state(self) -> State:
         return self._state
 
-    def scraped(self, seconds: float) -> None:
-        assert seconds >= 0
 
-
-def exposed(found: list[Snapshot], own: list[OwnSample], openmetrics: bool) -> bytes:
+def exposed(found: list[Snapshot], own: list[MetricSample], openmetrics: bool) -> bytes:
     accept = "application/openmetrics-text; version=1.0.0" if openmetrics else ""
-    return exposition(CollectorRegistry(), StoreOfState(State(found, own)), accept)[0]
+    store = StoreOfState(State(found, own))
+    body, _ = exposition(CollectorRegistry(), store, accept)
+    assert store.scrape_seconds > 0
+    return body
 
 
-def text_of(found: Iterable[Snapshot], own: Iterable[OwnSample]) -> bytes:
+def text_of(found: Iterable[Snapshot], own: Iterable[MetricSample]) -> bytes:
     return b"".join(chunks(found, own))
 
 
-def openmetrics_of(found: Iterable[Snapshot], own: Iterable[OwnSample]) -> bytes:
+def openmetrics_of(found: Iterable[Snapshot], own: Iterable[MetricSample]) -> bytes:
     return b"".join([*chunks(found, own, openmetrics=True), END])
 
 
@@ -130,7 +131,7 @@ def exemplars_of(found: Iterable[Family]) -> list[tuple]:
     ]
 
 
-@given(snapshots, own_samples)
+@given(snapshots, samples)
 @settings(deadline=None)
 def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
     text = text_of(found, own).decode()
@@ -138,7 +139,7 @@ def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
 
 
-@given(snapshots, own_samples)
+@given(snapshots, samples)
 @settings(deadline=None)
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found, own) -> None:
     parsed = list(parse_openmetrics(openmetrics_of(found, own).decode()))
@@ -148,7 +149,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found,
     assert exemplars_of(parsed) == exemplars_of(expected)
 
 
-@given(snapshots, own_samples)
+@given(snapshots, samples)
 @settings(deadline=None, max_examples=20)
 def test_text_passes_promtool(servers: Servers, found, own) -> None:
     text = text_of(found, own)
@@ -158,7 +159,7 @@ def test_text_passes_promtool(servers: Servers, found, own) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-@given(snapshots, own_samples, st.booleans())
+@given(snapshots, samples, st.booleans())
 @settings(deadline=None)
 def test_pieces_are_whole_lines_and_join_to_the_exposition(found, own, openmetrics) -> None:
     pieces = list(chunks(found, own, openmetrics=openmetrics))
@@ -174,11 +175,11 @@ def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, **cel
     full = [0] * CELLS
     for name, value in cells.items():
         group, _, offset = name.rpartition("_")
-        full[{one.metric.name: one for one in GROUPS}[group].start + int(offset)] = value
+        full[{one.metric.name: one for one in CALL_METRICS}[group].start + int(offset)] = value
     return Snapshot(key, tuple(full), exemplars or {})
 
 
-def cell(group: Group, offset: int) -> str:
+def cell(group: MetricCells, offset: int) -> str:
     return f"{group.metric.name}_{offset}"
 
 
@@ -218,8 +219,8 @@ def test_device_seconds_have_no_float_noise(billionths: int, seconds: str) -> No
 
 def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
     empty = text_of([snapshot()], []).decode()
-    for group in GROUPS:
-        assert (f"# TYPE {group.metric.name} " in empty) == (group not in GROUPS[6:])
+    for group in CALL_METRICS:
+        assert (f"# TYPE {group.metric.name} " in empty) == (group not in CALL_METRICS[6:])
     other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), **{cell(TOKENS, 2): 5})
     written = lines([snapshot(), other], TOKENS.metric.name)
     assert len(written) == 4

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from framework_doubles import CallDouble, ExporterDouble, Model, fitted, measured
 
+from exporter_support.framework_doubles import CallDouble, ExporterDouble, Model, fitted, measured
 from modelplane_exporter.frameworks import layers
 
 

@@ -11,9 +11,9 @@ import weakref
 
 import numpy as np
 import pytest
-from framework_doubles import TABLE, CallDouble, ExporterDouble, Model, measured
 from prometheus_client import CollectorRegistry
 
+from exporter_support.framework_doubles import TABLE, CallDouble, ExporterDouble, Model, measured
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.measured import Measured, exporter_for, unwrapped
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from framework_doubles import TABLE, finite, fitted
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from exporter_support.framework_doubles import TABLE, finite, fitted
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input, rows_of
 

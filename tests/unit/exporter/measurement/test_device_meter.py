@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
 from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
-from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, Series, SharedSeries
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, BatchState, CallRecord, IdentityState
+from modelplane_schema.identity import Identity
 
 
 class Clock:
@@ -26,11 +26,11 @@ class Clock:
         return self.now
 
 
-def series(name: str = "t") -> Series:
-    return Series(Key(Identity("m", "v", name, "jax"), "gpu-0", "h200"))
+def series(name: str = "t") -> IdentityState:
+    return IdentityState(Key(Identity("m", "v", name, "jax"), "gpu-0", "h200"))
 
 
-def begin(meter: DeviceMeter, whose: Series) -> CallRecord:
+def begin(meter: DeviceMeter, whose: IdentityState) -> CallRecord:
     call: CallRecord = [meter.clock(), whose, None, None, None]
     meter.events.append(call)
     return call
@@ -41,8 +41,8 @@ def finish(meter: DeviceMeter, call: CallRecord, value: object = 0.5) -> None:
     meter.events.append(call)
 
 
-def charged(meter: DeviceMeter, everyone: list[Series]) -> list[float]:
-    meter.fold(wait=True)
+def charged(meter: DeviceMeter, everyone: list[IdentityState]) -> list[float]:
+    meter.drain(wait=True)
     virtual = meter.virtual_now()
     return [one.device_seconds + one.active * virtual for one in everyone]
 
@@ -95,7 +95,7 @@ def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
     seen = []
     for minute in range(60):
         clock.now = 60.0 * minute
-        meter.fold(wait=True)
+        meter.drain(wait=True)
         seen.append(stream.snapshot(meter.virtual_now()).cells[36] / 1e9)
     assert seen == pytest.approx([60.0 * minute for minute in range(60)])
 
@@ -112,7 +112,7 @@ def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
             finish(meter, calls.pop(0))
         else:
             calls.append(begin(meter, one))
-        meter.fold(wait=True)
+        meter.drain(wait=True)
         shown = one.snapshot(meter.virtual_now()).cells[36]
         assert shown >= last
         last = shown
@@ -123,8 +123,8 @@ def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
     clock = Clock()
     meter = DeviceMeter(clock)
     parts = [(series(name), count) for name, count in items.items()]
-    ended: list[SharedSeries] = []
-    batch = SharedSeries(series("__all__").key, parts, ended.append)
+    ended: list[BatchState] = []
+    batch = BatchState(series("__all__").key, parts, ended.append)
     call = begin(meter, batch)
     clock.now = 10
     finish(meter, call)
@@ -139,8 +139,8 @@ def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
         assert sum(cells[LATENCY.start : LATENCY.sum_cell]) == 1
 
 
-def test_threads_lose_nothing_and_close_with_concurrent_folds() -> None:
-    meter = DeviceMeter(fold_at=64)
+def test_threads_lose_nothing_and_close_with_concurrent_drains() -> None:
+    meter = DeviceMeter(drain_at=64)
     tenants = [series(str(number)) for number in range(3)]
     done = threading.Event()
 
@@ -149,12 +149,12 @@ def test_threads_lose_nothing_and_close_with_concurrent_folds() -> None:
         for _ in range(2000):
             call = begin(meter, random_numbers.choice(tenants))
             finish(meter, call)
-            if len(meter.events) > meter.fold_at:
-                meter.fold()
+            if len(meter.events) > meter.drain_at:
+                meter.drain()
 
     def scrape() -> None:
         while not done.is_set():
-            meter.fold(wait=True)
+            meter.drain(wait=True)
 
     started = meter.clock()
     workers = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
@@ -181,7 +181,7 @@ class Interrupted(BaseException):
     pass
 
 
-def test_a_signal_that_raises_in_the_middle_of_folds_loses_and_doubles_nothing() -> None:
+def test_a_signal_that_raises_in_the_middle_of_drains_loses_and_doubles_nothing() -> None:
     meter, one = DeviceMeter(), series()
     interruptions = 0
 
@@ -196,18 +196,18 @@ def test_a_signal_that_raises_in_the_middle_of_folds_loses_and_doubles_nothing()
                 finish(meter, begin(meter, one))
             signal.setitimer(signal.ITIMER_REAL, 0.00002 + random.random() * 0.0002)
             try:
-                meter.fold(wait=True)
+                meter.drain(wait=True)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interrupted:
                 interruptions += 1
-    except Interrupted:  # between the fold's end and the timer's
+    except Interrupted:  # between the drain's end and the timer's
         interruptions += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         time.sleep(0.001)
         signal.signal(signal.SIGALRM, previous)
         gc.enable()
-    meter.fold(wait=True)
+    meter.drain(wait=True)
     cells = one.snapshot(0).cells
     assert interruptions > 10
     assert cells[REQUESTS.start] == sum(cells[LATENCY.start : LATENCY.sum_cell])
@@ -216,39 +216,39 @@ def test_a_signal_that_raises_in_the_middle_of_folds_loses_and_doubles_nothing()
     assert len(meter.events) == 0
 
 
-def test_a_fold_entered_again_from_within_is_left_to_the_outer_one() -> None:
+def test_a_drain_entered_again_from_within_is_left_to_the_outer_one() -> None:
     meter, one = DeviceMeter(), series()
     entered: list[int] = []
 
-    class Curious(SharedSeries):
+    class Curious(BatchState):
         def settle(self, now: float) -> None:
             finish(meter, begin(meter, one))
-            meter.fold(wait=True)
+            meter.drain(wait=True)
             entered.append(len(meter.events))
             super().settle(now)
 
     batch = Curious(one.key, [(one, 1)], lambda batch: None)
     finish(meter, begin(meter, batch))
-    meter.fold(wait=True)
+    meter.drain(wait=True)
     assert entered == [2]
-    meter.fold(wait=True)
+    meter.drain(wait=True)
     assert one.snapshot(0).cells[REQUESTS.start] == 2
 
 
 def test_calls_of_the_parent_end_uncounted_in_a_forked_child() -> None:
     clock, one = Clock(), series()
     meter = DeviceMeter(clock)
-    folded, queued = begin(meter, one), begin(meter, one)
-    meter.fold(wait=True)
+    drained, queued = begin(meter, one), begin(meter, one)
+    meter.drain(wait=True)
     late = begin(meter, one)
     clock.now = 5
     meter.after_fork()
     one.reset()
     clock.now = 7
-    for call in (folded, queued, late):
+    for call in (drained, queued, late):
         finish(meter, call)
     finish(meter, begin(meter, one))
-    meter.fold(wait=True)
+    meter.drain(wait=True)
     cells = one.snapshot(meter.virtual_now()).cells
     assert cells[REQUESTS.start] == 1
     assert one.active == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-from event_series import EVENTS, FEEDBACK, exporter, samples
 from prometheus_client import CollectorRegistry
 
+from exporter_support.event_series import EVENTS, FEEDBACK, exporter, samples
 from modelplane_exporter import PER_CALL, tenant
-from modelplane_exporter.measurement.event_counters import MOST_EVENTS
+from modelplane_exporter.measurement.event_counters import MAX_EVENTS
 from modelplane_exporter.serving.responder import respond
 
 
@@ -78,10 +78,10 @@ def test_numpy_truth_values_are_truth_values(registry: CollectorRegistry) -> Non
 
 def test_too_many_event_names_overflow(registry: CollectorRegistry) -> None:
     target = exporter(registry)
-    for number in range(MOST_EVENTS + 5):
+    for number in range(MAX_EVENTS + 5):
         target.event(f"event {number}")
     found = samples(registry, EVENTS)
-    assert len(found) == MOST_EVENTS + 1
+    assert len(found) == MAX_EVENTS + 1
     assert found[("t", "__overflow__")] == 5
     text = respond(registry, "GET", "", "").body.decode()
     assert (

@@ -6,11 +6,11 @@ import tracemalloc
 
 import pytest
 
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.calls import REQUESTS, Snapshot
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
-from modelplane_exporter.store.version_recorder import Lane
+from modelplane_exporter.store.version_recorder import VersionRecorder
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import OVERFLOW, SERIES_OVERFLOW
 
 VERSION = Identity("m", "v1", "any", "jax")
@@ -35,13 +35,13 @@ def store(clock: Clock) -> Store:
     return Store(clock)
 
 
-def call(lane: Lane, tenant_id: str) -> None:
-    record = [lane.meter.clock(), lane.series_of(tenant_id), None, None, None]
-    lane.meter.events.append(record)
-    record[ENDED], record[VALUE] = lane.meter.clock(), 0.5
-    lane.meter.events.append(record)
-    if len(lane.meter.events) > lane.meter.fold_at:
-        lane.meter.fold()
+def call(recorder: VersionRecorder, tenant_id: str) -> None:
+    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None]
+    recorder.meter.events.append(record)
+    record[ENDED], record[VALUE] = recorder.meter.clock(), 0.5
+    recorder.meter.events.append(record)
+    if len(recorder.meter.events) > recorder.meter.drain_at:
+        recorder.meter.drain()
 
 
 def requests(snapshots: list[Snapshot]) -> dict[str, int]:
@@ -49,14 +49,14 @@ def requests(snapshots: list[Snapshot]) -> dict[str, int]:
 
 
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1000)
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1000)
     for number in range(2000):
-        call(lane, f"tenant-{number}")
+        call(recorder, f"tenant-{number}")
     store.snapshots()
     tracemalloc.start()
     try:
         for number in range(2000, 100_000):
-            call(lane, f"tenant-{number}")
+            call(recorder, f"tenant-{number}")
         counts = requests(store.snapshots())
         grown, _ = tracemalloc.get_traced_memory()
     finally:
@@ -64,79 +64,79 @@ def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> Non
     assert len(counts) == 1001
     assert sum(counts.values()) == 100_000
     assert counts[OVERFLOW] == 99_000
-    (overflow,) = [sample for sample in store.local_own_samples() if sample.metric is SERIES_OVERFLOW]
+    (overflow,) = [sample for sample in store.local_samples() if sample.metric is SERIES_OVERFLOW]
     assert overflow.value == 99_000
     assert grown < 2_000_000
 
 
 def test_nobody_is_evicted_before_the_idle_time(store: Store, clock: Clock) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
-    call(lane, "sparse")
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
+    call(recorder, "sparse")
     clock.now = 10 * HOUR
-    call(lane, "busy")
+    call(recorder, "busy")
     store.snapshots()
     clock.now = 26 * HOUR - 1
-    call(lane, "newcomer")
+    call(recorder, "newcomer")
     assert requests(store.snapshots()) == {"sparse": 1, "busy": 1, OVERFLOW: 1}
 
 
 def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
     store: Store, clock: Clock
 ) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
-    call(lane, "first")
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=2, idle_ttl=26 * HOUR)
+    call(recorder, "first")
     clock.now = 1 * HOUR
-    call(lane, "second")
+    call(recorder, "second")
     store.snapshots()
     clock.now = 20 * HOUR
-    call(lane, "first")
+    call(recorder, "first")
     store.snapshots()
     clock.now = 28 * HOUR  # 27 hours after "second", 8 after "first"
-    call(lane, "third")
+    call(recorder, "third")
     assert requests(store.snapshots()) == {"first": 2, "third": 1}
-    call(lane, "second")
+    call(recorder, "second")
     assert requests(store.snapshots()) == {"first": 2, "third": 1, OVERFLOW: 1}
 
 
 def test_a_call_in_flight_keeps_its_tenant(store: Store, clock: Clock) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
-    record = [clock.now, lane.series_of("stream"), None, None, None]
-    lane.meter.events.append(record)
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    record = [clock.now, recorder.state_of("stream"), None, None, None]
+    recorder.meter.events.append(record)
     store.snapshots()
     clock.now = 100 * HOUR
-    call(lane, "newcomer")
+    call(recorder, "newcomer")
     assert requests(store.snapshots()) == {"stream": 0, OVERFLOW: 1}
 
 
 def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock: Clock) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
-    held = lane.series_of("first")
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    held = recorder.state_of("first")
     clock.now = 27 * HOUR
-    call(lane, "second")  # evicts "first" while another thread holds its series
+    call(recorder, "second")  # evicts "first" while another thread holds its series
     record = [clock.now, held, None, None, None]
-    lane.meter.events.append(record)
+    recorder.meter.events.append(record)
     record[ENDED], record[VALUE] = clock.now, 0.5
-    lane.meter.events.append(record)
+    recorder.meter.events.append(record)
     store.snapshots()
     assert requests(store.snapshots()) == {"first": 1, "second": 1}
 
 
 def test_a_tenant_that_a_function_holds_is_never_evicted(store: Store, clock: Clock) -> None:
-    lane = Lane(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
-    lane.pinned("fixed")
+    recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
+    recorder.pinned_state("fixed")
     clock.now = 1000 * HOUR
-    call(lane, "newcomer")
+    call(recorder, "newcomer")
     assert requests(store.snapshots()) == {"fixed": 0, OVERFLOW: 1}
 
 
 def test_versions_of_a_model_share_its_tenants(store: Store) -> None:
-    lanes = [
-        Lane(store, VERSION._replace(model_version=version), ("d", "cpu-process"), max_tenants=1)
+    recorders = [
+        VersionRecorder(store, VERSION._replace(model_version=version), ("d", "cpu-process"), max_tenants=1)
         for version in ("v1", "v2")
     ]
-    for lane in lanes:
-        call(lane, "only")
-    call(lanes[0], "surplus")
+    for recorder in recorders:
+        call(recorder, "only")
+    call(recorders[0], "surplus")
     assert sorted(
         (one.key.identity.model_version, one.key.identity.tenant_id) for one in store.snapshots()
     ) == [("v1", OVERFLOW), ("v1", "only"), ("v2", "only")]

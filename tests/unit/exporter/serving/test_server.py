@@ -14,9 +14,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from exposing import total
-from serving_metrics import fetch, serving, wait_until
 
+from exporter_support.exposing import total
+from exporter_support.serving_metrics import fetch, serving, wait_until
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import ServerSettings, configured, create_server
 
@@ -84,13 +84,13 @@ def connect(running: server.MetricsServer) -> socket.socket:
 def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(exposed_registry, monkeypatch) -> None:
     before = threading.active_count()
     with serving(exposed_registry) as running, contextlib.ExitStack() as clients:
-        slow = [clients.enter_context(connect(running)) for _ in range(server.MOST_CONNECTIONS * 2)]
+        slow = [clients.enter_context(connect(running)) for _ in range(server.MAX_CONNECTIONS * 2)]
         for client in slow:
             with contextlib.suppress(OSError):  # it was closed for a newer one
                 client.sendall(b"GET /metrics HTTP/1.1\r\n")
         for _ in range(3):
             assert fetch(running.url)[0] == 200
-        assert threading.active_count() <= before + 1 + server.MOST_CONNECTIONS
+        assert threading.active_count() <= before + 1 + server.MAX_CONNECTIONS
 
 
 def is_cut_off(client: socket.socket) -> bool:

@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from observed_signals import (
+from prometheus_client import CollectorRegistry
+
+from exporter_support.observed_signals import (
     MIXED,
     NUMBERS,
     ROWS,
@@ -25,13 +27,11 @@ from observed_signals import (
     invalid,
     numeric,
 )
-from prometheus_client import CollectorRegistry
-
 from modelplane_exporter.baseline import NumericSignal
 from modelplane_exporter.baseline.values import digest
-from modelplane_exporter.identity import Identity
 from modelplane_exporter.layout.signals import SignalKey, layout_of
-from modelplane_exporter.signals.row_queue import FOLD_AT, SignalSeries
+from modelplane_exporter.signals.row_queue import DRAIN_AT, SignalState
+from modelplane_schema.identity import Identity
 
 FORMS = {
     "array": lambda rows: rows,
@@ -72,7 +72,7 @@ ROW_FORMS = {
 
 
 @pytest.mark.parametrize("form", ROW_FORMS)
-@pytest.mark.parametrize("times", [1, FOLD_AT])
+@pytest.mark.parametrize("times", [1, DRAIN_AT])
 def test_single_rows_in_every_form_equal_numpy_histogram(
     registry: CollectorRegistry, form: str, times: int
 ) -> None:
@@ -192,7 +192,7 @@ def test_a_feature_that_is_not_given_is_missing_other_kinds_are_not_observed(
 
 
 def test_the_sum_of_a_series_holds_more_than_64_bits() -> None:
-    series = SignalSeries(SignalKey(Identity("m", "v", "t", "jax"), NUMBERS.fingerprint), layout_of(NUMBERS))
+    series = SignalState(SignalKey(Identity("m", "v", "t", "jax"), NUMBERS.fingerprint), layout_of(NUMBERS))
     more = np.full((3, 3), 1e12)
     for _ in range(40):
         series.add(np.zeros(layout_of(NUMBERS).bins, np.int64), more)

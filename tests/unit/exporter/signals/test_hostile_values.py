@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bad_signals import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exporter_support.bad_signals import (
     BATCH,
     FORMS,
     HOSTILE,
@@ -23,11 +26,8 @@ from bad_signals import (
     RaisingText,
     total,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from modelplane_exporter import Call, tenant
-from modelplane_exporter.rate_limited_log import complaints
+from modelplane_exporter.rate_limited_log import rate_limited
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -153,7 +153,7 @@ def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
     assert counted["a"]["09"] >= ending
     assert counted["b"]["09"] >= ending
     assert counted["c"]["__other__"] >= ending
-    lines = {key[0] for key in complaints._last if isinstance(key, tuple)}
+    lines = {key[0] for key in rate_limited._last if isinstance(key, tuple)}
     assert "signals were not counted" not in lines
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from bad_signals import (
+
+from exporter_support.bad_signals import (
     BATCH,
     FORMS,
     NUMBERS,
@@ -25,7 +26,6 @@ from bad_signals import (
     RaisesOnAnyAttribute,
     RaisesOnGet,
 )
-
 from modelplane_exporter import Baseline
 
 

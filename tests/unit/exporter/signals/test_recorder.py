@@ -10,9 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from observed_signals import MIXED, NUMBERS, baseline, bins, expected, exporter, exposed, invalid, numeric
 from prometheus_client import CollectorRegistry
 
+from exporter_support.observed_signals import (
+    MIXED,
+    NUMBERS,
+    baseline,
+    bins,
+    expected,
+    exporter,
+    exposed,
+    invalid,
+    numeric,
+)
 from modelplane_exporter import PER_CALL, BaselineError, ModelMetricsExporter, tenant
 
 

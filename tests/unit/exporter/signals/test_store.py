@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from observed_signals import NUMBERS, bins, expected, exporter, exposed
 from prometheus_client import CollectorRegistry
 
+from exporter_support.observed_signals import NUMBERS, bins, expected, exporter, exposed
 from modelplane_exporter import PER_CALL, tenant
 from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.signals.store import BUDGET_VARIABLE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from worker_processes import children, kill
+
+from exporter_support.worker_processes import children, kill
 
 
 @pytest.fixture(autouse=True)

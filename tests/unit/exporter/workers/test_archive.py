@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
 
+from exporter_support.worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
 from modelplane_exporter.workers import directory as directory_module
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkerFileReader
@@ -54,7 +54,7 @@ def test_a_key_that_nobody_has_is_forgotten_when_it_was_idle_long_enough(tmp_pat
 def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading, folding = WorkerDirectory(tmp_path), WorkerDirectory(tmp_path)
+    reading, compacting = WorkerDirectory(tmp_path), WorkerDirectory(tmp_path)
     first, second = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
     first.write(key(), cells(1))
     second.write(key(), cells(2))
@@ -64,7 +64,7 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
         if self is reading and not raced:
             raced.append(True)
             first.close()
-            folding.collect()
+            compacting.collect()
         return real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(WorkerDirectory, "_idle", race)
@@ -74,7 +74,7 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     second.close()
 
 
-def test_what_a_worker_wrote_until_it_was_found_dead_is_folded(
+def test_what_a_worker_wrote_until_it_was_known_dead_is_compacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, file, dead = (
@@ -102,7 +102,7 @@ def test_what_a_worker_wrote_until_it_was_found_dead_is_folded(
 
 
 def _exit_at(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """End the process, as a kill would, at a step of folding."""
+    """End the process, as a kill would, at a step of compacting."""
     replace, unlink, write = Path.replace, Path.unlink, json.dumps
     calls = {"unlink": 0, "write": 0}
 
@@ -143,7 +143,7 @@ STEPS = (
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("with_archive", [False, True])
-def test_folding_that_is_killed_neither_loses_nor_doubles(
+def test_a_compaction_that_is_killed_neither_loses_nor_doubles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, with_archive: bool
 ) -> None:
     seen_before = WorkerDirectory(tmp_path)
@@ -159,14 +159,14 @@ def test_folding_that_is_killed_neither_loses_nor_doubles(
         file.write(key(), cells(count))
         file.close()
 
-    def fold() -> None:
+    def compact() -> None:
         with monkeypatch.context() as patched:
             _exit_at(patched, step)
             WorkerDirectory(tmp_path).collect()
 
     for _ in range(2):
-        assert exit_status(forked(fold)) in (0, 9)
-    with FileLock(tmp_path, os.O_RDONLY):  # a reader that cannot fold
+        assert exit_status(forked(compact)) in (0, 9)
+    with FileLock(tmp_path, os.O_RDONLY):  # a reader that cannot compact
         assert counts(seen_before) == {key(): expected + 7}
         assert counts(WorkerDirectory(tmp_path)) == {key(): expected + 7}
     for directory in (seen_before, WorkerDirectory(tmp_path)):
@@ -189,7 +189,7 @@ def test_a_disk_too_full_for_the_archive_loses_nothing(
         for _ in range(2):
             assert counts(directory) == {key(): 1}
     assert [record.getMessage() for record in caplog.records] == [
-        f"files of ended workers were not folded in {tmp_path}: No space left on device"
+        f"files of ended workers were not compacted in {tmp_path}: No space left on device"
     ]
     assert counts(directory) == {key(): 1}
     assert worker_files(tmp_path) == []

@@ -11,9 +11,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, key, kill, worker_files, write_and_wait
 
-from modelplane_exporter.layout.state import OwnSample
+from exporter_support.worker_processes import (
+    cells,
+    counts,
+    exit_status,
+    forked,
+    key,
+    kill,
+    worker_files,
+    write_and_wait,
+)
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
@@ -41,14 +50,14 @@ def test_collect_adds_cells_and_counts_calls_in_flight_of_live_workers_only(tmp_
 
 def test_own_samples_are_merged_by_their_kind(tmp_path: Path) -> None:
     version = ("resnet50", "v1", "pytorch")
-    info = OwnSample(metrics.MODEL_INFO, (*version, "vision", "production", "2.4"), 1.0)
+    info = MetricSample(metrics.MODEL_INFO, (*version, "vision", "production", "2.4"), 1.0)
     old = info._replace(labels=("resnet50", "v0", "pytorch", "vision", "production", "2.4"))
 
-    def written(file: WorkerFile, amount: float, *more: OwnSample) -> None:
-        overflow = OwnSample(metrics.SERIES_OVERFLOW, (*version, "tenant_id"), amount)
-        scrape = OwnSample(metrics.EXPORTER_SCRAPE_DURATION, (), amount)
-        energy = OwnSample(metrics.DEVICE_ENERGY, ("GPU-1", "h200"), amount)
-        file.write_own([info, overflow, scrape, energy, *more])
+    def written(file: WorkerFile, amount: float, *more: MetricSample) -> None:
+        overflow = MetricSample(metrics.SERIES_OVERFLOW, (*version, "tenant_id"), amount)
+        scrape = MetricSample(metrics.EXPORTER_SCRAPE_DURATION, (), amount)
+        energy = MetricSample(metrics.DEVICE_ENERGY, ("GPU-1", "h200"), amount)
+        file.write_samples([info, overflow, scrape, energy, *more])
 
     directory = WorkerDirectory(tmp_path)
     dead, live = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
@@ -92,7 +101,7 @@ def test_a_directory_that_cannot_be_used_is_an_error_that_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkersError, match="holds 'file', which is not ours"):
+    with pytest.raises(WorkersError, match="holds 'file', which is not a worker's file"):
         WorkerDirectory(tmp_path)
     with pytest.raises(WorkersError, match=r"MODELPLANE_EXPORTER_WORKERS_DIR.*File exists"):
         WorkerDirectory(tmp_path / "file")
@@ -169,7 +178,7 @@ def test_a_child_that_is_forked_during_a_scrape_can_scrape(
     file.write(key(), cells(1))
     directory.collect()
     within, go_on = threading.Event(), threading.Event()
-    real = WorkerDirectory._fold
+    real = WorkerDirectory._compact
 
     def slow(self: WorkerDirectory) -> None:
         within.set()
@@ -178,10 +187,10 @@ def test_a_child_that_is_forked_during_a_scrape_can_scrape(
 
     def scrape() -> None:
         signal.alarm(5)
-        monkeypatch.setattr(WorkerDirectory, "_fold", real)
+        monkeypatch.setattr(WorkerDirectory, "_compact", real)
         assert counts(directory) == {key(): 1}
 
-    monkeypatch.setattr(WorkerDirectory, "_fold", slow)
+    monkeypatch.setattr(WorkerDirectory, "_compact", slow)
     scraping = threading.Thread(target=directory.collect)
     scraping.start()
     within.wait(10)

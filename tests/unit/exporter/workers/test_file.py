@@ -11,10 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, key, kill, read, worker_files
 
+from exporter_support.worker_processes import (
+    cells,
+    counts,
+    exit_status,
+    forked,
+    key,
+    kill,
+    read,
+    worker_files,
+)
 from modelplane_exporter.layout.calls import CELLS
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader, WorkersError
 from modelplane_schema import metrics
@@ -113,20 +122,20 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
 
 
 def test_own_samples_are_replaced_and_gauges_vanish(tmp_path: Path) -> None:
-    overflow = OwnSample(metrics.SERIES_OVERFLOW, ("resnet50", "v1", "pytorch", "tenant_id"), 3.0)
-    scrape = OwnSample(metrics.EXPORTER_SCRAPE_DURATION, (), 0.25)
+    overflow = MetricSample(metrics.SERIES_OVERFLOW, ("resnet50", "v1", "pytorch", "tenant_id"), 3.0)
+    scrape = MetricSample(metrics.EXPORTER_SCRAPE_DURATION, (), 0.25)
     file = WorkerFile.create(tmp_path)
     reader = WorkerFileReader(file.path)
-    file.write_own([overflow, scrape])
+    file.write_samples([overflow, scrape])
     reader.refresh()
-    assert dict(reader.own()) == {
+    assert dict(reader.samples()) == {
         (overflow.metric.name, overflow.labels): 3.0,
         (scrape.metric.name, ()): 0.25,
     }
-    file.write_own([])
-    assert dict(reader.own()) == {(overflow.metric.name, overflow.labels): 3.0}
-    file.write_own([scrape])
-    assert dict(reader.own())[(scrape.metric.name, ())] == 0.25
+    file.write_samples([])
+    assert dict(reader.samples()) == {(overflow.metric.name, overflow.labels): 3.0}
+    file.write_samples([scrape])
+    assert dict(reader.samples())[(scrape.metric.name, ())] == 0.25
     reader.close()
     file.close()
 

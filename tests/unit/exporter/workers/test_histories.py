@@ -15,10 +15,10 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from worker_processes import SUCCESS, cells, forked, key, kill, worker_files
 
+from exporter_support.worker_processes import SUCCESS, cells, forked, key, kill, worker_files
 from modelplane_exporter.layout.calls import ACTIVE, Key
-from modelplane_exporter.layout.state import OwnSample
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile
 from modelplane_exporter.workers.file_lock import FileLock
@@ -107,7 +107,7 @@ def shared_counters(number: int) -> Iterator[memoryview]:
 
 
 TOTAL = key("total")
-DROPPED = OwnSample(metrics.PUSH_DROPPED, (), 0.0)
+DROPPED = MetricSample(metrics.PUSH_DROPPED, (), 0.0)
 GENERATIONS, AT_ONCE = 40, 4
 
 
@@ -118,12 +118,12 @@ def count_up(path: Path, reported: memoryview, generation: int) -> None:
         count += 1
         file.write(TOTAL, cells(count, in_flight=1))
         file.write(key(f"generation-{generation}"), cells(count))
-        file.write_own([DROPPED._replace(value=float(count))])
+        file.write_samples([DROPPED._replace(value=float(count))])
         reported[generation] = count
 
 
 def watch(path: Path) -> None:
-    """Scrape, and fold, until killed; fails when a counter goes backwards."""
+    """Scrape, and compact, until killed; fails when a counter goes backwards."""
     directory = WorkerDirectory(path)
     last: dict[Key, int] = {}
     last_dropped = 0.0
@@ -146,7 +146,7 @@ def live_and_die(path: Path, reported: memoryview) -> None:
         time.sleep(0.02)
         if len(running) == AT_ONCE:
             kill(running.pop(0))
-        if generation % 4 == 3:  # it may be folding just now
+        if generation % 4 == 3:  # it may be compacting just now
             assert os.waitpid(watchers[0], os.WNOHANG) == (0, 0), "a counter went backwards"
             kill(watchers.pop(0))
             watchers.append(forked(lambda: watch(path)))
@@ -157,7 +157,7 @@ def live_and_die(path: Path, reported: memoryview) -> None:
         kill(child)
 
 
-def test_killed_workers_and_killed_folders_never_turn_a_counter_back(tmp_path: Path) -> None:
+def test_killed_workers_and_killed_scrapers_never_turn_a_counter_back(tmp_path: Path) -> None:
     with shared_counters(GENERATIONS) as reported:
         live_and_die(tmp_path, reported)
         snapshots, samples, *_ = WorkerDirectory(tmp_path).collect()

@@ -9,9 +9,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from worker_processes import cells, counts, exit_status, forked, key, kill, read, worker_files
 
-from modelplane_exporter.layout.state import OwnSample
+from exporter_support.worker_processes import (
+    cells,
+    counts,
+    exit_status,
+    forked,
+    key,
+    kill,
+    read,
+    worker_files,
+)
+from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader, WorkersError
 from modelplane_schema import metrics
@@ -21,14 +30,14 @@ def test_a_worker_is_alive_until_it_closes(tmp_path: Path) -> None:
     file = WorkerFile.create(tmp_path)
     file.write(key("known"), cells(1))
     reader = WorkerFileReader(file.path)
-    assert reader.alive()
+    assert reader.is_alive()
     file.close()
     file.close()
-    assert not reader.alive()
+    assert not reader.is_alive()
     for write in (
         lambda: file.write(key("known"), cells(1)),
         lambda: file.write(key("new"), cells(1)),
-        lambda: file.write_own([OwnSample(metrics.EXPORTER_SCRAPE_DURATION, (), 1.0)]),
+        lambda: file.write_samples([MetricSample(metrics.EXPORTER_SCRAPE_DURATION, (), 1.0)]),
     ):
         with pytest.raises(WorkersError, match="is closed"):
             write()
@@ -71,10 +80,10 @@ def test_a_forked_child_keeps_no_dead_worker_alive_and_cannot_write_its_file(tmp
     os.close(tell)
     reader = WorkerFileReader(worker_files(tmp_path)[0])
     try:
-        assert reader.alive()
+        assert reader.is_alive()
     finally:
         kill(child)
-    assert not reader.alive()
+    assert not reader.is_alive()
     reader.close()
     os.kill(grandchild, signal.SIGKILL)
 
@@ -84,7 +93,7 @@ def test_a_program_that_a_worker_started_keeps_it_not_alive(tmp_path: Path) -> N
     with subprocess.Popen(["sleep", "60"], close_fds=False) as program:
         file.close()
         reader = WorkerFileReader(file.path)
-        assert not reader.alive()
+        assert not reader.is_alive()
         reader.close()
         program.kill()
 
@@ -94,15 +103,15 @@ def test_probes_do_not_disturb_each_other(tmp_path: Path) -> None:
     file.close()
     one, other = WorkerFileReader(file.path), WorkerFileReader(file.path)
     assert one.hold()
-    assert not other.alive()
+    assert not other.is_alive()
     assert other.hold()
     one.close()
     other.close()
 
 
-@pytest.mark.parametrize("folder_holds_it", [True, False])
-def test_a_file_that_is_folded_before_its_worker_locked_it_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_holds_it: bool
+@pytest.mark.parametrize("compaction_holds_it", [True, False])
+def test_a_file_that_is_compacted_before_its_worker_locked_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compaction_holds_it: bool
 ) -> None:
     directory = WorkerDirectory(tmp_path)
     held: list[WorkerFileReader] = []
@@ -112,7 +121,7 @@ def test_a_file_that_is_folded_before_its_worker_locked_it_is_given_up(
         if operation & fcntl.LOCK_EX and worker_files(tmp_path) and not held:
             held.append(WorkerFileReader(worker_files(tmp_path)[0]))
             assert held[0].hold()
-            if not folder_holds_it:
+            if not compaction_holds_it:
                 held[0].path.unlink()
                 held[0].release()
         flock(descriptor, operation)

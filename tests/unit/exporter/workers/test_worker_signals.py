@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from observed_signals import NUMBERS, Samples, expected
 from prometheus_client.parser import text_string_to_metric_families
+
+from exporter_support.observed_signals import NUMBERS, Samples, expected
 
 WORKER = """
 import json, os, sys

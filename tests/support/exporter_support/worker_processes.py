@@ -1,0 +1,98 @@
+"""Worker files and processes that write them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from modelplane_exporter.layout.calls import ACTIVE, CELLS, REQUESTS, Key
+from modelplane_exporter.workers.directory import WorkerDirectory
+from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader
+from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_schema.identity import Identity
+
+SUCCESS = REQUESTS.start
+children: list[int] = []
+
+
+def key(tenant: str = "user-A", device: str = "host/main") -> Key:
+    return Key(Identity("resnet50", "v1", tenant, "pytorch"), device, "cpu-process")
+
+
+def cells(count: int, in_flight: int = 0) -> list[int]:
+    values = [count] * CELLS
+    values[ACTIVE.start] = in_flight
+    return values
+
+
+def counts(directory: WorkerDirectory) -> dict[Key, int]:
+    return {snapshot.key: snapshot.cells[SUCCESS] for snapshot in directory.collect()[0]}
+
+
+def worker_files(path: Path) -> list[Path]:
+    return sorted(path.glob("worker-*"))
+
+
+def forked(function: Callable[[], object]) -> int:
+    """Run ``function`` in a forked child, whose exit status is 0 when it returns."""
+    child = os.fork()
+    if child:
+        children.append(child)
+        return child
+    status = 1
+    try:
+        function()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(status)
+
+
+def exit_status(child: int) -> int:
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    children.remove(child)
+    return status
+
+
+def kill(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    children.remove(child)
+
+
+def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:
+    """A worker that wrote and now does nothing until it is killed."""
+    ready, tell = os.pipe()
+
+    def work() -> None:
+        write(WorkerFile.create(path))
+        os.write(tell, b"x")
+        signal.pause()
+
+    child = forked(work)
+    os.close(tell)
+    assert os.read(ready, 1) == b"x"
+    os.close(ready)
+    return child
+
+
+def read(path: Path) -> dict[Key, tuple[int, ...]]:
+    reader = WorkerFileReader(path)
+    reader.refresh()
+    states = {key: struct.unpack(f"{CELLS}Q", state) for key, state in reader.states()}
+    reader.close()
+    return states
+
+
+def is_locked(path: Path) -> bool:
+    try:
+        FileLock(path, os.O_RDONLY).close()
+    except BlockingIOError:
+        return True
+    return False
