@@ -22,6 +22,7 @@ from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.state import MetricSample
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 
 def test_flask_example(exposed_registry) -> None:
@@ -64,7 +65,7 @@ def uvicorn_serving(app: Any) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             running.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
@@ -89,7 +90,7 @@ def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monke
 
     def slow() -> tuple[list[Snapshot], list[MetricSample]]:
         rendering.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return [SNAPSHOT], []
 
     monkeypatch.setattr(fake_store, "state", slow)

@@ -24,6 +24,7 @@ from modelplane_exporter.layout.calls import REQUESTS
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_exporter.workers.file import WorkersError
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
@@ -288,7 +289,7 @@ def check_in_a_process(code: str) -> None:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")

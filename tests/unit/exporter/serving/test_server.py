@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from exporter_support.exposing import total
-from exporter_support.serving_metrics import fetch, serving, wait_until
+from exporter_support.serving_metrics import fetch, serving
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import ServerSettings, configured, create_server
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
 
 def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry) -> None:
@@ -44,7 +45,9 @@ def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registr
 )
 def test_methods_of_the_server(exposed_registry, method, path, status) -> None:
     with serving(exposed_registry) as running:
-        connection = http.client.HTTPConnection("127.0.0.1", running.server_address[1], timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", running.server_address[1], timeout=PATIENCE_SECONDS
+        )
         connection.request(method, path)
         answer = connection.getresponse()
         assert (answer.status, bool(answer.read())) == (status, method != "HEAD")
@@ -78,7 +81,7 @@ def test_ipv6(exposed_registry) -> None:
 
 
 def connect(running: server.MetricsServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=10)
+    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=PATIENCE_SECONDS)
 
 
 def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(exposed_registry, monkeypatch) -> None:
@@ -105,8 +108,8 @@ def test_a_client_that_dribbles_is_cut_off_at_the_deadline(exposed_registry, mon
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
     with serving(exposed_registry) as running, connect(running) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
-        wait_until(lambda: is_cut_off(client))
-        wait_until(lambda: not running._deadlines)
+        assert wait_until(lambda: is_cut_off(client))
+        assert wait_until(lambda: not running._deadlines)
 
 
 def test_a_large_request_is_dropped(exposed_registry) -> None:
@@ -262,5 +265,5 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "taken over\n"
-        run.communicate("end\n", timeout=10)
+        run.communicate("end\n", timeout=PATIENCE_SECONDS)
     assert run.returncode == 0
