@@ -153,7 +153,7 @@ class Api:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._until = time.time()
+        self._since = self._until = time.time()
 
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
         parameters = {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"})
@@ -161,6 +161,10 @@ class Api:
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
+
+    def begins_now(self) -> None:
+        """Histories begin here: with the first counts there may be no baseline yet."""
+        self._since = time.time()
 
     def ends_now(self) -> None:
         """Histories end here: whatever is evaluated later, no history sees half of an evaluation."""
@@ -176,11 +180,12 @@ class Api:
         )
 
     def history(self, name: str) -> dict[float, Table]:
-        """All values by instant."""
+        """All values by instant, from the beginning to the end of histories."""
         tables: dict[float, Table] = defaultdict(lambda: defaultdict(dict))
         for series in self.query(f"{name}[{2 * PATIENCE_SECONDS}s]", self._until):
             for instant, value in series["values"]:
-                tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
+                if instant > self._since:
+                    tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
         return tables
 
     def quiet_instants(self, window: str) -> int:
@@ -234,6 +239,7 @@ def api(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         prometheus = Api(f"http://127.0.0.1:{port}")
         name = recorded.SIGNAL_PSI.over(WINDOWS[-1]).name
         assert wait_until(lambda: bool(prometheus.query(name)))
+        prometheus.begins_now()
 
         def seen_enough() -> bool:
             prometheus.ends_now()

@@ -72,10 +72,11 @@ def counters(
 def several() -> st.SearchStrategy[list[CounterSeries[DeviceUse]]]:
     """Counters here and there, or of processes that together take more than the one device there is."""
     crowd = counters(devices=LISTED[:1], least=18, slowest=50)
-    return st.one_of(
-        st.lists(one, min_size=least, max_size=6, unique_by=lambda one: (one.key, one.process))
-        for one, least in ((counters(), 1), (crowd, 3))
+    few, many = (
+        st.lists(counter, min_size=least, max_size=6, unique_by=lambda series: (series.key, series.process))
+        for counter, least in ((counters(), 1), (crowd, 3))
     )
+    return st.one_of(few, many)
 
 
 def ledger(

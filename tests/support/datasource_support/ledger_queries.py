@@ -26,15 +26,16 @@ class LedgerPrometheus:
         self._series_of = series_of
 
     def __call__(self, path: str, form: Form) -> Reply:
-        query = promql_parser.parse(form["query"])
+        query: Any = promql_parser.parse(form["query"])
         is_range = path.endswith("/query_range")
         start, end, step = (
             float(form[name]) for name in (("start", "end", "step") if is_range else ("time",) * 3)
         )
         times = range(round(start), round(end) + 1, round(step)) if is_range else [end]
         selector = _matrix_selector(query)
-        threshold = query.rhs.val if isinstance(query, promql_parser.BinaryExpr) else -1.0
-        call = query.lhs if isinstance(query, promql_parser.BinaryExpr) else query
+        comparison = getattr(query, "rhs", None)
+        threshold = -1.0 if comparison is None else comparison.val
+        call = query if comparison is None else query.lhs
         function = call.func.name if isinstance(call, promql_parser.Call) else None
         result = []
         for series in self._series_of(selector.vector_selector.name):

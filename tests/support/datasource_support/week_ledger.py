@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from decimal import Decimal
 
 import numpy as np
 
@@ -22,7 +21,9 @@ MAY = datetime.date(2026, 5, 1)
 START = midnight(MAY)
 SCRAPE = 300_000
 TOKEN_PRICES = [
-    TokenPrice(kind=kind, amount=Decimal(amount), currency="USD", effective_from=datetime.date(2026, 1, 1))
+    TokenPrice.model_validate(
+        {"kind": kind, "amount": amount, "currency": "USD", "effective_from": "2026-01-01"}
+    )
     for kind, amount in (("input", "2"), ("output", "8"))
 ]
 
@@ -49,7 +50,7 @@ def ledger(
         for identity, share in tenants.items()
     ]
     counts = [
-        CounterSeries(TokenUse(A, kind), "pod-1", times, np.arange(len(times)) * number)
+        CounterSeries(TokenUse(A, kind), "pod-1", times, np.arange(len(times), dtype=np.float64) * number)
         for kind, number in (tokens or {}).items()
     ]
     dated = [
