@@ -19,6 +19,7 @@ from modelplane_datasource.costs.ledger.usage import Reading
 from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 HOUR = 3600
@@ -60,6 +61,7 @@ def client(
     folder = tmp_path_factory.mktemp("costs")
     (folder / "modelplane.yaml").write_text(REGISTRY)
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
@@ -138,8 +140,9 @@ def test_a_counter_that_fell_by_little_is_not_steady(
     for at in range(START - HOUR, START + HOUR + 1, SCRAPE):
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
-    store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
+    url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
+    settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
     hours = [Piece((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    with closing(PrometheusClient(store, lambda _: None)) as client:
+    with closing(PrometheusClient(settings, lambda _: None)) as client:
         reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
         assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]

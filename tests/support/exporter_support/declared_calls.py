@@ -6,8 +6,9 @@ import functools
 import types
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from modelplane_exporter import Call
 from modelplane_exporter.baseline import Baseline, CategoricalSignal, NumericSignal
 from modelplane_exporter.declared import Declared
 from modelplane_exporter.declared.expressions import Expression
@@ -82,7 +83,7 @@ def observed(
     text: str, result: object = None, arguments: Mapping[str, object] = types.MappingProxyType({})
 ) -> RecordedCall:
     call = RecordedCall()
-    Declared.parse(HEAD + text).observe(call, arguments, result)
+    Declared.parse(HEAD + text).observe(cast(Call, call), arguments, result)
     return call
 
 

@@ -1,0 +1,43 @@
+"""The tenants' Prometheus API alone, over a client that answers what a test tells it to."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from datasource_support.fake_client import Caller, FakeClient
+from modelplane_datasource.api.prometheus import prometheus_blueprint
+from modelplane_datasource.context import Plane
+from modelplane_datasource.settings import Settings
+from modelplane_datasource.web.error_handlers import register_error_handlers
+
+
+@pytest.fixture
+def prometheus() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller()
+
+
+@pytest.fixture
+def app(prometheus: FakeClient, caller: Caller) -> Flask:
+    made = Flask(__name__, static_folder=None)
+    made.config["MAX_CONTENT_LENGTH"] = 10_000
+    made.url_map.strict_slashes = False
+    made.url_map.merge_slashes = False
+    register_error_handlers(made)
+    plane = cast(Plane, SimpleNamespace(prometheus=prometheus, settings=Settings()))
+    made.register_blueprint(prometheus_blueprint(plane, caller))
+    return made
+
+
+@pytest.fixture
+def web(app: Flask) -> FlaskClient:
+    return app.test_client()
