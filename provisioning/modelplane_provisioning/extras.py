@@ -40,7 +40,7 @@ def extras_of(requirements: Iterable[str]) -> dict[str, frozenset[str]]:
 def advised_extra(
     module: str, own: str, extras: Mapping[str, frozenset[str]], is_installed: Callable[[str], bool]
 ) -> str | None:
-    """The extra that brings ``module`` and whatever else is missing of ``COMMAND_LINE`` and the extra ``own``.
+    """The extra that brings ``module`` and what else is missing of ``COMMAND_LINE`` and of the extra ``own``.
 
     That is ``own`` where it suffices, else the one that brings the least besides. None when no extra brings
     ``module``.
