@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import ServerSettings, create_server
+from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server_settings import ServerSettings
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 LOOPBACK = ServerSettings("127.0.0.1", 0)
