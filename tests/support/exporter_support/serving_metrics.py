@@ -6,7 +6,8 @@ import contextlib
 import ssl
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
@@ -34,9 +35,13 @@ def serving(
 
 
 def fetch(
-    url: str, tls: ssl.SSLContext | None = None, method: str = "GET", **headers: str
+    url: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    tls: ssl.SSLContext | None = None,
+    method: str = "GET",
 ) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - our server
+    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310 - our server
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310
             return answer.status, answer.read()

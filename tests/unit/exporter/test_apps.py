@@ -15,10 +15,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from exporter_support.exposing import OPENMETRICS, SNAPSHOT, FakeStore, names, total
+from exporter_support.exposing import OPENMETRICS, SNAPSHOT, FakeStore, names, parse_openmetrics, total
 from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
@@ -42,6 +41,10 @@ def test_flask_example(exposed_registry: CollectorRegistry) -> None:
     assert client.post("/metrics").status_code == 405
     head = client.head("/metrics")
     assert (head.status_code, head.data) == (200, b"")
+
+
+async def receive() -> dict[str, Any]:
+    raise AssertionError("a scrape has no body to wait for")
 
 
 def fastapi_example(registry: CollectorRegistry) -> FastAPI:
@@ -73,7 +76,7 @@ def uvicorn_serving(app: Any) -> Iterator[str]:
 def test_fastapi_example(exposed_registry: CollectorRegistry) -> None:
     with uvicorn_serving(fastapi_example(exposed_registry)) as url:
         assert fetch(f"{url}/predict") == (200, b'"cat"')
-        status, body = fetch(f"{url}/metrics", Accept=OPENMETRICS, **{"Accept-Encoding": "gzip"})
+        status, body = fetch(f"{url}/metrics", {"Accept": OPENMETRICS, "Accept-Encoding": "gzip"})
         assert status == 200
         families = parse_openmetrics(gzip.decompress(body).decode())
         assert names(families)[0] == "model_inference_latency_seconds"
@@ -104,7 +107,7 @@ def test_a_scrape_leaves_the_event_loop_free(
 
     async def main() -> None:
         scope = {"type": "http", "method": "GET", "headers": []}
-        scrape = asyncio.create_task(asgi_app(exposed_registry)(scope, None, send))
+        scrape = asyncio.ensure_future(asgi_app(exposed_registry)(scope, receive, send))
         while not rendering.is_set():
             await asyncio.sleep(0.001)
         assert not sent
@@ -121,5 +124,8 @@ def test_websockets_are_refused(exposed_registry: CollectorRegistry) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(asgi_app(exposed_registry)({"type": "websocket"}, None, send))
+    async def main() -> None:
+        await asgi_app(exposed_registry)({"type": "websocket"}, receive, send)
+
+    asyncio.run(main())
     assert sent == [{"type": "websocket.close"}]

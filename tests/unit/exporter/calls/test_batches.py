@@ -6,6 +6,7 @@ import array
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ class Tensorlike:
     def tolist(self) -> list[float]:
         return self._numbers
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[float]:
         type(self).walks += 1
         return iter(self._numbers)
 

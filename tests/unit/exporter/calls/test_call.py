@@ -7,6 +7,7 @@ import enum
 import inspect
 import logging
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,8 +183,8 @@ def test_confidence_is_observed_or_counted_as_invalid(
     registry: CollectorRegistry,
     exporter: ModelMetricsExporter,
     value: object,
-    observed: object,
-    reasons: object,
+    observed: int,
+    reasons: dict[str, int],
 ) -> None:
     exporter(lambda: {"confidence": value})()
     assert sample(registry, "model_prediction_confidence_count") == observed
@@ -237,7 +238,7 @@ def test_tenant_per_call_by_context_argument_and_function(registry: CollectorReg
 
 @pytest.mark.parametrize("source", [PER_CALL, lambda: 1 / 0, lambda: "", lambda: None, lambda: "__all__"])
 def test_a_tenant_that_cannot_be_told_is_unknown_and_counted(
-    registry: CollectorRegistry, source: object
+    registry: CollectorRegistry, source: Any
 ) -> None:
     exporter = ModelMetricsExporter("resnet50", "v1", source, "pytorch", registry=registry)
     assert exporter(lambda: {"confidence": 0.5})() == {"confidence": 0.5}

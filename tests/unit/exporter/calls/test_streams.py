@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,7 @@ def test_a_generator_is_in_flight_until_exhausted(
     registry: CollectorRegistry, exporter: ModelMetricsExporter
 ) -> None:
     @exporter
-    def stream(count: int) -> Iterator[int]:
+    def stream(count: int) -> Generator[int, None, str]:
         """Count."""
         yield from range(count)
         return "the end"
@@ -37,10 +37,10 @@ def test_a_generator_is_in_flight_until_exhausted(
 
 
 def test_a_generators_sends_throws_and_return_value_pass_through(exporter: ModelMetricsExporter) -> None:
-    log = []
+    log: list[object] = []
 
     @exporter
-    def talk():
+    def talk() -> Generator[int, object, str]:
         try:
             log.append((yield 1))
             yield 2
@@ -63,7 +63,7 @@ def test_an_abandoned_generator_is_cancelled(
     registry: CollectorRegistry, exporter: ModelMetricsExporter, how: str
 ) -> None:
     @exporter
-    def stream():
+    def stream() -> Generator[int, None, None]:
         yield from range(10)
 
     running = stream()
@@ -80,7 +80,7 @@ def test_an_abandoned_generator_is_cancelled(
 
 def test_a_generator_that_raises_fails(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     @exporter
-    def stream():
+    def stream() -> Generator[int, None, None]:
         yield 1
         raise RuntimeError("mid-stream")
 
@@ -95,7 +95,7 @@ def test_async_generators_are_measured_and_closed(
     closed = []
 
     @exporter
-    async def stream(count: int):
+    async def stream(count: int) -> AsyncGenerator[int, None]:
         try:
             for number in range(count):
                 await asyncio.sleep(0)
@@ -122,7 +122,7 @@ def test_time_per_token_is_between_first_and_last(registry: CollectorRegistry) -
     exporter._recorder.meter.clock = lambda: next(ticks)
 
     @exporter
-    def stream():
+    def stream() -> Iterator[str]:
         yield from "abc"
 
     assert list(stream()) == ["a", "b", "c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,7 +23,7 @@ def test_callables_and_partials(registry: CollectorRegistry, exporter: ModelMetr
             return x + 1
 
     class Stream:
-        def __call__(self, x: int):
+        def __call__(self, x: int) -> Iterator[int]:
             yield x
 
     assert exporter(Model())(1) == 2

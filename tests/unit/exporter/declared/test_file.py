@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall, observe
 from modelplane_exporter.declared import Declared, DeclaredError
 from modelplane_exporter.declared.expressions import Expression, ExpressionError
 
 
 def test_a_full_file_hands_everything_to_the_call() -> None:
     call = RecordedCall()
-    Declared.parse(FULL).observe(call, ARGUMENTS, RESULT)
+    observe(Declared.parse(FULL), call, ARGUMENTS, RESULT)
     assert call.seen == {
         "confidence": 0.83,
         "items": 3,

@@ -55,8 +55,8 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml
     ],
 )
 def test_without_a_gpu_nothing_is_registered_and_one_line_says_why(
-    prepare,
-    why,
+    prepare: Callable[[pytest.MonkeyPatch, Callable[..., FakeNvml]], None],
+    why: str,
     monkeypatch: pytest.MonkeyPatch,
     machine: Callable[..., FakeNvml],
     caplog: pytest.LogCaptureFixture,

@@ -35,7 +35,7 @@ from modelplane_exporter.settings import DEVICE_SHARING
         ("exclusive", "mps", ""),
     ],
 )
-def test_sharing_ends_the_device_type(argument, variable, suffix) -> None:
+def test_sharing_ends_the_device_type(argument: str | None, variable: str | None, suffix: str) -> None:
     environ = {} if variable is None else {DEVICE_SHARING.name: variable}
     assert type_suffix(argument, environ) == suffix
 
@@ -90,7 +90,9 @@ MIXED = [Gpu(Device("GPU-aa11", "t4")), Gpu(Device("GPU-bb33", "h200"))]
         (MIXED, "GPU-bb33", 0, "GPU-bb33"),
     ],
 )
-def test_cuda_visible_devices_says_which(gpus, visible, index, expected) -> None:
+def test_cuda_visible_devices_says_which(
+    gpus: list[Gpu], visible: str | None, index: int, expected: str
+) -> None:
     environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert cuda_device(gpus, index, environ).uuid == expected
 
@@ -113,14 +115,14 @@ def test_cuda_visible_devices_says_which(gpus, visible, index, expected) -> None
         (SPLIT, "MIG-c", 0),
     ],
 )
-def test_what_cuda_does_not_show_is_no_device(gpus, visible, index) -> None:
+def test_what_cuda_does_not_show_is_no_device(gpus: list[Gpu], visible: str | None, index: int) -> None:
     environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     with pytest.raises(NvmlUnavailableError, match=rf"^GPUs seen: {len(gpus)}, CUDA_VISIBLE_DEVICES: "):
         cuda_device(gpus, index, environ)
 
 
 @pytest.mark.parametrize("visible", [None, "0,1"])
-def test_indices_into_different_gpus_need_the_order_of_the_bus(visible) -> None:
+def test_indices_into_different_gpus_need_the_order_of_the_bus(visible: str | None) -> None:
     environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     with pytest.raises(NvmlUnavailableError, match="set CUDA_DEVICE_ORDER=PCI_BUS_ID"):
         cuda_device(MIXED, 1, environ)
@@ -129,7 +131,7 @@ def test_indices_into_different_gpus_need_the_order_of_the_bus(visible) -> None:
 
 @pytest.mark.parametrize("sharing", [None, "mps"])
 def test_a_model_is_charged_to_the_device_that_the_series_name(
-    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, sharing
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, sharing: str | None
 ) -> None:
     machine(h200(), h200(uuid="GPU-dddd4444"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -170,7 +171,7 @@ def test_only_this_process_and_its_children_are_shown(machine: Callable[..., Fak
     ],
 )
 def test_processes_that_nvml_does_not_give_are_absent(
-    machine: Callable[..., FakeNvml], changes: object
+    machine: Callable[..., FakeNvml], changes: dict[str, Any]
 ) -> None:
     machine(h200(**changes))
     assert len(device_series(scrape(watched()))) == 5

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter_support.exposing import parse_openmetrics
 from generations import Servers
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.exposition.text import END, chunks
@@ -124,7 +124,7 @@ def is_new(found: list[Snapshot], device: str) -> bool:
 READS_INTEGERS = next(iter(parse_text("x 9007199254740993\n"))).samples[0].value == 2**53 + 1
 
 
-def content(found: Iterable[Family]) -> list[tuple]:
+def content(found: Iterable[Family]) -> list[tuple[object, ...]]:
     """All that the text format carries, as exactly as the parser reads it."""
     exact = (lambda value: value) if READS_INTEGERS else float
     return [
@@ -138,9 +138,9 @@ def content(found: Iterable[Family]) -> list[tuple]:
     ]
 
 
-def exemplars_of(found: Iterable[Family]) -> list[tuple]:
+def exemplars_of(found: Iterable[Family]) -> list[tuple[object, ...]]:
     return [
-        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp))
+        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp or 0))
         for one in found
         for sample in one.samples
         if sample.exemplar
@@ -192,7 +192,7 @@ def test_pieces_are_whole_lines_and_join_to_the_exposition(
 KEY = Key(Identity("m", "v1", "t", "pytorch"), "GPU-1", "a100")
 
 
-def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, **cells: int) -> Snapshot:
+def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, /, **cells: int) -> Snapshot:
     """``LATENCY_0=3`` sets the first cell of the group LATENCY."""
     full = [0] * CELLS
     for name, value in cells.items():
@@ -274,7 +274,7 @@ def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart()
 
 def test_exemplars_are_the_newest_of_each_bucket_and_only_in_openmetrics() -> None:
     old, new = Exemplar("aa", 0.5, 100.0), Exemplar("bb", 0.25, 200.5)
-    found = [snapshot(exemplars={7: new}), snapshot(KEY._replace(device="2"), exemplars={7: old, 15: old})]
+    found = [snapshot(KEY, {7: new}), snapshot(KEY._replace(device="2"), {7: old, 15: old})]
     written = lines(found, "model_inference_latency_seconds", openmetrics=True)
     assert [line.partition(" # ")[2] for line in (written[7], written[15])] == [
         '{trace_id="bb"} 0.25 200.5',

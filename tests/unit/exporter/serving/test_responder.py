@@ -7,10 +7,9 @@ import logging
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter_support.exposing import OPENMETRICS, Failing, FakeStore, names, total
+from exporter_support.exposing import OPENMETRICS, Failing, FakeStore, names, parse_openmetrics, total
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.serving.responder import exposition, respond
 

@@ -170,12 +170,12 @@ def test_tls(exposed_registry: CollectorRegistry, certificate: tuple[str, str]) 
     with serving(exposed_registry, settings) as running:
         assert running.url.startswith("https://127.0.0.1:")
         with connect(running):  # a client that never shakes hands
-            status, body = fetch(running.url, trust)
+            status, body = fetch(running.url, tls=trust)
             assert (status, total(body, "after_total")) == (200, [3])
         with connect(running) as plain, contextlib.suppress(ConnectionResetError):
             plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             assert b"200" not in plain.recv(4096)
-        assert fetch(running.url, trust)[0] == 200
+        assert fetch(running.url, tls=trust)[0] == 200
 
 
 def credentials(user: str, password: str) -> dict[str, str]:
@@ -192,7 +192,7 @@ def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Pat
     settings = server_settings(None, 0, environ)
     assert "s3cret" not in repr(settings)
     with serving(exposed_registry, settings) as running:
-        assert fetch(running.url, **credentials("prometheus", "s3cret:ü"))[0] == 200
+        assert fetch(running.url, credentials("prometheus", "s3cret:ü"))[0] == 200
         refused = [
             {},
             credentials("prometheus", "s3cret"),
@@ -207,7 +207,7 @@ def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Pat
         ]
         for headers in refused:
             for path in ("metrics", "", "other"):
-                assert fetch(running.url.removesuffix("metrics") + path, **headers)[0] == 401
+                assert fetch(running.url.removesuffix("metrics") + path, headers)[0] == 401
 
 
 @pytest.mark.parametrize(
