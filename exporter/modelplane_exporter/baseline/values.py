@@ -10,8 +10,13 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+try:
+    import numpy as np
+    from numpy.typing import NDArray
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "a baseline needs NumPy; add it with: pip install 'modelplane[signals]'", name=error.name
+    ) from error
 
 Column = Sequence[Any] | NDArray[Any]
 

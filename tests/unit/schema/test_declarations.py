@@ -52,8 +52,6 @@ DESIGN_NAMES = [
     "modelplane_exporter_build_info",
     "modelplane_exporter_scrape_duration_seconds",
     "modelplane_exporter_sampling_ratio",
-    "modelplane_push_dropped_samples_total",
-    "modelplane_bridge_up",
 ]
 
 
