@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 LOOPBACK = ServerSettings("127.0.0.1", 0)
 
@@ -39,15 +38,8 @@ def fetch(
 ) -> tuple[int, bytes]:
     request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - our server
     try:
-        with urllib.request.urlopen(request, timeout=10, context=tls) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

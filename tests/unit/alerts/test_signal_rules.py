@@ -14,6 +14,7 @@ import yaml
 
 from generations import Servers
 from modelplane_alerts.render import DEMO_CONFIG, rule_files
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.metrics import (
     BASELINE_OBSERVATIONS,
     BASELINE_RATIO,
@@ -135,7 +136,7 @@ def check(servers: Servers, tmp_path: Path) -> Check:
         (tmp_path / "case.yml").write_text(yaml.safe_dump(test), encoding="utf-8")
         done = subprocess.run(
             [servers.promtool, "test", "rules", "case.yml"],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -18,6 +18,7 @@ import pytest
 
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal
 from modelplane_provisioning import baseline_files
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from provisioning_support.baseline_command import (
     ROLES,
     assert_alike,
@@ -209,7 +210,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 def peak_memory(path: Path) -> int:
     """MiB that a process takes at most to fit the file."""
     command = [sys.executable, "-c", MEASURE, str(path), str(path.with_suffix(".json"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
     return int(done.stdout.splitlines()[-1]) // 1024
 
 

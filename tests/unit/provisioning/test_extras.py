@@ -20,6 +20,7 @@ from modelplane_provisioning.extras import (
     installed_extras,
     is_installed,
 )
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[3]
 REGISTRY = ("--registry", str(ROOT / "examples" / "modelplane.yaml"))
@@ -56,7 +57,7 @@ def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -111,7 +111,7 @@ def test_a_function_of_what_is_not_there_is_not_there() -> None:
     assert observed("items: sum(result.rows)", {"rows": ["a"]}).reasons == {"value_wrong_type": 1}
 
 
-def test_the_log_names_the_expression_but_no_data(caplog) -> None:
+def test_the_log_names_the_expression_but_no_data(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         observed("items: result.patients.number\nvalues: {stay: sum(result.stays)}", {"stays": ["4711"]})
     assert "declared value 'result.patients.number' was not observed: there is none" in caplog.text

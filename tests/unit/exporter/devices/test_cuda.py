@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from exporter_support.fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
+from exporter_support.fake_nvml import (
+    FakeNvml,
+    device_series,
+    error,
+    h200,
+    messages,
+    mig_h200,
+    scrape,
+    watched,
+)
 from modelplane_exporter.devices import device_of, watch_devices
 from modelplane_exporter.devices.cuda import cuda_device, type_suffix
 from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError
@@ -30,7 +40,9 @@ def test_sharing_ends_the_device_type(argument, variable, suffix) -> None:
     assert type_suffix(argument, environ) == suffix
 
 
-def test_bad_sharing_is_refused_at_start(machine, monkeypatch) -> None:
+def test_bad_sharing_is_refused_at_start(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(h200())
     with pytest.raises(
         ValueError, match=r"^sharing must be one of exclusive, time-sliced, mps \(got 'MPS'\)"
@@ -43,7 +55,9 @@ def test_bad_sharing_is_refused_at_start(machine, monkeypatch) -> None:
         watch_devices(CollectorRegistry())
 
 
-def test_a_shared_device_is_named_as_such(machine, monkeypatch) -> None:
+def test_a_shared_device_is_named_as_such(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(mig_h200())
     monkeypatch.setenv(DEVICE_SHARING.name, "time-sliced")
     types = {labels[1] for _, labels in device_series(scrape(watched()))}
@@ -114,7 +128,9 @@ def test_indices_into_different_gpus_need_the_order_of_the_bus(visible) -> None:
 
 
 @pytest.mark.parametrize("sharing", [None, "mps"])
-def test_a_model_is_charged_to_the_device_that_the_series_name(machine, monkeypatch, sharing) -> None:
+def test_a_model_is_charged_to_the_device_that_the_series_name(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, sharing
+) -> None:
     machine(h200(), h200(uuid="GPU-dddd4444"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     if sharing:
@@ -125,7 +141,9 @@ def test_a_model_is_charged_to_the_device_that_the_series_name(machine, monkeypa
     assert device_of(sharing="time-sliced") == ("GPU-dddd4444", "h200-time-sliced")
 
 
-def test_a_device_that_cannot_be_told_is_none_and_logged(machine, monkeypatch, caplog) -> None:
+def test_a_device_that_cannot_be_told_is_none_and_logged(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     machine(h200())
     assert device_of(1) is None
     machine().failure = error("DriverNotLoaded")
@@ -142,7 +160,9 @@ def test_a_device_that_cannot_be_told_is_none_and_logged(machine, monkeypatch, c
     ]
 
 
-def test_a_lost_gpu_has_no_name_and_nvml_is_closed(machine, caplog) -> None:
+def test_a_lost_gpu_has_no_name_and_nvml_is_closed(
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
+) -> None:
     fake = machine(h200(lost=error("GpuIsLost")))
     assert device_of() is None
     assert messages(caplog) == [("WARNING", "CUDA's device 0 is not known: it is GpuIsLost")]

@@ -149,7 +149,9 @@ def exemplars_of(found: Iterable[Family]) -> list[tuple]:
 
 @given(snapshots, samples)
 @settings(deadline=None)
-def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
+def test_text_parses_to_the_same_samples_as_the_families(
+    found: list[Snapshot], own: list[MetricSample]
+) -> None:
     text = text_of(found, own).decode()
     assert content(parse_text(text)) == content(families(found, own))
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
@@ -157,7 +159,9 @@ def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
 
 @given(snapshots, samples)
 @settings(deadline=None)
-def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found, own) -> None:
+def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
+    found: list[Snapshot], own: list[MetricSample]
+) -> None:
     parsed = list(parse_openmetrics(openmetrics_of(found, own).decode()))
     expected = families(found, own)
     assert content(parsed) == content(expected)
@@ -167,7 +171,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found,
 
 @given(snapshots, samples)
 @settings(deadline=None, max_examples=20)
-def test_text_passes_promtool(servers: Servers, found, own) -> None:
+def test_text_passes_promtool(servers: Servers, found: list[Snapshot], own: list[MetricSample]) -> None:
     text = text_of(found, own)
     checked = subprocess.run(
         [servers.promtool, "check", "metrics"], input=text, capture_output=True, check=False
@@ -177,7 +181,9 @@ def test_text_passes_promtool(servers: Servers, found, own) -> None:
 
 @given(snapshots, samples, st.booleans())
 @settings(deadline=None)
-def test_pieces_are_whole_lines_and_join_to_the_exposition(found, own, openmetrics) -> None:
+def test_pieces_are_whole_lines_and_join_to_the_exposition(
+    found: list[Snapshot], own: list[MetricSample], openmetrics: bool
+) -> None:
     pieces = list(chunks(found, own, openmetrics=openmetrics))
     assert all(piece.endswith(b"\n") for piece in pieces if piece)
     assert b"".join(pieces) == exposed(found, own, openmetrics).removesuffix(END)
