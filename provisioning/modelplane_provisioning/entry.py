@@ -28,5 +28,5 @@ def _advice(module: str, command: str) -> str | None:
     """The extra with which ``command`` works; None when no extra brings ``module``."""
     from modelplane_provisioning.extras import advised_extra, installed_extras, is_installed
 
-    own = SOURCES[command].extra if command in SOURCES else WHOLE
-    return advised_extra(module, own, installed_extras(), is_installed)
+    of_command = SOURCES[command].extra if command in SOURCES else WHOLE
+    return advised_extra(module, of_command, installed_extras(), is_installed)

@@ -38,18 +38,17 @@ def extras_of(requirements: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 def advised_extra(
-    module: str, own: str, extras: Mapping[str, frozenset[str]], is_installed: Callable[[str], bool]
+    module: str, of_command: str, extras: Mapping[str, frozenset[str]], is_installed: Callable[[str], bool]
 ) -> str | None:
-    """The extra that brings ``module`` and what else is missing of ``COMMAND_LINE`` and of the extra ``own``.
+    """The extra that brings ``module`` and whatever else a command lacks; None when none brings ``module``.
 
-    That is ``own`` where it suffices, else the one that brings the least besides. None when no extra brings
-    ``module``.
+    That is the extra ``of_command`` where it suffices, else the one that brings the least besides.
     """
-    needed = extras.get(own, frozenset()).union(COMMAND_LINE)
+    needed = extras.get(of_command, frozenset()).union(COMMAND_LINE)
     missing = {distribution_of(module), *(name for name in needed if not is_installed(name))}
     helpful = [extra for extra, names in extras.items() if names >= missing]
-    if own in helpful:
-        return own
+    if of_command in helpful:
+        return of_command
     return min(
         helpful, key=lambda extra: (len(extras[extra] - needed), len(extras[extra]), extra), default=None
     )

@@ -119,11 +119,6 @@ class MetricsServer(ThreadingTCPServer):
             logger.debug("metrics client: %s", error)
 
 
-def create_server(settings: ServerSettings, registry: CollectorRegistry) -> MetricsServer:
-    """A server that listens; call its ``serve_forever``. OSError when the port cannot be had."""
-    return MetricsServer(settings, registry)
-
-
 class _Handler(BaseHTTPRequestHandler):
     server: MetricsServer
     timeout = REQUEST_SECONDS
@@ -213,10 +208,10 @@ def ensure_started(
         settings = server_settings(address, port)
         _attempted = True
         if shared:
-            PortHolder(lambda: create_server(settings, registry))
+            PortHolder(lambda: MetricsServer(settings, registry))
             return
         try:
-            server = create_server(settings, registry)
+            server = MetricsServer(settings, registry)
         except OSError as error:
             logger.error(
                 "metrics are not served: cannot listen on %s:%d (%s); the model goes on. "

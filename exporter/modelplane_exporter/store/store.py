@@ -145,10 +145,6 @@ class Store(Collector):
         signals, baselines = self.local_signals()
         return State(self.local_snapshots(), self.local_samples(), signals, baselines)
 
-    def snapshots(self) -> list[Snapshot]:
-        """The snapshots of ``state``."""
-        return list(self.state().snapshots)
-
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
         return self.signals.snapshots(), self.signals.baselines()

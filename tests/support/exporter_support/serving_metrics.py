@@ -12,7 +12,7 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 
@@ -23,7 +23,7 @@ LOOPBACK = ServerSettings("127.0.0.1", 0)
 def serving(
     registry: CollectorRegistry, settings: ServerSettings = LOOPBACK
 ) -> Iterator[server.MetricsServer]:
-    running = create_server(settings, registry)
+    running = MetricsServer(settings, registry)
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -315,7 +315,7 @@ def test_a_store_that_fails_does_not_reach_the_model(
     monkeypatch.setattr("modelplane_exporter.measurement.identity_state.IdentityState.settle", broken)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
-    store_for(registry).snapshots()
+    store_for(registry).state()
     assert len(caplog.records) == 1
     assert "finished calls of one tenant were not counted: OSError" in caplog.text
 
@@ -327,7 +327,7 @@ def test_a_workers_folder_that_cannot_be_used_leaves_the_process_counting_for_it
     store = Store(workers_directory=tmp_path / "file")
     recorder = VersionRecorder(store, Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
     recorder.state_of("t")
-    assert [snapshot.key.identity.tenant_id for snapshot in store.snapshots()] == ["t"]
+    assert [snapshot.key.identity.tenant_id for snapshot in store.state().snapshots] == ["t"]
     assert not store.is_shared
     assert len([r for r in caplog.records if "this process counts for itself" in r.message]) == 1
 

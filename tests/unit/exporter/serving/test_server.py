@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from exporter_support.exposing import total
 from exporter_support.serving_metrics import fetch, serving
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
@@ -68,12 +68,12 @@ def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry: C
             port = running.server_address[1]
             assert fetch(running.url)[0] == 200
             with pytest.raises(OSError, match="in use"):
-                create_server(ServerSettings("127.0.0.1", port), exposed_registry)
+                MetricsServer(ServerSettings("127.0.0.1", port), exposed_registry)
 
 
 def test_an_address_that_cannot_be_had_is_an_os_error(exposed_registry: CollectorRegistry) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - the text is the system's
-        create_server(ServerSettings("203.0.113.1", 0), exposed_registry)
+        MetricsServer(ServerSettings("203.0.113.1", 0), exposed_registry)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
@@ -252,9 +252,9 @@ def test_arguments_go_before_the_environment(certificate: tuple[str, str]) -> No
 FORKING = """
 import os, socket, sys, threading, time, urllib.request
 from prometheus_client import CollectorRegistry
-from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings
-running = create_server(ServerSettings("127.0.0.1", 0), CollectorRegistry())
+running = MetricsServer(ServerSettings("127.0.0.1", 0), CollectorRegistry())
 threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 port = running.server_address[1]
 child = os.fork()
@@ -264,7 +264,7 @@ if child == 0:
     os._exit(0)
 running.shutdown()
 running.server_close()
-again = create_server(ServerSettings("127.0.0.1", port), CollectorRegistry())
+again = MetricsServer(ServerSettings("127.0.0.1", port), CollectorRegistry())
 again.server_close()
 print("taken over")
 """
