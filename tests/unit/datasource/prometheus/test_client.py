@@ -63,7 +63,8 @@ def test_values_lie_on_the_grid_and_only_finite_ones_are_numbers(
         ({"a": "x"}, points), ({"a": "y"}, [(31, "+Inf"), (61, "-Inf")]), warnings=["partial"]
     )
     result = prometheus.query_range("up", GRID)
-    assert [(series.labels, series.values) for series in result.series] == [
+    found: list[object] = [(series.labels, series.values) for series in result.series]
+    assert found == [
         ({"a": "x"}, (0.5, None, 1000.0)),
         ({"a": "y"}, (None, None, None)),
     ]

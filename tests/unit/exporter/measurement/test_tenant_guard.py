@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
@@ -44,7 +45,7 @@ def call(recorder: VersionRecorder, tenant_id: str) -> None:
         recorder.meter.drain()
 
 
-def requests(snapshots: list[Snapshot]) -> dict[str, int]:
+def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
     return {one.key.identity.tenant_id: one.cells[REQUESTS.start] for one in snapshots}
 
 
