@@ -53,7 +53,7 @@ BASELINE = Baseline(
 
 
 class RecordedCall:
-    """Takes what a call takes, and remembers it."""
+    """Takes what a call takes, and records it."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}
@@ -82,8 +82,13 @@ class RecordedCall:
 def observed(
     text: str, result: object = None, arguments: Mapping[str, object] = types.MappingProxyType({})
 ) -> RecordedCall:
+    return observed_by(Declared.parse(HEAD + text), result, arguments)
+
+
+def observed_by(declared: Declared, result: object, arguments: Mapping[str, object]) -> RecordedCall:
+    """What ``declared`` hands to a call."""
     call = RecordedCall()
-    Declared.parse(HEAD + text).observe(cast(Call, call), arguments, result)
+    declared.observe(cast(Call, call), arguments, result)
     return call
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.core import Metric as Family
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
@@ -24,7 +25,7 @@ SNAPSHOT = Snapshot(
 
 
 class FakeStore(Collector):
-    """One snapshot; counts what it is asked for."""
+    """One snapshot; counts the scrapes and collections."""
 
     def __init__(self) -> None:
         self.scrapes: list[float] = []
@@ -61,9 +62,14 @@ class Failing(Collector):
         raise RuntimeError("the secret")
 
 
-def names(found: Iterable[Family]) -> list[str]:
-    return [one.name for one in found]
+def parse_openmetrics(text: str) -> list[Family]:
+    """The families of an exposition in OpenMetrics."""
+    return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+
+
+def names(families: Iterable[Family]) -> list[str]:
+    return [family.name for family in families]
 
 
 def total(body: bytes, name: str) -> list[float]:
-    return [s.value for one in parse_text(body.decode()) for s in one.samples if s.name == name]
+    return [s.value for family in parse_text(body.decode()) for s in family.samples if s.name == name]

@@ -7,8 +7,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -35,9 +34,12 @@ def serving(
 
 
 def fetch(
-    url: str, tls: ssl.SSLContext | None = None, method: str = "GET", **headers: str
+    url: str,
+    tls: ssl.SSLContext | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310 - our server
+    request = urllib.request.Request(url, headers=dict(headers or {}), method=method)  # noqa: S310 - our server
     try:
         with urllib.request.urlopen(request, timeout=10, context=tls) as answer:  # noqa: S310
             return answer.status, answer.read()
@@ -46,7 +48,7 @@ def fetch(
             return error.code, error.read()
 
 
-def wait_until(condition: Any) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline

@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import flask
+import pytest
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from exporter_support.exposing import OPENMETRICS, SNAPSHOT, names, total
+from exporter_support.exposing import OPENMETRICS, SNAPSHOT, FakeStore, names, parse_openmetrics, total
 from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.state import MetricSample
 
 
-def test_flask_example(exposed_registry) -> None:
+def test_flask_example(exposed_registry: CollectorRegistry) -> None:
     app = flask.Flask("model")
     app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/metrics": wsgi_app(exposed_registry)})  # type: ignore[method-assign]
 
@@ -68,10 +68,10 @@ def uvicorn_serving(app: Any) -> Iterator[str]:
     assert not thread.is_alive()
 
 
-def test_fastapi_example(exposed_registry) -> None:
+def test_fastapi_example(exposed_registry: CollectorRegistry) -> None:
     with uvicorn_serving(fastapi_example(exposed_registry)) as url:
         assert fetch(f"{url}/predict") == (200, b'"cat"')
-        status, body = fetch(f"{url}/metrics", Accept=OPENMETRICS, **{"Accept-Encoding": "gzip"})
+        status, body = fetch(f"{url}/metrics", headers={"Accept": OPENMETRICS, "Accept-Encoding": "gzip"})
         assert status == 200
         families = parse_openmetrics(gzip.decompress(body).decode())
         assert names(families)[0] == "model_inference_latency_seconds"
@@ -79,12 +79,18 @@ def test_fastapi_example(exposed_registry) -> None:
         assert fetch(f"{url}/metrics/", method="POST")[0] == 405
 
 
-def test_uvicorn_serves_the_application_alone(exposed_registry) -> None:
+def test_uvicorn_serves_the_application_alone(exposed_registry: CollectorRegistry) -> None:
     with uvicorn_serving(asgi_app(exposed_registry)) as url:
         assert total(fetch(f"{url}/any/path")[1], "after_total") == [3]
 
 
-def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monkeypatch) -> None:
+async def no_message() -> dict[str, Any]:
+    raise AssertionError("the application read from a request without a body")
+
+
+def test_a_scrape_leaves_the_event_loop_free(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rendering, go_on = threading.Event(), threading.Event()
 
     def slow() -> tuple[list[Snapshot], list[MetricSample]]:
@@ -100,7 +106,7 @@ def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monke
 
     async def main() -> None:
         scope = {"type": "http", "method": "GET", "headers": []}
-        scrape = asyncio.create_task(asgi_app(exposed_registry)(scope, None, send))
+        scrape = asyncio.ensure_future(asgi_app(exposed_registry)(scope, no_message, send))
         while not rendering.is_set():
             await asyncio.sleep(0.001)
         assert not sent
@@ -111,11 +117,14 @@ def test_a_scrape_leaves_the_event_loop_free(exposed_registry, fake_store, monke
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
-def test_websockets_are_refused(exposed_registry) -> None:
+def test_websockets_are_refused(exposed_registry: CollectorRegistry) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(asgi_app(exposed_registry)({"type": "websocket"}, None, send))
+    async def main() -> None:
+        await asgi_app(exposed_registry)({"type": "websocket"}, no_message, send)
+
+    asyncio.run(main())
     assert sent == [{"type": "websocket.close"}]

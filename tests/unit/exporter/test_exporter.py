@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -14,7 +15,7 @@ from generations import Servers
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_schema.metrics import METRICS, MODEL_INFO
 
-GOOD = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}
+GOOD: dict[str, Any] = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}
 
 
 @pytest.mark.parametrize("field", list(GOOD))

@@ -65,8 +65,8 @@ class HostileKey:
 
 def pretends_to_be_a_mapping() -> object:
     class Pretender:
-        @property
-        def __class__(self) -> type:  # type: ignore[override]
+        @property  # type: ignore[misc]
+        def __class__(self) -> type:
             raise RuntimeError("hostile")
 
     return Pretender()
@@ -106,8 +106,13 @@ def test_a_hostile_result_comes_back_unchanged_with_at_most_one_line(
     assert registry.get_sample_value("model_active_inference_requests", LABELS) == 0
 
 
-def test_a_tenant_function_that_raises_costs_one_line(registry, caplog) -> None:
-    exporter = ModelMetricsExporter("m", "v1", lambda *_: 1 / 0, "jax", registry=registry)
+def test_a_tenant_function_that_raises_costs_one_line(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> str:
+        raise ZeroDivisionError
+
+    exporter = ModelMetricsExporter("m", "v1", fails, "jax", registry=registry)
     predict = exporter(lambda x: {"confidence": 0.5})
     for _ in range(100):
         assert predict(1) == {"confidence": 0.5}
@@ -118,7 +123,7 @@ class Thing(dict):  # type: ignore[type-arg]
     """Something that can be referred to weakly."""
 
 
-def test_no_reference_to_arguments_or_results_is_kept(exporter) -> None:
+def test_no_reference_to_arguments_or_results_is_kept(exporter: ModelMetricsExporter) -> None:
     @exporter
     def predict(argument: Thing) -> Thing:
         return Thing(confidence=0.5, argument=argument)
@@ -145,7 +150,7 @@ def predict_at_module_level(x: int) -> int:
     return x + 1
 
 
-def test_a_decorated_function_is_pickled_by_its_name(monkeypatch) -> None:
+def test_a_decorated_function_is_pickled_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, predict_at_module_level.__module__, sys.modules[__name__])
     again = pickle.loads(pickle.dumps(predict_at_module_level))  # noqa: S301
     assert again is predict_at_module_level
@@ -156,7 +161,9 @@ class Timeout(BaseException):
     pass
 
 
-def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(registry, exporter) -> None:
+def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     def handler(number: int, frame: object) -> None:
         raise Timeout
 
@@ -192,7 +199,9 @@ def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(regis
     assert cancelled <= interrupted
 
 
-def test_a_forked_child_starts_at_zero_and_shares_nothing(registry, exporter) -> None:
+def test_a_forked_child_starts_at_zero_and_shares_nothing(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     predict = exporter(lambda: {"confidence": 0.5})
     predict()
     with exporter.track():  # in flight while forking
@@ -294,7 +303,12 @@ def check_in_a_process(code: str) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
 
 
-def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog, monkeypatch) -> None:
+def test_a_store_that_fails_does_not_reach_the_model(
+    registry: CollectorRegistry,
+    exporter: ModelMetricsExporter,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     predict = exporter(lambda: {"confidence": 0.5})
 
     def broken(self: object, now: float) -> None:

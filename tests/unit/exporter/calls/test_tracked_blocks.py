@@ -45,7 +45,7 @@ def test_a_block_of_one_thread_or_task_is_not_that_of_another(registry: Collecto
             return target.current_call() is call
 
     async def both() -> list[bool]:
-        return await asyncio.gather(block(), block())
+        return list(await asyncio.gather(block(), block()))
 
     assert asyncio.run(both()) == [True, True]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter_support.exposing import parse_openmetrics
 from generations import Servers
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.exposition.text import END, chunks
@@ -124,9 +124,9 @@ def is_new(found: list[Snapshot], device: str) -> bool:
 READS_INTEGERS = next(iter(parse_text("x 9007199254740993\n"))).samples[0].value == 2**53 + 1
 
 
-def content(found: Iterable[Family]) -> list[tuple]:
+def content(found: Iterable[Family]) -> list[tuple[object, ...]]:
     """All that the text format carries, as exactly as the parser reads it."""
-    exact = (lambda value: value) if READS_INTEGERS else float
+    exact: Callable[[float], float] = (lambda value: value) if READS_INTEGERS else float
     return [
         (
             family.name,
@@ -138,9 +138,9 @@ def content(found: Iterable[Family]) -> list[tuple]:
     ]
 
 
-def exemplars_of(found: Iterable[Family]) -> list[tuple]:
+def exemplars_of(found: Iterable[Family]) -> list[tuple[object, ...]]:
     return [
-        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp))
+        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(str(sample.exemplar.timestamp)))
         for one in found
         for sample in one.samples
         if sample.exemplar
@@ -149,7 +149,9 @@ def exemplars_of(found: Iterable[Family]) -> list[tuple]:
 
 @given(snapshots, samples)
 @settings(deadline=None)
-def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
+def test_text_parses_to_the_same_samples_as_the_families(
+    found: list[Snapshot], own: list[MetricSample]
+) -> None:
     text = text_of(found, own).decode()
     assert content(parse_text(text)) == content(families(found, own))
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
@@ -157,8 +159,10 @@ def test_text_parses_to_the_same_samples_as_the_families(found, own) -> None:
 
 @given(snapshots, samples)
 @settings(deadline=None)
-def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found, own) -> None:
-    parsed = list(parse_openmetrics(openmetrics_of(found, own).decode()))
+def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
+    found: list[Snapshot], own: list[MetricSample]
+) -> None:
+    parsed = parse_openmetrics(openmetrics_of(found, own).decode())
     expected = families(found, own)
     assert content(parsed) == content(expected)
     assert [one.unit for one in parsed] == [one.unit for one in expected]
@@ -167,7 +171,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(found,
 
 @given(snapshots, samples)
 @settings(deadline=None, max_examples=20)
-def test_text_passes_promtool(servers: Servers, found, own) -> None:
+def test_text_passes_promtool(servers: Servers, found: list[Snapshot], own: list[MetricSample]) -> None:
     text = text_of(found, own)
     checked = subprocess.run(
         [servers.promtool, "check", "metrics"], input=text, capture_output=True, check=False
@@ -177,7 +181,9 @@ def test_text_passes_promtool(servers: Servers, found, own) -> None:
 
 @given(snapshots, samples, st.booleans())
 @settings(deadline=None)
-def test_pieces_are_whole_lines_and_join_to_the_exposition(found, own, openmetrics) -> None:
+def test_pieces_are_whole_lines_and_join_to_the_exposition(
+    found: list[Snapshot], own: list[MetricSample], openmetrics: bool
+) -> None:
     pieces = list(chunks(found, own, openmetrics=openmetrics))
     assert all(piece.endswith(b"\n") for piece in pieces if piece)
     assert b"".join(pieces) == exposed(found, own, openmetrics).removesuffix(END)
@@ -186,17 +192,15 @@ def test_pieces_are_whole_lines_and_join_to_the_exposition(found, own, openmetri
 KEY = Key(Identity("m", "v1", "t", "pytorch"), "GPU-1", "a100")
 
 
-def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, **cells: int) -> Snapshot:
-    """``LATENCY_0=3`` sets the first cell of the group LATENCY."""
-    full = [0] * CELLS
-    for name, value in cells.items():
-        group, _, offset = name.rpartition("_")
-        full[{one.metric.name: one for one in CALL_METRICS}[group].start + int(offset)] = value
-    return Snapshot(key, tuple(full), exemplars or {})
+def snapshot(
+    key: Key = KEY, cells: Mapping[int, int] = {}, exemplars: Mapping[int, Exemplar] = {}
+) -> Snapshot:
+    """A snapshot in which all cells are 0 but ``cells``."""
+    return Snapshot(key, tuple(cells.get(index, 0) for index in range(CELLS)), exemplars)
 
 
-def cell(group: MetricCells, offset: int) -> str:
-    return f"{group.metric.name}_{offset}"
+def cell(layout: MetricCells, offset: int) -> int:
+    return layout.start + offset
 
 
 def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
@@ -206,7 +210,7 @@ def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
 
 def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     cells = {cell(LATENCY, 0): 2, cell(LATENCY, 3): 1, cell(LATENCY, 15): 4, cell(LATENCY, 16): 1_500_000_000}
-    written = lines([snapshot(**cells)], "model_inference_latency_seconds")
+    written = lines([snapshot(cells=cells)], "model_inference_latency_seconds")
     identity = 'model_name="m",model_version="v1",tenant_id="t",framework="pytorch"'
     assert written[0] == f'model_inference_latency_seconds_bucket{{{identity},le="0.001"}} 2'
     assert written[3] == f'model_inference_latency_seconds_bucket{{{identity},le="0.01"}} 3'
@@ -229,7 +233,7 @@ def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     ],
 )
 def test_device_seconds_have_no_float_noise(billionths: int, seconds: str) -> None:
-    (written,) = lines([snapshot(**{cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
+    (written,) = lines([snapshot(cells={cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
     assert written.endswith(f'device="GPU-1",device_type="a100"}} {seconds}')
 
 
@@ -237,7 +241,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
     empty = text_of([snapshot()], []).decode()
     for group in CALL_METRICS:
         assert (f"# TYPE {group.metric.name} " in empty) == (group not in CALL_METRICS[6:])
-    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), **{cell(TOKENS, 2): 5})
+    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), {cell(TOKENS, 2): 5})
     written = lines([snapshot(), other], TOKENS.metric.name)
     assert len(written) == 4
     assert all('tenant_id="u"' in line for line in written)
@@ -246,7 +250,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
 
 def test_only_reasons_that_occurred_are_shown() -> None:
     key = KEY._replace(identity=Identity("m\r", "v1", "\u2028", "pytorch"))
-    text = text_of([snapshot(key, **{cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
+    text = text_of([snapshot(key, {cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
     written = [line for line in text.split("\n") if line.startswith(INVALID.metric.name)]
     assert [line.partition("reason=")[2] for line in written] == [
         f'"{metrics.INVALID_REASONS[1]}"}} 2',
@@ -256,7 +260,7 @@ def test_only_reasons_that_occurred_are_shown() -> None:
 
 def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart() -> None:
     cells = {cell(REQUESTS, 0): 2, cell(ACTIVE, 0): 1, cell(ITEMS, 0): 3, cell(DEVICE_SECONDS, 0): 10**9}
-    found = [snapshot(**cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), **cells)]
+    found = [snapshot(cells=cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), cells)]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, REQUESTS.metric.name)] == ["4", "0", "0"]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, ACTIVE.metric.name)] == ["2"]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, ITEMS.metric.name)] == ["6"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,8 @@ def test_one_call_of_every_block_is_sampled_and_shown() -> None:
 
 
 def test_bad_watches() -> None:
-    exporter: Any = ExporterDouble(fitted(activations={"a/zero_ratio": [0.0, 1.0]}))
+    double = ExporterDouble(fitted(activations={"a/zero_ratio": [0.0, 1.0]}))
+    exporter: Any = double
     for every in (0, -1, 2.5, "3"):
         with pytest.raises(ValueError, match="every must be a whole number from 1 on"):
             layers.sampled(exporter, ["a"], every)  # type: ignore[arg-type]
@@ -102,7 +103,7 @@ def test_bad_watches() -> None:
     with pytest.raises(ValueError, match="exporter is required"):
         layers.exporter_of(Model(), None)
     assert layers.exporter_of(measured(exporter), None) is exporter
-    assert exporter.log == []
+    assert double.log == []
 
 
 def test_layer_names() -> None:
@@ -114,7 +115,8 @@ def test_layer_names() -> None:
         layers.named(["layer4.0.conv3"], known)
     with pytest.raises(ValueError, match=r"close names: 'layer4\.0\.conv1'"):
         layers.named(["zzz"], known)
-    for names in ([], "fc"):
+    bad_names: tuple[Sequence[str], ...] = ([], "fc")
+    for names in bad_names:
         with pytest.raises(ValueError, match="names must be a list of at least one layer"):
             layers.named(names, known)
 

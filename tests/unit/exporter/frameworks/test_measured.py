@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,8 +89,13 @@ def test_an_error_of_reading_is_logged_only(caplog: pytest.LogCaptureFixture) ->
 
 def test_what_is_traced_passes_through() -> None:
     exporter = ExporterDouble()
-    seen = []
-    model = measured(exporter, traced=lambda args, kwargs: seen.append((args, kwargs)) is None)
+    seen: list[object] = []
+
+    def traced(args: object, kwargs: object) -> bool:
+        seen.append((args, kwargs))
+        return True
+
+    model = measured(exporter, traced=traced)
     assert model(1) == (1,)
     assert model.predict([1], scale=2) == [2]
     assert exporter.log == []
@@ -140,7 +146,7 @@ def test_the_proxy_is_its_target() -> None:
 
 
 def test_the_exporter_is_at_hand() -> None:
-    exporter = ExporterDouble()
+    exporter: Any = ExporterDouble()
     assert measured(exporter).exporter is exporter
 
 
@@ -162,7 +168,8 @@ def test_copies_and_pickles_are_of_the_target() -> None:
         assert twin is not target
         assert vars(twin) == vars(target)
     holder = {"a": model, "b": model}
-    assert type(copy.deepcopy(holder)["a"]) is Model
+    copied: object = copy.deepcopy(holder)["a"]
+    assert type(copied) is Model
 
 
 def test_an_exporter_or_the_options_of_one() -> None:

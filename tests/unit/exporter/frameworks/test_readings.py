@@ -120,7 +120,7 @@ def test_features_are_read_from_tables_only() -> None:
     for table in tables:
         assert read(table, None).features is table
     assert [read(table, None).items for table in tables] == [3, 2, 2, 1, 3, 1]
-    for given_ in (
+    others: tuple[object, ...] = (
         np.zeros((3, 4)),
         np.zeros((2, 2, 2)),
         {"input_ids": np.zeros((3, 2))},
@@ -128,8 +128,9 @@ def test_features_are_read_from_tables_only() -> None:
         "text",
         1.0,
         [],
-    ):
-        assert read(given_, None).features is None
+    )
+    for value in others:
+        assert read(value, None).features is None
     assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
 
 
@@ -155,7 +156,7 @@ def test_inputs_and_rows() -> None:
     assert first_input((), {"training": False, "x": array}) is array
     assert first_input((generator,), {}) is None
     assert list(generator) == [1]
-    cases = (
+    cases: tuple[tuple[object, int | None], ...] = (
         (array, 3),
         ([1, 2], 2),
         ((array, 1), 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
@@ -44,8 +45,8 @@ def call(recorder: VersionRecorder, tenant_id: str) -> None:
         recorder.meter.drain()
 
 
-def requests(snapshots: list[Snapshot]) -> dict[str, int]:
-    return {one.key.identity.tenant_id: one.cells[REQUESTS.start] for one in snapshots}
+def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
+    return {snapshot.key.identity.tenant_id: snapshot.cells[REQUESTS.start] for snapshot in snapshots}
 
 
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from exporter_support.exposing import total
 from exporter_support.serving_metrics import fetch, serving, wait_until
@@ -25,7 +26,7 @@ CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FI
 USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
 
 
-def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry) -> None:
+def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry: CollectorRegistry) -> None:
     with serving(exposed_registry) as running:
         status, body = fetch(running.url)
         assert (status, total(body, "after_total")) == (200, [3])
@@ -46,7 +47,9 @@ def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registr
         ("PUT", "/", 405),
     ],
 )
-def test_methods_of_the_server(exposed_registry, method, path, status) -> None:
+def test_methods_of_the_server(
+    exposed_registry: CollectorRegistry, method: str, path: str, status: int
+) -> None:
     with serving(exposed_registry) as running:
         connection = http.client.HTTPConnection("127.0.0.1", running.server_address[1], timeout=10)
         connection.request(method, path)
@@ -55,7 +58,7 @@ def test_methods_of_the_server(exposed_registry, method, path, status) -> None:
         connection.close()
 
 
-def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry) -> None:
+def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry: CollectorRegistry) -> None:
     port = 0
     for _ in range(3):
         with serving(exposed_registry, ServerSettings("127.0.0.1", port)) as running:
@@ -65,13 +68,13 @@ def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry) -
                 MetricsServer(ServerSettings("127.0.0.1", port), exposed_registry)
 
 
-def test_an_address_that_cannot_be_had_is_an_os_error(exposed_registry) -> None:
+def test_an_address_that_cannot_be_had_is_an_os_error(exposed_registry: CollectorRegistry) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - the text is the system's
         MetricsServer(ServerSettings("203.0.113.1", 0), exposed_registry)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
-def test_ipv6(exposed_registry) -> None:
+def test_ipv6(exposed_registry: CollectorRegistry) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -85,7 +88,9 @@ def connect(running: server.MetricsServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=10)
 
 
-def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(exposed_registry, monkeypatch) -> None:
+def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(
+    exposed_registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = threading.active_count()
     with serving(exposed_registry) as running, contextlib.ExitStack() as clients:
         slow = [clients.enter_context(connect(running)) for _ in range(server.MAX_CONNECTIONS * 2)]
@@ -105,7 +110,9 @@ def is_cut_off(client: socket.socket) -> bool:
     return False
 
 
-def test_a_client_that_dribbles_is_cut_off_at_the_deadline(exposed_registry, monkeypatch) -> None:
+def test_a_client_that_dribbles_is_cut_off_at_the_deadline(
+    exposed_registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
     with serving(exposed_registry) as running, connect(running) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
@@ -113,7 +120,7 @@ def test_a_client_that_dribbles_is_cut_off_at_the_deadline(exposed_registry, mon
         wait_until(lambda: not running._deadlines)
 
 
-def test_a_large_request_is_dropped(exposed_registry) -> None:
+def test_a_large_request_is_dropped(exposed_registry: CollectorRegistry) -> None:
     with serving(exposed_registry) as running, connect(running) as client:
         with contextlib.suppress(OSError):
             client.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * server.REQUEST_BYTES)
@@ -125,7 +132,9 @@ def test_a_large_request_is_dropped(exposed_registry) -> None:
 @pytest.mark.parametrize(
     "request_", [b"\r\n\r\n", b"\0\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
 )
-def test_broken_requests_do_no_harm(exposed_registry, request_, capfd) -> None:
+def test_broken_requests_do_no_harm(
+    exposed_registry: CollectorRegistry, request_: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     with serving(exposed_registry) as running:
         with connect(running) as client:
             client.sendall(request_)
@@ -151,7 +160,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return cert, key
 
 
-def test_tls(exposed_registry, certificate) -> None:
+def test_tls(exposed_registry: CollectorRegistry, certificate: tuple[str, str]) -> None:
     cert, key = certificate
     settings = server_settings("127.0.0.1", 0, {CERT: cert, KEY: key})
     trust = ssl.create_default_context(cafile=cert)
@@ -170,7 +179,7 @@ def credentials(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
+def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("s3cret:ü\n")
     environ = {
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
@@ -180,7 +189,7 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
     settings = server_settings(None, 0, environ)
     assert "s3cret" not in repr(settings)
     with serving(exposed_registry, settings) as running:
-        assert fetch(running.url, **credentials("prometheus", "s3cret:ü"))[0] == 200
+        assert fetch(running.url, headers=credentials("prometheus", "s3cret:ü"))[0] == 200
         refused = [
             {},
             credentials("prometheus", "s3cret"),
@@ -195,7 +204,7 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
         ]
         for headers in refused:
             for path in ("metrics", "", "other"):
-                assert fetch(running.url.removesuffix("metrics") + path, **headers)[0] == 401
+                assert fetch(running.url.removesuffix("metrics") + path, headers=headers)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -211,12 +220,14 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
         ({USER: "u:v", PASSWORD: os.devnull}, f"{USER} must not contain a colon"),
     ],
 )
-def test_settings_that_cannot_be_used_name_the_variable(given, message) -> None:
+def test_settings_that_cannot_be_used_name_the_variable(given: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         server_settings(None, 0, given)
 
 
-def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) -> None:
+def test_an_encrypted_key_is_an_error_and_not_a_question(
+    certificate: tuple[str, str], tmp_path: Path
+) -> None:
     locked = str(tmp_path / "locked.pem")
     subprocess.run(
         ["openssl", "pkey", "-in", certificate[1], "-aes256", "-passout", "pass:x", "-out", locked],
@@ -227,7 +238,7 @@ def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) 
         server_settings(None, 0, {CERT: certificate[0], KEY: locked})
 
 
-def test_arguments_go_before_the_environment(certificate) -> None:
+def test_arguments_go_before_the_environment(certificate: tuple[str, str]) -> None:
     environ = {"MODELPLANE_EXPORTER_ADDRESS": "192.0.2.1", CERT: certificate[0], KEY: certificate[1]}
     settings = server_settings("::1", 9, environ)
     assert (settings.address, settings.port, settings.tls is not None) == ("::1", 9, True)

@@ -25,7 +25,7 @@ from exporter_support.worker_processes import (
 from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader, WorkersError
+from modelplane_exporter.workers.file import SampleKey, WorkerFile, WorkerFileReader, WorkersError
 from modelplane_schema import metrics
 
 
@@ -135,7 +135,7 @@ def test_own_samples_are_replaced_and_gauges_vanish(tmp_path: Path) -> None:
     file.write_samples([])
     assert dict(reader.samples()) == {(overflow.metric.name, overflow.labels): 3.0}
     file.write_samples([scrape])
-    assert dict(reader.samples())[(scrape.metric.name, ())] == 0.25
+    assert dict(reader.samples())[SampleKey(scrape.metric.name, ())] == 0.25
     reader.close()
     file.close()
 
