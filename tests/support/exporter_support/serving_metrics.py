@@ -13,7 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import ServerSettings, create_server
+from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server_settings import ServerSettings
 
 LOOPBACK = ServerSettings("127.0.0.1", 0)
 

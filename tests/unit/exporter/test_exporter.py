@@ -12,7 +12,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.serving.server import configured_port
 from modelplane_schema.metrics import METRICS, MODEL_INFO
 
 GOOD = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}
@@ -77,26 +76,6 @@ def test_exposition_passes_promtool(servers: Servers) -> None:
         check=False,
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
-
-
-@pytest.mark.parametrize(
-    ("argument", "environ", "port"),
-    [
-        (None, {}, 8000),
-        (9001, {"MODELPLANE_EXPORTER_PORT": "9002"}, 9001),
-        (None, {"MODELPLANE_EXPORTER_PORT": "9002"}, 9002),
-        (None, {"MODELPLANE_EXPORTER_PORT": "off"}, None),
-        ("OFF", {}, None),
-    ],
-)
-def test_port_comes_from_argument_environment_or_default(argument, environ, port) -> None:
-    assert configured_port(argument, environ) == port
-
-
-@pytest.mark.parametrize("value", ["http", "-1", "65536", "80.5", ""])
-def test_a_port_that_is_none_is_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match="MODELPLANE_EXPORTER_PORT must be a port"):
-        configured_port(None, {"MODELPLANE_EXPORTER_PORT": value})
 
 
 SERVICE = """

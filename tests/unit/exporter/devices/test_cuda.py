@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from exporter_support.fake_nvml import device_series, error, h200, messages, mig_h200, scrape, watched
 from modelplane_exporter.devices import device_of, watch_devices
-from modelplane_exporter.devices.cuda import SHARING_VARIABLE, cuda_device, type_suffix
+from modelplane_exporter.devices.cuda import cuda_device, type_suffix
 from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError
+from modelplane_exporter.settings import DEVICE_SHARING
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError
     ],
 )
 def test_sharing_ends_the_device_type(argument, variable, suffix) -> None:
-    environ = {} if variable is None else {SHARING_VARIABLE: variable}
+    environ = {} if variable is None else {DEVICE_SHARING.name: variable}
     assert type_suffix(argument, environ) == suffix
 
 
@@ -35,16 +36,16 @@ def test_bad_sharing_is_refused_at_start(machine, monkeypatch) -> None:
         ValueError, match=r"^sharing must be one of exclusive, time-sliced, mps \(got 'MPS'\)"
     ):
         device_of(sharing="MPS")
-    monkeypatch.setenv(SHARING_VARIABLE, "sliced")
+    monkeypatch.setenv(DEVICE_SHARING.name, "sliced")
     with pytest.raises(
-        ValueError, match=rf"^{SHARING_VARIABLE} must be one of exclusive, .* \(got 'sliced'\)"
+        ValueError, match=rf"^{DEVICE_SHARING.name} must be one of exclusive, .* \(got 'sliced'\)"
     ):
         watch_devices(CollectorRegistry())
 
 
 def test_a_shared_device_is_named_as_such(machine, monkeypatch) -> None:
     machine(mig_h200())
-    monkeypatch.setenv(SHARING_VARIABLE, "time-sliced")
+    monkeypatch.setenv(DEVICE_SHARING.name, "time-sliced")
     types = {labels[1] for _, labels in device_series(scrape(watched()))}
     assert types == {"h200-time-sliced", "h200-mig-1g.18gb-time-sliced", "h200-mig-2g.35gb-time-sliced"}
 
@@ -117,7 +118,7 @@ def test_a_model_is_charged_to_the_device_that_the_series_name(machine, monkeypa
     machine(h200(), h200(uuid="GPU-dddd4444"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     if sharing:
-        monkeypatch.setenv(SHARING_VARIABLE, sharing)
+        monkeypatch.setenv(DEVICE_SHARING.name, sharing)
     named = device_of()
     assert named == ("GPU-dddd4444", "h200-mps" if sharing else "h200")
     assert ("model_device_power_watts", named) in device_series(scrape(watched()))

@@ -92,6 +92,9 @@ class StoreOfState:
     def state(self) -> State:
         return self._state
 
+    def describe(self) -> Iterable[Family]:
+        return []
+
 
 def exposed(found: list[Snapshot], own: list[MetricSample], openmetrics: bool) -> bytes:
     accept = "application/openmetrics-text; version=1.0.0" if openmetrics else ""
@@ -117,9 +120,22 @@ def is_new(found: list[Snapshot], device: str) -> bool:
     return on_device(found[0], device).key not in [one.key for one in found]
 
 
+# The parser of prometheus_client reads every value as a float before its release 0.22.
+READS_INTEGERS = next(iter(parse_text("x 9007199254740993\n"))).samples[0].value == 2**53 + 1
+
+
 def content(found: Iterable[Family]) -> list[tuple]:
-    """All that the text format carries."""
-    return [(one.name, one.type, one.documentation, [sample[:3] for sample in one.samples]) for one in found]
+    """All that the text format carries, as exactly as the parser reads it."""
+    exact = (lambda value: value) if READS_INTEGERS else float
+    return [
+        (
+            family.name,
+            family.type,
+            family.documentation,
+            [(sample.name, sample.labels, exact(sample.value)) for sample in family.samples],
+        )
+        for family in found
+    ]
 
 
 def exemplars_of(found: Iterable[Family]) -> list[tuple]:

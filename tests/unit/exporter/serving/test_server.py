@@ -18,7 +18,11 @@ import pytest
 from exporter_support.exposing import total
 from exporter_support.serving_metrics import fetch, serving, wait_until
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import ServerSettings, configured, create_server
+from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
+
+CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FILE"
+USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
 
 
 def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry) -> None:
@@ -149,7 +153,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_tls(exposed_registry, certificate) -> None:
     cert, key = certificate
-    settings = configured("127.0.0.1", 0, tls_cert_file=cert, tls_key_file=key, environ={})
+    settings = server_settings("127.0.0.1", 0, {CERT: cert, KEY: key})
     trust = ssl.create_default_context(cafile=cert)
     with serving(exposed_registry, settings) as running:
         assert running.url.startswith("https://127.0.0.1:")
@@ -173,7 +177,7 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
         "MODELPLANE_EXPORTER_USERNAME": "prometheus",
         "MODELPLANE_EXPORTER_PASSWORD_FILE": str(tmp_path / "password"),
     }
-    settings = configured(None, 0, environ=environ)
+    settings = server_settings(None, 0, environ)
     assert "s3cret" not in repr(settings)
     with serving(exposed_registry, settings) as running:
         assert fetch(running.url, **credentials("prometheus", "s3cret:ü"))[0] == 200
@@ -194,10 +198,6 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
                 assert fetch(running.url.removesuffix("metrics") + path, **headers)[0] == 401
 
 
-CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FILE"
-USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -213,7 +213,7 @@ USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_F
 )
 def test_settings_that_cannot_be_used_name_the_variable(given, message) -> None:
     with pytest.raises(ValueError, match=message):
-        configured(None, 0, environ=given)
+        server_settings(None, 0, given)
 
 
 def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) -> None:
@@ -224,22 +224,22 @@ def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) 
         capture_output=True,
     )
     with pytest.raises(ValueError, match=f"{CERT} and {KEY} cannot be used"):
-        configured(None, 0, tls_cert_file=certificate[0], tls_key_file=locked, environ={})
+        server_settings(None, 0, {CERT: certificate[0], KEY: locked})
 
 
 def test_arguments_go_before_the_environment(certificate) -> None:
-    environ = {"MODELPLANE_EXPORTER_ADDRESS": "192.0.2.1", CERT: "x", KEY: "y"}
-    settings = configured(
-        "::1", 9, tls_cert_file=certificate[0], tls_key_file=certificate[1], environ=environ
-    )
+    environ = {"MODELPLANE_EXPORTER_ADDRESS": "192.0.2.1", CERT: certificate[0], KEY: certificate[1]}
+    settings = server_settings("::1", 9, environ)
     assert (settings.address, settings.port, settings.tls is not None) == ("::1", 9, True)
-    assert configured(None, 9, environ={}) == ServerSettings("0.0.0.0", 9)
+    assert server_settings(None, 9, environ).address == "192.0.2.1"
+    assert server_settings(None, 9, {}) == ServerSettings("0.0.0.0", 9)
 
 
 FORKING = """
 import os, socket, sys, threading, time, urllib.request
 from prometheus_client import CollectorRegistry
-from modelplane_exporter.serving.server import ServerSettings, create_server
+from modelplane_exporter.serving.server import create_server
+from modelplane_exporter.serving.server_settings import ServerSettings
 running = create_server(ServerSettings("127.0.0.1", 0), CollectorRegistry())
 threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 port = running.server_address[1]

@@ -23,7 +23,7 @@ from exporter_support.worker_processes import (
     write_and_wait,
 )
 from modelplane_exporter.layout.state import MetricSample
-from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
+from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_schema import metrics
@@ -117,12 +117,6 @@ def test_a_directory_that_vanishes_is_an_error(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "workers")
     with pytest.raises(WorkersError, match=r"cannot read .*No such file"):
         directory.collect()
-
-
-def test_the_variable_names_the_directory() -> None:
-    assert configured_directory({}) is None
-    assert configured_directory({WORKERS_VARIABLE: ""}) is None
-    assert configured_directory({WORKERS_VARIABLE: "/run/x"}) == Path("/run/x")
 
 
 def test_what_another_release_left_is_removed_once_its_workers_are_dead(
