@@ -53,7 +53,7 @@ BASELINE = Baseline(
 
 
 class RecordedCall:
-    """Takes what a call takes, and records it."""
+    """Takes what a call takes, and remembers it."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}
@@ -86,11 +86,6 @@ def observe(declared: Declared, call: RecordedCall, arguments: Mapping[str, obje
 def observed(
     text: str, result: object = None, arguments: Mapping[str, object] = types.MappingProxyType({})
 ) -> RecordedCall:
-    return observed_by(Declared.parse(HEAD + text), result, arguments)
-
-
-def observed_by(declared: Declared, result: object, arguments: Mapping[str, object]) -> RecordedCall:
-    """What ``declared`` hands to a call."""
     call = RecordedCall()
     observe(Declared.parse(HEAD + text), call, arguments, result)
     return call

@@ -25,7 +25,7 @@ SNAPSHOT = Snapshot(
 
 
 class FakeStore(Collector):
-    """One snapshot; counts the scrapes and collections."""
+    """One snapshot; counts what it is asked for."""
 
     def __init__(self) -> None:
         self.scrapes: list[float] = []
@@ -72,4 +72,4 @@ def names(found: Iterable[Family]) -> list[str]:
 
 
 def total(body: bytes, name: str) -> list[float]:
-    return [s.value for family in parse_text(body.decode()) for s in family.samples if s.name == name]
+    return [s.value for one in parse_text(body.decode()) for s in one.samples if s.name == name]

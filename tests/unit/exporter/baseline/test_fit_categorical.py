@@ -48,11 +48,8 @@ def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatc
     frequent: dict[str | None, int] = {f"f{i}": 8 for i in range(20)}
 
     def chunks() -> Iterator[Chunk]:
-        for counts in rare:
-            both: dict[str | None, int] = {None: 5}
-            both.update(counts)
-            both.update(frequent)
-            yield {("input", "x"): both}
+        for part in rare:
+            yield {("input", "x"): {**part, **frequent, None: 5}}
 
     (signal,) = Baseline.fit_chunks("m", chunks, [("input", "x")]).signals
     rows = 40 * (150 + 160 + 5)

@@ -115,7 +115,7 @@ def test_moments_are_exact_however_far_from_zero(steps: list[int], center: float
     stddev = math.sqrt(sum((row - mean) ** 2 for row in rows) / len(rows))
     for signal in (fit_numbers(data), in_parts(data, cuts)):
         # The nearest float to the mean may be further away than 1e-9 standard deviations.
-        assert abs(Fraction(signal.mean) - mean) <= Fraction(max(1e-9 * stddev, math.ulp(float(mean))))
+        assert abs(Fraction(signal.mean) - mean) <= max(1e-9 * stddev, math.ulp(float(mean)))
         assert signal.stddev == pytest.approx(stddev, rel=1e-9)
 
 

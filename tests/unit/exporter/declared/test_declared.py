@@ -28,7 +28,7 @@ def sample(registry: CollectorRegistry, name: str, tenant_id: str = "a", **label
 
 def test_a_decorated_function_counts_what_is_declared(registry: CollectorRegistry) -> None:
     @exporter_of(registry, FULL, baseline=BASELINE)
-    def recommend(rows: object, features: object) -> Mapping[str, object]:
+    def recommend(rows: list[int], features: dict[str, float]) -> dict[str, object]:
         return RESULT
 
     assert recommend([1, 2, 3], features={"age": 41}) is RESULT

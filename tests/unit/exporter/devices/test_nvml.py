@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter_support.exposing import parse_openmetrics
 from exporter_support.fake_nvml import (
     A100,
     GIB,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -126,7 +126,7 @@ READS_INTEGERS = next(iter(parse_text("x 9007199254740993\n"))).samples[0].value
 
 def content(found: Iterable[Family]) -> list[tuple[object, ...]]:
     """All that the text format carries, as exactly as the parser reads it."""
-    exact: Callable[[float], float] = (lambda value: value) if READS_INTEGERS else float
+    exact = (lambda value: value) if READS_INTEGERS else float
     return [
         (
             family.name,
@@ -201,8 +201,8 @@ def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, /, **
     return Snapshot(key, tuple(full), exemplars or {})
 
 
-def cell(layout: MetricCells, offset: int) -> int:
-    return layout.start + offset
+def cell(group: MetricCells, offset: int) -> str:
+    return f"{group.metric.name}_{offset}"
 
 
 def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
@@ -212,7 +212,7 @@ def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
 
 def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     cells = {cell(LATENCY, 0): 2, cell(LATENCY, 3): 1, cell(LATENCY, 15): 4, cell(LATENCY, 16): 1_500_000_000}
-    written = lines([snapshot(cells=cells)], "model_inference_latency_seconds")
+    written = lines([snapshot(**cells)], "model_inference_latency_seconds")
     identity = 'model_name="m",model_version="v1",tenant_id="t",framework="pytorch"'
     assert written[0] == f'model_inference_latency_seconds_bucket{{{identity},le="0.001"}} 2'
     assert written[3] == f'model_inference_latency_seconds_bucket{{{identity},le="0.01"}} 3'
@@ -235,7 +235,7 @@ def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     ],
 )
 def test_device_seconds_have_no_float_noise(billionths: int, seconds: str) -> None:
-    (written,) = lines([snapshot(cells={cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
+    (written,) = lines([snapshot(**{cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
     assert written.endswith(f'device="GPU-1",device_type="a100"}} {seconds}')
 
 
@@ -243,7 +243,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
     empty = text_of([snapshot()], []).decode()
     for group in CALL_METRICS:
         assert (f"# TYPE {group.metric.name} " in empty) == (group not in CALL_METRICS[6:])
-    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), {cell(TOKENS, 2): 5})
+    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), **{cell(TOKENS, 2): 5})
     written = lines([snapshot(), other], TOKENS.metric.name)
     assert len(written) == 4
     assert all('tenant_id="u"' in line for line in written)
@@ -252,7 +252,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
 
 def test_only_reasons_that_occurred_are_shown() -> None:
     key = KEY._replace(identity=Identity("m\r", "v1", "\u2028", "pytorch"))
-    text = text_of([snapshot(key, {cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
+    text = text_of([snapshot(key, **{cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
     written = [line for line in text.split("\n") if line.startswith(INVALID.metric.name)]
     assert [line.partition("reason=")[2] for line in written] == [
         f'"{metrics.INVALID_REASONS[1]}"}} 2',
@@ -262,7 +262,7 @@ def test_only_reasons_that_occurred_are_shown() -> None:
 
 def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart() -> None:
     cells = {cell(REQUESTS, 0): 2, cell(ACTIVE, 0): 1, cell(ITEMS, 0): 3, cell(DEVICE_SECONDS, 0): 10**9}
-    found = [snapshot(cells=cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), cells)]
+    found = [snapshot(**cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), **cells)]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, REQUESTS.metric.name)] == ["4", "0", "0"]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, ACTIVE.metric.name)] == ["2"]
     assert [line.rsplit(" ", 1)[1] for line in lines(found, ITEMS.metric.name)] == ["6"]

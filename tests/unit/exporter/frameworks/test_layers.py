@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,7 @@ def test_one_call_of_every_block_is_sampled_and_shown() -> None:
 
 
 def test_bad_watches() -> None:
-    double = ExporterDouble(fitted(activations={"a/zero_ratio": [0.0, 1.0]}))
-    exporter: Any = double
+    exporter: Any = ExporterDouble(fitted(activations={"a/zero_ratio": [0.0, 1.0]}))
     for every in (0, -1, 2.5, "3"):
         with pytest.raises(ValueError, match="every must be a whole number from 1 on"):
             layers.sampled(exporter, ["a"], every)  # type: ignore[arg-type]

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from exporter_support.observed_signals import (
