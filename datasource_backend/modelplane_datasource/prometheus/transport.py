@@ -1,4 +1,4 @@
-"""Kept connections to one HTTP server, through libcurl.
+"""Connections to one HTTP server that stay open, through libcurl. Nothing else knows of libcurl.
 
 urllib3 takes 0.7 ms for an answer of 100 kB and libcurl 0.3 ms, most of it without the interpreter's lock.
 """
@@ -13,50 +13,51 @@ from urllib.parse import quote
 
 import pycurl
 
-from modelplane_datasource.prometheus.decoding import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
 
 _BUFFER = 128 * 1024  # the least calls of ``_Body.take`` for the memory of a connection
 
 
 class _Body:
-    """What came of a body; more than ``most`` bytes end the transfer."""
+    """A body as it arrives; more than ``max_bytes`` end the transfer."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._pieces: list[bytes] = []
-        self.size = 0
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+        self._size = 0
 
-    def take(self, piece: bytes) -> int:
-        """How much of ``piece`` is taken: libcurl gives up unless it is all."""
-        self.size += len(piece)
+    def take(self, chunk: bytes) -> int:
+        """How much of ``chunk`` is taken: libcurl gives up unless it is all."""
+        self._size += len(chunk)
         if self.is_too_large:
             return 0
-        self._pieces.append(piece)
-        return len(piece)
+        self._chunks.append(chunk)
+        return len(chunk)
 
     @property
     def is_too_large(self) -> bool:
-        return self.size > self._most
+        return self._size > self._max_bytes
 
     def joined(self) -> bytes:
-        return b"".join(self._pieces)
+        return b"".join(self._chunks)
 
 
-class Connections:
+class Transport:
     """Requests to one server; any number of threads may make them, each over a connection of its own."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int, most_idle: int) -> None:
-        """``url`` may hold a user, a password and a path; ``most_idle`` connections are kept."""
+    def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int, max_idle: int) -> None:
+        """``url`` may hold a user, a password and a path; at most ``max_idle`` connections
+        stay open while nobody uses them."""
         self._url = quote(url.rstrip("/"), safe=string.punctuation)
         self._headers = [f"{name}: {value}" for name, value in headers.items()]
         self._max_bytes = max_bytes
         self._idle: deque[pycurl.Curl] = deque()
-        self._most_idle = most_idle
+        self._max_idle = max_idle
 
-    def ask(self, path: str, fields: str | None, seconds: float) -> tuple[int, bytes]:
+    def request(self, path: str, fields: str | None, seconds: float) -> tuple[int, bytes]:
         """Status and body of a GET, or with ``fields`` of the POST of a form; UpstreamError.
 
-        The whole answer has to come within ``seconds``, however it is cut into pieces.
+        The whole response has to come within ``seconds``, in however many chunks it does.
         """
         try:
             handle = self._idle.pop()
@@ -102,7 +103,7 @@ class Connections:
 
     def _put_back(self, handle: pycurl.Curl) -> None:
         handle.unsetopt(pycurl.WRITEFUNCTION)  # it would keep the body
-        if len(self._idle) < self._most_idle:
+        if len(self._idle) < self._max_idle:
             self._idle.append(handle)
         else:
             handle.close()
