@@ -20,6 +20,7 @@ from modelplane_datasource.costs.ledger.usage import ScrapeTiming
 from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 HOUR = 3600
@@ -61,6 +62,7 @@ def client(
     folder = tmp_path_factory.mktemp("costs")
     (folder / "modelplane.yaml").write_text(REGISTRY)
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
@@ -139,8 +141,9 @@ def test_a_counter_that_fell_by_little_is_not_steady(
     for at in range(START - HOUR, START + HOUR + 1, SCRAPE):
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
-    store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
+    url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
+    settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
     hours = [TimeRange((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    with closing(prometheus_client(store)) as client:
+    with closing(prometheus_client(settings)) as client:
         reader = SampleReader(client, [metrics.DEVICE_SECONDS], ScrapeTiming(SCRAPE * 1000), 300_000)
         assert [reader.read(piece).is_gap_free for piece in hours] == [True, True, False, True]

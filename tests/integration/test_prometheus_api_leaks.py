@@ -36,7 +36,7 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.caller import Caller, set_caller
 from modelplane_datasource.web.error_handlers import register_error_handlers
-from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "5000"))
 CHANCES = 30  # how often an answer that may depend on chance is asked for
@@ -88,7 +88,7 @@ def exposition(with_others: bool) -> str:
     return "\n".join([*lines, "# EOF\n"])
 
 
-def start_prometheus(servers: Servers, folder: Path, with_others: bool) -> tuple[str, Process]:
+def prometheus(servers: Servers, folder: Path, with_others: bool) -> tuple[str, Process]:
     folder.mkdir()
     (folder / "samples.txt").write_text(exposition(with_others), encoding="utf-8")
     (folder / "rules.yml").write_text(RULES, encoding="ascii")
@@ -96,16 +96,14 @@ def start_prometheus(servers: Servers, folder: Path, with_others: bool) -> tuple
         "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n", encoding="ascii"
     )
     blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "samples.txt", "data"]
-    subprocess.run(blocks, cwd=folder, capture_output=True, check=True, timeout=120)
+    subprocess.run(blocks, cwd=folder, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
     url = f"http://127.0.0.1:{free_port()}"
     arguments = [
         servers.prometheus, f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={url.removeprefix('http://')}", "--enable-feature=exemplar-storage",
     ]  # fmt: skip
-    process = Process("prometheus", arguments, folder / "prometheus.log", ready_url=f"{url}/-/ready")
-    process.start()
-    return url, process
+    return url, Process("prometheus", arguments, folder / "prometheus.log", ready_url=f"{url}/-/ready")
 
 
 class Sides(NamedTuple):
@@ -117,7 +115,7 @@ class Sides(NamedTuple):
 
 
 def api(url: str, tenants: tuple[str, ...] | None, stack: ExitStack) -> FlaskClient:
-    chosen = Settings(prometheus_url=url)
+    chosen = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
     client = prometheus_client(chosen)
     stack.callback(client.close)
     app = Flask(__name__, static_folder=None)
@@ -138,9 +136,8 @@ def sides(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with ExitStack() as stack:
         urls = []
         for name, with_others in (("shared", True), ("alone", False)):
-            url, process = start_prometheus(servers, folder / name, with_others)
-            stack.callback(process.stop)
-            process.wait_ready(60)
+            url, process = prometheus(servers, folder / name, with_others)
+            stack.enter_context(process)
             urls.append(url)
         shared, alone = urls
         yield Sides(api(shared, (OWN,), stack), api(alone, (OWN,), stack), api(shared, None, stack))
@@ -248,8 +245,8 @@ def test_the_marks_are_there_for_an_admin(sides: Sides) -> None:
 
 
 def test_alerts_and_rules_are_the_tenants(sides: Sides) -> None:
-    assert wait_until(lambda: b"classified" in sides.admin.get(f"{API}/alerts").data, timeout=30)
-    assert wait_until(lambda: b"OwnBusy" in sides.shared.get(f"{API}/alerts").data, timeout=30)
+    assert wait_until(lambda: b"classified" in sides.admin.get(f"{API}/alerts").data)
+    assert wait_until(lambda: b"OwnBusy" in sides.shared.get(f"{API}/alerts").data)
     alerts = sides.shared.get(f"{API}/alerts").json
     assert alerts is not None
     assert {alert["labels"]["tenant_id"] for alert in alerts["data"]["alerts"]} == {OWN}

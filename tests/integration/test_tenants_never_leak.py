@@ -37,6 +37,7 @@ from modelplane_datasource.grafana.annotations import SOURCES
 from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
@@ -60,6 +61,7 @@ def client(
     ]
     (folder / "tokens.json").write_text(json.dumps({"tokens": tokens}))
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfill("prometheus", folder / "store", exposition()),
         database_url=f"sqlite:///{folder}/modelplane.db",
         token_file=folder / "tokens.json",

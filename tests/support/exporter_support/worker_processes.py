@@ -85,7 +85,10 @@ def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:
 def read(path: Path) -> dict[Key, tuple[int, ...]]:
     reader = WorkerFileReader(path)
     reader.refresh()
-    states = {key: struct.unpack(f"{CELLS}Q", state) for key, state in reader.states()}
+    states = {}
+    for key, state in reader.states():
+        assert isinstance(key, Key)
+        states[key] = struct.unpack(f"{CELLS}Q", state)
     reader.close()
     return states
 

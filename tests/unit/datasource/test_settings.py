@@ -116,9 +116,13 @@ def test_a_flag_outweighs_a_variable_and_that_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("port: [", "cannot be read"),
+        ("port: [", "backend.yaml: is not valid YAML: line 2, column 1: "),
+        (
+            "port: 1\nhost: a\nport: 2",
+            "line 3: the key 'port' is given twice, first on line 1; allowed: once",
+        ),
         ("- port", "must be a mapping"),
-        ("prot: 1", "no other keys than prometheus_url, "),
+        ("prot: 1", "prot: is not a known key; allowed: prometheus_url, "),
         ("port: x", "backend.yaml: port must be a port from 1 to 65535"),
         ("", "must be a mapping"),
     ],

@@ -232,20 +232,22 @@ def test_windows_are_read_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("windows: [{name: a, from: 2026-01-02, to: 2026-01-01}]", "windows.0: .*from must lie before to"),
-        ("windows: [{name: a, from: 2026-01-02}]", "windows.0.to: Field required"),
-        ("windows: [{name: a, from: x, to: 2026-01-02}]", "windows.0.from"),
-        ("windows: [{name: a, from: 2026-01-01, to: 2026-01-02, tenant: b}]", "windows.0.tenant: Extra"),
-        ("windows: [", "is not YAML"),
-        ("- 1", "the file: "),
+        ("windows: [{name: a, from: 2026-01-02, to: 2026-01-01}]", r"windows\[0\]: from must lie before to"),
+        ("windows: [{name: a, from: 2026-01-02}]", r"windows\[0\].to: is required"),
+        ("windows: [{name: a, from: x, to: 2026-01-02}]", r"windows\[0\].from: must be a valid datetime"),
+        (
+            "windows: [{name: a, from: 2026-01-01, to: 2026-01-02, tenant: b}]",
+            r"windows\[0\].tenant: is not a known key; allowed: name, from, to, tenants",
+        ),
+        ("windows: [", "is not valid YAML: line 2"),
+        ("windows: []\nwindows: []", "line 2: the key 'windows' is given twice, first on line 1"),
+        ("- 1", "must be a mapping with the keys windows"),
     ],
 )
 def test_a_bad_file_of_windows_names_the_place(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "windows.yaml"
     path.write_text(text)
-    with pytest.raises(
-        SuppressionError, match=f"windows.yaml: .*{problem}" if "YAML" not in problem else problem
-    ):
+    with pytest.raises(SuppressionError, match=f"windows.yaml: {problem}"):
         load_windows(path)
     with pytest.raises(SuppressionError, match="cannot be read"):
         load_windows(tmp_path / "absent.yaml")

@@ -88,9 +88,9 @@ def test_an_admin_may_do_everything(protected: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        ("", "not JSON"),
-        ("[]", "the file"),
-        ("{}", "tokens: Field required"),
+        ("", "is not valid JSON: EOF while parsing a value at line 1"),
+        ("[]", "must be a mapping with the keys tokens, grafana"),
+        ("{}", "tokens: is required"),
         ('{"tokens": []}', "tokens: "),
         ({"role": "root"}, r"tokens\[0\].role: .*'admin', 'reader', 'tenant', 'grafana' or 'writer'"),
         ({"sha256": "abc"}, r"tokens\[0\].sha256: "),

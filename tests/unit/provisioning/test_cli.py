@@ -13,7 +13,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from generations import Servers
+from modelplane_alerts.render import MixinError
+from modelplane_dashboards import BoardError
+from modelplane_datasource import ConfigurationError, ServerError
+from modelplane_exporter.baseline import BaselineError
+from modelplane_provisioning.bundle import BundleError
 from modelplane_provisioning.cli import cli
+from modelplane_provisioning.plane import PlaneError
+from modelplane_provisioning.processes import ProcessError
+from modelplane_schema.errors import UserError
+from modelplane_schema.registry import RegistryError
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = str(ROOT / "examples" / "modelplane.yaml")
@@ -78,6 +87,54 @@ def test_a_registry_that_is_absent_or_wrong_is_one_clear_error(command: list[str
     assert refused.exit_code == 1
     assert "wrong.yaml: models[2].framework: must match [a-z][a-z0-9_]*" in refused.output
     assert "Traceback" not in absent.output + refused.output
+
+
+def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "modelplane.yaml"
+    path.write_text(
+        "apiVersion: modelplane/v1\n"
+        "tenants: [{id: a, name: b (c)}, {id: b (c) (a)}]\n"
+        "models: [{name: m, framework: jax, owner: o, tenants: [a], versions: [{version: v1}]}]\n",
+        encoding="ascii",
+    )
+    for command in (["dashboards", "generate"], ["bundle"]):
+        refused = run(*command, "--registry", str(path), "--out", str(tmp_path))
+        assert refused.exit_code == 1
+        assert "2 boards have the title 'Tenant b (c) (a)'; rename a tenant or model" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("error", "base"),
+    [
+        (BaselineError, ValueError),
+        (BoardError, ValueError),
+        (BundleError, RuntimeError),
+        (ConfigurationError, ValueError),
+        (MixinError, ValueError),
+        (PlaneError, RuntimeError),
+        (ProcessError, RuntimeError),
+        (RegistryError, ValueError),
+        (ServerError, RuntimeError),
+    ],
+)
+def test_errors_for_people_are_one_clear_sentence(
+    error: type[UserError], base: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise error("it is broken; mend it")
+
+    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    result = run("registry", "check")
+    assert (result.exit_code, result.output) == (1, "Error: it is broken; mend it\n")
+    assert issubclass(error, base)
+
+
+def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    assert isinstance(run("registry", "check").exception, ValueError)
 
 
 def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
