@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,7 @@ def wall() -> Clock:
 
 
 @pytest.fixture
-def later_client(settings: Settings, wall: Clock) -> Any:
+def later_client(settings: Settings, wall: Clock) -> Iterator[FlaskClient]:
     app = create_app(settings, clock=wall)
     yield app.test_client()
     close_app(app)
