@@ -12,17 +12,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
-from modelplane_datasource.costs.ledger.cells import Window, midnight
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight
 from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
 from modelplane_datasource.costs.ledger.report import CostRow
-from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming
+from modelplane_schema.identity import Identity
 from modelplane_schema.registry import Device, Devices, Price, TokenPrice
 
 SCRAPE, CELL = 60_000, 300_000
-READING = Reading(SCRAPE, lookback=4 * SCRAPE)
+TIMING = ScrapeTiming(SCRAPE, lookback=4 * SCRAPE)
 MIDNIGHT = midnight(datetime.date(2026, 3, 2))
-WINDOW = Window(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
+WINDOW = CellGrid(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
 MINUTES = (WINDOW.end - WINDOW.start) // SCRAPE + 10
 IDENTITIES = [Identity("m", version, tenant, "jax") for version in ("v1", "v2") for tenant in ("a", "b")]
 OTHER = Identity("other", "v1", "c", "jax")
@@ -83,9 +84,9 @@ def ledger(
     series: Iterable[CounterSeries[DeviceUse]],
     tariff: Tariff = PRICED,
     policy: Policy = KEEP,
-    window: Window = WINDOW,
+    window: CellGrid = WINDOW,
 ) -> Ledger:
-    return build_ledger(window, Samples(READING, tuple(series)), tariff, policy)
+    return build_ledger(window, Samples(TIMING, tuple(series)), tariff, policy)
 
 
 def totals(rows: Iterable[CostRow]) -> Counter[tuple[object, ...]]:

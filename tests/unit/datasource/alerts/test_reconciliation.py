@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from modelplane_datasource.alerts.maintenance import Periodic, Upkeep, UpkeepRules
+from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules, Periodic
 from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.reconciliation import TOLERANCE, ReconcileError, Reconciler
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
@@ -250,8 +250,8 @@ def test_upkeep_reconciles_and_deletes(store: AlertStore, alertmanager: Alertman
     old = b'{"version":"4","alerts":[]}'
     store.record(old, (), 0)
     alertmanager.lists(listed("f", silencedBy=["s1"]))
-    rules = UpkeepRules(1, (alertmanager.url,), reconcile_interval_seconds=0.05)
-    upkeep = Upkeep(store, rules, lambda: START)
+    rules = MaintenanceRules(1, (alertmanager.url,), reconcile_interval_seconds=0.05)
+    upkeep = Maintenance(store, rules, lambda: START)
     upkeep.start()
     try:
         assert wait_until(lambda: bool(store.alerts(AlertFilter())) and len(alertmanager.paths) >= 2)

@@ -163,9 +163,9 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
     expected = by_start(deliver(store, bodies))
     poll = [Observation(DEFAULT_SOURCE, "user-A", "lost", "absent", 1_698_500_000_000, 1_698_500_000_000)]
     store.record_poll(poll, 5, DEFAULT_SOURCE)
-    store.record(b"no json", None, 6)
+    store.record_raw(b"no json", 6)
     late = payload(alert("late"))
-    store.record(late, None, 7)
+    store.record_raw(late, 7)
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
         connection.execute("UPDATE episodes SET status = 'nonsense'")
         connection.execute("DELETE FROM observations WHERE kind = 'resolved'")
@@ -278,7 +278,7 @@ def test_only_the_newest_raw_bodies_are_kept(make_store: Callable[..., AlertStor
     store = make_store(max_raw_bodies=3)
     deliver(store, [payload(alert())])
     for moment, body in enumerate([b"0", b"1", b"2", b"0", b"3"]):
-        store.record(body, None, moment)
+        store.record_raw(body, moment)
     query = "SELECT body FROM payloads WHERE kind = 'raw' ORDER BY last_received_at"
     assert rows(tmp_path, query) == [(b"2",), (b"0",), (b"3",)]
     assert rows(tmp_path, "SELECT count(*) FROM payloads WHERE kind = 'webhook'") == [(1,)]

@@ -49,7 +49,7 @@ def test_samples_that_cannot_be_are_an_upstream_error(
 def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
     costs: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_source, "MOST_LEAVES", 23)
+    monkeypatch.setattr(ledger_source, "MAX_LEAVES", 23)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
     assert answer.get_json()["details"] == {"parameter": "from", "identities": 2, "max_cells": 11}
@@ -58,11 +58,11 @@ def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
 
 def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two series of two hours, of which the edges of cells are read."""
-    monkeypatch.setattr(samples, "MOST_SAMPLES", 49)
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 49)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
     assert answer.get_json()["details"] == {"parameter": "from", "max_samples": 49}
-    monkeypatch.setattr(samples, "MOST_SAMPLES", 50)
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 50)
     assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
 
 
@@ -88,10 +88,10 @@ def test_samples_are_read_in_pieces_that_fit(
     assert piece_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
     upstream.reply = held_reply
     upstream.calls.clear()
-    monkeypatch.setattr(samples, "SAMPLES_OF_PIECE", 240)
+    monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 240)
     assert rows(costs) == expected
     assert piece_lengths(upstream) == [7200]
-    monkeypatch.setattr(samples, "FIRST_PIECE", 900_000)
+    monkeypatch.setattr(samples, "FIRST_RANGE", 900_000)
     upstream.calls.clear()
     assert rows(costs) == expected
     assert Counter(piece_lengths(upstream)) == {900: 2, 1800: 3}
@@ -107,7 +107,7 @@ def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
     costs: FlaskClient, upstream: FakePrometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest piece is asked for first, because it has the most series."""
-    monkeypatch.setattr(samples, "SAMPLES_OF_PIECE", 480)
+    monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 480)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-8h&to=now")
     assert piece_lengths(upstream) == [7200, *[3600] * 7]

@@ -311,7 +311,7 @@ def test_too_many_rows_are_422_with_advice(
     assert (answer.status_code, answer.get_json()["error"]) == (422, "too_many_rows")
     assert answer.get_json()["details"] == {"rows": 72, "max_rows": 71}
     assert len(rows(few, "&step=5m&tenant-id=user-A")) == 12
-    monkeypatch.setattr(costs_api, "MOST_FOCUS_ROWS", 5)
+    monkeypatch.setattr(costs_api, "MAX_FOCUS_ROWS", 5)
     answer = costs.get(f"/api/v1/costs?{RANGE}&format=focus")
     assert (answer.status_code, answer.get_json()["details"]) == (422, {"rows": 6, "max_rows": 5})
     assert costs.get(f"/api/v1/costs?{RANGE}&format=focus&tenant-id=user-A").status_code == 200

@@ -218,7 +218,7 @@ def test_events_that_were_not_asked_for_are_an_upstream_error(
     prometheus.buckets[part] = prometheus.outcomes[part] = "1"
     response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo={slo}&{ONE_POINT}")
     assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
-    assert f"='{part}', which was not asked for" in response.get_json()["message"]
+    assert f"='{part}', which was not requested" in response.get_json()["message"]
 
 
 def test_the_state_of_objectives_with_the_time_of_exhaustion(

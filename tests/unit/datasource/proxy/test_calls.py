@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from datasource_support.fake_client import API, EMPTY, NOTHING, Caller, FakeClient, failure, ok, vector
+from datasource_support.fake_client import API, EMPTY, NOTHING, FakeCaller, FakeClient, failure, ok, vector
 from modelplane_datasource.proxy.calls import CALLS
 from modelplane_datasource.web.openapi import openapi_document
 
@@ -33,7 +33,7 @@ def test_an_answer_is_given_byte_for_byte(web: FlaskClient, prometheus: FakeClie
 
 
 def test_an_admin_asks_what_they_like_on_the_same_paths(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     caller.tenants = None
     prometheus.reply = lambda path, form: vector({"tenant_id": "user-B"})
@@ -42,7 +42,7 @@ def test_an_admin_asks_what_they_like_on_the_same_paths(
     assert failure(web.get("/prometheus/api/v1/targets"))[0] == 404
 
 
-def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, caller: Caller) -> None:
+def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, caller: FakeCaller) -> None:
     caller.tenants = ("user-B", "user-A")
     prometheus.reply = lambda path, form: vector({"tenant_id": "user-A"}, {"tenant_id": "user-B"})
     ok(web.get(f"{API}/query?query=up"))
@@ -50,7 +50,7 @@ def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, ca
 
 
 def test_a_caller_without_tenants_gets_nothing(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     caller.tenants = ()
     for call in CALLS:

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from modelplane_datasource.slo.arithmetic import (
-    BURN_RATE_ALERTS,
-    BurnRateAlert,
     Events,
     UncountableError,
     budget_remaining,
@@ -23,7 +21,6 @@ from modelplane_datasource.slo.arithmetic import (
     latency_events,
 )
 from modelplane_schema.metrics import LATENCY_BUCKETS, PORTABLE_LATENCY_BUCKETS
-from modelplane_schema.registry import BURN_RATE_FACTORS
 
 HOUR, DAY = 3_600_000, 86_400_000
 NAN = math.nan
@@ -43,7 +40,6 @@ def increases(values: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
 
 OBJECTIVE = st.floats(0.5, 0.99999)
 EVENTS = st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)).map(lambda pair: count(pair[0], pair[0] + pair[1]))
-PAGE = BURN_RATE_ALERTS[0]
 
 
 def test_burn_rate_of_worked_examples() -> None:
@@ -208,66 +204,3 @@ def test_exhaustion_lies_within_one_window(remaining: float, burn: float, days: 
         assert NOW <= instant <= NOW + days * DAY
         if remaining > 0:
             assert burn * (instant - NOW) / (days * DAY) == pytest.approx(remaining, abs=1e-3)
-
-
-def test_alerts_are_those_of_the_design() -> None:
-    table = [(alert.response, alert.factor, alert.long, alert.short) for alert in BURN_RATE_ALERTS]
-    assert table == [
-        ("page", 14.4, "1h", "5m"),
-        ("page", 6.0, "6h", "30m"),
-        ("ticket", 3.0, "1d", "2h"),
-        ("ticket", 1.0, "3d", "6h"),
-    ]
-    assert tuple(alert.factor for alert in BURN_RATE_ALERTS) == BURN_RATE_FACTORS
-
-
-def test_share_of_the_budget_that_each_alert_stands_for() -> None:
-    spent = [alert.budget_spent("30d") for alert in BURN_RATE_ALERTS]
-    assert spent == pytest.approx([0.02, 0.05, 0.10, 0.10])
-    # The same shares on 28 days ask for smaller factors.
-    factors = [
-        a.factor * share / a.budget_spent("28d") for a, share in zip(BURN_RATE_ALERTS, spent, strict=True)
-    ]
-    assert factors == pytest.approx([13.44, 5.6, 2.8, 0.9333], abs=1e-4)
-
-
-def test_time_to_fire_at_a_total_outage() -> None:
-    assert PAGE.seconds_to_fire(0.999, 1.0) == pytest.approx(51.84)
-    assert PAGE.seconds_to_fire(0.999, 0.1) == pytest.approx(518.4)
-
-
-def test_an_alert_that_the_error_ratio_cannot_reach_never_fires() -> None:
-    assert PAGE.seconds_to_fire(0.999, 0.0144) is None
-    assert PAGE.seconds_to_fire(0.93, 1.0) is None
-    with pytest.raises(ValueError, match=r"error_ratio is 1\.1; allowed: a number from 0 to 1"):
-        PAGE.seconds_to_fire(0.999, 1.1)
-
-
-@pytest.mark.parametrize(
-    ("position", "lowest"), [(0, 0.9306), (1, 0.8333), (2, 0.6667), (3, 0.0)], ids=["14.4", "6", "3", "1"]
-)
-def test_objectives_below_which_a_factor_is_unreachable(position: int, lowest: float) -> None:
-    alert = BURN_RATE_ALERTS[position]
-    assert alert.lowest_objective == pytest.approx(lowest, abs=5e-5)
-    assert alert.seconds_to_fire(alert.lowest_objective + 0.001, 1.0) is not None
-    if alert.lowest_objective > 0:
-        assert alert.seconds_to_fire(alert.lowest_objective - 0.001, 1.0) is None
-
-
-def test_a_factor_below_one_reaches_every_objective() -> None:
-    assert BurnRateAlert("ticket", 0.5, "3d", "6h").lowest_objective == 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(BURN_RATE_ALERTS), OBJECTIVE, st.floats(0, 1))
-def test_time_to_fire_never_exceeds_the_long_window(
-    alert: BurnRateAlert, objective: float, error_ratio: float
-) -> None:
-    seconds = alert.seconds_to_fire(objective, error_ratio)
-    long = alert.budget_spent("1h") / alert.factor * 3600
-    reached = burn_rate(count(1 - error_ratio, 1), objective)
-    if seconds is None:
-        assert reached <= alert.factor * (1 + 1e-9)
-    else:
-        assert 0 < seconds <= long
-        assert seconds / long * reached == pytest.approx(alert.factor, rel=1e-6)

@@ -11,9 +11,9 @@ from decimal import Decimal
 import pytest
 
 from datasource_support.week_ledger import START, A, B, ledger
-from modelplane_datasource.costs.ledger.cells import DAY
 from modelplane_datasource.costs.ledger.focus import COLUMNS, FocusRow, focus_csv, focus_export
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
+from modelplane_datasource.timeline.times import DAY
 
 
 def focus(book: Ledger) -> tuple[FocusRow, ...]:

@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 
 from datasource_support.week_ledger import START, A, ledger
-from modelplane_datasource.costs.ledger.cells import DAY, Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.forecast import Forecast, forecasts
 from modelplane_datasource.costs.ledger.lines import Policy
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.registry import (
     Budget,
     Tenant,
@@ -54,7 +55,7 @@ def test_forecast_on_the_first_day_uses_the_week_before_and_at_the_end_nothing_i
 
 def test_a_forecast_in_the_first_minutes_of_a_month_is_the_rate_of_the_week_before() -> None:
     whole = ledger(1, {A: 0.5}, first_day=-7)
-    window = Window(whole.window.start, START + 300_000)
+    window = CellGrid(whole.window.start, START + 300_000)
     cells = len(window)
     lines = tuple(
         replace(

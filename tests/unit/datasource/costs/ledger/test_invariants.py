@@ -19,8 +19,8 @@ from datasource_support.generated_counters import (
     OTHER,
     POLICIES,
     PROPERTY,
-    READING,
     SCRAPE,
+    TIMING,
     WINDOW,
     counters,
     direct_of,
@@ -31,10 +31,11 @@ from datasource_support.generated_counters import (
     tariff,
     totals,
 )
-from modelplane_datasource.costs.ledger.cells import DAY, Window, snapped
+from modelplane_datasource.costs.ledger.cells import CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS
 from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse
+from modelplane_datasource.timeline.times import DAY
 
 
 @PROPERTY
@@ -97,10 +98,10 @@ def test_invariant_4_additivity_of_windows(series, cut, policy, by) -> None:
     """Each window sees only the samples that it has to fetch."""
     middle = WINDOW.start + cut * CELL
     parts = []
-    for window in (Window(WINDOW.start, middle), Window(middle, WINDOW.end)):
+    for window in (CellGrid(WINDOW.start, middle), CellGrid(middle, WINDOW.end)):
         fetched = []
         for one in series:
-            chosen = (one.times >= window.start - READING.lookback) & (one.times <= window.end)
+            chosen = (one.times >= window.start - TIMING.lookback) & (one.times <= window.end)
             fetched.append(CounterSeries(one.key, one.process, one.times[chosen], one.values[chosen]))
         parts += cost_rows(ledger(fetched, window=window, policy=policy), by)
     assert totals(parts) == totals(cost_rows(ledger(series, policy=policy), by))
@@ -162,7 +163,7 @@ def test_invariant_5_each_cell_has_the_price_of_its_day(series, cents) -> None:
             per_cell = [prices[0]] * 3 + [prices[-1]] * 3
             for quantity, amount, price in zip(line.quantities, line.amounts, per_cell, strict=True):
                 assert abs(Fraction(price) * int(quantity) / 3600 - int(amount)) <= Fraction(501, 1000)
-    earlier = Window(WINDOW.start, MIDNIGHT)
+    earlier = CellGrid(WINDOW.start, MIDNIGHT)
     one_price = ledger(series, tariff(prices[0]), window=earlier)
     assert totals(cost_rows(ledger(series, tariff(*prices), window=earlier))) == totals(cost_rows(one_price))
 
@@ -184,10 +185,10 @@ def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[object, list[f
         for (before, old), (time, new) in pairwise(samples):
             if not WINDOW.start < time <= WINDOW.end:
                 continue
-            if time - before <= READING.lookback:
+            if time - before <= TIMING.lookback:
                 change = new - old if new >= old else new
             else:
-                change = new if any(time - READING.hold <= scrape < time for scrape in scrapes) else 0.0
+                change = new if any(time - TIMING.hold <= scrape < time for scrape in scrapes) else 0.0
             use[one.key.device, one.key.identity][(time - WINDOW.start - 1) // CELL] += change
     return use
 

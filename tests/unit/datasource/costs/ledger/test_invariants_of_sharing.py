@@ -19,8 +19,8 @@ from datasource_support.generated_counters import (
     MIDNIGHT,
     PRICED,
     PROPERTY,
-    READING,
     SCRAPE,
+    TIMING,
     WINDOW,
     direct_of,
     direct_time,
@@ -31,11 +31,12 @@ from datasource_support.generated_counters import (
 )
 from modelplane_datasource.costs.ledger.allocation import apportioned, balanced, idle_shares, scaled
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
-from modelplane_datasource.costs.ledger.cells import DAY, Window, midnight, month_of
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of
 from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings
 from modelplane_datasource.costs.ledger.report import CostRow, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, TokenUse
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Devices, TokenPrice
 
@@ -180,7 +181,7 @@ def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKE
         CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *own]))
         for kind, own in counts.items()
     ]
-    book = build_ledger(WINDOW, Samples(READING, tokens=series), tariff("3", tokens=prices))
+    book = build_ledger(WINDOW, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
     return tuple(row for row in cost_rows(book) if row.unit == "tokens")
 
 
@@ -261,7 +262,7 @@ def test_invariant_13_a_price_jump_is_flagged(before, after, warns) -> None:
 def test_invariant_14_currencies_are_never_added(series) -> None:
     dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
     both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
-    first, second = Window(WINDOW.start, MIDNIGHT), Window(MIDNIGHT, WINDOW.end)
+    first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
     expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
         cost_rows(ledger(series, both, window=second))
     )
