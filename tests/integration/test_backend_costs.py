@@ -142,8 +142,8 @@ def test_a_counter_that_fell_by_little_is_not_steady(
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
     url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
-    store = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
+    settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
     hours = [TimeRange((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    with closing(prometheus_client(store)) as client:
+    with closing(prometheus_client(settings)) as client:
         reader = SampleReader(client, [metrics.DEVICE_SECONDS], ScrapeTiming(SCRAPE * 1000), 300_000)
         assert [reader.read(piece).is_gap_free for piece in hours] == [True, True, False, True]

@@ -1,4 +1,4 @@
-"""Kept connections to one HTTP server.
+"""Connections to one HTTP server that stay open. Nothing else knows of the library that makes them.
 
 libcurl would take 0.18 ms less for a short answer and 0.33 ms less for one of 100 kB (p50, one process,
 interleaved); it was dropped for being one HTTP stack more.
@@ -25,7 +25,7 @@ class Transport:
     """Requests to one server; any number of threads may make them, each over a connection of its own."""
 
     def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int, max_idle: int) -> None:
-        """``url`` may hold a user, a password and a path; ``max_idle`` connections are kept."""
+        """``url`` may hold a user, a password and a path; ``max_idle`` connections stay open."""
         parsed = urllib3.util.parse_url(quote(url.rstrip("/"), safe=string.punctuation))
         self._path = parsed.path or ""
         # Prometheus would compress an answer for longer than the network takes to carry it. What others
@@ -44,7 +44,7 @@ class Transport:
     def request(self, path: str, fields: str | None, seconds: float) -> tuple[int, bytes]:
         """Status and body of a GET, or with ``fields`` of the POST of a form; UpstreamError.
 
-        The whole answer has to come within ``seconds``, however it is cut into pieces.
+        The whole response has to come within ``seconds``, in however many chunks it does.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -73,7 +73,7 @@ class Transport:
         self._pool.close()
 
     def _chunks(self, response: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
-        """The body as it comes; UpstreamError when it is too large or late."""
+        """The body as it arrives; UpstreamError when it is too large or late."""
         size = 0
         while True:
             remaining = deadline - time.monotonic()

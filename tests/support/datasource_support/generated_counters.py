@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid, midnight
-from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.lines import KEEP, Asset, Ledger, Line, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
 from modelplane_datasource.costs.ledger.report import CostRow
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming
@@ -110,9 +110,15 @@ def direct_of(book: Ledger, kind: str = "direct") -> dict[object, np.ndarray]:
     return {(line.asset, line.identity): line.amounts for line in book.lines if line.kind == kind}
 
 
-def direct_time(book: Ledger) -> dict[object, np.ndarray]:
-    sums: defaultdict[object, np.ndarray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
+def asset_of(line: Line) -> Asset:
+    """The device of a line that is not about tokens."""
+    assert line.asset is not None
+    return line.asset
+
+
+def direct_time(book: Ledger) -> dict[Asset, np.ndarray]:
+    sums: defaultdict[Asset, np.ndarray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
     for line in book.lines:
         if line.kind == "direct":
-            sums[line.asset] += line.quantities
+            sums[asset_of(line)] += line.quantities
     return sums

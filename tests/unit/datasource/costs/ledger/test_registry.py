@@ -62,10 +62,10 @@ def test_every_kind_of_token_can_have_a_price() -> None:
     ("token_prices", "devices", "message"),
     [
         (f"[{PRICE}, {PRICE}]", "{}", "models[0]: token_prices: 'input from 2026-01-01' occurs more"),
-        (changed("input", "image"), "{}", "models[0].token_prices[0].kind: Input should be 'input', 'cached"),
+        (changed("input", "image"), "{}", "models[0].token_prices[0].kind: must be 'input', 'cached"),
         (changed("kind", "sort"), "{}", "models[0].token_prices[0].kind: is required"),
-        (changed("2,", "-2,"), "{}", "models[0].token_prices[0].amount: Input should be greater"),
-        (changed("2,", "2e9,"), "{}", "models[0].token_prices[0].amount: Input should be less"),
+        (changed("2,", "-2,"), "{}", "models[0].token_prices[0].amount: must be greater"),
+        (changed("2,", "2e9,"), "{}", "models[0].token_prices[0].amount: must be less"),
         (changed("per: million", "each: 1"), "{}",
          "models[0].token_prices[0].each: is not a known key; allowed: kind, amount, currency, per"),
         ("[]", "{inventory: [{device: d, device_type: t, from: 2026-02-01, to: 2026-02-01}]}",
