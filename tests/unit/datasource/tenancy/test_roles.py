@@ -349,7 +349,7 @@ def test_the_token_file_is_read_again_when_it_changes(
     now[0] += 2
     with caplog.at_level(logging.ERROR):
         assert gatekeeper.caller(bearer("new"), None) is not None
-    assert "not JSON" in caplog.text
+    assert "not valid JSON" in caplog.text
     assert "new" not in caplog.text.split("tokens.json")[1]
     token_file.unlink()
     now[0] += 2
