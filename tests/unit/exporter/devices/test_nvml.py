@@ -135,7 +135,7 @@ def child() -> Iterator[int]:
     process.wait()
 
 
-@pytest.mark.usefixtures("_own_pids")
+@pytest.mark.usefixtures("_shared_pid_namespace")
 def test_only_this_process_and_its_children_are_shown(machine: Callable[..., FakeNvml], child: int) -> None:
     me, others, now = os.getpid(), (1, os.getppid(), 4_000_000_000), time.time_ns() // 1000
     fake = machine(
@@ -156,11 +156,11 @@ def test_only_this_process_and_its_children_are_shown(machine: Callable[..., Fak
         ("model_device_process_utilization_ratio", (*H200, str(me))): 0.55,
         ("model_device_process_utilization_ratio", (*H200, str(child))): 0.0,
     }
-    (since,) = fake.asked_since
+    (since,) = fake.since_values
     assert now - 10_000_000 < since < now
 
 
-@pytest.mark.usefixtures("_own_pids")
+@pytest.mark.usefixtures("_shared_pid_namespace")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -177,7 +177,7 @@ def test_processes_that_nvml_does_not_give_are_absent(
     assert len(device_series(scrape(watched()))) == 5
 
 
-@pytest.mark.usefixtures("_own_pids")
+@pytest.mark.usefixtures("_shared_pid_namespace")
 def test_a_process_on_a_mig_device_has_memory_there(machine: Callable[..., FakeNvml]) -> None:
     gpu = mig_h200()
     gpu.processes = [Process(os.getpid(), 9 * GIB)]
@@ -186,7 +186,7 @@ def test_a_process_on_a_mig_device_has_memory_there(machine: Callable[..., FakeN
     found = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
     key = ("model_device_process_memory_used_bytes", ("MIG-1111", "h200-mig-1g.18gb", str(os.getpid())))
     assert found == {key: GIB}
-    assert fake.asked_since == []
+    assert fake.since_values == []
 
 
 def test_in_a_container_processes_are_absent(
