@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from modelplane_exporter.layout.signals import SignalKey, layout_of
 from modelplane_exporter.signals.row_queue import DRAIN_AT, SignalState
 from modelplane_schema.identity import Identity
 
-FORMS = {
+FORMS: dict[str, Callable[[Any], Any]] = {
     "array": lambda rows: rows,
     "float32": lambda rows: np.where(rows == 1e300, 1e30, rows).astype(np.float32),
     "fortran": np.asfortranarray,
@@ -61,7 +62,7 @@ def test_a_batch_in_every_form_equals_numpy_histogram(
     assert invalid(registry) == {}
 
 
-ROW_FORMS = {
+ROW_FORMS: dict[str, Callable[[Any], Any]] = {
     "mapping": lambda row: dict(zip(("f0", "f1", "f2"), row.tolist(), strict=True)),
     "numpy scalars": lambda row: dict(zip(("f0", "f1", "f2"), row, strict=True)),
     "list": lambda row: row.tolist(),

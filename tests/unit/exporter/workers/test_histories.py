@@ -107,7 +107,7 @@ def shared_counters(number: int) -> Iterator[memoryview]:
 
 
 TOTAL = key("total")
-DROPPED = MetricSample(metrics.PUSH_DROPPED, (), 0.0)
+OVERFLOW = MetricSample(metrics.SERIES_OVERFLOW, ("m", "v1", "jax", "tenant_id"), 0.0)
 GENERATIONS, AT_ONCE = 40, 4
 
 
@@ -118,7 +118,7 @@ def count_up(path: Path, reported: memoryview, generation: int) -> None:
         count += 1
         file.write(TOTAL, cells(count, in_flight=1))
         file.write(key(f"generation-{generation}"), cells(count))
-        file.write_samples([DROPPED._replace(value=float(count))])
+        file.write_samples([OVERFLOW._replace(value=float(count))])
         reported[generation] = count
 
 
@@ -126,15 +126,15 @@ def watch(path: Path) -> None:
     """Scrape, and compact, until killed; fails when a counter goes backwards."""
     directory = WorkerDirectory(path)
     last: dict[Key, int] = {}
-    last_dropped = 0.0
+    last_overflow = 0.0
     while True:
         snapshots, samples, *_ = directory.collect()
         now = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
-        dropped = sum(sample.value for sample in samples)
+        overflow = sum(sample.value for sample in samples)
         assert all(now[found] >= count for found, count in last.items())
-        assert dropped >= last_dropped
+        assert overflow >= last_overflow
         assert all(snapshot.cells[ACTIVE.start] <= AT_ONCE for snapshot in snapshots)
-        last, last_dropped = now, dropped
+        last, last_overflow = now, overflow
 
 
 def live_and_die(path: Path, reported: memoryview) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,12 @@ def test_a_worker_is_alive_until_it_closes(tmp_path: Path) -> None:
     file.close()
     file.close()
     assert not reader.is_alive()
-    for write in (
+    writes: tuple[Callable[[], None], ...] = (
         lambda: file.write(key("known"), cells(1)),
         lambda: file.write(key("new"), cells(1)),
         lambda: file.write_samples([MetricSample(metrics.EXPORTER_SCRAPE_DURATION, (), 1.0)]),
-    ):
+    )
+    for write in writes:
         with pytest.raises(WorkersError, match="is closed"):
             write()
     reader.close()
