@@ -118,7 +118,7 @@ def _number(value: Any) -> float | None:
         aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
         return aware.timestamp()
     if isinstance(value, datetime.date):
-        return float((value - datetime.date(1970, 1, 1)).days * 86400)
+        return (value - datetime.date(1970, 1, 1)).total_seconds()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     return _real(value)

@@ -31,8 +31,8 @@ events:
 values:
   basket_value: result.basket.total
 """
-ARGUMENTS = {"rows": [1, 2, 3], "features": {"age": 41}}
-RESULT = {
+ARGUMENTS: dict[str, Any] = {"rows": [1, 2, 3], "features": {"age": 41}}
+RESULT: dict[str, Any] = {
     "scores": [{"probability": 0.83}],
     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "reasoning_tokens": 2},
     "label": "cat",
@@ -53,7 +53,7 @@ BASELINE = Baseline(
 
 
 class RecordedCall:
-    """Takes what a call takes, and records it."""
+    """Takes what a call takes, and remembers it."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Any] = {}
@@ -79,16 +79,15 @@ class RecordedCall:
         self.reasons[reason] += 1
 
 
+def observe(declared: Declared, call: RecordedCall, arguments: Mapping[str, object], result: object) -> None:
+    declared.observe(cast(Call, call), arguments, result)
+
+
 def observed(
     text: str, result: object = None, arguments: Mapping[str, object] = types.MappingProxyType({})
 ) -> RecordedCall:
-    return observed_by(Declared.parse(HEAD + text), result, arguments)
-
-
-def observed_by(declared: Declared, result: object, arguments: Mapping[str, object]) -> RecordedCall:
-    """What ``declared`` hands to a call."""
     call = RecordedCall()
-    declared.observe(cast(Call, call), arguments, result)
+    observe(Declared.parse(HEAD + text), call, arguments, result)
     return call
 
 

@@ -162,10 +162,6 @@ class FakeNvml:
         return handle.gpu
 
 
-Machine = Callable[..., FakeNvml]
-"""Makes a machine with these GPUs: its library, in place of pynvml."""
-
-
 def answer(value: Any) -> Any:
     if isinstance(value, Exception):
         raise value

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 LOOPBACK = ServerSettings("127.0.0.1", 0)
 
@@ -35,21 +36,15 @@ def serving(
 
 def fetch(
     url: str,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
     tls: ssl.SSLContext | None = None,
     method: str = "GET",
-    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers=dict(headers or {}), method=method)  # noqa: S310 - our server
+    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310 - our server
     try:
-        with urllib.request.urlopen(request, timeout=10, context=tls) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS, context=tls) as answer:  # noqa: S310
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -28,6 +28,7 @@ from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import UpstreamError
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 NOW = 1_698_400_800
 HOUR = 3600
@@ -67,7 +68,7 @@ def cache(clock: Clock, outcomes: list[str]) -> AnswerCache:
 
 
 def wait_until_long(seen: list[str], length: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(seen) < length:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -163,7 +164,7 @@ def test_all_who_ask_at_once_wait_for_one_call_and_share_its_end(
 
     def slowly() -> str:
         calls.append(1)
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         if fails:
             raise ZeroDivisionError("shared")
         return "answer"
@@ -283,7 +284,7 @@ def test_parallel_requests_make_one_call(upstream: FakePrometheus, settings: Set
     asked, release, seen = 8, threading.Event(), list[str]()
 
     def reply(*_: object) -> Any:
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         return matrix_reply((LABELS, [(1, "1")]))
 
     upstream.reply = reply
@@ -301,7 +302,7 @@ def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: S
     asked, release, seen, kinds = 4, threading.Event(), list[str](), list[str]()
 
     def reply(*_: object) -> Any:
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         return 200, {}, b"<html>"
 
     def status(prometheus: PrometheusClient) -> int:

@@ -22,6 +22,7 @@ from exporter_support.serving_metrics import fetch
 from modelplane_exporter.apps import asgi_app, wsgi_app
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.state import MetricSample
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 
 def test_flask_example(exposed_registry: CollectorRegistry) -> None:
@@ -40,6 +41,10 @@ def test_flask_example(exposed_registry: CollectorRegistry) -> None:
     assert client.post("/metrics").status_code == 405
     head = client.head("/metrics")
     assert (head.status_code, head.data) == (200, b"")
+
+
+async def receive() -> dict[str, Any]:
+    raise AssertionError("a scrape has no body to wait for")
 
 
 def fastapi_example(registry: CollectorRegistry) -> FastAPI:
@@ -64,14 +69,14 @@ def uvicorn_serving(app: Any) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             running.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
 def test_fastapi_example(exposed_registry: CollectorRegistry) -> None:
     with uvicorn_serving(fastapi_example(exposed_registry)) as url:
         assert fetch(f"{url}/predict") == (200, b'"cat"')
-        status, body = fetch(f"{url}/metrics", headers={"Accept": OPENMETRICS, "Accept-Encoding": "gzip"})
+        status, body = fetch(f"{url}/metrics", {"Accept": OPENMETRICS, "Accept-Encoding": "gzip"})
         assert status == 200
         families = parse_openmetrics(gzip.decompress(body).decode())
         assert names(families)[0] == "model_inference_latency_seconds"
@@ -84,10 +89,6 @@ def test_uvicorn_serves_the_application_alone(exposed_registry: CollectorRegistr
         assert total(fetch(f"{url}/any/path")[1], "after_total") == [3]
 
 
-async def no_message() -> dict[str, Any]:
-    raise AssertionError("the application read from a request without a body")
-
-
 def test_a_scrape_leaves_the_event_loop_free(
     exposed_registry: CollectorRegistry, fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +96,7 @@ def test_a_scrape_leaves_the_event_loop_free(
 
     def slow() -> tuple[list[Snapshot], list[MetricSample]]:
         rendering.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_SECONDS)
         return [SNAPSHOT], []
 
     monkeypatch.setattr(fake_store, "state", slow)
@@ -106,7 +107,7 @@ def test_a_scrape_leaves_the_event_loop_free(
 
     async def main() -> None:
         scope = {"type": "http", "method": "GET", "headers": []}
-        scrape = asyncio.ensure_future(asgi_app(exposed_registry)(scope, no_message, send))
+        scrape = asyncio.ensure_future(asgi_app(exposed_registry)(scope, receive, send))
         while not rendering.is_set():
             await asyncio.sleep(0.001)
         assert not sent
@@ -124,7 +125,7 @@ def test_websockets_are_refused(exposed_registry: CollectorRegistry) -> None:
         sent.append(message)
 
     async def main() -> None:
-        await asgi_app(exposed_registry)({"type": "websocket"}, no_message, send)
+        await asgi_app(exposed_registry)({"type": "websocket"}, receive, send)
 
     asyncio.run(main())
     assert sent == [{"type": "websocket.close"}]

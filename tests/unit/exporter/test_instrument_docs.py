@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+
 PAGE = (Path(__file__).parents[3] / "docs" / "instrument.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"((?:<!--.*-->\n)*)```(\w+)\n((?:.*\n)*?)```\n")
 SHOWS = re.compile(r"<!-- shows: (\w+)\{(.*)\} (\S+) -->")
@@ -52,7 +54,7 @@ def test_an_example_runs_and_shows_what_it_promises(example: Example, tmp_path: 
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", example.code + EXPOSE],
         env={**os.environ, "MODELPLANE_EXPORTER_PORT": "off"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     exposition = finished.stdout.partition("# exposed\n")[2]

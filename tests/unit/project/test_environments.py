@@ -1,4 +1,4 @@
-"""The lowest releases that setup.cfg declares, as a constraints file; runs in which every test is skipped."""
+"""The lowest releases that setup.cfg declares, as constraints; a run in which every test is skipped."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ import itertools
 import random
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from datasource_support.alert_bodies import alert, payload
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
 from modelplane_datasource.alerts.payloads import parse_payload, parse_poll, poll_body
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
+from modelplane_provisioning.processes import wait_until
 
 EVERYTHING = AlertFilter(limit=1000)
 
@@ -232,9 +232,7 @@ def test_more_writers_than_may_wait_are_refused(tmp_path: Path) -> None:
         ]
         for thread in waiting:
             thread.start()
-        deadline = time.monotonic() + 10
-        while store._database._places._value and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert wait_until(lambda: not store._database._places._value)
         with pytest.raises(StoreError, match="too many writers"):
             store.record(body, parse_payload(body), 0)
         assert store.alerts(EVERYTHING) == []

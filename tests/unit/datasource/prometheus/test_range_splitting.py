@@ -27,6 +27,7 @@ from modelplane_datasource.prometheus.ranges import (
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.columns import Column
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 STEP = 30_000
 LONG = Grid(0, 999 * STEP, STEP)
@@ -111,14 +112,14 @@ def test_a_query_beside_another_is_asked_for_whole(
 
     def reply(_path: str, form: dict[str, str]) -> Any:
         if form["query"] == "first":
-            together.wait(10)
-            assert release.wait(10)
+            together.wait(PATIENCE_SECONDS)
+            assert release.wait(PATIENCE_SECONDS)
         return matrix_reply(({}, every(form)))
 
     upstream.reply = reply
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(prometheus.query_range, "first", LONG)
-        together.wait(10)
+        together.wait(PATIENCE_SECONDS)
         prometheus.query_range("second", LONG)
         release.set()
         first.result()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelplane_datasource.prometheus.decoding import INVALID, UNREACHABLE, UpstreamError
 from modelplane_datasource.prometheus.transport import Connections
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 MOST = 1_000_000
 SECONDS = 10.0
@@ -52,7 +53,7 @@ class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.headers.append(dict(self.headers))
-        self.server.together.wait(10)
+        self.server.together.wait(PATIENCE_SECONDS)
         answer = f"{self.command} {self.path} ".encode() + body
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))

@@ -68,10 +68,11 @@ def test_exemplars_are_of_the_tenant(web: FlaskClient, prometheus: FakeClient) -
     }
     prometheus.reply = lambda path, form: [own]
     assert ok(web.get(f"{API}/query_exemplars?query=up")) == [own]
-    for leak in (
+    leaks: tuple[dict[str, Any], ...] = (
         {"seriesLabels": {}, "exemplars": []},
         {"seriesLabels": {"tenant_id": "user-A"}, "exemplars": [{"labels": {"tenant_id": "user-B"}}]},
-    ):
+    )
+    for leak in leaks:
         prometheus.reply = lambda path, form, leak=leak: [leak]  # type: ignore[misc]
         assert failure(web.get(f"{API}/query_exemplars?query=up"))[0] == 502
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -17,7 +19,7 @@ def test_a_query_is_sent_restricted_with_known_parameters_only(
 ) -> None:
     given = {"query": "up", "start": "1", "end": "2", "step": "1", "timeout": "1d", "stats": "all",
              "extra_label": "tenant_id=user-B", "Query": "up"}  # fmt: skip
-    where = {"query_string": given} if method == "GET" else {"data": given}
+    where: dict[str, Any] = {"query_string": given} if method == "GET" else {"data": given}
     assert ok(web.open(f"{API}/query_range", method=method, **where)) == EMPTY
     query = '{__name__="up",tenant_id="user-A"}'
     form = {"query": query, "start": "1", "end": "2", "step": "1"}

@@ -180,7 +180,7 @@ BAD_IDENTITIES: dict[str, Callable[[Keys], str | None]] = {
     "organisation as number": lambda keys: keys.identity(aud=1),
     "organisation without its prefix": lambda keys: keys.identity(aud="1"),
     "shared secret": lambda keys: keys.identity("x" * 32, "HS256"),
-    "unsigned": lambda keys: jwt.encode({"iss": ISSUER, "aud": "org:1", "exp": 2**33}, None, "none"),
+    "unsigned": lambda keys: jwt.encode({"iss": ISSUER, "aud": "org:1", "exp": 2**33}, "", "none"),
 }
 
 

@@ -111,11 +111,11 @@ def test_continuous_data_has_ten_bins_of_a_tenth_each() -> None:
 def test_moments_are_exact_however_far_from_zero(steps: list[int], center: float, cuts: list[int]) -> None:
     data = center + np.array(steps) / 1024
     rows = [Fraction(value) for value in data.tolist()]
-    mean = Fraction(sum(rows)) / len(rows)
+    mean = sum(rows, Fraction()) / len(rows)
     stddev = math.sqrt(sum((row - mean) ** 2 for row in rows) / len(rows))
     for signal in (fit_numbers(data), in_parts(data, cuts)):
         # The nearest float to the mean may be further away than 1e-9 standard deviations.
-        assert abs(Fraction(signal.mean) - mean) <= Fraction(max(1e-9 * stddev, math.ulp(float(mean))))
+        assert abs(Fraction(signal.mean) - mean) <= max(1e-9 * stddev, math.ulp(float(mean)))
         assert signal.stddev == pytest.approx(stddev, rel=1e-9)
 
 

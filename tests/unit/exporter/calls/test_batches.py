@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from exporter_support.llm_series import value
 from modelplane_exporter import ModelMetricsExporter
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 
 def test_items_are_given_or_as_many_as_confidences_or_one(registry: CollectorRegistry) -> None:
@@ -112,7 +113,7 @@ def test_tensors_of_real_frameworks(framework: str) -> None:
         [sys.executable, "-c", TENSORS[framework] + MEASURED_TENSOR],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (run.returncode, run.stdout.split()[-1:]) == (0, ["6"]), run.stderr

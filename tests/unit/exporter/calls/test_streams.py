@@ -6,7 +6,6 @@ import asyncio
 import gc
 import inspect
 from collections.abc import AsyncGenerator, Generator, Iterator
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -38,10 +37,10 @@ def test_a_generator_is_in_flight_until_exhausted(
 
 
 def test_a_generators_sends_throws_and_return_value_pass_through(exporter: ModelMetricsExporter) -> None:
-    log = []
+    log: list[object] = []
 
     @exporter
-    def talk() -> Generator[int, Any, str]:
+    def talk() -> Generator[int, object, str]:
         try:
             log.append((yield 1))
             yield 2
@@ -81,7 +80,7 @@ def test_an_abandoned_generator_is_cancelled(
 
 def test_a_generator_that_raises_fails(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     @exporter
-    def stream() -> Iterator[int]:
+    def stream() -> Generator[int, None, None]:
         yield 1
         raise RuntimeError("mid-stream")
 

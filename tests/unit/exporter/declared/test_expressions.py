@@ -103,7 +103,7 @@ def test_looking_does_not_change_a_defaultdict() -> None:
 def test_what_no_expression_names_is_not_touched() -> None:
     touched = []
 
-    class Lazy(dict[str, Any]):
+    class Lazy(dict[str, object]):
         def __getitem__(self, name: str) -> object:
             touched.append(name)
             return super().__getitem__(name)

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, observed_by
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall, observe
 from modelplane_exporter.declared import Declared, DeclaredError
 from modelplane_exporter.declared.expressions import Expression, ExpressionError
 
 
 def test_a_full_file_hands_everything_to_the_call() -> None:
-    call = observed_by(Declared.parse(FULL), RESULT, ARGUMENTS)
+    call = RecordedCall()
+    observe(Declared.parse(FULL), call, ARGUMENTS, RESULT)
     assert call.seen == {
         "confidence": 0.83,
         "items": 3,
@@ -125,7 +126,7 @@ def test_errors_name_the_place_and_what_is_allowed(text: str, message: str) -> N
     assert re.fullmatch(f"shop.yaml: {pattern}", str(caught.value), re.DOTALL), str(caught.value)
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         *("apiVersion: modelplane/v1\n", "confidence: ", "events:", "values:", "tokens: {input: result}"),
         *("\n", "  ", "- ", "{", "}", "[", "]", "name: a", "when: result", "&a ", "*a", "!!int ", "? ", ": "),
@@ -142,7 +143,7 @@ TOKENS = st.sampled_from(
 
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
 @settings(deadline=None)
-@given(st.text(max_size=40) | st.lists(PIECES, max_size=14).map("".join))
+@given(st.text(max_size=40) | st.lists(FRAGMENTS, max_size=14).map("".join))
 def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
     try:
         declared = Declared.parse(text)

@@ -16,14 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, FULL, HEAD, RESULT, observed, observed_by
+from exporter_support.declared_calls import ARGUMENTS, FULL, HEAD, RESULT, RecordedCall, observe, observed
 from exporter_support.odd_objects import PATHS, Hostile, Plain, Slotted
 from modelplane_exporter.declared import Declared
 from modelplane_exporter.declared.expressions import is_true
 
 
 def test_what_is_missing_is_counted_by_value() -> None:
-    call = observed_by(Declared.parse(FULL), {}, {})
+    call = RecordedCall()
+    observe(Declared.parse(FULL), call, {}, {})
     assert call.seen == {"tokens": {"cached_input": 0}}
     assert not call.predictions
     assert not call.events
@@ -33,7 +34,8 @@ def test_what_is_missing_is_counted_by_value() -> None:
 
 def test_one_failure_does_not_stop_the_others() -> None:
     result = {**RESULT, "scores": 5, "usage": {"prompt_tokens": "7", "completion_tokens": 5}, "added": 3}
-    call = observed_by(Declared.parse(FULL), result, {**ARGUMENTS, "rows": 3.5})
+    call = RecordedCall()
+    observe(Declared.parse(FULL), call, {**ARGUMENTS, "rows": 3.5}, result)
     assert call.seen["tokens"] == {"cached_input": 0, "output": 5}
     assert call.seen["business"] == {"basket_value": 12.5}
     assert call.events == {"recommended": 1}
@@ -151,7 +153,8 @@ def test_no_object_makes_observing_raise(path: str, result: object) -> None:
     places = "".join(f"{key}: {quoted}\n" for key in ("confidence", "items", "features", "prediction"))
     events = f"events: [{{name: a, when: {quoted}}}, {{name: b, count: {quoted}}}]\n"
     declared = Declared.parse(HEAD + places + events)
-    call = observed_by(declared, result, {"a": result})
+    call = RecordedCall()
+    observe(declared, call, {"a": result}, result)
     for place, seen in [
         ("confidence", call.seen.get("confidence") is not None or call.reasons),
         ("features", call.seen.get("features") is not None or call.reasons),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from exporter_support.fake_nvml import FakeGpu, FakeNvml, Machine
+from exporter_support.fake_nvml import FakeGpu, FakeNvml
 from modelplane_exporter.devices import nvml
 from modelplane_exporter.settings import DEVICE_SHARING
 
@@ -18,7 +19,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
     def install(*gpus: FakeGpu) -> FakeNvml:
         fake = FakeNvml(*gpus)
         monkeypatch.setitem(sys.modules, "pynvml", fake)

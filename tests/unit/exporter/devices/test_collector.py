@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from exporter_support.fake_nvml import (
     A100,
     Clock,
-    Machine,
+    FakeNvml,
     a100,
     device_series,
     error,
@@ -34,15 +34,15 @@ from modelplane_exporter.devices.collector import DeviceCollector, DeviceReader
 from modelplane_schema.metrics import METRICS
 
 
-def without_library(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+def without_library(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
 
-def without_driver(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+def without_driver(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     machine().failure = error("DriverNotLoaded")
 
 
-def without_gpu(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+def without_gpu(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     machine()
 
 
@@ -55,10 +55,10 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     ],
 )
 def test_without_a_gpu_nothing_is_registered_and_one_line_says_why(
-    prepare: Callable[[pytest.MonkeyPatch, Machine], None],
+    prepare: Callable[[pytest.MonkeyPatch, Callable[..., FakeNvml]], None],
     why: str,
     monkeypatch: pytest.MonkeyPatch,
-    machine: Machine,
+    machine: Callable[..., FakeNvml],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -72,7 +72,7 @@ def test_without_a_gpu_nothing_is_registered_and_one_line_says_why(
     assert watch_devices(registry) is True, "a later try may find one"
 
 
-def test_a_registry_is_watched_once(machine: Machine) -> None:
+def test_a_registry_is_watched_once(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     first, second = watched(), watched()
     probes = len(fake.inits)
@@ -81,7 +81,7 @@ def test_a_registry_is_watched_once(machine: Machine) -> None:
     assert device_series(scrape(first)) == device_series(scrape(second)) != {}
 
 
-def test_names_that_are_taken_are_refused(machine: Machine) -> None:
+def test_names_that_are_taken_are_refused(machine: Callable[..., FakeNvml]) -> None:
     machine(h200())
     registry = CollectorRegistry()
     Counter("model_device_energy_joules", "Another's.", registry=registry)
@@ -95,7 +95,7 @@ def test_all_device_metrics_are_described() -> None:
     assert described == {m.name.removesuffix("_total") for m in METRICS if m.name.startswith("model_device_")}
 
 
-def test_watching_leaves_nothing_open_for_a_child_to_inherit(machine: Machine) -> None:
+def test_watching_leaves_nothing_open_for_a_child_to_inherit(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     watched()
     assert device_of(0)
@@ -113,7 +113,7 @@ def test_the_base_package_imports_neither_devices_nor_nvml() -> None:
 
 @pytest.mark.parametrize("reason", ["GpuIsLost", "Unknown"])
 def test_a_lost_gpu_loses_its_series_only(
-    machine: Machine, caplog: pytest.LogCaptureFixture, reason: str
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture, reason: str
 ) -> None:
     caplog.set_level(logging.INFO)
     fake, clock = machine(h200(), a100()), Clock()
@@ -132,13 +132,13 @@ def test_a_lost_gpu_loses_its_series_only(
     ]
 
 
-def test_a_gpu_that_is_lost_while_it_is_read_shows_nothing(machine: Machine) -> None:
+def test_a_gpu_that_is_lost_while_it_is_read_shows_nothing(machine: Callable[..., FakeNvml]) -> None:
     machine(h200(used=error("GpuIsLost")), a100())
     assert {labels for _, labels in device_series(scrape(watched()))} == {A100}
 
 
 def test_a_driver_that_was_loaded_anew_is_opened_anew(
-    machine: Machine, caplog: pytest.LogCaptureFixture
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     fake, clock = machine(h200()), Clock()
@@ -159,7 +159,7 @@ def test_a_driver_that_was_loaded_anew_is_opened_anew(
 
 
 def test_an_unexpected_failure_costs_no_other_series(
-    machine: Machine, caplog: pytest.LogCaptureFixture
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(h200(milliwatts=RuntimeError("the secret")))
     registry = watched()
@@ -169,7 +169,7 @@ def test_an_unexpected_failure_costs_no_other_series(
 
 
 def test_a_driver_that_hangs_costs_no_other_series(
-    machine: Machine, caplog: pytest.LogCaptureFixture
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
 ) -> None:
     fake, released, clock = machine(h200()), threading.Event(), Clock()
     fake.before_count = released.wait
@@ -197,7 +197,7 @@ def test_a_driver_that_hangs_costs_no_other_series(
     assert len(device_series(generate_latest(registry).decode())) == 5
 
 
-def test_scrapes_of_one_second_share_a_reading(machine: Machine) -> None:
+def test_scrapes_of_one_second_share_a_reading(machine: Callable[..., FakeNvml]) -> None:
     fake, clock = machine(h200()), Clock()
     collector = DeviceCollector(DeviceReader(), clock=clock)
     for elapsed, readings in [(0.0, 1), (0.99, 1), (0.01, 2), (0.5, 2), (0.5, 3)]:
@@ -207,7 +207,7 @@ def test_scrapes_of_one_second_share_a_reading(machine: Machine) -> None:
     assert fake.inits == [os.getpid()], "NVML stays open"
 
 
-def test_concurrent_scrapes_share_a_reading(machine: Machine) -> None:
+def test_concurrent_scrapes_share_a_reading(machine: Callable[..., FakeNvml]) -> None:
     fake, go_on, results = machine(h200()), threading.Event(), []
     fake.before_count = go_on.wait
     collector = DeviceCollector(DeviceReader(), wait_seconds=30)
@@ -233,7 +233,7 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_forked_child_opens_nvml_for_itself(machine: Machine) -> None:
+def test_a_forked_child_opens_nvml_for_itself(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     registry = watched()
     before = device_series(scrape(registry))
@@ -247,7 +247,7 @@ def test_a_forked_child_opens_nvml_for_itself(machine: Machine) -> None:
     assert device_series(scrape(registry)) == before
 
 
-def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine: Machine) -> None:
+def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine: Callable[..., FakeNvml]) -> None:
     fake, go_on = machine(h200()), threading.Event()
     registry = watched()
     fake.before_count = lambda: go_on.wait() if os.getpid() == parent else None
@@ -268,7 +268,7 @@ def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine: Machine) 
 
 
 def test_several_workers_show_the_machine_s_devices_once(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     machine(h200(), a100())
     monkeypatch.setenv("MODELPLANE_EXPORTER_WORKERS_DIR", str(tmp_path))

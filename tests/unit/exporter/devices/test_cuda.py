@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from exporter_support.fake_nvml import (
-    Machine,
+    FakeNvml,
     device_series,
     error,
     h200,
@@ -39,7 +40,9 @@ def test_sharing_ends_the_device_type(argument: str | None, variable: str | None
     assert type_suffix(argument, environ) == suffix
 
 
-def test_bad_sharing_is_refused_at_start(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_sharing_is_refused_at_start(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(h200())
     with pytest.raises(
         ValueError, match=r"^sharing must be one of exclusive, time-sliced, mps \(got 'MPS'\)"
@@ -52,7 +55,9 @@ def test_bad_sharing_is_refused_at_start(machine: Machine, monkeypatch: pytest.M
         watch_devices(CollectorRegistry())
 
 
-def test_a_shared_device_is_named_as_such(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_device_is_named_as_such(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine(mig_h200())
     monkeypatch.setenv(DEVICE_SHARING.name, "time-sliced")
     types = {labels[1] for _, labels in device_series(scrape(watched()))}
@@ -126,7 +131,7 @@ def test_indices_into_different_gpus_need_the_order_of_the_bus(visible: str | No
 
 @pytest.mark.parametrize("sharing", [None, "mps"])
 def test_a_model_is_charged_to_the_device_that_the_series_name(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, sharing: str | None
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, sharing: str | None
 ) -> None:
     machine(h200(), h200(uuid="GPU-dddd4444"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
@@ -139,7 +144,7 @@ def test_a_model_is_charged_to_the_device_that_the_series_name(
 
 
 def test_a_device_that_cannot_be_told_is_none_and_logged(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(h200())
     assert device_of(1) is None
@@ -158,7 +163,7 @@ def test_a_device_that_cannot_be_told_is_none_and_logged(
 
 
 def test_a_lost_gpu_has_no_name_and_nvml_is_closed(
-    machine: Machine, caplog: pytest.LogCaptureFixture
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
 ) -> None:
     fake = machine(h200(lost=error("GpuIsLost")))
     assert device_of() is None

@@ -20,8 +20,9 @@ from modelplane_schema.registry import Devices
 
 def block_of_the_page(language: str) -> str:
     page = (Path(__file__).parents[4] / "docs" / "devices.md").read_text(encoding="utf-8")
-    (block,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    return str(block)
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    (block,) = blocks
+    return block
 
 
 def test_the_example_runs_with_and_without_a_gpu() -> None:

@@ -6,21 +6,21 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporter_support.exposing import parse_openmetrics
 from exporter_support.fake_nvml import (
     A100,
     GIB,
     H200,
     FakeGpu,
-    Machine,
+    FakeNvml,
     Process,
     Sample,
     a100,
@@ -64,7 +64,7 @@ def test_any_product_name_gives_a_plain_device_type(product: str) -> None:
     assert device_type_of(device_type) == device_type
 
 
-def test_values_are_in_base_units_beside_the_model_s_own_series(machine: Machine) -> None:
+def test_values_are_in_base_units_beside_the_model_s_own_series(machine: Callable[..., FakeNvml]) -> None:
     machine(h200(), a100(percent=100, used=GIB))
     registry = watched()
     exporter = ModelMetricsExporter(
@@ -101,7 +101,7 @@ def test_values_are_in_base_units_beside_the_model_s_own_series(machine: Machine
 )
 @pytest.mark.parametrize("reason", ["NotSupported", "NoPermission", "FunctionNotFound"])
 def test_what_nvml_does_not_give_is_absent_and_not_zero(
-    machine: Machine, absent: str, metric: str, reason: str
+    machine: Callable[..., FakeNvml], absent: str, metric: str, reason: str
 ) -> None:
     machine(h200(**{absent: error(reason)}))
     names = {name for name, _ in device_series(scrape(watched()))}
@@ -109,12 +109,12 @@ def test_what_nvml_does_not_give_is_absent_and_not_zero(
     assert len(names) == 4
 
 
-def test_a_gpu_without_mig_is_read_whole(machine: Machine) -> None:
+def test_a_gpu_without_mig_is_read_whole(machine: Callable[..., FakeNvml]) -> None:
     machine(FakeGpu("GPU-cccc3333", "Tesla T4", mig=error("NotSupported")))
     assert len(device_series(scrape(watched()))) == 5
 
 
-def test_mig_devices_have_memory_and_the_whole_gpu_the_rest(machine: Machine) -> None:
+def test_mig_devices_have_memory_and_the_whole_gpu_the_rest(machine: Callable[..., FakeNvml]) -> None:
     machine(mig_h200())
     small, large = ("MIG-1111", "h200-mig-1g.18gb"), ("MIG-2222", "h200-mig-2g.35gb")
     assert device_series(scrape(watched())) == {
@@ -136,7 +136,7 @@ def child() -> Iterator[int]:
 
 
 @pytest.mark.usefixtures("_shared_pid_namespace")
-def test_only_this_process_and_its_children_are_shown(machine: Machine, child: int) -> None:
+def test_only_this_process_and_its_children_are_shown(machine: Callable[..., FakeNvml], child: int) -> None:
     me, others, now = os.getpid(), (1, os.getppid(), 4_000_000_000), time.time_ns() // 1000
     fake = machine(
         h200(
@@ -170,13 +170,15 @@ def test_only_this_process_and_its_children_are_shown(machine: Machine, child: i
         {"processes": [], "samples": []},
     ],
 )
-def test_processes_that_nvml_does_not_give_are_absent(machine: Machine, changes: dict[str, Any]) -> None:
+def test_processes_that_nvml_does_not_give_are_absent(
+    machine: Callable[..., FakeNvml], changes: dict[str, Any]
+) -> None:
     machine(h200(**changes))
     assert len(device_series(scrape(watched()))) == 5
 
 
 @pytest.mark.usefixtures("_shared_pid_namespace")
-def test_a_process_on_a_mig_device_has_memory_there(machine: Machine) -> None:
+def test_a_process_on_a_mig_device_has_memory_there(machine: Callable[..., FakeNvml]) -> None:
     gpu = mig_h200()
     gpu.processes = [Process(os.getpid(), 9 * GIB)]
     gpu.mig[0].processes = [Process(os.getpid(), GIB)]
@@ -187,7 +189,9 @@ def test_a_process_on_a_mig_device_has_memory_there(machine: Machine) -> None:
     assert fake.since_values == []
 
 
-def test_in_a_container_processes_are_absent(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_container_processes_are_absent(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: False)
     machine(h200(processes=[Process(os.getpid(), GIB)], samples=[Sample(os.getpid(), 1, 55)]))
     assert len(device_series(scrape(watched()))) == 5
@@ -197,7 +201,7 @@ def test_in_a_container_processes_are_absent(machine: Machine, monkeypatch: pyte
     ("namespace", "shared"), [(nvml.INITIAL_PID_NAMESPACE, True), (4_026_532_999, False), (OSError(), False)]
 )
 def test_the_initial_pid_namespace_is_told_by_its_inode(
-    monkeypatch: pytest.MonkeyPatch, namespace: int | OSError, shared: bool
+    monkeypatch: pytest.MonkeyPatch, namespace: object, shared: object
 ) -> None:
     monkeypatch.setattr(
         nvml, "os", SimpleNamespace(stat=lambda path: SimpleNamespace(st_ino=answer(namespace)))

@@ -163,7 +163,7 @@ def test_text_parses_to_the_same_samples_as_the_families(
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
     snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
-    parsed = parse_openmetrics(openmetrics_of(snapshots, samples).decode())
+    parsed = list(parse_openmetrics(openmetrics_of(snapshots, samples).decode()))
     expected = families(snapshots, samples)
     assert content(parsed) == content(expected)
     assert [family.unit for family in parsed] == [family.unit for family in expected]

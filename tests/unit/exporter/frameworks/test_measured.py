@@ -91,7 +91,7 @@ def test_what_is_traced_passes_through() -> None:
     exporter = ExporterDouble()
     seen: list[object] = []
 
-    def traced(args: object, kwargs: object) -> bool:
+    def traced(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         seen.append((args, kwargs))
         return True
 
@@ -162,14 +162,13 @@ def test_targets_without_a_dictionary() -> None:
 def test_copies_and_pickles_are_of_the_target() -> None:
     target = Model()
     model = measured(ExporterDouble(), target)
-    twins = (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)))  # noqa: S301
+    twins: tuple[Any, ...] = (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)))  # noqa: S301
     for twin in twins:
         assert type(twin) is Model
         assert twin is not target
         assert vars(twin) == vars(target)
-    holder = {"a": model, "b": model}
-    copied: object = copy.deepcopy(holder)["a"]
-    assert type(copied) is Model
+    holder: dict[str, Any] = {"a": model, "b": model}
+    assert type(copy.deepcopy(holder)["a"]) is Model
 
 
 def test_an_exporter_or_the_options_of_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_features_are_read_from_tables_only() -> None:
     for table in tables:
         assert read(table, None).features is table
     assert [read(table, None).items for table in tables] == [3, 2, 2, 1, 3, 1]
-    others: tuple[object, ...] = (
+    untold: tuple[Any, ...] = (
         np.zeros((3, 4)),
         np.zeros((2, 2, 2)),
         {"input_ids": np.zeros((3, 2))},
@@ -131,8 +132,8 @@ def test_features_are_read_from_tables_only() -> None:
         1.0,
         [],
     )
-    for value in others:
-        assert read(value, None).features is None
+    for given_ in untold:
+        assert read(given_, None).features is None
     assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
 
 
@@ -158,7 +159,7 @@ def test_inputs_and_rows() -> None:
     assert first_input((), {"training": False, "x": array}) is array
     assert first_input((generator,), {}) is None
     assert list(generator) == [1]
-    cases: tuple[tuple[object, int | None], ...] = (
+    cases: tuple[tuple[Any, int | None], ...] = (
         (array, 3),
         ([1, 2], 2),
         ((array, 1), 3),

@@ -36,7 +36,7 @@ def test_openmetrics_is_one_document_with_exemplars_and_target_info(
     exposed_registry.set_target_info({"service": "resnet"})
     body, content_type = exposition(exposed_registry, fake_store, OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    families = parse_openmetrics(body.decode())
+    families = list(parse_openmetrics(body.decode()))
     assert names(families)[0] == "target"
     assert {"before", "after", "model_inference_latency_seconds"} <= set(names(families))
     assert body.count(b"# EOF") == 1

@@ -17,10 +17,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from exporter_support.exposing import total
-from exporter_support.serving_metrics import fetch, serving, wait_until
+from exporter_support.serving_metrics import fetch, serving
 from modelplane_exporter.serving import server
 from modelplane_exporter.serving.server import MetricsServer
 from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
 CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FILE"
 USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
@@ -51,7 +52,9 @@ def test_methods_of_the_server(
     exposed_registry: CollectorRegistry, method: str, path: str, status: int
 ) -> None:
     with serving(exposed_registry) as running:
-        connection = http.client.HTTPConnection("127.0.0.1", running.server_address[1], timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", running.server_address[1], timeout=PATIENCE_SECONDS
+        )
         connection.request(method, path)
         answer = connection.getresponse()
         assert (answer.status, bool(answer.read())) == (status, method != "HEAD")
@@ -85,7 +88,7 @@ def test_ipv6(exposed_registry: CollectorRegistry) -> None:
 
 
 def connect(running: server.MetricsServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=10)
+    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=PATIENCE_SECONDS)
 
 
 def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(
@@ -116,8 +119,8 @@ def test_a_client_that_dribbles_is_cut_off_at_the_deadline(
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
     with serving(exposed_registry) as running, connect(running) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
-        wait_until(lambda: is_cut_off(client))
-        wait_until(lambda: not running._deadlines)
+        assert wait_until(lambda: is_cut_off(client))
+        assert wait_until(lambda: not running._deadlines)
 
 
 def test_a_large_request_is_dropped(exposed_registry: CollectorRegistry) -> None:
@@ -167,12 +170,12 @@ def test_tls(exposed_registry: CollectorRegistry, certificate: tuple[str, str]) 
     with serving(exposed_registry, settings) as running:
         assert running.url.startswith("https://127.0.0.1:")
         with connect(running):  # a client that never shakes hands
-            status, body = fetch(running.url, trust)
+            status, body = fetch(running.url, tls=trust)
             assert (status, total(body, "after_total")) == (200, [3])
         with connect(running) as plain, contextlib.suppress(ConnectionResetError):
             plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             assert b"200" not in plain.recv(4096)
-        assert fetch(running.url, trust)[0] == 200
+        assert fetch(running.url, tls=trust)[0] == 200
 
 
 def credentials(user: str, password: str) -> dict[str, str]:
@@ -189,7 +192,7 @@ def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Pat
     settings = server_settings(None, 0, environ)
     assert "s3cret" not in repr(settings)
     with serving(exposed_registry, settings) as running:
-        assert fetch(running.url, headers=credentials("prometheus", "s3cret:ü"))[0] == 200
+        assert fetch(running.url, credentials("prometheus", "s3cret:ü"))[0] == 200
         refused = [
             {},
             credentials("prometheus", "s3cret"),
@@ -204,7 +207,7 @@ def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Pat
         ]
         for headers in refused:
             for path in ("metrics", "", "other"):
-                assert fetch(running.url.removesuffix("metrics") + path, headers=headers)[0] == 401
+                assert fetch(running.url.removesuffix("metrics") + path, headers)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -273,5 +276,5 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "taken over\n"
-        run.communicate("end\n", timeout=10)
+        run.communicate("end\n", timeout=PATIENCE_SECONDS)
     assert run.returncode == 0

@@ -58,8 +58,7 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     first, second = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
     first.write(key(), cells(1))
     second.write(key(), cells(2))
-    real = WorkerDirectory._idle
-    raced: list[bool] = []
+    real, raced = WorkerDirectory._idle, list[bool]()
 
     def race(self: WorkerDirectory, *arguments: object) -> object:
         if self is reading and not raced:

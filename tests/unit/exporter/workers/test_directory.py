@@ -26,6 +26,7 @@ from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 
@@ -176,18 +177,18 @@ def test_a_child_that_is_forked_during_a_scrape_can_scrape(
 
     def slow(self: WorkerDirectory) -> None:
         within.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_SECONDS)
         real(self)
 
     def scrape() -> None:
-        signal.alarm(5)
+        signal.alarm(PATIENCE_SECONDS)
         monkeypatch.setattr(WorkerDirectory, "_compact", real)
         assert counts(directory) == {key(): 1}
 
     monkeypatch.setattr(WorkerDirectory, "_compact", slow)
     scraping = threading.Thread(target=directory.collect)
     scraping.start()
-    within.wait(10)
+    assert within.wait(PATIENCE_SECONDS)
     child = forked(scrape)
     go_on.set()
     scraping.join()

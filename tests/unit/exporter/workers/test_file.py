@@ -26,6 +26,7 @@ from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import SampleKey, WorkerFile, WorkerFileReader, WorkersError
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 
@@ -108,14 +109,14 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
             time.sleep(0.001)
         reader = WorkerFileReader(worker_files(tmp_path)[0])
         last, until = 0, time.monotonic() + 0.5
-        while time.monotonic() < until:
+        while not last or time.monotonic() < until:
+            assert time.monotonic() < until + PATIENCE_SECONDS
             reader.refresh()
             for _, state in reader.states():
                 distinct = set(struct.unpack(f"{CELLS}Q", state))
                 assert len(distinct) == 1
                 assert last <= min(distinct)
                 last = min(distinct)
-        assert last
         reader.close()
     finally:
         kill(child)

@@ -33,7 +33,7 @@ def test_golden_a4_aws_splits_an_accelerated_instance_9_to_09_to_01() -> None:
     st.decimals(0, 10**6, places=6),
     st.lists(st.decimals(0, 10**9, places=6), min_size=1, max_size=6).filter(any),
 )
-def test_a_split_price_adds_up_and_none_is_negative(total, weights) -> None:
+def test_a_split_price_adds_up_and_none_is_negative(total: Decimal, weights: list[Decimal]) -> None:
     parts = split_price(total, {str(number): weight for number, weight in enumerate(weights)})
     assert sum(parts.values()) == total
     assert min(parts.values()) >= 0
@@ -48,7 +48,7 @@ def test_a_split_price_adds_up_and_none_is_negative(total, weights) -> None:
         ("1", "-1", "weights must be"),
     ],
 )
-def test_what_cannot_be_split(total, weights, message) -> None:
+def test_what_cannot_be_split(total: str, weights: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         split_price(Decimal(total), {"gpu": Decimal(weights)})
 
