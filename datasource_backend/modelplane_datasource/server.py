@@ -21,7 +21,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
 from modelplane_datasource.alerts.store import StoreError
-from modelplane_datasource.app import close_app, create_app, upkeep_of
+from modelplane_datasource.app import close_app, create_app, maintenance_of
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
 from modelplane_schema.errors import UserError
 
@@ -55,12 +55,12 @@ def serve(settings: Settings) -> None:
     except StoreError as error:
         # The text of the URL hides its password.
         raise ServerError(f"{make_url(settings.database_url)}: {error}") from error
-    upkeep = upkeep_of(app)
-    upkeep.start()
+    maintenance = maintenance_of(app)
+    maintenance.start()
     try:
         _run(app, settings)
     finally:
-        upkeep.stop()
+        maintenance.stop()
         close_app(app)
 
 

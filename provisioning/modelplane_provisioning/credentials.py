@@ -65,8 +65,8 @@ def _token_file(tokens: Mapping[Holder, str], present: TokenFile | None) -> str:
     ]
     content = present.model_dump(mode="json", exclude_none=True) if present else {"tokens": []}
     names = {holder.name for holder in tokens}
-    others = [entry for entry in content["tokens"] if entry["name"] not in names]
-    return json.dumps({**content, "tokens": generated + others}, indent=2) + "\n"
+    other_entries = [entry for entry in content["tokens"] if entry["name"] not in names]
+    return json.dumps({**content, "tokens": generated + other_entries}, indent=2) + "\n"
 
 
 def _create_once(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from modelplane_provisioning.commands import COMMAND_LINE, SOURCES, WHOLE
+from modelplane_provisioning.commands import SOURCES, WHOLE
 
 
 def main() -> None:
@@ -25,10 +25,8 @@ def main() -> None:
 
 
 def _advice(module: str, command: str) -> str | None:
-    """The smallest extra with which ``command`` works; None when no extra has ``module``."""
+    """The extra with which ``command`` works; None when no extra brings ``module``."""
     from modelplane_provisioning.extras import advised_extra, installed_extras, is_installed
 
-    extras = installed_extras()
-    extra = SOURCES[command].extra if command in SOURCES else WHOLE
-    needed = (*COMMAND_LINE, *extras.get(extra, ()))
-    return advised_extra(module, needed, extras, is_installed)
+    of_command = SOURCES[command].extra if command in SOURCES else WHOLE
+    return advised_extra(module, of_command, installed_extras(), is_installed)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
+
+from modelplane_provisioning.commands import COMMAND_LINE
 
 # Distributions whose name is not that of the module which they bring.
 _DISTRIBUTIONS = {
@@ -36,22 +38,19 @@ def extras_of(requirements: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 def advised_extra(
-    module: str,
-    needed: Collection[str],
-    extras: Mapping[str, frozenset[str]],
-    is_installed: Callable[[str], bool],
+    module: str, of_command: str, extras: Mapping[str, frozenset[str]], is_installed: Callable[[str], bool]
 ) -> str | None:
-    """The smallest extra that brings ``module`` and whatever else of the distributions ``needed`` is missing.
+    """The extra that brings ``module`` and whatever else a command lacks; None when none brings ``module``.
 
-    Smallest is what brings the fewest distributions that are not ``needed``, and then the fewest at all. None
-    when no extra brings ``module``.
+    That is the extra ``of_command`` where it suffices, else the one that brings the least besides.
     """
+    needed = extras.get(of_command, frozenset()).union(COMMAND_LINE)
     missing = {distribution_of(module), *(name for name in needed if not is_installed(name))}
     helpful = [extra for extra, names in extras.items() if names >= missing]
+    if of_command in helpful:
+        return of_command
     return min(
-        helpful,
-        key=lambda extra: (len(extras[extra].difference(needed)), len(extras[extra]), extra),
-        default=None,
+        helpful, key=lambda extra: (len(extras[extra] - needed), len(extras[extra]), extra), default=None
     )
 
 

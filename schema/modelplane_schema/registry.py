@@ -226,7 +226,9 @@ class Model(_Declaration):
         _no_duplicates("versions", (version.version for version in self.versions))
         _no_duplicates("slos", (slo.name for slo in self.slos))
         _no_duplicates("tenants", self.tenants)
-        _no_duplicates("token_prices", (f"{one.kind} from {one.effective_from}" for one in self.token_prices))
+        _no_duplicates(
+            "token_prices", (f"{price.kind} from {price.effective_from}" for price in self.token_prices)
+        )
         return self
 
     @property
@@ -274,7 +276,9 @@ class Devices(_Declaration):
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Devices:
-        _no_duplicates("prices", (f"{one.device_type} from {one.effective_from}" for one in self.prices))
+        _no_duplicates(
+            "prices", (f"{price.device_type} from {price.effective_from}" for price in self.prices)
+        )
         entries = sorted(self.inventory, key=lambda entry: (entry.device, entry.from_))
         for before, after in pairwise(entries):
             if before.device == after.device and (before.to is None or before.to > after.from_):
@@ -298,13 +302,13 @@ class Registry(_Declaration):
     def _consistent(self) -> Registry:
         _no_duplicates("tenants", (tenant.id for tenant in self.tenants))
         _no_duplicates("models", (model.name for model in self.models))
-        known = {tenant.id for tenant in self.tenants}
+        tenant_ids = {tenant.id for tenant in self.tenants}
         for position, model in enumerate(self.models):
-            unknown = [tenant for tenant in model.tenants if tenant not in known]
+            unknown = [tenant for tenant in model.tenants if tenant not in tenant_ids]
             if unknown:
                 raise ValueError(
                     f"models[{position}].tenants: {unknown[0]!r} is not the id of a tenant; "
-                    f"allowed: {', '.join(sorted(known))}"
+                    f"allowed: {', '.join(sorted(tenant_ids))}"
                 )
         return self
 

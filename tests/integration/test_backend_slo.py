@@ -75,7 +75,7 @@ def call(recorder: VersionRecorder, tenant: str, number: int, behaviour: Behavio
 
 
 def scraped(store: Store, second: int) -> Iterator[str]:
-    for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
+    for family in text_string_to_metric_families(b"".join(chunks(store.state().snapshots, [])).decode()):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             yield f"{sample.name}{{{labels}}} {sample.value} {second}"

@@ -22,6 +22,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, Phase, given, settings
 from werkzeug.test import TestResponse
 
+from datasource_support.clients import prometheus_client
 from datasource_support.hostile_requests import (
     NOW,
     OTHER,
@@ -30,10 +31,10 @@ from datasource_support.hostile_requests import (
     requests,
 )
 from generations import Servers
-from modelplane_datasource.api.prometheus import prometheus_blueprint
-from modelplane_datasource.context import Plane
-from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.caller import Caller, set_caller
 from modelplane_datasource.web.error_handlers import register_error_handlers
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
@@ -115,13 +116,17 @@ class Sides(NamedTuple):
 
 def api(url: str, tenants: tuple[str, ...] | None, stack: ExitStack) -> FlaskClient:
     chosen = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
-    client = PrometheusClient(chosen, lambda kind: None)
+    client = prometheus_client(chosen)
     stack.callback(client.close)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     register_error_handlers(app)
-    plane = cast(Plane, SimpleNamespace(prometheus=client, settings=chosen))
-    app.register_blueprint(prometheus_blueprint(plane, lambda: tenants))
+    plane = cast(AppContext, SimpleNamespace(prometheus=client, settings=chosen))
+    app.before_request(
+        lambda: set_caller(Caller("somebody", "admin" if tenants is None else "tenant", tenants))
+    )
+    app.before_request(refuse_unknown_calls)
+    app.register_blueprint(prometheus_blueprint(plane))
     return app.test_client()
 
 

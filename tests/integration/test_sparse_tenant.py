@@ -51,7 +51,7 @@ def nine_hours_of_scrapes() -> str:
         for moment in CALLS_AT:
             if second - STEP < moment <= second:
                 call(recorder, "sparse")
-        for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
+        for family in text_string_to_metric_families(b"".join(chunks(store.state().snapshots, [])).decode()):
             for sample in family.samples:
                 if sample.name == "model_inference_requests_total":
                     labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())

@@ -97,22 +97,24 @@ def test_the_command_names_the_extra_it_needs(python: Path) -> None:
 def test_a_baseline_without_numpy_says_what_to_install(python: Path, tmp_path: Path) -> None:
     signal = NumericSignal("input", "age", (), (1.0,), (1.0, 0.0), 1.0, 0.5, 10)
     Baseline("m", None, (signal,), "2026-01-01T00:00:00Z").save(tmp_path / "baseline.json")
-    code = (
+    observe = (
         "from modelplane_exporter import ModelMetricsExporter\n"
         "ModelMetricsExporter('m', 'v1', 't', 'jax', port='off', baseline='baseline.json')"
     )
-    run = subprocess.run(
-        [str(python), "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONGEST_SECONDS,
-    )
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1] == (
-        "ValueError: a baseline needs NumPy; add it with: pip install 'modelplane[signals]'"
-    )
+    fit = "from modelplane_exporter import Baseline\nBaseline.fit('m', {'age': [1.0, 2.0]})"
+    for code, error in ((observe, "ValueError"), (fit, "ModuleNotFoundError")):
+        run = subprocess.run(
+            [str(python), "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_SECONDS,
+        )
+        assert run.returncode == 1
+        assert run.stderr.splitlines()[-1] == (
+            f"{error}: a baseline needs NumPy; add it with: pip install 'modelplane[signals]'"
+        )
 
 
 def test_the_extra_baseline_suffices_to_fit_one(wheel: Path, tmp_path: Path) -> None:

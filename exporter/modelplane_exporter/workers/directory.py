@@ -26,7 +26,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from modelplane_exporter.layout.calls import ACTIVE, CELLS, Key, Snapshot
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, SignalSnapshot, layout_of
 from modelplane_exporter.layout.state import MetricSample, State
 from modelplane_exporter.rate_limited_log import rate_limited
+from modelplane_exporter.settings import WORKERS_DIR
 from modelplane_exporter.workers.archive import Archive, read_archive, write_archive
 from modelplane_exporter.workers.file import (
     LAYOUT,
@@ -45,19 +46,12 @@ from modelplane_exporter.workers.file import (
 )
 from modelplane_exporter.workers.file_lock import FileLock
 
-WORKERS_VARIABLE = "MODELPLANE_EXPORTER_WORKERS_DIR"
 IDLE_SECONDS = 26 * 3600.0
 
 _WORKERS_FILE = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
 _IN_FLIGHT = slice(ACTIVE.start * 8, ACTIVE.stop * 8)
 _DEVICE_LABELS = ("device", "device_type")
 _ATTEMPTS = 100
-
-
-def configured_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The directory of the workers' files, or None for a process on its own."""
-    value = environ.get(WORKERS_VARIABLE)
-    return Path(value) if value else None
 
 
 class _Totals:
@@ -142,7 +136,7 @@ class WorkerDirectory:
             self._check()
             self._clear_other_releases()
         except OSError as error:
-            raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): {error.strerror}") from error
+            raise WorkersError(f"cannot use {self._path} ({WORKERS_DIR.name}): {error.strerror}") from error
         _directories.add(self)
 
     def collect(self) -> State:
@@ -306,11 +300,11 @@ class WorkerDirectory:
         for name in os.listdir(self._path):
             if not _WORKERS_FILE.fullmatch(name):
                 raise WorkersError(
-                    f"{self._path} ({WORKERS_VARIABLE}) holds {name!r}, which is not a worker's file: "
+                    f"{self._path} ({WORKERS_DIR.name}) holds {name!r}, which is not a worker's file: "
                     "name a directory that nothing else uses"
                 )
         if not os.access(self._path, os.W_OK | os.X_OK):
-            raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): not writable")
+            raise WorkersError(f"cannot use {self._path} ({WORKERS_DIR.name}): not writable")
 
     def _clear_other_releases(self) -> None:
         """Remove what another layout left once none of its workers is alive; we cannot read its cells."""

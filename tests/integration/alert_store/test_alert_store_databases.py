@@ -26,6 +26,7 @@ from postgresql_server import PostgreSQL, program
 
 EVERYTHING = AlertFilter(limit=100_000)
 HOUR = 3_600_000
+RULES = IncidentRules(flap_episodes=2, flap_window=HOUR)
 
 
 @pytest.fixture
@@ -118,17 +119,17 @@ def test_the_tables_are_those_that_the_code_declares(store: AlertStore, database
 
 
 def test_incidents_and_acknowledgements(open_store: Callable[..., AlertStore]) -> None:
-    store = open_store(rules=IncidentRules(flap_episodes=2, flap_window=HOUR))
+    store = open_store()
     deliver(store, [payload(("drift", 0, 5), ("burn", 10, 20), ("drift", 40, 41), ("drift", 300, None))])
-    found = store.incidents(IncidentFilter())
+    found = store.incidents(IncidentFilter(), RULES)
     assert [one.alertnames for one in found] == [("drift",), ("drift",), ("drift", "burn")]
     assert [one.flapping for one in found] == [(), ("drift",), ()]
-    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)))] == ["firing"]
+    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == ["firing"]
     store.acknowledge(found[2], Acknowledgement(7, "Ada", "a\0b"))
-    again = store.incident(found[2].id, ("user-A",))
+    again = store.incident(found[2].id, RULES, ("user-A",))
     assert again is not None
     assert again.acknowledgements == (Acknowledgement(7, "Ada", "a\ufffdb"),)
-    assert store.incident(found[2].id, ("user-B",)) is None
+    assert store.incident(found[2].id, RULES, ("user-B",)) is None
 
 
 def test_hostile_texts(store: AlertStore) -> None:
@@ -140,11 +141,11 @@ def test_hostile_texts(store: AlertStore) -> None:
     }  # fmt: skip
     body = orjson.dumps({"version": "4", "alerts": [alert]})
     store.record(body, parse_payload(body), 0)
-    store.record(b"\xff\0", None, 0)
+    store.record_raw(b"\xff\0", 0)
     (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
     assert orjson.loads(found.labels)["tenant_id"] == tenant
-    (incident,) = store.incidents(IncidentFilter())
-    assert store.incident(incident.id) == incident
+    (incident,) = store.incidents(IncidentFilter(), RULES)
+    assert store.incident(incident.id, RULES) == incident
     assert store.replay(lambda done, total: None).raw == 1
     assert store.alerts(EVERYTHING) == [found]
 
@@ -162,7 +163,7 @@ def test_replay_prune_and_reconciliation(store: AlertStore) -> None:
 
 def test_only_the_newest_raw_bodies_are_kept(store: AlertStore) -> None:
     for moment in range(5):
-        store.record(b"%d" % moment, None, moment)
+        store.record_raw(b"%d" % moment, moment)
     assert store.replay(lambda done, total: None).payloads == 3
 
 

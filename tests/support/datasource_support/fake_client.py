@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import orjson
 
+from modelplane_datasource.tenancy.caller import Caller, set_caller
+
 API = "/prometheus/api/v1"
 NOTHING = '{tenant_id="a",tenant_id="b"}'
 EMPTY: Mapping[str, Any] = {"resultType": "vector", "result": []}
@@ -20,7 +22,7 @@ class FakeClient:
         self.calls: list[tuple[str, Form, str]] = []
         self.reply: Callable[[str, Form], object] = lambda path, form: EMPTY
 
-    def forward(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
+    def forward_unrestricted(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
         form = dict(form)
         self.calls.append((path, form, method))
         answer = self.reply(path, form)
@@ -32,14 +34,14 @@ class FakeClient:
         return [call() for call in calls]
 
 
-class Caller:
+class FakeCaller:
     """Whose request it is."""
 
     def __init__(self) -> None:
         self.tenants: tuple[str, ...] | None = ("user-A",)
 
-    def __call__(self) -> tuple[str, ...] | None:
-        return self.tenants
+    def begin_request(self) -> None:
+        set_caller(Caller("somebody", "admin" if self.tenants is None else "tenant", self.tenants))
 
 
 def failure(response: Any) -> tuple[int, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +19,7 @@ Point = tuple[float, str]
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
-def matrix_reply(*series: tuple[dict[str, str], list[Point]], **envelope: object) -> Reply:
+def matrix_reply(*series: tuple[Mapping[str, str], Sequence[Point]], **envelope: object) -> Reply:
     """The answer to a range query; ``envelope`` are further keys beside its data."""
     result = [{"metric": labels, "values": [list(point) for point in points]} for labels, points in series]
     body = {"status": "success", "data": {"resultType": "matrix", "result": result}, **envelope}

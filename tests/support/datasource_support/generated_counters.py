@@ -12,17 +12,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
-from modelplane_datasource.costs.ledger.cells import Window, midnight
-from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight
+from modelplane_datasource.costs.ledger.lines import KEEP, Asset, Ledger, Line, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
 from modelplane_datasource.costs.ledger.report import CostRow
-from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming
+from modelplane_schema.identity import Identity
 from modelplane_schema.registry import Device, Devices, Price, TokenPrice
 
 SCRAPE, CELL = 60_000, 300_000
-READING = Reading(SCRAPE, lookback=4 * SCRAPE)
+TIMING = ScrapeTiming(SCRAPE, lookback=4 * SCRAPE)
 MIDNIGHT = midnight(datetime.date(2026, 3, 2))
-WINDOW = Window(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
+WINDOW = CellGrid(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
 MINUTES = (WINDOW.end - WINDOW.start) // SCRAPE + 10
 IDENTITIES = [Identity("m", version, tenant, "jax") for version in ("v1", "v2") for tenant in ("a", "b")]
 OTHER = Identity("other", "v1", "c", "jax")
@@ -83,9 +84,9 @@ def ledger(
     series: Iterable[CounterSeries[DeviceUse]],
     tariff: Tariff = PRICED,
     policy: Policy = KEEP,
-    window: Window = WINDOW,
+    window: CellGrid = WINDOW,
 ) -> Ledger:
-    return build_ledger(window, Samples(READING, tuple(series)), tariff, policy)
+    return build_ledger(window, Samples(TIMING, tuple(series)), tariff, policy)
 
 
 def totals(rows: Iterable[CostRow]) -> Counter[tuple[object, ...]]:
@@ -109,9 +110,15 @@ def direct_of(book: Ledger, kind: str = "direct") -> dict[object, np.ndarray]:
     return {(line.asset, line.identity): line.amounts for line in book.lines if line.kind == kind}
 
 
-def direct_time(book: Ledger) -> dict[object, np.ndarray]:
-    sums: defaultdict[object, np.ndarray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
+def asset_of(line: Line) -> Asset:
+    """The device of a line that is not about tokens."""
+    assert line.asset is not None
+    return line.asset
+
+
+def direct_time(book: Ledger) -> dict[Asset, np.ndarray]:
+    sums: defaultdict[Asset, np.ndarray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
     for line in book.lines:
         if line.kind == "direct":
-            sums[line.asset] += line.quantities
+            sums[asset_of(line)] += line.quantities
     return sums

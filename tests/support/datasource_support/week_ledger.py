@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
-from modelplane_datasource.costs.ledger.cells import DAY, Window, midnight
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight
 from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
-from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, Identity, Reading, TokenUse
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
+from modelplane_datasource.timeline.times import DAY
+from modelplane_schema.identity import Identity
 from modelplane_schema.registry import (
     Devices,
     TokenPrice,
@@ -40,7 +42,7 @@ def ledger(
     tokens: dict[str, float] | None = None,
 ) -> Ledger:
     """One device; ``tenants`` are shares of it, ``gap`` is in days; ``tokens`` are per scrape and kind."""
-    window = Window(START + first_day * DAY, START + days * DAY)
+    window = CellGrid(START + first_day * DAY, START + days * DAY)
     times = np.arange(window.start - 2 * SCRAPE, window.end + 1, SCRAPE)
     age = (times - START) / DAY
     times = times[(age <= gap[0]) | (age >= gap[1])]
@@ -61,4 +63,4 @@ def ledger(
     tariff = Tariff(
         Devices.model_validate({"inventory": listed, "prices": dated}), {"resnet50": TOKEN_PRICES}
     )
-    return build_ledger(window, Samples(Reading(SCRAPE), series, counts), tariff, policy)
+    return build_ledger(window, Samples(ScrapeTiming(SCRAPE), series, counts), tariff, policy)

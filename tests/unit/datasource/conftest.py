@@ -24,7 +24,7 @@ def upstream() -> Iterator[FakePrometheus]:
 def settings(upstream: FakePrometheus, tmp_path: Path) -> Settings:
     return Settings(
         prometheus_url=upstream.url,
-        prometheus_timeout_seconds=5,
+        prometheus_timeout_seconds=60,
         database_url=f"sqlite:///{tmp_path}/modelplane.db",
     )
 

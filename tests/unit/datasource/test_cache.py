@@ -23,11 +23,12 @@ from prometheus_client.parser import text_string_to_metric_families
 import modelplane_datasource
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.cache import COALESCED, ENTRY_BYTES, HIT, MISS, AnswerCache
+from modelplane_datasource.cache import COALESCED, ENTRY_BYTES, HIT, MISS, SingleFlightCache
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import UpstreamError
+from modelplane_datasource.prometheus.errors import UpstreamError
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 NOW = 1_698_400_800
 HOUR = 3600
@@ -62,22 +63,24 @@ def outcomes() -> list[str]:
 
 
 @pytest.fixture
-def cache(clock: Clock, outcomes: list[str]) -> AnswerCache:
-    return AnswerCache(3 * ENTRY_BYTES, outcomes.append, clock)
+def cache(clock: Clock, outcomes: list[str]) -> SingleFlightCache:
+    return SingleFlightCache(3 * ENTRY_BYTES, outcomes.append, clock)
 
 
 def wait_until_long(seen: list[str], length: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(seen) < length:
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-def ask(cache: AnswerCache, key: str, answer: str, seconds: float = 10.0, size: int = 0) -> str:
-    return cache.get(key, seconds, lambda: answer, lambda _: size)
+def ask(cache: SingleFlightCache, key: str, answer: str, seconds: float = 10.0, size: int = 0) -> str:
+    return cache.get_or_make(key, seconds, lambda: answer, lambda _: size)
 
 
-def test_an_answer_is_kept_for_its_seconds(cache: AnswerCache, clock: Clock, outcomes: list[str]) -> None:
+def test_an_answer_is_kept_for_its_seconds(
+    cache: SingleFlightCache, clock: Clock, outcomes: list[str]
+) -> None:
     assert ask(cache, "a", "old") == "old"
     clock.seconds = 9.9
     assert ask(cache, "a", "new") == "old"
@@ -87,26 +90,26 @@ def test_an_answer_is_kept_for_its_seconds(cache: AnswerCache, clock: Clock, out
     assert outcomes == [MISS, HIT, MISS, MISS]
 
 
-def test_age_counts_from_the_question_not_from_the_answer(cache: AnswerCache, clock: Clock) -> None:
+def test_age_counts_from_the_question_not_from_the_answer(cache: SingleFlightCache, clock: Clock) -> None:
     def slowly() -> str:
         clock.seconds += 6
         return "old"
 
-    assert cache.get("a", 10, slowly, lambda _: 0) == "old"
+    assert cache.get_or_make("a", 10, slowly, lambda _: 0) == "old"
     clock.seconds = 10.0
     assert ask(cache, "a", "new") == "new"
 
 
 @pytest.mark.parametrize(("seconds", "size"), [(0.0, 0), (10.0, 3 * ENTRY_BYTES)])
 def test_what_may_not_be_kept_or_is_too_large_is_asked_again(
-    cache: AnswerCache, seconds: float, size: int
+    cache: SingleFlightCache, seconds: float, size: int
 ) -> None:
     assert ask(cache, "a", "old", seconds, size) == "old"
     assert cache.entries == 0
     assert ask(cache, "a", "new", seconds, size) == "new"
 
 
-def test_the_least_recently_used_answer_goes_first(cache: AnswerCache) -> None:
+def test_the_least_recently_used_answer_goes_first(cache: SingleFlightCache) -> None:
     for key in "abc":
         ask(cache, key, "old")
     ask(cache, "a", "new")
@@ -115,13 +118,13 @@ def test_the_least_recently_used_answer_goes_first(cache: AnswerCache) -> None:
     assert [ask(cache, key, "new") for key in "acdb"] == ["old", "old", "old", "new"]
 
 
-def test_an_error_is_not_kept(cache: AnswerCache) -> None:
+def test_an_error_is_not_kept(cache: SingleFlightCache) -> None:
     def fail() -> str:
         raise ZeroDivisionError
 
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            cache.get("a", 10, fail, lambda _: 0)
+            cache.get_or_make("a", 10, fail, lambda _: 0)
     assert ask(cache, "a", "new") == "new"
 
 
@@ -143,11 +146,13 @@ def test_whatever_is_asked_no_answer_is_too_old_and_the_bytes_are_bounded(
     steps: list[tuple[str, int, int, int]],
 ) -> None:
     clock, seen = Clock(), list[str]()
-    cache = AnswerCache(3 * ENTRY_BYTES, seen.append, clock)
+    cache = SingleFlightCache(3 * ENTRY_BYTES, seen.append, clock)
     for key, passed, seconds, size in steps:
         clock.seconds += passed
         asked_at = clock.seconds
-        answered_for, when = cache.get(key, seconds, partial(pair, key, asked_at), partial(count, size))
+        answered_for, when = cache.get_or_make(
+            key, seconds, partial(pair, key, asked_at), partial(count, size)
+        )
         assert answered_for == key
         assert when == asked_at or asked_at - when < 12
         assert cache.bytes <= 3 * ENTRY_BYTES
@@ -157,20 +162,20 @@ def test_whatever_is_asked_no_answer_is_too_old_and_the_bytes_are_bounded(
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_all_who_ask_at_once_wait_for_one_call_and_share_its_end(
-    cache: AnswerCache, outcomes: list[str], fails: bool
+    cache: SingleFlightCache, outcomes: list[str], fails: bool
 ) -> None:
     release, calls = threading.Event(), list[int]()
 
     def slowly() -> str:
         calls.append(1)
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         if fails:
             raise ZeroDivisionError("shared")
         return "answer"
 
     def one() -> str:
         try:
-            return cache.get("a", 10, slowly, lambda _: 0)
+            return cache.get_or_make("a", 10, slowly, lambda _: 0)
         except ZeroDivisionError as error:
             return str(error)
 
@@ -283,11 +288,12 @@ def test_parallel_requests_make_one_call(upstream: FakePrometheus, settings: Set
     asked, release, seen = 8, threading.Event(), list[str]()
 
     def reply(*_: object) -> Any:
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         return matrix_reply((LABELS, [(1, "1")]))
 
     upstream.reply = reply
-    prometheus = PrometheusClient(settings, lambda _: None, seen.append)
+    cache = SingleFlightCache(settings.max_cache_bytes, seen.append)
+    prometheus = PrometheusClient(settings, cache, lambda _: None)
     with ThreadPoolExecutor(asked) as pool:
         answers = [pool.submit(prometheus.query_table, "up", Grid(1000, 1000, 1000)) for _ in range(asked)]
         wait_until_long(seen, asked)
@@ -301,7 +307,7 @@ def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: S
     asked, release, seen, kinds = 4, threading.Event(), list[str](), list[str]()
 
     def reply(*_: object) -> Any:
-        assert release.wait(10)
+        assert release.wait(PATIENCE_SECONDS)
         return 200, {}, b"<html>"
 
     def status(prometheus: PrometheusClient) -> int:
@@ -310,7 +316,8 @@ def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: S
         return caught.value.status
 
     upstream.reply = reply
-    prometheus = PrometheusClient(settings, kinds.append, seen.append)
+    cache = SingleFlightCache(settings.max_cache_bytes, seen.append)
+    prometheus = PrometheusClient(settings, cache, kinds.append)
     with ThreadPoolExecutor(asked) as pool:
         answers = [pool.submit(status, prometheus) for _ in range(asked)]
         wait_until_long(seen, asked)
@@ -333,9 +340,10 @@ def test_the_bytes_counted_are_at_least_those_used(
 
     upstream.reply = reply
     grid = Grid(1000 * HOUR, 1000 * HOUR * points, 1000 * HOUR)
-    prometheus = PrometheusClient(dataclasses.replace(settings, cache_seconds=HOUR), lambda _: None)
+    cache = SingleFlightCache(settings.max_cache_bytes)
+    prometheus = PrometheusClient(dataclasses.replace(settings, cache_seconds=HOUR), cache, lambda _: None)
     prometheus.query_table("warm", grid)
-    counted = prometheus.cache.bytes
+    counted = cache.bytes
     tracemalloc.start()
     prometheus.query_table("up", grid)
     gc.collect()
@@ -343,7 +351,7 @@ def test_the_bytes_counted_are_at_least_those_used(
     tracemalloc.stop()
     prometheus.close()
     used = sum(trace.size for trace in traces.traces)
-    assert 0.9 * used <= prometheus.cache.bytes - counted <= 3 * used
+    assert 0.9 * used <= cache.bytes - counted <= 3 * used
 
 
 def test_the_cache_can_be_off(

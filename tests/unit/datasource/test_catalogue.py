@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.series.metric import Promql, SeriesMetric
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.selection import Selection
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
 
 NAMES = st.text(min_size=1, max_size=20)
 HOSTILE = 'a"} or up{x="'
 CONSTANTS = {series.name for series in RECORDED if series.name.endswith(":config")}
-ONE = Scope(("resnet50",), ("user-A",), (), {"quantile": 0.95})
+ONE = Selection(("resnet50",), ("user-A",), (), {"quantile": 0.95})
 
 PROMQL_METRICS = [metric for metric in SERIES_METRICS if isinstance(metric.source, Promql)]
 
 
-def query(metric: SeriesMetric) -> Callable[[Scope, str], str]:
+def query(metric: SeriesMetric) -> Callable[[Selection, str], str]:
     assert isinstance(metric.source, Promql)
     return metric.source.query
 
@@ -54,7 +54,7 @@ def matchers(selector: Any) -> dict[str, tuple[str, str]]:
 def test_every_selector_denotes_exactly_the_scope(
     metric: SeriesMetric, model: str, tenant: str, version: str
 ) -> None:
-    scope = Scope((model,), (tenant,), (version,), {"quantile": 0.95})
+    scope = Selection((model,), (tenant,), (version,), {"quantile": 0.95})
     found = selectors(promql_parser.parse(query(metric)(scope, "60s")))
     assert found
     for selector in found:
@@ -101,6 +101,6 @@ def test_the_queries() -> None:
 
 
 def test_several_values_become_an_escaped_alternative() -> None:
-    scope = Scope(("resnet50",), ("b.c", "a|b"), (), {})
+    scope = Selection(("resnet50",), ("b.c", "a|b"), (), {})
     values = matchers(selectors(promql_parser.parse(query(SERIES_METRICS[1])(scope, "60s")))[0])
     assert values["tenant_id"] == ("MatchOp.Re", r"a\|b|b\.c")

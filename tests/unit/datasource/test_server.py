@@ -5,53 +5,47 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 
 from modelplane_datasource.server import ServerError, serve
 from modelplane_datasource.settings import ConfigurationError, Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS, answers, free_port, wait_until
 
 PREFIX = "MODELPLANE_DATASOURCE_"
 
 
-def run(environ: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def running(environ: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-m", "modelplane_datasource"],
         cwd=folder,
         env={**os.environ, **{PREFIX + name: value for name, value in environ.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=1).status_code == 200
-    except requests.RequestException:
-        return False
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(port: int, tmp_path: Path, number: signal.Signals) -> None:
-    process = run({"PORT": str(port)}, tmp_path)
-    deadline = time.monotonic() + 20
-    while not answers(f"http://127.0.0.1:{port}/healthz"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(number)
-    output, log = process.communicate(timeout=20)
+    url = f"http://127.0.0.1:{port}/healthz"
+    with running({"PORT": str(port)}, tmp_path) as process:
+        assert wait_until(lambda: answers(url) or process.poll() is not None)
+        process.send_signal(number)
+        output, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, log
     assert output == ""
     assert "listening on" in log
@@ -70,8 +64,8 @@ def test_a_signal_stops_it_cleanly(port: int, tmp_path: Path, number: signal.Sig
 def test_bad_settings_end_it_with_2_and_one_sentence(
     tmp_path: Path, environ: dict[str, str], words: str
 ) -> None:
-    process = run(environ, tmp_path)
-    output, log = process.communicate(timeout=20)
+    with running(environ, tmp_path) as process:
+        output, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert output == ""
     assert words in log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_modules_are_under_400_lines() -> None:
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES
     }
     assert long == {}
+
+
+def test_mypy_checks_every_folder_with_python_and_all_of_it_strictly() -> None:
+    listing = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    folders = {name.partition("/")[0] for name in listing.stdout.splitlines()}
+    assert folders == set(re.findall(r"\w+", SETUP["mypy"]["files"]))
+    assert SETUP["mypy"]["strict"] == "True"
+    relaxed = {option for name in SETUP if name.startswith("mypy-") for option in SETUP.options(name)}
+    assert relaxed == {"ignore_missing_imports"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from modelplane_provisioning.extras import (
     installed_extras,
     is_installed,
 )
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[3]
 REGISTRY = ("--registry", str(ROOT / "examples" / "modelplane.yaml"))
@@ -56,7 +57,7 @@ def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -143,16 +144,17 @@ EVERYTHING = frozenset().union(*EXTRAS.values())
         ("serve", "sqlalchemy.orm", {"click", "rich"}, "backend"),
         ("serve", "psycopg", EVERYTHING - {"psycopg"}, "postgresql"),
         ("up", "click", frozenset(), "plane"),
-        ("up", "jwt", EVERYTHING - {"pyjwt"}, "backend"),
+        ("up", "jwt", EVERYTHING - {"pyjwt"}, "plane"),
+        ("baseline", "numpy", EVERYTHING - {"numpy"}, "baseline"),
         (None, "click", frozenset(), "plane"),
         ("up", "somebody_elses", EVERYTHING, None),
     ],
 )
-def test_the_smallest_extra_that_helps_is_advised(
+def test_the_extra_of_the_command_or_the_smallest_that_helps_is_advised(
     command: str | None, module: str, installed: frozenset[str], extra: str | None
 ) -> None:
-    needed = EXTRAS[SOURCES[command].extra if command else WHOLE].union(COMMAND_LINE)
-    assert advised_extra(module, needed, EXTRAS, installed.__contains__) == extra
+    own = SOURCES[command].extra if command else WHOLE
+    assert advised_extra(module, own, EXTRAS, installed.__contains__) == extra
 
 
 def test_distributions_are_looked_up_by_any_spelling() -> None:

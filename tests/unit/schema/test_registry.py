@@ -96,9 +96,11 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("place", "value", "message"), BROKEN, ids=lambda part: str(part)[:40])
-def test_errors_name_the_file_the_place_and_what_is_allowed(place, value, message) -> None:
+def test_errors_name_the_file_the_place_and_what_is_allowed(
+    place: tuple[str | int, ...], value: object, message: str
+) -> None:
     content = copy.deepcopy(GOOD)
-    holder = content
+    holder: Any = content
     for step in place[:-1]:
         holder = holder[step]
     holder[place[-1]] = value

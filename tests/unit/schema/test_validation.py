@@ -113,7 +113,7 @@ def test_text_that_is_no_json() -> None:
 
 
 def test_a_model_is_read_from_yaml() -> None:
-    assert parse_model(Plane, "device: {from: 1}", "plane.yaml").device == Device(**{"from": 1})
+    assert parse_model(Plane, "device: {from: 1}", "plane.yaml").device == Device.model_validate({"from": 1})
     with pytest.raises(DocumentError, match=r"^plane\.yaml: device\.from: is required$"):
         parse_model(Plane, "device: {}", "plane.yaml")
     with pytest.raises(DocumentError, match=r"^plane\.yaml: must be a mapping with the keys indicator, "):

@@ -24,13 +24,13 @@ from modelplane_datasource.alerts.suppression import SuppressionError, Suppressi
 MINUTE = 60_000
 EVERYTHING = IncidentFilter(limit=100_000)
 WINDOW = SuppressionWindow("swap", 100 * MINUTE, 200 * MINUTE, tenants=("planned",), alertnames=("Down",))
+RULES = IncidentRules(flap_episodes=3, flap_window=60 * MINUTE, windows=(WINDOW,))
 TENANTS = (f"tenant-{number}" for number in itertools.count())
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    rules = IncidentRules(flap_episodes=3, flap_window=60 * MINUTE, windows=(WINDOW,))
-    opened = AlertStore(f"sqlite:///{tmp_path}/m.db", 10, rules=rules)
+    opened = AlertStore(f"sqlite:///{tmp_path}/m.db", 10)
     yield opened
     opened.close()
 
@@ -66,23 +66,23 @@ def test_a_drift_and_a_burn_of_one_model_are_one_incident(store: AlertStore) -> 
         observation("a", "SignalDrift", 0, 100, model="other"),
         observation("b", "SignalDrift", 3, None),
     )
-    assert shape(store.incidents(IncidentFilter(tenant_ids=("a",), model_names=("m",)))) == [
+    assert shape(store.incidents(IncidentFilter(tenant_ids=("a",), model_names=("m",)), RULES)) == [
         (31, 32, ("SignalDrift",)),
         (0, 20, ("SignalDrift", "ErrorBudgetBurn")),
     ]
     severities = {
-        (one.model_name, one.starts_at): one.severity for one in store.incidents(EVERYTHING, ("a",))
+        (one.model_name, one.starts_at): one.severity for one in store.incidents(EVERYTHING, RULES, ("a",))
     }
     assert severities == {("m", 0): "critical", ("m", 31 * MINUTE): "warning", ("other", 0): "warning"}
-    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)))] == ["firing"]
+    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == ["firing"]
 
 
 def test_an_incident_is_whole_when_only_part_of_it_is_asked_for(store: AlertStore) -> None:
     add(store, observation("a", "x", 0, 5), observation("a", "y", 10, 20), observation("a", "z", 60, 61))
     for start, end, expected in ((18, 19, [(0, 20)]), (21, 59, []), (0, 60, [(60, 61), (0, 20)])):
-        found = store.incidents(IncidentFilter(start=start * MINUTE, end=end * MINUTE))
+        found = store.incidents(IncidentFilter(start=start * MINUTE, end=end * MINUTE), RULES)
         assert [(first, last) for first, last, _ in shape(found)] == expected
-    assert len(store.incidents(IncidentFilter(limit=1))) == 1
+    assert len(store.incidents(IncidentFilter(limit=1), RULES)) == 1
 
 
 INTERVALS = st.lists(
@@ -117,7 +117,7 @@ def test_incidents_are_groups_of_episodes(
             for name, start, length, fires in intervals
         ),
     )
-    found = store.incidents(EVERYTHING, (tenant,))
+    found = store.incidents(EVERYTHING, RULES, (tenant,))
     members = [
         [
             (one.episode.starts_at // MINUTE, one.episode.ends_at and one.episode.ends_at // MINUTE)
@@ -128,14 +128,14 @@ def test_incidents_are_groups_of_episodes(
     expected = grouped([episode for group in members for episode in group])
     assert [sorted(group, key=repr) for group in members] == [sorted(group, key=repr) for group in expected]
     for incident in found:
-        assert store.incident(incident.id) == incident
-        assert store.incident(incident.id, ("somebody else",)) is None
+        assert store.incident(incident.id, RULES) == incident
+        assert store.incident(incident.id, RULES, ("somebody else",)) is None
 
 
 @pytest.mark.parametrize("text", ["", "1", "x-y", "0-0123456789abcdef", "0-0123456789abcdef0", "-", "f" * 40])
 def test_other_ids_are_not_found(store: AlertStore, text: str) -> None:
     add(store, observation("a", "x", 0, 5))
-    assert store.incident(text) is None
+    assert store.incident(text, RULES) is None
 
 
 def test_ids_before_1970() -> None:
@@ -144,12 +144,12 @@ def test_ids_before_1970() -> None:
 
 def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStore) -> None:
     add(store, observation("a", "x", 30, 40))
-    (before,) = store.incidents(EVERYTHING)
+    (before,) = store.incidents(EVERYTHING, RULES)
     store.acknowledge(before, Acknowledgement(35 * MINUTE, "Ada", "on it"))
     store.acknowledge(before, Acknowledgement(33 * MINUTE, "Bob", "\0"))
     add(store, observation("a", "y", 20, 31), observation("a", "z", 0, 2), observation("b", "x", 30, 40))
-    found = {one.id: one for one in store.incidents(EVERYTHING)}
-    after = store.incident(before.id)
+    found = {one.id: one for one in store.incidents(EVERYTHING, RULES)}
+    after = store.incident(before.id, RULES)
     assert after is not None
     assert after.id != before.id
     assert found[after.id] == after
@@ -159,9 +159,9 @@ def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStor
 
 def test_an_alert_flaps_from_its_third_start_within_an_hour(store: AlertStore) -> None:
     add(store, *(observation("a", "x", minute, minute + 1) for minute in (0, 25, 50, 111)))
-    assert [one.flapping for one in store.incidents(EVERYTHING)] == [(), ("x",), (), ()]
+    assert [one.flapping for one in store.incidents(EVERYTHING, RULES)] == [(), ("x",), (), ()]
     add(store, observation("b", "x", 0, 1), *(observation("b", f"y{index}", index, 2) for index in range(3)))
-    (other,) = store.incidents(EVERYTHING, ("b",))
+    (other,) = store.incidents(EVERYTHING, RULES, ("b",))
     assert other.flapping == ()
 
 
@@ -177,7 +177,7 @@ def test_suppression_windows_mark_and_hide_nothing(store: AlertStore) -> None:
     )
     marks = {
         (one.tenant_id, one.model_name): (one.suppression_windows, one.planned)
-        for one in store.incidents(EVERYTHING)
+        for one in store.incidents(EVERYTHING, RULES)
     }
     assert marks == {
         ("planned", "m"): (("swap",), True),
@@ -197,13 +197,13 @@ def test_statistics(store: AlertStore) -> None:
         observation("planned", "Down", 100, 105),
     )
     first, last = (
-        next(one for one in store.incidents(EVERYTHING, ("a",)) if one.starts_at == start * MINUTE)
+        next(one for one in store.incidents(EVERYTHING, RULES, ("a",)) if one.starts_at == start * MINUTE)
         for start in (0, 90)
     )
     store.acknowledge(first, Acknowledgement(1 * MINUTE, "Ada", ""))
     store.acknowledge(first, Acknowledgement(9 * MINUTE, "Bob", ""))
     store.acknowledge(last, Acknowledgement(95 * MINUTE, "Ada", ""))
-    found = summarise(store.incidents(EVERYTHING), store.rules, 100 * MINUTE, 2)
+    found = summarise(store.incidents(EVERYTHING, RULES), RULES, 100 * MINUTE, 2)
     assert (found.incidents, found.planned, found.acknowledged, found.resolved) == (4, 1, 2, 3)
     assert found.time_to_acknowledge == (1 + 5) / 2 * MINUTE
     assert found.time_to_resolve == pytest.approx((2 + 2 + 10) / 3 * MINUTE)
@@ -211,7 +211,7 @@ def test_statistics(store: AlertStore) -> None:
         ("x", 3, 6, True),
         ("z", 1, 10, False),
     ]
-    nothing = summarise([], store.rules, 0, 5)
+    nothing = summarise([], RULES, 0, 5)
     assert (nothing.time_to_acknowledge, nothing.time_to_resolve, nothing.noisiest) == (None, None, ())
 
 

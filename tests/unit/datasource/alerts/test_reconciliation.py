@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from modelplane_datasource.alerts.maintenance import Periodic, Upkeep, UpkeepRules
+from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules, Periodic
 from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.reconciliation import TOLERANCE, ReconcileError, Reconciler
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
 START = 1_698_397_200_000  # 2023-10-27T09:00:00Z
 GRACE = 600_000
@@ -250,14 +250,13 @@ def test_upkeep_reconciles_and_deletes(store: AlertStore, alertmanager: Alertman
     old = b'{"version":"4","alerts":[]}'
     store.record(old, (), 0)
     alertmanager.lists(listed("f", silencedBy=["s1"]))
-    rules = UpkeepRules(1, (alertmanager.url,), reconcile_interval_seconds=0.05)
-    upkeep = Upkeep(store, rules, lambda: START)
+    rules = MaintenanceRules(1, (alertmanager.url,), reconcile_interval_seconds=0.05)
+    upkeep = Maintenance(store, rules, lambda: START)
     upkeep.start()
-    deadline = time.monotonic() + 20
-    while not store.alerts(AlertFilter()) or len(alertmanager.paths) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    upkeep.stop()
+    try:
+        assert wait_until(lambda: bool(store.alerts(AlertFilter())) and len(alertmanager.paths) >= 2)
+    finally:
+        upkeep.stop()
     assert [one.fingerprint for one in store.alerts(AlertFilter())] == ["f"]
     assert store.replay(lambda done, total: None).payloads == 1
 
@@ -271,7 +270,9 @@ def test_work_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> Non
 
     thread = Periodic("luck", 0.01, work)
     thread.start()
-    assert all(calls.acquire(timeout=10) for _ in range(3))
-    thread.stop()
+    try:
+        assert all(calls.acquire(timeout=PATIENCE_SECONDS) for _ in range(3))
+    finally:
+        thread.stop()
     assert "luck failed" in caplog.text
     assert "no luck" in caplog.text

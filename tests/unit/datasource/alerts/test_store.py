@@ -5,7 +5,6 @@ import itertools
 import random
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from datasource_support.alert_bodies import alert, payload
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
 from modelplane_datasource.alerts.payloads import parse_payload, parse_poll, poll_body
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
+from modelplane_provisioning.processes import wait_until
 
 EVERYTHING = AlertFilter(limit=1000)
 
@@ -163,9 +163,9 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
     expected = by_start(deliver(store, bodies))
     poll = [Observation(DEFAULT_SOURCE, "user-A", "lost", "absent", 1_698_500_000_000, 1_698_500_000_000)]
     store.record_poll(poll, 5, DEFAULT_SOURCE)
-    store.record(b"no json", None, 6)
+    store.record_raw(b"no json", 6)
     late = payload(alert("late"))
-    store.record(late, None, 7)
+    store.record_raw(late, 7)
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
         connection.execute("UPDATE episodes SET status = 'nonsense'")
         connection.execute("DELETE FROM observations WHERE kind = 'resolved'")
@@ -232,9 +232,7 @@ def test_more_writers_than_may_wait_are_refused(tmp_path: Path) -> None:
         ]
         for thread in waiting:
             thread.start()
-        deadline = time.monotonic() + 10
-        while store._database._places._value and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert wait_until(lambda: not store._database._places._value)
         with pytest.raises(StoreError, match="too many writers"):
             store.record(body, parse_payload(body), 0)
         assert store.alerts(EVERYTHING) == []
@@ -280,7 +278,7 @@ def test_only_the_newest_raw_bodies_are_kept(make_store: Callable[..., AlertStor
     store = make_store(max_raw_bodies=3)
     deliver(store, [payload(alert())])
     for moment, body in enumerate([b"0", b"1", b"2", b"0", b"3"]):
-        store.record(body, None, moment)
+        store.record_raw(body, moment)
     query = "SELECT body FROM payloads WHERE kind = 'raw' ORDER BY last_received_at"
     assert rows(tmp_path, query) == [(b"2",), (b"0",), (b"3",)]
     assert rows(tmp_path, "SELECT count(*) FROM payloads WHERE kind = 'webhook'") == [(1,)]

@@ -52,7 +52,8 @@ class Prometheus:
 
 def _replaced(query: str) -> str:
     """The value of ``le`` that the query gives to a sum."""
-    (value,) = re.findall(r'or label_replace\(.*, "le", "(\w+)", "", ""\)$', query)
+    values: list[str] = re.findall(r'or label_replace\(.*, "le", "(\w+)", "", ""\)$', query)
+    (value,) = values
     return value
 
 
@@ -155,7 +156,7 @@ def test_a_comparison_is_kept_with_its_warnings(
     client: FlaskClient, prometheus: Prometheus, upstream: FakePrometheus
 ) -> None:
     upstream.reply = lambda path, form: _warned(prometheus(path, form))
-    first, second = (client.get(PATH).json for _ in range(2))
+    first, second = (client.get(PATH).get_json() for _ in range(2))
     assert len(upstream.calls) == 3
     assert first == second
     assert second["warnings"] == ["a store did not answer"]
@@ -185,8 +186,8 @@ def test_what_is_no_whole_histogram_is_an_upstream_error(
     broken: dict[str, float] | float = {"0.1": 5.0} if part == "_bucket" else float("nan")
     prometheus.versions["v1.3.0"][family + part] = broken
     response = client.get(PATH)
-    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
-    assert re.search(f"{family}.*{text}", response.json["message"])
+    assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
+    assert re.search(f"{family}.*{text}", response.get_json()["message"])
 
 
 def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_both(
@@ -201,15 +202,15 @@ def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_bo
     assert body["indicators"][1]["difference"] == 0
     prometheus.versions["v1.3.0"]["latency_seconds_bucket"] = {"7": 20_000, "+Inf": 20_000}
     response = client.get(f"{PATH}&from=now-2h")
-    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
-    assert re.search(r"v1\.2\.0 and v1\.3\.0 .*one in common", response.json["message"])
+    assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
+    assert re.search(r"v1\.2\.0 and v1\.3\.0 .*one in common", response.get_json()["message"])
 
 
 def test_an_infinite_increase_is_an_upstream_error(client: FlaskClient, prometheus: Prometheus) -> None:
     prometheus.versions["v1.3.0"]["requests_total"] = {"success": float("inf")}
     response = client.get(PATH)
-    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
-    assert "requests_total" in response.json["message"]
+    assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
+    assert "requests_total" in response.get_json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +233,6 @@ def test_an_infinite_increase_is_an_upstream_error(client: FlaskClient, promethe
 )
 def test_bad_input_names_the_parameter(client: FlaskClient, query: str, text: str) -> None:
     response = client.get(f"/api/v1/compare?{query}")
-    assert (response.status_code, response.json["error"]) == (400, "invalid_parameter")
-    assert re.search(text, response.json["message"])
-    assert response.json["details"]["allowed"]
+    assert (response.status_code, response.get_json()["error"]) == (400, "invalid_parameter")
+    assert re.search(text, response.get_json()["message"])
+    assert response.get_json()["details"]["allowed"]

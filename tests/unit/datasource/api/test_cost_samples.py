@@ -42,27 +42,27 @@ def test_samples_that_cannot_be_are_an_upstream_error(
 ) -> None:
     stored_series.append(bad())
     answer = costs.get(f"/api/v1/{path}?to={NOW * 1000}")
-    assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
-    assert re.search(text, answer.json["message"])
+    assert (answer.status_code, answer.get_json()["error"]) == (502, "upstream_invalid")
+    assert re.search(text, answer.get_json()["message"])
 
 
 def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
     costs: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_source, "MOST_LEAVES", 23)
+    monkeypatch.setattr(ledger_source, "MAX_LEAVES", 23)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
-    assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
-    assert answer.json["details"] == {"parameter": "from", "identities": 2, "max_cells": 11}
+    assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
+    assert answer.get_json()["details"] == {"parameter": "from", "identities": 2, "max_cells": 11}
     assert costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW - 300) * 1000}").status_code == 200
 
 
 def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two series of two hours, of which the edges of cells are read."""
-    monkeypatch.setattr(samples, "MOST_SAMPLES", 49)
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 49)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
-    assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
-    assert answer.json["details"] == {"parameter": "from", "max_samples": 49}
-    monkeypatch.setattr(samples, "MOST_SAMPLES", 50)
+    assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
+    assert answer.get_json()["details"] == {"parameter": "from", "max_samples": 49}
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 50)
     assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
 
 
@@ -88,10 +88,10 @@ def test_samples_are_read_in_pieces_that_fit(
     assert piece_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
     upstream.reply = held_reply
     upstream.calls.clear()
-    monkeypatch.setattr(samples, "SAMPLES_OF_PIECE", 240)
+    monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 240)
     assert rows(costs) == expected
     assert piece_lengths(upstream) == [7200]
-    monkeypatch.setattr(samples, "FIRST_PIECE", 900_000)
+    monkeypatch.setattr(samples, "FIRST_RANGE", 900_000)
     upstream.calls.clear()
     assert rows(costs) == expected
     assert Counter(piece_lengths(upstream)) == {900: 2, 1800: 3}
@@ -107,7 +107,7 @@ def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
     costs: FlaskClient, upstream: FakePrometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest piece is asked for first, because it has the most series."""
-    monkeypatch.setattr(samples, "SAMPLES_OF_PIECE", 480)
+    monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 480)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-8h&to=now")
     assert piece_lengths(upstream) == [7200, *[3600] * 7]
@@ -129,8 +129,8 @@ def test_values_that_are_none_are_an_upstream_error(
 ) -> None:
     stored_series[1]["values"][20] = (stored_series[1]["values"][20][0], value)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
-    assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
-    assert "not a list of samples" in answer.json["message"]
+    assert (answer.status_code, answer.get_json()["error"]) == (502, "upstream_invalid")
+    assert "not a list of samples" in answer.get_json()["message"]
 
 
 def test_a_piece_that_is_too_large_however_short_is_refused(
@@ -139,8 +139,8 @@ def test_a_piece_that_is_too_large_however_short_is_refused(
     body = {"status": "error", "errorType": "execution", "error": "too many samples"}
     upstream.reply = lambda *_: (422, {}, orjson.dumps(body))
     answer = costs.get(f"/api/v1/costs?{RANGE}")
-    assert (answer.status_code, answer.json["error"]) == (422, "query_rejected")
-    assert "too many samples" in answer.json["message"]
+    assert (answer.status_code, answer.get_json()["error"]) == (422, "query_rejected")
+    assert "too many samples" in answer.get_json()["message"]
 
 
 def answer_partially(upstream: FakePrometheus) -> None:
@@ -163,9 +163,9 @@ def test_a_ledger_is_kept_with_its_warnings(
 ) -> None:
     client = make_client(dataclasses.replace(settings, registry_file=cost_registry, cache_seconds=HOUR))
     answer_partially(upstream)
-    first = client.get(f"/api/v1/costs?{RANGE}").json
+    first = client.get(f"/api/v1/costs?{RANGE}").get_json()
     calls = len(upstream.calls)
-    assert first["warnings"] == client.get(f"/api/v1/costs?{RANGE}&group-by=tenant").json["warnings"]
+    assert first["warnings"] == client.get(f"/api/v1/costs?{RANGE}&group-by=tenant").get_json()["warnings"]
     assert any("partial" in text for text in first["warnings"])
     assert len(upstream.calls) == calls
 
@@ -177,8 +177,8 @@ def test_a_file_cannot_say_that_it_is_partial_and_is_refused(
     assert costs.get(f"/api/v1/costs?{RANGE}&format={form}").status_code == 200
     answer_partially(upstream)
     answer = costs.get(f"/api/v1/costs?{RANGE}&format={form}")
-    assert (answer.status_code, answer.json["error"]) == (502, "upstream_invalid")
-    assert "partial" in answer.json["message"]
+    assert (answer.status_code, answer.get_json()["error"]) == (502, "upstream_invalid")
+    assert "partial" in answer.get_json()["message"]
 
 
 def test_tokens_are_read_only_where_they_have_prices(

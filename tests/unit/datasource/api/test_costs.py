@@ -88,7 +88,7 @@ def test_csv_and_focus(costs: FlaskClient) -> None:
 
 
 def test_the_series_add_up_too(costs: FlaskClient) -> None:
-    answer = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=15m").json
+    answer = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=15m").get_json()
     assert answer is not None
     names = [line["name"] for line in answer["data"]]
     assert {"user-A", "user-B", "idle"} <= set(names)
@@ -105,7 +105,7 @@ def test_the_series_add_up_too(costs: FlaskClient) -> None:
 
 
 def test_a_forecast_against_the_budget(costs: FlaskClient) -> None:
-    answer = costs.get(f"/api/v1/costs/forecast?to={(START + HOUR) * 1000}").json
+    answer = costs.get(f"/api/v1/costs/forecast?to={(START + HOUR) * 1000}").get_json()
     assert answer is not None
     by_tenant = {row["tenant"]: row for row in answer["rows"]}
     assert by_tenant["user-A"]["budget"] == "10"
@@ -167,35 +167,37 @@ def test_rows_series_csv_and_focus_are_one_ledger(
     for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
         assert sum(Decimal(row[column]) for row in focus) == total
     for more in ("step=5m", "step=15m", "step=1h&maxDataPoints=7", "maxDataPoints=1"):
-        lines = costs.get(f"/api/v1/metrics/cost?{asked}&{more}").json["data"]
+        lines = costs.get(f"/api/v1/metrics/cost?{asked}&{more}").get_json()["data"]
         drawn = sum(point["y"] for line in lines for point in line["data"])
         assert drawn == pytest.approx(float(total), abs=1e-9), more
 
 
 def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
     end = (START + HOUR - 600) * 1000
-    lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={end}&maxDataPoints=1").json["data"]
+    lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={end}&maxDataPoints=1").get_json()["data"]
     (line,) = (line for line in lines if line["name"] == "user-A")
     assert line["data"] == [{"x": START * 1000, "y": 1.5, "quantity": 1500}]
 
 
 def test_what_is_to_come_has_no_cost_yet(costs: FlaskClient) -> None:
     past = rows(costs)
-    answer = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").json
+    answer = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").get_json()
     assert (answer["rows"], answer["to"]) == (past, "2023-10-27T10:00:00Z")
-    lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={(NOW + 9000) * 1000}&step=30m").json
+    lines = costs.get(
+        f"/api/v1/metrics/cost?from={START * 1000}&to={(NOW + 9000) * 1000}&step=30m"
+    ).get_json()
     assert {len(line["data"]) for line in lines["data"]} == {2}
     for path in ("costs", "metrics/cost"):
         answer = costs.get(f"/api/v1/{path}?from={NOW * 1000}&to={(NOW + HOUR) * 1000}")
-        assert (answer.status_code, answer.json["details"]["parameter"]) == (400, "to")
-        assert "that is over" in answer.json["message"]
+        assert (answer.status_code, answer.get_json()["details"]["parameter"]) == (400, "to")
+        assert "that is over" in answer.get_json()["message"]
 
 
 def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskClient) -> None:
     def as_of(to: object) -> set[int]:
         answer = costs.get(f"/api/v1/costs/forecast?to={to}")
         assert answer.status_code == 200, answer.json
-        return {row["as_of"] for row in answer.json["rows"]}
+        return {row["as_of"] for row in answer.get_json()["rows"]}
 
     assert as_of(0) == {0}
     assert as_of((START + 100) * 1000) == {START * 1000}
@@ -204,8 +206,8 @@ def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskCli
 
 def test_a_group_that_is_asked_for_twice_is_one_group(costs: FlaskClient) -> None:
     assert rows(costs, "&group-by=tenant&group-by=tenant") == rows(costs)
-    twice = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&group-by=tenant&group-by=tenant").json
-    assert twice["data"] == costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h").json["data"]
+    twice = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&group-by=tenant&group-by=tenant").get_json()
+    assert twice["data"] == costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h").get_json()["data"]
 
 
 def test_a_tenant_may_be_called_like_a_kind_of_charge(
@@ -215,7 +217,7 @@ def test_a_tenant_may_be_called_like_a_kind_of_charge(
     table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(costs)}
     assert table["idle", "direct"] == table["unknown", "direct"] == table["__overflow__", "direct"] == "0.9"
     assert (table[None, "idle"], table[None, "unknown"]) == ("0.9", "0")
-    lines = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&idle=even").json["data"]
+    lines = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&idle=even").get_json()["data"]
     names = [line["name"] for line in lines]
     assert len(set(names)) == len(names)
     assert {"idle", "idle direct", "idle idle_share", "__overflow__"} <= set(names)
@@ -230,11 +232,11 @@ def test_series_of_one_tenant_in_two_currencies_are_told_apart(
     euros = "{device_type: h200, amount: 3, currency: EUR, effective_from: 2023-10-27}"
     cost_registry.write_text(REGISTRY.replace("  prices: [", f"  prices: [{euros}, "))
     client = make_client(dataclasses.replace(settings, registry_file=cost_registry))
-    lines = client.get("/api/v1/metrics/cost?from=2023-10-26T12:00:00Z&to=now&step=2h").json["data"]
+    lines = client.get("/api/v1/metrics/cost?from=2023-10-26T12:00:00Z&to=now&step=2h").get_json()["data"]
     names = [line["name"] for line in lines]
     assert {"user-A EUR", "unknown EUR", "unknown USD", "idle EUR", "idle USD"} <= set(names)
     assert len(set(names)) == len(names)
-    table = client.get("/api/v1/costs?from=2023-10-26T12:00:00Z&to=now").json["rows"]
+    table = client.get("/api/v1/costs?from=2023-10-26T12:00:00Z&to=now").get_json()["rows"]
     capacity = {row["currency"]: row["amount"] for row in table if row["kind"] == "capacity"}
     assert capacity == {"USD": "43.2", "EUR": "30"}
 
@@ -273,7 +275,7 @@ def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
     assert (table[None, "over"], table[None, "capacity"], table["user-A", "direct"]) == ("2.7", "0", "1.8")
     for path in ("costs", "metrics/cost", "costs/forecast"):
         asked = f"/api/v1/{path}?to={NOW * 1000}"
-        (warning,) = client.get(asked).json["warnings"]
+        (warning,) = client.get(asked).get_json()["warnings"]
         assert warning.startswith("Device GPU-1 (h200) is used and not in the inventory")
 
 
@@ -293,7 +295,7 @@ def test_a_range_of_92_days_is_allowed_and_a_longer_one_is_not(costs: FlaskClien
     for path in ("costs", "metrics/cost"):
         assert costs.get(f"/api/v1/{path}?from=now-92d&to=now").status_code == 200
         answer = costs.get(f"/api/v1/{path}?from=now-100d&to=now")
-        assert (answer.status_code, answer.json["error"]) == (422, "range_too_large")
+        assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
 
 
 def test_too_many_rows_are_422_with_advice(
@@ -306,10 +308,10 @@ def test_too_many_rows_are_422_with_advice(
     """Six kinds of row in twelve cells: user-A, user-B, idle, unknown, over, capacity."""
     few = make_client(dataclasses.replace(settings, registry_file=cost_registry, max_points=71))
     answer = few.get(f"/api/v1/costs?{RANGE}&step=5m")
-    assert (answer.status_code, answer.json["error"]) == (422, "too_many_rows")
-    assert answer.json["details"] == {"rows": 72, "max_rows": 71}
+    assert (answer.status_code, answer.get_json()["error"]) == (422, "too_many_rows")
+    assert answer.get_json()["details"] == {"rows": 72, "max_rows": 71}
     assert len(rows(few, "&step=5m&tenant-id=user-A")) == 12
-    monkeypatch.setattr(costs_api, "MOST_FOCUS_ROWS", 5)
+    monkeypatch.setattr(costs_api, "MAX_FOCUS_ROWS", 5)
     answer = costs.get(f"/api/v1/costs?{RANGE}&format=focus")
-    assert (answer.status_code, answer.json["details"]) == (422, {"rows": 6, "max_rows": 5})
+    assert (answer.status_code, answer.get_json()["details"]) == (422, {"rows": 6, "max_rows": 5})
     assert costs.get(f"/api/v1/costs?{RANGE}&format=focus&tenant-id=user-A").status_code == 200

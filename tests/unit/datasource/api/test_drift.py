@@ -90,7 +90,7 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
         return status, headers, orjson.dumps(answer)
 
     upstream.reply = with_another_baseline
-    names = [line["name"] for line in client.get(f"{PATH}&signal=age").json["data"]]
+    names = [line["name"] for line in client.get(f"{PATH}&signal=age").get_json()["data"]]
     assert "churn (v1) input age a1b2c3d4" in names
     assert "churn (v1) input age other" in names
     assert len(set(names)) == len(names)

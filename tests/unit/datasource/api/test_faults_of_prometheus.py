@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from werkzeug.test import TestResponse
 from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.api.grafana import MAX_WARNING, MAX_WARNINGS
 from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS, free_port
 
 NOW = 1_698_400_800
 JSON = "application/json"
@@ -175,9 +175,8 @@ def test_what_stays_out_of_order_is_an_error(
 def test_nobody_listening_is_an_error_in_every_protocol(
     served: Settings, make_client: Callable[[Settings], FlaskClient]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    client = make_client(dataclasses.replace(served, prometheus_url=url, prometheus_timeout_seconds=0.2))
+    url = f"http://127.0.0.1:{free_port()}"
+    client = make_client(dataclasses.replace(served, prometheus_url=url))
     for protocol, call in CALLS.items():
         refused(protocol, call(client), 503)
 
@@ -189,7 +188,7 @@ def test_silence_is_an_error_in_every_protocol(
     ended = threading.Event()
 
     def silent(path: str, form: dict[str, str]) -> Reply:
-        ended.wait(30)
+        ended.wait(PATIENCE_SECONDS)
         return answer(path, form)
 
     upstream.reply = silent

@@ -100,7 +100,7 @@ def test_query_echoes_ref_ids_and_skips_hidden_targets(upstream: FakePrometheus,
             "title": f"resnet50 ({version})",
             "refId": ref,
             "datapoints": [[first, before], [second, after]],
-            "tags": {**LABELS, "model_version": version},
+            "tags": LABELS | {"model_version": version},
             "unit": unit,
         }
         for ref, unit in (("A", "s"), ("C", "percentunit"))

@@ -11,10 +11,10 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.clients import prometheus_client
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
-from modelplane_datasource.observability.query_warnings import forget_notices, noted
-from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import UpstreamError
+from modelplane_datasource.observability.query_warnings import forget_warnings, noted
+from modelplane_datasource.prometheus.errors import UpstreamError
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.web.compression import SMALLEST
@@ -102,8 +102,8 @@ def test_many_short_series_over_many_times_are_422_before_they_fill_the_memory(
     upstream: FakePrometheus, settings: Settings
 ) -> None:
     upstream.reply = lambda *_: matrix_reply(*(({"a": str(n)}, [(1, "0")]) for n in range(50)))
-    prometheus = PrometheusClient(dataclasses.replace(settings, max_upstream_bytes=10_000), lambda _: None)
-    assert len(prometheus.query_range("up", Grid(1000, 10_000, 1000)).series) == 50
+    prometheus = prometheus_client(dataclasses.replace(settings, max_upstream_bytes=10_000))
+    assert len(prometheus.query_range("up", Grid(1000, 10_000, 1000))) == 50
     with pytest.raises(UpstreamError) as caught:
         prometheus.query_range("up", Grid(1000, 20_000, 1000))
     prometheus.close()
@@ -146,16 +146,16 @@ def test_warnings_of_every_query_of_a_request_reach_the_caller_once(
 def test_warnings_about_samples_and_menus_are_notices_too(
     upstream: FakePrometheus, settings: Settings, told: object
 ) -> None:
-    prometheus = PrometheusClient(settings, lambda _: None)
+    prometheus = prometheus_client(settings)
     calls: tuple[tuple[Callable[[], object], Any], ...] = (
-        (lambda: prometheus.samples("up", 1000, 2000), orjson.loads(matrix_reply()[2])),
+        (lambda: prometheus.unrestricted_samples("up", 1000, 2000), orjson.loads(matrix_reply()[2])),
         (lambda: prometheus.label_values("job", ["up"], 0, 1000), {"status": "success", "data": []}),
         (lambda: prometheus.query_range("up", Grid(0, 1000, 1000)), orjson.loads(matrix_reply()[2])),
     )
     for call, body in calls:
         answer = orjson.dumps({**body, "warnings": told})
         upstream.reply = lambda *_, answer=answer: (200, {}, answer)
-        forget_notices()
+        forget_warnings()
         if isinstance(told, list):
             call()
             assert noted() == ("a store is down",)
@@ -163,7 +163,7 @@ def test_warnings_about_samples_and_menus_are_notices_too(
             with pytest.raises(UpstreamError, match="warnings"):
                 call()
     prometheus.close()
-    forget_notices()
+    forget_warnings()
 
 
 @pytest.mark.parametrize(

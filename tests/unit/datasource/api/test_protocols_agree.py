@@ -99,7 +99,7 @@ class Line(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The series of an answer in its order; ``beside`` has what belongs to each point, where it is given."""
+    """The series of an answer in its order; ``extra`` has what belongs to each point, where it is given."""
 
     lines: list[Line]
     beside: list[list[dict[str, str | None]]]
@@ -307,7 +307,7 @@ def test_a_filter_is_the_parameter_of_its_name(
 def test_every_option_and_every_choice_is_among_the_cases() -> None:
     assert list(CASES) == [metric.name for metric in SERIES_METRICS]
     for metric in SERIES_METRICS:
-        for parameter in metric.scope_parameters:
+        for parameter in metric.parameters:
             used = {text for case in CASES[metric.name] for text in case.get(parameter.name, ())}
             assert used, f"{metric.name} {parameter.name}"
             assert set(parameter.schema.get("enum", ())) <= used, f"{metric.name} {parameter.name}"

@@ -97,7 +97,7 @@ def lines(slo_client: FlaskClient) -> Callable[[str], dict[str, Any]]:
     def ask(parameters: str = "") -> dict[str, Any]:
         response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&{ONE_POINT}{parameters}")
         assert response.status_code == 200, response.json
-        return {line["name"]: line for line in response.json["data"]}
+        return {line["name"]: line for line in response.get_json()["data"]}
 
     return ask
 
@@ -180,7 +180,7 @@ def test_models_keep_their_own_objectives(
 ) -> None:
     prometheus.models = ["resnet50", "bert"]
     asked = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
-    data = slo_client.get(asked).json["data"]
+    data = slo_client.get(asked).get_json()["data"]
     assert [(line["name"], line["labels"]["objective"], point(line)["y"]) for line in data] == [
         ("bert (v1.2.0) availability", "0.95", pytest.approx(1)),
         ("resnet50 (v1.2.0) availability", "0.99", pytest.approx(5)),
@@ -190,14 +190,14 @@ def test_models_keep_their_own_objectives(
 
 
 def test_rows_and_grafana_carry_it_too(prometheus: Prometheus, slo_client: FlaskClient) -> None:
-    rows = slo_client.get(f"/api/v1/rows/slo?{WHO}&slo=strict&{ONE_POINT}").json["rows"]
+    rows = slo_client.get(f"/api/v1/rows/slo?{WHO}&slo=strict&{ONE_POINT}").get_json()["rows"]
     assert rows == [
         {
             "time": NOW, "series": "resnet50 (v1.2.0) strict", "value": pytest.approx(50), "good": 950,
             "total": 1000, **OWNER, "slo": "strict", "objective": "0.999", "window": "1h",
         }
     ]  # fmt: skip
-    names = [metric["name"] for metric in slo_client.get("/api/v1/metrics").json["metrics"]]
+    names = [metric["name"] for metric in slo_client.get("/api/v1/metrics").get_json()["metrics"]]
     assert "slo" in names
 
 
@@ -206,9 +206,9 @@ def test_a_histogram_without_all_buckets_is_an_upstream_error(
 ) -> None:
     prometheus.buckets = {"1.0": "800"}
     response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo=fast&{ONE_POINT}")
-    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
-    assert "resnet50 (v1.2.0)" in response.json["message"]
-    assert "+Inf" in response.json["message"]
+    assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
+    assert "resnet50 (v1.2.0)" in response.get_json()["message"]
+    assert "+Inf" in response.get_json()["message"]
 
 
 @pytest.mark.parametrize(("slo", "part"), [("fast", "0.5"), ("strict", "cancelled")])
@@ -217,8 +217,8 @@ def test_events_that_were_not_asked_for_are_an_upstream_error(
 ) -> None:
     prometheus.buckets[part] = prometheus.outcomes[part] = "1"
     response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo={slo}&{ONE_POINT}")
-    assert (response.status_code, response.json["error"]) == (502, "upstream_invalid")
-    assert f"='{part}', which was not asked for" in response.json["message"]
+    assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
+    assert f"='{part}', which was not requested" in response.get_json()["message"]
 
 
 def test_the_state_of_objectives_with_the_time_of_exhaustion(
@@ -226,7 +226,7 @@ def test_the_state_of_objectives_with_the_time_of_exhaustion(
 ) -> None:
     prometheus.outcomes = {"success": "9960", "failure": "40"}
     prometheus.hour = {"success": "98", "failure": "2"}
-    body = slo_client.get(f"/api/v1/slo?{WHO}&slo=availability&to={NOW}").json
+    body = slo_client.get(f"/api/v1/slo?{WHO}&slo=availability&to={NOW}").get_json()
     (row,) = body["rows"]
     # 40 of 100 allowed failures are spent and the last hour burns at 2: 0.6 / 2 of 30 days are left.
     assert row == {
@@ -240,21 +240,21 @@ def test_the_state_of_objectives_with_the_time_of_exhaustion(
 
 def test_a_budget_that_is_spent_is_exhausted_now(prometheus: Prometheus, slo_client: FlaskClient) -> None:
     prometheus.hour = {"success": "0", "failure": "0"}
-    (row,) = slo_client.get(f"/api/v1/slo?{WHO}&slo=strict&to={NOW}").json["rows"]
+    (row,) = slo_client.get(f"/api/v1/slo?{WHO}&slo=strict&to={NOW}").get_json()["rows"]
     assert (row["burn_rate"], row["exhausted_at"]) == (None, NOW)
     assert row["budget_remaining"] < 0
 
 
 def test_a_budget_that_lasts_has_no_such_time(prometheus: Prometheus, slo_client: FlaskClient) -> None:
     prometheus.outcomes = {"success": "10000", "failure": "0"}
-    rows = slo_client.get(f"/api/v1/slo?{WHO}&to={NOW}").json["rows"]
+    rows = slo_client.get(f"/api/v1/slo?{WHO}&to={NOW}").get_json()["rows"]
     assert [row["slo"] for row in rows] == ["availability", "fast", "strict"]
     assert (rows[0]["budget_remaining"], rows[0]["exhausted_at"]) == (1, None)
 
 
 def test_without_events_there_is_no_row(prometheus: Prometheus, slo_client: FlaskClient) -> None:
     prometheus.models = []
-    assert slo_client.get(f"/api/v1/slo?{WHO}").json["rows"] == []
+    assert slo_client.get(f"/api/v1/slo?{WHO}").get_json()["rows"] == []
 
 
 @pytest.mark.parametrize("path", ["/api/v1/metrics/slo", "/api/v1/slo"])
@@ -262,7 +262,7 @@ def test_warnings_of_prometheus_are_passed_on(
     prometheus: Prometheus, slo_client: FlaskClient, path: str
 ) -> None:
     prometheus.envelope = {"warnings": ["a store did not answer"]}
-    assert slo_client.get(f"{path}?{WHO}").json["warnings"] == ["a store did not answer"]
+    assert slo_client.get(f"{path}?{WHO}").get_json()["warnings"] == ["a store did not answer"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/metrics/slo", "/api/v1/rows/slo", "/api/v1/slo"])
@@ -281,15 +281,15 @@ def test_what_cannot_be_answered(
     prometheus: Prometheus, slo_client: FlaskClient, path: str, query: str, status: int, error: str, text: str
 ) -> None:
     response = slo_client.get(f"{path}?{query}")
-    assert (response.status_code, response.json["error"]) == (status, error)
-    assert re.search(text, response.json["message"])
+    assert (response.status_code, response.get_json()["error"]) == (status, error)
+    assert re.search(text, response.get_json()["message"])
 
 
 @pytest.mark.parametrize("path", ["/api/v1/metrics/slo", "/api/v1/slo"])
 def test_without_a_registry_the_answer_says_what_to_set(client: FlaskClient, path: str) -> None:
     response = client.get(f"{path}?{WHO}")
-    assert (response.status_code, response.json["error"]) == (422, "no_registry")
-    assert "MODELPLANE_DATASOURCE_REGISTRY_FILE" in response.json["message"]
+    assert (response.status_code, response.get_json()["error"]) == (422, "no_registry")
+    assert "MODELPLANE_DATASOURCE_REGISTRY_FILE" in response.get_json()["message"]
 
 
 def test_a_bad_registry_stops_the_start(settings: Settings, tmp_path: Path) -> None:

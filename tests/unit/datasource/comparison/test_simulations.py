@@ -243,8 +243,10 @@ def test_a_difference_as_large_as_the_margin_is_hardly_ever_called_the_same() ->
     random, margin, rounds, same = np.random.default_rng(9), 0.005, 2_000, 0
     for _ in range(rounds):
         before, after = (int(random.binomial(20_000, share)) for share in (0.01, 0.01 + margin))
-        sides = (VersionCounts(20_000 - failures, failures, NO_OBSERVATIONS) for failures in (before, after))
-        same += compare(*sides, margins=Margins(errors=margin)).indicators[0].verdict == "same"
+        baseline, candidate = (
+            VersionCounts(20_000 - failures, failures, NO_OBSERVATIONS) for failures in (before, after)
+        )
+        same += compare(baseline, candidate, margins=Margins(errors=margin)).indicators[0].verdict == "same"
     assert same / rounds <= LEVEL / 4
 
 
@@ -255,6 +257,6 @@ def test_limit_failures_in_bursts_are_taken_for_a_difference() -> None:
     for _ in range(rounds):
         shares = random.beta(4.4, 4.4 * 49, 2)
         failures = [int(value) for value in random.binomial(calls, shares)]
-        sides = (VersionCounts(calls - failed, failed, NO_OBSERVATIONS) for failed in failures)
-        false += compare(*sides).indicators[0].verdict in ("better", "worse")
+        baseline, candidate = (VersionCounts(calls - failed, failed, NO_OBSERVATIONS) for failed in failures)
+        false += compare(baseline, candidate).indicators[0].verdict in ("better", "worse")
     assert false / rounds > 4 * LEVEL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ def histogram(bounds: tuple[float, ...], inside: dict[float, int], mean: float |
     return Histogram(bounds, cumulative, count, middles / max(count, 1) if mean is None else mean)
 
 
-def version(calls: int, failures: int = 0, **changes: Histogram) -> VersionCounts:
+def version(calls: int, failures: int = 0, **changes: Any) -> VersionCounts:
     """Latency from 0.1 s to 0.5 s with a p95 of 0.25 s, confidence from 0.8 to 0.9."""
     slow = calls // 20
     latency = histogram(LATENCY_BUCKETS, {0.25: calls - slow, 0.5: slow})

@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_datasource.costs import sample_reader, samples
 from modelplane_datasource.costs.ledger.builder import build_ledger
-from modelplane_datasource.costs.ledger.cells import Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.lines import Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
-from modelplane_datasource.costs.ledger.usage import Reading
-from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
-from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, read_answer, read_samples
+from modelplane_datasource.costs.ledger.usage import ScrapeTiming
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
+from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, decode, raw_series
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_schema import metrics
 from modelplane_schema.registry import Registry
 
 CELL, SCRAPE, HOUR = 300_000, 60_000, 3_600_000
 START = 1_698_400_800_000
-WINDOW = Window(START, START + HOUR, CELL)
+WINDOW = CellGrid(START, START + HOUR, CELL)
 FIRST = START - HOUR  # of what a window depends on
 REGISTRY = Registry.model_validate(
     {
@@ -63,7 +64,7 @@ class Store:
     """A Prometheus that holds ``series``, each of them labels and scrapes."""
 
     def __init__(self, series: list[tuple[dict[str, str], list[Scrape]]]) -> None:
-        held = [
+        held: list[dict[str, Any]] = [
             {"metric": labels, "values": [[one.at / 1000, repr(one.value)] for one in scrapes]}
             for labels, scrapes in series
         ]
@@ -71,15 +72,15 @@ class Store:
             lambda name: [one for one in held if one["metric"]["__name__"] == name]
         )
 
-    def samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+    def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
         return self._read("/query", query=f"{selected}[{end - start}ms]", time=end)
 
-    def samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+    def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
         return self._read("/query_range", query=promql, start=grid.start, end=grid.end, step=grid.step)
 
     def _read(self, path: str, query: str, **times: int) -> tuple[RawSeries, ...]:
         status, _, body = self._answer(path, {"query": query, **{k: str(v / 1000) for k, v in times.items()}})
-        return read_samples(read_answer(status, body, SAMPLES).data)
+        return raw_series(decode(status, body, SAMPLES).data)
 
 
 def labels_of(name: str, tenant: str, instance: str = "a:8000", **more: str) -> dict[str, str]:
@@ -102,24 +103,24 @@ def counted(times: range, each: float = 0.5) -> list[Scrape]:
 ALWAYS = range(FIRST - CELL + 7_000, START + HOUR + 1, SCRAPE)
 
 
-def reader(store: Any) -> PieceReader:
-    return PieceReader(store, [metrics.DEVICE_SECONDS, metrics.TOKENS], Reading(SCRAPE), CELL)
+def reader(store: Any) -> SampleReader:
+    return SampleReader(store, [metrics.DEVICE_SECONDS, metrics.TOKENS], ScrapeTiming(SCRAPE), CELL)
 
 
-def read(store: Any) -> Found:
-    return reader(store).read(Piece(START, START + HOUR))
+def read(store: Any) -> RangeSamples:
+    return reader(store).read(TimeRange(START, START + HOUR))
 
 
 def test_of_a_steady_piece_the_last_sample_of_each_cell_is_read() -> None:
     found = read(Store([(seconds("user-A"), counted(ALWAYS))]))
-    assert found.is_steady
+    assert found.is_gap_free
     (series,) = found.series[metrics.DEVICE_SECONDS.name]
     assert series.times.tolist() == list(range(START, START + HOUR + 1, CELL))
     held = dict(counted(ALWAYS))
     assert series.values.tolist() == [
         held[max(at for at in held if at <= edge)] for edge in series.times.tolist()
     ]
-    assert found.scraped(Reading(SCRAPE)) == 60
+    assert found.scraped(ScrapeTiming(SCRAPE)) == 60
 
 
 NOON = START + HOUR // 2
@@ -171,7 +172,7 @@ UNSTEADY = {
 @pytest.mark.parametrize("why", UNSTEADY)
 def test_a_piece_in_which_something_happens_is_read_as_it_was_scraped(why: str) -> None:
     found = read(Store(UNSTEADY[why]))
-    assert not found.is_steady
+    assert not found.is_gap_free
     for labels, scrapes in UNSTEADY[why]:
         expected = [one for one in scrapes if START - 2 * SCRAPE < one.at <= START + HOUR]
         own = [one for one in found.series[labels["__name__"]] if one.labels == labels]
@@ -184,13 +185,13 @@ def test_a_counter_that_falls_is_not_steady_whatever_is_said_of_resets() -> None
     """A store may withhold the latest samples from one of both queries."""
 
     class Forgetful(Store):
-        def samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
-            return () if promql.startswith("resets") else super().samples_on(promql, grid)
+        def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+            return () if promql.startswith("resets") else super().unrestricted_samples_on(promql, grid)
 
     fallen = Forgetful([(seconds("user-A"), restarted(counted(ALWAYS), NOON))])
-    assert not read(fallen).is_steady
+    assert not read(fallen).is_gap_free
     steady = Forgetful([(seconds("user-A"), counted(ALWAYS))])
-    assert read(steady).is_steady
+    assert read(steady).is_gap_free
 
 
 def test_witnesses_of_many_devices_are_asked_for_in_short_queries() -> None:
@@ -200,21 +201,21 @@ def test_witnesses_of_many_devices_are_asked_for_in_short_queries() -> None:
     asked: list[str] = []
 
     class Watched(Store):
-        def samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+        def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
             asked.append(selected)
-            return super().samples(selected, start, end)
+            return super().unrestricted_samples(selected, start, end)
 
     found = read(Watched(held))
-    assert found.is_steady
-    assert found.sightings.keys() == {f"{tenant}/1" for tenant in owners}
+    assert found.is_gap_free
+    assert found.seen_at.keys() == {f"{tenant}/1" for tenant in owners}
     assert max(map(len, asked)) < 16 * 1024
     assert len(asked) == 3
 
 
 def test_scrapes_as_rare_as_cells_are_read_as_they_are() -> None:
     store = Store([(seconds("user-A"), counted(range(FIRST, START + HOUR + 1, 120_000)))])
-    slow = dataclasses.replace(reader(store), reading=Reading(120_000))
-    assert not slow.read(Piece(START, START + HOUR)).is_steady
+    slow = dataclasses.replace(reader(store), timing=ScrapeTiming(120_000))
+    assert not slow.read(TimeRange(START, START + HOUR)).is_gap_free
 
 
 def test_a_device_is_seen_by_any_of_its_series() -> None:
@@ -222,15 +223,15 @@ def test_a_device_is_seen_by_any_of_its_series() -> None:
     gap = without(counted(ALWAYS), NOON, NOON + 150_000)
     other = without(counted(ALWAYS), NOON - 600_000, NOON - 450_000)
     both = Store([(seconds("user-A"), gap), (seconds("user-B"), other)])
-    assert not read(both).is_steady  # of one witness nothing is known there
+    assert not read(both).is_gap_free  # of one witness nothing is known there
     assert lines(both, steady=True) == lines(both, steady=False)
 
 
 def lines(store: Any, *, steady: bool) -> list[tuple[Any, ...]]:
     """The ledger of ``WINDOW`` as plain values."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "FIRST_PIECE", 900_000)
-        patch.setattr(samples, "LONGEST_PIECE", 900_000)
+        patch.setattr(samples, "FIRST_RANGE", 900_000)
+        patch.setattr(samples, "LONGEST_RANGE", 900_000)
         if not steady:
             patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
         measured = samples.read_samples(store, WINDOW, SCRAPE)
@@ -273,21 +274,30 @@ SERIES = (
 @given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
 def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
     store = Store(list(zip(SERIES, held, strict=True)))
-    steady = [found.is_steady for found in pieces(store)]
+    steady = [found.is_gap_free for found in pieces(store)]
     event(f"steady pieces: {sum(steady)} of {len(steady)}")
     assert lines(store, steady=True) == lines(store, steady=False)
 
 
-def pieces(store: Any) -> Iterator[Found]:
+def pieces(store: Any) -> Iterator[RangeSamples]:
     for start in range(FIRST, START + HOUR, 900_000):
-        yield reader(store).read(Piece(start, start + 900_000))
+        yield reader(store).read(TimeRange(start, start + 900_000))
 
 
 def test_steady_and_other_pieces_follow_each_other() -> None:
     """A restart and a gap of a scrape too many, in pieces of their own."""
     scrapes = without(restarted(counted(ALWAYS), START + 1_000_000), START + 3_000_000, START + 3_200_000)
     store = Store([(seconds("user-A"), scrapes), (seconds("user-B"), counted(ALWAYS))])
-    assert [found.is_steady for found in pieces(store)] == [True, True, True, True, True, False, True, False]
+    assert [found.is_gap_free for found in pieces(store)] == [
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
     assert lines(store, steady=True) == lines(store, steady=False)
     charged = {line[2].tenant_id: sum(line[3]) for line in lines(store, steady=True) if line[0] == "direct"}
     assert charged["user-B"] == np.diff([one.value for one in counted(ALWAYS)])[-60:].sum() * 1_000_000

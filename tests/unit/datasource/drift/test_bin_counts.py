@@ -11,26 +11,34 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_datasource.drift.bin_counts import NAMES, Block, Found, SignalOf, lives_of, shares, table_of
+from modelplane_datasource.drift.bin_counts import (
+    SIGNAL_LABELS,
+    Block,
+    QueryAnswer,
+    SignalKey,
+    bin_table,
+    live_counts_of,
+    shares_of_counts,
+)
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
 TIMES = 2
 BINS = ("00", "01", "10", "ant", "~", "", OTHER_BIN, MISSING_BIN)
-signals = st.builds(SignalOf, *(st.sampled_from(("", "a", "b")) for _ in NAMES))
+signals = st.builds(SignalKey, *(st.sampled_from(("", "a", "b")) for _ in SIGNAL_LABELS))
 cells = st.dictionaries(st.tuples(signals, st.sampled_from(BINS)), st.integers(0, 9), max_size=30)
 
 
-def found_of(numbers: Mapping[tuple[SignalOf, str], int]) -> Found:
+def found_of(numbers: Mapping[tuple[SignalKey, str], int]) -> QueryAnswer:
     """As Prometheus has it, which leaves empty labels out; at the second time it is one more."""
     labels = [{**signal._asdict(), "bin": name} for signal, name in numbers]
     values = np.array(list(numbers.values()), dtype=np.float64)[:, None] + np.arange(TIMES)
-    return Found([{name: text for name, text in each.items() if text} for each in labels], values)
+    return QueryAnswer([{name: text for name, text in each.items() if text} for each in labels], values)
 
 
 @given(cells)
-def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalOf, str], int]) -> None:
+def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalKey, str], int]) -> None:
     seen = {}
-    for live in lives_of(table_of(found_of(numbers), NAMES)):
+    for live in live_counts_of(bin_table(found_of(numbers), SIGNAL_LABELS)):
         assert list(live.signals) == sorted(live.signals)
         for row, signal in enumerate(live.signals):
             names = live.bins_of(row)
@@ -49,11 +57,11 @@ def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalOf, str], int]
 
 @given(cells, cells)
 def test_other_counts_are_those_of_the_same_signal_and_bin(
-    numbers: Mapping[tuple[SignalOf, str], int], others: Mapping[tuple[SignalOf, str], int]
+    numbers: Mapping[tuple[SignalKey, str], int], others: Mapping[tuple[SignalKey, str], int]
 ) -> None:
-    other = table_of(found_of(others), NAMES)
+    other = bin_table(found_of(others), SIGNAL_LABELS)
     owners = {signal for signal, _ in others}
-    for live in lives_of(table_of(found_of(numbers), NAMES)):
+    for live in live_counts_of(bin_table(found_of(numbers), SIGNAL_LABELS)):
         assert other.has(live.signals).tolist() == [signal in owners for signal in live.signals]
         picked = other.of_bins(live.signals, live.names, live.bins)
         for row, signal in enumerate(live.signals):
@@ -76,8 +84,8 @@ def test_the_size_of_a_block_is_about_what_it_takes() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        table = table_of(Found(orjson.loads(text), np.ones((10_000, TIMES))), NAMES)
-        (block,) = [Block(live, shares(live, table)) for live in lives_of(table)]
+        table = bin_table(QueryAnswer(orjson.loads(text), np.ones((10_000, TIMES))), SIGNAL_LABELS)
+        (block,) = [Block(live, shares_of_counts(live, table)) for live in live_counts_of(table)]
         del table
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()

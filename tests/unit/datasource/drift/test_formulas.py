@@ -136,7 +136,9 @@ def test_shift_of_the_mean(deviations: list[float], observations: int) -> None:
     n, mean = len(deviations), math.fsum(deviations) / len(deviations)
     assert mean_shift(positive, negative, n) == pytest.approx(mean, abs=1e-9)
     expected = mean / math.sqrt(1 / n + 1 / observations)
-    assert mean_shift_z(positive, negative, n, observations) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert mean_shift_z(mean_shift(positive, negative, n), n, observations) == pytest.approx(
+        expected, rel=1e-9, abs=1e-9
+    )
 
 
 def test_what_is_not_defined_is_nan() -> None:
@@ -148,8 +150,8 @@ def test_what_is_not_defined_is_nan() -> None:
         assert math.isnan(method([1, 2], nothing))
     assert math.isnan(psi([1, 2], nothing, 0))
     assert math.isnan(mean_shift(0, 0, 0))
-    assert math.isnan(mean_shift_z(0, 0, 0, 5))
-    assert math.isnan(mean_shift_z(1, 0, 5, 0))
+    assert math.isnan(mean_shift_z(mean_shift(0, 0, 0), 0, 5))
+    assert math.isnan(mean_shift_z(mean_shift(1, 0, 5), 5, 0))
     assert math.isnan(mean_shift(math.nan, math.nan, 5))  # a constant signal has no deviation sums
 
 
@@ -189,7 +191,8 @@ def test_without_drift_the_shift_of_the_mean_is_standard_normal() -> None:
     n, m, rounds = 400, 1_000, 20_000
     training_mean = random.normal(0, 1 / math.sqrt(m), rounds)
     deviations = n * (random.normal(0, 1 / math.sqrt(n), rounds) - training_mean)
-    z = mean_shift_z(np.maximum(deviations, 0), np.maximum(-deviations, 0), n, m)
+    shift = mean_shift(np.maximum(deviations, 0), np.maximum(-deviations, 0), n)
+    z = mean_shift_z(shift, n, m)
     assert stats.kstest(z, "norm").pvalue > 0.01
 
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift import bin_counts, formulas, series
-from modelplane_datasource.series.request import read_scope
+from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.timeline.grid import Grid
 
 STEP, START, TIMES = 60, 1_698_400_800, 4
@@ -55,8 +55,8 @@ def population() -> list[One]:
     found = []
     for index, names in enumerate(tuple(shape) for shape in shapes):
         order = sorted(names, key=lambda name: (name == MISSING, name == OTHER, name))
-        shares = [0.0, *chance.dirichlet(np.ones(len(order) - 1))]
-        ratios = None if index == 1 else np.array(shares)
+        shares_of_counts = [0.0, *chance.dirichlet(np.ones(len(order) - 1))]
+        ratios = None if index == 1 else np.array(shares_of_counts)
         for tenant in ("user-A", "user-B"):
             live, before = chance.integers(0, 40, (2, TIMES, len(order))).astype(float)
             before[:, 0] = 0
@@ -183,12 +183,12 @@ def test_each_signal_among_many_is_as_alone(
 def test_what_is_no_number_is_none(upstream: FakePrometheus, client: FlaskClient) -> None:
     upstream.reply = Prometheus(population(), matrix_reply, vector_reply)
     asked = {"model-name": ["churn"], "tenant-id": ["user-A", "user-B"], "min-observations": ["1"]}
-    scope = read_scope(find_metric("drift"), asked)
+    scope = read_selection(find_metric("drift"), asked)
     grid = Grid(START * 1000, (START + STEP * (TIMES - 1)) * 1000, STEP * 1000)
     plane = client.application.extensions["modelplane"]
     for line in series.compute(plane, scope, grid).series:
         is_gap = [line.labels["tenant_id"] == "user-B" and at == 2 for at in range(TIMES)]
-        for column in (line.values, *line.beside.values()):
+        for column in (line.values, *line.extra.values()):
             assert [value is None for value in column] == is_gap
 
 

@@ -15,10 +15,10 @@ from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.grafana.filters import MAX_FILTERS, AdHocFilter, by_values, read_filters
-from modelplane_datasource.grafana.formats import unit_of, with_notices
+from modelplane_datasource.grafana.formats import encoded, unit_of, with_notices
 from modelplane_datasource.grafana.payloads import text_query
 from modelplane_datasource.series.model import Series
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.selection import Selection
 
 NOW = 1_698_400_800
 WEEK = 7 * 86_400
@@ -51,9 +51,19 @@ def test_money_has_the_currency_of_its_series() -> None:
 
 
 def test_a_notice_without_series_still_reaches_the_panel() -> None:
-    (element,) = with_notices([], ["partial"], "B")
+    (element,) = map(json.loads, with_notices([], ["partial"], "B"))
     assert element["refId"] == "B"
     assert element["meta"]["notices"] == [{"severity": "warning", "text": "partial"}]
+
+
+def test_notices_are_on_the_first_element() -> None:
+    elements = encoded([{"refId": "A", "rows": []}, {"refId": "B"}])
+    first, second = map(json.loads, with_notices(elements, ["partial", "late"], "A"))
+    assert first.pop("meta")["notices"] == [
+        {"severity": "warning", "text": "partial"}, {"severity": "warning", "text": "late"},
+    ]  # fmt: skip
+    assert (first, second) == ({"refId": "A", "rows": []}, {"refId": "B"})
+    assert with_notices(elements, [], "A") == elements
 
 
 def test_payload_fields_say_what_can_be_chosen(client: FlaskClient) -> None:
@@ -228,7 +238,7 @@ def test_filters_of_both_names_are_joined_and_bounded() -> None:
 
 
 def test_costs_are_narrowed_by_value_and_never_widened() -> None:
-    scope = Scope((), ("a", "b"), (), {})
+    scope = Selection((), ("a", "b"), (), {})
     narrowed = by_values(
         scope, (AdHocFilter("tenant_id", "=|", ("b", "c")), AdHocFilter("model_name", "=", ("m",)))
     )

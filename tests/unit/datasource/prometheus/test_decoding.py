@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelplane_datasource.prometheus.decoding import RANGE, SAMPLES, UpstreamError, read_answer, read_samples
-from modelplane_datasource.prometheus.ranges import RangeSeries, RangeTable, read_range, read_table
+from modelplane_datasource.prometheus.decoding import RANGE, SAMPLES, decode, raw_series
+from modelplane_datasource.prometheus.errors import UpstreamError
+from modelplane_datasource.prometheus.ranges import RangeSeries, RangeTable, range_series, range_table
 from modelplane_datasource.timeline.grid import Grid
 
 GRID = Grid(1_698_400_740_000, 1_698_400_740_000 + 9 * 15_250, 15_250)
@@ -39,11 +40,11 @@ def body(*values: Any) -> bytes:
 
 
 def read(*values: Any, grid: Grid = GRID) -> tuple[RangeSeries, ...]:
-    return read_range(read_answer(200, body(*values), RANGE), grid, MOST).series
+    return range_series(decode(200, body(*values), RANGE).data, grid, MOST)
 
 
 def table(*values: Any, grid: Grid = GRID) -> RangeTable:
-    return read_table(read_answer(200, body(*values), RANGE), grid, MOST)
+    return range_table(decode(200, body(*values), RANGE).data, grid, MOST)
 
 
 @pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
@@ -91,7 +92,7 @@ def _prometheus_time(milliseconds: int) -> str:
 
 def read_text(values: str, grid: Grid) -> tuple[RangeSeries, ...]:
     answer = body([]).replace(b'"values":[]', f'"values":{values}'.encode())
-    return read_range(read_answer(200, answer, RANGE), grid, MOST).series
+    return range_series(decode(200, answer, RANGE).data, grid, MOST)
 
 
 def test_what_is_not_finite_is_a_gap_between_texts() -> None:
@@ -123,7 +124,7 @@ def test_a_text_that_is_no_number_is_refused_wherever_it_stands(place: int, text
 @given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
 def test_raw_samples_are_read_in_milliseconds(samples: list[tuple[int, float]]) -> None:
     points = [[time / 1000, go_text(value)] for time, value in samples]
-    (series,) = read_samples(read_answer(200, body(points), SAMPLES).data)
+    (series,) = raw_series(decode(200, body(points), SAMPLES).data)
     finite = [(time, value) for time, value in samples if math.isfinite(value)]
     assert series.labels == {**LABELS, "bin": "0"}
     assert list(zip(series.times.tolist(), series.values.tolist(), strict=True)) == finite
@@ -166,7 +167,7 @@ def test_points_that_are_none_are_refused(points: object) -> None:
 
 def test_labels_of_samples_that_are_none_are_refused() -> None:
     answer = body([[TIME, "1"]]).replace(b'"bin": "0"', b'"bin": 0').replace(b'"bin":"0"', b'"bin":0')
-    (series,) = read_samples(read_answer(200, answer, SAMPLES).data)
+    (series,) = raw_series(decode(200, answer, SAMPLES).data)
     with pytest.raises(UpstreamError, match="not a list of samples"):
         _ = series.labels
 
@@ -206,6 +207,6 @@ def test_one_series_that_is_none_spoils_the_array(wrong: Any, place: int) -> Non
 
 def test_the_same_series_twice_is_refused() -> None:
     twice = body([[TIME, "1"]], [[TIME, "2"]]).replace(b'"bin":"1"', b'"bin":"0"')
-    for way in (read_range, read_table):
+    for way in (range_series, range_table):
         with pytest.raises(UpstreamError, match="same series twice"):
-            way(read_answer(200, twice, RANGE), GRID, MOST)
+            way(decode(200, twice, RANGE).data, GRID, MOST)

@@ -17,8 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelplane_datasource.prometheus.decoding import INVALID, UNREACHABLE, UpstreamError
-from modelplane_datasource.prometheus.transport import Connections
+from modelplane_datasource.prometheus.errors import INVALID, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.transport import Transport
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 MOST = 1_000_000
 SECONDS = 10.0
@@ -52,7 +53,7 @@ class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.headers.append(dict(self.headers))
-        self.server.together.wait(10)
+        self.server.together.wait(PATIENCE_SECONDS)
         answer = f"{self.command} {self.path} ".encode() + body
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -77,27 +78,27 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[[str], Connections]]:
-    made: list[Connections] = []
+def connect() -> Iterator[Callable[[str], Transport]]:
+    made: list[Transport] = []
 
-    def make(url: str) -> Connections:
-        made.append(Connections(url, {"X-Scope-OrgID": "acme"}, MOST, most_idle=2))
+    def make(url: str) -> Transport:
+        made.append(Transport(url, {"X-Scope-OrgID": "acme"}, MOST, max_idle=2))
         return made[-1]
 
     yield make
-    for connections in made:
-        connections.close()
+    for transport in made:
+        transport.close()
 
 
-Connect = Callable[[str], Connections]
+Connect = Callable[[str], Transport]
 
 
 def test_one_connection_carries_forms_and_gets_in_turn(server: Server, connect: Connect) -> None:
-    connections = connect(f"{server.url}/below/")
+    transport = connect(f"{server.url}/below/")
     for _ in range(3):
-        assert connections.ask("/a", "query=up", SECONDS) == (200, b"POST /below/a query=up")
-        assert connections.ask("/a?b=c", None, SECONDS) == (200, b"GET /below/a?b=c ")
-        assert connections.ask("/a", "", SECONDS) == (200, b"POST /below/a ")
+        assert transport.request("/a", "query=up", SECONDS) == (200, b"POST /below/a query=up")
+        assert transport.request("/a?b=c", None, SECONDS) == (200, b"GET /below/a?b=c ")
+        assert transport.request("/a", "", SECONDS) == (200, b"POST /below/a ")
     assert server.connections == 1
     sent = server.headers[0]
     assert sent["Content-Type"] == "application/x-www-form-urlencoded"
@@ -108,35 +109,35 @@ def test_one_connection_carries_forms_and_gets_in_turn(server: Server, connect: 
 def test_a_long_form_is_sent_at_once(server: Server, connect: Connect) -> None:
     form = "query=" + "x" * 2_000_000
     with pytest.raises(UpstreamError, match="larger than 1000000 bytes"):
-        connect(server.url).ask("/", form, SECONDS)
+        connect(server.url).request("/", form, SECONDS)
     assert "Expect" not in server.headers[0]
 
 
 def test_a_connection_that_the_server_closed_is_replaced(server: Server, connect: Connect) -> None:
     server.hangs_up = True
-    connections = connect(server.url)
+    transport = connect(server.url)
     for _ in range(5):
-        assert connections.ask("/", "a=b", SECONDS) == (200, b"POST / a=b")
+        assert transport.request("/", "a=b", SECONDS) == (200, b"POST / a=b")
     assert server.connections == 5
 
 
 def test_requests_at_once_do_not_share_a_connection(server: Server, connect: Connect) -> None:
-    connections = connect(server.url)
+    transport = connect(server.url)
     server.together = threading.Barrier(4)
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
-            answers = pool.map(lambda n: connections.ask("/", f"n={n}", SECONDS)[1], range(4))
+            answers = pool.map(lambda n: transport.request("/", f"n={n}", SECONDS)[1], range(4))
             assert list(answers) == [b"POST / n=%d" % n for n in range(4)]
     assert server.connections == 4 + 2 * 2  # two of four are kept each time
 
 
 def test_a_path_of_any_letters_is_written_as_a_url(server: Server, connect: Connect) -> None:
-    connections = connect(f"{server.url}/über%20uns")
-    assert connections.ask("/a", None, SECONDS) == (200, b"GET /%C3%BCber%20uns/a ")
+    transport = connect(f"{server.url}/über%20uns")
+    assert transport.request("/a", None, SECONDS) == (200, b"GET /%C3%BCber%20uns/a ")
 
 
 def test_a_password_in_the_url_is_sent(server: Server, connect: Connect) -> None:
-    connect(server.url.replace("//", "//me:p%40ss@")).ask("/", None, SECONDS)
+    connect(server.url.replace("//", "//me:p%40ss@")).request("/", None, SECONDS)
     assert server.headers[0]["Authorization"] == f"Basic {base64.b64encode(b'me:p@ss').decode()}"
 
 
@@ -145,7 +146,7 @@ def test_a_proxy_of_the_environment_is_not_used(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert connect(server.url).ask("/", None, SECONDS)[0] == 200
+    assert connect(server.url).request("/", None, SECONDS)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_what_is_no_whole_answer_is_an_error(
 
     monkeypatch.setattr(Echo, "handle_one_request", reply)
     with pytest.raises(UpstreamError) as caught:
-        connect(server.url).ask("/", None, SECONDS)
+        connect(server.url).request("/", None, SECONDS)
     assert caught.value.error == kind
 
 
@@ -202,7 +203,7 @@ def test_only_certificates_that_this_machine_trusts_are_accepted(
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = server.url.replace("http:", "https:")
     with pytest.raises(UpstreamError) as caught:
-        connect(url).ask("/", None, SECONDS)
+        connect(url).request("/", None, SECONDS)
     assert caught.value.error == UNREACHABLE
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    assert connect(url).ask("/", None, SECONDS) == (200, b"GET / ")
+    assert connect(url).request("/", None, SECONDS) == (200, b"GET / ")

@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from datasource_support.fake_client import Caller, FakeClient
-from modelplane_datasource.api.prometheus import prometheus_blueprint
-from modelplane_datasource.context import Plane
+from datasource_support.fake_client import FakeCaller, FakeClient
+from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.web.error_handlers import register_error_handlers
 
@@ -22,19 +22,21 @@ def prometheus() -> FakeClient:
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller()
+def caller() -> FakeCaller:
+    return FakeCaller()
 
 
 @pytest.fixture
-def app(prometheus: FakeClient, caller: Caller) -> Flask:
+def app(prometheus: FakeClient, caller: FakeCaller) -> Flask:
     made = Flask(__name__, static_folder=None)
     made.config["MAX_CONTENT_LENGTH"] = 10_000
     made.url_map.strict_slashes = False
     made.url_map.merge_slashes = False
     register_error_handlers(made)
-    plane = cast(Plane, SimpleNamespace(prometheus=prometheus, settings=Settings()))
-    made.register_blueprint(prometheus_blueprint(plane, caller))
+    plane = cast(AppContext, SimpleNamespace(prometheus=prometheus, settings=Settings()))
+    made.before_request(caller.begin_request)
+    made.before_request(refuse_unknown_calls)
+    made.register_blueprint(prometheus_blueprint(plane))
     return made
 
 

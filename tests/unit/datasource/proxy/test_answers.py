@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from datasource_support.fake_client import API, NOTHING, Caller, FakeClient, Form, failure, ok, vector
+from datasource_support.fake_client import API, NOTHING, FakeCaller, FakeClient, Form, failure, ok, vector
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.prometheus.decoding import REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.errors import REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
 
 LEAKS = {
     "plain": b'{"metric":{"tenant_id":"user-B"}}',
@@ -43,7 +43,7 @@ def test_texts_that_look_like_labels_are_none(web: FlaskClient, prometheus: Fake
 
 
 def test_ids_that_need_escapes_are_recognised(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     caller.tenants = ('a"\\\n<é>',)
     prometheus.reply = lambda path, form: vector({"tenant_id": 'a"\\\n<é>'})
@@ -68,16 +68,17 @@ def test_exemplars_are_of_the_tenant(web: FlaskClient, prometheus: FakeClient) -
     }
     prometheus.reply = lambda path, form: [own]
     assert ok(web.get(f"{API}/query_exemplars?query=up")) == [own]
-    for leak in (
+    leaks: tuple[dict[str, Any], ...] = (
         {"seriesLabels": {}, "exemplars": []},
         {"seriesLabels": {"tenant_id": "user-A"}, "exemplars": [{"labels": {"tenant_id": "user-B"}}]},
-    ):
+    )
+    for leak in leaks:
         prometheus.reply = lambda path, form, leak=leak: [leak]  # type: ignore[misc]
         assert failure(web.get(f"{API}/query_exemplars?query=up"))[0] == 502
 
 
 def test_exemplars_of_a_query_without_selector_are_none(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     prometheus.reply = lambda path, form: (204, b"")
     assert ok(web.get(f"{API}/query_exemplars?query=1")) == []

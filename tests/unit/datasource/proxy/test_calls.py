@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from datasource_support.fake_client import API, EMPTY, NOTHING, Caller, FakeClient, failure, ok, vector
+from datasource_support.fake_client import API, EMPTY, NOTHING, FakeCaller, FakeClient, failure, ok, vector
 from modelplane_datasource.proxy.calls import CALLS
 from modelplane_datasource.web.openapi import openapi_document
 
@@ -17,7 +19,7 @@ def test_a_query_is_sent_restricted_with_known_parameters_only(
 ) -> None:
     given = {"query": "up", "start": "1", "end": "2", "step": "1", "timeout": "1d", "stats": "all",
              "extra_label": "tenant_id=user-B", "Query": "up"}  # fmt: skip
-    where = {"query_string": given} if method == "GET" else {"data": given}
+    where: dict[str, Any] = {"query_string": given} if method == "GET" else {"data": given}
     assert ok(web.open(f"{API}/query_range", method=method, **where)) == EMPTY
     query = '{__name__="up",tenant_id="user-A"}'
     form = {"query": query, "start": "1", "end": "2", "step": "1"}
@@ -31,7 +33,7 @@ def test_an_answer_is_given_byte_for_byte(web: FlaskClient, prometheus: FakeClie
 
 
 def test_an_admin_asks_what_they_like_on_the_same_paths(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     caller.tenants = None
     prometheus.reply = lambda path, form: vector({"tenant_id": "user-B"})
@@ -40,7 +42,7 @@ def test_an_admin_asks_what_they_like_on_the_same_paths(
     assert failure(web.get("/prometheus/api/v1/targets"))[0] == 404
 
 
-def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, caller: Caller) -> None:
+def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, caller: FakeCaller) -> None:
     caller.tenants = ("user-B", "user-A")
     prometheus.reply = lambda path, form: vector({"tenant_id": "user-A"}, {"tenant_id": "user-B"})
     ok(web.get(f"{API}/query?query=up"))
@@ -48,7 +50,7 @@ def test_several_tenants_are_listed(web: FlaskClient, prometheus: FakeClient, ca
 
 
 def test_a_caller_without_tenants_gets_nothing(
-    web: FlaskClient, prometheus: FakeClient, caller: Caller
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
     caller.tenants = ()
     for call in CALLS:

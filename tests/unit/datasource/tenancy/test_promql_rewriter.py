@@ -22,6 +22,7 @@ from modelplane_datasource.tenancy.promql_rewriter import (
     scoped,
     scoped_selector,
 )
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 OWN = '{__name__="x",tenant_id="a"}'
 
@@ -293,7 +294,7 @@ def test_our_text_means_the_same_to_prometheus(servers: Servers) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

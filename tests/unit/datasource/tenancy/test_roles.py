@@ -21,7 +21,13 @@ from flask.testing import FlaskClient
 from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError, Settings
-from modelplane_datasource.tenancy.caller import ANYONE, Caller, current_tenants, own_tenants, set_caller
+from modelplane_datasource.tenancy.caller import (
+    ANYONE,
+    Caller,
+    current_tenants,
+    permitted_tenants,
+    set_caller,
+)
 from modelplane_datasource.tenancy.tokens import Gatekeeper, hash_token, load_tokens
 
 ISSUER = "http://grafana.example.org/"
@@ -180,7 +186,7 @@ BAD_IDENTITIES: dict[str, Callable[[Keys], str | None]] = {
     "organisation as number": lambda keys: keys.identity(aud=1),
     "organisation without its prefix": lambda keys: keys.identity(aud="1"),
     "shared secret": lambda keys: keys.identity("x" * 32, "HS256"),
-    "unsigned": lambda keys: jwt.encode({"iss": ISSUER, "aud": "org:1", "exp": 2**33}, None, "none"),
+    "unsigned": lambda keys: jwt.encode({"iss": ISSUER, "aud": "org:1", "exp": 2**33}, "", "none"),
 }
 
 
@@ -317,15 +323,15 @@ def test_outside_of_a_request_nobody_sees_anything() -> None:
     assert seen == [()]
 
 
-def test_own_tenants() -> None:
+def test_permitted_tenants() -> None:
     set_caller(Caller("x", "tenant", ("a", "b")))
-    assert own_tenants(()) == ("a", "b")
-    assert own_tenants(("b",)) == ("b",)
+    assert permitted_tenants(()) == ("a", "b")
+    assert permitted_tenants(("b",)) == ("b",)
     with pytest.raises(ApiError):
-        own_tenants(("b", "c"))
+        permitted_tenants(("b", "c"))
     set_caller(ANYONE)
-    assert own_tenants(("c",)) == ("c",)
-    assert own_tenants(()) == ()
+    assert permitted_tenants(("c",)) == ("c",)
+    assert permitted_tenants(()) == ()
 
 
 def test_the_token_file_is_read_again_when_it_changes(
@@ -343,7 +349,7 @@ def test_the_token_file_is_read_again_when_it_changes(
     now[0] += 2
     with caplog.at_level(logging.ERROR):
         assert gatekeeper.caller(bearer("new"), None) is not None
-    assert "not JSON" in caplog.text
+    assert "is not valid JSON" in caplog.text
     assert "new" not in caplog.text.split("tokens.json")[1]
     token_file.unlink()
     now[0] += 2

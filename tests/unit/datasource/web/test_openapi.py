@@ -76,7 +76,7 @@ def test_every_metric_has_its_own_parameters(document: dict[str, Any], metric: A
     for path, shape in (("metrics", "Series"), ("rows", "Rows")):
         operation = document["paths"][f"/api/v1/{path}/{metric.name}"]["get"]
         names = [parameter["name"] for parameter in operation["parameters"]]
-        scope = [parameter.name for parameter in metric.scope_parameters]
+        scope = [parameter.name for parameter in metric.parameters]
         assert names == [*scope, "from", "to", "step", "maxDataPoints"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
         assert schema == {"$ref": f"#/components/schemas/{shape}"}

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall, observe
 from modelplane_exporter.declared import Declared, DeclaredError
 from modelplane_exporter.declared.expressions import Expression, ExpressionError
 
 
 def test_a_full_file_hands_everything_to_the_call() -> None:
     call = RecordedCall()
-    Declared.parse(FULL).observe(call, ARGUMENTS, RESULT)
+    observe(Declared.parse(FULL), call, ARGUMENTS, RESULT)
     assert call.seen == {
         "confidence": 0.83,
         "items": 3,
@@ -30,7 +31,7 @@ def test_a_full_file_hands_everything_to_the_call() -> None:
     assert not call.reasons
 
 
-def test_load_reads_a_file_and_names_it_in_errors(tmp_path) -> None:
+def test_load_reads_a_file_and_names_it_in_errors(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(FULL, encoding="utf-8")
     assert Declared.load(path) == Declared.parse(FULL, str(path))

@@ -25,7 +25,8 @@ from exporter_support.worker_processes import (
 from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader, WorkersError
+from modelplane_exporter.workers.file import SampleKey, WorkerFile, WorkerFileReader, WorkersError
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 
@@ -108,14 +109,14 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
             time.sleep(0.001)
         reader = WorkerFileReader(worker_files(tmp_path)[0])
         last, until = 0, time.monotonic() + 0.5
-        while time.monotonic() < until:
+        while not last or time.monotonic() < until:
+            assert time.monotonic() < until + PATIENCE_SECONDS
             reader.refresh()
             for _, state in reader.states():
                 found = set(struct.unpack(f"{CELLS}Q", state))
                 assert len(found) == 1
                 assert last <= min(found)
                 last = min(found)
-        assert last
         reader.close()
     finally:
         kill(child)
@@ -135,7 +136,7 @@ def test_own_samples_are_replaced_and_gauges_vanish(tmp_path: Path) -> None:
     file.write_samples([])
     assert dict(reader.samples()) == {(overflow.metric.name, overflow.labels): 3.0}
     file.write_samples([scrape])
-    assert dict(reader.samples())[(scrape.metric.name, ())] == 0.25
+    assert dict(reader.samples())[SampleKey(scrape.metric.name, ())] == 0.25
     reader.close()
     file.close()
 

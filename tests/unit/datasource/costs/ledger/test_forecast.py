@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 
 from datasource_support.week_ledger import START, A, ledger
-from modelplane_datasource.costs.ledger.cells import DAY, Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.forecast import Forecast, forecasts
 from modelplane_datasource.costs.ledger.lines import Policy
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.registry import (
     Budget,
     Tenant,
@@ -18,7 +19,9 @@ from modelplane_schema.registry import (
 
 
 def tenant(name: str = "a", amount: int | None = 1000, currency: str = "USD") -> Tenant:
-    return Tenant(id=name, budget=None if amount is None else Budget(amount=amount, currency=currency))
+    return Tenant(
+        id=name, budget=None if amount is None else Budget(amount=Decimal(amount), currency=currency)
+    )
 
 
 def test_forecast_is_month_to_date_plus_the_rate_of_the_trailing_week() -> None:
@@ -52,7 +55,7 @@ def test_forecast_on_the_first_day_uses_the_week_before_and_at_the_end_nothing_i
 
 def test_a_forecast_in_the_first_minutes_of_a_month_is_the_rate_of_the_week_before() -> None:
     whole = ledger(1, {A: 0.5}, first_day=-7)
-    window = Window(whole.window.start, START + 300_000)
+    window = CellGrid(whole.window.start, START + 300_000)
     cells = len(window)
     lines = tuple(
         replace(
@@ -92,6 +95,7 @@ def test_unknown_time_makes_a_forecast_uncertain_and_not_lower() -> None:
     book = ledger(10, {A: 0.5}, gap=(2, 4))
     budget = tenant(amount=1250)
     (found,) = forecasts(book, [budget])
+    assert found.high is not None
     assert found.low < 1_250_000_000 < found.high
     assert found.verdict == "uncertain"
     assert found.high - found.low == pytest.approx(2 * 86.4e6 - 0.6e6 + 21 * 86.4e6 / 7, abs=10)
@@ -107,7 +111,8 @@ def test_unpriced_use_makes_a_forecast_uncertain_and_never_within() -> None:
 def test_unknown_time_without_a_price_is_not_left_out() -> None:
     book = ledger(10, {A: 0.5}, prices=[("2026-05-03", "3.60", "USD")], gap=(-0.1, 3))
     (found,) = forecasts(book, [tenant(amount=10**6)])
-    assert (found.spent, found.high, found.verdict) == (pytest.approx(7 * 43.2e6), None, "uncertain")
+    assert found.spent == pytest.approx(7 * 43.2e6)
+    assert (found.high, found.verdict) == (None, "uncertain")
 
 
 def test_a_budget_in_another_currency_is_not_compared() -> None:

@@ -4,53 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from datasource_support.week_ledger import MAY, TOKEN_PRICES, ledger
-from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings, split_price
-
-
-def test_golden_a1_opencost_splits_a_node_by_list_price() -> None:
-    """OpenCost specification v0.1, appendix A."""
-    weights = {"gpu": Decimal(30), "cpu": Decimal(30), "ram": Decimal(10)}
-    assert split_price(Decimal(35), weights) == {"gpu": 15, "cpu": 15, "ram": 5}
-
-
-def test_golden_a4_aws_splits_an_accelerated_instance_9_to_09_to_01() -> None:
-    """AWS split cost allocation: 10 an hour, 8 GPUs, 64 vCPUs, 488 GB; the unit is 10 / 178.4 = 0.0560538."""
-    numbers = {"gpu": 8, "vcpu": 64, "gb": 488}
-    ratios = {"gpu": Decimal("9"), "vcpu": Decimal("0.9"), "gb": Decimal("0.1")}
-    parts = split_price(Decimal(10), {name: ratios[name] * number for name, number in numbers.items()})
-    assert sum(parts.values()) == 10
-    each = {name: float(parts[name]) / number for name, number in numbers.items()}
-    assert each["gpu"] / 9 == pytest.approx(0.0560538, abs=5e-8)
-    assert each == pytest.approx({"gpu": 0.504484, "vcpu": 0.0504484, "gb": 0.00560538}, abs=5e-7)
-
-
-@given(
-    st.decimals(0, 10**6, places=6),
-    st.lists(st.decimals(0, 10**9, places=6), min_size=1, max_size=6).filter(any),
-)
-def test_a_split_price_adds_up_and_none_is_negative(total, weights) -> None:
-    parts = split_price(total, {str(number): weight for number, weight in enumerate(weights)})
-    assert sum(parts.values()) == total
-    assert min(parts.values()) >= 0
-
-
-@pytest.mark.parametrize(
-    ("total", "weights", "message"),
-    [
-        ("-1", "1", "total must be"),
-        ("0.0000001", "1", "total must be"),
-        ("1", "0", "weights must be"),
-        ("1", "-1", "weights must be"),
-    ],
-)
-def test_what_cannot_be_split(total, weights, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        split_price(Decimal(total), {"gpu": Decimal(weights)})
+from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings
 
 
 def test_price_jumps_are_told_for_devices_and_tokens() -> None:

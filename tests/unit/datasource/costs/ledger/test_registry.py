@@ -46,7 +46,7 @@ def changed(old: str, new: str) -> str:
 def test_token_prices_are_part_of_the_registry() -> None:
     registry = parse_registry(REGISTRY % (f"[{PRICE}]", "{}"))
     (price,) = registry.models[0].token_prices
-    assert (price.kind, price.amount, price.currency) == ("input", 2, "USD")
+    assert (price.kind, price.amount, price.currency) == ("input", Decimal(2), "USD")
     assert parse_registry(dump_registry(registry)) == registry
     assert tariff_of(registry.devices, registry.models).of_tokens("llm", "input") == (price,)
     assert tariff_of(registry.devices, parse_registry(REGISTRY % ("[]", "{}")).models).tokens == {}
@@ -54,17 +54,18 @@ def test_token_prices_are_part_of_the_registry() -> None:
 
 def test_every_kind_of_token_can_have_a_price() -> None:
     for kind in TOKEN_KINDS:
-        assert TokenPrice(kind=kind, amount=Decimal(1), currency="USD", effective_from=MAY).kind == kind
+        price = {"kind": kind, "amount": 1, "currency": "USD", "effective_from": MAY}
+        assert TokenPrice.model_validate(price).kind == kind
 
 
 @pytest.mark.parametrize(
     ("token_prices", "devices", "message"),
     [
         (f"[{PRICE}, {PRICE}]", "{}", "models[0]: token_prices: 'input from 2026-01-01' occurs more"),
-        (changed("input", "image"), "{}", "models[0].token_prices[0].kind: Input should be 'input', 'cached"),
+        (changed("input", "image"), "{}", "models[0].token_prices[0].kind: must be 'input', 'cached"),
         (changed("kind", "sort"), "{}", "models[0].token_prices[0].kind: is required"),
-        (changed("2,", "-2,"), "{}", "models[0].token_prices[0].amount: Input should be greater"),
-        (changed("2,", "2e9,"), "{}", "models[0].token_prices[0].amount: Input should be less"),
+        (changed("2,", "-2,"), "{}", "models[0].token_prices[0].amount: must be greater"),
+        (changed("2,", "2e9,"), "{}", "models[0].token_prices[0].amount: must be less"),
         (changed("per: million", "each: 1"), "{}",
          "models[0].token_prices[0].each: is not a known key; allowed: kind, amount, currency, per"),
         ("[]", "{inventory: [{device: d, device_type: t, from: 2026-02-01, to: 2026-02-01}]}",
@@ -75,7 +76,7 @@ def test_every_kind_of_token_can_have_a_price() -> None:
          "devices: prices: 't from 2026-01-01' occurs more than once"),
     ],
 )  # fmt: skip
-def test_prices_and_inventory_must_be_unambiguous(token_prices, devices, message) -> None:
+def test_prices_and_inventory_must_be_unambiguous(token_prices: str, devices: str, message: str) -> None:
     with pytest.raises(RegistryError) as caught:
         parse_registry(REGISTRY % (token_prices, devices), "plane.yaml")
     assert str(caught.value).startswith(f"plane.yaml: {message}")

@@ -30,7 +30,7 @@ def test_csv_holds_what_the_rows_hold() -> None:
 
 
 @given(st.integers(0, 10**18))
-def test_decimals_are_plain_and_exact(micro) -> None:
+def test_decimals_are_plain_and_exact(micro: int) -> None:
     text = decimal_text(micro)
     assert set(text) <= set("0123456789.")
     assert Decimal(text) * 10**6 == micro

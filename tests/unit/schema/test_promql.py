@@ -1,4 +1,4 @@
-"""Selectors cannot be broken out of, and uids are stable and distinct."""
+"""Selectors cannot be broken out of, and sums and ratios say what they are over."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelplane_schema.promql import Matcher, escape_regex, one_of, selector
-from modelplane_schema.uids import MAX_UID, dashboard_uid
+from modelplane_schema.promql import Matcher, MatchOp, escape_regex, one_of, rate, ratio, selector, total
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -19,7 +18,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 @example('a"} or up{x="', "=")
 @example("back\\slash", "=")
 @example("line\nbreak\r\t\0", "=")
-def test_a_matcher_means_exactly_its_value(value: str, op: str) -> None:
+def test_a_matcher_means_exactly_its_value(value: str, op: MatchOp) -> None:
     tree = promql_parser.parse(selector("up", [Matcher("tenant_id", value, op)]))
     assert isinstance(tree, promql_parser.VectorSelector)
     (matcher,) = tree.matchers.matchers
@@ -49,21 +48,12 @@ def test_names_are_checked() -> None:
         selector("up", [Matcher('a="1",b', "x")])
 
 
-@given(st.sampled_from(["tenant", "model"]), st.text(min_size=1, max_size=200))
-def test_uids_are_valid_for_any_name(kind: str, name: str) -> None:
-    uid = dashboard_uid(kind, name)
-    assert re.fullmatch(r"[a-z0-9-]+", uid)
-    assert uid.startswith(f"mp-{kind}-")
-    assert not uid.endswith("-")
-    assert len(uid) <= MAX_UID
-    assert uid == dashboard_uid(kind, name)
+def test_a_total_is_for_each_combination_of_labels_or_over_all() -> None:
+    assert total(rate("a_total", "5m"), ("x", "y")) == "sum by (x, y) (rate(a_total[5m]))"
+    assert total("a") == "sum(a)"
 
 
-def test_a_hash_is_appended_exactly_when_the_slug_is_lossy_or_long() -> None:
-    assert dashboard_uid("tenant", "user-a") == "mp-tenant-user-a"
-    assert re.fullmatch(r"mp-tenant-user-a-[0-9a-f]{6}", dashboard_uid("tenant", "user-A"))
-    assert re.fullmatch(r"mp-tenant-[0-9a-f]{6}", dashboard_uid("tenant", "日本"))
-    long_uid = dashboard_uid("model", "a" * 100)
-    assert re.fullmatch(r"mp-model-a+-[0-9a-f]{6}", long_uid)
-    assert len(long_uid) == MAX_UID
-    assert len({dashboard_uid("tenant", name) for name in ("user-A", "user_a", "USER A", "user-a")}) == 4
+def test_a_ratio_is_absent_or_nan_where_the_divisor_is_zero() -> None:
+    assert ratio("a", "b") == "a / (b > 0)"
+    assert ratio("a", "b", keep_nan=True) == "a / b"
+    assert ratio("a", "b", separator="\n") == "a\n/\n(b > 0)"

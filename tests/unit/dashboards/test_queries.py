@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards_support.grafana_variables import variables_in
 from modelplane_dashboards import Board, expand, panel_queries
-from modelplane_dashboards.queries import variables_in
 
 
 def test_panel_queries_are_exactly_those_of_the_rendered_boards(

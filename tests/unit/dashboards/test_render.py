@@ -14,8 +14,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import units as grafana_units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from dashboards_support.grafana_variables import variables_in
 from modelplane_dashboards import Board
-from modelplane_dashboards.queries import variables_in
 
 Json = dict[str, Any]
 

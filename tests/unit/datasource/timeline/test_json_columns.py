@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from modelplane_datasource.timeline.columns import Column, columns_of, texts_of
+from modelplane_datasource.timeline.json_columns import JsonColumn, columns_of, texts_of
 
 numbers = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False))
 
 
 @given(numbers)
 def test_a_column_is_a_sequence_of_its_numbers(values: list[float | None]) -> None:
-    column = Column.of(values)
+    column = JsonColumn.of(values)
     assert column == values
     assert column == tuple(values)
-    assert column == Column.of_texts(texts_of(values))
-    assert hash(column) == hash(Column.of(tuple(values)))
+    assert column == JsonColumn.of_texts(texts_of(values))
+    assert hash(column) == hash(JsonColumn.of(tuple(values)))
     assert (len(column), list(column), column[1:]) == (len(values), values, tuple(values[1:]))
     assert [orjson.loads(text) for text in column.texts] == values
-    assert repr(column) == f"Column.of({tuple(values)!r})"
+    assert repr(column) == f"JsonColumn.of({tuple(values)!r})"
 
 
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)))
@@ -40,4 +40,4 @@ def test_columns_of_a_view_are_those_of_its_values() -> None:
 
 @pytest.mark.parametrize("other", [None, 1.0, {1.0}, [2.0], "1"])
 def test_a_column_is_no_other_thing(other: object) -> None:
-    assert Column.of([1.0]) != other
+    assert JsonColumn.of([1.0]) != other

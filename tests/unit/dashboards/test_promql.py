@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dashboards_support.grafana_variables import variables_in
 from modelplane_dashboards import Board, build, expand, panel_queries, render
 from modelplane_dashboards.promql import confidence_share
 from modelplane_dashboards.scope import BoardScope
@@ -31,10 +32,6 @@ VALUES = {
     "version": ".+",
 }
 VARIABLES = {"$tenant", "$model", "$version", "$tenant|", "$model|", "$version|"}
-# The pattern that Grafana looks for in every string of a query.
-GRAFANA_VARIABLE = re.compile(
-    r"\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.([^:^}]+))?(?::([^}]+))?\}", re.ASCII
-)
 SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
 SERIES = {metric.name + suffix: metric for metric in METRICS for suffix in SUFFIXES[metric.type]}
 COUNTERS = {name for name, metric in SERIES.items() if metric.type != "gauge"}
@@ -205,8 +202,7 @@ def test_grafana_finds_only_our_variables_in_any_board(tenant: str, model: str) 
     boards = build(registry_of_or_skip(tenant, model))
     known = {"tenant", "model", "version", "__rate_interval", "__interval", "__from", "__to"}
     for text in (*expressions(boards), *(query.text for query in panel_queries(boards))):
-        found = {next(name for name in match if name) for match in GRAFANA_VARIABLE.findall(text)}
-        assert found <= known, text
+        assert variables_in(text) <= known, text
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,12 +1,10 @@
-"""``modelplane baseline``: files give the baseline of their rows, mistakes are one clear sentence."""
+"""Parquet and CSV files give the baseline of their rows, whatever their size; mistakes are one sentence."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import subprocess
 import sys
-import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,91 +15,25 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
-from modelplane_exporter.baseline import Baseline, CategoricalSignal, NumericSignal
+from modelplane_exporter.baseline import CategoricalSignal, NumericSignal
 from modelplane_provisioning import baseline_files
-from modelplane_provisioning.cli import cli
-
-SALT = "00112233445566778899"
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli, ["baseline", *map(str, arguments)])
-
-
-def fitted(*arguments: str | Path) -> Baseline:
-    """The baseline that ``baseline fit`` writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "baseline.json")
-        result = run("fit", *arguments, "--model", "m", "--out", out)
-        assert result.exit_code == 0, result.output
-        return Baseline.load(out)
-
-
-def refused(*arguments: str | Path) -> str:
-    """The one sentence with which ``baseline fit`` refuses."""
-    out = Path(arguments[0]).with_name("refused.json")
-    result = run("fit", *arguments, "--model", "m", "--out", out)
-    assert result.exit_code == 1, result.output
-    assert not out.exists()
-    assert len(result.output.strip().splitlines()) == 1
-    return result.output
-
-
-def training_data(rows: int = 3000) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "age": np.where(rng.random(rows) < 0.1, np.nan, rng.normal(40, 10, rows).round(2)),
-            "children": rng.integers(0, 5, rows),
-            "member": rng.random(rows) < 0.3,
-            "city": rng.choice(["Berlin", "Oslo", "Lima"], rows),
-            "since": np.datetime64("2024-01-01", "s") + rng.integers(0, 10**6, rows).astype("timedelta64[s]"),
-            "customer": rng.integers(0, 50, rows),
-            "score": rng.random(rows),
-            "revenue": rng.exponential(5.0, rows),
-        }
-    )
-
-
-ROLES = ("--prediction", "score", "--business", "revenue", "--hash", "customer", "--salt", SALT)
-
-
-def expected() -> Baseline:
-    data = training_data()
-    features = data.drop(columns=["score", "revenue"])
-    return Baseline.fit(
-        "m", features, prediction=data["score"], business=data[["revenue"]], hashed=["customer"], salt=SALT
-    )
-
-
-def assert_alike(one: Baseline, other: Baseline) -> None:
-    """The same shares of the same bins; moments may differ in the last digits."""
-    assert [(s.kind, s.name, s.bins, s.ratios) for s in one.signals] == [
-        (s.kind, s.name, s.bins, s.ratios) for s in other.signals
-    ]
-    for left, right in zip(one.signals, other.signals, strict=True):
-        if isinstance(left, NumericSignal) and isinstance(right, NumericSignal):
-            assert left.edges == pytest.approx(right.edges, rel=1e-12)
-            assert (left.mean, left.stddev) == pytest.approx((right.mean, right.stddev), rel=1e-9)
-
-
-def test_a_parquet_file_gives_the_baseline_of_its_rows(tmp_path: Path) -> None:
-    path = tmp_path / "train.parquet"
-    training_data().to_parquet(path, row_group_size=700)
-    result = run("fit", path, *ROLES, "--model", "m", "--version", "v1", "--out", tmp_path / "b.json")
-    baseline = Baseline.load(tmp_path / "b.json")
-    assert result.output == f"{tmp_path / 'b.json'}: 8 signals of m, 3,000 rows, baseline {baseline.label}\n"
-    assert baseline.model_version == "v1"
-    assert_alike(baseline, expected())
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+from provisioning_support.baseline_command import (
+    ROLES,
+    assert_alike,
+    fitted,
+    refused,
+    training_baseline,
+    training_data,
+)
 
 
 def test_a_csv_file_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline_files, "_CSV_BLOCK", 20_000)
     path = tmp_path / "train.csv"
     training_data().to_csv(path, index=False)
-    assert_alike(fitted(path, *ROLES), expected())
+    assert_alike(fitted(path, *ROLES), training_baseline())
 
 
 @pytest.mark.parametrize("place", ["{}", "{}/*.parquet", "{}/**/*.parquet"])
@@ -112,39 +44,14 @@ def test_a_folder_or_pattern_of_parquet_files_is_one_data_set(place: str, tmp_pa
     for start in range(0, 3000, 1000):
         data.iloc[start : start + 1000].to_parquet(folder / f"{start}.parquet", index=False)
     (folder / "_SUCCESS").touch()
-    assert_alike(fitted(place.format(folder), *ROLES), expected())
+    assert_alike(fitted(place.format(folder), *ROLES), training_baseline())
 
 
 def test_several_files_may_order_their_columns_differently(tmp_path: Path) -> None:
     data = training_data()
     data.iloc[:1000].to_parquet(tmp_path / "a.parquet", index=False)
     data.iloc[1000:][data.columns[::-1]].to_parquet(tmp_path / "b.parquet", index=False)
-    assert_alike(fitted(tmp_path / "a.parquet", tmp_path / "b.parquet", *ROLES), expected())
-
-
-def test_columns_and_their_roles(tmp_path: Path) -> None:
-    path = tmp_path / "train.parquet"
-    training_data().to_parquet(path)
-    baseline = fitted(
-        path, "--columns", "children", "--columns", "city", "--categorical", "children",
-        "--prediction", "score", "--prediction", "revenue", "--activation", "age",
-    )  # fmt: skip
-    assert [(signal.kind, signal.name) for signal in baseline.signals] == [
-        ("input", "children"), ("input", "city"),
-        ("output", "score"), ("output", "revenue"), ("activation", "age"),
-    ]  # fmt: skip
-    assert isinstance(baseline.signals[0], CategoricalSignal)
-    assert set(baseline.signals[0].categories) == set("01234")
-    rest = fitted(path, "--ignore", "customer", "--ignore", "since")
-    assert [signal.name for signal in rest.signals] == [
-        "age",
-        "children",
-        "member",
-        "city",
-        "score",
-        "revenue",
-    ]
-    assert rest.salt == ""
+    assert_alike(fitted(tmp_path / "a.parquet", tmp_path / "b.parquet", *ROLES), training_baseline())
 
 
 def test_the_index_of_a_frame_is_no_feature(tmp_path: Path) -> None:
@@ -279,21 +186,6 @@ def test_parquet_files_that_cannot_be_used(tmp_path: Path) -> None:
     assert "input 'x': has no finite number in 2 rows" in refused(tmp_path / "e.parquet")
 
 
-def test_options_that_do_not_fit_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("a,b\n1,2\n")
-    for option in ("columns", "prediction", "business", "activation", "ignore", "categorical", "hash"):
-        assert f"--{option}: there is no column 'q'; there are 'a', 'b'" in refused(path, f"--{option}", "q")
-    assert "column 'a' must be given once: as one of columns" in refused(
-        path, "--prediction", "a", "--ignore", "a"
-    )
-    assert "there is no column left to fit" in refused(path, "--ignore", "a", "--ignore", "b")
-    assert "salt must be 16 to 128 hexadecimal digits" in refused(path, "--hash", "a", "--salt", "pepper")
-    assert "model_version must be a non-empty text" in refused(path, "--version", "")
-    nowhere = run("fit", path, "--model", "m", "--out", tmp_path / "none" / "b.json")
-    assert f"--out: there is no folder {tmp_path / 'none'}" in nowhere.output
-
-
 def test_data_that_is_not_there(tmp_path: Path) -> None:
     assert "none.csv: there is no such file or folder" in refused(tmp_path / "none.csv")
     (tmp_path / "empty").mkdir()
@@ -303,71 +195,6 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
     both = refused(tmp_path / "a.csv", tmp_path / "b.csv")
     assert "data must be one .csv file or .parquet files" in both
     assert "data must be one .csv file or .parquet files" in refused(tmp_path / "c.json")
-
-
-def test_show_lists_signals_with_small_histograms(tmp_path: Path) -> None:
-    path = tmp_path / "b.json"
-    expected().save(path)
-    result = run("show", path)
-    assert result.exit_code == 0
-    rows = {line.split("│")[2].strip(): line for line in result.output.splitlines() if line.startswith("│")}
-    assert list(rows) == ["age", "children", "member", "city", "since", "customer", "prediction", "revenue"]
-    assert "██████████" in rows["prediction"]
-    assert "20 hashed categories" in rows["customer"]
-    assert "3,000" in rows["age"]
-    assert "baseline " + expected().label in result.output
-    assert "m (all versions): 8 signals, fitted 20" in result.output
-
-
-def test_show_one_signal_has_a_row_for_each_bin(tmp_path: Path) -> None:
-    path = tmp_path / "b.json"
-    Baseline.fit("m", {"[x]": [0, 0, 0, 1, None], "c": ["[a]", "[a]", "b", None, None]}).save(path)
-    numeric = run("show", path, "--signal", "[x]").output
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in numeric.splitlines() if "│" in line]
-    assert [row[:5] for row in cells] == [
-        ["00", "-inf", "-1e-12", "", "0 %"],
-        ["01", "-1e-12", "0.5", "0", "60.00 %"],
-        ["02", "0.5", "1.000001", "1", "20.00 %"],
-        ["03", "1.000001", "inf", "", "0 %"],
-        ["__missing__", "", "", "", "20.00 %"],
-    ]
-    assert "input [x]" in numeric
-    assert len(cells[1][5]) == 3 * len(cells[2][5]) + 1
-    texts = run("show", path, "--signal", "c").output
-    assert [line.split("│")[1].strip() for line in texts.splitlines() if "│" in line] == [
-        "[a]", "b", "__other__", "__missing__",
-    ]  # fmt: skip
-
-
-def test_show_refuses_what_is_no_baseline(tmp_path: Path) -> None:
-    path = tmp_path / "b.json"
-    expected().save(path)
-    unknown = run("show", path, "--signal", "q")
-    assert (unknown.exit_code, "there is no signal 'q'; there are 'age', 'children'" in unknown.output) == (
-        1,
-        True,
-    )
-    content = json.loads(path.read_text())
-    content["format"] = "modelplane-baseline/2"
-    path.write_text(json.dumps(content))
-    other = run("show", path)
-    assert (other.exit_code, "format must be 'modelplane-baseline/1'" in other.output) == (1, True)
-    absent = run("show", tmp_path / "none.json")
-    assert (absent.exit_code, "none.json: cannot be read" in absent.output) == (1, True)
-
-
-@pytest.mark.parametrize("module", ["numpy", "pyarrow"])
-def test_a_missing_extra_is_named(module: str) -> None:
-    code = (
-        f"import sys; sys.modules[{module!r}] = None\n"
-        "sys.argv = ['modelplane', 'baseline', 'fit', 'x.csv', '--model', 'm', '--out', 'b.json']\n"
-        "from modelplane_provisioning.entry import main\nmain()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 2
-    assert "pip install 'modelplane[baseline]'" in done.stderr
 
 
 # Not ru_maxrss: that of a child begins with what its parent took.
@@ -383,7 +210,7 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 def peak_memory(path: Path) -> int:
     """MiB that a process takes at most to fit the file."""
     command = [sys.executable, "-c", MEASURE, str(path), str(path.with_suffix(".json"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
     return int(done.stdout.splitlines()[-1]) // 1024
 
 
