@@ -86,7 +86,7 @@ class FakeNvml:
         self.shutdowns = 0
         self.counted = 0
         self.failure: NVMLError | None = None
-        self.asked_since: list[int] = []
+        self.since_values: list[int] = []
         self.before_count: Callable[[], object] = lambda: None
         for name, kind in ERRORS.items():
             setattr(self, f"NVMLError_{name}", kind)
@@ -148,7 +148,7 @@ class FakeNvml:
         return processes
 
     def nvmlDeviceGetProcessUtilization(self, handle: Handle, timeStamp: int) -> list[Sample]:  # noqa: N802, N803
-        self.asked_since.append(timeStamp)
+        self.since_values.append(timeStamp)
         samples: list[Sample] = answer(self._gpu(handle).samples)
         return samples
 
@@ -209,14 +209,14 @@ def scrape(registry: CollectorRegistry, accept: str = "") -> str:
 
 def device_series(text: str, parse: Callable[[str], Any] = parse_text) -> Series:
     """Device series by name and label values, each exactly once."""
-    found: Series = {}
-    for one in parse(text):
-        for sample in one.samples:
+    series: Series = {}
+    for family in parse(text):
+        for sample in family.samples:
             if sample.name.startswith("model_device_"):
                 key = sample.name, tuple(sample.labels.values())
-                assert key not in found
-                found[key] = sample.value
-    return found
+                assert key not in series
+                series[key] = sample.value
+    return series
 
 
 def watched() -> CollectorRegistry:
@@ -226,7 +226,7 @@ def watched() -> CollectorRegistry:
 
 
 def read(collector: DeviceCollector) -> list[tuple[str, tuple[str, ...]]]:
-    return [(s.name, tuple(s.labels.values())) for one in collector.collect() for s in one.samples]
+    return [(s.name, tuple(s.labels.values())) for family in collector.collect() for s in family.samples]
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

@@ -61,8 +61,8 @@ def test_an_example_runs_and_shows_what_it_promises(example: Example, tmp_path: 
     samples = [sample for family in text_string_to_metric_families(exposition) for sample in family.samples]
     for name, labels, value in example.shows:
         wanted = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        found = [
+        values = [
             sample.value for sample in samples
             if sample.name == name and wanted.items() <= sample.labels.items()
         ]  # fmt: skip
-        assert found == [float(value)], f"{name}{{{labels}}}"
+        assert values == [float(value)], f"{name}{{{labels}}}"

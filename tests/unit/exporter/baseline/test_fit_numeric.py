@@ -138,9 +138,11 @@ def test_a_fit_in_parts_is_the_fit_of_the_whole(values: list[float], cuts: list[
     assert (parts.edges, parts.ratios, parts.observations) == (whole.edges, whole.ratios, whole.observations)
     assert parts.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9 * whole.stddev)
     assert parts.stddev == pytest.approx(whole.stddev, rel=1e-9)
-    for one, other in zip(parts.centers, whole.centers, strict=True):
-        assert (one is None) == (other is None)
-        assert one is None or one == pytest.approx(other, rel=1e-9, abs=1e-9 * whole.stddev)
+    for in_parts_center, whole_center in zip(parts.centers, whole.centers, strict=True):
+        assert (in_parts_center is None) == (whole_center is None)
+        assert in_parts_center is None or in_parts_center == pytest.approx(
+            whole_center, rel=1e-9, abs=1e-9 * whole.stddev
+        )
 
 
 def test_more_values_than_the_sample_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,8 +183,8 @@ def test_a_sample_is_uniform() -> None:
 
 
 @given(FINITE, FINITE)
-def test_a_midpoint_parts_two_values(one: float, other: float) -> None:
-    low, high = min(one, other), max(one, other)
+def test_a_midpoint_parts_two_values(left: float, right: float) -> None:
+    low, high = min(left, right), max(left, right)
     if low < high:
         assert low < midpoint(low, high) <= high
 

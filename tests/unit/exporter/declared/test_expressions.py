@@ -190,8 +190,8 @@ def test_on_json_the_answers_are_those_of_jmespath(path: str, result: object) ->
         return
     except TypeError:  # it compares null with a number
         return
-    found = Expression.parse(path).read(root)
-    assert repr(found) == repr(expected)
+    answer = Expression.parse(path).read(root)
+    assert repr(answer) == repr(expected)
 
 
 TENSORS = """

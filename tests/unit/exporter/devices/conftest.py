@@ -29,5 +29,5 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
 
 
 @pytest.fixture
-def _own_pids(monkeypatch: pytest.MonkeyPatch) -> None:
+def _shared_pid_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: True)

@@ -91,7 +91,7 @@ def test_names_that_are_taken_are_refused(machine: Callable[..., FakeNvml]) -> N
 
 
 def test_all_device_metrics_are_described() -> None:
-    described = {one.name for one in DeviceCollector(DeviceReader()).describe()}
+    described = {family.name for family in DeviceCollector(DeviceReader()).describe()}
     assert described == {m.name.removesuffix("_total") for m in METRICS if m.name.startswith("model_device_")}
 
 
@@ -183,12 +183,12 @@ def test_a_driver_that_hangs_costs_no_other_series(
             text = generate_latest(registry).decode()
             assert "other_total 7.0" in text
             assert device_series(text) == {}
-        hanging = [one for one in threading.enumerate() if one.name == "modelplane-devices"]
-        assert [one.daemon for one in hanging] == [True], "scrapes must not pile up threads"
+        hanging = [thread for thread in threading.enumerate() if thread.name == "modelplane-devices"]
+        assert [thread.daemon for thread in hanging] == [True], "scrapes must not pile up threads"
     finally:
         released.set()
-        for one in hanging:
-            one.join()
+        for thread in hanging:
+            thread.join()
     assert fake.counted == 1
     assert messages(caplog) == [
         ("WARNING", "NVML did not answer within 0.05 s, the device series are left out")
@@ -212,11 +212,11 @@ def test_concurrent_scrapes_share_a_reading(machine: Callable[..., FakeNvml]) ->
     fake.before_count = go_on.wait
     collector = DeviceCollector(DeviceReader(), wait_seconds=30)
     scrapes = [threading.Thread(target=lambda: results.append(len(read(collector)))) for _ in range(8)]
-    for one in scrapes:
-        one.start()
+    for thread in scrapes:
+        thread.start()
     go_on.set()
-    for one in scrapes:
-        one.join()
+    for thread in scrapes:
+        thread.join()
     assert (results, fake.counted) == ([5] * 8, 1)
 
 
@@ -254,7 +254,7 @@ def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine: Callable[
     parent = os.getpid()
     scraping = threading.Thread(target=scrape, args=(registry,))
     scraping.start()
-    while not any(one.name == "modelplane-devices" for one in threading.enumerate()):
+    while not any(thread.name == "modelplane-devices" for thread in threading.enumerate()):
         time.sleep(0.001)
 
     def scrape_there() -> None:

@@ -34,21 +34,23 @@ def naive(row: list[float], output: Output) -> tuple[float, int]:
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=finite))
 def test_logits_by_the_textbook(scores: np.ndarray) -> None:
     wanted = [naive(row, "logits") for row in scores.tolist()]
-    assert NUMPY.confidence(scores, "logits").tolist() == pytest.approx([one for one, _ in wanted], rel=1e-9)
+    assert NUMPY.confidence(scores, "logits").tolist() == pytest.approx(
+        [probability for probability, _ in wanted], rel=1e-9
+    )
     assert NUMPY.winner(scores, "logits").tolist() == [index for _, index in wanted]
 
 
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)))
 def test_probabilities_by_the_textbook(scores: np.ndarray) -> None:
     wanted = [naive(row, "probabilities") for row in scores.tolist()]
-    assert NUMPY.confidence(scores, "probabilities").tolist() == [one for one, _ in wanted]
+    assert NUMPY.confidence(scores, "probabilities").tolist() == [probability for probability, _ in wanted]
     assert NUMPY.winner(scores, "probabilities").tolist() == [index for _, index in wanted]
 
 
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
 def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
-    found = NUMPY.confidence(scores, "logits")
-    assert (np.isnan(found) | ((found >= 0.2) & (found <= 1))).all()
+    confidence = NUMPY.confidence(scores, "logits")
+    assert (np.isnan(confidence) | ((confidence >= 0.2) & (confidence <= 1))).all()
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,8 @@ def test_features_are_read_from_tables_only() -> None:
 
 
 def test_a_single_feature_is_a_column() -> None:
-    one = fitted(features={"age": [1.0, 2.0]})
-    reading = Reader(NUMPY, baseline=one).read(np.zeros(6), None)
+    single = fitted(features={"age": [1.0, 2.0]})
+    reading = Reader(NUMPY, baseline=single).read(np.zeros(6), None)
     assert (reading.items, len(reading.features)) == (6, 6)
 
 

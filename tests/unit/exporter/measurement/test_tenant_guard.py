@@ -46,7 +46,7 @@ def call(recorder: VersionRecorder, tenant_id: str) -> None:
 
 
 def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
-    return {one.key.identity.tenant_id: one.cells[REQUESTS.start] for one in snapshots}
+    return {snapshot.key.identity.tenant_id: snapshot.cells[REQUESTS.start] for snapshot in snapshots}
 
 
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:
@@ -139,5 +139,6 @@ def test_versions_of_a_model_share_its_tenants(store: Store) -> None:
         call(recorder, "only")
     call(recorders[0], "surplus")
     assert sorted(
-        (one.key.identity.model_version, one.key.identity.tenant_id) for one in store.state().snapshots
+        (snapshot.key.identity.model_version, snapshot.key.identity.tenant_id)
+        for snapshot in store.state().snapshots
     ) == [("v1", OVERFLOW), ("v1", "only"), ("v2", "only")]

@@ -115,12 +115,12 @@ def test_deviation_sums(registry: CollectorRegistry) -> None:
         call.features(values)
         call.features(values[0])
     values = np.vstack([values, values[:1]])
-    found = exposed(registry)
+    by_name = exposed(registry)
     for i in range(3):
         u = (values[:, i] - i) / (i + 1)
         parts = {"positive": u[u > 0].sum(), "negative": -u[u < 0].sum(), "square": (u * u).sum()}
         for part, value in parts.items():
-            samples = found[f"model_signal_deviation_{part}_sum_total"]
+            samples = by_name[f"model_signal_deviation_{part}_sum_total"]
             assert samples[("m", "v1", "__all__", "jax", "input", f"f{i}", NUMBERS.label)] == pytest.approx(
                 value, abs=2e-9
             )
@@ -130,8 +130,8 @@ def test_a_deviation_counts_as_a_million_standard_deviations_at_most(registry: C
     target = exporter(registry, baseline(numeric("size")))
     with target.track() as call:
         call.features(np.array([[1e300], [-1.7e308], [2.0], [np.inf]]))
-    found = exposed(registry)
-    values = [next(iter(found[f"model_signal_deviation_{part}_sum_total"].values()))
+    by_name = exposed(registry)
+    values = [next(iter(by_name[f"model_signal_deviation_{part}_sum_total"].values()))
               for part in ("positive", "negative", "square")]  # fmt: skip
     assert values == pytest.approx([1e6 + 2, 1e6, 2e12 + 4], rel=1e-12)
 

@@ -49,9 +49,9 @@ def test_the_budget_of_series(registry: CollectorRegistry, monkeypatch: pytest.M
         with tenant(who), target.track() as call:
             call.features([0.25, 0.25, 0.25])
     assert [bins(registry, "f0", who).get("02") for who in ("a", "b", "c", "__overflow__")] == [2, 1, None, 2]
-    found = exposed(registry)
-    assert found["model_series_overflow_total"] == {("m", "v1", "jax", "tenant_id"): 2}
-    assert sum(len(v) for k, v in found.items() if k.startswith("model_signal")) == described + 3 * each
+    by_name = exposed(registry)
+    assert by_name["model_series_overflow_total"] == {("m", "v1", "jax", "tenant_id"): 2}
+    assert sum(len(v) for k, v in by_name.items() if k.startswith("model_signal")) == described + 3 * each
 
 
 def test_a_baseline_beyond_the_budget_is_refused(

@@ -66,8 +66,8 @@ def test_own_samples_are_merged_by_their_kind(tmp_path: Path) -> None:
     written(live, 4.0)
     dead.close()
     for _ in range(2):
-        found = {(sample.metric, sample.labels): sample.value for sample in directory.collect()[1]}
-        assert found == {
+        values = {(sample.metric, sample.labels): sample.value for sample in directory.collect()[1]}
+        assert values == {
             (metrics.MODEL_INFO, info.labels): 1.0,
             (metrics.SERIES_OVERFLOW, (*version, "tenant_id")): 14.0,
             (metrics.EXPORTER_SCRAPE_DURATION, ()): 4.0,
@@ -155,10 +155,10 @@ def test_a_forked_child_goes_on_with_its_parents_directory(tmp_path: Path) -> No
     directory.collect()
 
     def work() -> None:
-        own = WorkerFile.create(tmp_path)
-        own.write(key(), cells(5))
+        file_of_child = WorkerFile.create(tmp_path)
+        file_of_child.write(key(), cells(5))
         assert counts(directory) == {key(): 7}
-        own.close()
+        file_of_child.close()
 
     assert exit_status(forked(work)) == 0
     assert counts(directory) == {key(): 7}

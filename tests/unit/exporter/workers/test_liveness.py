@@ -103,12 +103,12 @@ def test_a_program_that_a_worker_started_keeps_it_not_alive(tmp_path: Path) -> N
 def test_probes_do_not_disturb_each_other(tmp_path: Path) -> None:
     file = WorkerFile.create(tmp_path)
     file.close()
-    one, other = WorkerFileReader(file.path), WorkerFileReader(file.path)
-    assert one.hold()
-    assert not other.is_alive()
-    assert other.hold()
-    one.close()
-    other.close()
+    first, second = WorkerFileReader(file.path), WorkerFileReader(file.path)
+    assert first.hold()
+    assert not second.is_alive()
+    assert second.hold()
+    first.close()
+    second.close()
 
 
 @pytest.mark.parametrize("compaction_holds_it", [True, False])
