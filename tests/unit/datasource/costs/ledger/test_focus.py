@@ -7,23 +7,25 @@ import io
 import json
 from collections import defaultdict
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from datasource_support.week_ledger import START, A, B, ledger
-from modelplane_datasource.costs.ledger.focus import COLUMNS, FocusRow, focus_csv, focus_export
+from modelplane_datasource.costs.ledger.allocation import IdlePolicy
+from modelplane_datasource.costs.ledger.focus import COLUMNS, focus_csv, focus_export
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.timeline.times import DAY
 
 
-def focus(book: Ledger) -> tuple[FocusRow, ...]:
-    rows = focus_export(book).rows
+def focus(book: Ledger) -> list[dict[str, Any]]:
+    rows = [dict(row) for row in focus_export(book).rows]
     assert all(tuple(row) == COLUMNS for row in rows)
     return rows
 
 
 @pytest.mark.parametrize("idle", ["keep", "proportional", "even"])
-def test_focus_charges_of_a_device_and_day_add_up_to_its_capacity(idle) -> None:
+def test_focus_charges_of_a_device_and_day_add_up_to_its_capacity(idle: IdlePolicy) -> None:
     book = ledger(3, {A: 0.9, B: 0.25}, Policy(idle), gap=(1.2, 1.4))
     sums: defaultdict[tuple[object, ...], defaultdict[str, Decimal]] = defaultdict(
         lambda: defaultdict(Decimal)
@@ -113,10 +115,10 @@ def test_focus_keeps_unpriced_charges_apart_and_splits_at_prices_and_months() ->
         (START + day * DAY, kind) for day in (-1, 0) for kind in ("direct", "idle")
     }
     assert {row.kind for row in export.unpriced if row.unit == "tokens"} == {"reasoning"}
-    found = {row["ChargePeriodStart"]: row for row in export.rows}
-    assert min(found) == "2026-05-02T00:00:00Z"
-    assert found["2026-05-31T00:00:00Z"]["BillingCurrency"] == "EUR"
-    assert found["2026-06-01T00:00:00Z"]["BillingPeriodStart"] == "2026-06-01T00:00:00Z"
+    result = {str(row["ChargePeriodStart"]): row for row in export.rows}
+    assert min(result) == "2026-05-02T00:00:00Z"
+    assert result["2026-05-31T00:00:00Z"]["BillingCurrency"] == "EUR"
+    assert result["2026-06-01T00:00:00Z"]["BillingPeriodStart"] == "2026-06-01T00:00:00Z"
 
 
 def test_focus_csv_has_plain_numbers_and_empty_nulls() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -22,7 +23,9 @@ from datasource_support.generated_counters import (
     SCRAPE,
     TIMING,
     WINDOW,
+    DeviceSeries,
     counters,
+    device_of,
     direct_of,
     direct_time,
     leaves,
@@ -32,43 +35,49 @@ from datasource_support.generated_counters import (
     totals,
 )
 from modelplane_datasource.costs.ledger.cells import CellGrid, snapped
-from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS
-from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, cost_rows
+from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Asset, Policy
+from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, GroupBy, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import DAY
 
 
 @PROPERTY
 @given(several(), st.sampled_from(POLICIES))
-def test_invariant_1_closure(series, policy) -> None:
+def test_invariant_1_closure(series: DeviceSeries, policy: Policy) -> None:
     """Per device and cell all parts add up to the capacity, in time and in money, and that to its price."""
     book = ledger(series, policy=policy)
-    sums: defaultdict[object, np.ndarray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
+    sums: defaultdict[object, IntArray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
     for line in book.lines:
         if line.kind != "capacity":
             sums[line.asset] += DEVICE_SIGNS[line.kind] * np.stack((line.quantities, line.amounts))
     for line in book.lines:
         if line.kind == "capacity":
             np.testing.assert_array_equal(sums[line.asset], np.stack((line.quantities, line.amounts)))
-            there = line.asset.device in LISTED
+            there = device_of(line) in LISTED
             assert line.quantities.tolist() == [there * CELL * 1000] * 6
             exact = [Fraction(price) * there * CELL * 1000 / 3600 for price in ["3.1"] * 3 + ["4.37"] * 3]
             assert line.amounts.tolist() == [round(amount) for amount in exact]
-    assert {line.asset.device for line in book.lines} >= set(LISTED)
+    assert {device_of(line) for line in book.lines} >= set(LISTED)
 
 
 @PROPERTY
 @given(several(), st.sampled_from(POLICIES))
-def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(series, policy) -> None:
+def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
+    series: DeviceSeries, policy: Policy
+) -> None:
     """What is charged above capacity is ``over`` to the last micro-second, under every policy."""
     book = ledger(series, policy=policy)
-    by_kind = {kind: defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64)) for kind in DEVICE_SIGNS}
+    by_kind: dict[str, defaultdict[Asset | None, IntArray]] = {
+        kind: defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64)) for kind in DEVICE_SIGNS
+    }
     for line in book.lines:
         assert (line.quantities >= 0).all()
         assert (line.amounts >= 0).all()
         by_kind[line.kind][line.asset] += line.quantities
     raw = direct_time(ledger(series))
     for asset, capacity in by_kind["capacity"].items():
+        assert asset is not None
         above = by_kind["direct"][asset] + by_kind["unknown"][asset] - capacity
         np.testing.assert_array_equal(by_kind["over"][asset], np.maximum(above, 0))
         charged = by_kind["direct"][asset] + by_kind["excess"][asset]
@@ -77,7 +86,7 @@ def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(series, pol
 
 @PROPERTY
 @given(several(), st.randoms(use_true_random=False), st.sampled_from(POLICIES))
-def test_invariant_3_idempotence(series, random, policy) -> None:
+def test_invariant_3_idempotence(series: DeviceSeries, random: Random, policy: Policy) -> None:
     """Samples twice, out of order, or in parts from two scrapers give the same ledger."""
     again = []
     for one in series:
@@ -94,10 +103,12 @@ def test_invariant_3_idempotence(series, random, policy) -> None:
 @given(
     several(), st.integers(1, 5), st.sampled_from(POLICIES), st.sampled_from([(), *((by,) for by in GROUPS)])
 )
-def test_invariant_4_additivity_of_windows(series, cut, policy, by) -> None:
+def test_invariant_4_additivity_of_windows(
+    series: DeviceSeries, cut: int, policy: Policy, by: tuple[GroupBy, ...]
+) -> None:
     """Each window sees only the samples that it has to fetch."""
     middle = WINDOW.start + cut * CELL
-    parts = []
+    parts: list[CostRow] = []
     for window in (CellGrid(WINDOW.start, middle), CellGrid(middle, WINDOW.end)):
         fetched = []
         for one in series:
@@ -109,7 +120,9 @@ def test_invariant_4_additivity_of_windows(series, cut, policy, by) -> None:
 
 @PROPERTY
 @given(several(), st.permutations(GROUPS), st.integers(0, len(GROUPS)), st.sampled_from(POLICIES))
-def test_invariant_4_any_grouping_and_any_step_add_up(series, order, number, policy) -> None:
+def test_invariant_4_any_grouping_and_any_step_add_up(
+    series: DeviceSeries, order: list[GroupBy], number: int, policy: Policy
+) -> None:
     book, by = ledger(series, policy=policy), tuple(order[:number])
     plain = totals(cost_rows(book))
 
@@ -126,7 +139,9 @@ def test_invariant_4_any_grouping_and_any_step_add_up(series, order, number, pol
 
 @PROPERTY
 @given(several(), several())
-def test_invariant_4_what_others_do_does_not_change_a_direct_charge(mine, theirs) -> None:
+def test_invariant_4_what_others_do_does_not_change_a_direct_charge(
+    mine: DeviceSeries, theirs: DeviceSeries
+) -> None:
     others = [
         CounterSeries(one.key._replace(identity=OTHER), f"other-{number}", one.times, one.values)
         for number, one in enumerate(theirs)
@@ -140,12 +155,13 @@ def test_invariant_4_what_others_do_does_not_change_a_direct_charge(mine, theirs
     st.lists(st.integers(0, 2 * DAY), min_size=3, max_size=3, unique=True),
     st.sampled_from([60_000, CELL, DAY]),
 )
-def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants, cell) -> None:
+def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants: list[int], cell: int) -> None:
     start, middle, end = sorted(instants)
 
     def cells(left: int, right: int) -> list[int]:
         try:
-            return snapped(left, right, cell).starts.tolist()
+            starts: list[int] = snapped(left, right, cell).starts.tolist()
+            return starts
         except ValueError:
             return []
 
@@ -154,7 +170,7 @@ def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants, 
 
 @PROPERTY
 @given(several(), st.lists(st.integers(0, 10**7), min_size=1, max_size=2))
-def test_invariant_5_each_cell_has_the_price_of_its_day(series, cents) -> None:
+def test_invariant_5_each_cell_has_the_price_of_its_day(series: DeviceSeries, cents: list[int]) -> None:
     """A later price changes no earlier cell; cost is the sum of products, not the product of means."""
     prices = [str(Decimal(cent) / 100) for cent in cents]
     book = ledger(series, tariff(*prices))
@@ -172,7 +188,7 @@ def test_invariant_5_each_cell_has_the_price_of_its_day(series, cents) -> None:
     st.sampled_from([cell for cell in range(60_000, DAY + 1, 60_000) if DAY % cell == 0]),
     st.integers(0, 40_000),
 )
-def test_invariant_5_no_price_changes_inside_a_cell(cell, day) -> None:
+def test_invariant_5_no_price_changes_inside_a_cell(cell: int, day: int) -> None:
     assert day * DAY % cell == 0
 
 
@@ -195,23 +211,23 @@ def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[object, list[f
 
 @PROPERTY
 @given(several())
-def test_invariant_6_counter_reset(series) -> None:
+def test_invariant_6_counter_reset(series: DeviceSeries) -> None:
     """Increase is never negative, and equals a plain reading of the samples."""
-    found = {
-        (line.asset.device, line.identity): line.quantities
+    result: dict[object, IntArray] = {
+        (device_of(line), line.identity): line.quantities
         for line in ledger(series).lines
         if line.kind == "direct"
     }
     expected = plain_use(series)
-    assert found.keys() == expected.keys()
+    assert result.keys() == expected.keys()
     for key, seconds in expected.items():
-        assert (found[key] >= 0).all()
-        np.testing.assert_allclose(found[key], np.array(seconds) * 1e6, rtol=0, atol=0.51)
+        assert (result[key] >= 0).all()
+        np.testing.assert_allclose(result[key].astype(np.float64), np.array(seconds) * 1e6, rtol=0, atol=0.51)
 
 
 @PROPERTY
 @given(st.data())
-def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data) -> None:
+def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data: st.DataObject) -> None:
     one = data.draw(counters(devices=LISTED, least=2))
     cut = data.draw(st.integers(1, len(one.times) - 1))
     renamed = [
@@ -226,13 +242,13 @@ def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data
 
 @PROPERTY
 @given(several())
-def test_invariant_7_gaps_are_unknown(series) -> None:
+def test_invariant_7_gaps_are_unknown(series: DeviceSeries) -> None:
     """A second is unknown when no sample carried the device in the two scrapes before it."""
     book = ledger(series)
     for line in book.lines:
-        if line.kind != "unknown" or line.asset.device not in LISTED:
+        if line.kind != "unknown" or device_of(line) not in LISTED:
             continue
-        times = np.concatenate([[0], *(one.times for one in series if one.key.device == line.asset.device)])
+        times = np.concatenate([[0], *(one.times for one in series if one.key.device == device_of(line))])
         instants = np.arange(WINDOW.start, WINDOW.end, 1000)
         age = np.min([np.where(instants >= time, instants - time, np.inf) for time in times], axis=0)
         expected = (age >= 2 * SCRAPE).reshape(len(WINDOW), -1).sum(axis=1)

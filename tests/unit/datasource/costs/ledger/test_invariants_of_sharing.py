@@ -22,6 +22,7 @@ from datasource_support.generated_counters import (
     SCRAPE,
     TIMING,
     WINDOW,
+    DeviceSeries,
     direct_of,
     direct_time,
     ledger,
@@ -29,7 +30,13 @@ from datasource_support.generated_counters import (
     tariff,
     totals,
 )
-from modelplane_datasource.costs.ledger.allocation import apportioned, balanced, idle_shares, scaled
+from modelplane_datasource.costs.ledger.allocation import (
+    IdlePolicy,
+    apportioned,
+    balanced,
+    idle_shares,
+    scaled,
+)
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of
 from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Policy
@@ -43,21 +50,23 @@ from modelplane_schema.registry import Devices, TokenPrice
 
 @PROPERTY
 @given(several())
-def test_invariant_8_copies_of_a_device_are_one_device(series) -> None:
+def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
     """Ten processes that see a device, or show it without using it, do not make it ten devices."""
     copies = [
         CounterSeries(one.key, f"copy-{number}", one.times, np.zeros(len(one.times)))
         for number in range(3)
         for one in series
     ]
-    found = totals(cost_rows(ledger([*series, *copies])))
-    assert found == totals(cost_rows(ledger(series)))
-    assert found[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+    result = totals(cost_rows(ledger([*series, *copies])))
+    assert result == totals(cost_rows(ledger(series)))
+    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
 
 
 @PROPERTY
 @given(several())
-def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(series) -> None:
+def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(
+    series: DeviceSeries,
+) -> None:
     raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
     for asset, time in raw.items():
         processes = np.zeros(len(WINDOW), dtype=np.int64)
@@ -75,7 +84,9 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
     st.lists(st.lists(st.integers(0, 10**9), min_size=3, max_size=3), min_size=1, max_size=5),
     st.lists(st.integers(0, 10**9), min_size=3, max_size=3),
 )
-def test_invariant_8_scaled_shares_fill_a_shared_device_exactly(direct, capacity) -> None:
+def test_invariant_8_scaled_shares_fill_a_shared_device_exactly(
+    direct: list[list[int]], capacity: list[int]
+) -> None:
     charges, room, shared = np.array(direct), np.array(capacity), np.array([True, True, False])
     shrunk = scaled(charges, room, shared)
     above = (charges.sum(axis=0) > room) & (room > 0) & shared
@@ -89,7 +100,9 @@ def test_invariant_8_scaled_shares_fill_a_shared_device_exactly(direct, capacity
     st.lists(st.lists(st.integers(0, 10**9), min_size=2, max_size=2), min_size=1, max_size=5),
     st.lists(st.integers(0, 10**12), min_size=2, max_size=2),
 )
-def test_apportioned_parts_add_up_and_stay_within_one_of_their_share(weights, totals_) -> None:
+def test_apportioned_parts_add_up_and_stay_within_one_of_their_share(
+    weights: list[list[int]], totals_: list[int]
+) -> None:
     weight, total = np.array(weights), np.array(totals_)
     parts = apportioned(total, weight)
     everything = weight.sum(axis=0)
@@ -101,7 +114,7 @@ def test_apportioned_parts_add_up_and_stay_within_one_of_their_share(weights, to
 
 @PROPERTY
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=4), st.integers(0, 10**12))
-def test_invariant_9_with_no_weights_idle_stays_idle(direct, idle) -> None:
+def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: int) -> None:
     charges, room = np.array(direct)[:, None], np.array([idle])
     nobody, seen = np.zeros(charges.shape, dtype=bool), np.ones(charges.shape, dtype=bool)
     assert not idle_shares(room, 0 * charges, seen, "proportional").any()
@@ -114,7 +127,7 @@ def test_invariant_9_with_no_weights_idle_stays_idle(direct, idle) -> None:
 
 @PROPERTY
 @given(several(), st.sampled_from(["proportional", "even"]))
-def test_invariant_9_shared_idle_is_the_idle_that_was_there(series, idle) -> None:
+def test_invariant_9_shared_idle_is_the_idle_that_was_there(series: DeviceSeries, idle: IdlePolicy) -> None:
     kept, given_away = (
         totals(cost_rows(ledger(series))),
         totals(cost_rows(ledger(series, policy=Policy(idle)))),
@@ -130,7 +143,9 @@ def test_invariant_9_shared_idle_is_the_idle_that_was_there(series, idle) -> Non
     st.lists(st.booleans(), min_size=25, max_size=25),
     st.sampled_from(LISTED),
 )
-def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(steps, of_new, device) -> None:
+def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
+    steps: list[float], of_new: list[bool], device: str
+) -> None:
     """Two versions in one process, one after the other or mixed, cost together what one would have.
 
     The series of the new one begins with its first use, as an exporter's does.
@@ -150,7 +165,7 @@ def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(steps, of
 
 @PROPERTY
 @given(several())
-def test_invariant_11_unpriced_is_not_zero(series) -> None:
+def test_invariant_11_unpriced_is_not_zero(series: DeviceSeries) -> None:
     """Before the first price, and for a type without one, rows keep their time and have no amount."""
     book = ledger(series, tariff())
     for row in cost_rows(book):
@@ -168,7 +183,9 @@ def test_invariant_11_unpriced_is_not_zero(series) -> None:
 
 
 TOKENS = tuple(
-    TokenPrice(kind=kind, amount=Decimal(amount), currency="USD", effective_from=datetime.date(2026, 1, 1))
+    TokenPrice.model_validate(
+        {"kind": kind, "amount": amount, "currency": "USD", "effective_from": "2026-01-01"}
+    )
     for kind, amount in zip(TOKEN_KINDS, (2, 1, 8, 9), strict=True)
 )
 
@@ -191,11 +208,11 @@ def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKE
         {kind: st.lists(st.integers(0, 10**6), min_size=4, max_size=4) for kind in TOKEN_KINDS}
     )
 )
-def test_invariant_12_token_classes_partition_the_total(counts) -> None:
+def test_invariant_12_token_classes_partition_the_total(counts: dict[str, list[int]]) -> None:
     """Each token is charged once, in its class, and a stream costs what one answer of its tokens costs."""
     rows = token_rows(counts)
     assert {row.kind: row.quantity for row in rows} == {kind: sum(own) for kind, own in counts.items()}
-    price = {one.kind: int(one.amount) for one in TOKENS}
+    price: dict[str, int] = {token.kind: int(token.amount) for token in TOKENS}
     assert {row.kind: row.amount for row in rows} == {
         kind: sum(own) * price[kind] for kind, own in counts.items()
     }
@@ -217,7 +234,9 @@ def test_invariant_12_a_kind_without_a_price_is_unpriced_and_a_model_without_any
 
 @PROPERTY
 @given(several(), st.integers(0, 10**6), st.one_of(st.integers(0, 5), st.integers(0, 10**6)))
-def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(series, cents, more) -> None:
+def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
+    series: DeviceSeries, cents: int, more: int
+) -> None:
     low, high = (
         direct_of(ledger(series, tariff(str(Decimal(amount) / 10_000)))) for amount in (cents, cents + more)
     )
@@ -227,7 +246,9 @@ def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(series, cents, m
 
 @PROPERTY
 @given(several(), st.integers(0, 24), st.floats(0, 100))
-def test_invariant_13_more_use_never_lowers_a_direct_cost(series, position, more) -> None:
+def test_invariant_13_more_use_never_lowers_a_direct_cost(
+    series: DeviceSeries, position: int, more: float
+) -> None:
     first = series[0]
     raised = first.values + np.where(np.arange(len(first.values)) >= position, more, 0)
     assume((np.diff(first.values) >= 0).all())
@@ -238,7 +259,9 @@ def test_invariant_13_more_use_never_lowers_a_direct_cost(series, position, more
 
 
 @given(st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2200, 1, 1)), st.integers(-14, 14))
-def test_invariant_13_days_and_months_are_utc_wherever_the_clock_hangs(local, hours) -> None:
+def test_invariant_13_days_and_months_are_utc_wherever_the_clock_hangs(
+    local: datetime.datetime, hours: int
+) -> None:
     instant = local.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=hours)))
     milliseconds = int(instant.timestamp() * 1000)
     assume(milliseconds >= 0)
@@ -252,22 +275,22 @@ def test_invariant_13_days_and_months_are_utc_wherever_the_clock_hangs(local, ho
     ("before", "after", "warns"),
     [("32.8", "0.032", 1), ("1", "5", 0), ("1", "5.01", 1), ("0", "1", 1), ("0", "0", 0)],
 )
-def test_invariant_13_a_price_jump_is_flagged(before, after, warns) -> None:
+def test_invariant_13_a_price_jump_is_flagged(before: str, after: str, warns: int) -> None:
     assert len(price_warnings(tariff(before, after))) == warns
     assert len(ledger([], tariff(before, after)).warnings) == warns
 
 
 @PROPERTY
 @given(several())
-def test_invariant_14_currencies_are_never_added(series) -> None:
+def test_invariant_14_currencies_are_never_added(series: DeviceSeries) -> None:
     dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
     both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
     first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
     expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
         cost_rows(ledger(series, both, window=second))
     )
-    found = cost_rows(ledger(series, both))
-    assert totals(found) == expected
+    result = cost_rows(ledger(series, both))
+    assert totals(result) == expected
     by_day = {(row.start, row.currency) for row in cost_rows(ledger(series, both), step=DAY)}
     assert by_day - {(WINDOW.start, None), (MIDNIGHT, None)} == {(WINDOW.start, "USD"), (MIDNIGHT, "EUR")}
     assert {row.currency for row in cost_rows(ledger(series, both, window=first))} == {"USD"}
@@ -277,7 +300,7 @@ def test_invariant_14_currencies_are_never_added(series) -> None:
 @given(
     st.lists(st.integers(0, 10**10), min_size=1, max_size=6), st.integers(0, 10**10), st.integers(0, 10**10)
 )
-def test_a_balance_closes_and_is_either_idle_or_over(direct, unknown, capacity) -> None:
+def test_a_balance_closes_and_is_either_idle_or_over(direct: list[int], unknown: int, capacity: int) -> None:
     balance = balanced(np.array(direct)[:, None], np.array([unknown]), np.array([capacity]))
     assert balance.direct.sum() + balance.idle + balance.unknown - balance.over == capacity
     assert balance.idle == 0 or balance.over == 0
