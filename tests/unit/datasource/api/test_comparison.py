@@ -44,9 +44,9 @@ class Prometheus:
         label, query = ("outcome" if "outcome" in form["query"] else "le"), form["query"]
         samples = []
         for name, families in self.versions.items():
-            for family, found in families.items():
+            for family, result in families.items():
                 if f"_{family}{{" in query:
-                    parts = found.items() if isinstance(found, dict) else [(_replaced(query), found)]
+                    parts = result.items() if isinstance(result, dict) else [(_replaced(query), result)]
                     samples += [({"model_version": name, label: part}, value) for part, value in parts]
         return self._vector(*samples)
 
@@ -128,7 +128,7 @@ def test_a_difference_is_told_with_its_size_and_its_calls(
     prometheus.versions["v1.3.0"] = candidate
     body = compared()
     assert body["verdict"] == verdict
-    assert [other for other, found in verdicts(body).items() if found != "same"] == [name]
+    assert [other for other, result in verdicts(body).items() if result != "same"] == [name]
     (indicator,) = (one for one in body["indicators"] if one["name"] == name)
     assert indicator["low"] <= indicator["difference"] <= indicator["high"]
     assert (indicator["low"] > 0) == (indicator["difference"] > 0)

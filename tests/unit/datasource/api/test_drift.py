@@ -86,8 +86,8 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
     def with_another_baseline(path: str, form: dict[str, str]) -> Any:
         status, headers, body = one(path, form)
         answer = orjson.loads(body)
-        found = answer["data"]["result"]
-        found += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in found]
+        result = answer["data"]["result"]
+        result += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in result]
         return status, headers, orjson.dumps(answer)
 
     upstream.reply = with_another_baseline
@@ -171,8 +171,8 @@ def test_methods_share_what_was_arranged(asked: Ask[Any], monkeypatch: pytest.Mo
         return blocks(*given)
 
     monkeypatch.setattr(queries, "blocks", counted)
-    found = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
-    assert len(set(found.values())) == len(METHODS)
+    result = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
+    assert len(set(result.values())) == len(METHODS)
     asked("&min-observations=1")
     assert len(arranged) == 1
     for other in ("&window=2h", "&signal=age", "&kind=input", "&reference=previous:7d", "&model-version=v1"):

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from datasource_support.asking import Ask
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from modelplane_datasource.app import create_app
 from modelplane_datasource.settings import ConfigurationError, Settings
@@ -92,7 +91,7 @@ def slo_client(
 
 
 @pytest.fixture
-def lines(slo_client: FlaskClient) -> Ask[dict[str, Any]]:
+def lines(slo_client: FlaskClient) -> Callable[[str], dict[str, Any]]:
     """The series of a query string on one point, by name."""
 
     def ask(parameters: str = "") -> dict[str, Any]:
@@ -108,14 +107,14 @@ def point(line: dict[str, Any]) -> dict[str, Any]:
     return dict(only)
 
 
-def test_burn_rate_of_each_objective_of_the_model(prometheus: Prometheus, lines: Ask[dict[str, Any]]) -> None:
-    found = lines()
-    assert list(found) == [
+def test_burn_rate_of_each_objective_of_the_model(prometheus: Prometheus, lines: Any) -> None:
+    result = lines()
+    assert list(result) == [
         "resnet50 (v1.2.0) availability",
         "resnet50 (v1.2.0) fast",
         "resnet50 (v1.2.0) strict",
     ]
-    available, fast, strict = found.values()
+    available, fast, strict = result.values()
     assert available["labels"] == {**OWNER, "slo": "availability", "objective": "0.99", "window": "1h"}
     assert point(available) == {"x": NOW, "y": pytest.approx(0.05 / 0.01), "good": 950, "total": 1000}
     assert point(strict) == {"x": NOW, "y": pytest.approx(0.05 / 0.001), "good": 950, "total": 1000}
@@ -123,7 +122,7 @@ def test_burn_rate_of_each_objective_of_the_model(prometheus: Prometheus, lines:
 
 
 def test_objectives_on_the_same_events_share_one_query(
-    prometheus: Prometheus, upstream: FakePrometheus, lines: Ask[dict[str, Any]]
+    prometheus: Prometheus, upstream: FakePrometheus, lines: Any
 ) -> None:
     lines()
     select = 'model_name="resnet50",tenant_id="user-A"'
@@ -137,44 +136,40 @@ def test_objectives_on_the_same_events_share_one_query(
 
 
 def test_budget_is_of_the_objectives_own_window(
-    prometheus: Prometheus, upstream: FakePrometheus, lines: Ask[dict[str, Any]]
+    prometheus: Prometheus, upstream: FakePrometheus, lines: Any
 ) -> None:
-    found = lines("&value=budget_remaining&slo=availability&slo=strict")
-    assert [point(line)["y"] for line in found.values()] == [pytest.approx(1 - 5), pytest.approx(1 - 50)]
-    assert [line["labels"]["window"] for line in found.values()] == ["30d", "7d"]
+    result = lines("&value=budget_remaining&slo=availability&slo=strict")
+    assert [point(line)["y"] for line in result.values()] == [pytest.approx(1 - 5), pytest.approx(1 - 50)]
+    assert [line["labels"]["window"] for line in result.values()] == ["30d", "7d"]
     windows = [re.findall(r"\[(\w+)\]", form["query"]) for _, form, _ in upstream.calls]
     assert sorted(windows) == [["30d"], ["7d"]]
 
 
-def test_a_window_can_be_asked_for(prometheus: Prometheus, lines: Ask[dict[str, Any]]) -> None:
+def test_a_window_can_be_asked_for(prometheus: Prometheus, lines: Any) -> None:
     (line,) = lines("&slo=fast&window=90m").values()
     assert line["labels"]["window"] == "90m"
 
 
 @pytest.mark.parametrize("text", ["1", "1.0"])
-def test_both_spellings_of_a_bound_count(
-    prometheus: Prometheus, lines: Ask[dict[str, Any]], text: str
-) -> None:
+def test_both_spellings_of_a_bound_count(prometheus: Prometheus, lines: Any, text: str) -> None:
     prometheus.buckets = {text: "800", "+Inf": "1000"}
     (line,) = lines("&slo=fast").values()
     assert point(line)["good"] == 800
 
 
-def test_without_traffic_there_is_no_value(prometheus: Prometheus, lines: Ask[dict[str, Any]]) -> None:
+def test_without_traffic_there_is_no_value(prometheus: Prometheus, lines: Any) -> None:
     prometheus.outcomes = {"success": "0", "failure": "0"}
     (line,) = lines("&slo=strict").values()
     assert point(line) == {"x": NOW, "y": None, "good": 0, "total": 0}
 
 
-def test_without_data_there_is_nothing_beside_a_gap(
-    prometheus: Prometheus, lines: Ask[dict[str, Any]]
-) -> None:
+def test_without_data_there_is_nothing_beside_a_gap(prometheus: Prometheus, lines: Any) -> None:
     prometheus.outcomes = {"success": None, "failure": None}
     (line,) = lines("&slo=strict").values()
     assert point(line) == {"x": NOW, "y": None, "good": None, "total": None}
 
 
-def test_only_failures_are_no_missing_data(prometheus: Prometheus, lines: Ask[dict[str, Any]]) -> None:
+def test_only_failures_are_no_missing_data(prometheus: Prometheus, lines: Any) -> None:
     prometheus.outcomes = {"failure": "10"}
     (line,) = lines("&slo=availability").values()
     assert point(line) == {"x": NOW, "y": pytest.approx(100), "good": 0, "total": 10}
@@ -184,8 +179,8 @@ def test_models_keep_their_own_objectives(
     prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
 ) -> None:
     prometheus.models = ["resnet50", "bert"]
-    asked = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
-    data = slo_client.get(asked).get_json()["data"]
+    requested = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
+    data = slo_client.get(requested).get_json()["data"]
     assert [(line["name"], line["labels"]["objective"], point(line)["y"]) for line in data] == [
         ("bert (v1.2.0) availability", "0.95", pytest.approx(1)),
         ("resnet50 (v1.2.0) availability", "0.99", pytest.approx(5)),
