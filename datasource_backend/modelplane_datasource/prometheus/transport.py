@@ -13,12 +13,19 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, unquote
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from modelplane_datasource.prometheus.errors import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
 
 _BUFFER = 128 * 1024
 _FORM = "application/x-www-form-urlencoded"
+_LEAST_SECONDS = 0.001  # urllib3 takes no timeout of 0
 
 
 class Transport:
@@ -48,15 +55,7 @@ class Transport:
         """
         deadline = time.monotonic() + seconds
         try:
-            response = self._pool.urlopen(
-                "GET" if fields is None else "POST",
-                self._path + path,
-                body=fields,
-                headers=self._headers if fields is None else {**self._headers, "Content-Type": _FORM},
-                timeout=urllib3.Timeout(total=seconds),
-                retries=False,
-                preload_content=False,
-            )
+            response = self._open(path, fields, deadline)
         except HTTPError as error:
             raise _failure(error, UNREACHABLE, "Prometheus cannot be reached.") from error
         try:
@@ -71,6 +70,24 @@ class Transport:
     def close(self) -> None:
         """Close the connections that are idle."""
         self._pool.close()
+
+    def _open(self, path: str, fields: str | None, deadline: float) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._send(path, fields, deadline)
+        except ProtocolError:  # an idle connection was closed just as the request left; requests only read
+            return self._send(path, fields, deadline)
+
+    def _send(self, path: str, fields: str | None, deadline: float) -> urllib3.BaseHTTPResponse:
+        """The response, its body unread."""
+        return self._pool.urlopen(
+            "GET" if fields is None else "POST",
+            self._path + path,
+            body=fields,
+            headers=self._headers if fields is None else {**self._headers, "Content-Type": _FORM},
+            timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), _LEAST_SECONDS)),
+            retries=False,
+            preload_content=False,
+        )
 
     def _chunks(self, response: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
         """The body as it arrives; UpstreamError when it is too large or late."""

@@ -14,8 +14,8 @@ Array = NDArray[Any]
 
 
 def _confidence(scores: Array, output: Output) -> Array:
-    # Infinite scores give NaN, which the exporter counts; NumPy need not warn of it.
-    with np.errstate(invalid="ignore"):
+    # Infinite scores give NaN, which the exporter counts, and e to the power of -inf is 0: no warning is due.
+    with np.errstate(invalid="ignore", over="ignore"):
         confidence: Array = readings.confidence(np, _wide(scores), output)
     return confidence
 

@@ -38,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.connections = 0
         self.headers: list[dict[str, str]] = []
         self.hangs_up = False
+        self.drops_next = False
         self.together = threading.Barrier(1)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -52,6 +53,9 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.drops_next:
+            self.server.drops_next, self.close_connection = False, True
+            return
         self.server.headers.append(dict(self.headers))
         self.server.together.wait(PATIENCE_SECONDS)
         answer = f"{self.command} {self.path} ".encode() + body
@@ -119,6 +123,14 @@ def test_a_connection_that_the_server_closed_is_replaced(server: Server, connect
     for _ in range(5):
         assert transport.request("/", "a=b", SECONDS) == (200, b"POST / a=b")
     assert server.connections == 5
+
+
+def test_a_connection_that_closes_under_a_request_is_replaced(server: Server, connect: Connect) -> None:
+    transport = connect(server.url)
+    assert transport.request("/", "a=b", SECONDS)[0] == 200
+    server.drops_next = True
+    assert transport.request("/", "a=c", SECONDS) == (200, b"POST / a=c")
+    assert server.connections == 2
 
 
 def test_requests_at_once_do_not_share_a_connection(server: Server, connect: Connect) -> None:

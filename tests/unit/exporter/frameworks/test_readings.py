@@ -53,6 +53,11 @@ def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
     assert (np.isnan(confidence) | ((confidence >= 0.2) & (confidence <= 1))).all()
 
 
+def test_logits_as_far_apart_as_a_float_allows() -> None:
+    scores = np.array([[-3.4e38, 3.4e38], [3.4e38, 3.4e38]], np.float32)
+    assert NUMPY.confidence(scores, "logits").tolist() == [1.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("shape", "result_shape", "items", "confidences"),
     [
