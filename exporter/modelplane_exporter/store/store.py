@@ -30,7 +30,7 @@ from modelplane_exporter.measurement.tenant_guard import TenantGuard
 from modelplane_exporter.rate_limited_log import logger
 from modelplane_exporter.signals.store import SignalStore, configured_budget
 from modelplane_exporter.workers.directory import configured_directory
-from modelplane_exporter.workers.file import WorkersError
+from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.publisher import DRAIN_AT, WAIT_AT, Publisher
 from modelplane_schema import metrics as schema
 from modelplane_schema.identity import Identity

@@ -1,110 +1,41 @@
-"""The file in which one worker process shows its state to the others.
-
-Everything is 8-byte aligned. States are little-endian, the lowest cell first, so that a reader can add whole
-states as one big integer; the rest is in native byte order, because the file never leaves its machine::
-
-    header  magic | layout fingerprint | end: where the last complete record ends
-    record  size of data | size of key | data | key as JSON, padded to 8 bytes
-    data    of a state: two slots, each its cells and then a sequence number; of a sample: a float64;
-            of a baseline: nothing, its key says all
-
-Records are only appended. ``end`` is moved behind a record once it is complete, so a reader never sees half
-a record. A state has two slots that are written in turn, the sequence number last: the slot with the higher
-number is complete at any time, even when its writer is killed in mid-update (that one update is lost, the
-state before it stands). A reader that finds the numbers changed while it copied tries again. This relies on
-8 bytes being stored at once, and on stores being seen in program order: x86-64 guarantees it, elsewhere the
-interpreter's own work between two stores gives them time to arrive.
-
-A worker is alive while it holds an exclusive ``flock`` on its file. POSIX locks (``lockf``) would be lost
-when any code of the process closes any descriptor of that file, a scrape that reads it for example. ``flock``
-belongs to the open file description, which a forked child shares: the child therefore closes it at once,
-else a dead worker would seem alive as long as its child. Everybody else probes with a shared lock, so that
-probes do not disturb each other. The directory must be on a local file system (tmpfs is best).
-"""
+"""The writing end of a worker's file; module ``file_format`` says what is in it."""
 
 from __future__ import annotations
 
-import fcntl
-import functools
-import hashlib
 import json
 import math
 import mmap
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
-from modelplane_exporter.layout.calls import CALL_METRICS, Key
-from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey
+from modelplane_exporter.layout.signals import LoadedBaseline
 from modelplane_exporter.layout.state import MetricSample
+from modelplane_exporter.workers.file_format import (
+    END,
+    END_OFFSET,
+    HEADER,
+    LAYOUT,
+    LAYOUT_BYTES,
+    MAGIC,
+    METRICS_BY_NAME,
+    RECORD,
+    VALUE,
+    SampleKey,
+    StateKey,
+    WorkersError,
+    key_to_json,
+    slots_of,
+)
 from modelplane_exporter.workers.file_lock import FileLock, guard, inherited
-from modelplane_schema.identity import Identity
-from modelplane_schema.metrics import METRICS
 
-
-class WorkersError(RuntimeError):
-    """The directory of the workers' files cannot be used; the text says why."""
-
-
-class SampleKey(NamedTuple):
-    """Which sample: the metric's name and the values of its labels."""
-
-    metric: str
-    labels: tuple[str, ...]
-
-
-StateKey = Key | SignalKey
-
-
-def key_to_json(key: StateKey) -> list[Any]:
-    """What stands in files for the key of a state."""
-    return ["calls" if isinstance(key, Key) else "signals", *key]
-
-
-def key_from_json(content: Sequence[Any]) -> StateKey:
-    """The key that ``key_to_json`` wrote."""
-    kind, identity, *others = content
-    return (Key if kind == "calls" else SignalKey)(Identity(*identity), *others)
-
-
-def _fingerprint() -> str:
-    """16 hex digits that differ whenever the meaning of a file's content does."""
-    cells = [(layout.metric.name, layout.start, layout.scale) for layout in CALL_METRICS]
-    content = [(metric.name, metric.type, metric.labels, metric.buckets, metric.closed) for metric in METRICS]
-    return hashlib.sha256(json.dumps([3, cells, content]).encode()).hexdigest()[:16]
-
-
-LAYOUT = _fingerprint()
-METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
-
-_HEADER = struct.Struct("8s8sQ")
-_MAGIC, _LAYOUT_BYTES = b"mpworker", bytes.fromhex(LAYOUT)
-_END = struct.Struct("Q")
-_END_OFFSET = _HEADER.size - _END.size
-_RECORD = struct.Struct("QQ")
-_VALUE = struct.Struct("d")
 _FIRST_SIZE = 1 << 16
 _ATTEMPTS = 100
-
-
-class _Slots(NamedTuple):
-    """The slots of a state with ``size`` bytes of cells; ``sequences`` starts at the first one's number."""
-
-    size: int
-    slot: struct.Struct
-    sequences: struct.Struct
-
-
-@functools.cache
-def _slots(cells: int) -> _Slots:
-    # Unsigned, so that a negative cell is refused: readers add whole states as one big integer.
-    return _Slots(cells * 8, struct.Struct(f"<{cells + 1}Q"), struct.Struct(f"<Q{cells * 8}xQ"))
 
 
 @dataclass(slots=True)
@@ -129,8 +60,8 @@ class WorkerFile:
         self._baselines: set[tuple[Version, str]] = set()
         self._samples: dict[SampleKey, int] = {}
         self._map = self._reserve(_FIRST_SIZE)
-        self._end = _HEADER.size
-        _HEADER.pack_into(self._map, 0, _MAGIC, _LAYOUT_BYTES, self._end)
+        self._end = HEADER.size
+        HEADER.pack_into(self._map, 0, MAGIC, LAYOUT_BYTES, self._end)
         with guard:
             inherited.add(self)
 
@@ -168,7 +99,7 @@ class WorkerFile:
         """
         record = self._states.get(key)
         if record is None:
-            slot = _slots(len(cells)).slot
+            slot = slots_of(len(cells)).slot
             record = self._states[key] = _Record(self._append(key_to_json(key), 2 * slot.size), slot)
         # Counted before the write: after an interrupted write the same slot must not be written as "next".
         record.sequence += 1
@@ -198,12 +129,12 @@ class WorkerFile:
         for metric, labels, value in samples:
             key = SampleKey(metric.name, labels)
             if key not in self._samples:
-                self._samples[key] = self._append(["sample", *key], _VALUE.size)
-            self._store(self._samples[key], _VALUE.pack(value))
+                self._samples[key] = self._append(["sample", *key], VALUE.size)
+            self._store(self._samples[key], VALUE.pack(value))
             gone.pop(key, None)
         for key, offset in gone.items():
             if METRICS_BY_NAME[key.metric].type == "gauge":
-                self._store(offset, _VALUE.pack(math.nan))
+                self._store(offset, VALUE.pack(math.nan))
 
     def close(self) -> None:
         """End as a worker; what was written stays and counts as a dead worker's."""
@@ -225,16 +156,16 @@ class WorkerFile:
         self._require_open()
         text = json.dumps(key).encode()
         text += b" " * (-len(text) % 8)
-        data = self._end + _RECORD.size
+        data = self._end + RECORD.size
         end = data + data_size + len(text)
         if end > len(self._map):
             # Swapped first: a signal handler that raises in between leaves a usable map.
             old, self._map = self._map, self._reserve(max(2 * len(self._map), end))
             old.close()
-        _RECORD.pack_into(self._map, self._end, data_size, len(text))
+        RECORD.pack_into(self._map, self._end, data_size, len(text))
         self._map[data:end] = bytes(data_size) + text
         self._end = end
-        self._store(_END_OFFSET, _END.pack(end))
+        self._store(END_OFFSET, END.pack(end))
         return data
 
     def _store(self, offset: int, number: bytes) -> None:
@@ -255,109 +186,3 @@ class WorkerFile:
                 os.close(descriptor)
         except OSError as error:
             raise WorkersError(f"cannot grow {self.path} to {size} bytes: {error.strerror}") from error
-
-
-class WorkerFileReader:
-    """The reading end; keys are parsed once. One thread at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._map: mmap.mmap | None = None
-        self._parsed = _HEADER.size
-        self._states: list[tuple[StateKey, int, int]] = []
-        self.baselines: list[LoadedBaseline] = []
-        self._samples: list[tuple[SampleKey, int]] = []
-
-    def hold(self) -> bool:
-        """Whether no worker has the file. It then stays so until ``release``, for its name is taken."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def release(self) -> None:
-        """Undo ``hold``."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def is_alive(self) -> bool:
-        """Whether a worker has the file."""
-        if self.hold():
-            self.release()
-            return False
-        return True
-
-    def close(self) -> None:
-        """Forget the file."""
-        if self._map is not None:
-            self._map.close()
-        os.close(self._descriptor)
-
-    def keys(self) -> Iterator[StateKey | SampleKey]:
-        """What the file has, vanished samples included."""
-        yield from (key for key, _, _ in self._states)
-        yield from (key for key, _ in self._samples)
-
-    def states(self) -> Iterator[tuple[StateKey, bytes]]:
-        """Every key with its newest complete state, 64-bit integers."""
-        for key, offset, cells in self._states:
-            yield key, self._state(offset, _slots(cells))
-
-    def samples(self) -> Iterator[tuple[SampleKey, float]]:
-        """Every sample that has not vanished."""
-        for key, offset in self._samples:
-            (value,) = _VALUE.unpack_from(self._mapped(), offset)
-            if not math.isnan(value):
-                yield key, value
-
-    def refresh(self) -> None:
-        """Parse the records that are new. WorkersError when this is not the file of a worker."""
-        content = self._content()
-        if content is None:
-            return
-        magic, layout, end = _HEADER.unpack_from(content)
-        if end and (magic, layout) != (_MAGIC, _LAYOUT_BYTES):
-            raise WorkersError(f"{self.path} is not a worker file of this release")
-        if end > len(content):
-            raise WorkersError(f"{self.path} was cut off")
-        while self._parsed < end:
-            data_size, key_size = _RECORD.unpack_from(content, self._parsed)
-            data = self._parsed + _RECORD.size
-            self._parsed = data + data_size + key_size
-            self._add(json.loads(content[data + data_size : self._parsed]), data, data_size)
-
-    def _add(self, key: list[Any], data: int, data_size: int) -> None:
-        if key[0] == "sample":
-            self._samples.append((SampleKey(key[1], tuple(key[2])), data))
-        elif key[0] == "baseline":
-            self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
-        else:
-            self._states.append((key_from_json(key), data, data_size // 16 - 1))
-
-    def _content(self) -> mmap.mmap | None:
-        """The file, mapped again where it grew; None while its worker has not filled the header yet."""
-        mapped = 0 if self._map is None else len(self._map)
-        if self._map is None or _END.unpack_from(self._map, _END_OFFSET)[0] > mapped:
-            size = os.fstat(self._descriptor).st_size
-            if size < _HEADER.size:
-                return None
-            if self._map is not None:
-                self._map.close()
-            self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
-        return self._map
-
-    def _mapped(self) -> mmap.mmap:
-        if self._map is None:
-            raise ValueError("refresh() before reading")
-        return self._map
-
-    def _state(self, offset: int, slots: _Slots) -> bytes:
-        content, sequences = self._mapped(), offset + slots.size
-        for _ in range(_ATTEMPTS):
-            before = slots.sequences.unpack_from(content, sequences)
-            start = offset + (slots.slot.size if before[1] > before[0] else 0)
-            state = content[start : start + slots.size]
-            if slots.sequences.unpack_from(content, sequences) == before:
-                return state
-        raise WorkersError(f"{self.path} was written twice during each of {_ATTEMPTS} readings")

@@ -1,7 +1,7 @@
 """How a worker process publishes its counts to the others, and sees all of them.
 
 What a drain changed is written at once; a thread writes once a second what would otherwise wait for a drain:
-the last few calls, and the charges of those in flight.
+the last few calls, and the charges of those in flight. It also compacts, module ``directory`` says when.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from modelplane_exporter.layout.signals import LoadedBaseline, SignalSnapshot
 from modelplane_exporter.layout.state import MetricSample, State
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkersError
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import WorkersError
 
 PUBLISH_SECONDS = 1.0
 
@@ -102,9 +103,14 @@ class Publisher:
 
     def _publish_regularly(self) -> None:
         stop = self._stop
+        self._attempt(self._directory.compact_crowd)
         while not stop.wait(PUBLISH_SECONDS):
-            try:
-                self.publish()
-            except Exception as error:  # noqa: BLE001 - the next second may be better
-                kind = type(error).__name__
-                rate_limited.log(logging.ERROR, "publish", "counts were not published: %s", kind)
+            self._attempt(self.publish)
+            self._attempt(lambda: self._directory.compact_as(self._file.path.name))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - the next second may be better
+            kind = type(error).__name__
+            rate_limited.log(logging.ERROR, "publish", "counts were not published: %s", kind)

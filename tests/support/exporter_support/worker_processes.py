@@ -11,8 +11,9 @@ from pathlib import Path
 
 from modelplane_exporter.layout.calls import ACTIVE, CELLS, REQUESTS, Key
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader
+from modelplane_exporter.workers.file import WorkerFile
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_exporter.workers.file_reader import WorkerFileReader
 from modelplane_schema.identity import Identity
 
 SUCCESS = REQUESTS.start
@@ -80,6 +81,14 @@ def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:
     assert os.read(ready, 1) == b"x"
     os.close(ready)
     return child
+
+
+def ended_workers(path: Path, number: int) -> None:
+    """Files of workers that each counted one call and are gone."""
+    for _ in range(number):
+        file = WorkerFile.create(path)
+        file.write(key(), cells(1))
+        file.close()
 
 
 def read(path: Path) -> dict[Key, tuple[int, ...]]:

@@ -23,7 +23,7 @@ from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.layout.calls import REQUESTS
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_exporter.store.version_recorder import VersionRecorder
-from modelplane_exporter.workers.file import WorkersError
+from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_schema.identity import Identity
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from exporter_support.worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
+from modelplane_exporter.workers import archive as archive_module
 from modelplane_exporter.workers import directory as directory_module
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkerFileReader
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import LAYOUT
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_exporter.workers.file_reader import WorkerFileReader
 
 
 def test_the_archive_has_one_record_a_key_and_the_files_are_gone(tmp_path: Path) -> None:
@@ -58,16 +61,19 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     first, second = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
     first.write(key(), cells(1))
     second.write(key(), cells(2))
-    real, raced = WorkerDirectory._idle, []
+    lock = FileLock(tmp_path, os.O_RDONLY)  # so that the reader reads without it
+    real, raced = WorkerDirectory._names, []
 
-    def race(self: WorkerDirectory, *arguments: object) -> object:
+    def race(self: WorkerDirectory) -> set[str]:
+        names = real(self)
         if self is reading and not raced:
             raced.append(True)
+            lock.close()
             first.close()
             compacting.collect()
-        return real(self, *arguments)  # type: ignore[arg-type]
+        return names
 
-    monkeypatch.setattr(WorkerDirectory, "_idle", race)
+    monkeypatch.setattr(WorkerDirectory, "_names", race)
     assert counts(reading) == {key(): 3}
     assert raced
     assert worker_files(tmp_path) == [second.path]
@@ -143,9 +149,11 @@ STEPS = (
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("with_archive", [False, True])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_a_compaction_that_is_killed_neither_loses_nor_doubles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, with_archive: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, with_archive: bool, at_once: int
 ) -> None:
+    monkeypatch.setattr(directory_module, "STEP", at_once)
     seen_before = WorkerDirectory(tmp_path)
     expected = 0
     if with_archive:
@@ -185,7 +193,7 @@ def test_a_disk_too_full_for_the_archive_loses_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(directory_module, "write_archive", full)
+        patched.setattr(archive_module, "write_archive", full)
         for _ in range(2):
             assert counts(directory) == {key(): 1}
     assert [record.getMessage() for record in caplog.records] == [

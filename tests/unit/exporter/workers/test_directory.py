@@ -24,7 +24,8 @@ from exporter_support.worker_processes import (
 )
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
-from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import LAYOUT, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_schema import metrics
 
