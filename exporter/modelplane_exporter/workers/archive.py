@@ -16,6 +16,7 @@ from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.file_format import AnyKey, SampleKey, StateKey, key_from_json, key_to_json
+from modelplane_exporter.workers.file_lock import guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,8 @@ class ArchiveFile:
         """The archive; empty when nothing was compacted yet, or what is there is damaged. OSError."""
         if self.is_current():
             return self._archive
-        self.forget()
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            with open(self._descriptor, encoding="utf-8", closefd=False) as lines:
+            with open(self._reopened(), encoding="utf-8", closefd=False) as lines:
                 self._archive = read_archive(lines)
         except FileNotFoundError:
             pass
@@ -65,8 +64,7 @@ class ArchiveFile:
     def replace(self, archive: Archive) -> None:
         """Replace it at once, or leave it as it is: OSError. One process at a time."""
         write_archive(self._path, archive)
-        self.forget()
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._reopened()
         self._archive = archive
 
     def is_current(self) -> bool:
@@ -80,9 +78,16 @@ class ArchiveFile:
     def forget(self) -> None:
         """Close it; the next ``load`` parses it again."""
         self._archive = Archive()
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with guard:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _reopened(self) -> int:
+        self.forget()
+        with guard:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return self._descriptor
 
 
 def write_archive(path: Path, archive: Archive) -> None:
