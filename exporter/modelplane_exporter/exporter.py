@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
-    NO_CONFIDENCE,
     Call,
     Sinks,
     TrackedCall,
@@ -31,7 +30,7 @@ from modelplane_exporter.identity import (
     valid_tenant_source,
 )
 from modelplane_exporter.measurement.identity_state import IdentityState, Value
-from modelplane_exporter.measurement.observation import Observation
+from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
@@ -271,7 +270,7 @@ class ModelMetricsExporter:
             return value
         observed = Observation()
         observed.add_confidence(value)
-        return observed
+        return observed.reduced()
 
     def _fixed_state(self) -> IdentityState | None:
         source = self._tenant_source

@@ -31,7 +31,8 @@ from modelplane_exporter.rate_limited_log import logger
 from modelplane_exporter.signals.store import SignalStore, configured_budget
 from modelplane_exporter.workers.directory import configured_directory
 from modelplane_exporter.workers.file_format import WorkersError
-from modelplane_exporter.workers.publisher import DRAIN_AT, WAIT_AT, Publisher
+from modelplane_exporter.workers.journal import finisher
+from modelplane_exporter.workers.publisher import Publisher
 from modelplane_schema import metrics as schema
 from modelplane_schema.identity import Identity
 
@@ -155,11 +156,11 @@ class Store(Collector):
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every state of this process."""
         snapshots: list[Snapshot] = []
-        self.visit_snapshots(snapshots.extend)
+        self.visit_states(lambda _states, copies, _time: snapshots.extend(copies))
         return snapshots
 
-    def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
-        """Call ``visit`` with a copy of every state of this process, some at a time.
+    def visit_states(self, visit: Callable[[list[IdentityState], list[Snapshot], float], None]) -> None:
+        """Call ``visit`` with every state of this process, a copy of each and the time, some at a time.
 
         The meter's lock is held meanwhile, so nobody can show a newer state before an older one.
         """
@@ -174,8 +175,8 @@ class Store(Collector):
             for start in range(0, len(on_device), _SNAPSHOTS_PER_LOCK):
                 chunk = on_device[start : start + _SNAPSHOTS_PER_LOCK]
                 with meter.lock:
-                    virtual = meter.virtual_now()
-                    visit(self._with_batches([state.snapshot(virtual) for state in chunk]))
+                    virtual, now = meter.moment()
+                    visit(chunk, self._with_batches([state.snapshot(virtual) for state in chunk]), now)
 
     def local_samples(self) -> list[MetricSample]:
         """This process's samples that are not about calls."""
@@ -211,14 +212,14 @@ class Store(Collector):
         self._lock = threading.RLock()
         for meter in self._meters.values():
             meter.after_fork()
-        for state in self._states.values():
+        for state in (*self._states.values(), *(state for state, _ in self._retired)):
             state.reset()
         self._retired, self._overflow = [], defaultdict(int)
         self.events.reset()
         self.signals.after_fork()
         self.batches = {}
         if self._publisher is not None:
-            self._publisher.after_fork()
+            self._publisher.after_fork(self._clock())
 
     def _publish_to(self, directory: Path) -> Publisher | None:
         try:
@@ -232,10 +233,13 @@ class Store(Collector):
             return DeviceMeter(self._clock)
         publisher = self._publisher
 
-        def publish(changed: Iterable[IdentityState], virtual: float) -> None:
-            publisher.write([part.snapshot(virtual) for state in changed for part in state.states()])
+        def commit(changed: Iterable[IdentityState], virtual: float, now: float) -> None:
+            states = list(dict.fromkeys(part for state in changed for part in state.states()))
+            publisher.commit(states, [state.snapshot(virtual) for state in states], now)
 
-        return DeviceMeter(self._clock, DRAIN_AT, WAIT_AT, publish)
+        meter = DeviceMeter(self._clock, on_drain=commit)
+        meter.finish = finisher(publisher, meter)
+        return meter
 
     def _with_batches(self, snapshots: list[Snapshot]) -> list[Snapshot]:
         """Batch calls in flight are in flight for each of their tenants."""

@@ -11,25 +11,30 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
+from modelplane_exporter.layout.calls import Key
 from modelplane_exporter.layout.signals import LoadedBaseline
 from modelplane_exporter.workers.file_format import (
-    END,
     END_OFFSET,
+    ENTRY,
+    EPOCH_OFFSET,
     HEADER,
+    JOURNAL,
     LAYOUT_BYTES,
     MAGIC,
+    NUMBER,
     RECORD,
+    RECORDS,
     VALUE,
     SampleKey,
     Slots,
     StateKey,
     WorkersError,
     key_from_json,
-    slots_of,
+    slots_in,
 )
 from modelplane_exporter.workers.file_lock import guard, inherited
 
@@ -38,10 +43,10 @@ _ATTEMPTS = 100
 
 @dataclass(slots=True)
 class WorkerIndex:
-    """What is where in a worker's file, up to ``parsed``: offsets by key, of states with their cells."""
+    """What is where in a worker's file, up to ``parsed``: keys with offsets, of states with their slots."""
 
-    parsed: int = HEADER.size
-    states: list[tuple[StateKey, int, int]] = field(default_factory=list)
+    parsed: int = RECORDS
+    states: list[tuple[StateKey, int, Slots]] = field(default_factory=list)
     samples: list[tuple[SampleKey, int]] = field(default_factory=list)
     baselines: list[LoadedBaseline] = field(default_factory=list)
 
@@ -57,7 +62,25 @@ class WorkerIndex:
         elif key[0] == "baseline":
             self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
         else:
-            self.states.append((key_from_json(key), data, data_size // 16 - 1))
+            self.states.append((key_from_json(key), data, slots_in(data_size)))
+
+
+class JournalEntry(NamedTuple):
+    """A call that ended and is in no state yet; ``kind`` says what its value is, see ``journal.VALUES``."""
+
+    key: Key
+    kind: int
+    begun: float
+    ended: float
+    confidence: float
+
+
+class FileState(NamedTuple):
+    """A state as 64-bit integers, and the time up to which its calls in flight are charged."""
+
+    key: StateKey
+    cells: bytes
+    charged_until: float
 
 
 class WorkerFileReader:
@@ -103,7 +126,7 @@ class WorkerFileReader:
     @property
     def is_begun(self) -> bool:
         """Whether the worker has written the header, as ``refresh`` found it."""
-        return self._map is not None and END.unpack_from(self._map, END_OFFSET)[0] > 0
+        return self._map is not None and self._number(END_OFFSET) > 0
 
     def unmap(self) -> None:
         """Give up one of the two descriptors; the next ``refresh`` takes it again."""
@@ -124,10 +147,25 @@ class WorkerFileReader:
         self.unmap()
         os.close(self._descriptor)
 
-    def states(self) -> Iterator[tuple[StateKey, bytes]]:
-        """Every key with its newest complete state, 64-bit integers."""
-        for key, offset, cells in self.index.states:
-            yield key, self._state(offset, slots_of(cells))
+    def states(self) -> Iterator[FileState]:
+        """The newest committed state of every key."""
+        for key, offset, slots in self.index.states:
+            slot = self._slot(offset, slots)
+            (charged_until,) = VALUE.unpack_from(slot, slots.cells_size)
+            yield FileState(key, slot[: slots.cells_size], charged_until)
+
+    def entries(self) -> Iterator[JournalEntry]:
+        """The calls of a dead worker that no state includes."""
+        if not self.is_begun:
+            return
+        content, epoch = self._mapped(), self._number(EPOCH_OFFSET)
+        born = HEADER.unpack_from(content)[-1]
+        keys = {offset: key for key, offset, _ in self.index.states}
+        for offset in JOURNAL:
+            record, kind, begun, ended, confidence, mark = ENTRY.unpack_from(content, offset)
+            key = keys.get(record)
+            if mark > epoch and begun >= born and isinstance(key, Key):
+                yield JournalEntry(key, kind, begun, ended, confidence)
 
     def samples(self) -> Iterator[tuple[SampleKey, float]]:
         """Every sample that has not vanished."""
@@ -141,7 +179,7 @@ class WorkerFileReader:
         content = self._content()
         if content is None:
             return
-        magic, layout, end = HEADER.unpack_from(content)
+        magic, layout, end, *_ = HEADER.unpack_from(content)
         if end and (magic, layout) != (MAGIC, LAYOUT_BYTES):
             raise WorkersError(f"{self.path} is not a worker file of this release")
         if end > len(content):
@@ -162,7 +200,7 @@ class WorkerFileReader:
 
     def _content(self) -> mmap.mmap | None:
         """The file, mapped again where it grew; None while its worker has not filled the header yet."""
-        if self._map is not None and END.unpack_from(self._map, END_OFFSET)[0] > len(self._map):
+        if self._map is not None and self._number(END_OFFSET) > len(self._map):
             self.unmap()
         if self._map is None:
             size = os.fstat(self._descriptor).st_size
@@ -176,12 +214,20 @@ class WorkerFileReader:
             raise ValueError("refresh() before reading")
         return self._map
 
-    def _state(self, offset: int, slots: Slots) -> bytes:
-        content, sequences = self._mapped(), offset + slots.size
+    def _number(self, offset: int) -> int:
+        (number,) = NUMBER.unpack_from(self._mapped(), offset)
+        return int(number)
+
+    def _slot(self, offset: int, slots: Slots) -> bytes:
+        """The slot with the highest epoch that is not above the header's."""
+        content, epochs = self._mapped(), offset + slots.epoch_offset
         for _ in range(_ATTEMPTS):
-            before = slots.sequences.unpack_from(content, sequences)
-            start = offset + (slots.slot.size if before[1] > before[0] else 0)
-            state = content[start : start + slots.size]
-            if slots.sequences.unpack_from(content, sequences) == before:
-                return state
+            committed = self._number(EPOCH_OFFSET)
+            before = slots.epochs.unpack_from(content, epochs)
+            first, second = (epoch if epoch <= committed else -1 for epoch in before)
+            start = offset + (slots.slot.size if second > first else 0)
+            slot = content[start : start + slots.slot.size]
+            # Both are above what was committed when a worker has written twice since then.
+            if max(first, second) >= 0 and slots.epochs.unpack_from(content, epochs) == before:
+                return slot
         raise WorkersError(f"{self.path} was written twice during each of {_ATTEMPTS} readings")

@@ -94,7 +94,7 @@ def ended_workers(path: Path, number: int) -> None:
 def read(path: Path) -> dict[Key, tuple[int, ...]]:
     reader = WorkerFileReader(path)
     reader.refresh()
-    states = {key: struct.unpack(f"{CELLS}Q", state) for key, state in reader.states()}
+    states = {key: struct.unpack(f"{CELLS}Q", state) for key, state, _ in reader.states()}
     reader.close()
     return states
 

@@ -55,7 +55,7 @@ def test_a_file_grows_while_it_is_read(tmp_path: Path) -> None:
     for tenant in range(300):
         file.write(key(str(tenant)), cells(tenant))
         reader.refresh()
-    assert [(found.identity.tenant_id, state[:8]) for found, state in reader.states()] == [
+    assert [(found.identity.tenant_id, state[:8]) for found, state, _ in reader.states()] == [
         (str(tenant), tenant.to_bytes(8, "little")) for tenant in range(300)
     ]
     reader.close()
@@ -82,7 +82,7 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
     with pytest.raises(struct.error):
         file.write(key(), [-1] * CELLS)
     record = file._states[key()]
-    whole = record.slot
+    whole = record.slots.slot
     half = struct.Struct(f"{CELLS // 2}Q")
 
     class Cut:
@@ -91,7 +91,7 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
         def pack_into(self, buffer: mmap.mmap, offset: int, *values: int) -> None:
             half.pack_into(buffer, offset, *values[: CELLS // 2])
 
-    monkeypatch.setattr(record, "slot", Cut())
+    monkeypatch.setattr(record, "slots", record.slots._replace(slot=Cut()))
     file.write(key(), cells(3))
     assert read(file.path) == {key(): tuple(cells(2))}
     file.close()
@@ -112,7 +112,7 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
         last, until = 0, time.monotonic() + 0.5
         while time.monotonic() < until:
             reader.refresh()
-            for _, state in reader.states():
+            for _, state, _ in reader.states():
                 found = set(struct.unpack(f"{CELLS}Q", state))
                 assert len(found) == 1
                 assert last <= min(found)
