@@ -6,12 +6,14 @@ REGISTRY ?= examples/modelplane.yaml
 DEMO_SECONDS ?=
 # Tests of servers wait more than they compute, hence more processes than this has cores.
 TEST_PROCESSES ?= 4
+PARTS ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers test leak-hunt lint generate bench clean system system-development
+.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt lint fmt generate bench clean \
+	system system-development
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: system-development $(VENV)/.dev ## install all that development, tests and the demo need
 
@@ -29,6 +31,18 @@ test: setup ## run every test
 	@$(BIN)/python tests/support/newest_servers.py || [ $$? -eq 69 ]
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
+test-fast: $(VENV)/.dev ## run the unit tests that are quick
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m 'not slow' tests/unit
+
+test-minimum: $(VENV)/.dev ## run unit tests with the lowest releases that setup.cfg declares; PARTS="base backend" chooses
+	$(BIN)/python tests/support/environments.py $(PARTS)
+
+test-pythons: $(VENV)/.dev ## run the exporter's unit tests on Python 3.12 and 3.13, where they are at hand
+	@for python in python3.12 python3.13; do \
+		if $$python -c '' 2>/dev/null; then $(BIN)/python tests/support/environments.py --newest --python $$python base || exit 1; \
+		else echo "$$python is not on PATH: not tested"; fi; \
+	done
+
 leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API
 	MODELPLANE_LEAK_TRIES=100000 $(BIN)/pytest tests/integration/test_prometheus_api_leaks.py
 
@@ -36,6 +50,10 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fmt: $(VENV)/.dev ## let ruff format the code and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 generate: $(VENV)/.dev ## write every committed file that is generated
 	$(BIN)/python -m modelplane_provisioning.generated

@@ -34,15 +34,15 @@ from signals import Subject, installed, measured, report
 from support.drift_peers import evidently_report, evidently_tests, nannyml_fit, nannyml_values
 
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.cache import AnswerCache
+from modelplane_datasource.cache import SingleFlightCache
 from modelplane_datasource.catalogue import find_metric
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift import formulas
 from modelplane_datasource.drift.parameters import METHODS
 from modelplane_datasource.drift.series import compute
 from modelplane_datasource.prometheus.decoding import InstantSample
 from modelplane_datasource.prometheus.ranges import RangeTable
-from modelplane_datasource.series.request import read_scope
+from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_exporter import Baseline, ModelMetricsExporter
@@ -90,8 +90,8 @@ class Fetched:
         owners = [{**labels, "tenant_id": ALL_TENANTS} for labels in version]
         self.grid = Grid(END - (windows - 1) * STEP, END, STEP)
         by_bin = tuple({**owner, "bin": name} for owner in owners for name in bins)
-        self.counts = RangeTable(by_bin, counts.live.swapaxes(1, 2).reshape(len(by_bin), -1), ())
-        self.deviations = RangeTable(tuple(owners), counts.deviations, ())
+        self.counts = RangeTable(by_bin, counts.live.swapaxes(1, 2).reshape(len(by_bin), -1))
+        self.deviations = RangeTable(tuple(owners), counts.deviations)
         self.ratios = tuple(
             InstantSample({**labels, "bin": name}, ratio)
             for labels, shares in zip(version, counts.ratios.tolist(), strict=True)
@@ -135,26 +135,28 @@ def by_all(counts: Counts) -> dict[str, Array]:
     """All methods."""
     n, known = counts.live[..., :-1].sum(axis=-1), counts.ratios[:, None, :-1].sum(axis=-1)
     sums = (np.maximum(counts.deviations, 0), np.maximum(-counts.deviations, 0))
+    shift = formulas.mean_shift(*sums, n)
     return {
         **by_bins(counts),
-        "mean_shift": formulas.mean_shift(*sums, n),
-        "mean_shift_z": formulas.mean_shift_z(*sums, n, counts.observations * known),
+        "mean_shift": shift,
+        "mean_shift_z": formulas.mean_shift_z(shift, n, counts.observations * known),
     }
 
 
-def forget(plane: Plane) -> None:
+def forget(context: AppContext) -> None:
     """Keep nothing of what was computed before."""
-    plane.prometheus.cache = AnswerCache(plane.settings.max_cache_bytes, lambda _outcome: None)
+    object.__setattr__(context, "cache", SingleFlightCache(context.settings.max_cache_bytes))
 
 
-def series(plane: Plane, grid: Grid, methods: tuple[str, ...]) -> dict[str, Array]:
+def series(context: AppContext, grid: Grid, methods: tuple[str, ...]) -> dict[str, Array]:
     """The same, as the route computes them from Prometheus' answers."""
-    forget(plane)
-    found = {}
+    forget(context)
+    values = {}
     for method in methods:
-        scope = read_scope(find_metric("drift"), {"model-name": ["m"], "method": [method]})
-        found[method] = np.array([line.values for line in compute(plane, scope, grid).series], np.float64)
-    return found
+        selection = read_selection(find_metric("drift"), {"model-name": ["m"], "method": [method]})
+        result = compute(context, selection, grid)
+        values[method] = np.array([line.values for line in result.series], np.float64)
+    return values
 
 
 def route(app: Flask, grid: Grid, methods: tuple[str, ...]) -> None:
@@ -174,13 +176,13 @@ def signal_windows(signals: int, windows: int, rounds: int = 7) -> dict[str, Any
     counts = Counts(live, ratios, TRAINING, chance.normal(0, 70, (signals, windows)))
     fetched = Fetched(counts)
     with application(fetched) as app:
-        plane = app.extensions["modelplane"]
-        of_series, of_arrays = series(plane, fetched.grid, METHODS), by_all(counts)
+        context = app.extensions["modelplane"]
+        of_series, of_arrays = series(context, fetched.grid, METHODS), by_all(counts)
         for method in METHODS:
             np.testing.assert_allclose(of_series[method], of_arrays[method], rtol=1e-9, atol=1e-9)
         subjects = {
             "formulas": Subject(lambda: by_all(counts)),
-            "series": Subject(lambda: series(plane, fetched.grid, METHODS)),
+            "series": Subject(lambda: series(context, fetched.grid, METHODS)),
             "route": Subject(lambda: route(app, fetched.grid, METHODS)),
         }
         took = report(measured(subjects, rounds), 1.0)["took"]

@@ -74,7 +74,7 @@ def example() -> Example:
         "js_distance": js_distance(counts, ratios),
         "ks": ks(counts, ratios),
         "mean_shift": mean_shift(*sums, LIVE_ROWS),
-        "mean_shift_z": mean_shift_z(*sums, LIVE_ROWS, TRAINING_ROWS),
+        "mean_shift_z": mean_shift_z(mean_shift(*sums, LIVE_ROWS), LIVE_ROWS, TRAINING_ROWS),
         "js_distance, natural logarithm": math.sqrt(bits * math.log(2)),
         "js divergence, bits": bits,
         "psi, 10 bins of equal width": equal_width_psi(training, live),

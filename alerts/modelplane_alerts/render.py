@@ -11,6 +11,7 @@ import _jsonnet
 import yaml
 
 from modelplane_schema import alerts, expressions, metrics, recorded
+from modelplane_schema.errors import UserError
 from modelplane_schema.promql import Matcher, ratio
 from modelplane_schema.registry import Registry
 from modelplane_schema.uids import FLEET_UID
@@ -28,7 +29,7 @@ DEMO_CONFIG: Mapping[str, Any] = {
 }
 
 
-class MixinError(ValueError):
+class MixinError(UserError, ValueError):
     """The mixin cannot be evaluated with the configuration given; the message holds jsonnet's trace."""
 
 

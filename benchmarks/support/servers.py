@@ -30,25 +30,6 @@ class Query(NamedTuple):
     path: str
     form: Mapping[str, str]
 
-    def follows(self, other: Query) -> bool:
-        """Whether the times of one range query begin a step after those of another end."""
-        if "step" not in self.form or not self.form.items() & other.form.items() >= self._asked.items():
-            return False
-        return self._begins_after(other) or other._begins_after(self)
-
-    def joined(self, other: Query) -> Query:
-        """This range query over its own times and those of ``other``."""
-        start = min(self.form["start"], other.form["start"], key=float)
-        end = max(self.form["end"], other.form["end"], key=float)
-        return self._replace(form={**self.form, "start": start, "end": end})
-
-    def _begins_after(self, other: Query) -> bool:
-        return float(self.form["start"]) == float(other.form["end"]) + float(self.form["step"])
-
-    @property
-    def _asked(self) -> Mapping[str, str]:
-        return {name: self.form[name] for name in ("query", "step")}
-
 
 class Prometheus:
     """A running Prometheus; ``port`` on loopback."""
@@ -63,19 +44,12 @@ class Prometheus:
         self._read = self._log.stat().st_size
 
     def new_queries(self) -> list[Query]:
-        """The queries that came since the last call, in their order; one that came in halves is one."""
+        """The queries that came since the last call, in their order."""
         with self._log.open() as log:
             log.seek(self._read)
             entries = [json.loads(line) for line in log]
             self._read = log.tell()
-        found: list[Query] = []
-        for query in (_query(entry["params"]) for entry in entries if "httpRequest" in entry):
-            half = next((place for place, other in enumerate(found) if query.follows(other)), None)
-            if half is None:
-                found.append(query)
-            else:
-                found[half] = query.joined(found[half])
-        return found
+        return [_query(entry["params"]) for entry in entries if "httpRequest" in entry]
 
 
 def _query(params: Mapping[str, str | int]) -> Query:

@@ -1,7 +1,7 @@
 """Grafana dashboards generated from the metric schema and the registry."""
 
 from modelplane_dashboards.board import Board
-from modelplane_dashboards.boards import build
+from modelplane_dashboards.boards import BoardError, build
 from modelplane_dashboards.output import FOLDERS, Changes, Folder, check, files, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
 from modelplane_dashboards.render import render
@@ -9,6 +9,7 @@ from modelplane_dashboards.render import render
 __all__ = [
     "FOLDERS",
     "Board",
+    "BoardError",
     "Changes",
     "Folder",
     "PanelQuery",

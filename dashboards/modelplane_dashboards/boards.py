@@ -9,6 +9,7 @@ from modelplane_dashboards.api import literal
 from modelplane_dashboards.board import Board, Panel, Section, Variable
 from modelplane_dashboards.links import row_links
 from modelplane_dashboards.scope import BoardScope, FixedMatcher, variable_matcher
+from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import ACTIVE, MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, selector
 from modelplane_schema.registry import Model, Registry, Tenant
@@ -17,8 +18,12 @@ from modelplane_schema.uids import FLEET_UID, dashboard_uid
 _LABELS = {"tenant": TENANT_ID, "model": MODEL_NAME, "version": MODEL_VERSION}
 
 
+class BoardError(UserError, ValueError):
+    """The registry's names cannot all have a board; the message says which and what to do."""
+
+
 def build(registry: Registry) -> tuple[Board, ...]:
-    """Every board of a registry; ValueError when two boards would have the same uid or title."""
+    """Every board of a registry; BoardError when two boards would have the same uid or title."""
     boards = (
         fleet(registry),
         *(tenant_board(registry, tenant) for tenant in registry.tenants),
@@ -156,4 +161,4 @@ def _variables(scope: BoardScope) -> tuple[Variable, ...]:
 def _no_clash(what: str, counts: Counter[str]) -> None:
     for value, count in counts.items():
         if count > 1:
-            raise ValueError(f"{count} boards have the {what} {value!r}; rename a tenant or model")
+            raise BoardError(f"{count} boards have the {what} {value!r}; rename a tenant or model")

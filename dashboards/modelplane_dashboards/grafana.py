@@ -23,7 +23,7 @@ from modelplane_dashboards.board import (
     Query,
     Variable,
 )
-from modelplane_dashboards.layout import Place
+from modelplane_dashboards.layout import GridPosition
 from modelplane_schema.uids import API_DATASOURCE_UID, FLEET_UID, PROMETHEUS_DATASOURCE_UID
 
 SCHEMA_VERSION = 39
@@ -63,16 +63,16 @@ class PrometheusTarget(core.Target):  # type: ignore[misc]  # grafanalib has no 
     """A Prometheus query with the keys that Grafana's editor writes."""
 
     def to_json_data(self) -> dict[str, Any]:
-        kept = _without(super().to_json_data(), _DEAD_TARGET_KEYS)
-        return kept | {"editorMode": "code", "range": not self.instant}
+        content = _without(super().to_json_data(), _DEAD_TARGET_KEYS)
+        return content | {"editorMode": "code", "range": not self.instant}
 
 
-def panel(source: Panel, panel_id: int, place: Place) -> core.Panel:
+def panel(source: Panel, panel_id: int, position: GridPosition) -> core.Panel:
     """A panel with data."""
     common = {
         "dataSource": _datasource(source.queries[0]),
         "description": source.description,
-        "gridPos": _grid_pos(place),
+        "gridPos": _grid_pos(position),
         "id": panel_id,
         "maxDataPoints": MAX_API_POINTS if source.queries[0].datasource == "api" else None,
         "targets": [_target(ref_id, query, source.kind) for ref_id, query in source.named_queries],
@@ -83,19 +83,19 @@ def panel(source: Panel, panel_id: int, place: Place) -> core.Panel:
     return _BUILDERS[source.kind](source, common)
 
 
-def text(content: str, panel_id: int, place: Place) -> core.Panel:
+def text(content: str, panel_id: int, position: GridPosition) -> core.Panel:
     return core.Text(
         content=content,
         description=content,
-        gridPos=_grid_pos(place),
+        gridPos=_grid_pos(position),
         id=panel_id,
         maxDataPoints=None,
         transparent=True,
     )
 
 
-def row(title: str, panel_id: int, place: Place) -> core.Panel:
-    return core.RowPanel(title=title, id=panel_id, gridPos=_grid_pos(place), maxDataPoints=None)
+def row(title: str, panel_id: int, position: GridPosition) -> core.Panel:
+    return core.RowPanel(title=title, id=panel_id, gridPos=_grid_pos(position), maxDataPoints=None)
 
 
 def datasource_variable() -> dict[str, Any]:
@@ -137,7 +137,7 @@ def annotation(source: Annotation) -> dict[str, Any]:
     }
 
 
-def board_links(own_uid: str) -> list[core.DashboardLink]:
+def board_links(uid: str) -> list[core.DashboardLink]:
     """Links to the other boards; they keep the time range and the variables."""
     keep = {"includeVars": True, "keepTime": True}
     fleet = core.DashboardLink(title="Fleet", type="link", uri=f"/d/{FLEET_UID}", icon="dashboard", **keep)
@@ -147,7 +147,7 @@ def board_links(own_uid: str) -> list[core.DashboardLink]:
         )
         for kind, title in (("tenant", "Tenants"), ("model", "Models"))
     ]
-    return lists if own_uid == FLEET_UID else [fleet, *lists]
+    return lists if uid == FLEET_UID else [fleet, *lists]
 
 
 def dashboard(
@@ -315,8 +315,8 @@ def _variable(template: core.Template, texts: str | list[str], values: str | lis
     return _without(template.to_json_data(), _DEAD_VARIABLE_KEYS) | {"current": current}
 
 
-def _grid_pos(place: Place) -> core.GridPos:
-    return core.GridPos(h=place.height, w=place.width, x=place.x, y=place.y)
+def _grid_pos(position: GridPosition) -> core.GridPos:
+    return core.GridPos(h=position.height, w=position.width, x=position.x, y=position.y)
 
 
 def _without(content: dict[str, Any], dead: frozenset[str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Changes:
 
 
 def files(registry: Registry) -> dict[str, bytes]:
-    """Relative path to content for every board of a registry; ValueError as in ``build``."""
+    """Relative path to content for every board of a registry; BoardError as in ``build``."""
     return {_path(board): _content(board) for board in build(registry)}
 
 

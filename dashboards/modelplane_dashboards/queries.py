@@ -49,11 +49,6 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: _value(match, values), text)
 
 
-def variables_in(text: str) -> frozenset[str]:
-    """Names of the Grafana variables in ``text``."""
-    return frozenset(match["braced"] or match["bare"] for match in _VARIABLE.finditer(text))
-
-
 def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
     defaults = {variable.name: ALL_VALUE for variable in board.variables}
     if panel.repeat is not None:

@@ -6,21 +6,23 @@ from typing import Any
 
 from modelplane_dashboards import grafana
 from modelplane_dashboards.board import COLUMNS, Board, panel_id
-from modelplane_dashboards.layout import ROW_HEIGHT, Place, flow
+from modelplane_dashboards.layout import ROW_HEIGHT, GridPosition, flow
 
 _INTRO_HEIGHT = 2
 
 
 def render(board: Board) -> dict[str, Any]:
     """The dashboard as Grafana reads it, with stable panel ids and computed places."""
-    intro = Place(0, 0, COLUMNS, _INTRO_HEIGHT)
+    intro = GridPosition(0, 0, COLUMNS, _INTRO_HEIGHT)
     panels = [grafana.text(board.question, panel_id(board.kind, "intro"), intro)]
     y = _INTRO_HEIGHT
     for section in board.sections:
-        header = Place(0, y, COLUMNS, ROW_HEIGHT)
+        header = GridPosition(0, y, COLUMNS, ROW_HEIGHT)
         panels.append(grafana.row(section.title, panel_id(board.kind, f"row:{section.key}"), header))
         placed, y = flow(section.panels, y + ROW_HEIGHT)
-        panels += [grafana.panel(panel, panel_id(board.kind, panel.key), place) for panel, place in placed]
+        panels += [
+            grafana.panel(panel, panel_id(board.kind, panel.key), position) for panel, position in placed
+        ]
     dashboard = grafana.dashboard(
         uid=board.uid,
         title=board.title,

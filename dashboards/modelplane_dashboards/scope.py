@@ -38,10 +38,10 @@ class BoardScope:
     def legend(self) -> str:
         return legend(*self.by)
 
-    def calls(self, name: str, *extra: Matcher) -> str:
+    def calls(self, name: str, *matchers: Matcher) -> str:
         """A selector of series that carry the whole identity."""
         return selector(
-            name, (self._tenant(), self._model(), variable_matcher(MODEL_VERSION, "version"), *extra)
+            name, (self._tenant(), self._model(), variable_matcher(MODEL_VERSION, "version"), *matchers)
         )
 
     def versions(self, name: str) -> str:
@@ -77,8 +77,8 @@ class BoardScope:
     def _models(self) -> tuple[Matcher, ...]:
         if self.tenant is None:
             return (self._model(),)
-        known = one_of(MODEL_NAME, self.models)
-        return (self._model(), FixedMatcher(known.label, known.value, known.op))
+        models = one_of(MODEL_NAME, self.models)
+        return (self._model(), FixedMatcher(models.label, models.value, models.op))
 
 
 def legend(*labels: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
 from flask import Flask, Response
 
 from modelplane_datasource.alerts.incidents import IncidentRules
-from modelplane_datasource.alerts.maintenance import Upkeep, UpkeepRules
+from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules
 from modelplane_datasource.alerts.store import AlertStore, StoreError
 from modelplane_datasource.alerts.suppression import SuppressionError, load_windows
 from modelplane_datasource.api.alerts import alerts_blueprint
@@ -20,23 +20,24 @@ from modelplane_datasource.api.drift import drift_blueprint
 from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
-from modelplane_datasource.api.prometheus import prometheus_blueprint
+from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
-from modelplane_datasource.context import Plane
+from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
-from modelplane_datasource.tenancy.caller import current_tenants
-from modelplane_datasource.tenancy.query_restriction import restrict
+from modelplane_datasource.tenancy.query_restriction import TO_CALLER
 from modelplane_datasource.tenancy.tokens import Gatekeeper
-from modelplane_datasource.web.authentication import require_tokens
-from modelplane_datasource.web.compression import compress_responses
+from modelplane_datasource.web.authentication import authorization
+from modelplane_datasource.web.compression import compress
 from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
-from modelplane_datasource.web.middleware import surround
+from modelplane_datasource.web.middleware import RequestLayer, remember_route
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
+_LOG = logging.getLogger(__name__)
 _EXTENSION = "modelplane"
 _BLUEPRINTS = (
     series_blueprint,
@@ -49,7 +50,7 @@ _BLUEPRINTS = (
     grafana_blueprint,
     annotation_rows_blueprint,
     operations_blueprint,
-    partial(prometheus_blueprint, tenants=current_tenants),
+    prometheus_blueprint,
 )
 
 
@@ -60,56 +61,68 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     database cannot be opened.
     """
     gatekeeper = Gatekeeper(settings.token_file) if settings.token_file else None
-    telemetry = Telemetry()
-    plane = Plane(
-        settings,
-        clock,
-        telemetry,
-        PrometheusClient(settings, telemetry.upstream_error, telemetry.cache_lookup, restrict),
-        AlertStore(
-            settings.database_url,
-            settings.max_raw_bodies,
-            settings.threads,
-            _incident_rules(settings),
-            max_waiting_writers=settings.threads // 2,
-            on_call=telemetry.store_call,
-        ),
-        _registry(settings),
-    )
+    context = _context(settings, clock)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A redirect to the canonical path would reach Grafana's users instead of the answer.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.extensions[_EXTENSION] = plane
-    surround(app, telemetry)
-    telemetry.observe_cache(plane.prometheus.cache)
-    compress_responses(app)
-    require_tokens(app, gatekeeper)
-    register_error_handlers(app)
-    _register_store_error(app)
+    app.extensions[_EXTENSION] = context
+    _add_middleware(app, context.telemetry, gatekeeper)
     for blueprint in _BLUEPRINTS:
-        app.register_blueprint(blueprint(plane))
+        app.register_blueprint(blueprint(context))
     return app
 
 
-def upkeep_of(app: Flask) -> Upkeep:
+def maintenance_of(app: Flask) -> Maintenance:
     """The threads that look after the alert store of an application; not started."""
-    plane: Plane = app.extensions[_EXTENSION]
-    settings = plane.settings
-    rules = UpkeepRules(
+    context: AppContext = app.extensions[_EXTENSION]
+    settings = context.settings
+    rules = MaintenanceRules(
         settings.retention_days,
         settings.alertmanager_urls,
         settings.reconcile_interval_seconds,
         settings.absent_grace_seconds,
     )
-    return Upkeep(plane.store, rules, plane.now)
+    return Maintenance(context.store, rules, context.now)
 
 
 def close_app(app: Flask) -> None:
     """Close the application's connections to Prometheus and to its database."""
-    plane: Plane = app.extensions[_EXTENSION]
-    plane.close()
+    context: AppContext = app.extensions[_EXTENSION]
+    context.close()
+
+
+def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | None) -> None:
+    """All that a request passes besides its view, from the outside in; a response goes the other way."""
+    app.wsgi_app = RequestLayer(app.wsgi_app, telemetry)  # type: ignore[method-assign]  # Flask's manual does
+    app.before_request(remember_route)
+    app.before_request(authorization(gatekeeper))
+    app.before_request(refuse_unknown_calls)
+    app.after_request(compress)
+    register_error_handlers(app)
+    app.register_error_handler(StoreError, _store_error)
+
+
+def _store_error(error: Exception) -> Response:
+    _LOG.error("the alert store failed: %s", error)
+    return error_response(ApiError(503, "store_unavailable", "The alert store is not available; try again."))
+
+
+def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
+    incident_rules, registry = _incident_rules(settings), _registry(settings)
+    telemetry = Telemetry()
+    cache = SingleFlightCache(settings.max_cache_bytes, telemetry.cache_lookup)
+    telemetry.observe_cache(cache, OUTCOMES)
+    store = AlertStore(
+        settings.database_url,
+        settings.max_raw_bodies,
+        settings.threads,
+        max_waiting_writers=settings.threads // 2,
+        on_call=telemetry.store_call,
+    )
+    prometheus = PrometheusClient(settings, cache, telemetry.upstream_error, TO_CALLER)
+    return AppContext(settings, clock, telemetry, cache, prometheus, store, incident_rules, registry)
 
 
 def _incident_rules(settings: Settings) -> IncidentRules:
@@ -132,11 +145,3 @@ def _registry(settings: Settings) -> Registry | None:
         return load_registry(settings.registry_file)
     except RegistryError as error:
         raise ConfigurationError(f"{PREFIX}REGISTRY_FILE: {error}") from error
-
-
-def _register_store_error(app: Flask) -> None:
-    @app.errorhandler(StoreError)
-    def store_error(error: StoreError) -> Response:
-        app.logger.error("the alert store failed: %s", error)
-        message = "The alert store is not available; try again."
-        return error_response(ApiError(503, "store_unavailable", message))

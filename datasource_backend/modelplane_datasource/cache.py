@@ -1,4 +1,4 @@
-"""Answers of Prometheus that are kept for a short time, and one call for all who ask the same at once."""
+"""Values that are cached for a short time, and made once for all who ask for the same at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachetools import TLRUCache
 
+from modelplane_datasource.observability.query_warnings import collected, note
+
 T = TypeVar("T")
 
 HIT, MISS, COALESCED = "hit", "miss", "coalesced"
@@ -17,92 +19,108 @@ OUTCOMES = (HIT, MISS, COALESCED)
 ENTRY_BYTES = 1024
 
 
-class _Kept(NamedTuple):
-    answer: Any
+class _Made(NamedTuple):
+    """A value and what was warned of while it was made."""
+
+    value: Any
+    warnings: tuple[str, ...]
+
+
+class _Entry(NamedTuple):
+    made: _Made
     size: int
     expires: float
 
 
-class AnswerCache:
-    """Least recently used answers go first when there are too many bytes.
+class SingleFlightCache:
+    """Least recently used values go first when there are too many bytes.
 
-    Each answer counts ``ENTRY_BYTES`` besides its own, which bounds their number too. The cache belongs
-    to one process. A key must hold all that an answer depends on. Errors are not kept, but all who wait
-    for a call get its error.
+    Each value counts ``ENTRY_BYTES`` besides its own, which bounds their number too. The cache belongs
+    to one process. A key must hold all that a value depends on. Errors are not cached, but all who wait
+    for a value get its error. Whoever gets a value is warned of what its maker was warned of.
     """
 
     def __init__(
         self,
         max_bytes: int,
-        on_lookup: Callable[[str], None],
+        on_lookup: Callable[[str], None] = lambda _outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``on_lookup`` is told one of ``OUTCOMES`` for each question; ``clock`` is in seconds."""
+        """``on_lookup`` gets one of ``OUTCOMES`` for each lookup; ``clock`` is in seconds."""
         self._clock = clock
         self._on_lookup = on_lookup
         self._lock = threading.Lock()
-        self._in_flight: dict[Hashable, Future[Any]] = {}
-        self._kept: TLRUCache[Hashable, _Kept] = TLRUCache(
-            max_bytes, lambda _key, kept, _now: kept.expires, clock, lambda kept: kept.size
+        self._in_flight: dict[Hashable, Future[_Made]] = {}
+        self._entries: TLRUCache[Hashable, _Entry] = TLRUCache(
+            max_bytes, lambda _key, entry, _now: entry.expires, clock, lambda entry: entry.size
         )
 
     @property
     def entries(self) -> int:
-        """How many answers are kept."""
+        """How many values are cached."""
         with self._lock:
-            return len(self._kept)
+            return len(self._entries)
 
     @property
     def bytes(self) -> float:
-        """The size of the answers that are kept."""
+        """The size of the values that are cached."""
         with self._lock:
-            return self._kept.currsize
+            return self._entries.currsize
 
-    def get(self, key: Hashable, seconds: float, ask: Callable[[], T], size_of: Callable[[T], int]) -> T:
-        """The answer to ``ask``, which was called for ``key`` at most ``seconds`` before, or is now.
+    def get_or_make(
+        self, key: Hashable, seconds: float, make: Callable[[], T], size_of: Callable[[T], int]
+    ) -> T:
+        """What ``make`` gave for ``key`` at most ``seconds`` before, or gives now.
 
-        ``size_of`` gives the bytes of an answer and its key.
+        ``size_of`` gives the bytes of a value and its key.
         """
-        started = self._clock()
-        own: Future[T] = Future()
-        with self._lock:
-            kept = self._kept.get(key)
-            call = self._in_flight.get(key) if kept is None else None
-            if kept is None and call is None:
-                self._in_flight[key] = own
-        if kept is not None:
-            self._on_lookup(HIT)
-            found: T = kept.answer
-            return found
-        if call is not None:
-            self._on_lookup(COALESCED)
-            shared: T = call.result()
-            return shared
-        self._on_lookup(MISS)
-        return self._ask(key, own, started + seconds, ask, size_of)
+        made = self._get_or_make(key, seconds, make, size_of)
+        note(made.warnings)
+        value: T = made.value
+        return value
 
-    def _ask(
+    def _get_or_make(
+        self, key: Hashable, seconds: float, make: Callable[[], T], size_of: Callable[[T], int]
+    ) -> _Made:
+        started = self._clock()
+        flight: Future[_Made] = Future()
+        with self._lock:
+            entry = self._entries.get(key)
+            in_flight = self._in_flight.get(key) if entry is None else None
+            if entry is None and in_flight is None:
+                self._in_flight[key] = flight
+        if entry is not None:
+            self._on_lookup(HIT)
+            return entry.made
+        if in_flight is not None:
+            self._on_lookup(COALESCED)
+            return in_flight.result()
+        self._on_lookup(MISS)
+        return self._make(key, flight, started + seconds, make, size_of)
+
+    def _make(
         self,
         key: Hashable,
-        call: Future[T],
+        flight: Future[_Made],
         expires: float,
-        ask: Callable[[], T],
+        make: Callable[[], T],
         size_of: Callable[[T], int],
-    ) -> T:
+    ) -> _Made:
         try:
-            answer = ask()
-            is_kept = expires > self._clock()
-            kept = _Kept(answer, ENTRY_BYTES + size_of(answer), expires) if is_kept else None
+            value, warnings = collected(make)
+            made = _Made(value, warnings)
+            is_cached = expires > self._clock()
+            entry = _Entry(made, ENTRY_BYTES + size_of(value), expires) if is_cached else None
         except BaseException as error:
-            self._end(key, None)
-            call.set_exception(error)
+            self._land(key, None)
+            flight.set_exception(error)
             raise
-        self._end(key, kept)
-        call.set_result(answer)
-        return answer
+        self._land(key, entry)
+        flight.set_result(made)
+        return made
 
-    def _end(self, key: Hashable, kept: _Kept | None) -> None:
+    def _land(self, key: Hashable, entry: _Entry | None) -> None:
         with self._lock:
             del self._in_flight[key]
-            if kept is not None and kept.size <= self._kept.maxsize:
-                self._kept[key] = kept
+            if entry is not None and entry.size <= self._entries.maxsize:
+                self._entries[key] = entry

@@ -6,8 +6,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from modelplane_datasource.alerts.incidents import IncidentRules
 from modelplane_datasource.alerts.store import AlertStore
-from modelplane_datasource.observability.query_warnings import note, with_notices
+from modelplane_datasource.cache import SingleFlightCache
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
@@ -18,14 +19,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
-    """``clock`` gives seconds since 1970; ``registry`` is None when the settings name none."""
+class AppContext:
+    """``clock`` gives seconds since 1970; ``registry`` is None when the settings name none.
+
+    ``cache`` holds what routes serve, and what the client of Prometheus has read.
+    """
 
     settings: Settings
     clock: Callable[[], float]
     telemetry: Telemetry
+    cache: SingleFlightCache
     prometheus: PrometheusClient
     store: AlertStore
+    incident_rules: IncidentRules
     registry: Registry | None = None
 
     def now(self) -> int:
@@ -42,27 +48,29 @@ class Plane:
         """Milliseconds between two scrapes."""
         return max(1, round(self.settings.scrape_interval_seconds * 1000))
 
-    def kept(
+    def cached_body(self, key: Hashable, seconds: float, encode: Callable[[], bytes]) -> bytes:
+        """The part of a response that ``encode`` gives, as ``cached``."""
+        return self.cached(key, seconds, encode, len)
+
+    def cached(
         self,
         key: Hashable,
         seconds: float,
-        compute: Callable[[], T],
+        make: Callable[[], T],
         size_of: Callable[[T], int],
         for_everyone: bool = False,
     ) -> T:
-        """What ``compute`` gives, or gave for ``key`` at most ``seconds`` (and ``cache_seconds``) before.
+        """What ``make`` gives, or gave for ``key`` at most ``seconds`` (and ``cache_seconds``) before.
 
-        ``size_of`` gives its bytes. Warnings belong to each request that uses it. Nobody gets what was
-        computed for somebody who may see other tenants, unless it is the same ``for_everyone``.
+        ``size_of`` gives its bytes. Nobody gets what was made for somebody who may see other tenants, unless
+        it is the same ``for_everyone``.
         """
-        value, warnings = self.prometheus.cache.get(
+        return self.cache.get_or_make(
             (None if for_everyone else current_tenants(), key),
             min(seconds, self.settings.cache_seconds),
-            lambda: with_notices(compute),
-            lambda found: size_of(found[0]),
+            make,
+            size_of,
         )
-        note(warnings)
-        return value
 
     def close(self) -> None:
         """Close the connections to Prometheus and to the database."""

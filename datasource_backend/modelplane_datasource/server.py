@@ -21,8 +21,9 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
 from modelplane_datasource.alerts.store import StoreError
-from modelplane_datasource.app import close_app, create_app, upkeep_of
+from modelplane_datasource.app import close_app, create_app, maintenance_of
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
+from modelplane_schema.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ _IDLE_SECONDS = 120
 _SPARE_FILES = 200  # connections to Prometheus and to the database, spooled bodies
 
 
-class ServerError(RuntimeError):
+class ServerError(UserError, RuntimeError):
     """The server cannot start; the message says why."""
 
 
@@ -54,12 +55,12 @@ def serve(settings: Settings) -> None:
     except StoreError as error:
         # The text of the URL hides its password.
         raise ServerError(f"{make_url(settings.database_url)}: {error}") from error
-    upkeep = upkeep_of(app)
-    upkeep.start()
+    maintenance = maintenance_of(app)
+    maintenance.start()
     try:
         _run(app, settings)
     finally:
-        upkeep.stop()
+        maintenance.stop()
         close_app(app)
 
 

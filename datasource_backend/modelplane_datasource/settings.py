@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from modelplane_schema.documents import load_yaml, raised_as
+from modelplane_schema.errors import UserError
 
 PREFIX = "MODELPLANE_DATASOURCE_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(UserError, ValueError):
     """The backend cannot run with these settings; the message names the place and what is allowed."""
 
 
@@ -220,12 +221,13 @@ TABLE = tuple(_rows())
 
 def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
     """Place and text of each setting in a YAML file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path}: the file of settings cannot be read: {error}") from error
-    if not isinstance(content, dict) or not content.keys() <= rows.keys():
-        raise ConfigurationError(f"{path}: must be a mapping with no other keys than {', '.join(rows)}")
+    with raised_as(ConfigurationError):
+        content = load_yaml(path, f"name the file of settings with --config or {CONFIG_VARIABLE}")
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: must be a mapping with the keys {', '.join(rows)}")
+    for name in content:
+        if name not in rows:
+            raise ConfigurationError(f"{path}: {name}: is not a known key; allowed: {', '.join(rows)}")
     return {name: (f"{path}: {name}", str(value)) for name, value in content.items()}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from modelplane_exporter import settings
 from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
@@ -111,7 +112,8 @@ class ModelMetricsExporter:
             raise ValueError(f"max_tenants must be at least 1 (got {max_tenants!r})")
         self._confidence_key = confidence
         self._exemplars = exemplars
-        listen_on = server.configured_port(port)
+        settings.warn_of_unknown_variables()
+        listen_on = settings.port(port)
         # What may be refused comes before anything is registered.
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
@@ -128,7 +130,7 @@ class ModelMetricsExporter:
         self._sinks = Sinks(self._recorder.meter, self._read, signals, self._recorder.count_event, trace)
         store.events.expect(version, event_names, feedback)
         self._expose(tenants)
-        if registry is None or port is not None or server.PORT_VARIABLE in os.environ:
+        if registry is None or port is not None or settings.PORT.name in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

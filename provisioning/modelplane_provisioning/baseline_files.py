@@ -35,7 +35,6 @@ _PARQUET_BUFFER = 1 << 20
 _CSV_BLOCK = 1 << 20
 
 _SECONDS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAY = 86_400
 
 
 class DataFiles(Protocol):
@@ -50,7 +49,7 @@ class DataFiles(Protocol):
     unit: str
 
     def batches(self, columns: Sequence[str], advance: Advance) -> Iterator[pa.RecordBatch]:
-        """All rows of some columns, in order; ``advance`` is told how much was read since it was last."""
+        """All rows of some columns, in order; ``advance`` gets how much was read since it was called last."""
         ...
 
 
@@ -98,8 +97,8 @@ class _ParquetFiles:
                 self.categories = {*self.categories, *_pandas_categories(file.schema_arrow)}
             _refuse_repeated(columns, path)
             self.columns = self.columns or columns
-            if odd := sorted(set(self.columns) ^ set(columns)):
-                raise BaselineError(f"{path}: column {odd[0]!r} is not in all of the files")
+            if differing := sorted(set(self.columns) ^ set(columns)):
+                raise BaselineError(f"{path}: column {differing[0]!r} is not in all of the files")
 
     def batches(self, columns: Sequence[str], advance: Advance) -> Iterator[pa.RecordBatch]:
         for path in self._paths:
@@ -172,10 +171,10 @@ def _readable(path: Path) -> Iterator[None]:
 def _paths(place: str) -> list[Path]:
     path = Path(place)
     if path.is_dir():
-        found = sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in _PARQUET)
-        if not found:
+        files = sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in _PARQUET)
+        if not files:
             raise BaselineError(f"{place}: there is no .parquet file in this folder")
-        return found
+        return files
     matches = (
         [path] if path.is_file() else [Path(match) for match in sorted(glob.glob(place, recursive=True))]
     )
@@ -238,11 +237,9 @@ def _counts(array: pa.Array, name: str) -> Counts:
 
 def _seconds(array: pa.Array) -> Numbers:
     """Dates and times in seconds since 1970, durations in seconds."""
-    kind = array.type
-    ticks = _floats(array.view(pa.int32() if kind.bit_width == 32 else pa.int64()))
-    if pt.is_date32(kind):
-        return ticks * _DAY
-    return ticks / _SECONDS["ms" if pt.is_date64(kind) else kind.unit]
+    if pt.is_date(array.type):
+        array = array.cast(pa.timestamp("ms"))
+    return _floats(array.view(pa.int64())) / _SECONDS[array.type.unit]
 
 
 def _floats(array: pa.Array) -> Numbers:

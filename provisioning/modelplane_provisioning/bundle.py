@@ -14,6 +14,7 @@ from modelplane_alerts.render import rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.site import Site, Times
+from modelplane_schema.errors import UserError
 from modelplane_schema.files import replace_file, replace_files, surplus_files
 from modelplane_schema.registry import Registry, dump_registry
 from modelplane_schema.uids import dashboard_uid
@@ -28,7 +29,7 @@ _LATE_SAMPLES = "2h"
 _LEAST_RETENTION_DAYS = 31
 
 
-class BundleError(RuntimeError):
+class BundleError(UserError, RuntimeError):
     """The bundle cannot be written; the message says where and what to do."""
 
 

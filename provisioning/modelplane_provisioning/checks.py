@@ -13,6 +13,7 @@ from modelplane_dashboards import PanelQuery
 from modelplane_provisioning import credentials
 from modelplane_provisioning.plane import Connection, Plane, PlaneError, prometheus_query
 from modelplane_provisioning.processes import wait_until
+from modelplane_schema.metrics import MODEL_INFO, MODEL_NAME
 from modelplane_schema.registry import Registry
 from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID
 
@@ -23,10 +24,10 @@ _PROBE_SECONDS = 90
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of one check: ``problems`` is empty when all is well."""
+    """The outcome of a check: ``problems`` is empty when all is well."""
 
     check: str
-    seen: str
+    summary: str
     problems: tuple[str, ...]
 
     @property
@@ -84,11 +85,11 @@ def check_targets(parts: Parts, registry: Registry) -> Finding:
         for target in targets
         if target["health"] != "up"
     ]
-    seen = {item["metric"]["model_name"] for item in prometheus_query(parts.prometheus, "model_info")}
+    reported = {item["metric"][MODEL_NAME] for item in prometheus_query(parts.prometheus, MODEL_INFO.name)}
     problems += [
         f"model {model.name!r} is in the registry but no target reports it; check its `targets`"
         for model in registry.models
-        if model.name not in seen
+        if model.name not in reported
     ]
     up = sum(target["health"] == "up" for target in targets)
     return Finding("targets are up", f"{up} of {len(targets)} targets", tuple(problems))
@@ -112,8 +113,8 @@ def check_rules(parts: Parts, registry: Registry) -> Finding:
     ]
     if not rules:
         problems.append("Prometheus has no rules; mount the bundle's prometheus/rules and check `rule_files`")
-    seen = f"{len(rules)} rules" + (f", {len(waiting)} wait for their first evaluation" if waiting else "")
-    return Finding("rules are healthy", seen, tuple(problems))
+    summary = f"{len(rules)} rules" + (f", {len(waiting)} wait for their first evaluation" if waiting else "")
+    return Finding("rules are healthy", summary, tuple(problems))
 
 
 def check_alert_path(parts: Parts, registry: Registry) -> Finding:
@@ -150,8 +151,8 @@ def check_probe(parts: Parts, registry: Registry) -> Finding:
     parts.alertmanager.post("/api/v2/alerts", [alert])
 
     def arrived() -> bool:
-        found = parts.backend.get("/api/v1/alerts", {"alertname": PROBE_ALERT, "limit": 1})["alerts"]
-        return any(row["starts_at"] >= int(sent.timestamp()) * 1000 for row in found)
+        alerts = parts.backend.get("/api/v1/alerts", {"alertname": PROBE_ALERT, "limit": 1})["alerts"]
+        return any(alert["starts_at"] >= int(sent.timestamp()) * 1000 for alert in alerts)
 
     problems: tuple[str, ...] = ()
     if not wait_until(arrived, _PROBE_SECONDS, interval=0.5):

@@ -1,4 +1,4 @@
-"""The ``modelplane`` command line: one group, one place where known errors become one sentence."""
+"""The ``modelplane`` command line: one group, one place where errors for people become one sentence."""
 
 from __future__ import annotations
 
@@ -7,56 +7,32 @@ from typing import Any
 
 import click
 
-# Commands are imported when they are asked for, so that one part's extra suffices for its commands.
-_MODULES = {
-    "alerts": "alerts",
-    "baseline": "baseline",
-    "bundle": "artefacts",
-    "dashboards": "artefacts",
-    "demo": "demo",
-    "doctor": "plane",
-    "registry": "artefacts",
-    "rules": "artefacts",
-    "serve": "plane",
-    "status": "plane",
-    "up": "plane",
-}
-_KNOWN_ERRORS = {
-    "BaselineError",
-    "BundleError",
-    "ConfigurationError",
-    "MixinError",
-    "PlaneError",
-    "ProcessError",
-    "RegistryError",
-    "ServerError",
-}
+from modelplane_provisioning.commands import SOURCES
+from modelplane_schema.errors import UserError
 
 
 class _Group(click.Group):
-    """Imports commands late, and turns errors that are meant for people into click's: no traceback."""
+    """Imports a command when it is wanted, so that its own extra suffices, and prints errors for people."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands whose extras are installed."""
-        return [name for name in _MODULES if _is_installed(name)]
+        return [name for name in SOURCES if _is_installed(name)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """ModuleNotFoundError when the extra of the command is missing."""
-        return _command(cmd_name) if cmd_name in _MODULES else None
+        return _command(cmd_name) if cmd_name in SOURCES else None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror or error}") from error
-        except (RuntimeError, ValueError) as error:
-            if type(error).__name__ in _KNOWN_ERRORS:
-                raise click.ClickException(str(error)) from error
-            raise
+        except UserError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def _command(name: str) -> click.Command:
-    module = importlib.import_module(f"modelplane_provisioning.commands.{_MODULES[name]}")
+    module = importlib.import_module(f"modelplane_provisioning.commands.{SOURCES[name].module}")
     command: click.Command = next(command for command in module.COMMANDS if command.name == name)
     return command
 

@@ -30,7 +30,7 @@ Service = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleContainer:
     """One example service: its script below ``examples/services`` and the port it serves metrics on."""
 
     script: str
@@ -42,7 +42,7 @@ def compose_file(
     user: str,
     retention_days: int,
     scrape_interval_seconds: int,
-    examples: Sequence[Example] = (),
+    examples: Sequence[ExampleContainer] = (),
 ) -> str:
     """The Compose file. ``user`` is the ``uid:gid`` that owns the bundle: only it can read the secrets."""
     services = {
@@ -79,7 +79,7 @@ def grafana_on_host(bundle: str) -> str:
     )
 
 
-def example_host(example: Example) -> str:
+def example_host(example: ExampleContainer) -> str:
     """The host name under which Prometheus reaches an example service's container."""
     return _service_name(example)
 
@@ -164,7 +164,7 @@ def _grafana() -> Service:
     }
 
 
-def _example(example: Example) -> Service:
+def _example(example: ExampleContainer) -> Service:
     return {
         **_built("examples"),
         "command": ["python", f"examples/services/{example.script}"],
@@ -188,5 +188,5 @@ def _secret(name: str) -> str:
     return f"./secrets/{name}:/run/secrets/{name}:ro"
 
 
-def _service_name(example: Example) -> str:
+def _service_name(example: ExampleContainer) -> str:
     return "example-" + example.script.removesuffix(".py").replace("_", "-")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelplane_provisioning.bundle import bundle_files, registry_targets, retention_days
-from modelplane_provisioning.compose import Example, compose_file, example_host
+from modelplane_provisioning.compose import ExampleContainer, compose_file, example_host
 from modelplane_provisioning.examples import read_catalogue
 from modelplane_provisioning.site import CONTAINERS, PRODUCTION_TIMES
 from modelplane_schema.registry import Registry
@@ -27,7 +27,7 @@ def container_files(
     targets = {name: list(addresses) for name, addresses in registry_targets(registry).items()}
     containers = []
     for service in read_catalogue(examples) if examples else ():
-        example = Example(service.script, _EXAMPLE_PORT)
+        example = ExampleContainer(service.script, _EXAMPLE_PORT)
         containers.append(example)
         if service.model_name in targets:
             targets[service.model_name] = [f"{example_host(example)}:{_EXAMPLE_PORT}"]

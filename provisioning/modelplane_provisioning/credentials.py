@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_datasource.tenancy.tokens import TokenFile, hash_token, load_tokens
+from modelplane_datasource.tenancy.tokens import TokenFile, hash_token, load_tokens, parse_tokens
+from modelplane_schema.files import replace_file
 
 TOKENS_FILE = "tokens.json"
 PRIVATE = 0o600  # the permissions of each file
@@ -52,7 +53,9 @@ def ensure_credentials(directory: Path) -> None:
     directory.chmod(0o700)
     _create_once(directory / GRAFANA_PASSWORD_FILE)
     tokens = {holder: _create_once(directory / holder.file) for holder in HOLDERS}
-    _replace_token_file(path, _token_file(tokens, present))
+    content = _token_file(tokens, present).encode()
+    parse_tokens(content, str(path))  # what the backend would refuse does not take the file's place
+    replace_file(path, content, PRIVATE)
 
 
 def _token_file(tokens: Mapping[Holder, str], present: TokenFile | None) -> str:
@@ -62,8 +65,8 @@ def _token_file(tokens: Mapping[Holder, str], present: TokenFile | None) -> str:
     ]
     content = present.model_dump(mode="json", exclude_none=True) if present else {"tokens": []}
     names = {holder.name for holder in tokens}
-    others = [entry for entry in content["tokens"] if entry["name"] not in names]
-    return json.dumps({**content, "tokens": generated + others}, indent=2) + "\n"
+    other_entries = [entry for entry in content["tokens"] if entry["name"] not in names]
+    return json.dumps({**content, "tokens": generated + other_entries}, indent=2) + "\n"
 
 
 def _create_once(path: Path) -> str:
@@ -76,15 +79,3 @@ def _create_once(path: Path) -> str:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secret)
     return secret
-
-
-def _replace_token_file(path: Path, text: str) -> None:
-    """Put ``text`` in the place of ``path`` once the backend's own check has accepted it."""
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        load_tokens(fresh)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -106,23 +106,23 @@ def verdict(parts: Parts, registry: Registry) -> list[Finding]:
 
 
 def _check_table(parts: Parts, registry: Registry) -> Finding:
-    rows = summary(parts.prometheus, registry)
-    problems = [f"{row.framework}: a column has no data" for row in rows if not row.complete]
-    frameworks = len({row.framework for row in rows})
+    models = summary(parts.prometheus, registry)
+    problems = [f"{model.framework}: a column has no data" for model in models if not model.complete]
+    frameworks = len({model.framework for model in models})
     return Finding("every framework has data in Prometheus", f"{frameworks} frameworks", tuple(problems))
 
 
 def _check_alert_travelled(parts: Parts, registry: Registry) -> Finding:
     alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
-    ours = [alert["alertname"] for alert in alerts if alert["alertname"] != PROBE_ALERT]
-    problems = () if ours else ("no alert reached the store",)
-    seen = f"{len(ours)} alerts: {', '.join(sorted(set(ours)))}" if ours else "none"
-    return Finding("alerts went Prometheus -> Alertmanager -> store", seen, problems)
+    names = [alert["alertname"] for alert in alerts if alert["alertname"] != PROBE_ALERT]
+    problems = () if names else ("no alert reached the store",)
+    text = f"{len(names)} alerts: {', '.join(sorted(set(names)))}" if names else "none"
+    return Finding("alerts went Prometheus -> Alertmanager -> store", text, problems)
 
 
 def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
     """The latency API returns each version of the models that have several."""
-    problems, seen = [], []
+    problems, versions = [], []
     for model in registry.models:
         expected = {version.version for version in model.versions}
         if len(expected) < 2:
@@ -130,10 +130,10 @@ def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
         query = {"model-name": model.name, "tenant-id": model.tenants[0], "from": "now-15m"}
         answer = parts.backend.get("/api/v1/metrics/latency", query)
         returned = {series["labels"]["model_version"] for series in answer["data"]}
-        seen.append(f"{model.name} {', '.join(sorted(returned))}")
+        versions.append(f"{model.name} {', '.join(sorted(returned))}")
         if returned != expected:
             problems.append(f"{model.name}: expected {sorted(expected)}, the API returned {sorted(returned)}")
-    return Finding("the latency API returns versions side by side", "; ".join(seen), tuple(problems))
+    return Finding("the latency API returns versions side by side", "; ".join(versions), tuple(problems))
 
 
 def _by_model(prometheus: Connection, expression: str, absent: float = 0.0) -> defaultdict[str, float]:

@@ -4,32 +4,7 @@ from __future__ import annotations
 
 import sys
 
-# Commands that need every part; of the others the missing module says which extra brings it.
-_PLANE_COMMANDS = ("bundle", "demo", "doctor", "status", "up")
-_EXTRAS = {
-    "_jsonnet": "alerts",
-    "alembic": "backend",
-    "cachetools": "backend",
-    "click": "plane",
-    "flask": "backend",
-    "grafanalib": "dashboards",
-    "isal": "backend",
-    "jwt": "backend",
-    "msgspec": "backend",
-    "numpy": "baseline",
-    "orjson": "backend",
-    "promql_parser": "plane",
-    "psycopg": "postgresql",
-    "pyarrow": "baseline",
-    "pycurl": "backend",
-    "pydantic": "plane",
-    "requests": "plane",
-    "rich": "plane",
-    "scipy": "backend",
-    "sqlalchemy": "backend",
-    "waitress": "backend",
-    "yaml": "plane",
-}
+from modelplane_provisioning.commands import SOURCES, WHOLE
 
 
 def main() -> None:
@@ -39,13 +14,19 @@ def main() -> None:
 
         cli()
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        extra = _advice(error.name or "", sys.argv[1] if len(sys.argv) > 1 else "")
         if extra is None:
             raise
-        if sys.argv[1:2] and sys.argv[1] in _PLANE_COMMANDS:
-            extra = "plane"
         sys.stderr.write(
             f"Error: this command needs {error.name}, which is not installed; "
             f"add it with: pip install 'modelplane[{extra}]'\n"
         )
         sys.exit(2)
+
+
+def _advice(module: str, command: str) -> str | None:
+    """The extra with which ``command`` works; None when no extra brings ``module``."""
+    from modelplane_provisioning.extras import advised_extra, installed_extras, is_installed
+
+    of_command = SOURCES[command].extra if command in SOURCES else WHOLE
+    return advised_extra(module, of_command, installed_extras(), is_installed)

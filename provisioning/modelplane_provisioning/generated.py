@@ -8,6 +8,7 @@ from pathlib import Path
 import modelplane_dashboards
 from modelplane_alerts.render import schema_json
 from modelplane_datasource.settings import settings_page
+from modelplane_exporter.settings import settings_page as exporter_settings_page
 from modelplane_provisioning.container_bundle import container_files
 from modelplane_schema.files import replace_files, surplus_files
 from modelplane_schema.reference import metrics_page
@@ -24,6 +25,7 @@ def generated_files(root: Path) -> dict[str, bytes]:
     files = {
         "docs/metrics.md": metrics_page().encode(),
         "docs/settings.md": settings_page().encode(),
+        "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
     for path, content in modelplane_dashboards.files(registry).items():

@@ -10,13 +10,14 @@ from typing import Any
 
 import requests
 
+from modelplane_schema.errors import UserError
 from modelplane_schema.files import replace_file
 
 STATE_FILE = "plane.json"
 _TIMEOUT_SECONDS = 15
 
 
-class PlaneError(RuntimeError):
+class PlaneError(UserError, RuntimeError):
     """A part of the plane cannot be asked; the message names it and what to do."""
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from modelplane_schema.errors import UserError
+
 # The limit of a wait for an event: meant for a very busy machine, since an event ends its wait at once.
 PATIENCE_SECONDS = 180
 
@@ -21,7 +23,7 @@ PATIENCE_SECONDS = 180
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class ProcessError(RuntimeError):
+class ProcessError(UserError, RuntimeError):
     """A child process could not be started or did not become ready; the message ends with its log."""
 
 

@@ -1,5 +1,5 @@
-"""Names that every part of modelplane shares: metrics, recorded series, alerts, the registry.
+"""What every part of modelplane shares: metrics, PromQL, alerts, the registry, files and their errors.
 
-Importing this package or ``metrics`` needs nothing beyond the standard library; only ``registry``
-needs pydantic and PyYAML.
+Importing this package needs nothing beyond the standard library; only ``documents`` needs PyYAML, and
+``validation`` and ``registry`` pydantic and PyYAML.
 """

@@ -72,10 +72,6 @@ class Metric:
     buckets: tuple[float, ...] = ()
     closed: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    def values_of(self, label: str) -> tuple[str, ...]:
-        """The closed set of values of ``label``; KeyError when the label is open."""
-        return dict(self.closed)[label]
-
 
 LATENCY = Metric(
     "model_inference_latency_seconds", "histogram", "seconds", IDENTITY,
@@ -212,12 +208,6 @@ EXPORTER_SAMPLING = Metric(
     "modelplane_exporter_sampling_ratio", "gauge", "ratio", (*VERSION_IDENTITY, "kind"),
     "Share of calls whose signals are observed.", closed=(("kind", SIGNAL_KINDS),),
 )  # fmt: skip
-PUSH_DROPPED = Metric(
-    "modelplane_push_dropped_samples_total", "counter", "count", (), "Samples the pusher had to drop."
-)
-BRIDGE_UP = Metric(
-    "modelplane_bridge_up", "gauge", "number", ("source",), "1 while the bridge can read its source, else 0."
-)
 
 METRICS: tuple[Metric, ...] = (
     LATENCY,
@@ -254,6 +244,4 @@ METRICS: tuple[Metric, ...] = (
     EXPORTER_BUILD_INFO,
     EXPORTER_SCRAPE_DURATION,
     EXPORTER_SAMPLING,
-    PUSH_DROPPED,
-    BRIDGE_UP,
 )

@@ -12,7 +12,6 @@ _INTRODUCTION = f"""\
 Generated from `modelplane_schema` by `make generate`; do not edit.
 
 Series about calls and signals carry the identity labels {", ".join(f"`{label}`" for label in IDENTITY)}.
-Some are declared here before the part that exposes them exists; `CHANGELOG.md` says what a release exposes.
 """
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
@@ -22,13 +22,15 @@ from pydantic import (
     Field,
     PositiveInt,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
+from modelplane_schema.documents import raised_as, read_text
+from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
 from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
+from modelplane_schema.validation import parse_model
 
 # Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
 BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
@@ -37,7 +39,7 @@ BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
 RUNBOOKS_IN_REPOSITORY = "docs/runbooks.md"
 
 
-class RegistryError(ValueError):
+class RegistryError(UserError, ValueError):
     """The registry cannot be used; the message names the file, the place in it and what is allowed."""
 
 
@@ -224,7 +226,9 @@ class Model(_Declaration):
         _no_duplicates("versions", (version.version for version in self.versions))
         _no_duplicates("slos", (slo.name for slo in self.slos))
         _no_duplicates("tenants", self.tenants)
-        _no_duplicates("token_prices", (f"{one.kind} from {one.effective_from}" for one in self.token_prices))
+        _no_duplicates(
+            "token_prices", (f"{price.kind} from {price.effective_from}" for price in self.token_prices)
+        )
         return self
 
     @property
@@ -272,7 +276,9 @@ class Devices(_Declaration):
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Devices:
-        _no_duplicates("prices", (f"{one.device_type} from {one.effective_from}" for one in self.prices))
+        _no_duplicates(
+            "prices", (f"{price.device_type} from {price.effective_from}" for price in self.prices)
+        )
         entries = sorted(self.inventory, key=lambda entry: (entry.device, entry.from_))
         for before, after in pairwise(entries):
             if before.device == after.device and (before.to is None or before.to > after.from_):
@@ -296,13 +302,13 @@ class Registry(_Declaration):
     def _consistent(self) -> Registry:
         _no_duplicates("tenants", (tenant.id for tenant in self.tenants))
         _no_duplicates("models", (model.name for model in self.models))
-        known = {tenant.id for tenant in self.tenants}
+        tenant_ids = {tenant.id for tenant in self.tenants}
         for position, model in enumerate(self.models):
-            unknown = [tenant for tenant in model.tenants if tenant not in known]
+            unknown = [tenant for tenant in model.tenants if tenant not in tenant_ids]
             if unknown:
                 raise ValueError(
                     f"models[{position}].tenants: {unknown[0]!r} is not the id of a tenant; "
-                    f"allowed: {', '.join(sorted(known))}"
+                    f"allowed: {', '.join(sorted(tenant_ids))}"
                 )
         return self
 
@@ -313,85 +319,17 @@ class Registry(_Declaration):
 
 def load_registry(path: Path) -> Registry:
     """Read and validate a registry file; RegistryError says everything that is wrong with it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RegistryError(f"{path}: cannot be read: {error.strerror}; pass --registry FILE") from error
-    except UnicodeDecodeError as error:
-        raise RegistryError(f"{path}: is not UTF-8 text") from error
-    return parse_registry(text, str(path))
+    with raised_as(RegistryError):
+        return parse_model(Registry, read_text(path, "pass --registry FILE"), str(path))
 
 
 def parse_registry(text: str, source: str = "modelplane.yaml") -> Registry:
     """Validate registry text; ``source`` names it in errors."""
-    try:
-        content = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise RegistryError(f"{source}: is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RegistryError(f"{source}: must be a mapping with the keys {', '.join(Registry.model_fields)}")
-    try:
-        return Registry.model_validate(content)
-    except ValidationError as error:
-        raise RegistryError("\n".join(_explain(error, source))) from error
+    with raised_as(RegistryError):
+        return parse_model(Registry, text, source)
 
 
 def dump_registry(registry: Registry) -> str:
     """Registry text that ``parse_registry`` reads back as an equal registry."""
     content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets a repeated key win silently; here it is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key, count in Counter(keys).items():
-            if count > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} occurs {count} times in one mapping", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _explain(error: ValidationError, source: str) -> Iterable[str]:
-    problems = error.errors()
-    for problem in problems:
-        location = problem["loc"]
-        if problem["type"] == "too_short" and any(
-            other["loc"][: len(location)] == location and other["loc"] != location for other in problems
-        ):
-            continue  # pydantic counts an item that failed as absent
-        place = _place(location)
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"is not a known key; allowed: {', '.join(_allowed_keys(location))}"
-        elif problem["type"] == "missing":
-            text = "is required"
-        elif "input" in problem and isinstance(problem["input"], str | int | float):
-            text = f"{text} (got {problem['input']!r})"
-        yield f"{source}: {place + ': ' if place else ''}{text}"
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    place = ""
-    for part in location:
-        if isinstance(part, int):
-            place += f"[{part}]"
-        elif part not in ("errors", "latency"):  # the tag of a union, not a key in the file
-            place += f".{part}" if place else part
-    return place
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Keys of the declaration that holds the unknown key at ``location``."""
-    owners: dict[str, type[BaseModel]] = {
-        "urls": Urls, "tenants": Tenant, "receivers": Receiver, "budget": Budget, "models": Model,
-        "versions": Version, "slos": Slo, "drift": Drift, "psi": PsiThresholds, "errors": ErrorsIndicator,
-        "latency": LatencyIndicator, "devices": Devices, "inventory": Device, "prices": Price,
-        "token_prices": TokenPrice,
-    }  # fmt: skip
-    names = [part for part in location[:-1] if isinstance(part, str)]
-    owner = owners[names[-1]] if names else Registry
-    return [field.alias or name for name, field in owner.model_fields.items()]

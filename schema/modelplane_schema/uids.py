@@ -18,5 +18,5 @@ def dashboard_uid(kind: str, name: str) -> str:
     if slug == name and len(prefix) + len(slug) <= MAX_UID:
         return prefix + slug
     digest = hashlib.sha256(name.encode()).hexdigest()[:6]
-    kept = slug[: MAX_UID - len(prefix) - len(digest) - 1].strip("-")
-    return f"{prefix}{kept}-{digest}" if kept else f"{prefix}{digest}"
+    shortened = slug[: MAX_UID - len(prefix) - len(digest) - 1].strip("-")
+    return f"{prefix}{shortened}-{digest}" if shortened else f"{prefix}{digest}"

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.clients import prometheus_client
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.costs import sample_reader, samples
 from modelplane_datasource.costs.ledger.lines import SIGNS
-from modelplane_datasource.costs.ledger.usage import Reading
-from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
-from modelplane_datasource.prometheus.client import PrometheusClient
+from modelplane_datasource.costs.ledger.usage import ScrapeTiming
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 HOUR = 3600
@@ -60,6 +62,7 @@ def client(
     folder = tmp_path_factory.mktemp("costs")
     (folder / "modelplane.yaml").write_text(REGISTRY)
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
@@ -107,16 +110,16 @@ def test_steady_hours_are_read_cell_by_cell_and_cost_the_same(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds: list[bool] = []
-    read = PieceReader.read
+    read = SampleReader.read
 
-    def watched(self: PieceReader, piece: Piece) -> Found:
+    def watched(self: SampleReader, piece: TimeRange) -> RangeSamples:
         found = read(self, piece)
-        kinds.append(found.is_steady)
+        kinds.append(found.is_gap_free)
         return found
 
-    monkeypatch.setattr(PieceReader, "read", watched)
-    monkeypatch.setattr(samples, "FIRST_PIECE", HOUR * 1000)
-    monkeypatch.setattr(samples, "LONGEST_PIECE", HOUR * 1000)
+    monkeypatch.setattr(SampleReader, "read", watched)
+    monkeypatch.setattr(samples, "FIRST_RANGE", HOUR * 1000)
+    monkeypatch.setattr(samples, "LONGEST_RANGE", HOUR * 1000)
     quick = rows(client, 300, 4 * HOUR)
     # The hour of the restart, and those before, in and after the gap, are not steady.
     assert Counter(kinds) == {True: 2, False: 3}
@@ -138,8 +141,9 @@ def test_a_counter_that_fell_by_little_is_not_steady(
     for at in range(START - HOUR, START + HOUR + 1, SCRAPE):
         value = 1000 if at < fallen else 950 + (at - fallen)
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
-    store = Settings(prometheus_url=backfilled(tmp_path, "\n".join([*lines, "# EOF\n"])))
-    hours = [Piece((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
-    with closing(PrometheusClient(store, lambda _: None)) as client:
-        reader = PieceReader(client, [metrics.DEVICE_SECONDS], Reading(SCRAPE * 1000), 300_000)
-        assert [reader.read(piece).is_steady for piece in hours] == [True, True, False, True]
+    url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
+    settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
+    hours = [TimeRange((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
+    with closing(prometheus_client(settings)) as client:
+        reader = SampleReader(client, [metrics.DEVICE_SECONDS], ScrapeTiming(SCRAPE * 1000), 300_000)
+        assert [reader.read(piece).is_gap_free for piece in hours] == [True, True, False, True]

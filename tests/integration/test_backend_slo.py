@@ -16,6 +16,7 @@ from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.measurement.identity_state import ENDED, FAILED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import VersionRecorder
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
@@ -74,7 +75,7 @@ def call(recorder: VersionRecorder, tenant: str, number: int, behaviour: Behavio
 
 
 def scraped(store: Store, second: int) -> Iterator[str]:
-    for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
+    for family in text_string_to_metric_families(b"".join(chunks(store.state().snapshots, [])).decode()):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             yield f"{sample.name}{{{labels}}} {sample.value} {second}"
@@ -114,6 +115,7 @@ def client(
     folder = tmp_path_factory.mktemp("slo")
     (folder / "modelplane.yaml").write_text(REGISTRY, encoding="utf-8")
     settings = Settings(
+        prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, scrapes),
         scrape_interval_seconds=STEP,
         database_url=f"sqlite:///{folder}/modelplane.db",

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import ALL_TENANTS, IDENTITY, MODEL_NAME, VERSION_IDENTITY
 
@@ -196,6 +197,7 @@ def clients(
     apps = {
         store: create_app(
             Settings(
+                prometheus_timeout_seconds=PATIENCE_SECONDS,
                 prometheus_url=backfill(store, folder / store, text),
                 scrape_interval_seconds=SCRAPE,
                 database_url=f"sqlite:///{folder / store / 'modelplane.db'}",

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import requests
 import yaml
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, start_http_server
 
 from generations import Servers
 from modelplane_alerts.render import rule_files
 from modelplane_datasource.drift import formulas
-from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.registry import parse_registry
 
@@ -34,7 +34,6 @@ models:
 """)
 WINDOWS = ("8s", "12s", "20s")
 QUIET_INSTANTS = 8
-LONGEST_WAIT_SECONDS = 90
 # Scrapes wander through the second of the evaluations, so many evaluations have a quiet moment before them.
 SCRAPE_INTERVAL = "700ms"
 QUIET_SECONDS = 0.25
@@ -102,7 +101,7 @@ class Replica:
                 ratio.labels(*signal.baseline, name).set(count / m)
         self._scrapes = 0
 
-    def collect(self) -> Iterator[object]:
+    def collect(self) -> Iterator[Metric]:
         """Called by every scrape; the first finds zeros."""
         for signal in SIGNALS:
             for tenant, rates in signal.rates.items():
@@ -154,22 +153,26 @@ class Api:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._until = time.time()
+        self._since = self._until = time.time()
 
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
         parameters = {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"})
-        answer = requests.get(f"{self._url}/api/v1/query", parameters, timeout=10).json()
+        answer = requests.get(f"{self._url}/api/v1/query", parameters, timeout=PATIENCE_SECONDS).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
+    def begins_now(self) -> None:
+        """Histories begin here: with the first counts there may be no baseline yet."""
+        self._since = time.time()
+
     def ends_now(self) -> None:
         """Histories end here: whatever is evaluated later, no history sees half of an evaluation."""
         self._until = time.time()
-        assert wait_until(lambda: self._oldest_evaluation() > self._until, 30)
+        assert wait_until(lambda: self._oldest_evaluation() > self._until)
 
     def _oldest_evaluation(self) -> float:
-        groups = requests.get(f"{self._url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+        groups = requests.get(f"{self._url}/api/v1/rules", timeout=PATIENCE_SECONDS).json()["data"]["groups"]
         return min(
             datetime.fromisoformat(group["lastEvaluation"]).timestamp()
             for group in groups
@@ -177,11 +180,12 @@ class Api:
         )
 
     def history(self, name: str) -> dict[float, Table]:
-        """All values by instant."""
+        """All values by instant, from the beginning to the end of histories."""
         tables: dict[float, Table] = defaultdict(lambda: defaultdict(dict))
-        for series in self.query(f"{name}[{2 * LONGEST_WAIT_SECONDS}s]", self._until):
+        for series in self.query(f"{name}[{2 * PATIENCE_SECONDS}s]", self._until):
             for instant, value in series["values"]:
-                tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
+                if instant > self._since:
+                    tables[instant][key_of(series)][series["metric"].get("bin", "")] = float(value)
         return tables
 
     def quiet_instants(self, window: str) -> int:
@@ -203,7 +207,7 @@ class Api:
         return not self.query(f"{ends} > {instant - QUIET_SECONDS!r}", instant)
 
     def unhealthy_rules(self) -> list[dict[str, Any]]:
-        groups = requests.get(f"{self._url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+        groups = requests.get(f"{self._url}/api/v1/rules", timeout=PATIENCE_SECONDS).json()["data"]["groups"]
         return [rule for group in groups for rule in group["rules"] if rule["health"] != "ok"]
 
 
@@ -215,7 +219,7 @@ def api(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ports = []
         for share in (1.0, 0.5):
             registry = CollectorRegistry(auto_describe=False)
-            registry.register(Replica(share))  # type: ignore[arg-type]
+            registry.register(Replica(share))
             ports.append(free_port())
             server, thread = start_http_server(ports[-1], addr="127.0.0.1", registry=registry)
             stack.callback(thread.join)
@@ -230,22 +234,18 @@ def api(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
-        process = Process(
-            "prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready"
-        )
-        stack.callback(process.stop)
-        process.start()
-        process.wait_ready(30)
+        ready = f"http://127.0.0.1:{port}/-/ready"
+        stack.enter_context(Process("prometheus", arguments, folder / "log", ready_url=ready))
         prometheus = Api(f"http://127.0.0.1:{port}")
         name = recorded.SIGNAL_PSI.over(WINDOWS[-1]).name
-        assert wait_until(lambda: bool(prometheus.query(name)), 30)
+        assert wait_until(lambda: bool(prometheus.query(name)))
+        prometheus.begins_now()
 
         def seen_enough() -> bool:
             prometheus.ends_now()
             return all(prometheus.quiet_instants(window) >= QUIET_INSTANTS for window in WINDOWS)
 
-        time.sleep(10)
-        assert wait_until(seen_enough, LONGEST_WAIT_SECONDS)
+        assert wait_until(seen_enough, interval=1)
         yield prometheus
 
 

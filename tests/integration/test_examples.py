@@ -5,25 +5,26 @@ All services of a test start at once, because most of their time is importing a 
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelplane_provisioning.processes import PATIENCE_SECONDS, free_port
 from modelplane_schema.metrics import (
     BASELINE_OBSERVATIONS,
     BUSINESS_EVENTS,
@@ -41,9 +42,8 @@ from modelplane_schema.registry import Model, load_registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = EXAMPLES / "services"
-START_SECONDS = 120
-STOP_SECONDS = 20
 LATENCY_SLO_SECONDS = "0.25"
+LONGEST_SECONDS = 3 * PATIENCE_SECONDS  # five frameworks are imported at once
 
 Labels = frozenset[tuple[str, str]]
 Samples = dict[str, dict[Labels, float]]
@@ -137,13 +137,13 @@ def start(*arguments: str, log: Path, port: int | str = "off", **environ: str) -
         )
 
 
-def finish(process: subprocess.Popen[str], log: Path, seconds: float) -> Finished:
+def finish(process: subprocess.Popen[str], log: Path) -> Finished:
     try:
-        status = process.wait(seconds)
+        status = process.wait(LONGEST_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        pytest.fail(f"still running after {seconds} s: {log.read_text()}")
+        pytest.fail(f"still running after {LONGEST_SECONDS} s: {log.read_text()}")
     return Finished(status, log.with_suffix(".out").read_text(), log.read_text())
 
 
@@ -156,7 +156,7 @@ def run_all(commands: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, 
     logs = {name: folder / f"{name}.log" for name in commands}
     processes = {name: start(*command, log=logs[name]) for name, command in commands.items()}
     try:
-        return {name: finish(process, logs[name], START_SECONDS) for name, process in processes.items()}
+        return {name: finish(process, logs[name]) for name, process in processes.items()}
     finally:
         for process in processes.values():
             process.kill()
@@ -187,14 +187,16 @@ class Running:
     def scrape(self) -> Samples:
         """Samples by name and labels; empty while the service does not answer yet."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=PATIENCE_SECONDS
+            ) as answer:
                 return parsed(answer.read().decode())
-        except urllib.error.URLError:
+        except (OSError, http.client.HTTPException):
             return defaultdict(dict)
 
     def wait_until_complete(self, model: Model) -> Samples:
         """Samples once they show what a whole cycle must show; fails when the service ends before."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + LONGEST_SECONDS
         while absent := missing(samples := self.scrape(), model):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, f"{absent}\n{self.log.read_text()}"
@@ -212,20 +214,16 @@ def service(case: Case, running: dict[str, Running]) -> Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
     folder = tmp_path_factory.mktemp("running")
     services: dict[str, Running] = {}
-    for case in INSTALLED:
-        log, port = folder / f"{case.model_name}.log", free_port()
-        process = start(str(SCRIPTS / case.script), log=log, port=port, MODELPLANE_REPLAY_PHASE_SECONDS="1")
-        services[case.model_name] = Running(process, port, log)
-    yield services
-    for service in services.values():
-        service.process.kill()
-        service.process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    with ExitStack() as stack:
+        for case in INSTALLED:
+            log, port = folder / f"{case.model_name}.log", free_port()
+            process = start(
+                str(SCRIPTS / case.script), log=log, port=port, MODELPLANE_REPLAY_PHASE_SECONDS="1"
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            services[case.model_name] = Running(process, port, log)
+        yield services
 
 
 def identities(model: Model) -> list[dict[str, str]]:
@@ -364,7 +362,7 @@ def test_running_service_shows_every_tenant_and_version(case: Case, service: Run
 def test_running_service_ends_quietly(case: Case, service: Running) -> None:
     service.wait_until_complete(case.model)
     service.process.send_signal(signal.SIGINT if case is CASES[0] else signal.SIGTERM)
-    done = finish(service.process, service.log, STOP_SECONDS)
+    done = finish(service.process, service.log)
     assert done.status == 0, done.log
     assert "Traceback" not in done.log
 

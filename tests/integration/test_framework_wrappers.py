@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.metrics import (
     CONFIDENCE,
     INVALID_OBSERVATIONS,
@@ -23,7 +24,6 @@ from modelplane_schema.metrics import (
 
 SCRIPTS = Path(__file__).parent / "frameworks"
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
-SECONDS = 240
 FRAMEWORKS = {
     "pytorch": ("torch",),
     "tensorflow": ("tensorflow",),
@@ -66,7 +66,7 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS,
+        timeout=3 * PATIENCE_SECONDS,
         cwd=folder,
         env=environment,
     )

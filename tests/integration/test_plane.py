@@ -163,7 +163,7 @@ def test_every_panel_query_of_every_board_returns_data(parts: Parts, stack: Stac
     registry = load_registry(Path(stack.plane.registry))
     finding = check_panels(parts, registry)
     assert finding.problems == ()
-    assert int(finding.seen.split()[0]) > 50
+    assert int(finding.summary.split()[0]) > 50
 
 
 def test_doctor_finds_nothing_wrong_and_its_probe_arrives(stack: Stack, folder: Path) -> None:

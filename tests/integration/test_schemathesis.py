@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
     "checks": {
         # What its schema allows may still contradict itself, for example a range that ends before it starts.
         "positive_data_acceptance": {"enabled": False},
-        # test_datasource_auth walks all routes; those of Grafana answer 403, because its proxy hides a 401.
+        # test_authentication walks all routes; those of Grafana answer 403, because its proxy hides a 401.
         "missing_required_header": {"enabled": False},
         "ignored_auth": {"enabled": False},
     },

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from generations import Servers
 from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
 from modelplane_exporter.store.version_recorder import VersionRecorder
-from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
 START = 1_700_000_000
@@ -52,7 +51,7 @@ def nine_hours_of_scrapes() -> str:
         for moment in CALLS_AT:
             if second - STEP < moment <= second:
                 call(recorder, "sparse")
-        for family in text_string_to_metric_families(b"".join(chunks(store.snapshots(), [])).decode()):
+        for family in text_string_to_metric_families(b"".join(chunks(store.state().snapshots, [])).decode()):
             for sample in family.samples:
                 if sample.name == "model_inference_requests_total":
                     labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
@@ -62,37 +61,16 @@ def nine_hours_of_scrapes() -> str:
 
 
 @pytest.fixture(scope="module")
-def increases(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+def increases(
+    backfill: Callable[[str, Path, str], str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, float]:
     """Successful calls by tenant over nine hours, as Prometheus sees them."""
-    folder = tmp_path_factory.mktemp("sparse")
-    (folder / "scrapes.txt").write_text(nine_hours_of_scrapes(), encoding="utf-8")
-    blocks = [servers.promtool, "tsdb", "create-blocks-from", "openmetrics", "scrapes.txt", "data"]
-    made = subprocess.run(
-        blocks, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
-    return asked_of_prometheus(servers, folder)
-
-
-def asked_of_prometheus(servers: Servers, folder: Path) -> dict[str, float]:
-    (folder / "prometheus.yml").write_text("{}", encoding="ascii")
-    port = free_port()
-    arguments = [
-        servers.prometheus,
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        "--storage.tsdb.retention.time=20y",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    process = Process("prometheus", arguments, folder / "log", ready_url=f"http://127.0.0.1:{port}/-/ready")
-    with process:
-        query = (
-            f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
-        )
-        asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
-        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/query", asked, timeout=PATIENCE_SECONDS)
-        result = answer.json()["data"]["result"]
-        return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
+    url = backfill("prometheus", tmp_path_factory.mktemp("sparse"), nine_hours_of_scrapes())
+    query = f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
+    asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
+    answer = requests.get(f"{url}/api/v1/query", asked, timeout=PATIENCE_SECONDS)
+    result = answer.json()["data"]["result"]
+    return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
 
 
 def test_three_calls_are_three(increases: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from datasource_support.clients import prometheus_client
 from generations import Servers
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
@@ -34,16 +35,15 @@ def unset(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def client(unset: str) -> Iterator[PrometheusClient]:
     """Our client, which reaches that VictoriaMetrics below the prefix that it has for Prometheus' API."""
-    made = PrometheusClient(
-        Settings(prometheus_url=f"{unset}/prometheus", prometheus_timeout_seconds=PATIENCE_SECONDS),
-        on_error=lambda _kind: None,
+    made = prometheus_client(
+        Settings(prometheus_url=f"{unset}/prometheus", prometheus_timeout_seconds=PATIENCE_SECONDS)
     )
     yield made
     made.close()
 
 
 def last_second(client: PrometheusClient) -> int:
-    (series,) = client.samples("seconds_total", 60_000, int(time.time() * 1000))
+    (series,) = client.unrestricted_samples("seconds_total", 60_000, int(time.time() * 1000))
     return int(series.times[-1]) // 1000
 
 
@@ -60,9 +60,9 @@ def test_without_the_advised_setting_a_short_step_repeats_values_of_30_seconds(
     client: PrometheusClient,
 ) -> None:
     moment = last_second(client) * 1000
-    (short,) = client.query_range("seconds_total", Grid(moment - 40_000, moment, 10_000)).series
+    (short,) = client.query_range("seconds_total", Grid(moment - 40_000, moment, 10_000))
     assert short.values[-2:] == short.values[-3:-1]
-    (long,) = client.query_range("seconds_total", Grid(moment - 60_000, moment, 60_000)).series
+    (long,) = client.query_range("seconds_total", Grid(moment - 60_000, moment, 60_000))
     assert long.values == (moment / 1000 - 60, moment / 1000)
 
 

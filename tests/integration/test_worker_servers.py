@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
-from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 HERE = Path(__file__).parent
 LOST_BY_A_KILL = 64
@@ -40,7 +41,7 @@ class Service:
     def scrape(self) -> dict[str, float] | None:
         """Counter samples by name and labels; None while the port changes hands."""
         try:
-            answer = requests.get(self.metrics_url, timeout=10)
+            answer = requests.get(self.metrics_url, timeout=PATIENCE_SECONDS)
             assert answer.status_code == 200, answer.text
         except requests.RequestException:
             return None
@@ -51,7 +52,7 @@ class Service:
             for sample in family.samples
         }
 
-    def scrape_within(self, seconds: float) -> dict[str, float]:
+    def first_scrape(self) -> dict[str, float]:
         """The first scrape that is answered."""
         found: list[dict[str, float]] = []
 
@@ -60,8 +61,14 @@ class Service:
             found.extend([] if seen is None else [seen])
             return bool(found)
 
-        assert wait_until(try_once, seconds), f"nobody took the port over within {seconds} s"
+        assert wait_until(try_once), "nobody took the port over"
         return found[0]
+
+    def counted(self, least: float) -> float:
+        """The requests counted once there are at least so many and no more come."""
+        assert wait_until(lambda: requests_in(self.first_scrape()) >= least)
+        time.sleep(PUBLISH_SECONDS + 0.5)  # what would be counted too often shows, too
+        return requests_in(self.first_scrape())
 
 
 def requests_in(samples: dict[str, float]) -> float:
@@ -87,23 +94,33 @@ class Load:
     def _run(self, number: int) -> None:
         while not self._stop.is_set():
             try:
-                status = requests.get(f"{self._url}/{'ab'[number % 2]}", timeout=10).status_code
+                path = f"{self._url}/{'ab'[number % 2]}"
+                status = requests.get(path, timeout=PATIENCE_SECONDS).status_code
             except requests.RequestException:
                 continue  # its worker was killed or replaced
             with self._lock:
                 self.answered += status == 200
 
-    def stop(self) -> int:
+    def wait_for_more(self, answers: int) -> None:
+        """Until so many more were answered than by now."""
+        enough = self.answered + answers
+        assert wait_until(lambda: self.answered >= enough)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        time.sleep(PUBLISH_SECONDS + 0.5)  # the last few calls of live workers show within a second
-        return self.answered
 
 
 @contextlib.contextmanager
 def serving(folder: Path, *command: str) -> Iterator[Service]:
-    """A server with several workers that count together; ``command`` ends with the option for its port."""
+    """A server with several workers that count together; ``command`` ends with the option for its port.
+
+    It is ready when a worker answers scrapes: nothing was measured yet.
+    """
     port, metrics_port = free_port(), free_port()
     env = {
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
@@ -112,24 +129,16 @@ def serving(folder: Path, *command: str) -> Iterator[Service]:
         "PYTHONPATH": str(HERE),
     }
     argv = [sys.executable, "-m", *command[:-1], command[-1].replace("PORT", str(port))]
-    process = Process(command[0], argv, folder / "log", env, f"http://127.0.0.1:{port}/a")
-    process.start()
-    try:
-        process.wait_ready(30)
-        metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
-        running = Service(process, f"http://127.0.0.1:{port}", metrics_url, folder / "workers")
-        running.scrape_within(10)
-        time.sleep(PUBLISH_SECONDS + 0.5)  # until the calls that asked whether it is ready are shown
-        yield running
-    finally:
-        process.stop()
+    metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
+    with Process(command[0], argv, folder / "log", env, metrics_url) as process:
+        yield Service(process, f"http://127.0.0.1:{port}", metrics_url, folder / "workers")
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     options = ("--workers", "4", "--graceful-timeout", "5", "--bind=127.0.0.1:PORT")
     with serving(tmp_path, "gunicorn", "gunicorn_app:app", *options) as running:
-        assert wait_until(lambda: len(running.workers()) == 4, 10)
+        assert wait_until(lambda: len(running.workers()) == 4)
         yield running
 
 
@@ -146,47 +155,49 @@ def test_uvicorn_workers_that_are_spawned_count_together(tmp_path: Path) -> None
 
 
 def check_that_counts_are_answers(service: Service) -> None:
-    first = service.scrape_within(5)
-    load = Load(service.url)
-    time.sleep(2)
-    answered = load.stop()
-    assert answered > 200
-    assert requests_in(service.scrape_within(5)) - requests_in(first) == answered
+    with Load(service.url) as load:
+        load.wait_for_more(200)
+    assert service.counted(load.answered) == load.answered
+
+
+def reload(service: Service, load: Load, scrapes: list[dict[str, float]]) -> None:
+    """Replace all workers under load. Scrapes until then are added; no counter falls between two."""
+    replaced, answers, last_scrape = set(service.workers()), load.answered + 500, len(scrapes) + 20
+    os.kill(service.process.pid, signal.SIGHUP)
+
+    def is_over() -> bool:
+        seen = service.scrape()
+        if seen is not None:
+            assert fallen(scrapes[-1], seen) == {}
+            scrapes.append(seen)
+        is_replaced = replaced.isdisjoint(service.workers())
+        return is_replaced and load.answered >= answers and len(scrapes) >= last_scrape
+
+    assert wait_until(is_over)
 
 
 def test_reloads_lose_nothing_and_counters_never_fall(service: Service) -> None:
-    first = service.scrape_within(5)
-    load = Load(service.url)
-    last, scrapes = first, 0
-    for _ in range(2):
-        os.kill(service.process.pid, signal.SIGHUP)
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
-            seen = service.scrape()
-            if seen is not None:
-                assert fallen(last, seen) == {}
-                last, scrapes = seen, scrapes + 1
-    answered = load.stop()
-    counted = requests_in(service.scrape_within(10)) - requests_in(first)
-    assert answered > 500
-    assert scrapes > 10
+    scrapes = [service.first_scrape()]
+    with Load(service.url) as load:
+        for _ in range(2):
+            load.wait_for_more(50)
+            reload(service, load, scrapes)
     # A request may be measured whose answer was cut off by its worker's end; none may be missing.
-    assert answered <= counted <= answered + 8
+    assert load.answered <= service.counted(load.answered) <= load.answered + 8
 
 
 def test_a_killed_worker_loses_at_most_its_last_calls_and_another_takes_the_port(service: Service) -> None:
-    first = last = service.scrape_within(5)
-    load = Load(service.url)
-    kills = 3
-    for _ in range(kills):
-        time.sleep(1)
-        os.kill(service.workers()[0], signal.SIGKILL)
-        seen = service.scrape_within(5)
-        assert fallen(last, seen) == {}
-        last = seen
-    answered = load.stop()
-    assert wait_until(lambda: len(service.workers()) == 4, 10)
-    counted = requests_in(service.scrape_within(5)) - requests_in(first)
-    assert answered - kills * LOST_BY_A_KILL <= counted <= answered + 4 * kills
-    files = [path.name for path in service.folder.iterdir() if path.name.startswith("worker-")]
-    assert len(files) <= 5, "files of dead workers are compacted"
+    last, kills = service.first_scrape(), 3
+    with Load(service.url) as load:
+        for _ in range(kills):
+            load.wait_for_more(100)
+            os.kill(service.workers()[0], signal.SIGKILL)
+            seen = service.first_scrape()
+            assert fallen(last, seen) == {}
+            last = seen
+    assert wait_until(lambda: len(service.workers()) == 4)
+    least = load.answered - kills * LOST_BY_A_KILL
+    assert least <= service.counted(least) <= load.answered + 4 * kills
+    assert wait_until(lambda: len(list(service.folder.glob("worker-*"))) <= 5), (
+        "files of dead workers are compacted"
+    )

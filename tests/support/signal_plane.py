@@ -23,7 +23,7 @@ from modelplane_alerts.render import rule_files
 from modelplane_exporter import Baseline
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal, Signal
 from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
-from modelplane_provisioning.processes import wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 from modelplane_schema.registry import parse_registry
@@ -35,7 +35,7 @@ tenants: [{{id: user-A}}]
 models: [{{name: {DRIFTING}, framework: sklearn, owner: x, tenants: [user-A], versions: [{{version: v1}}]}}]
 """)
 SERVICE = Path(__file__).parents[1] / "integration" / "signals" / "signal_service.py"
-WINDOW_SECONDS, STREAM_SECONDS = 15, 18
+WINDOW_SECONDS, STREAM_SECONDS = 30, 36
 SCRAPES_IN_WINDOW = 50
 CHUNK_ROWS, CHUNK_SECONDS = 80, 0.02
 COUNTRIES = [f"country {number}" for number in range(30)]
@@ -160,7 +160,7 @@ class Service:
 
     def _ended(self) -> None:
         try:
-            self._child.wait(10)
+            self._child.wait(PATIENCE_SECONDS)
         finally:
             self._child.kill()
             self._child.wait()
@@ -174,7 +174,7 @@ class Prometheus:
         self.url = url
 
     def query(self, expr: str) -> list[dict[str, Any]]:
-        answer = requests.get(f"{self.url}/api/v1/query", {"query": expr}, timeout=10).json()
+        answer = requests.get(f"{self.url}/api/v1/query", {"query": expr}, timeout=PATIENCE_SECONDS).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -193,7 +193,7 @@ class Prometheus:
         since = time.time() + PUBLISH_SECONDS + 0.5
         fresh = f'count by (job) (up{{job="{job}"}} == 1 and timestamp(up) > {since!r})'
         expected = str(instances)
-        assert wait_until(lambda: [s["value"][1] for s in self.query(fresh)] == [expected], 15)
+        assert wait_until(lambda: [s["value"][1] for s in self.query(fresh)] == [expected])
 
     def raw(self, expr: str) -> dict[tuple[str, str, str], float]:
         """Values as they were scraped, by instance (empty where it is summed away), model and signal."""

@@ -16,9 +16,8 @@ from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, STATUSES
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
 from modelplane_datasource.settings import PREFIX, Settings
-from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.timeline.times import DAY, format_rfc3339
 
-_DAY = 86_400_000
 _SQLITE = "sqlite:///"
 _DEFAULTS = Settings()
 
@@ -86,7 +85,7 @@ def prune(database_url: str, days: int) -> None:
     Example: modelplane alerts prune --days 400
     """
     with _store(database_url) as store:
-        deleted = store.prune(_now() - days * _DAY)
+        deleted = store.prune(_now() - days * DAY)
     click.echo(f"{deleted} rows were deleted.")
 
 
@@ -141,7 +140,7 @@ def _replay_file(store: AlertStore, path: Path, source: str) -> str:
                 store.record(line, parse_payload(line, source), _now(), source)
                 stored += 1
             except PayloadError:
-                store.record(line, None, _now(), source)
+                store.record_raw(line, _now(), source)
                 raw += 1
     return f"{stored} notifications were stored, {raw} lines were kept raw."
 

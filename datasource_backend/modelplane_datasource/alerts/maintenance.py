@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from modelplane_datasource.alerts.reconciliation import Reconciler
 from modelplane_datasource.alerts.store import AlertStore
+from modelplane_datasource.timeline.times import DAY
 
 _LOG = logging.getLogger(__name__)
 _PRUNE_SECONDS = 3600
-_DAY = 86_400_000
 
 
 class Periodic:
@@ -45,7 +45,7 @@ class Periodic:
 
 
 @dataclass(frozen=True, slots=True)
-class UpkeepRules:
+class MaintenanceRules:
     """What ended more than ``retention_days`` ago is deleted. Without ``alertmanager_urls`` nothing is
     reconciled.
 
@@ -58,13 +58,13 @@ class UpkeepRules:
     absent_grace_seconds: float = 600.0
 
 
-class Upkeep:
+class Maintenance:
     """The threads of one store; ``clock`` gives milliseconds since 1970."""
 
-    def __init__(self, store: AlertStore, rules: UpkeepRules, clock: Callable[[], int]) -> None:
+    def __init__(self, store: AlertStore, rules: MaintenanceRules, clock: Callable[[], int]) -> None:
         self._reconciler: Reconciler | None = None
         threads = [
-            Periodic("retention", _PRUNE_SECONDS, lambda: store.prune(clock() - rules.retention_days * _DAY))
+            Periodic("retention", _PRUNE_SECONDS, lambda: store.prune(clock() - rules.retention_days * DAY))
         ]
         if rules.alertmanager_urls:
             grace = round(rules.absent_grace_seconds * 1000)

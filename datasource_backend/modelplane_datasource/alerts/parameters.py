@@ -10,13 +10,14 @@ from modelplane_datasource.alerts.incidents import (
 )
 from modelplane_datasource.web.parameters import (
     Parameter,
+    TenantParameter,
     choice,
     label_text,
     parser,
     whole_number,
 )
 from modelplane_datasource.web.time_parameters import FROM as RANGE_FROM
-from modelplane_datasource.web.time_parameters import INSTANT, instant_text
+from modelplane_datasource.web.time_parameters import INSTANT, instant
 from modelplane_datasource.web.time_parameters import TO as RANGE_TO
 
 
@@ -34,7 +35,9 @@ def incident_id(text: str) -> str:
     return text
 
 
-TENANT = Parameter("tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True)
+TENANT = TenantParameter(
+    "tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True
+)
 MODEL = Parameter("model-name", "Model of the alert.", "a model name, repeatable", label_text, repeated=True)
 STATUS = Parameter(
     "status", "State of the alert.", "firing, suppressed or resolved, repeatable", choice(*STATUSES),
@@ -43,8 +46,8 @@ STATUS = Parameter(
 ALERTNAME = Parameter(
     "alertname", "Name of the alert.", "an alert name, repeatable", label_text, repeated=True
 )
-FROM = Parameter("from", "Alerts that had not ended before.", INSTANT, instant_text)
-TO = Parameter("to", "Alerts that started no later.", INSTANT, instant_text)
+FROM = Parameter("from", "Alerts that had not ended before.", INSTANT, instant)
+TO = Parameter("to", "Alerts that started no later.", INSTANT, instant)
 LIMIT = Parameter(
     "limit",
     "Largest number of alerts.",
@@ -58,13 +61,13 @@ SOURCE = Parameter(
 )  # fmt: skip
 LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
 
-INCIDENT_TENANT = Parameter(
+INCIDENT_TENANT = TenantParameter(
     "tenant-id", "Tenant of the incident.", TENANT.allowed, TENANT.parse, repeated=True
 )
 INCIDENT_MODEL = Parameter("model-name", "Model of the incident.", MODEL.allowed, MODEL.parse, repeated=True)
 INCIDENT_STATUS = Parameter("status", "State of the incident.", STATUS.allowed, STATUS.parse, repeated=True)
-INCIDENT_FROM = Parameter("from", "Incidents that had not ended before.", INSTANT, instant_text)
-INCIDENT_TO = Parameter("to", "Incidents that started no later.", INSTANT, instant_text)
+INCIDENT_FROM = Parameter("from", "Incidents that had not ended before.", INSTANT, instant)
+INCIDENT_TO = Parameter("to", "Incidents that started no later.", INSTANT, instant)
 INCIDENT_LIMIT = Parameter(
     "limit", "Largest number of incidents.", "a whole number from 1 to 1000", whole_number(1, 1000),
     default="100",

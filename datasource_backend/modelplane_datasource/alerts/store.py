@@ -50,12 +50,10 @@ class AlertStore:
         database_url: str,
         max_raw_bodies: int,
         connections: int = 8,
-        rules: IncidentRules | None = None,
         max_waiting_writers: int = 16,
         on_call: OnCall = not_observed,
     ) -> None:
         """``on_call`` is told of each transaction, as ``Database`` says."""
-        self.rules = rules or IncidentRules()
         self._max_raw_bodies = max_raw_bodies
         self._database = Database(database_url, connections, max_waiting_writers, on_call)
         try:
@@ -69,18 +67,20 @@ class AlertStore:
     def record(
         self,
         body: bytes,
-        observations: Sequence[Observation] | None,
+        observations: Sequence[Observation],
         received_at: int,
         source: str = DEFAULT_SOURCE,
     ) -> None:
-        """Store a notification; durable on return. ``observations`` is None for a body without sense."""
+        """Store a notification and what it says; durable on return."""
         with self._database.writing() as connection:
-            kind: store_writes.PayloadKind = "raw" if observations is None else "webhook"
-            is_news = store_writes.add_payload(connection, body, kind, source, received_at)
-            if observations is None:
-                store_writes.drop_raw_beyond(connection, self._max_raw_bodies)
-            elif is_news:
+            if store_writes.add_payload(connection, body, "webhook", source, received_at):
                 store_writes.add_observations(connection, observations)
+
+    def record_raw(self, body: bytes, received_at: int, source: str = DEFAULT_SOURCE) -> None:
+        """Store a body that cannot be read as a notification; durable on return."""
+        with self._database.writing() as connection:
+            store_writes.add_payload(connection, body, "raw", source, received_at)
+            store_writes.drop_raw_beyond(connection, self._max_raw_bodies)
 
     def record_poll(self, observations: Sequence[Observation], received_at: int, source: str) -> None:
         """Store what a look at Alertmanager's list of alerts found; durable on return."""
@@ -93,25 +93,27 @@ class AlertStore:
         """The episodes that match, newest start first."""
         return [as_episode(row) for row in self._read(select_alerts(wanted, tenants))]
 
-    def incidents(self, wanted: IncidentFilter, tenants: Tenants = None) -> list[Incident]:
+    def incidents(
+        self, wanted: IncidentFilter, rules: IncidentRules, tenants: Tenants = None
+    ) -> list[Incident]:
         """The incidents that match, newest start first."""
-        rows = self._read(select_incidents(wanted, self.rules, tenants))
+        rows = self._read(select_incidents(wanted, rules, tenants))
         if not rows:
             return []
         acknowledged = self._acknowledged(min(row["incident_at"] for row in rows))
         return [
-            _incident(list(members), acknowledged, self.rules)
+            _incident(list(members), acknowledged, rules)
             for _, members in groupby(rows, key=lambda row: (row["incident_at"], row["group_key"]))
         ]
 
-    def incident(self, number: str, tenants: Tenants = None) -> Incident | None:
+    def incident(self, number: str, rules: IncidentRules, tenants: Tenants = None) -> Incident | None:
         """The incident that an id stands for, if there is one that the caller may see."""
         parsed = IncidentId.parse(number)
         if parsed is None:
             return None
         moment, group = parsed
-        found = self.incidents(IncidentFilter(groups=(group,), start=moment, end=moment, limit=1), tenants)
-        return found[0] if found else None
+        wanted = IncidentFilter(groups=(group,), start=moment, end=moment, limit=1)
+        return next(iter(self.incidents(wanted, rules, tenants)), None)
 
     def acknowledge(self, incident: Incident, acknowledgement: Acknowledgement) -> None:
         """Store that somebody has seen an incident; durable on return."""

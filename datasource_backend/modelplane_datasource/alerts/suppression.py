@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelplane_datasource.alerts.episodes import Episode
+from modelplane_schema.documents import raised_as, read_text
+from modelplane_schema.errors import UserError
+from modelplane_schema.validation import parse_model
 
 
-class SuppressionError(ValueError):
+class SuppressionError(UserError, ValueError):
     """The file of windows cannot be used; the message names the place and what is allowed."""
 
 
@@ -74,17 +76,8 @@ def load_windows(path: Path) -> tuple[SuppressionWindow, ...]:
 
     Times without an offset are UTC.
     """
-    try:
-        declared = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).windows
-    except OSError as error:
-        raise SuppressionError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SuppressionError(f"{path}: is not YAML: {error}") from error
-    except ValidationError as error:
-        problems = (
-            f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors()
-        )
-        raise SuppressionError(f"{path}: {'; '.join(problems)}") from error
+    with raised_as(SuppressionError):
+        declared = parse_model(_File, read_text(path), str(path)).windows
     return tuple(
         SuppressionWindow(
             one.name,

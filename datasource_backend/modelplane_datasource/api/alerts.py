@@ -20,7 +20,7 @@ from modelplane_datasource.alerts.parameters import (
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload
 from modelplane_datasource.alerts.rows import ALERT_ROW, alert_row
 from modelplane_datasource.alerts.store import AlertFilter
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.web.openapi import (
     BAD_INPUT,
@@ -34,8 +34,6 @@ from modelplane_datasource.web.openapi import (
 from modelplane_datasource.web.parameters import (
     Values,
     check_known,
-    read_all,
-    read_default,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -65,7 +63,7 @@ LISTED = Operation(
 )
 
 
-def alerts_blueprint(plane: Plane) -> Blueprint:
+def alerts_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/alerts``: POST stores a notification, GET lists alerts."""
     routes = Blueprint("alerts", __name__, url_prefix="/api/v1")
 
@@ -74,22 +72,22 @@ def alerts_blueprint(plane: Plane) -> Blueprint:
     def receive() -> Response:
         values = query_values()
         check_known(values, RECEIVED.parameters)
-        source, body = read_default(values, SOURCE), request.get_data()
+        source, body = SOURCE.read(values), request.get_data()
         try:
             observations = parse_payload(body, source)
         except PayloadError as error:
             _LOG.warning("a body on the alert webhook is kept raw: %s", error)
-            plane.store.record(body, None, plane.now(), source)
+            context.store.record_raw(body, context.now(), source)
             return json_response({"stored": 0, "raw": True}, 202)
-        plane.store.record(body, observations, plane.now(), source)
+        context.store.record(body, observations, context.now(), source)
         return json_response({"stored": len(observations)})
 
     @routes.get("/alerts")
     @described(LISTED)
     def listing() -> Response:
-        now = plane.now()
-        alerts = plane.store.alerts(_read_filter(query_values(), now), current_tenants())
-        return json_response({"alerts": [alert_row(alert, plane.store.rules, now) for alert in alerts]})
+        now = context.now()
+        alerts = context.store.alerts(_read_filter(query_values(), now), current_tenants())
+        return json_response({"alerts": [alert_row(alert, context.incident_rules, now) for alert in alerts]})
 
     return routes
 
@@ -98,11 +96,11 @@ def _read_filter(values: Values, now: int) -> AlertFilter:
     check_known(values, LIST_PARAMETERS)
     start, end = read_open_range(values, FROM, TO, now)
     return AlertFilter(
-        tenant_ids=read_all(values, TENANT),
-        model_names=read_all(values, MODEL),
-        statuses=read_all(values, STATUS),
-        alertnames=read_all(values, ALERTNAME),
+        tenant_ids=TENANT.read_all(values),
+        model_names=MODEL.read_all(values),
+        statuses=STATUS.read_all(values),
+        alertnames=ALERTNAME.read_all(values),
         start=start,
         end=end,
-        limit=read_default(values, LIMIT),
+        limit=LIMIT.read(values),
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.context import Plane
-from modelplane_datasource.grafana.annotations import SOURCES, Period, Source, as_rows, find
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.grafana.annotations import SOURCES, Source, as_rows, find
 from modelplane_datasource.web.openapi import BAD_INPUT, STORE, UPSTREAM, Operation, Shape, described
 from modelplane_datasource.web.parameters import check_known
 from modelplane_datasource.web.requests import query_values
@@ -25,15 +25,15 @@ _ROW = record(
 ROWS = Shape("AnnotationRows", with_warnings(record({"rows": array(_ROW)})))
 
 
-def annotation_rows_blueprint(plane: Plane) -> Blueprint:
+def annotation_rows_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/annotations/<source>``: ``{"rows": [{"time", "timeEnd", "title", "text", "tags"}]}``."""
     routes = Blueprint("annotations", __name__, url_prefix="/api/v1/annotations")
     for source in SOURCES.values():
-        routes.add_url_rule(f"/{source.name}", source.name, _view(plane, source))
+        routes.add_url_rule(f"/{source.name}", source.name, _view(context, source))
     return routes
 
 
-def _view(plane: Plane, source: Source) -> Callable[[], Response]:
+def _view(context: AppContext, source: Source) -> Callable[[], Response]:
     operation = Operation(
         f"{source.title}, by time.",
         ok("A row for each: timeEnd is null for a moment, tags are separated by commas.", ROWS),
@@ -45,8 +45,8 @@ def _view(plane: Plane, source: Source) -> Callable[[], Response]:
     def rows() -> Response:
         values = query_values()
         check_known(values, operation.parameters)
-        period = Period(*read_range(values, plane.now()))
-        own = {name: texts for name, texts in values.items() if name not in (FROM.name, TO.name)}
-        return json_response({"rows": as_rows(find(plane, source, own, (), period))})
+        time_range = read_range(values, context.now())
+        of_source = {name: texts for name, texts in values.items() if name not in (FROM.name, TO.name)}
+        return json_response({"rows": as_rows(find(context, source, of_source, (), time_range))})
 
     return rows

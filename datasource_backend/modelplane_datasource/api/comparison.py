@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 
 from modelplane_datasource.comparison.queries import (
     CompareRequest,
-    compared_versions,
-    memory_of,
+    compare_versions,
+    result_bytes,
 )
 from modelplane_datasource.comparison.verdicts import (
     HIGHEST,
@@ -22,7 +22,7 @@ from modelplane_datasource.comparison.verdicts import (
     Verdict,
     VersionCounts,
 )
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL, TENANT
 from modelplane_datasource.timeline.times import format_rfc3339
@@ -33,8 +33,6 @@ from modelplane_datasource.web.parameters import (
     check_known,
     label_text,
     parser,
-    read_all,
-    read_default,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -48,7 +46,7 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import FROM, LONGEST_WINDOW, TO, read_range
+from modelplane_datasource.web.time_parameters import FROM, MAX_WINDOW, TO, read_range
 
 ONE_MODEL = replace(MODEL, allowed="the name of one model", repeated=False)
 BASELINE = Parameter(
@@ -126,18 +124,21 @@ COMPARED = Operation(
 )
 
 
-def compare_blueprint(plane: Plane) -> Blueprint:
+def compare_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/compare``."""
     routes = Blueprint("compare", __name__, url_prefix="/api/v1")
 
     @routes.get("/compare")
     @described(COMPARED)
     def compared() -> Response:
-        asked = read_compare(query_values(), plane.last_scrape())
-        versions, comparison = plane.kept(
-            ("compare", asked), math.inf, lambda: compared_versions(plane.prometheus, asked), memory_of
+        request = read_compare(query_values(), context.last_scrape())
+        versions, comparison = context.cached(
+            ("compare", request),
+            math.inf,
+            lambda: compare_versions(context.prometheus, request),
+            result_bytes,
         )
-        return json_response(_body(asked, comparison, *versions, plane.now()))
+        return json_response(_body(request, comparison, *versions, context.now()))
 
     return routes
 
@@ -145,23 +146,23 @@ def compare_blueprint(plane: Plane) -> Blueprint:
 def read_compare(values: Values, now: int) -> CompareRequest:
     """The request behind a query string. ApiError 400."""
     check_known(values, PARAMETERS)
-    baseline, candidate = read_default(values, BASELINE), read_default(values, CANDIDATE)
+    baseline, candidate = BASELINE.read(values), CANDIDATE.read(values)
     if baseline == candidate:
         raise invalid(CANDIDATE.name, "is the baseline", CANDIDATE.allowed)
-    quantiles = read_all(values, QUANTILE)
+    quantiles = QUANTILE.read_all(values)
     if len(set(quantiles)) < len(quantiles):
         raise invalid(QUANTILE.name, "has one value twice", QUANTILE.allowed)
     start, end = read_range(values, now)
-    if not _SHORTEST_WINDOW <= end - start <= LONGEST_WINDOW:
+    if not _SHORTEST_WINDOW <= end - start <= MAX_WINDOW:
         raise invalid(FROM.name, f"lies {end - start} ms before to", "from 1 s to 366 days before to")
     return CompareRequest(
-        read_default(values, ONE_MODEL), read_all(values, TENANT), baseline, candidate, quantiles,
-        read_default(values, LEVEL), start, end,
+        ONE_MODEL.read(values), TENANT.read_all(values), baseline, candidate, quantiles,
+        LEVEL.read(values), start, end,
     )  # fmt: skip
 
 
 def _body(
-    asked: CompareRequest,
+    request: CompareRequest,
     comparison: Comparison,
     baseline: VersionCounts,
     candidate: VersionCounts,
@@ -170,12 +171,12 @@ def _body(
     indicators = comparison.indicators
     return {
         "query_time": format_rfc3339(now),
-        "model_name": asked.model,
-        "tenant_ids": asked.tenants,
-        "baseline": asked.baseline,
-        "candidate": asked.candidate,
-        "from": asked.start,
-        "to": asked.end,
+        "model_name": request.model,
+        "tenant_ids": request.tenants,
+        "baseline": request.baseline,
+        "candidate": request.candidate,
+        "from": request.start,
+        "to": request.end,
         "verdict": comparison.verdict,
         "summary": [indicator.summary for indicator in indicators],
         "level": comparison.level,

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from flask import Blueprint, Response, request
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.allocation import MICRO
-from modelplane_datasource.costs.ledger.cells import DAY, DEFAULT_CELL, Window, month_of
+from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, month_of
 from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import CAPACITY, KEEP, Ledger
@@ -18,32 +18,30 @@ from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, row
 from modelplane_datasource.costs.ledger_source import ledger_of, required_registry, window_of
 from modelplane_datasource.costs.parameters import (
     COST_OPTIONS,
-    COST_SCOPE,
+    COST_SELECTION,
     GROUP_BY,
     IDLE_POLICY,
     SHARED,
     TENANT,
 )
-from modelplane_datasource.costs.rows import check_rows, chosen_rows, groups_of, is_asked
+from modelplane_datasource.costs.rows import check_rows, groups_of, is_selected, selected_rows
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.observability.query_warnings import noted
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
-from modelplane_datasource.series.selection import Scope
-from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.observability.query_warnings import note, noted
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.timeline.times import DAY, format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, JSON, UPSTREAM, Content, Operation, Shape, described
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
     check_known,
     choice,
-    read_all,
-    read_default,
-    read_one,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import INSTANT, QUERY_TIME, TEXT, array, ok, record, with_warnings
-from modelplane_datasource.web.time_parameters import FROM, TO, read_moment, read_range, step_duration
+from modelplane_datasource.web.time_parameters import FROM, TO, read_end, read_range, step_duration
 
 STEP = Parameter(
     "step", "Length of the periods that rows are for, one period when it is left out; FOCUS rows are by day.",
@@ -54,8 +52,8 @@ FORMAT = Parameter(
     "json, csv, focus", choice("json", "csv", "focus"), default="json",
 )  # fmt: skip
 _ROW_BYTES = 800  # measured with tracemalloc on CPython 3.11
-MOST_FOCUS_ROWS = 100_000  # 3 kB each
-PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SCOPE, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
+MAX_FOCUS_ROWS = 100_000  # 3 kB each
+PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
 
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ROW = record(
@@ -94,7 +92,7 @@ FORECAST = Operation(
 )
 
 
-def costs_blueprint(plane: Plane) -> Blueprint:
+def costs_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/costs`` and ``/api/v1/costs/forecast``."""
     routes = Blueprint("costs", __name__, url_prefix="/api/v1/costs")
 
@@ -103,66 +101,68 @@ def costs_blueprint(plane: Plane) -> Blueprint:
     def costs() -> Response:
         values = query_values()
         check_known(values, PARAMETERS)
-        scope, window = _scope(values), _window(values, plane.now())
+        selection, window = _selection(values), _window(values, context.now())
         step = _step(values)
-        form = _format(values)
-        options, by = scope.options, groups_of(scope)
-        ledger = ledger_of(plane, window, options[IDLE_POLICY.name], options[SHARED.name])
-        if form != "json":
-            _refuse_incomplete(form)
-        if form == "focus":
-            return _csv(focus_csv(focus_export(_of_focus(ledger, scope)).rows))
-        rows = plane.kept(
-            ("costs", window, scope.key, step),
+        format_ = _format(values)
+        options, by = selection.options, groups_of(selection)
+        ledger = ledger_of(context, window, options[IDLE_POLICY.name], options[SHARED.name])
+        if format_ != "json":
+            _refuse_incomplete(format_)
+        if format_ == "focus":
+            return _csv(focus_csv(focus_export(_of_focus(ledger, selection)).rows))
+        rows = context.cached(
+            ("costs", window, selection.key, step),
             window.cell / 1000,
-            lambda: chosen_rows(ledger, scope, step, plane.settings.max_points),
-            lambda found: _ROW_BYTES * len(found),
+            lambda: selected_rows(ledger, selection, step, context.settings.max_points),
+            lambda rows: _ROW_BYTES * len(rows),
         )
-        if form == "csv":
+        if format_ == "csv":
             return _csv(rows_as_csv(rows, by))
         body = {
-            "query_time": format_rfc3339(plane.now()),
+            "query_time": format_rfc3339(context.now()),
             "from": format_rfc3339(window.start),
             "to": format_rfc3339(window.end),
             "rows": [_row(row, by) for row in rows],
         }
-        return _json(body, ledger)
+        note(ledger.warnings)
+        return json_response(body)
 
     @routes.get("/forecast")
     @described(FORECAST)
     def forecast() -> Response:
         values = query_values()
         check_known(values, (TENANT, TO))
-        tenants = required_registry(plane).tenants
-        asked, now = read_all(values, TENANT), plane.now()
-        end = min(read_moment(values, now), now)
+        tenants = required_registry(context).tenants
+        tenant_ids, now = TENANT.read_all(values), context.now()
+        end = min(read_end(values, now), now)
         end -= end % DEFAULT_CELL
-        window = window_of(min(month_of(end - 1).start, end - TRAILING), end, now)
-        ledger = ledger_of(plane, window, KEEP.idle, KEEP.shared)
-        chosen = [tenant for tenant in tenants if not asked or tenant.id in asked]
-        rows = [_forecast(one) for one in forecasts(ledger, chosen)]
-        return _json({"query_time": format_rfc3339(now), "rows": rows}, ledger)
+        start = min(month_of(end - 1).start, end - TRAILING)
+        window = window_of(TimeRange(start, end), now)
+        ledger = ledger_of(context, window, KEEP.idle, KEEP.shared)
+        selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
+        rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
+        note(ledger.warnings)
+        return json_response({"query_time": format_rfc3339(now), "rows": rows})
 
     return routes
 
 
-def _scope(values: Values) -> Scope:
-    models, tenants, versions = (read_all(values, parameter) for parameter in COST_SCOPE)
+def _selection(values: Values) -> Selection:
+    models, tenants, versions = (parameter.read_all(values) for parameter in COST_SELECTION)
     options = {
-        GROUP_BY.name: read_all(values, GROUP_BY),
-        IDLE_POLICY.name: read_default(values, IDLE_POLICY),
-        SHARED.name: read_default(values, SHARED),
+        GROUP_BY.name: GROUP_BY.read_all(values),
+        IDLE_POLICY.name: IDLE_POLICY.read(values),
+        SHARED.name: SHARED.read(values),
     }
-    return Scope(models, tenants, versions, options)
+    return Selection(models, tenants, versions, options)
 
 
-def _window(values: Values, now: int) -> Window:
-    start, end = read_range(values, now)
-    return window_of(start, end, now)
+def _window(values: Values, now: int) -> CellGrid:
+    return window_of(read_range(values, now), now)
 
 
 def _step(values: Values) -> int | None:
-    step = read_one(values, STEP)
+    step = STEP.read_one(values)
     if step is not None and step % DEFAULT_CELL:
         raise invalid(STEP.name, f"is {step} ms", STEP.allowed)
     return step
@@ -171,27 +171,23 @@ def _step(values: Values) -> int | None:
 def _format(values: Values) -> str:
     if FORMAT.name not in values and request.accept_mimetypes.best == "text/csv":
         return "csv"
-    return read_default(values, FORMAT)
+    return FORMAT.read(values)
 
 
-def _refuse_incomplete(form: str) -> None:
+def _refuse_incomplete(format_: str) -> None:
     """UpstreamError when Prometheus warned of something: a file of costs has no place to say so."""
     if noted():
         raise UpstreamError(
             INVALID,
-            f"The costs may be incomplete, which {form} cannot say; format=json can: {' '.join(noted())}",
+            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(noted())}",
         )
 
 
-def _of_focus(ledger: Ledger, scope: Scope) -> Ledger:
-    """What is asked for, with the capacities that it is a share of; ApiError 422 when it is too much."""
-    lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_asked(line, scope))
-    check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MOST_FOCUS_ROWS)
+def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
+    """The selected lines, and the capacities that they are shares of; ApiError 422 when they are too many."""
+    lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_selected(line, selection))
+    check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
-
-
-def _json(body: dict[str, Any], ledger: Ledger) -> Response:
-    return json_response({**body, "warnings": ledger.warnings} if ledger.warnings else body)
 
 
 def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:
@@ -209,20 +205,20 @@ def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _forecast(one: Forecast) -> dict[str, Any]:
+def _forecast_row(forecast: Forecast) -> dict[str, Any]:
     def money(micro: int | None) -> str | None:
         return None if micro is None else decimal_text(micro)
 
     return {
-        "tenant": one.tenant_id,
-        "currency": one.currency,
-        "as_of": one.as_of,
-        "month_end": one.month_end,
-        "spent": money(one.spent),
-        "low": money(one.low),
-        "high": money(one.high),
-        "budget": money(one.budget),
-        "verdict": one.verdict,
+        "tenant": forecast.tenant_id,
+        "currency": forecast.currency,
+        "as_of": forecast.as_of,
+        "month_end": forecast.month_end,
+        "spent": money(forecast.spent),
+        "low": money(forecast.low),
+        "high": money(forecast.high),
+        "budget": money(forecast.budget),
+        "verdict": forecast.verdict,
     }
 
 

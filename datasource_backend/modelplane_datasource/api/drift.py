@@ -8,20 +8,20 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.context import Plane
-from modelplane_datasource.drift import series as drift_series
-from modelplane_datasource.drift.bin_counts import Block, Found, SignalOf
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.drift.bin_counts import Block, QueryAnswer, SignalKey
 from modelplane_datasource.drift.metric import DRIFT
-from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SCOPE, KIND, SIGNAL, WINDOW
-from modelplane_datasource.drift.queries import blocks, edges, questions
+from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SELECTION, KIND, SIGNAL, WINDOW
+from modelplane_datasource.drift.queries import blocks, edges, queries
+from modelplane_datasource.drift.series import compute
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.model import Series
-from modelplane_datasource.series.request import read_scope
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.request import read_selection
+from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import Parameter, check_known, read_default, whole_number
+from modelplane_datasource.web.parameters import Parameter, check_known, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
@@ -34,12 +34,12 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_moment
+from modelplane_datasource.web.time_parameters import TO, read_end
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
 )
-PARAMETERS = (*DRIFT_SCOPE, *DRIFT_OPTIONS, TO)
+PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, TO)
 
 ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, others=TEXT)
 MOVED = Shape("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
@@ -53,7 +53,7 @@ DISTRIBUTION = Shape(
 _ERRORS = (*BAD_INPUT, *UPSTREAM)
 
 
-def drift_blueprint(plane: Plane) -> Blueprint:
+def drift_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/drift/top`` and ``/api/v1/drift/distribution``."""
     routes = Blueprint("drift", __name__, url_prefix="/api/v1/drift")
 
@@ -69,16 +69,16 @@ def drift_blueprint(plane: Plane) -> Blueprint:
     def top() -> Response:
         values = query_values()
         check_known(values, (*PARAMETERS, LIMIT))
-        limit = read_default(values, LIMIT)
-        scope, grid = _asked(plane, values)
-        lines = drift_series.compute(plane, scope, grid).series
-        rows = sorted(map(_row, lines), key=_movement, reverse=True)
+        limit = LIMIT.read(values)
+        selection, grid = _request(context, values)
+        series = compute(context, selection, grid).series
+        rows = sorted(map(_row, series), key=_movement, reverse=True)
         return json_response({"query_time": format_rfc3339(grid.end), "rows": rows[:limit]})
 
     @routes.get("/distribution")
     @described(
         Operation(
-            "The bins of one signal, live and of what it is held against.",
+            "The bins of one signal, live and of its reference.",
             ok("Bars, live and reference, and the same as flat rows.", DISTRIBUTION),
             PARAMETERS,
             _ERRORS,
@@ -87,34 +87,35 @@ def drift_blueprint(plane: Plane) -> Blueprint:
     def distribution() -> Response:
         values = query_values()
         check_known(values, PARAMETERS)
-        scope, grid = _asked(plane, values)
+        selection, grid = _request(context, values)
         for parameter in (KIND, SIGNAL):
-            if len(scope.options[parameter.name]) != 1:
+            if len(selection.options[parameter.name]) != 1:
                 raise invalid(parameter.name, "must be given once", parameter.allowed)
-        bounds, *answers = plane.prometheus.at_once(
-            partial(edges, plane.prometheus, scope, grid), *questions(plane.prometheus, scope, grid)
+        prometheus = context.prometheus
+        edges_of_bins, *answers = prometheus.at_once(
+            partial(edges, prometheus, selection, grid), *queries(prometheus, selection, grid)
         )
-        upper = _upper_bounds(bounds)
-        data = [part for block in blocks(scope, grid, answers) for part in _distributions(block, upper)]
-        rows = [row for part in data for row in _bins(part)]
+        bounds = _upper_bounds(edges_of_bins)
+        data = [bars for block in blocks(selection, grid, answers) for bars in _distributions(block, bounds)]
+        rows = [row for bars in data for row in _bins(bars)]
         return json_response({"query_time": format_rfc3339(grid.end), "data": data, "rows": rows})
 
     return routes
 
 
-def _asked(plane: Plane, values: Mapping[str, Any]) -> tuple[Scope, Grid]:
-    """The scope, and a grid of the one moment asked for.
+def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection, Grid]:
+    """The selection, and a grid of the one moment of the request.
 
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
-    scope = read_scope(DRIFT, values)
-    moment = read_moment(values, plane.last_scrape())
-    return scope, Grid(moment, moment, scope.options[WINDOW.name])
+    selection = read_selection(DRIFT, values)
+    moment = read_end(values, context.last_scrape())
+    return selection, Grid(moment, moment, selection.options[WINDOW.name])
 
 
-def _row(line: Series) -> dict[str, Any]:
-    beside = {name: column[0] for name, column in line.beside.items()}
-    return {**line.labels, "series": line.name, "value": line.values[0], **beside}
+def _row(series: Series) -> dict[str, Any]:
+    extra = {name: column[0] for name, column in series.extra.items()}
+    return {**series.labels, "series": series.name, "value": series.values[0], **extra}
 
 
 def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
@@ -125,29 +126,29 @@ def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
     return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
 
 
-def _upper_bounds(found: Found) -> dict[tuple[str, str], float]:
+def _upper_bounds(answer: QueryAnswer) -> dict[tuple[str, str], float]:
     """The upper bound of each bin, by baseline and bin."""
-    bounds = zip(found.labels, found.values[:, 0].tolist(), strict=True)
+    bounds = zip(answer.labels, answer.values[:, 0].tolist(), strict=True)
     return {(labels.get("baseline", ""), labels.get("bin", "")): bound for labels, bound in bounds}
 
 
 def _distributions(block: Block, bounds: Mapping[tuple[str, str], float]) -> Iterator[dict[str, Any]]:
-    """Live shares, and those of what they are held against, by bin: ``x`` is the bin's label."""
-    live, against = block
+    """Live shares, and those of the reference, by bin: ``x`` is the bin's label."""
+    live, reference = block
     for row, signal in enumerate(live.signals):
         counts, bins = live.counts[row, 0], live.bins_of(row)
         n = float(counts.sum())
         live_shares = [count / n if n > 0 else None for count in counts.tolist()]
         yield _bars("live", signal, n, dict(zip(bins, live_shares, strict=True)), bounds)
-        if against.known[row]:
-            size = float(against.observations[row, 0])
-            shares = dict(zip(bins, against.ratios[row, 0].tolist(), strict=True))
+        if reference.exists[row]:
+            size = float(reference.observations[row, 0])
+            shares = dict(zip(bins, reference.ratios[row, 0].tolist(), strict=True))
             yield _bars("reference", signal, size, shares, bounds)
 
 
 def _bars(
     name: str,
-    signal: SignalOf,
+    signal: SignalKey,
     n: float,
     shares: Mapping[str, float | None],
     bounds: Mapping[tuple[str, str], float],

@@ -28,13 +28,14 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
 from flask import Blueprint, Response, request
 
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana import schemas
-from modelplane_datasource.grafana.annotations import SOURCES, Period, as_list, find
+from modelplane_datasource.grafana.annotations import SOURCES, as_list, find
 from modelplane_datasource.grafana.filters import FILTER_KEYS, read_filters
 from modelplane_datasource.grafana.formats import with_notices
 from modelplane_datasource.grafana.menus import (
@@ -54,7 +55,7 @@ from modelplane_datasource.grafana.requests import (
     read_range,
     visible_targets,
 )
-from modelplane_datasource.grafana.targets import Asked, query_target
+from modelplane_datasource.grafana.targets import QueryRequest, query_target
 from modelplane_datasource.observability.query_warnings import noted
 from modelplane_datasource.web.authentication import GRAFANA_PATH
 from modelplane_datasource.web.openapi import described
@@ -64,16 +65,16 @@ WARNINGS_HEADER = "X-Warnings"
 MAX_WARNINGS, MAX_WARNING = 10, 200  # proxies refuse headers of more than a few kilobytes
 
 
-def grafana_blueprint(plane: Plane) -> Blueprint:
+def grafana_blueprint(context: AppContext) -> Blueprint:
     """``/grafana``: health, metrics, queries, annotations, variables and ad hoc filters."""
     routes = Blueprint("grafana", __name__, url_prefix=GRAFANA_PATH)
-    _add_queries(routes, plane)
-    _add_menus(routes, plane)
+    _add_queries(routes, context)
+    _add_menus(routes, context)
     routes.after_request(_with_warnings)
     return routes
 
 
-def _add_queries(routes: Blueprint, plane: Plane) -> None:
+def _add_queries(routes: Blueprint, context: AppContext) -> None:
     @routes.get("")
     @routes.get("/")
     @described(schemas.HEALTH)
@@ -87,10 +88,10 @@ def _add_queries(routes: Blueprint, plane: Plane) -> None:
         targets, filters = visible_targets(body), read_filters(body)
         if not targets:
             return json_response([])
-        grid = read_grid(body, plane.scrape_interval)
-        asked = Asked(Period(*read_range(body)), grid, filters)
-        parts = [part for target in targets for part in query_target(plane, target, asked)]
-        return json_response(with_notices(parts, noted(), str(targets[0].get("refId", ""))))
+        query_request = QueryRequest(read_range(body), read_grid(body, context.scrape_interval), filters)
+        elements = [element for target in targets for element in query_target(context, target, query_request)]
+        elements_with_notices = with_notices(elements, noted(), str(targets[0].get("refId", "")))
+        return json_response([*map(orjson.Fragment, elements_with_notices)])
 
     @routes.post("/annotations")
     @described(schemas.ANNOTATIONS)
@@ -102,11 +103,11 @@ def _add_queries(routes: Blueprint, plane: Plane) -> None:
         name, values = text_query(definition["query"])
         if name not in SOURCES:
             raise invalid("annotation.query", f"asks for {name[:100]!r}", ", ".join(SOURCES))
-        found = find(plane, SOURCES[name], values, read_filters(body), Period(*read_range(body)))
-        return json_response(as_list(found, definition))
+        filters, time_range = read_filters(body), read_range(body)
+        return json_response(as_list(find(context, SOURCES[name], values, filters, time_range), definition))
 
 
-def _add_menus(routes: Blueprint, plane: Plane) -> None:
+def _add_menus(routes: Blueprint, context: AppContext) -> None:
     @routes.post("/metrics")
     @described(schemas.METRICS)
     def metrics() -> Response:
@@ -117,16 +118,16 @@ def _add_menus(routes: Blueprint, plane: Plane) -> None:
     def options() -> Response:
         body = json_object(request.get_data())
         source = find_source(body.get("metric"))
-        period = menu_range(body, "range", plane.now())
-        found = payload_options(plane, source, body.get("name"), body.get("payload"), period)
-        return json_response([{"label": value, "value": value} for value in found])
+        time_range = menu_range(body, "range", context.now())
+        choices = payload_options(context, source, body.get("name"), body.get("payload"), time_range)
+        return json_response([{"label": value, "value": value} for value in choices])
 
     @routes.post("/variable")
     @described(schemas.VARIABLE)
     def variable() -> Response:
         body = json_object(request.get_data())
-        found = _variable(plane, body, body.get("payload"))
-        return json_response([{"__text": value, "__value": value} for value in found])
+        variables = _variable(context, body, body.get("payload"))
+        return json_response([{"__text": value, "__value": value} for value in variables])
 
     @routes.post("/search")
     @described(schemas.SEARCH)
@@ -134,7 +135,7 @@ def _add_menus(routes: Blueprint, plane: Plane) -> None:
         body = object_or_empty(request.get_data())
         target = body.get("target")
         if isinstance(target, str) and target.split(" ", 1)[0] in VARIABLES:
-            return json_response(_variable(plane, body, {"target": target}))
+            return json_response(_variable(context, body, {"target": target}))
         return json_response([metric.name for metric in SERIES_METRICS])
 
     @routes.post("/tag-keys")
@@ -149,20 +150,18 @@ def _add_menus(routes: Blueprint, plane: Plane) -> None:
         key = body.get("key")
         if key not in FILTER_KEYS:
             return json_response([])
-        period = menu_range(body, "timeRange", plane.now())
-        return json_response(
-            [{"text": value} for value in tag_values(plane, key, read_filters(body), period)]
-        )
+        filters, time_range = read_filters(body), menu_range(body, "timeRange", context.now())
+        return json_response([{"text": value} for value in tag_values(context, key, filters, time_range)])
 
 
 def _with_warnings(response: Response) -> Response:
-    told = [text[:MAX_WARNING] for text in noted()[:MAX_WARNINGS]]
-    if told:
-        response.headers[WARNINGS_HEADER] = json.dumps(told)
+    warnings = [text[:MAX_WARNING] for text in noted()[:MAX_WARNINGS]]
+    if warnings:
+        response.headers[WARNINGS_HEADER] = json.dumps(warnings)
     return response
 
 
-def _variable(plane: Plane, body: dict[str, Any], payload: object) -> Iterable[str]:
+def _variable(context: AppContext, body: dict[str, Any], payload: object) -> Iterable[str]:
     """The values of a payload whose ``target`` is text; its other keys are parameters, too.
 
     Text has dashboard variables as regular expressions; a payload with more keys has them as JSON.
@@ -176,5 +175,5 @@ def _variable(plane: Plane, body: dict[str, Any], payload: object) -> Iterable[s
     if not target.strip():
         return ()
     name, values = text_query(target)
-    period = menu_range(body, "range", plane.now())
-    return variable_values(plane, name, {**values, **long_names(payload_values(rest, literal=True))}, period)
+    values = {**values, **long_names(payload_values(rest, literal=True))}
+    return variable_values(context, name, values, menu_range(body, "range", context.now()))

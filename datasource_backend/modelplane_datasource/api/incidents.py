@@ -36,16 +36,15 @@ from modelplane_datasource.alerts.rows import (
     noisy_alert_row,
 )
 from modelplane_datasource.alerts.store import IncidentFilter
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.observability.query_warnings import note
 from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, Operation, Shape, described
 from modelplane_datasource.web.parameters import (
     Values,
     check_known,
-    read_all,
-    read_default,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -115,72 +114,73 @@ class _Note(BaseModel):
     note: Annotated[str, StringConstraints(max_length=MAX_BODY_TEXT)] = ""
 
 
-def incidents_blueprint(plane: Plane) -> Blueprint:
+def incidents_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/incidents``: the list, one by its id, ``/statistics``, and POST ``/<id>/acknowledge``."""
     routes = Blueprint("incidents", __name__, url_prefix="/api/v1/incidents")
 
     @routes.get("")
     @described(LISTED)
     def listing() -> Response:
-        now = plane.now()
-        found = plane.store.incidents(_read_filter(query_values(), now), current_tenants())
-        return json_response({"incidents": [incident_row(incident, now) for incident in found]})
+        now = context.now()
+        wanted = _read_filter(query_values(), now)
+        incidents = context.store.incidents(wanted, context.incident_rules, current_tenants())
+        return json_response({"incidents": [incident_row(incident, now) for incident in incidents]})
 
     @routes.get("/statistics")
     @described(SUMMARISED)
     def statistics() -> Response:
-        values, now = query_values(), plane.now()
+        values, now = query_values(), context.now()
         check_known(values, STATISTICS_PARAMETERS)
-        found = _started(plane, values, *read_range(values, now))
-        summary = summarise(found, plane.store.rules, now, read_default(values, NOISIEST_LIMIT))
+        incidents = _started(context, values, read_range(values, now))
+        summary = summarise(incidents, context.incident_rules, now, NOISIEST_LIMIT.read(values))
         return json_response(_statistics(summary))
 
     @routes.get("/<id>")
     @described(SHOWN)
     def show(id: str) -> Response:  # noqa: A002 - the name in the path
         check_known(query_values(), ())
-        return json_response(_detail(plane, _find(plane, id)))
+        return json_response(_detail(context, _find(context, id)))
 
     @routes.post("/<id>/acknowledge")
     @described(ACKNOWLEDGED)
     def acknowledge(id: str) -> Response:  # noqa: A002 - the name in the path
         check_known(query_values(), ())
-        told = _read_note(request.get_data())
-        plane.store.acknowledge(_find(plane, id), Acknowledgement(plane.now(), told.by, told.note))
-        return json_response(_detail(plane, _find(plane, id)))
+        body = _read_note(request.get_data())
+        context.store.acknowledge(_find(context, id), Acknowledgement(context.now(), body.by, body.note))
+        return json_response(_detail(context, _find(context, id)))
 
     return routes
 
 
-def _detail(plane: Plane, incident: Incident) -> dict[str, Any]:
-    now = plane.now()
+def _detail(context: AppContext, incident: Incident) -> dict[str, Any]:
+    now = context.now()
     return {
         **incident_row(incident, now),
-        "acknowledgements": [one._asdict() for one in incident.acknowledgements],
-        "alerts": [alert_row(member.episode, plane.store.rules, now) for member in incident.members],
+        "acknowledgements": [acknowledgement._asdict() for acknowledgement in incident.acknowledgements],
+        "alerts": [alert_row(member.episode, context.incident_rules, now) for member in incident.members],
     }
 
 
-def _find(plane: Plane, number: str) -> Incident:
-    found = plane.store.incident(number, current_tenants())
-    if found is None:
+def _find(context: AppContext, number: str) -> Incident:
+    incident = context.store.incident(number, context.incident_rules, current_tenants())
+    if incident is None:
         raise ApiError(404, "not_found", "There is no such incident.")
-    return found
+    return incident
 
 
-def _started(plane: Plane, values: Values, start: int, end: int) -> list[Incident]:
-    """The newest incidents that started in a range; a note tells when there are more."""
+def _started(context: AppContext, values: Values, time_range: TimeRange) -> list[Incident]:
+    """The newest incidents that started in a range; a warning tells when there are more."""
     wanted = IncidentFilter(
-        tenant_ids=read_all(values, INCIDENT_TENANT),
-        model_names=read_all(values, INCIDENT_MODEL),
-        start=start,
-        end=end,
+        tenant_ids=INCIDENT_TENANT.read_all(values),
+        model_names=INCIDENT_MODEL.read_all(values),
+        start=time_range.start,
+        end=time_range.end,
         limit=MAX_INCIDENTS,
     )
-    found = plane.store.incidents(wanted, current_tenants())
-    if len(found) == MAX_INCIDENTS:
+    incidents = context.store.incidents(wanted, context.incident_rules, current_tenants())
+    if len(incidents) == MAX_INCIDENTS:
         note([f"Only the newest {MAX_INCIDENTS} incidents were read."])
-    return [incident for incident in found if incident.starts_at >= start]
+    return [incident for incident in incidents if incident.starts_at >= time_range.start]
 
 
 def _statistics(summary: Statistics) -> dict[str, Any]:
@@ -203,12 +203,12 @@ def _read_filter(values: Values, now: int) -> IncidentFilter:
     check_known(values, INCIDENT_LIST_PARAMETERS)
     start, end = read_open_range(values, INCIDENT_FROM, INCIDENT_TO, now)
     return IncidentFilter(
-        tenant_ids=read_all(values, INCIDENT_TENANT),
-        model_names=read_all(values, INCIDENT_MODEL),
-        statuses=read_all(values, INCIDENT_STATUS),
+        tenant_ids=INCIDENT_TENANT.read_all(values),
+        model_names=INCIDENT_MODEL.read_all(values),
+        statuses=INCIDENT_STATUS.read_all(values),
         start=start,
         end=end,
-        limit=read_default(values, INCIDENT_LIMIT),
+        limit=INCIDENT_LIMIT.read(values),
     )
 
 

@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.proxy import answers
 from modelplane_datasource.proxy.calls import (
     CALLS,
     MAX_SELECTORS,
-    Asked,
     Call,
     FailureError,
-    Restricted,
-    Tenants,
+    Form,
+    TenantCall,
     success_body,
 )
+from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.tenancy.promql_rewriter import (
     InvalidQueryError,
     RefusedError,
@@ -49,57 +48,58 @@ _STATUSES = {504: 503}  # as Prometheus itself tells a timeout
 _DROPPED = "The answer held what is not yours and was dropped."
 
 
-def prometheus_blueprint(plane: Plane, tenants: Callable[[], Tenants | None]) -> Blueprint:
-    """``/prometheus/api/v1/``: ``tenants`` gives those of the caller, None for all."""
+def prometheus_blueprint(context: AppContext) -> Blueprint:
+    """``/prometheus/api/v1/``."""
     routes = Blueprint("prometheus", __name__, url_prefix=f"{PREFIX}/api/v1")
     for call in CALLS:
-        view = described(_operation(call))(partial(_view, plane, call, tenants))
+        view = described(_operation(call))(partial(_view, context, call))
         routes.add_url_rule(call.rule, call.name, view, methods=_METHODS, provide_automatic_options=False)
-
-    @routes.before_app_request
-    def unknown_path() -> Response | None:
-        path, failed = request.path, request.routing_exception
-        if not (path == PREFIX or path.startswith(f"{PREFIX}/")):
-            return None
-        if failed is None or isinstance(failed, MethodNotAllowed):
-            return None
-        return _failed(404, "not_found", "This part of Prometheus' API is not offered.")
 
     _register_errors(routes)
     return routes
 
 
-def _view(plane: Plane, call: Call, tenants: Callable[[], Tenants | None], **names: str) -> Response:
-    own = tenants()
+def refuse_unknown_calls() -> Response | None:
+    """Refuse paths below ``/prometheus`` that are no calls, in Prometheus' format."""
+    path, failed = request.path, request.routing_exception
+    if not (path == PREFIX or path.startswith(f"{PREFIX}/")):
+        return None
+    if failed is None or isinstance(failed, MethodNotAllowed):
+        return None
+    return _failed(404, "not_found", "This part of Prometheus' API is not offered.")
+
+
+def _view(context: AppContext, call: Call, **names: str) -> Response:
+    tenants = current_tenants()
     path = call.rule.removeprefix("/")
     for placeholder, name in names.items():
         if not _LABEL_NAME.fullmatch(name):
             raise FailureError(400, "bad_data", f"invalid label name: {name!r}")
         path = path.replace(f"<{placeholder}>", name)
-    asked = _asked(call)
-    if own is None:
-        body = success_body(*plane.prometheus.forward(path, asked, call.method))
+    form = _form(call)
+    if tenants is None:
+        body = success_body(*context.prometheus.forward_unrestricted(path, form, call.method))
     else:
-        body = _restricted(call, Restricted(plane.prometheus, call.method, path, asked, own))
+        body = _answer_for_tenant(call, TenantCall(context.prometheus, call.method, path, form, tenants))
     return Response(body, mimetype="application/json")
 
 
-def _restricted(call: Call, restricted: Restricted) -> bytes:
-    if not restricted.tenants:
+def _answer_for_tenant(call: Call, tenant_call: TenantCall) -> bytes:
+    if not tenant_call.tenants:
         raise FailureError(403, "forbidden", "The caller has no tenant.")
     try:
-        return call.answer(restricted)
+        return call.answer(tenant_call)
     except answers.LeakError as leak:
-        _LOG.error("dropped an answer of %s for %s: %s", restricted.path, restricted.tenants, leak)
+        _LOG.error("dropped an answer of %s for %s: %s", tenant_call.path, tenant_call.tenants, leak)
         raise FailureError(502, "internal", _DROPPED) from leak
 
 
-def _asked(call: Call) -> Asked:
+def _form(call: Call) -> Form:
     """The parameters of the call, from the URL and from the body; FailureError 400."""
     if request.method == "POST" and request.content_length and request.mimetype != _FORM:
         raise FailureError(400, "bad_data", f"the body must be {_FORM}")
     url, body = request.args.to_dict(flat=False), request.form.to_dict(flat=False)
-    asked: Asked = {}
+    form: Form = {}
     for name in (*call.single, *call.repeated):
         if name in url and name in body:
             raise FailureError(400, "bad_data", f"{name} is in the URL and in the body; allowed: in one")
@@ -108,10 +108,10 @@ def _asked(call: Call) -> Asked:
         if len(values) > most:
             raise FailureError(400, "bad_data", f"{name} occurs {len(values)} times; allowed: at most {most}")
         if values:
-            asked[name] = values[0] if name in call.single else values
+            form[name] = values[0] if name in call.single else values
         elif name in call.required:
             raise FailureError(400, "bad_data", f"{name} is required")
-    return asked
+    return form
 
 
 def _failed(status: int, error_type: str, message: str) -> Response:

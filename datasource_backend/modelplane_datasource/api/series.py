@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 from flask import Blueprint, Response
 
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
-from modelplane_datasource.context import Plane
-from modelplane_datasource.series.answering import served
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.series.computation import compute_series
 from modelplane_datasource.series.encoding import as_contract, as_rows
 from modelplane_datasource.series.metric import SeriesMetric
-from modelplane_datasource.series.model import Answer
+from modelplane_datasource.series.model import SeriesResult
 from modelplane_datasource.series.request import TIME_PARAMETERS, read_request
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
@@ -43,7 +42,7 @@ def _operations(shape: Shape) -> tuple[Operation, ...]:
         Operation(
             metric.summary,
             ok(f"{metric.title}, in {metric.unit}.", shape),
-            (*metric.scope_parameters, *TIME_PARAMETERS),
+            (*metric.parameters, *TIME_PARAMETERS),
             (*BAD_INPUT, 404, *UPSTREAM),
             path={"metric": metric.name},
         )
@@ -51,7 +50,7 @@ def _operations(shape: Shape) -> tuple[Operation, ...]:
     )
 
 
-def series_blueprint(plane: Plane) -> Blueprint:
+def series_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/metrics``, ``/api/v1/metrics/<metric>`` and ``/api/v1/rows/<metric>``."""
     routes = Blueprint("series", __name__, url_prefix="/api/v1")
 
@@ -64,29 +63,35 @@ def series_blueprint(plane: Plane) -> Blueprint:
     @routes.get("/metrics/<metric>")
     @described(*_operations(CONTRACT))
     def contract(metric: str) -> Response:
-        now = plane.now()
-        return _respond({"query_time": format_rfc3339(now)}, "data", metric, now, as_contract)
+        now = context.now()
+        data = _encoded(metric, now, "data", as_contract)
+        return json_response({"query_time": format_rfc3339(now), "data": data})
 
     @routes.get("/rows/<metric>")
     @described(*_operations(ROWS))
     def rows(metric: str) -> Response:
-        return _respond({}, "rows", metric, plane.now(), as_rows)
+        return json_response({"rows": _encoded(metric, context.now(), "rows", as_rows)})
 
-    def _respond(
-        body: dict[str, Any], shape: str, name: str, now: int, write: Callable[[Answer], object]
-    ) -> Response:
-        """``body`` with the series under the name of their ``shape``."""
-        asked = read_request(find_metric(name), query_values(), now, plane.scrape_interval)
-        text = served(
-            plane, asked.metric, asked.scope, asked.grid, shape, lambda found: orjson.dumps(write(found)), len
+    def _encoded(
+        name: str, now: int, encoding: str, encode: Callable[[SeriesResult], object]
+    ) -> orjson.Fragment:
+        """The series of a metric as JSON, cached for a step under the name of their ``encoding``."""
+        metric, selection, grid = read_request(
+            find_metric(name), query_values(), now, context.scrape_interval
         )
-        return json_response({**body, shape: orjson.Fragment(text)})
+        key = (metric.name, selection.key, grid, encoding)
+        body = context.cached_body(
+            key,
+            grid.step / 1000,
+            lambda: orjson.dumps(encode(compute_series(context, metric, selection, grid))),
+        )
+        return orjson.Fragment(body)
 
     return routes
 
 
 def _describe(metric: SeriesMetric) -> dict[str, object]:
-    parameters = (*metric.scope_parameters, *TIME_PARAMETERS)
+    parameters = (*metric.parameters, *TIME_PARAMETERS)
     return {
         "name": metric.name,
         "title": metric.title,

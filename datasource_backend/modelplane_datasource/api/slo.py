@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from modelplane_datasource.context import Plane
-from modelplane_datasource.series.request import read_scope
-from modelplane_datasource.series.selection import GROUP_LABELS, SCOPE_PARAMETERS
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.series.request import read_selection
+from modelplane_datasource.series.selection import GROUP_LABELS, SELECTION_PARAMETERS
 from modelplane_datasource.slo.arithmetic import exhausted_at
 from modelplane_datasource.slo.metric import SLO
 from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
-from modelplane_datasource.slo.series import Counted, Owner, count_events, own_window
+from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
@@ -30,10 +30,10 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_moment
+from modelplane_datasource.web.time_parameters import TO, read_end
 from modelplane_schema.registry import Slo
 
-PARAMETERS = (*SCOPE_PARAMETERS, SLO_NAME, TO)
+PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, TO)
 
 ROW = record(
     {
@@ -51,7 +51,7 @@ STATE = Operation(
 )
 
 
-def slo_blueprint(plane: Plane) -> Blueprint:
+def slo_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/slo``: a row for each objective of each version and tenant that has events.
 
     ``burn_rate`` is that of the last hour; ``exhausted_at`` is in milliseconds, null when the budget lasts.
@@ -63,37 +63,37 @@ def slo_blueprint(plane: Plane) -> Blueprint:
     def state() -> Response:
         values = query_values()
         check_known(values, PARAMETERS)
-        scope = read_scope(SLO, values)
-        moment = read_moment(values, plane.last_scrape())
+        selection = read_selection(SLO, values)
+        moment = read_end(values, context.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)
-        counted = count_events(plane, scope, grid, lambda slo: (own_window(slo), BURN_WINDOW))
+        counted = count_events(context, selection, grid, lambda slo: (slo_window(slo), BURN_WINDOW))
         rows = sorted(_rows(counted, moment), key=_order)
         return json_response({"query_time": format_rfc3339(moment), "rows": rows})
 
     return routes
 
 
-def _rows(counted: Sequence[Counted], moment: int) -> Iterator[dict[str, Any]]:
+def _rows(counted: Sequence[SloEvents], moment: int) -> Iterator[dict[str, Any]]:
     """A row for each objective and owner, from events in the objective's window and in the last hour."""
     burns = {
-        (owner, one.slo.name): rate
-        for one in counted
-        if one.window == BURN_WINDOW
-        for owner, (rate,) in zip(one.owners, one.burn_rates(), strict=True)
+        (owner, events.slo.name): rate
+        for events in counted
+        if events.window == BURN_WINDOW
+        for owner, (rate,) in zip(events.owners, events.burn_rates(), strict=True)
     }
-    for one in counted:
-        if one.window == own_window(one.slo):
-            budgets = zip(one.owners, one.budgets_remaining(), one.total(), strict=True)
+    for events in counted:
+        if events.window == slo_window(events.slo):
+            budgets = zip(events.owners, events.budgets_remaining(), events.total(), strict=True)
             for owner, (remaining,), (total,) in budgets:
-                rate = burns.get((owner, one.slo.name))
-                yield _row(one.slo, owner, rate, remaining, total, moment)
+                rate = burns.get((owner, events.slo.name))
+                yield _row(events.slo, owner, rate, remaining, total, moment)
 
 
 def _row(
     slo: Slo, owner: Owner, rate: float | None, remaining: float | None, total: float | None, moment: int
 ) -> dict[str, Any]:
     # Without events in the last hour nothing burns.
-    spent_at = exhausted_at(remaining, rate or 0.0, own_window(slo), moment)
+    spent_at = exhausted_at(remaining, rate or 0.0, slo_window(slo), moment)
     return {
         **owner._asdict(),
         "slo": slo.name,

@@ -15,7 +15,7 @@ from modelplane_datasource.comparison.verdicts import (
     on_common_bounds,
 )
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
@@ -52,18 +52,20 @@ class CompareRequest:
         )
 
 
-def compared_versions(prometheus: PrometheusClient, asked: CompareRequest) -> tuple[Versions, Comparison]:
+def compare_versions(prometheus: PrometheusClient, request: CompareRequest) -> tuple[Versions, Comparison]:
     """What baseline and candidate did, and how they compare. UpstreamError."""
-    versions = version_counts(prometheus, asked)
-    return versions, compare(*versions, asked.quantiles, asked.level)
+    versions = version_counts(prometheus, request)
+    return versions, compare(*versions, request.quantiles, request.level)
 
 
-def version_counts(prometheus: PrometheusClient, asked: CompareRequest) -> Versions:
+def version_counts(prometheus: PrometheusClient, request: CompareRequest) -> Versions:
     """What baseline and candidate did between start and end, on the same bounds. UpstreamError."""
     calls, latency_seconds, confidences = prometheus.at_once(
-        partial(_increases, prometheus, asked, _sum_by(asked, metrics.REQUESTS.name, "outcome"), "outcome"),
-        partial(_increases, prometheus, asked, _buckets_and_sum(asked, metrics.LATENCY.name), "le"),
-        partial(_increases, prometheus, asked, _buckets_and_sum(asked, metrics.CONFIDENCE.name), "le"),
+        partial(
+            _increases, prometheus, request, _sum_by(request, metrics.REQUESTS.name, "outcome"), "outcome"
+        ),
+        partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.LATENCY.name), "le"),
+        partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.CONFIDENCE.name), "le"),
     )
     latency = _histograms(metrics.LATENCY.name, latency_seconds)
     confidence = _histograms(metrics.CONFIDENCE.name, confidences)
@@ -76,55 +78,55 @@ def version_counts(prometheus: PrometheusClient, asked: CompareRequest) -> Versi
         )
 
     try:
-        versions = of(asked.baseline), of(asked.candidate)
+        versions = of(request.baseline), of(request.candidate)
     except ValueError as error:
         raise _unusable(metrics.REQUESTS.name, error) from error
     try:
         return on_common_bounds(*versions)
     except ValueError as error:
-        raise _unusable(f"the histograms of {asked.baseline} and {asked.candidate}", error) from error
+        raise _unusable(f"the histograms of {request.baseline} and {request.candidate}", error) from error
 
 
-def memory_of(found: tuple[Versions, Comparison]) -> int:
-    """About what it takes in memory."""
-    versions, comparison = found
+def result_bytes(result: tuple[Versions, Comparison]) -> int:
+    """About what the counts of two versions and their comparison take in memory."""
+    versions, comparison = result
     bounds = sum(len(version.latency.bounds) + len(version.confidence.bounds) for version in versions)
     return _INDICATOR_BYTES * len(comparison.indicators) + _BOUND_BYTES * bounds
 
 
 def _histograms(name: str, increases: Mapping[str, Increases]) -> dict[str, Histogram]:
     """Histograms by version; a version without buckets has none."""
-    found = {}
+    histograms = {}
     for version, parts in increases.items():
         buckets = {text: increase for text, increase in parts.items() if text != _SUM}
         try:
-            found[version] = Histogram.from_increases(buckets, parts.get(_SUM, math.nan))
+            histograms[version] = Histogram.from_increases(buckets, parts.get(_SUM, math.nan))
         except ValueError as error:
             raise _unusable(name, error) from error
-    return found
+    return histograms
 
 
-def _buckets_and_sum(asked: CompareRequest, name: str) -> str:
-    """A query of a histogram: its buckets by ``le``, and beside them its sum, as one that is named."""
-    buckets, total = _sum_by(asked, f"{name}_bucket", "le"), _sum_by(asked, f"{name}_sum")
+def _buckets_and_sum(request: CompareRequest, name: str) -> str:
+    """A query of a histogram: its buckets by ``le``, and its sum as a bucket with a name for ``le``."""
+    buckets, total = _sum_by(request, f"{name}_bucket", "le"), _sum_by(request, f"{name}_sum")
     return f'{buckets} or label_replace({total}, "le", "{_SUM}", "", "")'
 
 
-def _sum_by(asked: CompareRequest, counter: str, *labels: str) -> str:
+def _sum_by(request: CompareRequest, counter: str, *labels: str) -> str:
     """A query of the increases of a counter by version and ``labels``."""
-    window = duration(asked.end - asked.start)
+    window = duration(request.end - request.start)
     by = ", ".join((MODEL_VERSION, *labels))
-    return f"sum by ({by}) (increase({selector(counter, asked.matchers)}[{window}]))"
+    return f"sum by ({by}) (increase({selector(counter, request.matchers)}[{window}]))"
 
 
 def _increases(
-    prometheus: PrometheusClient, asked: CompareRequest, query: str, label: str
+    prometheus: PrometheusClient, request: CompareRequest, query: str, label: str
 ) -> dict[str, Increases]:
     """Increases by version, then by the values of ``label``."""
-    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for sample in prometheus.query(query, asked.end):
-        found[sample.labels.get(MODEL_VERSION, "")][sample.labels.get(label, "")] = sample.value
-    return dict(found)
+    increases: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for sample in prometheus.query(query, request.end):
+        increases[sample.labels.get(MODEL_VERSION, "")][sample.labels.get(label, "")] = sample.value
+    return dict(increases)
 
 
 def _unusable(name: str, error: ValueError) -> UpstreamError:

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.builder import build_ledger
-from modelplane_datasource.costs.ledger.cells import DAY, DEFAULT_CELL, Window, snapped
+from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.registry import Registry
 
 LONGEST_RANGE = 92 * DAY
-MOST_LEAVES = 60_000_000  # identities on devices times cells; 20 bytes each
+MAX_LEAVES = 60_000_000  # identities on devices times cells; 20 bytes each
 
 
-def required_registry(plane: Plane) -> Registry:
+def required_registry(context: AppContext) -> Registry:
     """The registry; ApiError 422 when the backend has none."""
-    if plane.registry is None:
+    if context.registry is None:
         raise ApiError(
             422,
             "no_registry",
             "Costs need the registry's devices and prices: set MODELPLANE_DATASOURCE_REGISTRY_FILE.",
             {"setting": "registry_file"},
         )
-    return plane.registry
+    return context.registry
 
 
-def window_of(start: int, end: int, now: int, longest: int = LONGEST_RANGE) -> Window:
+def window_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> CellGrid:
     """The whole cells of a range that are over; ApiError 400 when there is none, 422 when there are too many.
 
     What is to come has no cost yet, though its devices will be there.
     """
-    if end - start > longest:
+    if time_range.length > longest:
         raise ApiError(
             422, "range_too_large", f"A range of costs holds at most {LONGEST_RANGE // DAY} days.",
             {"parameter": "from", "max_days": LONGEST_RANGE // DAY},
         )  # fmt: skip
     try:
-        return snapped(start, min(end, now), DEFAULT_CELL)
+        return snapped(time_range.start, min(time_range.end, now), DEFAULT_CELL)
     except ValueError as error:
         raise invalid(
             "to",
@@ -48,36 +50,37 @@ def window_of(start: int, end: int, now: int, longest: int = LONGEST_RANGE) -> W
         ) from error
 
 
-def ledger_of(plane: Plane, window: Window, idle: str, shared: str) -> Ledger:
+def ledger_of(context: AppContext, window: CellGrid, idle: str, shared: str) -> Ledger:
     """The ledger of a window, of every identity. ApiError, UpstreamError."""
-    registry = required_registry(plane)
+    registry = required_registry(context)
     policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
-    return plane.kept(
+    return context.cached(
         ("ledger", window, policy),
         window.cell / 1000,
-        lambda: _build(plane, registry, window, policy),
+        lambda: _build(context, registry, window, policy),
         lambda ledger: ledger.bytes,
         for_everyone=True,
     )
 
 
-def _build(plane: Plane, registry: Registry, window: Window, policy: Policy) -> Ledger:
+def _build(context: AppContext, registry: Registry, window: CellGrid, policy: Policy) -> Ledger:
     tariff = tariff_of(registry.devices, registry.models)
     try:
-        samples = read_samples(plane.prometheus, window, plane.scrape_interval, bool(tariff.tokens))
-        devices, tokens = ({one.key for one in own} for own in (samples.device_seconds, samples.tokens))
-        _check_leaves(len(devices) + len(tokens), window)
+        samples = read_samples(context.prometheus, window, context.scrape_interval, bool(tariff.tokens))
+        device_uses = {series.key for series in samples.device_seconds}
+        token_uses = {series.key for series in samples.tokens}
+        _check_leaves(len(device_uses) + len(token_uses), window)
         return build_ledger(window, samples, tariff, policy)
     except ValueError as error:
         raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
 
 
-def _check_leaves(keys: int, window: Window) -> None:
-    if keys * len(window) > MOST_LEAVES:
+def _check_leaves(keys: int, window: CellGrid) -> None:
+    if keys * len(window) > MAX_LEAVES:
         raise ApiError(
             422,
             "range_too_large",
             f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at most "
-            f"{MOST_LEAVES} of both together are allowed: ask for a shorter one.",
-            {"parameter": "from", "identities": keys, "max_cells": MOST_LEAVES // keys},
+            f"{MAX_LEAVES} of both together are allowed: ask for a shorter one.",
+            {"parameter": "from", "identities": keys, "max_cells": MAX_LEAVES // keys},
         )

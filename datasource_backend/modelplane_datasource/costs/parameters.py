@@ -6,14 +6,14 @@ from typing import Any
 
 from modelplane_datasource.costs.ledger.allocation import IDLE_POLICIES, SHARED_POLICIES
 from modelplane_datasource.costs.ledger.report import GroupBy
-from modelplane_datasource.web.parameters import Parameter, choice, label_text
+from modelplane_datasource.web.parameters import Parameter, TenantParameter, choice, label_text
 
 GROUPS: tuple[GroupBy, ...] = ("tenant", "model", "version", "framework", "device_type")
 MODEL = Parameter(
     "model-name", "Model; every one when it is left out.", "the name of a model, repeatable", label_text,
     repeated=True,
 )  # fmt: skip
-TENANT = Parameter(
+TENANT = TenantParameter(
     "tenant-id", "Tenant; every one when it is left out.", "the id of a tenant, repeatable", label_text,
     repeated=True,
 )  # fmt: skip
@@ -33,5 +33,5 @@ SHARED = Parameter(
     "shared", "Whether charges of several processes beyond a device's time are scaled to it.", "keep, scale",
     choice(*SHARED_POLICIES), default="keep",
 )  # fmt: skip
-COST_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
+COST_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 COST_OPTIONS: tuple[Parameter[Any], ...] = (GROUP_BY, IDLE_POLICY, SHARED)

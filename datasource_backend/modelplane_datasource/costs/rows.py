@@ -1,4 +1,4 @@
-"""The rows of a ledger that a request asks for."""
+"""The rows of a ledger that a request selects."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from modelplane_datasource.costs.parameters import (
     GROUP_BY,
 )
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.selection import Selection
 
 
-def groups_of(scope: Scope) -> tuple[GroupBy, ...]:
+def groups_of(selection: Selection) -> tuple[GroupBy, ...]:
     """The labels by which costs are told apart, each once."""
-    return tuple(dict.fromkeys(scope.options[GROUP_BY.name]))
+    return tuple(dict.fromkeys(selection.options[GROUP_BY.name]))
 
 
-def chosen_rows(ledger: Ledger, scope: Scope, step: int | None, most: int) -> tuple[CostRow, ...]:
-    """Rows of the models, tenants and versions asked for, grouped as asked.
+def selected_rows(
+    ledger: Ledger, selection: Selection, step: int | None, max_rows: int
+) -> tuple[CostRow, ...]:
+    """Rows of the selected models, tenants and versions, in the groups of the selection.
 
     Without any of them also what belongs to nobody: idle, unknown and over, capacity. ApiError 422 when there
-    may be more than ``most`` rows.
+    may be more than ``max_rows``.
     """
-    by = groups_of(scope)
-    lines = tuple(line for line in ledger.lines if is_asked(line, scope))
+    by = groups_of(selection)
+    lines = tuple(line for line in ledger.lines if is_selected(line, selection))
     groups = {(group_of(line, by), line.kind) for line in lines}
-    check_rows(len(groups) * len(ledger.window.first_of_each(step)), most)
+    check_rows(len(groups) * len(ledger.window.first_of_each(step)), max_rows)
     return cost_rows(replace(ledger, lines=lines), by, step)
 
 
-def check_rows(rows: int, most: int) -> None:
-    """ApiError 422 when an answer may have more than ``most`` rows."""
-    if rows > most:
+def check_rows(rows: int, max_rows: int) -> None:
+    """ApiError 422 when an answer may have more than ``max_rows``."""
+    if rows > max_rows:
         raise ApiError(
             422,
             "too_many_rows",
-            f"The answer may have {rows} rows, and at most {most} are allowed: "
+            f"The answer may have {rows} rows, and at most {max_rows} are allowed: "
             "ask for a larger step, a shorter range, fewer groups or one tenant.",
-            {"rows": rows, "max_rows": most},
+            {"rows": rows, "max_rows": max_rows},
         )
 
 
-def is_asked(line: Line, scope: Scope) -> bool:
-    """Whether a line is of the models, tenants and versions asked for; without any of them each is."""
-    who = line.identity
-    if who is None:
-        return not (scope.models or scope.tenants or scope.versions)
-    asked = (
-        (who.model_name, scope.models),
-        (who.tenant_id, scope.tenants),
-        (who.model_version, scope.versions),
+def is_selected(line: Line, selection: Selection) -> bool:
+    """Whether a line is of the selected models, tenants and versions; without any of them each is."""
+    identity = line.identity
+    if identity is None:
+        return not (selection.models or selection.tenants or selection.versions)
+    selected = (
+        (identity.model_name, selection.models),
+        (identity.tenant_id, selection.tenants),
+        (identity.model_version, selection.versions),
     )
-    return all(value in values for value, values in asked if values)
+    return all(value in values for value, values in selected if values)

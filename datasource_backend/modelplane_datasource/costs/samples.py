@@ -1,4 +1,4 @@
-"""What the ledger needs of Prometheus: samples of device seconds and tokens, in pieces of time.
+"""The samples of a ledger: device seconds and tokens, read from Prometheus one range of time after another.
 
 A range query alone would not do: it repeats a sample for five minutes and so hides gaps.
 """
@@ -14,21 +14,25 @@ from typing import TypeVar
 import numpy as np
 
 from modelplane_datasource.costs.ledger.builder import Samples
-from modelplane_datasource.costs.ledger.cells import IntArray, Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.usage import (
     CounterSeries,
     DeviceUse,
-    Identity,
-    Reading,
+    ScrapeTiming,
     TokenUse,
     union_of,
 )
-from modelplane_datasource.costs.sample_reader import Found, Piece, PieceReader
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.observability.query_warnings import note, with_notices
+from modelplane_datasource.observability.query_warnings import collected, note
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import REJECTED, RawSeries, UpstreamError
+from modelplane_datasource.prometheus.decoding import RawSeries
+from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
+from modelplane_datasource.timeline.arrays import IntArray
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
@@ -37,26 +41,26 @@ _Labels = tuple[tuple[str, str], ...]  # sorted
 
 _NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
 
-# Milliseconds asked for at once.
-FIRST_PIECE, SHORTEST_PIECE, LONGEST_PIECE = 7_200_000, 900_000, 86_400_000
-SAMPLES_OF_PIECE = 400_000  # some 12 MB of JSON
-READERS = 2  # one for Prometheus to work on, one to be parsed meanwhile
-MOST_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device are charged
+# Milliseconds that are read at once.
+FIRST_RANGE, SHORTEST_RANGE, LONGEST_RANGE = 7_200_000, 900_000, DAY
+SAMPLES_OF_RANGE = 400_000  # some 12 MB of JSON
+READERS = 2  # one for Prometheus to work on, one to be decoded meanwhile
+MAX_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device are charged
 
 
 def read_samples(
-    prometheus: PrometheusClient, window: Window, scrape_interval: int, with_tokens: bool = True
+    prometheus: PrometheusClient, window: CellGrid, scrape_interval: int, with_tokens: bool = True
 ) -> Samples:
     """What charges a window; ApiError 422 when it is too much, UpstreamError."""
-    reading = Reading(scrape_interval)
+    timing = ScrapeTiming(scrape_interval)
     counters = [metrics.DEVICE_SECONDS, *([metrics.TOKENS] if with_tokens else [])]
-    reader = PieceReader(prometheus, counters, reading, window.cell)
-    found = _read(reader, window.start - reading.lookback, window.end)
+    reader = SampleReader(prometheus, counters, timing, window.cell)
+    ranges = _read(reader, TimeRange(window.start - timing.lookback, window.end))
     return Samples(
-        reading,
-        tuple(_counters(found, metrics.DEVICE_SECONDS, _device_use)),
-        tuple(_counters(found, metrics.TOKENS, _token_use)) if with_tokens else (),
-        _sightings(found),
+        timing,
+        tuple(_counters(ranges, metrics.DEVICE_SECONDS, _device_use)),
+        tuple(_counters(ranges, metrics.TOKENS, _token_use)) if with_tokens else (),
+        _seen_at(ranges),
     )
 
 
@@ -73,98 +77,102 @@ def _identity(labels: Mapping[str, str]) -> Identity:
 
 
 def _counters(
-    found: Sequence[Found], metric: Metric, key: Callable[[Mapping[str, str]], Key]
+    ranges: Sequence[RangeSamples], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
-    own = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
-    for items, pieces in _by_labels(found, metric.name).items():
-        process = "\0".join(f"{name}={value}" for name, value in items if name not in own)
-        within = [_within(series, of) for series, of in pieces]
-        times = np.concatenate([series.times for series in within])
-        values = np.concatenate([series.values for series in within])
-        scraped: list[IntArray] = [series.times for series, of in pieces if not of.is_steady]
+    metric_labels = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
+    for items, parts in _by_labels(ranges, metric.name).items():
+        process = "\0".join(f"{name}={value}" for name, value in items if name not in metric_labels)
+        inside = [_inside(series, samples) for series, samples in parts]
+        times = np.concatenate([series.times for series in inside])
+        values = np.concatenate([series.values for series in inside])
+        scraped: list[IntArray] = [series.times for series, samples in parts if not samples.is_gap_free]
         yield CounterSeries(key(dict(items)), process, times, values, np.concatenate([_NO_TIMES, *scraped]))
 
 
-def _within(series: RawSeries, found: Found) -> RawSeries:
-    """The samples after the start of a piece, where the piece before ends."""
-    first = 1 if found.is_steady else int(np.searchsorted(series.times, found.piece.start, side="right"))
+def _inside(series: RawSeries, samples: RangeSamples) -> RawSeries:
+    """The samples after the start of a range, where the range before ends."""
+    start = samples.time_range.start
+    first = 1 if samples.is_gap_free else int(np.searchsorted(series.times, start, side="right"))
     return RawSeries(series.metric, series.times[first:], series.values[first:])
 
 
-def _by_labels(found: Sequence[Found], name: str) -> dict[_Labels, list[tuple[RawSeries, Found]]]:
-    """The pieces of each series in their order, by its labels."""
+def _by_labels(
+    ranges: Sequence[RangeSamples], name: str
+) -> dict[_Labels, list[tuple[RawSeries, RangeSamples]]]:
+    """The parts of each series in their order, by its labels."""
     labels: dict[bytes, _Labels] = {}
-    pieces: defaultdict[_Labels, list[tuple[RawSeries, Found]]] = defaultdict(list)
-    for part in found:
-        for series in part.series[name]:
+    parts: defaultdict[_Labels, list[tuple[RawSeries, RangeSamples]]] = defaultdict(list)
+    for samples in ranges:
+        for series in samples.series[name]:
             if series.metric not in labels:
                 labels[series.metric] = tuple(sorted(series.labels.items()))
-            pieces[labels[series.metric]].append((series, part))
-    return pieces
+            parts[labels[series.metric]].append((series, samples))
+    return parts
 
 
-def _sightings(found: Iterable[Found]) -> dict[str, IntArray]:
+def _seen_at(ranges: Iterable[RangeSamples]) -> dict[str, IntArray]:
     """When each device was seen."""
     times: defaultdict[str, list[IntArray]] = defaultdict(list)
-    for part in found:
-        for device, own in part.sightings.items():
-            times[device].append(own)
-    return {device: union_of(own) for device, own in times.items()}
+    for samples in ranges:
+        for device, seen_at in samples.seen_at.items():
+            times[device].append(seen_at)
+    return {device: union_of(of_device) for device, of_device in times.items()}
 
 
-def _read(reader: PieceReader, start: int, end: int) -> list[Found]:
-    """What charges the time from ``start`` to ``end``, read in pieces while Prometheus works on others.
+def _read(reader: SampleReader, whole: TimeRange) -> list[RangeSamples]:
+    """What charges the ``whole`` range, read part by part while Prometheus works on others.
 
-    The last piece says how long the others may be, so that no answer grows too large.
+    The last part says how long the others may be, so that no answer grows too large.
     """
-    last = Piece(max(end - FIRST_PIECE, start), end)
-    found: list[Found] = []
+    last = TimeRange(max(whole.end - FIRST_RANGE, whole.start), whole.end)
+    parts: list[RangeSamples] = []
     pool = ThreadPoolExecutor(READERS)
 
-    def read(pieces: Sequence[Piece]) -> None:
-        for parts, warnings in pool.map(fetch, pieces):
+    def read(ranges: Sequence[TimeRange]) -> None:
+        for samples, warnings in pool.map(fetch, ranges):
             note(warnings)
-            found.extend(parts)
-            _check_number(sum(own.samples for own in found))
+            parts.extend(samples)
+            _check_number(sum(part.samples for part in parts))
 
-    def fetch(piece: Piece) -> tuple[list[Found], tuple[str, ...]]:
-        return with_notices(partial(_fetched, reader, piece))
+    def fetch(time_range: TimeRange) -> tuple[list[RangeSamples], tuple[str, ...]]:
+        return collected(partial(_fetched, reader, time_range))
 
     try:
         read([last])
-        samples = sum(part.scraped(reader.reading) for part in found)
-        read(list(_pieces_before(last, start, samples, reader.cell)))
+        samples = sum(part.scraped(reader.timing) for part in parts)
+        read(list(_ranges_before(last, whole.start, samples, reader.cell)))
     finally:
         pool.shutdown(cancel_futures=True)
-    return sorted(found, key=lambda part: part.piece)
+    return sorted(parts, key=lambda part: part.time_range)
 
 
-def _pieces_before(last: Piece, start: int, samples: int, cell: int) -> Iterator[Piece]:
-    """Pieces from ``start`` to ``last``, which holds ``samples``, that may hold ``SAMPLES_OF_PIECE``."""
-    fitting = last.length * SAMPLES_OF_PIECE // max(samples, 1)
-    length = min(max(fitting - fitting % cell, SHORTEST_PIECE), LONGEST_PIECE)
+def _ranges_before(last: TimeRange, start: int, samples: int, cell: int) -> Iterator[TimeRange]:
+    """Ranges from ``start`` to ``last``, which holds ``samples``, that may hold ``SAMPLES_OF_RANGE``."""
+    fitting = last.length * SAMPLES_OF_RANGE // max(samples, 1)
+    length = min(max(fitting - fitting % cell, SHORTEST_RANGE), LONGEST_RANGE)
     for first in range(start, last.start, length):
-        yield Piece(first, min(first + length, last.start))
+        yield TimeRange(first, min(first + length, last.start))
 
 
-def _fetched(reader: PieceReader, piece: Piece) -> list[Found]:
-    """What charges a piece; one that holds too much after all is read in halves."""
+def _fetched(reader: SampleReader, time_range: TimeRange) -> list[RangeSamples]:
+    """What charges a range; one that holds too much after all is read in halves."""
     try:
-        return [reader.read(piece)]
+        return [reader.read(time_range)]
     except UpstreamError as error:
-        if error.error != REJECTED or piece.length <= SHORTEST_PIECE:
+        if error.error != REJECTED or time_range.length <= SHORTEST_RANGE:
             raise
-    half = piece.length // 2
-    middle = piece.start + half - half % reader.cell
-    return [*_fetched(reader, Piece(piece.start, middle)), *_fetched(reader, Piece(middle, piece.end))]
+    half = time_range.length // 2
+    middle = time_range.start + half - half % reader.cell
+    first, second = TimeRange(time_range.start, middle), TimeRange(middle, time_range.end)
+    return [*_fetched(reader, first), *_fetched(reader, second)]
 
 
 def _check_number(samples: int) -> None:
-    """ApiError 422 when there are more than ``MOST_SAMPLES``."""
-    if samples > MOST_SAMPLES:
+    """ApiError 422 when there are more than ``MAX_SAMPLES``."""
+    if samples > MAX_SAMPLES:
         raise ApiError(
             422,
             "range_too_large",
-            f"The range holds more than {MOST_SAMPLES} samples of device seconds; ask for a shorter one.",
-            {"parameter": "from", "max_samples": MOST_SAMPLES},
+            f"The range holds more than {MAX_SAMPLES} samples of device seconds; ask for a shorter one.",
+            {"parameter": "from", "max_samples": MAX_SAMPLES},
         )

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.allocation import MICRO
-from modelplane_datasource.costs.ledger.cells import DAY, Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.lines import DIRECT, KINDS, SIGNS
 from modelplane_datasource.costs.ledger.report import CostRow
 from modelplane_datasource.costs.ledger_source import (
@@ -20,35 +20,40 @@ from modelplane_datasource.costs.parameters import (
     IDLE_POLICY,
     SHARED,
 )
-from modelplane_datasource.costs.rows import chosen_rows, groups_of
-from modelplane_datasource.series.model import Answer, Series
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.costs.rows import groups_of, selected_rows
+from modelplane_datasource.observability.query_warnings import note
+from modelplane_datasource.series.model import Series, SeriesResult
+from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.metrics import TOKEN_KINDS
 
 # Steps that hold whole cells and divide a day.
 _STEPS = tuple(minutes * 60_000 for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440))
 
 
-def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
+def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResult:
     """Cost of each group in each step: series whose values add up to the cost of all capacity.
 
-    A step holds whole cells, so it may be larger than asked for. One point stands for the step before it, as
-    it does for a rate. What is unpriced has no value, and its quantity beside.
+    A step holds whole cells, so it may be larger than that of ``grid``. One point stands for the step before
+    it, as it does for a rate. What is unpriced has no value, but a quantity.
     """
-    step, window = _steps(grid, plane.now())
-    ledger = ledger_of(plane, window, scope.options[IDLE_POLICY.name], scope.options[SHARED.name])
-    own = Grid(window.start, window.end - 1, step or window.end - window.start)
-    rows = chosen_rows(ledger, scope, step, plane.settings.max_points)
-    return Answer(own, tuple(_lines((row for row in rows if SIGNS[row.kind]), scope, own)), ledger.warnings)
+    step, window = _steps(grid, context.now())
+    ledger = ledger_of(context, window, selection.options[IDLE_POLICY.name], selection.options[SHARED.name])
+    note(ledger.warnings)
+    steps = Grid(window.start, window.end - 1, step or window.end - window.start)
+    rows = selected_rows(ledger, selection, step, context.settings.max_points)
+    return SeriesResult(steps, tuple(_lines((row for row in rows if SIGNS[row.kind]), selection, steps)))
 
 
-def _steps(grid: Grid, now: int) -> tuple[int | None, Window]:
+def _steps(grid: Grid, now: int) -> tuple[int | None, CellGrid]:
     """The step, None where the window is one, and the window of a grid."""
     if len(grid) == 1:
-        return None, window_of(grid.end - grid.step, grid.end, now)
+        return None, window_of(TimeRange(grid.end - grid.step, grid.end), now)
     step = next((step for step in _STEPS if step >= grid.step), -(-grid.step // DAY) * DAY)
-    return step, window_of(grid.start - grid.start % step, grid.end, now, LONGEST_RANGE + step)
+    time_range = TimeRange(grid.start - grid.start % step, grid.end)
+    return step, window_of(time_range, now, LONGEST_RANGE + step)
 
 
 class _Key(NamedTuple):
@@ -62,26 +67,28 @@ class _Key(NamedTuple):
     @property
     def name(self) -> str:
         """How people call it: a direct charge by its group, unless that reads as a kind of charge."""
-        who = " ".join(value for value in self.group if value)
-        what = "" if self.kind == DIRECT and who and who not in KINDS else self.kind
-        return " ".join(part for part in (who, what, "" if self.currency else "unpriced") if part)
+        group = " ".join(value for value in self.group if value)
+        kind = "" if self.kind == DIRECT and group and group not in KINDS else self.kind
+        return " ".join(part for part in (group, kind, "" if self.currency else "unpriced") if part)
 
 
-def _lines(rows: Iterable[CostRow], scope: Scope, grid: Grid) -> list[Series]:
-    by_line: dict[_Key, dict[int, CostRow]] = {}
+def _lines(rows: Iterable[CostRow], selection: Selection, grid: Grid) -> list[Series]:
+    by_key: dict[_Key, dict[int, CostRow]] = {}
     for row in rows:
-        by_line.setdefault(_Key(row.group, row.kind, row.currency, row.unit), {})[row.start] = row
-    names = Counter(key.name for key in by_line)
-    ordered = sorted(by_line.items(), key=lambda item: tuple(map(str, item[0])))
-    return [_line(key, names[key.name] > 1, found, scope, grid) for key, found in ordered]
+        by_key.setdefault(_Key(row.group, row.kind, row.currency, row.unit), {})[row.start] = row
+    names = Counter(key.name for key in by_key)
+    ordered = sorted(by_key.items(), key=lambda item: tuple(map(str, item[0])))
+    return [_line(key, names[key.name] > 1, by_start, selection, grid) for key, by_start in ordered]
 
 
-def _line(key: _Key, ambiguous: bool, found: dict[int, CostRow], scope: Scope, grid: Grid) -> Series:
-    rows = [found.get(instant) for instant in grid.times]
+def _line(
+    key: _Key, ambiguous: bool, by_start: dict[int, CostRow], selection: Selection, grid: Grid
+) -> Series:
+    rows = [by_start.get(instant) for instant in grid.times]
     return Series(
         f"{key.name} {key.currency}" if ambiguous and key.currency else key.name,
         {
-            **{label: value or "" for label, value in zip(groups_of(scope), key.group, strict=True)},
+            **{label: value or "" for label, value in zip(groups_of(selection), key.group, strict=True)},
             "kind": key.kind,
             "unit": key.unit,
             "currency": key.currency or "",

@@ -1,23 +1,17 @@
-"""Counts of signals by bin, live and of what they are held against, as arrays."""
+"""Counts of signals by bin, live and of the reference, as arrays."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, IntArray, numbered
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 Key = tuple[str, ...]
-T = TypeVar("T")
 
 # Formulas make several arrays of the size of a block: as one, 3.5 million counts take 193 MiB instead of 74.
 _BLOCK_VALUES = 2**18
@@ -25,7 +19,7 @@ _BLOCK_VALUES = 2**18
 _SIGNAL_BYTES = 500
 
 
-class SignalOf(NamedTuple):
+class SignalKey(NamedTuple):
     """Which signal of whom; the fields are the names of the labels."""
 
     model_name: str
@@ -36,17 +30,17 @@ class SignalOf(NamedTuple):
     baseline: str
 
 
-NAMES = SignalOf._fields
+SIGNAL_LABELS = SignalKey._fields
 
 
-class Found(NamedTuple):
-    """What Prometheus answered to one query: ``values`` has shape (series, times), NaN for a gap."""
+class QueryAnswer(NamedTuple):
+    """The answer to one query: ``values`` has shape (series, times), NaN for a gap."""
 
     labels: Sequence[Mapping[str, str]]
     values: FloatArray
 
 
-class Table(NamedTuple):
+class BinTable(NamedTuple):
     """Numbers of signals by bin.
 
     ``signals`` are known by their fields ``names``; they and ``bins`` are numbered in ascending order, but
@@ -61,16 +55,16 @@ class Table(NamedTuple):
     cells: IntArray
     values: FloatArray
 
-    def has(self, signals: Iterable[SignalOf]) -> BoolArray:
-        """Which of the signals are there, of shape (signals)."""
+    def has(self, signals: Iterable[SignalKey]) -> BoolArray:
+        """Which of the signals are in the table, of shape (signals)."""
         return self._numbers(signals) >= 0
 
-    def of_signals(self, signals: Sequence[SignalOf]) -> FloatArray:
-        """Numbers of signals that have no bins, of shape (signals, times), 0 for what is not there."""
+    def of_signals(self, signals: Sequence[SignalKey]) -> FloatArray:
+        """Numbers of signals that have no bins, of shape (signals, times), 0 where there is none."""
         return self.of_bins(signals, ("",), np.zeros((len(signals), 1), np.int64))[..., 0]
 
-    def of_bins(self, signals: Iterable[SignalOf], names: Iterable[str], chosen: IntArray) -> FloatArray:
-        """Numbers of shape (signals, times, bins), 0 for what is not there.
+    def of_bins(self, signals: Iterable[SignalKey], names: Iterable[str], chosen: IntArray) -> FloatArray:
+        """Numbers of shape (signals, times, bins), 0 for a bin that is not there.
 
         ``chosen`` of shape (signals, bins) has the places in ``names`` of the bins of each signal.
         """
@@ -81,19 +75,19 @@ class Table(NamedTuple):
         rows[self.cells[rows] != wanted] = -1
         return np.ascontiguousarray(self.values[rows].transpose(0, 2, 1))
 
-    def _numbers(self, signals: Iterable[SignalOf]) -> IntArray:
+    def _numbers(self, signals: Iterable[SignalKey]) -> IntArray:
         keys = map(attrgetter(*self.names), signals)
         return np.array([self.signals.get(key, -1) for key in keys], np.int64)
 
 
-class Live(NamedTuple):
+class LiveCounts(NamedTuple):
     """Counts of signals that have equally many bins, of shape (signals, times, bins); NaN without data.
 
     ``bins`` of shape (signals, bins) has the places of their bins in ``names``, in their order. All signals
     have a bin for missing values, which is the last, or none has; likewise one for other categories.
     """
 
-    signals: tuple[SignalOf, ...]
+    signals: tuple[SignalKey, ...]
     names: tuple[str, ...]
     bins: IntArray
     counts: FloatArray
@@ -111,48 +105,48 @@ class Live(NamedTuple):
         """What of ``values`` of shape (..., bins) is in other bins than that of missing values."""
         return values[..., :-1] if self.names[self.bins[0, -1]] == MISSING_BIN else values
 
-    def take(self, chosen: BoolArray) -> Live:
+    def take(self, chosen: BoolArray) -> LiveCounts:
         """The chosen signals."""
         signals = tuple(self.signals[row] for row in np.flatnonzero(chosen))
-        return Live(signals, self.names, self.bins[chosen], self.counts[chosen])
+        return LiveCounts(signals, self.names, self.bins[chosen], self.counts[chosen])
 
 
-class Against(NamedTuple):
-    """What the signals of a block are held against; ``known`` tells, by signal, where there is anything.
+class ReferenceShares(NamedTuple):
+    """The reference of the signals of a block; ``exists`` tells, by signal, whether it has one.
 
-    ``ratios`` has shape (signals, times, bins), ``observations``, the size of the other data, (signals,
-    times); both have one time when they do not change.
+    ``ratios``, the shares of bins, has shape (signals, times, bins), ``observations``, the size of the
+    reference, (signals, times); both have one time when they do not change.
     """
 
-    known: BoolArray
+    exists: BoolArray
     ratios: FloatArray
     observations: FloatArray
 
-    def take(self, chosen: BoolArray) -> Against:
+    def take(self, chosen: BoolArray) -> ReferenceShares:
         """Of the chosen signals."""
-        return Against(self.known[chosen], self.ratios[chosen], self.observations[chosen])
+        return ReferenceShares(self.exists[chosen], self.ratios[chosen], self.observations[chosen])
 
 
 class Block(NamedTuple):
-    """Signals with what each is held against."""
+    """Signals with the reference of each."""
 
-    live: Live
-    against: Against
+    live: LiveCounts
+    reference: ReferenceShares
 
     @property
     def bytes(self) -> int:
         """About what it takes in memory."""
-        arrays = (self.live.bins, self.live.counts, *self.against)
+        arrays = (self.live.bins, self.live.counts, *self.reference)
         return len(self.live.signals) * _SIGNAL_BYTES + sum(array.nbytes for array in arrays)
 
     def take(self, chosen: BoolArray) -> Block:
         """The chosen signals."""
-        return self if chosen.all() else Block(self.live.take(chosen), self.against.take(chosen))
+        return self if chosen.all() else Block(self.live.take(chosen), self.reference.take(chosen))
 
 
-def lives_of(table: Table) -> Iterator[Live]:
-    """The signals in their order, those of a kind of bins together."""
-    signals, names = tuple(map(SignalOf._make, table.signals)), tuple(table.bins)
+def live_counts_of(table: BinTable) -> Iterator[LiveCounts]:
+    """The signals of a table in their order, those with alike bins together, in blocks of a bounded size."""
+    signals, names = tuple(map(SignalKey._make, table.signals)), tuple(table.bins)
     owners, columns = np.divmod(table.cells[:-1], len(names) + 1)
     widths = np.bincount(owners, minlength=len(signals))
     starts = np.cumsum(widths) - widths
@@ -167,62 +161,48 @@ def lives_of(table: Table) -> Iterator[Live]:
             block = alike[at : at + size]
             rows = starts[block][:, None] + np.arange(width)
             counts = np.ascontiguousarray(table.values[rows].transpose(0, 2, 1))
-            yield Live(tuple(signals[number] for number in block), names, columns[rows], counts)
+            yield LiveCounts(tuple(signals[number] for number in block), names, columns[rows], counts)
 
 
-def shares(live: Live, others: Table) -> Against:
-    """Shares of the other counts, in the order of the live bins."""
+def shares_of_counts(live: LiveCounts, others: BinTable) -> ReferenceShares:
+    """The reference that is other counts, in the order of the live bins."""
     counts = others.of_bins(live.signals, live.names, live.bins)
     size = counts.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Against(others.has(live.signals), counts / size[..., None], size)
+        return ReferenceShares(others.has(live.signals), counts / size[..., None], size)
 
 
-def trained(live: Live, ratios: Table, sizes: Table) -> Against:
-    """Shares and size of the training data."""
-    return Against(
+def shares_of_training(live: LiveCounts, ratios: BinTable, sizes: BinTable) -> ReferenceShares:
+    """The reference that is the training data."""
+    return ReferenceShares(
         ratios.has(live.signals) & sizes.has(live.signals),
         ratios.of_bins(live.signals, live.names, live.bins),
         sizes.of_signals(live.signals),
     )
 
 
-def table_of(found: Found, names: tuple[str, ...]) -> Table:
-    """What was found by the labels ``names`` and by ``bin``, empty for a number of a whole signal."""
-    bins = [labels.get("bin", "") for labels in found.labels]
+def bin_table(answer: QueryAnswer, names: tuple[str, ...]) -> BinTable:
+    """An answer by the labels ``names`` and by ``bin``, which is empty for a number of a whole signal."""
+    bins = [labels.get("bin", "") for labels in answer.labels]
     try:
-        return arranged(names, map(itemgetter(*names), found.labels), bins, found.values)
+        return arrange(names, map(itemgetter(*names), answer.labels), bins, answer.values)
     except KeyError:
-        return arranged(names, keys_of(found, names), bins, found.values)
+        return arrange(names, keys_of(answer, names), bins, answer.values)
 
 
-def keys_of(found: Found, names: tuple[str, ...]) -> list[Key]:
+def keys_of(answer: QueryAnswer, names: tuple[str, ...]) -> list[Key]:
     """The labels ``names`` of each series; Prometheus leaves empty ones out."""
-    return [tuple(labels.get(name, "") for name in names) for labels in found.labels]
+    return [tuple(labels.get(name, "") for name in names) for labels in answer.labels]
 
 
-def arranged(names: tuple[str, ...], keys: Iterable[Key], bins: Sequence[str], values: FloatArray) -> Table:
+def arrange(names: tuple[str, ...], keys: Iterable[Key], bins: Sequence[str], values: FloatArray) -> BinTable:
     """A table of ``values`` of shape (rows, times), each row of one signal and bin."""
-    signals, owners = _numbered(keys, len(values), lambda key: key)
-    columns, places = _numbered(
-        bins, len(values), lambda name: (name == MISSING_BIN, name == OTHER_BIN, name)
-    )
-    found = owners * (len(columns) + 1) + places
-    order = np.argsort(found)
-    cells = np.full(len(found) + 1, len(signals) * (len(columns) + 1))
-    cells[:-1] = found[order]
-    numbers = np.zeros((len(cells), values.shape[1]))
-    numbers[:-1] = values[order]
-    return Table(names, signals, columns, cells, numbers)
-
-
-def _numbered(found: Iterable[T], length: int, order: Callable[[T], Any]) -> tuple[dict[T, int], IntArray]:
-    """Numbers of what was found in the order of ``order``, and the number of each of the ``length`` found.
-
-    Looked up as they come, so that not all keys are there at once: a list of them takes half as long again.
-    """
-    first = defaultdict[T, int](count().__next__)
-    numbers = np.fromiter(map(first.__getitem__, found), np.int64, length)
-    distinct = list(first)
-    ranks = {one: rank for rank, one in enumerate(sorted(distinct, key=order))}
-    return ranks, np.array([ranks[one] for one in distinct], np.int64)[numbers]
+    signals, owners = numbered(keys, len(values))
+    columns, places = numbered(bins, len(values), lambda name: (name == MISSING_BIN, name == OTHER_BIN, name))
+    numbers = owners * (len(columns) + 1) + places
+    order = np.argsort(numbers)
+    cells = np.full(len(numbers) + 1, len(signals) * (len(columns) + 1))
+    cells[:-1] = numbers[order]
+    ordered = np.zeros((len(cells), values.shape[1]))
+    ordered[:-1] = values[order]
+    return BinTable(names, signals, columns, cells, ordered)

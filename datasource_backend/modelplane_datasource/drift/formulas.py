@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from modelplane_datasource.timeline.arrays import BoolArray, FloatArray
 
 # Added to each bin, so that an empty one has a logarithm (Krichevsky and Trofimov 1981).
 PSEUDOCOUNT = 0.5
@@ -86,26 +86,32 @@ def mean_shift(positive: npt.ArrayLike, negative: npt.ArrayLike, present: npt.Ar
     return _divide(total, n)
 
 
-def mean_shift_z(
-    positive: npt.ArrayLike, negative: npt.ArrayLike, present: npt.ArrayLike, observations: npt.ArrayLike
-) -> FloatArray:
-    """The shift of the mean in its own standard errors: ``mean_shift`` / sqrt(1/n + 1/m).
+def mean_shift_error(present: npt.ArrayLike, observations: npt.ArrayLike) -> FloatArray:
+    """The standard error of ``mean_shift``, in standard deviations of the baseline: sqrt(1/n + 1/m).
 
-    n = ``present`` and m = ``observations`` count what is not missing, live and in training. Without drift it
-    is standard normal. NaN where ``mean_shift`` is, or when m is 0.
+    n = ``present`` and m = ``observations`` count what is not missing, live and in training. Infinite when
+    one of them is 0.
     """
     n, m = _floats(present), _floats(observations)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(1 / n + 1 / m)
-    shift = mean_shift(positive, negative, n)
-    return np.where(np.isfinite(error), shift / error, np.nan)
+    with np.errstate(divide="ignore"):
+        return np.sqrt(1 / n + 1 / m)
+
+
+def mean_shift_z(shift: npt.ArrayLike, present: npt.ArrayLike, observations: npt.ArrayLike) -> FloatArray:
+    """A shift of the mean in its own standard errors: ``shift`` / ``mean_shift_error``.
+
+    ``shift`` is a ``mean_shift``, or the difference of two. Without drift it is standard normal. NaN where
+    ``shift`` is, or when ``present`` or ``observations`` is 0.
+    """
+    error = mean_shift_error(present, observations)
+    return np.where(np.isfinite(error), _floats(shift) / error, np.nan)
 
 
 def _floats(values: npt.ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _used(counts: FloatArray, ratios: FloatArray) -> npt.NDArray[np.bool_]:
+def _used(counts: FloatArray, ratios: FloatArray) -> BoolArray:
     return (counts > 0) | (ratios > 0)
 
 

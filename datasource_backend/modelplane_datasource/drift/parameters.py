@@ -1,15 +1,16 @@
-"""What a request about drift may say, and how it selects series."""
+"""Parameters of drift, and how they select series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource.series.selection import MODEL, VERSION, Scope
+from modelplane_datasource.series.selection import MODEL, VERSION, Selection
 from modelplane_datasource.timeline.times import DURATION_PATTERN
 from modelplane_datasource.web.parameters import (
     MAX_LABEL,
     Parameter,
+    TenantParameter,
     choice,
     label_text,
     parser,
@@ -26,7 +27,7 @@ CONFIDENCE_KIND = "confidence"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What live data is held against: the training baseline, the time before, or another version.
+    """What live data is compared with: the training baseline, the time before, or another version.
 
     ``previous`` is the length in milliseconds of the time that ends where the live window starts.
     """
@@ -66,7 +67,7 @@ SIGNAL = Parameter(
     label_text, repeated=True,
 )  # fmt: skip
 REFERENCE = Parameter(
-    "reference", "What live data is held against.",
+    "reference", "What live data is compared with.",
     "baseline, previous:7d (the 7 days before the live window) or version:v1.2.0", reference,
     default="baseline",
 )  # fmt: skip
@@ -80,18 +81,18 @@ MIN_OBSERVATIONS = Parameter(
     default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
 # Signals are counted for all tenants together unless the model's team asks for each.
-TENANT = Parameter(
+TENANT = TenantParameter(
     "tenant-id", f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together.",
     "the id of a tenant, repeatable", label_text, repeated=True, default=ALL_TENANTS,
 )  # fmt: skip
-DRIFT_SCOPE: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
+DRIFT_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 DRIFT_OPTIONS: tuple[Parameter[Any], ...] = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
 
 
-def signal_matchers(scope: Scope) -> tuple[Matcher, ...]:
-    """Matchers of the scope and of the kinds and signals asked for."""
-    asked = (("kind", scope.options[KIND.name]), ("signal", scope.options[SIGNAL.name]))
-    return (*scope.matchers, *(one_of(label, values) for label, values in asked if values))
+def signal_matchers(selection: Selection) -> tuple[Matcher, ...]:
+    """Matchers of the selection and of its kinds and signals."""
+    labels = (("kind", selection.options[KIND.name]), ("signal", selection.options[SIGNAL.name]))
+    return (*selection.matchers, *(one_of(label, values) for label, values in labels if values))
 
 
 def without_tenant(matchers: tuple[Matcher, ...]) -> tuple[Matcher, ...]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift import formulas
-from modelplane_datasource.drift.bin_counts import NAMES, Block, FloatArray, SignalOf, Table, table_of
+from modelplane_datasource.drift.bin_counts import SIGNAL_LABELS, BinTable, Block, SignalKey, bin_table
 from modelplane_datasource.drift.parameters import (
     CONFIDENCE_KIND,
     KIND,
@@ -22,13 +22,14 @@ from modelplane_datasource.drift.parameters import (
     REFERENCE,
     Reference,
 )
-from modelplane_datasource.drift.queries import deviations, kept_blocks, range_of
+from modelplane_datasource.drift.queries import cached_blocks, deviations, lookback_of
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.series.model import Answer, Series, ordered, series_name
-from modelplane_datasource.series.selection import GROUP_LABELS, Scope
+from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
+from modelplane_datasource.series.selection import GROUP_LABELS, Selection
+from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 
-_LABELS = (*NAMES, METHOD.name)
+_LABELS = (*SIGNAL_LABELS, METHOD.name)
 _OWNER = attrgetter(*GROUP_LABELS)
 
 
@@ -38,58 +39,63 @@ class Measured(NamedTuple):
     ``noise`` is what chance alone explains: of psi its noise floor, of a mean shift its standard error.
     """
 
-    signals: tuple[SignalOf, ...]
+    signals: tuple[SignalKey, ...]
     values: FloatArray
     n: FloatArray
     noise: FloatArray
 
 
-def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
-    """Drift of the signals of a scope. ApiError, UpstreamError."""
-    method = scope.options[METHOD.name]
+def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResult:
+    """Drift of the selected signals. ApiError, UpstreamError."""
+    method = selection.options[METHOD.name]
     if method in _BY_BINS:
         # A categorical signal has no order, hence no ks.
         measured = [
             _BY_BINS[method](block)
-            for block in _known(plane, scope, grid)
+            for block in _blocks_with_reference(context, selection, grid)
             if method != "ks" or block.live.is_numeric
         ]
     else:
-        measured = _by_mean(plane, scope, grid)
-    return ordered(grid, _told_apart([line for one in measured for line in _lines(one, scope)]), ())
+        measured = _by_mean(context, selection, grid)
+    series = [series for signals in measured for series in _series(signals, selection)]
+    return ordered(grid, _with_distinct_names(series))
 
 
-def _known(plane: Plane, scope: Scope, grid: Grid) -> list[Block]:
-    """The signals that are held against something."""
-    found = kept_blocks(plane, scope, grid)
-    return [block.take(block.against.known) for block in found if block.against.known.any()]
+def _blocks_with_reference(context: AppContext, selection: Selection, grid: Grid) -> list[Block]:
+    return [
+        block.take(block.reference.exists)
+        for block in cached_blocks(context, selection, grid)
+        if block.reference.exists.any()
+    ]
 
 
-def _told_apart(lines: Sequence[Series]) -> list[Series]:
-    """A signal with several baselines has several lines: each with its baseline in its name."""
-    uses = Counter(line.name for line in lines)
+def _with_distinct_names(series: Sequence[Series]) -> list[Series]:
+    """A signal with several baselines has several series: each with its baseline in its name."""
+    uses = Counter(line.name for line in series)
     return [
         line if uses[line.name] == 1 else replace(line, name=f"{line.name} {line.labels['baseline']}")
-        for line in lines
+        for line in series
     ]
 
 
 def _psi(block: Block) -> Measured:
-    live, against = block
-    given = (live.counts, against.ratios, against.observations)
-    return Measured(live.signals, formulas.psi(*given), live.counts.sum(axis=-1), formulas.psi_noise(*given))
+    live, reference = block
+    arguments = (live.counts, reference.ratios, reference.observations)
+    return Measured(
+        live.signals, formulas.psi(*arguments), live.counts.sum(axis=-1), formulas.psi_noise(*arguments)
+    )
 
 
 def _js_distance(block: Block) -> Measured:
-    live, against = block
-    values, n = formulas.js_distance(live.counts, against.ratios), live.counts.sum(axis=-1)
+    live, reference = block
+    values, n = formulas.js_distance(live.counts, reference.ratios), live.counts.sum(axis=-1)
     return Measured(live.signals, values, n, np.full_like(n, np.nan))
 
 
 def _ks(block: Block) -> Measured:
-    live, against = block
+    live, reference = block
     counts = live.present(live.counts)
-    values, n = formulas.ks(counts, live.present(against.ratios)), counts.sum(axis=-1)
+    values, n = formulas.ks(counts, live.present(reference.ratios)), counts.sum(axis=-1)
     return Measured(live.signals, values, n, np.full_like(n, np.nan))
 
 
@@ -100,62 +106,56 @@ _BY_BINS: dict[str, Callable[[Block], Measured]] = {
 }
 
 
-def _by_mean(plane: Plane, scope: Scope, grid: Grid) -> list[Measured]:
-    """The shift of the mean; what is held against other live data is the difference of two shifts."""
-    if CONFIDENCE_KIND in scope.options[KIND.name]:
+def _by_mean(context: AppContext, selection: Selection, grid: Grid) -> list[Measured]:
+    """The shift of the mean; compared with a time before it is the difference of two shifts."""
+    if CONFIDENCE_KIND in selection.options[KIND.name]:
         raise ApiError(
             422, "not_comparable", "Confidence has no mean shift; allowed methods: psi, js_distance, ks.",
             {"parameter": METHOD.name},
         )  # fmt: skip
-    asked: Reference = scope.options[REFERENCE.name]
-    if asked.version is not None:
+    reference: Reference = selection.options[REFERENCE.name]
+    if reference.version is not None:
         raise ApiError(
-            422, "not_comparable", "A mean shift is held against the baseline or a previous time.",
+            422, "not_comparable", "A mean shift is compared with the baseline or a previous time.",
             {"parameter": REFERENCE.name, "allowed": "baseline or previous:<duration>"},
         )  # fmt: skip
-    known = _known(plane, scope, grid)
-    references = (None,) if asked.previous is None else (None, asked)
-    asking = (
-        partial(deviations, plane.prometheus, scope, grid, range_of(scope, reference))
-        for reference in references
+    signals = _blocks_with_reference(context, selection, grid)
+    lookbacks = [lookback_of(selection, None)]
+    if reference.previous is not None:
+        lookbacks.append(lookback_of(selection, reference))
+    answers = context.prometheus.at_once(
+        *(partial(deviations, context.prometheus, selection, grid, lookback) for lookback in lookbacks)
     )
-    sums = [table_of(found, NAMES) for found in plane.prometheus.at_once(*asking)]
+    sums = [bin_table(answer, SIGNAL_LABELS) for answer in answers]
     measured = []
-    for block in known:
-        deviating = np.all([table.has(block.live.signals) for table in sums], axis=0)
-        if deviating.any():
-            shifted = _mean_shift(block.take(deviating), sums)
-            measured.append(shifted if scope.options[METHOD.name] == "mean_shift" else _in_errors(shifted))
+    for block in signals:
+        has_deviations = np.all([table.has(block.live.signals) for table in sums], axis=0)
+        if has_deviations.any():
+            measured.append(_mean_shift(block.take(has_deviations), sums, selection.options[METHOD.name]))
     return measured
 
 
-def _mean_shift(block: Block, sums: list[Table]) -> Measured:
-    """The shift of the mean with its standard error; ``sums`` are live and, if any, of the time before."""
-    live, against = block
+def _mean_shift(block: Block, sums: list[BinTable], method: str) -> Measured:
+    """The shift of the mean, or its z; ``sums`` are live and, if any, of the time before."""
+    live, reference = block
     n = live.present(live.counts).sum(axis=-1)
-    known = against.observations * live.present(against.ratios).sum(axis=-1)
+    observations = reference.observations * live.present(reference.ratios).sum(axis=-1)
     shifts = [
         formulas.mean_shift(table.of_signals(live.signals), 0.0, present)
-        for table, present in zip(sums, (n, known), strict=False)
+        for table, present in zip(sums, (n, observations), strict=False)
     ]
-    with np.errstate(divide="ignore"):
-        error = np.sqrt(1 / n + 1 / known)
-    return Measured(live.signals, shifts[0] - sum(shifts[1:]), n, error)
+    shift = shifts[0] - sum(shifts[1:])
+    values = shift if method == "mean_shift" else formulas.mean_shift_z(shift, n, observations)
+    return Measured(live.signals, values, n, formulas.mean_shift_error(n, observations))
 
 
-def _in_errors(shifted: Measured) -> Measured:
-    """The shift in its own standard errors."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return shifted._replace(values=shifted.values / shifted.noise)
-
-
-def _lines(measured: Measured, scope: Scope) -> Iterator[Series]:
-    method, least = scope.options[METHOD.name], scope.options[MIN_OBSERVATIONS.name]
-    enough = measured.n >= least
+def _series(measured: Measured, selection: Selection) -> Iterator[Series]:
+    method, min_observations = selection.options[METHOD.name], selection.options[MIN_OBSERVATIONS.name]
+    enough = measured.n >= min_observations
     values = _columns(np.where(enough, measured.values, np.nan))
     noise = _columns(np.where(enough, measured.noise, np.nan))
     owners = {
-        owner: series_name(dict(zip(GROUP_LABELS, owner, strict=True)), scope)
+        owner: series_name(dict(zip(GROUP_LABELS, owner, strict=True)), selection)
         for owner in set(map(_OWNER, measured.signals))
     }
     for signal, y, n, floor in zip(measured.signals, values, _columns(measured.n), noise, strict=True):

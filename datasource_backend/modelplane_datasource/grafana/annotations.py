@@ -13,7 +13,7 @@ from modelplane_datasource.alerts import parameters as alert_parameters
 from modelplane_datasource.alerts.episodes import Episode
 from modelplane_datasource.alerts.incidents import Incident
 from modelplane_datasource.alerts.store import AlertFilter, IncidentFilter
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana.filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana.formats import Element
@@ -21,8 +21,9 @@ from modelplane_datasource.observability.query_warnings import note
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.grid import Grid, grid_for_points
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import duration, parse_duration
-from modelplane_datasource.web.parameters import Parameter, Values, check_known, read_all
+from modelplane_datasource.web.parameters import Parameter, Values, check_known
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
@@ -48,13 +49,6 @@ class Annotation(NamedTuple):
     tags: tuple[str, ...]
 
 
-class Period(NamedTuple):
-    """Start and end in milliseconds."""
-
-    start: int
-    end: int
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where annotations come from; ``parameters`` say which."""
@@ -62,73 +56,79 @@ class Source:
     name: str
     title: str
     parameters: tuple[Parameter[Any], ...]
-    read: Callable[[Plane, Values, Sequence[AdHocFilter], Period], list[Annotation]]
+    read: Callable[[AppContext, Values, Sequence[AdHocFilter], TimeRange], list[Annotation]]
 
 
 def find(
-    plane: Plane, source: Source, values: Values, filters: Sequence[AdHocFilter], period: Period
+    context: AppContext,
+    source: Source,
+    values: Values,
+    filters: Sequence[AdHocFilter],
+    time_range: TimeRange,
 ) -> list[Annotation]:
-    """The newest ``MAX_ANNOTATIONS`` of a source that touch ``period``, by time.
+    """The newest ``MAX_ANNOTATIONS`` of a source that touch ``time_range``, by time.
 
     ApiError, UpstreamError, StoreError.
     """
     check_known(values, source.parameters)
-    found = sorted(source.read(plane, values, filters, period), key=lambda one: (one.time, one.title))
-    if len(found) > MAX_ANNOTATIONS:
-        note([f"Only the newest {MAX_ANNOTATIONS} of {len(found)} annotations are given."])
-    return found[-MAX_ANNOTATIONS:]
+    annotations = source.read(context, values, filters, time_range)
+    annotations.sort(key=lambda annotation: (annotation.time, annotation.title))
+    if len(annotations) > MAX_ANNOTATIONS:
+        note([f"Only the newest {MAX_ANNOTATIONS} of {len(annotations)} annotations are given."])
+    return annotations[-MAX_ANNOTATIONS:]
 
 
-def alerts(plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period) -> list[Annotation]:
-    """Alerts as regions; one that still fires lasts until now or until the end of ``period``."""
-    if any(one.is_regex for one in filters):
+def alerts(
+    context: AppContext, values: Values, filters: Sequence[AdHocFilter], time_range: TimeRange
+) -> list[Annotation]:
+    """Alerts as regions; one that still fires lasts until now or until the end of ``time_range``."""
+    if any(ad_hoc.is_regex for ad_hoc in filters):
         raise invalid("filters", "have a regular expression, which alerts do not support", "= != =| !=|")
-    records = plane.store.alerts(
-        AlertFilter(
-            tenant_ids=read_all(values, alert_parameters.TENANT),
-            model_names=read_all(values, alert_parameters.MODEL),
-            statuses=read_all(values, alert_parameters.STATUS),
-            alertnames=read_all(values, alert_parameters.ALERTNAME),
-            start=period.start,
-            end=period.end,
-            limit=MAX_ALERTS,
-        ),
-        current_tenants(),
+    wanted = AlertFilter(
+        tenant_ids=alert_parameters.TENANT.read_all(values),
+        model_names=alert_parameters.MODEL.read_all(values),
+        statuses=alert_parameters.STATUS.read_all(values),
+        alertnames=alert_parameters.ALERTNAME.read_all(values),
+        start=time_range.start,
+        end=time_range.end,
+        limit=MAX_ALERTS,
     )
-    if len(records) == MAX_ALERTS:
+    episodes = context.store.alerts(wanted, current_tenants())
+    if len(episodes) == MAX_ALERTS:
         note([f"Only the newest {MAX_ALERTS} alerts were read."])
-    latest = min(plane.now(), period.end)
-    return [_alert(record, latest) for record in records if _admitted(record, filters)]
+    latest = min(context.now(), time_range.end)
+    return [_alert(episode, latest) for episode in episodes if _is_admitted(episode, filters)]
 
 
 def incidents(
-    plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period
+    context: AppContext, values: Values, filters: Sequence[AdHocFilter], time_range: TimeRange
 ) -> list[Annotation]:
     """Incidents as regions; filters apply to their tenant and model."""
-    if any(one.is_regex for one in filters):
+    if any(ad_hoc.is_regex for ad_hoc in filters):
         raise invalid("filters", "have a regular expression, which incidents do not support", "= != =| !=|")
-    found = plane.store.incidents(
-        IncidentFilter(
-            tenant_ids=read_all(values, alert_parameters.TENANT),
-            model_names=read_all(values, alert_parameters.MODEL),
-            start=period.start,
-            end=period.end,
-            limit=MAX_ALERTS,
-        ),
-        current_tenants(),
+    wanted = IncidentFilter(
+        tenant_ids=alert_parameters.TENANT.read_all(values),
+        model_names=alert_parameters.MODEL.read_all(values),
+        start=time_range.start,
+        end=time_range.end,
+        limit=MAX_ALERTS,
     )
-    if len(found) == MAX_ALERTS:
+    newest = context.store.incidents(wanted, context.incident_rules, current_tenants())
+    if len(newest) == MAX_ALERTS:
         note([f"Only the newest {MAX_ALERTS} incidents were read."])
-    latest = min(plane.now(), period.end)
+    latest = min(context.now(), time_range.end)
     return [
-        _incident(one, latest)
-        for one in found
-        if all(chosen.admits({TENANT_ID: one.tenant_id, MODEL_NAME: one.model_name}) for chosen in filters)
+        _incident(incident, latest)
+        for incident in newest
+        if all(
+            ad_hoc.admits({TENANT_ID: incident.tenant_id, MODEL_NAME: incident.model_name})
+            for ad_hoc in filters
+        )
     ]
 
 
 def version_changes(
-    plane: Plane, values: Values, filters: Sequence[AdHocFilter], period: Period
+    context: AppContext, values: Values, filters: Sequence[AdHocFilter], time_range: TimeRange
 ) -> list[Annotation]:
     """Versions that are loaded, or become the production version of the registry, as moments.
 
@@ -137,20 +137,20 @@ def version_changes(
     """
     versions = _matchers(((MODEL_NAME, _MODEL), (MODEL_VERSION, VERSION)), values, filters)
     tenants = _matchers(((TENANT_ID, _TENANT),), values, filters)
-    grid = grid_for_points(period.start, period.end, MAX_CHANGE_POINTS, plane.scrape_interval)
+    grid = grid_for_points(time_range.start, time_range.end, MAX_CHANGE_POINTS, context.scrape_interval)
     # One step earlier tells what had been there before.
     wider = Grid(max(0, grid.start - grid.step), grid.end, grid.step)
     with regexes_checked(filters):
-        called = _called_models(plane, tenants, period) if tenants else None
+        called = _called_models(context, tenants, time_range) if tenants else None
         if called == ():
             return []
         matchers = versions if called is None else (*versions, one_of(MODEL_NAME, called))
-        found = [
+        changes = [
             change
             for name, state in _STATES.items()
-            for change in _appearances(plane, name, matchers, wider, state)
+            for change in _appearances(context, name, matchers, wider, state)
         ]
-    return [change for change in found if change.time >= period.start]
+    return [change for change in changes if change.time >= time_range.start]
 
 
 SOURCES: Mapping[str, Source] = {
@@ -175,45 +175,45 @@ SOURCES: Mapping[str, Source] = {
 }  # fmt: skip
 
 
-def as_frame(source: Source, found: Sequence[Annotation], ref_id: str) -> list[Element]:
+def as_frame(source: Source, annotations: Sequence[Annotation], ref_id: str) -> list[Element]:
     """A data frame with the fields by whose names Grafana finds the parts of an annotation."""
     columns: tuple[tuple[str, str, list[Any]], ...] = (
-        ("time", "time", [entry.time for entry in found]),
-        ("timeEnd", "time", [entry.time_end for entry in found]),
-        ("title", "string", [entry.title for entry in found]),
-        ("text", "string", [entry.text for entry in found]),
-        ("tags", "other", [entry.tags for entry in found]),
+        ("time", "time", [annotation.time for annotation in annotations]),
+        ("timeEnd", "time", [annotation.time_end for annotation in annotations]),
+        ("title", "string", [annotation.title for annotation in annotations]),
+        ("text", "string", [annotation.text for annotation in annotations]),
+        ("tags", "other", [annotation.tags for annotation in annotations]),
     )
     fields = [{"name": name, "type": kind, "config": {}, "values": values} for name, kind, values in columns]
     return [{"refId": ref_id, "name": source.name, "fields": fields}]
 
 
-def as_list(found: Sequence[Annotation], definition: Mapping[str, Any]) -> list[Element]:
+def as_list(annotations: Sequence[Annotation], definition: Mapping[str, Any]) -> list[Element]:
     """The older form: one object for each annotation, with the definition that asked for it."""
     return [
         {
             "annotation": definition,
-            "time": entry.time,
-            "title": entry.title,
-            "text": entry.text,
-            "tags": entry.tags,
-            **({} if entry.time_end is None else {"timeEnd": entry.time_end, "isRegion": True}),
+            "time": annotation.time,
+            "title": annotation.title,
+            "text": annotation.text,
+            "tags": annotation.tags,
+            **({} if annotation.time_end is None else {"timeEnd": annotation.time_end, "isRegion": True}),
         }
-        for entry in found
+        for annotation in annotations
     ]
 
 
-def as_rows(found: Sequence[Annotation]) -> list[dict[str, Any]]:
+def as_rows(annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
     """Flat rows: tags are one text with commas, which Grafana takes apart again."""
     return [
         {
-            "time": entry.time,
-            "timeEnd": entry.time_end,
-            "title": entry.title,
-            "text": entry.text,
-            "tags": ",".join(entry.tags),
+            "time": annotation.time,
+            "timeEnd": annotation.time_end,
+            "title": annotation.title,
+            "text": annotation.text,
+            "tags": ",".join(annotation.tags),
         }
-        for entry in found
+        for annotation in annotations
     ]
 
 
@@ -221,39 +221,41 @@ def _matchers(
     labels: Sequence[tuple[str, Parameter[str]]], values: Values, filters: Sequence[AdHocFilter]
 ) -> tuple[Matcher, ...]:
     """Matchers of some labels: of the parameters that are given, and of the filters."""
-    asked = ((label, read_all(values, parameter)) for label, parameter in labels)
+    given = ((label, parameter.read_all(values)) for label, parameter in labels)
     names = [label for label, _ in labels]
     return (
-        *(one_of(label, texts) for label, texts in asked if texts),
-        *(one.matcher for one in filters if one.key in names),
+        *(one_of(label, texts) for label, texts in given if texts),
+        *(ad_hoc.matcher for ad_hoc in filters if ad_hoc.key in names),
     )
 
 
-def _called_models(plane: Plane, tenants: Sequence[Matcher], period: Period) -> tuple[str, ...]:
+def _called_models(context: AppContext, tenants: Sequence[Matcher], time_range: TimeRange) -> tuple[str, ...]:
     """The models that have calls of some tenants."""
-    return plane.prometheus.label_values(MODEL_NAME, [selector(metrics.REQUESTS.name, tenants)], *period)
+    return context.prometheus.label_values(
+        MODEL_NAME, [selector(metrics.REQUESTS.name, tenants)], *time_range
+    )
 
 
-def _admitted(record: Episode, filters: Sequence[AdHocFilter]) -> bool:
-    labels = orjson.loads(record.labels)
-    return all(one.admits(labels) for one in filters)
+def _is_admitted(episode: Episode, filters: Sequence[AdHocFilter]) -> bool:
+    labels = orjson.loads(episode.labels)
+    return all(ad_hoc.admits(labels) for ad_hoc in filters)
 
 
-def _alert(record: Episode, latest: int) -> Annotation:
-    texts = orjson.loads(record.annotations)
+def _alert(episode: Episode, latest: int) -> Annotation:
+    texts = orjson.loads(episode.annotations)
     tags = (
         "alert",
-        record.severity,
-        record.status,
-        record.tenant_id,
-        record.model_name,
-        record.model_version,
+        episode.severity,
+        episode.status,
+        episode.tenant_id,
+        episode.model_name,
+        episode.model_version,
     )
-    end = max(record.starts_at, latest) if record.ends_at is None else record.ends_at
+    end = max(episode.starts_at, latest) if episode.ends_at is None else episode.ends_at
     return Annotation(
-        record.starts_at,
-        end if end > record.starts_at else None,
-        record.alertname,
+        episode.starts_at,
+        end if end > episode.starts_at else None,
+        episode.alertname,
         texts.get("description") or texts.get("summary", ""),
         tuple(tag for tag in tags if tag),
     )
@@ -261,8 +263,8 @@ def _alert(record: Episode, latest: int) -> Annotation:
 
 def _incident(incident: Incident, latest: int) -> Annotation:
     end = max(incident.starts_at, latest) if incident.ends_at is None else incident.ends_at
-    told = "acknowledged" if incident.acknowledgements else ""
-    tags = ("incident", incident.severity, incident.status, told, incident.tenant_id, incident.model_name)
+    state = "acknowledged" if incident.acknowledgements else ""
+    tags = ("incident", incident.severity, incident.status, state, incident.tenant_id, incident.model_name)
     return Annotation(
         incident.starts_at,
         end if end > incident.starts_at else None,
@@ -273,21 +275,19 @@ def _incident(incident: Incident, latest: int) -> Annotation:
 
 
 def _appearances(
-    plane: Plane, series_name: str, matchers: Sequence[Matcher], grid: Grid, state: str
+    context: AppContext, series_name: str, matchers: Sequence[Matcher], grid: Grid, state: str
 ) -> list[Annotation]:
-    window = max(grid.step, RESTART_GAP)
+    window = duration(max(grid.step, RESTART_GAP))
     by = f"{MODEL_NAME}, {MODEL_VERSION}"
-    found = plane.prometheus.query_table(
-        f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{duration(window)}]))",
-        grid,
-        window,
+    table = context.prometheus.query_table(
+        f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{window}]))", grid
     )
-    entries = []
-    for labels, present in zip(found.labels, ~np.isnan(found.values), strict=True):
+    appearances = []
+    for labels, present in zip(table.labels, ~np.isnan(table.values), strict=True):
         model, version = labels.get(MODEL_NAME, ""), labels.get(MODEL_VERSION, "")
         for before in np.flatnonzero(present[1:] & ~present[:-1]).tolist():
             title = f"{model} {version} {state}"
             tags = ("version", state, model, version)
             text = f"Version {version} of {model} is {state}."
-            entries.append(Annotation(grid.times[before + 1], None, title, text, tags))
-    return entries
+            appearances.append(Annotation(grid.times[before + 1], None, title, text, tags))
+    return appearances

@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.prometheus.decoding import REJECTED, UpstreamError
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
+from modelplane_datasource.series.selection import Selection
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, MatchOp, one_of
 
 FILTER_KEYS = (TENANT_ID, MODEL_NAME, MODEL_VERSION, "kind", "signal")
-_SCOPE_FIELDS = {MODEL_NAME: "models", TENANT_ID: "tenants", MODEL_VERSION: "versions"}
+_SELECTION_FIELDS = {MODEL_NAME: "models", TENANT_ID: "tenants", MODEL_VERSION: "versions"}
 MAX_FILTERS = 50
 MAX_TEXT = 1024
 
@@ -58,44 +58,44 @@ class AdHocFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class FilteredScope(Scope):
-    """A scope that ad hoc filters narrow further."""
+class FilteredSelection(Selection):
+    """A selection that ad hoc filters narrow further."""
 
     filters: tuple[AdHocFilter, ...]
 
     # A class with slots is made anew by dataclass, so super() without arguments finds the wrong one.
     @property
     def key(self) -> Hashable:
-        """Equal for scopes that ask for the same and are narrowed alike."""
-        return super(FilteredScope, self).key, self.filters
+        """Equal for selections of the same that are narrowed alike."""
+        return super(FilteredSelection, self).key, self.filters
 
     @property
     def matchers(self) -> tuple[Matcher, ...]:
-        """Matchers of the scope and of the filters."""
-        return (*super(FilteredScope, self).matchers, *(one.matcher for one in self.filters))
+        """Matchers of the selection and of the filters."""
+        return (*super(FilteredSelection, self).matchers, *(one.matcher for one in self.filters))
 
 
-def by_matchers(scope: Scope, filters: tuple[AdHocFilter, ...]) -> Scope:
-    """``scope`` whose matchers are narrowed by ``filters``."""
-    values = {field.name: getattr(scope, field.name) for field in fields(scope)}
-    return FilteredScope(**values, filters=filters)
+def by_matchers(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:
+    """``selection`` whose matchers are narrowed by ``filters``."""
+    values = {field.name: getattr(selection, field.name) for field in fields(selection)}
+    return FilteredSelection(**values, filters=filters)
 
 
-def by_values(scope: Scope, filters: tuple[AdHocFilter, ...]) -> Scope:
-    """``scope`` whose models, tenants and versions are narrowed; ApiError 400 where that cannot be said."""
+def by_values(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:
+    """``selection`` with fewer models, tenants and versions; ApiError 400 for filters without values."""
     for one in filters:
-        place = _SCOPE_FIELDS.get(one.key)
+        place = _SELECTION_FIELDS.get(one.key)
         if place is None or one.operator not in ("=", "=|"):
             raise invalid(
-                "filters", f"have {one.key} {one.operator}", f"= or =| on {', '.join(_SCOPE_FIELDS)}"
+                "filters", f"have {one.key} {one.operator}", f"= or =| on {', '.join(_SELECTION_FIELDS)}"
             )
-        asked = getattr(scope, place)
+        asked = getattr(selection, place)
         common = tuple(value for value in one.values if value in asked) if asked else one.values
         if not common:
             raise invalid("filters", f"leave nothing of {one.key}", ", ".join(asked))
         narrowed: dict[str, Any] = {place: common}
-        scope = replace(scope, **narrowed)
-    return scope
+        selection = replace(selection, **narrowed)
+    return selection
 
 
 def read_filters(body: Mapping[str, Any]) -> tuple[AdHocFilter, ...]:

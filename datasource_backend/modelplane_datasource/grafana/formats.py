@@ -1,7 +1,7 @@
-"""The shapes in which a series metric answers ``/query``.
+"""The formats in which a series metric answers ``/query``.
 
 ``timeserie`` has one element for each series, with its labels and unit. ``table`` has one row for each
-series and time, and beside a value what belongs to it: the n and the noise of a drift. ``frame`` is
+series and time, and after a value its extra values: the n and the noise of a drift. ``frame`` is
 Grafana's own data frame, one for each series. A series has its name in all of them.
 """
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelplane_datasource.series.encoding import as_array, as_datapoints, as_table_rows
+import orjson
+
+from modelplane_datasource.series.encoding import as_datapoints, as_table_rows
 from modelplane_datasource.series.metric import SeriesMetric
-from modelplane_datasource.series.model import Answer, Series
+from modelplane_datasource.series.model import Series, SeriesResult
+from modelplane_datasource.timeline.json_columns import array_of
 from modelplane_datasource.web.parameters import Parameter, choice
 from modelplane_schema.grafana_units import NO_UNIT, REQUESTS_PER_SECOND, UNITS, UNITS_PER_SECOND
 
@@ -25,71 +28,74 @@ GRAFANA_UNITS: Mapping[str, str] = {
 }
 
 
-def unit_of(metric: SeriesMetric, line: Series) -> str:
+def unit_of(metric: SeriesMetric, series: Series) -> str:
     """Grafana's id of the unit of a series."""
     if metric.unit == "currency":
-        currency = line.labels.get("currency")
+        currency = series.labels.get("currency")
         return f"currency:{currency}" if currency else NO_UNIT
     return GRAFANA_UNITS[metric.unit]
 
 
-def timeserie(metric: SeriesMetric, answer: Answer, ref_id: str) -> list[Element]:
+def timeserie(metric: SeriesMetric, result: SeriesResult, ref_id: str) -> list[Element]:
     """``{"target", "refId", "datapoints": [[value, ms]], "title", "tags", "unit"}`` for each series."""
     return [
-        {**element, "title": line.name, "tags": line.labels, "unit": unit_of(metric, line)}
-        for element, line in zip(as_datapoints(answer, ref_id), answer.series, strict=True)
+        {**element, "title": series.name, "tags": series.labels, "unit": unit_of(metric, series)}
+        for element, series in zip(as_datapoints(result, ref_id), result.series, strict=True)
     ]
 
 
-def table(metric: SeriesMetric, answer: Answer, ref_id: str) -> list[Element]:
-    """One table with the columns Time, Series, the labels, Value and what belongs to it."""
-    labels = list(answer.series[0].labels) if answer.series else []
-    beside = list(answer.series[0].beside) if answer.series else []
-    units = {unit_of(metric, line) for line in answer.series}
+def table(metric: SeriesMetric, result: SeriesResult, ref_id: str) -> list[Element]:
+    """One table with the columns Time, Series, the labels, Value and the extra values."""
+    labels = list(result.series[0].labels) if result.series else []
+    extra = list(result.series[0].extra) if result.series else []
+    units = {unit_of(metric, series) for series in result.series}
     columns = [
         {"text": "Time", "type": "time"},
         {"text": "Series", "type": "string"},
         *({"text": label, "type": "string"} for label in labels),
         {"text": "Value", "type": "number", "unit": units.pop() if len(units) == 1 else NO_UNIT},
-        *({"text": name, "type": "number"} for name in beside),
+        *({"text": name, "type": "number"} for name in extra),
     ]
-    rows = as_table_rows(answer, labels)
+    rows = as_table_rows(result, labels)
     return [{"type": "table", "refId": ref_id, "name": metric.title, "columns": columns, "rows": rows}]
 
 
-def frames(metric: SeriesMetric, answer: Answer, ref_id: str) -> list[Element]:
+def frames(metric: SeriesMetric, result: SeriesResult, ref_id: str) -> list[Element]:
     """A data frame for each series: a time field, and a number field with labels and unit."""
-    times = {"name": "Time", "type": "time", "config": {}, "values": list(answer.grid.times)}
+    times = {"name": "Time", "type": "time", "config": {}, "values": list(result.grid.times)}
     return [
-        {"refId": ref_id, "name": line.name, "fields": [times, _value_field(metric, line)]}
-        for line in answer.series
+        {"refId": ref_id, "name": series.name, "fields": [times, _value_field(metric, series)]}
+        for series in result.series
     ]
 
 
-SHAPES: Mapping[str, Callable[[SeriesMetric, Answer, str], list[Element]]] = {
+FORMATS: Mapping[str, Callable[[SeriesMetric, SeriesResult, str], list[Element]]] = {
     "timeserie": timeserie,
     "table": table,
     "frame": frames,
 }
-FORMAT = Parameter(
-    "format", "Shape of the answer.", ", ".join(SHAPES), choice(*SHAPES)
-)  # fmt: skip
+FORMAT = Parameter("format", "Format of the result.", ", ".join(FORMATS), choice(*FORMATS))
 
 
-def with_notices(elements: list[Element], texts: Sequence[str], ref_id: str) -> list[Element]:
-    """``elements`` with texts that Grafana shows in the corner of the panel, on the first of them."""
+def encoded(elements: Sequence[Element]) -> tuple[bytes, ...]:
+    """Each element as JSON."""
+    return tuple(map(orjson.dumps, elements))
+
+
+def with_notices(elements: Sequence[bytes], texts: Sequence[str], ref_id: str) -> Sequence[bytes]:
+    """Encoded ``elements`` with texts that Grafana shows in the corner of the panel, on the first of them."""
     if not texts:
         return elements
+    first, *others = elements or encoded([{"refId": ref_id, "fields": []}])
     notices = [{"severity": "warning", "text": text} for text in texts]
-    first, *others = elements or [{"refId": ref_id, "fields": []}]
-    return [{**first, "meta": {"notices": notices}}, *others]
+    return [b'%b,"meta":%b}' % (first[:-1], orjson.dumps({"notices": notices})), *others]
 
 
-def _value_field(metric: SeriesMetric, line: Series) -> Element:
+def _value_field(metric: SeriesMetric, series: Series) -> Element:
     return {
         "name": "Value",
         "type": "number",
-        "labels": line.labels,
-        "config": {"unit": unit_of(metric, line), "displayNameFromDS": line.name},
-        "values": as_array(line.values),
+        "labels": series.labels,
+        "config": {"unit": unit_of(metric, series), "displayNameFromDS": series.name},
+        "values": array_of(series.values),
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift.parameters import KIND, SIGNAL
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.grafana.annotations import SOURCES, Source
@@ -19,6 +19,7 @@ from modelplane_datasource.grafana.formats import FORMAT
 from modelplane_datasource.grafana.payloads import payload_values
 from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.web.parameters import Parameter, Values
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
@@ -55,7 +56,7 @@ VARIABLES = {
 }
 
 
-def variable_values(plane: Plane, name: str, values: Values, period: tuple[int, int]) -> tuple[str, ...]:
+def variable_values(context: AppContext, name: str, values: Values, time_range: TimeRange) -> tuple[str, ...]:
     """What ``tenants``, ``models``, ``versions``, ``kinds`` or ``signals`` stands for, narrowed by
     ``values``. ApiError 400 for another name or parameter, UpstreamError."""
     variable = VARIABLES.get(name)
@@ -65,22 +66,22 @@ def variable_values(plane: Plane, name: str, values: Values, period: tuple[int, 
     for parameter in values:
         if parameter not in allowed:
             raise invalid(parameter, f"does not narrow {name}", ", ".join(allowed))
-    chosen = selector(variable.series.name, _matchers(values))
-    return plane.prometheus.label_values(variable.label, [chosen], *period)
+    selected = selector(variable.series.name, _matchers(values))
+    return context.prometheus.label_values(variable.label, [selected], *time_range)
 
 
 def tag_values(
-    plane: Plane, key: str, filters: Sequence[AdHocFilter], period: tuple[int, int]
+    context: AppContext, key: str, filters: Sequence[AdHocFilter], time_range: TimeRange
 ) -> tuple[str, ...]:
     """The values of a filter's label in the series that the other filters leave. UpstreamError."""
-    matchers = [one.matcher for one in filters]
+    matchers = [ad_hoc.matcher for ad_hoc in filters]
     selectors = [selector(series.name, matchers) for series in _TAG_SERIES]
     with regexes_checked(filters):
-        return plane.prometheus.label_values(key, selectors, *period)
+        return context.prometheus.label_values(key, selectors, *time_range)
 
 
 def payload_options(
-    plane: Plane, source: SeriesMetric | Source, name: object, payload: object, period: tuple[int, int]
+    context: AppContext, source: SeriesMetric | Source, name: object, payload: object, time_range: TimeRange
 ) -> Sequence[str]:
     """What can be chosen for a parameter, given the rest of the payload; ApiError."""
     parameters = {parameter.name: parameter for parameter in _parameters(source)}
@@ -94,8 +95,8 @@ def payload_options(
         for parameter, values in payload_values(payload).items()
         if parameter != name and _LABELS.get(parameter) in series.labels
     }
-    chosen = selector(series.name, _matchers(others))
-    return plane.prometheus.label_values(_LABELS[name], [chosen], *period)
+    selected = selector(series.name, _matchers(others))
+    return context.prometheus.label_values(_LABELS[name], [selected], *time_range)
 
 
 def metric_list() -> list[dict[str, object]]:
@@ -105,23 +106,23 @@ def metric_list() -> list[dict[str, object]]:
 
 def find_source(name: object) -> SeriesMetric | Source:
     """The series metric or the source of annotations of that name; ApiError 404."""
-    found: dict[str, SeriesMetric | Source] = {metric.name: metric for metric in SERIES_METRICS}
-    found |= SOURCES
-    if not isinstance(name, str) or name not in found:
-        message = f"There is no metric {str(name)[:100]!r}; allowed: {', '.join(found)}."
-        raise ApiError(404, "unknown_metric", message, {"allowed": list(found)})
-    return found[name]
+    sources: dict[str, SeriesMetric | Source] = {metric.name: metric for metric in SERIES_METRICS}
+    sources |= SOURCES
+    if not isinstance(name, str) or name not in sources:
+        message = f"There is no metric {str(name)[:100]!r}; allowed: {', '.join(sources)}."
+        raise ApiError(404, "unknown_metric", message, {"allowed": list(sources)})
+    return sources[name]
 
 
 def _parameters(source: SeriesMetric | Source) -> tuple[Parameter[Any], ...]:
-    return (*source.scope_parameters, FORMAT) if isinstance(source, SeriesMetric) else source.parameters
+    return (*source.parameters, FORMAT) if isinstance(source, SeriesMetric) else source.parameters
 
 
 def _describe(source: SeriesMetric | Source) -> dict[str, object]:
     return {
         "value": source.name,
         "label": source.title,
-        "payloads": [_field(one) for one in _parameters(source)],
+        "payloads": [_field(parameter) for parameter in _parameters(source)],
     }
 
 

@@ -11,6 +11,7 @@ import orjson
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.request import MAX_DATA_POINTS
 from modelplane_datasource.timeline.grid import MAX_POINTS, Grid, grid_for_points
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import MAX_INSTANT, parse_duration, parse_rfc3339
 from modelplane_datasource.web.time_parameters import MAX_STEP, check_order
 
@@ -44,19 +45,19 @@ def visible_targets(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [target for target in targets if target.get("hide") is not True]
 
 
-def read_range(body: Mapping[str, Any], key: str = "range") -> tuple[int, int]:
-    """Start and end in milliseconds; ApiError 400."""
-    asked = body.get(key)
-    if not isinstance(asked, dict):
+def read_range(body: Mapping[str, Any], key: str = "range") -> TimeRange:
+    """The range of a body; ApiError 400."""
+    fields = body.get(key)
+    if not isinstance(fields, dict):
         raise invalid(key, "is not an object", "an object with from and to")
-    start, end = _instant(asked, key, "from"), _instant(asked, key, "to")
+    start, end = _instant(fields, key, "from"), _instant(fields, key, "to")
     check_order(start, end, f"{key}.from", f"{key}.to")
-    return start, end
+    return TimeRange(start, end)
 
 
-def menu_range(body: Mapping[str, Any], key: str, now: int) -> tuple[int, int]:
+def menu_range(body: Mapping[str, Any], key: str, now: int) -> TimeRange:
     """The range of a menu: the last 7 days where none is given."""
-    return (now - MENU_RANGE, now) if body.get(key) is None else read_range(body, key)
+    return TimeRange(now - MENU_RANGE, now) if body.get(key) is None else read_range(body, key)
 
 
 def read_grid(body: Mapping[str, Any], scrape_interval: int) -> Grid:
@@ -68,9 +69,9 @@ def read_grid(body: Mapping[str, Any], scrape_interval: int) -> Grid:
     return grid_for_points(start, end, int(points), scrape_interval, max(1, math.ceil(interval or 0)))
 
 
-def _instant(asked_range: Mapping[str, Any], key: str, side: str) -> int:
+def _instant(fields: Mapping[str, Any], key: str, side: str) -> int:
     allowed = "an RFC 3339 time from 1970 to 9999"
-    value = asked_range.get(side)
+    value = fields.get(side)
     try:
         instant = parse_rfc3339(value if isinstance(value, str) else "")
     except ValueError as error:

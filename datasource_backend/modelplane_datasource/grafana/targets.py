@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.grafana.annotations import SOURCES, Period, as_frame, find
+from modelplane_datasource.grafana.annotations import SOURCES, as_frame, find
 from modelplane_datasource.grafana.filters import AdHocFilter, by_matchers, by_values, regexes_checked
-from modelplane_datasource.grafana.formats import FORMAT, SHAPES, Element
+from modelplane_datasource.grafana.formats import FORMAT, FORMATS, encoded
 from modelplane_datasource.grafana.payloads import alternatives, payload_values, text_query
-from modelplane_datasource.series.answering import served
-from modelplane_datasource.series.request import read_scope
+from modelplane_datasource.series.computation import compute_series
+from modelplane_datasource.series.metric import SeriesMetric
+from modelplane_datasource.series.request import read_selection
+from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
-from modelplane_datasource.web.parameters import Values, check_known, read_one
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.web.parameters import Values, check_known
 
 ANNOTATION_REF_ID = "Anno"
 
@@ -26,34 +27,35 @@ _WITHOUT_MATCHERS = ("cost",)
 _TYPES = {"timeserie": "timeserie", "timeseries": "timeserie", "table": "table"}
 
 
-class Asked(NamedTuple):
+class QueryRequest(NamedTuple):
     """What all targets of one request share."""
 
-    period: Period
+    time_range: TimeRange
     grid: Grid
     filters: tuple[AdHocFilter, ...]
 
 
-class _Form(NamedTuple):
-    """How a target is answered: ``kind`` is the type that older plugins send."""
+class _Target(NamedTuple):
+    """A name and its parameters; ``type`` is what older plugins send for the format."""
 
-    kind: object
+    name: str
+    values: Values
+    type: object
     ref_id: str
 
 
-def query_target(plane: Plane, target: Mapping[str, Any], asked: Asked) -> list[Element]:
-    """The elements of one target; ApiError names its refId."""
-    ref_id, name = target.get("refId"), target.get("target")
+def query_target(context: AppContext, target: Mapping[str, Any], request: QueryRequest) -> Sequence[bytes]:
+    """The encoded elements of one target; ApiError names its refId."""
+    ref_id, text = target.get("refId"), target.get("target")
     label = ref_id if isinstance(ref_id, str) else ""
-    names = _names(label)
-    if not isinstance(name, str) or not name:
-        raise invalid(f"target of refId {label!r}", "is not a metric's name", names)
+    if not isinstance(text, str) or not text:
+        raise invalid(f"target of refId {label!r}", "is not a metric's name", _names(label))
     try:
-        several, values = _what(name, target)
+        names, values = _names_and_values(text, target)
         return [
-            part
-            for one in alternatives(several)
-            for part in _query(plane, one, values, _Form(target.get("type"), label), asked)
+            element
+            for name in alternatives(names)
+            for element in _query(context, _Target(name, values, target.get("type"), label), request)
         ]
     except ApiError as error:
         message = f"refId {label!r}: {error.message}"
@@ -61,55 +63,61 @@ def query_target(plane: Plane, target: Mapping[str, Any], asked: Asked) -> list[
         raise ApiError(error.status, error.error, message, details) from error
 
 
-def _what(text: str, target: Mapping[str, Any]) -> tuple[str, Values]:
-    """The metric's name, or several as ``(a|b)``, and the parameters beside it and in the payload.
+def _names_and_values(text: str, target: Mapping[str, Any]) -> tuple[str, Values]:
+    """The metric's name, or several as ``(a|b)``, and the parameters in the text and in the payload.
 
     Plugins without payloads have all parameters in the text; simpod before 0.3 called the payload ``data``.
     """
     payload = target.get("payload")
     if payload is None:
         payload = target.get("data") or None
-    values = payload_values(payload, literal=target.get("editorMode") == "code")
-    name, beside = text_query(text)
-    twice = sorted(values.keys() & beside.keys())
+    in_payload = payload_values(payload, literal=target.get("editorMode") == "code")
+    name, in_text = text_query(text)
+    twice = sorted(in_payload.keys() & in_text.keys())
     if twice:
         raise invalid(twice[0], "is in the target and in its payload", "one of them")
-    return name, {**values, **beside}
+    return name, {**in_payload, **in_text}
 
 
-def _query(plane: Plane, name: str, values: Values, form: _Form, asked: Asked) -> list[Element]:
-    source = SOURCES.get(name)
+def _query(context: AppContext, target: _Target, request: QueryRequest) -> Sequence[bytes]:
+    source = SOURCES.get(target.name)
     if source is not None:
-        return as_frame(source, find(plane, source, values, asked.filters, asked.period), form.ref_id)
-    if form.ref_id == ANNOTATION_REF_ID:
-        raise invalid("target", f"is {name[:100]!r}", _names(form.ref_id))
-    metric = find_metric(name)
-    check_known(values, (*metric.scope_parameters, FORMAT))
-    scope = read_scope(metric, values)
-    if asked.filters:
-        narrow = by_values if metric.name in _WITHOUT_MATCHERS else by_matchers
-        scope = narrow(scope, asked.filters)
-    shape = _shape(form.kind, values)
-    with regexes_checked(asked.filters):
-        return served(
-            plane,
-            metric,
-            scope,
-            asked.grid,
-            f"{shape} {form.ref_id}",
-            lambda found: SHAPES[shape](metric, found, form.ref_id),
-            lambda elements: len(orjson.dumps(elements)),
+        annotations = find(context, source, target.values, request.filters, request.time_range)
+        return encoded(as_frame(source, annotations, target.ref_id))
+    if target.ref_id == ANNOTATION_REF_ID:
+        raise invalid("target", f"is {target.name[:100]!r}", _names(target.ref_id))
+    metric = find_metric(target.name)
+    check_known(target.values, (*metric.parameters, FORMAT))
+    selection = _narrowed(metric, read_selection(metric, target.values), request.filters)
+    format_ = _format(target)
+    with regexes_checked(request.filters):
+        return context.cached(
+            (metric.name, selection.key, request.grid, format_, target.ref_id),
+            request.grid.step / 1000,
+            lambda: encoded(
+                FORMATS[format_](
+                    metric, compute_series(context, metric, selection, request.grid), target.ref_id
+                )
+            ),
+            lambda elements: sum(map(len, elements)),
         )
 
 
-def _shape(asked_kind: object, values: Values) -> str:
+def _narrowed(metric: SeriesMetric, selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:
+    if not filters:
+        return selection
+    narrow = by_values if metric.name in _WITHOUT_MATCHERS else by_matchers
+    return narrow(selection, filters)
+
+
+def _format(target: _Target) -> str:
     """The format of the payload, else the type that older plugins send."""
-    kind = asked_kind or "timeserie"
-    if not isinstance(kind, str) or kind not in _TYPES:
-        raise invalid("type", f"is {str(kind)[:100]!r}", ", ".join(_TYPES))
-    return read_one(values, FORMAT) or _TYPES[kind]
+    type_ = target.type or "timeserie"
+    if not isinstance(type_, str) or type_ not in _TYPES:
+        raise invalid("type", f"is {str(type_)[:100]!r}", ", ".join(_TYPES))
+    return FORMAT.read_one(target.values) or _TYPES[type_]
 
 
 def _names(ref_id: str) -> str:
-    known = () if ref_id == ANNOTATION_REF_ID else (metric.name for metric in SERIES_METRICS)
-    return ", ".join((*known, *SOURCES))
+    metrics = () if ref_id == ANNOTATION_REF_ID else (metric.name for metric in SERIES_METRICS)
+    return ", ".join((*metrics, *SOURCES))

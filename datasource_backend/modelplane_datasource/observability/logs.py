@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from modelplane_datasource.observability.telemetry import AnsweredRequest
+from modelplane_datasource.observability.telemetry import CompletedRequest
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
@@ -55,24 +55,24 @@ def configure_logs(log_format: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def name_request(brought: str) -> str:
-    """The id of the request that begins: the one it ``brought`` if that is one, else a new one."""
-    request_id = brought if _ACCEPTED_ID.fullmatch(brought) else uuid.uuid4().hex
+def name_request(proposed: str) -> str:
+    """The id of the request that begins: the ``proposed`` one if it is well-formed, else a new one."""
+    request_id = proposed if _ACCEPTED_ID.fullmatch(proposed) else uuid.uuid4().hex
     _REQUEST_ID.set(request_id)
     return request_id
 
 
-def log_answer(answer: AnsweredRequest) -> None:
-    """Log one answer with its duration and caller."""
-    level = logging.DEBUG if answer.path in _PROBES else logging.INFO
+def log_request(request: CompletedRequest) -> None:
+    """Log one request with its status, duration and caller."""
+    level = logging.DEBUG if request.path in _PROBES else logging.INFO
     if not _LOG.isEnabledFor(level):
         return
     fields = {
-        "method": answer.method,
-        "path": answer.path,
-        "status": int(answer.status),
-        "milliseconds": round(answer.seconds * 1000, 1),
-        "caller": answer.caller,
+        "method": request.method,
+        "path": request.path,
+        "status": int(request.status),
+        "milliseconds": round(request.seconds * 1000, 1),
+        "caller": request.caller,
     }
     text = "{method} {path} {status} in {milliseconds} ms for {caller}".format(**fields)
     _LOG.log(level, "%s", text.encode("ascii", "backslashreplace").decode(), extra={"fields": fields})

@@ -1,4 +1,7 @@
-"""Warnings of Prometheus that belong to the request being answered, wherever its queries are made."""
+"""Warnings of Prometheus that belong to the request being answered, wherever its queries are made.
+
+They travel this way alone: whoever makes a query notes its warnings, and the response takes what was noted.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ T = TypeVar("T")
 _NOTED: ContextVar[tuple[str, ...]] = ContextVar("noted", default=())
 
 
-def forget_notices() -> None:
+def forget_warnings() -> None:
     """Begin a request: what others were warned of does not belong to it."""
     _NOTED.set(())
 
@@ -26,8 +29,8 @@ def noted() -> tuple[str, ...]:
     return _NOTED.get()
 
 
-def with_notices(call: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
-    """What ``call`` gives and what was warned of meanwhile: for a later use, or another thread's."""
+def collected(call: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
+    """What ``call`` gives and what was warned of meanwhile: for a later request, or another thread's."""
     context = copy_context()
-    context.run(forget_notices)
+    context.run(forget_warnings)
     return context.run(call), context.run(noted)

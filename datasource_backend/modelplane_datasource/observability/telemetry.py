@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-from modelplane_datasource.cache import OUTCOMES, AnswerCache
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNMATCHED = "unmatched"
 
 
-class AnsweredRequest(NamedTuple):
-    """One answer; ``route`` is the template of its path, None where no route matched."""
+class CompletedRequest(NamedTuple):
+    """A request and its response; ``route`` is the template of its path, None where no route matched."""
 
     method: str
     path: str
@@ -23,6 +22,18 @@ class AnsweredRequest(NamedTuple):
     caller: str
 
 
+class CacheSize(Protocol):
+    """How much a cache holds."""
+
+    @property
+    def entries(self) -> int:
+        """How many values."""
+
+    @property
+    def bytes(self) -> float:
+        """Their size."""
+
+
 class Telemetry:
     """Counters of one application on a registry of its own."""
 
@@ -30,7 +41,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "modelplane_datasource_requests_total",
-            "AnsweredRequest requests.",
+            "Answered requests.",
             ("route", "method", "status"),
             registry=self.registry,
         )
@@ -66,15 +77,15 @@ class Telemetry:
             ("operation",),
             registry=self.registry,
         )
-        for outcome in OUTCOMES:
-            self._lookups.labels(outcome)
 
     def cache_lookup(self, outcome: str) -> None:
         """Count one query by how it was answered."""
         self._lookups.labels(outcome).inc()
 
-    def observe_cache(self, cache: AnswerCache) -> None:
-        """Expose how much ``cache`` holds."""
+    def observe_cache(self, cache: CacheSize, outcomes: Iterable[str]) -> None:
+        """Expose how much ``cache`` holds, and how often each of the ``outcomes`` was that of a lookup."""
+        for outcome in outcomes:
+            self._lookups.labels(outcome)
         for name, help_, read in (
             ("modelplane_datasource_cache_entries", "Answers that are kept.", lambda: cache.entries),
             ("modelplane_datasource_cache_bytes", "Size of the answers kept.", lambda: cache.bytes),
@@ -94,9 +105,9 @@ class Telemetry:
         """All series in the text format."""
         return generate_latest(self.registry)
 
-    def count_answer(self, answer: AnsweredRequest) -> None:
-        """Count and time one answer by its route's template."""
-        route = answer.route or _UNMATCHED
-        method = answer.method if answer.method in _METHODS else "other"
-        self._requests.labels(route, method, answer.status).inc()
-        self._duration.labels(route).observe(answer.seconds)
+    def count(self, request: CompletedRequest) -> None:
+        """Count and time one request by its route's template."""
+        route = request.route or _UNMATCHED
+        method = request.method if request.method in _METHODS else "other"
+        self._requests.labels(route, method, request.status).inc()
+        self._duration.labels(route).observe(request.seconds)

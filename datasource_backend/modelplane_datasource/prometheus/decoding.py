@@ -1,18 +1,19 @@
-"""What Prometheus' HTTP API answers, read from the bytes of a body."""
+"""Responses of Prometheus' HTTP API, decoded from the bytes of a body."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from modelplane_datasource.errors import ApiError
+from modelplane_datasource.prometheus.errors import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.timeline.arrays import FloatArray, IntArray
+from modelplane_datasource.timeline.json_columns import POINTS
 
 # A point of a range is at least this long as JSON: only answers with many gaps have more than fit.
 SHORTEST_POINT = len('[1698400740,"0"],')
@@ -20,9 +21,6 @@ SHORTEST_POINT = len('[1698400740,"0"],')
 _VALUE_BYTES, _LABEL_BYTES, _SERIES_BYTES = 32, 60, 350
 _PARTIAL = "The answer is partial: not all of Prometheus' stores answered."
 
-UNREACHABLE, TIMEOUT = "upstream_unreachable", "upstream_timeout"
-INVALID, REJECTED = "upstream_invalid", "query_rejected"
-_STATUS = {UNREACHABLE: 503, TIMEOUT: 504, INVALID: 502, REJECTED: 422}
 _PROMETHEUS_ERRORS = {
     "bad_data": REJECTED,
     "execution": REJECTED,
@@ -39,15 +37,7 @@ _PROMETHEUS_ERRORS = {
     "503": UNREACHABLE,
 }
 
-FloatArray = npt.NDArray[np.float64]
 Data = TypeVar("Data")
-
-
-class UpstreamError(ApiError):
-    """Prometheus did not give a usable answer; ``error`` is the kind."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(_STATUS[kind], kind, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +48,24 @@ class InstantSample:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class InstantResult:
-    samples: tuple[InstantSample, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def bytes(self) -> int:
-        """About what it takes in memory."""
-        return sum(labels_bytes(one.labels) + _VALUE_BYTES for one in self.samples)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RawSeries:
     """Samples as they were scraped: ``times`` in milliseconds, finite ``values``.
 
-    ``metric`` is the JSON of its labels: those of a series in many pieces need not be read each time.
+    ``metric`` is the JSON of its labels: those of a series in many answers need not be decoded each time.
     """
 
     metric: bytes
-    times: npt.NDArray[np.int64]
+    times: IntArray
     values: FloatArray
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its labels, read anew; UpstreamError."""
+        """Its labels, decoded anew; UpstreamError."""
         try:
             return _LABELS.decode(self.metric)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.what}.") from error
+            raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.name}.") from error
 
 
 class _Envelope(msgspec.Struct, Generic[Data]):
@@ -140,43 +119,42 @@ class Vector(msgspec.Struct):
     result: list[_Instant]
 
 
-class AnswerType(NamedTuple, Generic[Data]):
-    """What is expected, in words for people, and how the whole body is read in one pass."""
+class ResponseType(NamedTuple, Generic[Data]):
+    """A kind of response: its name for people, and what decodes the whole body in one pass."""
 
-    what: str
+    name: str
     decoder: msgspec.json.Decoder[_Envelope[Data]]
 
 
-class Answered(NamedTuple, Generic[Data]):
-    """The data of a successful answer, and what Prometheus warned of."""
+class Decoded(NamedTuple, Generic[Data]):
+    """The data of a successful response, and what Prometheus warned of."""
 
     data: Data
     warnings: tuple[str, ...]
 
 
-RANGE = AnswerType("a range result", msgspec.json.Decoder(_Envelope[Matrix]))
-SAMPLES = AnswerType("a list of samples", msgspec.json.Decoder(_Envelope[RawMatrix]))
-VECTOR = AnswerType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
-TEXTS = AnswerType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
-ANYTHING = AnswerType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
+RANGE = ResponseType("a range result", msgspec.json.Decoder(_Envelope[Matrix]))
+SAMPLES = ResponseType("a list of samples", msgspec.json.Decoder(_Envelope[RawMatrix]))
+VECTOR = ResponseType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
+TEXTS = ResponseType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
+ANYTHING = ResponseType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
 _LABELS = msgspec.json.Decoder(dict[str, str])
-PAIRS = msgspec.json.Decoder(list[tuple[float, str]])
 _NUMBERS = msgspec.json.Decoder(list[float])
-_PAIR = struct.Struct("2d")
-PAIR_BYTES = _PAIR.size
+_POINT = struct.Struct("2d")
+POINT_BYTES = _POINT.size
 
 
-def read_answer(status: int, body: bytes, expected: AnswerType[Data]) -> Answered[Data]:
-    """The data of a success; UpstreamError for every other answer."""
+def decode(status: int, body: bytes, expected: ResponseType[Data]) -> Decoded[Data]:
+    """The data of a success; UpstreamError for every other response."""
     try:
         envelope = expected.decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _check_success(status, _envelope_alone(status, body))
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.what}.") from error
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.name}.") from error
     _check_success(status, envelope)
     if isinstance(envelope.data, msgspec.UnsetType):
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.what}.")
-    return Answered(envelope.data, envelope.all_warnings())
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.name}.")
+    return Decoded(envelope.data, envelope.all_warnings())
 
 
 def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
@@ -199,46 +177,49 @@ def _check_success(status: int, envelope: _Envelope[Any]) -> None:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status}, which is not a success.")
 
 
-def read_instant(answered: Answered[Vector]) -> InstantResult:
+def instant_samples(vector: Vector) -> tuple[InstantSample, ...]:
     """The samples of an instant query; UpstreamError."""
-    found = answered.data.result
     try:
-        samples = tuple(InstantSample(entry.metric, float(entry.value[1])) for entry in found)
+        return tuple(InstantSample(entry.metric, float(entry.value[1])) for entry in vector.result)
     except ValueError as error:
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {VECTOR.what}.") from error
-    return InstantResult(samples, answered.warnings)
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {VECTOR.name}.") from error
 
 
-def read_samples(matrix: RawMatrix) -> tuple[RawSeries, ...]:
-    """The samples that a range selector found; UpstreamError."""
+def samples_bytes(samples: Iterable[InstantSample]) -> int:
+    """About what the samples of an instant query take in memory."""
+    return sum(labels_bytes(sample.labels) + _VALUE_BYTES for sample in samples)
+
+
+def raw_series(matrix: RawMatrix) -> tuple[RawSeries, ...]:
+    """The samples that a range selector selects; UpstreamError."""
     try:
-        pieces = [packed(bytes(entry.values)) for entry in matrix.result]
+        packed = [packed_points(bytes(entry.values)) for entry in matrix.result]
     except (TypeError, ValueError, OverflowError) as error:
-        raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.what}.") from error
-    seconds, values = np.frombuffer(b"".join(pieces)).reshape(-1, 2).T
+        raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.name}.") from error
+    seconds, values = np.frombuffer(b"".join(packed)).reshape(-1, 2).T
     finite = np.isfinite(values)
     times = np.rint(seconds[finite] * 1000).astype(np.int64)
     values = values[finite]
-    counted = np.concatenate(([0], np.cumsum(finite)))
-    bounds = counted[np.cumsum([0, *map(len, pieces)]) // PAIR_BYTES].tolist()
+    finite_before = np.concatenate(([0], np.cumsum(finite)))
+    bounds = finite_before[np.cumsum([0, *map(len, packed)]) // POINT_BYTES].tolist()
     return tuple(
         RawSeries(bytes(entry.metric), times[first:last], values[first:last])
         for entry, (first, last) in zip(matrix.result, pairwise(bounds), strict=True)
     )
 
 
-def packed(text: bytes) -> bytes:
+def packed_points(text: bytes) -> bytes:
     """``[[1698400740,"0.5"],...]`` as float64: a time, its value, the next time; ValueError.
 
     Without brackets and quotes it is one list of numbers, which is read in a third of the time of pairs of a
     number and a text; NumPy would take as long again to make an array of it.
     """
     marks = text.translate(None, b"0123456789.+-eE")
-    points = b'[,""],' * (len(marks) // 6)
-    if marks == b"[%b]" % points[:-1]:  # NaN and +Inf are no JSON, null and true no numbers
+    expected = b'[,""],' * (len(marks) // 6)
+    if marks == b"[%b]" % expected[:-1]:  # NaN and +Inf are no JSON, null and true no numbers
         numbers = _NUMBERS.decode(b"[%b]" % text.translate(None, b'[]"'))
         return struct.pack(f"{len(numbers)}d", *numbers)
-    return b"".join(_PAIR.pack(instant, float(value)) for instant, value in PAIRS.decode(text))
+    return b"".join(_POINT.pack(instant, float(value)) for instant, value in POINTS.decode(text))
 
 
 def labels_bytes(labels: Mapping[str, str]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.tenancy.promql_rewriter import InvalidQueryError, RefusedError, count_own_selectors
 from modelplane_schema.metrics import METRICS, TENANT_ID
 from modelplane_schema.recorded import RECORDED

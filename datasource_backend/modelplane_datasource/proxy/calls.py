@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.proxy import answers
 from modelplane_datasource.tenancy.promql_rewriter import (
     scoped,
@@ -17,7 +17,7 @@ from modelplane_schema.metrics import TENANT_ID
 from modelplane_schema.promql import one_of
 
 Tenants = tuple[str, ...]
-Asked = dict[str, str | list[str]]
+Form = dict[str, str | list[str]]
 MAX_SELECTORS = 64
 _MATCH = "match[]"
 # No series has two values of one label.
@@ -34,18 +34,20 @@ class FailureError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Restricted:
+class TenantCall:
     """A call by the holder of ``tenants``: ``path`` is below ``/api/v1/``."""
 
     prometheus: PrometheusClient
     method: str
     path: str
-    asked: Asked
+    form: Form
     tenants: Tenants
 
     def body(self, changed: Mapping[str, str | list[str]]) -> bytes:
         """The body of Prometheus' answer with other parameters; FailureError, UpstreamError."""
-        return success_body(*self.prometheus.forward(self.path, {**self.asked, **changed}, self.method))
+        return success_body(
+            *self.prometheus.forward_unrestricted(self.path, {**self.form, **changed}, self.method)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Call:
 
     rule: str
     summary: str
-    answer: Callable[[Restricted], bytes]
+    answer: Callable[[TenantCall], bytes]
     single: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
@@ -70,25 +72,25 @@ class Call:
         return re.sub(r"\W+", "_", self.rule).strip("_")
 
 
-def _queried(call: Restricted) -> bytes:
-    body = call.body({"query": scoped(str(call.asked["query"]), call.tenants)})
+def _queried(call: TenantCall) -> bytes:
+    body = call.body({"query": scoped(str(call.form["query"]), call.tenants)})
     answers.check_labels(body, call.tenants)
     return body
 
 
-def _exemplars(call: Restricted) -> bytes:
-    body = call.body({"query": scoped(str(call.asked["query"]), call.tenants)})
+def _exemplars(call: TenantCall) -> bytes:
+    body = call.body({"query": scoped(str(call.form["query"]), call.tenants)})
     answers.check_series(body, call.tenants, "seriesLabels")
     return body
 
 
-def _series(call: Restricted) -> bytes:
+def _series(call: TenantCall) -> bytes:
     body = call.body({_MATCH: _selectors(call)})
     answers.check_series(body, call.tenants)
     return body
 
 
-def _texts(call: Restricted) -> bytes:
+def _texts(call: TenantCall) -> bytes:
     """Names or values of labels, which do not say whose they are.
 
     Hence the store is asked at once for those of no series: old ones ignore ``match[]`` here.
@@ -101,25 +103,25 @@ def _texts(call: Restricted) -> bytes:
     return body
 
 
-def _rules(call: Restricted) -> bytes:
+def _rules(call: TenantCall) -> bytes:
     return answers.own_rules(call.body({}), call.tenants)
 
 
-def _alerts(call: Restricted) -> bytes:
+def _alerts(call: TenantCall) -> bytes:
     return answers.own_alerts(call.body({}), call.tenants)
 
 
-def _metadata(call: Restricted) -> bytes:
-    name = call.asked.get("metric")
+def _metadata(call: TenantCall) -> bytes:
+    name = call.form.get("metric")
     return answers.schema_metadata(None if name is None else str(name))
 
 
-def _build_information(call: Restricted) -> bytes:
+def _build_information(call: TenantCall) -> bytes:
     return answers.build_information(call.body({}))
 
 
-def _selectors(call: Restricted) -> list[str]:
-    given = call.asked.get(_MATCH)
+def _selectors(call: TenantCall) -> list[str]:
+    given = call.form.get(_MATCH)
     if not given:
         return [f"{{{one_of(TENANT_ID, call.tenants)}}}"]
     return [scoped_selector(text, call.tenants) for text in given]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modelplane_datasource.context import Plane
-from modelplane_datasource.series.model import Answer
-from modelplane_datasource.series.selection import SCOPE_PARAMETERS, Scope
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.series.model import SeriesResult
+from modelplane_datasource.series.selection import SELECTION_PARAMETERS, Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.web.parameters import Parameter
 
@@ -17,7 +17,7 @@ from modelplane_datasource.web.parameters import Parameter
 class Promql:
     """A metric that is one query, by the rate window; ``labels`` tell series of one identity apart."""
 
-    query: Callable[[Scope, str], str]
+    query: Callable[[Selection, str], str]
     labels: tuple[str, ...] = ()
 
 
@@ -25,12 +25,12 @@ class Promql:
 class Derived:
     """A metric that is computed from several queries."""
 
-    compute: Callable[[Plane, Scope, Grid], Answer]
+    compute: Callable[[AppContext, Selection, Grid], SeriesResult]
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesMetric:
-    """One metric; ``scope`` (model, tenant, version) and ``options`` are its parameters."""
+    """One metric; ``selection_parameters`` (model, tenant, version) and ``options`` are its parameters."""
 
     name: str
     title: str
@@ -38,9 +38,9 @@ class SeriesMetric:
     summary: str
     source: Promql | Derived
     options: tuple[Parameter[Any], ...] = ()
-    scope: tuple[Parameter[Any], ...] = SCOPE_PARAMETERS
+    selection_parameters: tuple[Parameter[Any], ...] = SELECTION_PARAMETERS
 
     @property
-    def scope_parameters(self) -> tuple[Parameter[Any], ...]:
-        """Parameters that say what is asked for, without those of time."""
-        return (*self.scope, *self.options)
+    def parameters(self) -> tuple[Parameter[Any], ...]:
+        """All parameters but those of time."""
+        return (*self.selection_parameters, *self.options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.series.selection import GROUP_LABELS, Scope
+from modelplane_datasource.series.selection import GROUP_LABELS, Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
@@ -17,29 +17,28 @@ SCRAPES_PER_WINDOW = 4
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line; ``values`` lie on the grid of the answer, and so does each of ``beside``.
+    """One line; ``values`` lie on the grid of the result, and so does each column of ``extra``.
 
-    ``beside`` holds what belongs to each value, by name: the n of a drift, for example.
+    ``extra`` holds what belongs to each value, by name: the n of a drift, for example.
     """
 
     name: str
     labels: Mapping[str, str]
     values: Sequence[float | None]
-    beside: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    extra: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SeriesResult:
     """Series in the order of model, version and tenant."""
 
     grid: Grid
     series: tuple[Series, ...]
-    warnings: tuple[str, ...]
 
 
-def check_size(answer: Answer, max_series: int, max_points: int) -> None:
-    """ApiError 422 when an answer has too many series, or all of them together too many points."""
-    series, points = len(answer.series), len(answer.series) * len(answer.grid)
+def check_size(result: SeriesResult, max_series: int, max_points: int) -> None:
+    """ApiError 422 when a result has too many series, or all of them together too many points."""
+    series, points = len(result.series), len(result.series) * len(result.grid)
     if series > max_series:
         raise ApiError(
             422,
@@ -59,27 +58,26 @@ def check_size(answer: Answer, max_series: int, max_points: int) -> None:
 
 
 def fetch(
-    prometheus: PrometheusClient, promql: str, extra: Sequence[str], scope: Scope, grid: Grid
-) -> Answer:
-    """The series of one query; ``extra`` are labels besides those of ``GROUP_LABELS``. UpstreamError."""
-    result = prometheus.query_range(promql, grid)
+    prometheus: PrometheusClient, promql: str, extra_labels: Sequence[str], selection: Selection, grid: Grid
+) -> SeriesResult:
+    """The series of one query; ``extra_labels`` are those besides ``GROUP_LABELS``. UpstreamError."""
+    names = (*GROUP_LABELS, *extra_labels)
     lines = []
-    for entry in result.series:
-        labels = {label: entry.labels.get(label, "") for label in (*GROUP_LABELS, *extra)}
-        lines.append(Series(series_name(labels, scope), labels, entry.values))
-    return ordered(grid, lines, result.warnings)
+    for series in prometheus.query_range(promql, grid):
+        labels = {name: series.labels.get(name, "") for name in names}
+        lines.append(Series(series_name(labels, selection), labels, series.values))
+    return ordered(grid, lines)
 
 
-def ordered(grid: Grid, lines: Iterable[Series], warnings: Sequence[str]) -> Answer:
-    """An answer with its series in the order of their labels."""
-    by_labels = sorted(lines, key=lambda line: tuple(line.labels.values()))
-    return Answer(grid, tuple(by_labels), tuple(warnings))
+def ordered(grid: Grid, series: Iterable[Series]) -> SeriesResult:
+    """A result with its series in the order of their labels."""
+    return SeriesResult(grid, tuple(sorted(series, key=lambda line: tuple(line.labels.values()))))
 
 
-def series_name(labels: Mapping[str, str], scope: Scope) -> str:
-    """How people call a series: model and version, the tenant where several are asked for, other labels."""
+def series_name(labels: Mapping[str, str], selection: Selection) -> str:
+    """How people call a series: model and version, the tenant where there are several, other labels."""
     name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
-    tenant = [labels[TENANT_ID]] if len(set(scope.tenants)) > 1 else []
+    tenant = [labels[TENANT_ID]] if len(set(selection.tenants)) > 1 else []
     return " ".join([name, *tenant, *(value for label, value in labels.items() if label not in GROUP_LABELS)])
 
 

@@ -1,19 +1,16 @@
-"""Read what is asked for, and for which times, from the parameters of a series request."""
+"""Requests for the series of a metric, read from a query string."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelplane_datasource.series.metric import SeriesMetric
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import MAX_POINTS, Grid, grid_by_step, grid_for_points
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
     check_known,
-    read_all,
-    read_default,
-    read_one,
     whole_number,
 )
 from modelplane_datasource.web.time_parameters import (
@@ -35,33 +32,34 @@ MAX_DATA_POINTS = Parameter(
 TIME_PARAMETERS = (FROM, TO, STEP, MAX_DATA_POINTS)
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesRequest:
+class SeriesRequest(NamedTuple):
+    """Series of a metric at the times of a grid."""
+
     metric: SeriesMetric
-    scope: Scope
+    selection: Selection
     grid: Grid
 
 
 def read_request(metric: SeriesMetric, values: Values, now: int, scrape_interval: int) -> SeriesRequest:
     """The request behind a query string; times in milliseconds. ApiError 400 or 422."""
-    check_known(values, (*metric.scope_parameters, *TIME_PARAMETERS))
-    return SeriesRequest(metric, read_scope(metric, values), _read_grid(values, now, scrape_interval))
+    check_known(values, (*metric.parameters, *TIME_PARAMETERS))
+    return SeriesRequest(metric, read_selection(metric, values), _read_grid(values, now, scrape_interval))
 
 
-def read_scope(metric: SeriesMetric, values: Values) -> Scope:
+def read_selection(metric: SeriesMetric, values: Values) -> Selection:
     """Models, tenants, versions and the metric's own options. ApiError 400."""
-    model, tenant, version = (read_all(values, parameter) for parameter in metric.scope)
+    model, tenant, version = (parameter.read_all(values) for parameter in metric.selection_parameters)
     options = {
-        option.name: read_all(values, option) if option.repeated else read_default(values, option)
+        option.name: option.read_all(values) if option.repeated else option.read(values)
         for option in metric.options
     }
-    return Scope(model, tenant, version, options)
+    return Selection(model, tenant, version, options)
 
 
 def _read_grid(values: Values, now: int, scrape_interval: int) -> Grid:
     start, end = read_range(values, now)
-    max_points = read_default(values, MAX_DATA_POINTS)
-    step = read_one(values, STEP)
+    max_points = MAX_DATA_POINTS.read(values)
+    step = STEP.read_one(values)
     if step is not None:
         return grid_by_step(start, end, step)
     return grid_for_points(start, end, max_points, scrape_interval)

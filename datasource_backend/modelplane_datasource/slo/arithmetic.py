@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from modelplane_datasource.prometheus.histograms import parse_bound, sum_by_bound
-from modelplane_datasource.timeline.times import parse_duration
-
-FloatArray = npt.NDArray[np.float64]
-Response = Literal["page", "ticket"]
+from modelplane_datasource.timeline.arrays import FloatArray
 
 
 class Events(NamedTuple):
@@ -37,46 +32,7 @@ class UncountableError(ValueError):
         self.place = place
 
 
-@dataclass(frozen=True, slots=True)
-class BurnRateAlert:
-    """Fires while the burn rate is above ``factor`` over both windows, which are durations such as ``1h``."""
-
-    response: Response
-    factor: float
-    long: str
-    short: str
-
-    @property
-    def lowest_objective(self) -> float:
-        """At or below this objective even a total outage does not burn fast enough to fire."""
-        return max(0.0, 1 - 1 / self.factor)
-
-    def budget_spent(self, window: str) -> float:
-        """Share of the budget of an SLO over ``window`` that is gone when the alert first fires."""
-        return self.factor * parse_duration(self.long) / parse_duration(window)
-
-    def seconds_to_fire(self, objective: float, error_ratio: float) -> float | None:
-        """Seconds from the start of errors at ``error_ratio``, after none, until the long window is above.
-
-        None when it never is. ValueError: the objective or the ratio is out of range.
-        """
-        if not 0 <= error_ratio <= 1:
-            raise ValueError(f"error_ratio is {error_ratio!r}; allowed: a number from 0 to 1")
-        needed = self.factor * _budget(objective)
-        if error_ratio <= needed:
-            return None
-        return needed / error_ratio * parse_duration(self.long) / 1000
-
-
 _NO_DATA = np.array(np.nan)
-
-# For an SLO over 30 days, after chapter 5 of "The Site Reliability Workbook" (Google, 2018).
-BURN_RATE_ALERTS = (
-    BurnRateAlert("page", 14.4, "1h", "5m"),
-    BurnRateAlert("page", 6.0, "6h", "30m"),
-    BurnRateAlert("ticket", 3.0, "1d", "2h"),
-    BurnRateAlert("ticket", 1.0, "3d", "6h"),
-)
 
 
 def error_events(outcomes: Mapping[str, FloatArray]) -> Events:
@@ -101,10 +57,10 @@ def latency_events(buckets: Mapping[str, FloatArray], threshold_seconds: float) 
         for wanted in (threshold_seconds, math.inf)
     )
     increases = np.array(list(buckets.values()))
-    unknown = np.isnan(increases)
-    usable = unknown | ((increases >= 0) & (increases < np.inf))
-    whole = unknown.all(axis=0) | ~(np.isnan(good) | np.isnan(total))
-    wrong = np.argwhere(~(usable.all(axis=0) & whole))
+    is_missing = np.isnan(increases)
+    usable = is_missing | ((increases >= 0) & (increases < np.inf))
+    complete = is_missing.all(axis=0) | ~(np.isnan(good) | np.isnan(total))
+    wrong = np.argwhere(~(usable.all(axis=0) & complete))
     if len(wrong):
         place = tuple(wrong[0].tolist())
         at_place = {text: float(column[place]) for text, column in zip(buckets, increases, strict=True)}
@@ -154,9 +110,9 @@ def exhausted_at(remaining: float | None, burn: float | None, window: int, now: 
 
 
 def _sum(parts: Sequence[FloatArray]) -> FloatArray:
-    """What is known of the parts together, NaN where none is known."""
-    unknown = np.isnan(parts).all(axis=0)
-    return np.where(unknown, np.nan, np.nansum(parts, axis=0))
+    """The sum of the parts that have data, NaN where none has."""
+    is_missing = np.isnan(parts).all(axis=0)
+    return np.where(is_missing, np.nan, np.nansum(parts, axis=0))
 
 
 def _what_is_wrong(buckets: Mapping[str, float], threshold_seconds: float) -> str:

@@ -1,12 +1,12 @@
-"""What a request about service level objectives may say, and which objectives it means."""
+"""Parameters of service level objectives, and the objectives that they select."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from modelplane_datasource.context import Plane
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.series.selection import Scope
+from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
 from modelplane_datasource.web.parameters import Parameter, choice, label_text, parser
@@ -47,35 +47,35 @@ class ModelSlo(NamedTuple):
     slo: Slo
 
 
-def asked_slos(plane: Plane, scope: Scope) -> tuple[ModelSlo, ...]:
-    """The objectives that the scope asks for, of models that the caller uses, in the order of the registry.
+def selected_slos(context: AppContext, selection: Selection) -> tuple[ModelSlo, ...]:
+    """The selected objectives of models that the caller uses, in the order of the registry.
 
-    ApiError 422 without a registry, 404 when no model of the scope has such an objective.
+    ApiError 422 without a registry, 404 when no selected model has such an objective.
     """
-    if plane.registry is None:
+    if context.registry is None:
         raise ApiError(
             422,
             "no_registry",
             "The server has no registry, which holds the objectives: "
             "set MODELPLANE_DATASOURCE_REGISTRY_FILE to the path of modelplane.yaml.",
         )
-    own = current_tenants()
-    known = [
+    tenants = current_tenants()
+    objectives = [
         ModelSlo(model.name, slo)
-        for model in plane.registry.models
-        if model.name in scope.models and (own is None or not set(own).isdisjoint(model.tenants))
+        for model in context.registry.models
+        if model.name in selection.models and (tenants is None or not set(tenants).isdisjoint(model.tenants))
         for slo in model.slos
     ]
-    names = scope.options[SLO_NAME.name]
-    found = tuple(one for one in known if not names or one.slo.name in names)
-    if not found:
-        raise _unknown(scope, names, sorted({one.slo.name for one in known}))
-    return found
+    names = selection.options[SLO_NAME.name]
+    selected = tuple(objective for objective in objectives if not names or objective.slo.name in names)
+    if not selected:
+        raise _unknown(selection, names, sorted({objective.slo.name for objective in objectives}))
+    return selected
 
 
-def _unknown(scope: Scope, names: tuple[str, ...], allowed: list[str]) -> ApiError:
+def _unknown(selection: Selection, names: tuple[str, ...], allowed: list[str]) -> ApiError:
     wanted = f"no SLO named {', '.join(names)[:100]!r}" if names and allowed else "no SLO"
-    models = ", ".join(scope.models)[:100]
+    models = ", ".join(selection.models)[:100]
     advice = f"allowed: {', '.join(allowed)}" if allowed else "add one under models[].slos"
     return ApiError(
         404,

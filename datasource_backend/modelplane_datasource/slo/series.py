@@ -10,24 +10,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modelplane_datasource.context import Plane
-from modelplane_datasource.prometheus.decoding import INVALID, UpstreamError
+from modelplane_datasource.context import AppContext
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.prometheus.histograms import bound_texts
 from modelplane_datasource.prometheus.ranges import RangeTable
-from modelplane_datasource.series.model import Answer, Series, ordered, series_name
-from modelplane_datasource.series.selection import GROUP_LABELS, Scope
+from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
+from modelplane_datasource.series.selection import GROUP_LABELS, Selection
 from modelplane_datasource.slo.arithmetic import (
     Events,
-    FloatArray,
     UncountableError,
     budget_remaining,
     burn_rate,
     error_events,
     latency_events,
 )
-from modelplane_datasource.slo.parameters import BURN_RATE, BURN_WINDOW, VALUE, WINDOW, ModelSlo, asked_slos
-from modelplane_datasource.timeline.columns import Column, columns_of
+from modelplane_datasource.slo.parameters import (
+    BURN_RATE,
+    BURN_WINDOW,
+    VALUE,
+    WINDOW,
+    ModelSlo,
+    selected_slos,
+)
+from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.timeline.json_columns import JsonColumn, columns_of
 from modelplane_datasource.timeline.times import duration, parse_duration
 from modelplane_schema import metrics
 from modelplane_schema.promql import Matcher, one_of, selector
@@ -57,7 +64,7 @@ class Owner(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counted:
+class SloEvents:
     """Events of one objective in the ``window``, in milliseconds, that ends at each time of a grid.
 
     They are of shape (owners, times), NaN without data.
@@ -68,78 +75,86 @@ class Counted:
     owners: tuple[Owner, ...]
     events: Events
 
-    def burn_rates(self) -> list[Column]:
+    def burn_rates(self) -> list[JsonColumn]:
         """How many times faster than allowed the budget of each owner goes."""
         return columns_of(burn_rate(self.events, self.slo.objective))
 
-    def budgets_remaining(self) -> list[Column]:
+    def budgets_remaining(self) -> list[JsonColumn]:
         """The share of each owner's budget that is left."""
         return columns_of(budget_remaining(self.events, self.slo.objective))
 
-    def good(self) -> list[Column]:
+    def good(self) -> list[JsonColumn]:
         """How many events of each owner were good."""
         return columns_of(self.events.good)
 
-    def total(self) -> list[Column]:
+    def total(self) -> list[JsonColumn]:
         """How many events of each owner there were."""
         return columns_of(self.events.total)
 
 
-def compute(plane: Plane, scope: Scope, grid: Grid) -> Answer:
-    """Burn rates or remaining budgets of a scope, each with its good and total events. ApiError."""
-    measure: str = scope.options[VALUE.name]
-    window: int = scope.options[WINDOW.name]
+def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResult:
+    """Burn rates or remaining budgets, each with its good and total events. ApiError."""
+    measure: str = selection.options[VALUE.name]
+    window: int = selection.options[WINDOW.name]
 
     def windows_of(slo: Slo) -> tuple[int, ...]:
-        return (window or (BURN_WINDOW if measure == BURN_RATE else own_window(slo)),)
+        return (window or (BURN_WINDOW if measure == BURN_RATE else slo_window(slo)),)
 
-    counted = count_events(plane, scope, grid, windows_of)
-    return ordered(grid, [line for one in counted for line in _lines(one, measure, scope)], ())
+    counted = count_events(context, selection, grid, windows_of)
+    return ordered(grid, [series for events in counted for series in _series(events, measure, selection)])
 
 
-def own_window(slo: Slo) -> int:
+def slo_window(slo: Slo) -> int:
     """Milliseconds of the window over which the objective holds."""
     return parse_duration(slo.window)
 
 
 def count_events(
-    plane: Plane, scope: Scope, grid: Grid, windows_of: Callable[[Slo], Iterable[int]]
-) -> list[Counted]:
-    """Events of the objectives asked for over each of their windows, which are in milliseconds.
+    context: AppContext, selection: Selection, grid: Grid, windows_of: Callable[[Slo], Iterable[int]]
+) -> list[SloEvents]:
+    """Events of the selected objectives over each of their windows, which are in milliseconds.
 
     Objectives that count the same events over the same window share one query. ApiError.
     """
-    alike: defaultdict[tuple[Indicator, int], list[ModelSlo]] = defaultdict(list)
-    for asked in asked_slos(plane, scope):
-        for window in windows_of(asked.slo):
-            alike[asked.slo.indicator, window].append(asked)
-    found = plane.prometheus.at_once(
-        *(partial(_count, plane, scope, grid, *events, slos) for events, slos in alike.items())
+    by_events: defaultdict[tuple[Indicator, int], list[ModelSlo]] = defaultdict(list)
+    for objective in selected_slos(context, selection):
+        for window in windows_of(objective.slo):
+            by_events[objective.slo.indicator, window].append(objective)
+    counted = context.prometheus.at_once(
+        *(
+            partial(_count, context, selection, grid, indicator, window, objectives)
+            for (indicator, window), objectives in by_events.items()
+        )
     )
-    return [one for counted in found for one in counted]
+    return [events for of_indicator in counted for events in of_indicator]
 
 
 def _count(
-    plane: Plane, scope: Scope, grid: Grid, indicator: Indicator, window: int, slos: Sequence[ModelSlo]
-) -> list[Counted]:
+    context: AppContext,
+    selection: Selection,
+    grid: Grid,
+    indicator: Indicator,
+    window: int,
+    objectives: Sequence[ModelSlo],
+) -> list[SloEvents]:
     """Events of objectives with the same indicator."""
     source = _source(indicator)
-    models = tuple(dict.fromkeys(asked.model_name for asked in slos))
-    query = _query(source, window, replace(scope, models=models).matchers)
-    owners, increases = _by_owner(plane.prometheus.query_table(query, grid, window), source)
+    models = tuple(dict.fromkeys(objective.model_name for objective in objectives))
+    query = _query(source, window, replace(selection, models=models).matchers)
+    owners, increases = _by_owner(context.prometheus.query_table(query, grid), source)
     try:
         good, total = source.events(increases)
     except UncountableError as error:
         owner = owners[error.place[0]]
-        whose = f"{owner.model_name} ({owner.model_version})"
-        raise UpstreamError(INVALID, f"The events of {whose} cannot be counted: {error}.") from error
-    rows: defaultdict[str, list[int]] = defaultdict(list)
+        version = f"{owner.model_name} ({owner.model_version})"
+        raise UpstreamError(INVALID, f"The events of {version} cannot be counted: {error}.") from error
+    rows_of_model: defaultdict[str, list[int]] = defaultdict(list)
     for row, owner in enumerate(owners):
-        rows[owner.model_name].append(row)
+        rows_of_model[owner.model_name].append(row)
     return [
-        Counted(asked.slo, window, tuple(owners[row] for row in own), Events(good[own], total[own]))
-        for asked in slos
-        if (own := rows.get(asked.model_name))
+        SloEvents(objective.slo, window, tuple(owners[row] for row in rows), Events(good[rows], total[rows]))
+        for objective in objectives
+        if (rows := rows_of_model.get(objective.model_name))
     ]
 
 
@@ -160,17 +175,17 @@ def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
     return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{duration(window)}]))"
 
 
-def _by_owner(found: RangeTable, source: _Source) -> tuple[list[Owner], dict[str, FloatArray]]:
+def _by_owner(table: RangeTable, source: _Source) -> tuple[list[Owner], dict[str, FloatArray]]:
     """Owners, and increases of shape (owners, times) by the source's label, NaN where there are none."""
     rows: dict[Owner, int] = {}
-    for labels in found.labels:
+    for labels in table.labels:
         rows.setdefault(_owner(labels), len(rows))
-    increases = {value: np.full((len(rows), found.values.shape[1]), np.nan) for value in source.values}
-    for labels, values in zip(found.labels, found.values, strict=True):
+    increases = {value: np.full((len(rows), table.values.shape[1]), np.nan) for value in source.values}
+    for labels, values in zip(table.labels, table.values, strict=True):
         value = labels.get(source.label, "")
         if value not in increases:
             raise UpstreamError(
-                INVALID, f"Prometheus answered with {source.label}={value[:100]!r}, which was not asked for."
+                INVALID, f"Prometheus answered with {source.label}={value[:100]!r}, which was not requested."
             )
         increases[value][rows[_owner(labels)]] = values
     return list(rows), increases
@@ -180,7 +195,7 @@ def _owner(labels: Mapping[str, str]) -> Owner:
     return Owner(*(labels.get(name, "") for name in GROUP_LABELS))
 
 
-def _lines(counted: Counted, measure: str, scope: Scope) -> Iterator[Series]:
+def _series(counted: SloEvents, measure: str, selection: Selection) -> Iterator[Series]:
     values = counted.burn_rates() if measure == BURN_RATE else counted.budgets_remaining()
     slo = {
         "slo": counted.slo.name,
@@ -189,5 +204,5 @@ def _lines(counted: Counted, measure: str, scope: Scope) -> Iterator[Series]:
     }
     for owner, y, good, total in zip(counted.owners, values, counted.good(), counted.total(), strict=True):
         labels = owner._asdict()
-        name = f"{series_name(labels, scope)} {counted.slo.name}"
+        name = f"{series_name(labels, selection)} {counted.slo.name}"
         yield Series(name, {**labels, **slo}, y, {"good": good, "total": total})

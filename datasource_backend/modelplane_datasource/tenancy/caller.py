@@ -44,22 +44,22 @@ def current_tenants() -> tuple[str, ...] | None:
     return _CALLER.get().tenants
 
 
-def own_tenants(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The tenants asked for, or all of the caller's when none is; ApiError 403 for somebody else's.
+def permitted_tenants(requested: tuple[str, ...]) -> tuple[str, ...]:
+    """The tenants that are requested, or all of the caller's when none is; ApiError 403 for somebody else's.
 
     The answer is the same for tenants that exist and for those that do not.
     """
     tenants = current_tenants()
     if tenants is None:
-        return asked
-    if not set(asked) <= set(tenants):
+        return requested
+    if not set(requested) <= set(tenants):
         raise ApiError(
             403,
             "forbidden",
             f"{TENANT_PARAMETER} names a tenant that this token may not see; allowed: {', '.join(tenants)}.",
             {"parameter": TENANT_PARAMETER, "allowed": list(tenants)},
         )
-    return asked or tenants
+    return requested or tenants
 
 
 def for_caller(call: Callable[[], T]) -> Callable[[], T]:

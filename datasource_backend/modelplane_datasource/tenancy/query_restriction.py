@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
+from typing import NamedTuple
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import current_tenants
@@ -22,12 +23,29 @@ OF_MODELS = frozenset(
 )
 
 
-def restrict(promql: str, unowned: Collection[str]) -> str:
+class Restriction(NamedTuple):
+    """Turns PromQL into PromQL that finds nothing but what the caller may see; ApiError 403.
+
+    A ``query`` also finds the metrics of models that belong to no tenant, a ``selector`` does not.
+    """
+
+    query: Callable[[str], str]
+    selector: Callable[[str], str]
+
+
+def _restrict(promql: str, unowned: frozenset[str]) -> str:
     """``promql`` over the caller's own series and the metrics ``unowned``; ApiError 403."""
     tenants = current_tenants()
     if tenants is None:
         return promql
     try:
-        return scoped(promql, tenants, frozenset(unowned))
+        return scoped(promql, tenants, unowned)
     except (RefusedError, ValueError) as error:
         raise ApiError(403, "forbidden", f"This token may not see that: {error}.") from error
+
+
+TO_CALLER = Restriction(
+    query=lambda promql: _restrict(promql, OF_MODELS),
+    selector=lambda selector: _restrict(selector, frozenset()),
+)
+UNRESTRICTED = Restriction(query=lambda promql: promql, selector=lambda selector: selector)

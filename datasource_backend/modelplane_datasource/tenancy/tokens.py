@@ -26,6 +26,7 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError
 from modelplane_datasource.tenancy.caller import Caller, Role
 from modelplane_datasource.tenancy.grafana_identity import GrafanaIdentity, IdentityError, IdentityVerifier
+from modelplane_schema.validation import explain
 
 _LOG = logging.getLogger(__name__)
 _RELOAD_SECONDS = 1.0
@@ -77,20 +78,25 @@ def hash_token(token: str) -> str:
 def load_tokens(path: Path) -> TokenFile:
     """Read a token file; ConfigurationError names the path, the field and what is allowed."""
     try:
-        file = TokenFile.model_validate_json(path.read_bytes(), strict=True)
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path}: the token file cannot be read: {error.strerror}") from error
+    return parse_tokens(content, str(path))
+
+
+def parse_tokens(content: bytes, source: str) -> TokenFile:
+    """What a token file holds; ``source`` names it in a ConfigurationError, which quotes no value of it."""
+    try:
+        file = TokenFile.model_validate_json(content, strict=True)
     except ValidationError as error:
-        # Only messages: pydantic's own text quotes the file.
-        items = error.errors(include_input=False, include_url=False)
-        if any(item["type"] == "json_invalid" for item in items):
-            raise ConfigurationError(f"{path}: the token file is not JSON: {items[0]['msg']}") from None
-        problems = "; ".join(f"{_place(item['loc'])}: {item['msg']}" for item in items)
-        raise ConfigurationError(f"{path}: {problems}") from None
+        # Without the cause, for pydantic's own text quotes the file.
+        raise ConfigurationError(explain(error, TokenFile, source, show_values=False)) from None
     for field in ("name", "sha256"):
         value, count = Counter(getattr(token, field) for token in file.tokens).most_common(1)[0]
         if count > 1:
-            raise ConfigurationError(f"{path}: tokens: {field} {value!r} occurs {count} times; allowed: once")
+            raise ConfigurationError(
+                f"{source}: tokens: {field} {value!r} occurs {count} times; allowed: once"
+            )
     return file
 
 
@@ -172,8 +178,3 @@ def _signature(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return state.st_ino, state.st_mtime_ns, state.st_size
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(parts).lstrip(".") or "the file"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from typing import NamedTuple
 
+DAY = 86_400_000  # milliseconds
 MAX_INSTANT = 253_402_300_799_999  # the last millisecond of the year 9999
 
 # What JSON schemas say of the texts that are read here; what has such a form is not always a time.
@@ -14,7 +16,7 @@ INSTANT_PATTERN = (
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,9})?([Zz]|[+\- ][0-9]{2}:[0-9]{2}))"
 )
 
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY, "w": 604_800_000}
 _DESCENDING = [(unit, length) for unit, length in reversed(_UNITS.items()) if unit != "w"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(
@@ -47,18 +49,28 @@ def _offset(sign: str | None, hours: str | None, minutes: str | None) -> int:
     return (-1 if sign == "-" else 1) * (offset // timedelta(milliseconds=1))
 
 
-def parse_instant(text: str, now: int) -> int:
-    """Milliseconds since 1970 of epoch milliseconds, RFC 3339, ``now`` or ``now-6h``; ValueError."""
+class Instant(NamedTuple):
+    """A time in milliseconds: since 1970, or before now where it ``is_relative``."""
+
+    milliseconds: int
+    is_relative: bool = False
+
+    def resolve(self, now: int) -> int:
+        """Milliseconds since 1970; ValueError outside the years 1970 to 9999."""
+        instant = now - self.milliseconds if self.is_relative else self.milliseconds
+        if not 0 <= instant <= MAX_INSTANT:
+            raise ValueError(f"outside the years 1970 to 9999: {instant} ms")
+        return instant
+
+
+def parse_instant(text: str) -> Instant:
+    """Epoch milliseconds, RFC 3339, ``now`` or ``now-6h``; ValueError."""
     relative = _RELATIVE.fullmatch(text)
     if relative:
         amount, unit = relative.groups()
-        instant = now - (int(amount) * _UNITS[unit] if amount else 0)
-    elif re.fullmatch(r"\d{1,15}", text, re.ASCII):
-        instant = int(text)
-    else:
-        instant = parse_rfc3339(text)
-    if not 0 <= instant <= MAX_INSTANT:
-        raise ValueError(f"outside the years 1970 to 9999: {text!r}")
+        return Instant(int(amount) * _UNITS[unit] if amount else 0, is_relative=True)
+    instant = Instant(int(text) if re.fullmatch(r"\d{1,15}", text, re.ASCII) else parse_rfc3339(text))
+    instant.resolve(0)  # not relative, so it is out of range now or never
     return instant
 
 

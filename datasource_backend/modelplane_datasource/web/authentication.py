@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask, request
+from collections.abc import Callable
+
+from flask import request
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import ANYONE, Role, set_caller
@@ -18,17 +20,16 @@ READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Protocols in which a query may be a POST, and nothing can be changed.
 QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/")
 GRAFANA_PATH = "/grafana"
-_ASKED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
+_CALLED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"
 
 
-def require_tokens(app: Flask, gatekeeper: Gatekeeper | None) -> None:
-    """Refuse every request whose token does not allow it; probes stay open.
+def authorization(gatekeeper: Gatekeeper | None) -> Callable[[], None]:
+    """What refuses a request whose token does not allow it, before its view; probes stay open.
 
     Without a gatekeeper everyone may do everything.
     """
 
-    @app.before_request
     def authorize() -> None:
         set_caller(ANYONE)
         if gatekeeper is None or request.path in OPEN_PATHS:
@@ -43,6 +44,8 @@ def require_tokens(app: Flask, gatekeeper: Gatekeeper | None) -> None:
             )
         set_caller(caller)
 
+    return authorize
+
 
 def _may_call(role: Role, method: str, path: str) -> bool:
     if role == "admin":
@@ -56,7 +59,7 @@ def _may_call(role: Role, method: str, path: str) -> bool:
 
 def _unauthenticated() -> ApiError:
     message = "A valid token is needed: send the header Authorization: Bearer <token>."
-    if any(request.path == path or request.path.startswith(f"{path}/") for path in _ASKED_BY_GRAFANA):
+    if any(request.path == path or request.path.startswith(f"{path}/") for path in _CALLED_BY_GRAFANA):
         # Grafana's proxy replaces a 401 by a text of its own, which would hide this message.
         return ApiError(403, "unauthenticated", message)
     return ApiError(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.tenancy.caller import TENANT_PARAMETER, own_tenants
+from modelplane_datasource.tenancy.caller import TENANT_PARAMETER, permitted_tenants
 
 T = TypeVar("T")
 Values = Mapping[str, Sequence[str]]
@@ -50,6 +50,10 @@ class Parameter(Generic[T]):
     repeated: bool = False
     default: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.name == TENANT_PARAMETER and not isinstance(self, TenantParameter):
+            raise TypeError(f"{self.name} must be a TenantParameter, which asks for permission")
+
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of one value, with the default."""
@@ -71,6 +75,52 @@ class Parameter(Generic[T]):
             "schema": self.schema,
         }
 
+    def read_all(self, values: Values) -> tuple[T, ...]:
+        """Every value that is given, else the default if there is one, else none. ApiError 400."""
+        texts = values.get(self.name, ())
+        if len(texts) > (MAX_REPEATS if self.repeated else 1):
+            limit = f"at most {MAX_REPEATS} values" if self.repeated else "one value"
+            raise invalid(self.name, f"occurs {len(texts)} times", limit)
+        given = self.permitted(tuple(self._parsed(text) for text in texts))
+        if given:
+            return given
+        if self.required:
+            raise invalid(self.name, "is required", self.allowed)
+        return () if self.default is None else (self._parsed(self.default),)
+
+    def read_one(self, values: Values) -> T | None:
+        """The value that is given, else the default, else None. ApiError 400."""
+        found = self.read_all(values)
+        if len(found) > 1:
+            raise invalid(self.name, f"stands for {len(found)} values", "one value")
+        return found[0] if found else None
+
+    def read(self, values: Values) -> T:
+        """The value of a parameter that is required or has a default. ApiError 400."""
+        value = self.read_one(values)
+        if value is None:
+            raise TypeError(f"{self.name} has no default")
+        return value
+
+    def permitted(self, given: tuple[T, ...]) -> tuple[T, ...]:
+        """What the caller may ask for of the values that are ``given``: all of them."""
+        return given
+
+    def _parsed(self, text: str) -> T:
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            raise invalid(self.name, f"has the value {text[:100]!r}", self.allowed) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TenantParameter(Parameter[str]):
+    """Tenants, by id. It cannot be read without the permission to see them: ApiError 403."""
+
+    def permitted(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        """The tenants that are ``given``, or all of the caller's when none is; ApiError 403."""
+        return permitted_tenants(given)
+
 
 def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
     """ApiError 400 when ``values`` has a name that is not in ``known``."""
@@ -78,51 +128,6 @@ def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
     for name in values:
         if name not in names:
             raise invalid(name, "is not a parameter here", ", ".join(names) or "no parameters")
-
-
-def read_all(values: Values, parameter: Parameter[T]) -> tuple[T, ...]:
-    """Every value of a repeated parameter, else its default if it has one, else none.
-
-    Of tenants these are the caller's, unless some of them are named. ApiError 400; 403 for other tenants.
-    """
-    texts = values.get(parameter.name, ())
-    if len(texts) > MAX_REPEATS:
-        raise invalid(parameter.name, f"occurs {len(texts)} times", f"at most {MAX_REPEATS} values")
-    found = tuple(_parse(text, parameter) for text in texts)
-    if parameter.name == TENANT_PARAMETER:
-        found = own_tenants(found)  # type: ignore[arg-type, assignment]  # tenants are texts
-    if found:
-        return found
-    if parameter.required:
-        raise invalid(parameter.name, "is required", parameter.allowed)
-    return () if parameter.default is None else (_parse(parameter.default, parameter),)
-
-
-def read_one(values: Values, parameter: Parameter[T]) -> T | None:
-    """The value, else the default, else None. ApiError 400."""
-    texts = values.get(parameter.name, ())
-    if len(texts) > 1:
-        raise invalid(parameter.name, f"occurs {len(texts)} times", "one value")
-    if texts:
-        return _parse(texts[0], parameter)
-    if parameter.required:
-        raise invalid(parameter.name, "is required", parameter.allowed)
-    return None if parameter.default is None else _parse(parameter.default, parameter)
-
-
-def read_default(values: Values, parameter: Parameter[T]) -> T:
-    """The value of a parameter that is required or has a default. ApiError 400."""
-    value = read_one(values, parameter)
-    if value is None:
-        raise TypeError(f"{parameter.name} has no default")
-    return value
-
-
-def _parse(text: str, parameter: Parameter[T]) -> T:
-    try:
-        return parameter.parse(text)
-    except ValueError as error:
-        raise invalid(parameter.name, f"has the value {text[:100]!r}", parameter.allowed) from error
 
 
 @parser({"type": "string", "minLength": 1, "maxLength": MAX_LABEL})

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from modelplane_datasource.errors import ApiError
+from modelplane_datasource.errors import ApiError, invalid
+from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import (
     DURATION_PATTERN,
     INSTANT_PATTERN,
+    Instant,
     parse_duration,
     parse_instant,
 )
-from modelplane_datasource.web.parameters import (
-    Parameter,
-    Parser,
-    Values,
-    parser,
-    read_default,
-    read_one,
-)
+from modelplane_datasource.web.parameters import Parameter, Parser, Values, parser
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
 MAX_STEP = parse_duration("366d")
+MAX_WINDOW = parse_duration("366d")
 
 
 @parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["30s", "60"]})
@@ -31,44 +27,50 @@ def step_duration(text: str) -> int:
     return step
 
 
-# Instants stay text until the time of the request is known.
-instant_text = Parser(
-    str,
+@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1h", "6h"]})
+def window_duration(text: str) -> int:
+    """Milliseconds of a window from 1 s to 366 days; ValueError."""
+    length = parse_duration(text)
+    if not 1000 <= length <= MAX_WINDOW:
+        raise ValueError(text)
+    return length
+
+
+instant = Parser(
+    parse_instant,
     {
         "type": "string",
         "pattern": f"^{INSTANT_PATTERN}$",
         "examples": ["now-6h", "1698397200000", "2023-10-27T10:00:00Z"],
     },
 )
-FROM = Parameter("from", "Start of the range.", INSTANT, instant_text, default="now-1h")
-TO = Parameter("to", "End of the range.", INSTANT, instant_text, default="now")
+FROM = Parameter("from", "Start of the range.", INSTANT, instant, default="now-1h")
+TO = Parameter("to", "End of the range.", INSTANT, instant, default="now")
 
 
-def read_instant(values: Values, parameter: Parameter[str], now: int) -> int | None:
-    """Milliseconds of a parameter of time, or None when it is absent and has no default. ApiError 400."""
-    return read_one(values, _at(parameter, now))
-
-
-def read_moment(values: Values, now: int) -> int:
-    """The one moment asked for, which is ``to``, in milliseconds. ApiError 400."""
-    return read_default(values, _at(TO, now))
-
-
-def read_range(values: Values, now: int) -> tuple[int, int]:
-    """Start and end of the range asked for, in milliseconds. ApiError 400."""
-    start, end = read_default(values, _at(FROM, now)), read_default(values, _at(TO, now))
+def read_range(values: Values, now: int) -> TimeRange:
+    """The range of a request. ApiError 400."""
+    start, end = _resolved(FROM, FROM.read(values), now), read_end(values, now)
     check_order(start, end)
-    return start, end
+    return TimeRange(start, end)
+
+
+def read_end(values: Values, now: int) -> int:
+    """The end of the range, in milliseconds; the one time of a request about a moment. ApiError 400."""
+    return _resolved(TO, TO.read(values), now)
 
 
 def read_open_range(
-    values: Values, start: Parameter[str], end: Parameter[str], now: int
+    values: Values, start: Parameter[Instant], end: Parameter[Instant], now: int
 ) -> tuple[int | None, int | None]:
     """Start and end in milliseconds, each None when it is absent. ApiError 400."""
-    found = read_instant(values, start, now), read_instant(values, end, now)
-    if found[0] is not None and found[1] is not None:
-        check_order(found[0], found[1])
-    return found
+    first, last = (
+        None if given is None else _resolved(parameter, given, now)
+        for parameter, given in ((start, start.read_one(values)), (end, end.read_one(values)))
+    )
+    if first is not None and last is not None:
+        check_order(first, last)
+    return first, last
 
 
 def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:
@@ -82,23 +84,8 @@ def check_order(start: int, end: int, start_name: str = "from", end_name: str = 
         )
 
 
-def _at(parameter: Parameter[str], now: int) -> Parameter[int]:
-    return Parameter(
-        parameter.name,
-        parameter.summary,
-        parameter.allowed,
-        lambda text: parse_instant(text, now),
-        default=parameter.default,
-    )
-
-
-LONGEST_WINDOW = parse_duration("366d")
-
-
-@parser({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["1h", "6h"]})
-def window_duration(text: str) -> int:
-    """Milliseconds of a window from 1 s to 366 days; ValueError."""
-    length = parse_duration(text)
-    if not 1000 <= length <= LONGEST_WINDOW:
-        raise ValueError(text)
-    return length
+def _resolved(parameter: Parameter[Instant], given: Instant, now: int) -> int:
+    try:
+        return given.resolve(now)
+    except ValueError as error:
+        raise invalid(parameter.name, "lies outside the years 1970 to 9999", parameter.allowed) from error

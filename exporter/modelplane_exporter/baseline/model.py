@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN, SIGNAL_KINDS
 
 MAX_BINS = 10
@@ -16,7 +17,7 @@ MAX_CATEGORIES = 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class BaselineError(ValueError):
+class BaselineError(UserError, ValueError):
     """A baseline cannot be used; the text names the file or field and what is allowed."""
 
 

@@ -10,8 +10,13 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+try:
+    import numpy as np
+    from numpy.typing import NDArray
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "a baseline needs NumPy; add it with: pip install 'modelplane[signals]'", name=error.name
+    ) from error
 
 Column = Sequence[Any] | NDArray[Any]
 
@@ -113,7 +118,7 @@ def _number(value: Any) -> float | None:
         aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
         return aware.timestamp()
     if isinstance(value, datetime.date):
-        return float((value - datetime.date(1970, 1, 1)).days * 86400)
+        return (value - datetime.date(1970, 1, 1)).total_seconds()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     return _real(value)

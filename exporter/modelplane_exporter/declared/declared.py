@@ -41,17 +41,14 @@ class Declared:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Declared:
         """Read a file. DeclaredError names it, the place in it and what is allowed."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DeclaredError(f"{path}: cannot be read: {error}") from error
-        return cls.parse(text, str(path))
+        return cls.parse(file.text_of(Path(path)), str(path))
 
     @classmethod
     def parse(cls, text: str, source: str = "declared values") -> Declared:
         """What the text of a file declares; ``source`` names it in errors."""
+        document = file.document_of(text, source)
         try:
-            content = file.content_of(text)
+            content = file.content_of(document)
             return cls(
                 source,
                 confidence=file.optional_expression(content, "confidence"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from modelplane_exporter.declared.expressions import Expression, ExpressionError, is_true
 from modelplane_exporter.declared.reader import whole_number
 from modelplane_exporter.identity import required_text
+from modelplane_schema.errors import UserError
 
 try:
-    import yaml
+    from modelplane_schema.documents import parse_yaml, raised_as, read_text
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "declared values need PyYAML; add it with: pip install 'modelplane[declared]'", name=error.name
@@ -22,7 +24,7 @@ API_VERSION = "modelplane/v1"
 KEYS = ("apiVersion", "confidence", "items", "tokens", "features", "prediction", "events", "values")
 
 
-class DeclaredError(ValueError):
+class DeclaredError(UserError, ValueError):
     """A file of declared values cannot be used; the text names the file, the place and what is allowed."""
 
 
@@ -44,38 +46,25 @@ class Event:
         return times
 
 
-class _UniqueKeyLoader(yaml.BaseLoader):
-    """Reads every scalar as text, and refuses a key that is repeated."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        for key, count in Counter(key.value for key, _ in node.value if isinstance(key.value, str)).items():
-            if count > 1:
-                raise DeclaredError(
-                    f"line {node.start_mark.line + 1}: key {_shown(key)} occurs {count} times in one mapping"
-                )
-        return super().construct_mapping(node, deep)
+def text_of(path: Path) -> str:
+    """The text of a file. DeclaredError."""
+    with raised_as(DeclaredError):
+        return read_text(path)
 
 
-def content_of(text: str) -> Mapping[str, Any]:
-    """What stands in the text of a file, under the keys that are allowed."""
-    content = _mapping(_yaml(text), "the file", KEYS)
+def document_of(text: str, source: str) -> Any:
+    """What YAML text holds, each scalar as the text that stands there. DeclaredError names ``source``."""
+    with raised_as(DeclaredError):
+        return parse_yaml(text, source, texts_only=True)
+
+
+def content_of(document: Any) -> Mapping[str, Any]:
+    """What stands in a file, under the keys that are allowed."""
+    content = _mapping(document, "the file", KEYS)
     version = content.get("apiVersion")
     if version != API_VERSION:
         raise DeclaredError(f"apiVersion must be {API_VERSION} (got {_shown(version)})")
     return content
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - texts, lists and mappings only
-    except DeclaredError:
-        raise
-    # PyYAML leaves some escapes and directives to Python's own conversions.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or type(error).__name__
-        raise DeclaredError(f"not YAML{place}: {problem}") from error
 
 
 def _mapping(content: Any, place: str, allowed: Iterable[str] | None = None) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from modelplane_exporter.devices.nvml import (
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.rate_limited_log import log_failure, logger, rate_limited
+from modelplane_exporter.settings import warn_of_unknown_variables
 from modelplane_schema import metrics as schema
 
 FRESH_SECONDS = 1.0
@@ -49,6 +50,7 @@ def watch_devices(registry: CollectorRegistry | None = None) -> bool:
     False, with a line in the log at INFO, where there is no NVML, no driver or no GPU. ValueError when
     MODELPLANE_EXPORTER_DEVICE_SHARING is none of ``SHARING``.
     """
+    warn_of_unknown_variables()
     registry, suffix = registry or REGISTRY, type_suffix()
     with _watched_lock:
         if registry in _watched:

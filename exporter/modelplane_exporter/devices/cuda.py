@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from modelplane_exporter.devices.nvml import Device, Gpu, NvmlUnavailableError, gpu_at, session
 from modelplane_exporter.rate_limited_log import logger
-
-SHARING_VARIABLE = "MODELPLANE_EXPORTER_DEVICE_SHARING"
-EXCLUSIVE = "exclusive"
-SHARING = (EXCLUSIVE, "time-sliced", "mps")
+from modelplane_exporter.settings import EXCLUSIVE, device_sharing
 
 
 def device_of(index: int = 0, sharing: str | None = None) -> tuple[str, str] | None:
@@ -39,10 +36,7 @@ def device_of(index: int = 0, sharing: str | None = None) -> tuple[str, str] | N
 
 def type_suffix(sharing: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
     """What ends a device type for the way in which processes share the device; ValueError names the field."""
-    source, value = ("sharing", sharing) if sharing else (SHARING_VARIABLE, environ.get(SHARING_VARIABLE))
-    value = value or EXCLUSIVE
-    if value not in SHARING:
-        raise ValueError(f"{source} must be one of {', '.join(SHARING)} (got {value!r})")
+    value = device_sharing(sharing, environ)
     return "" if value == EXCLUSIVE else f"-{value}"
 
 

@@ -25,7 +25,6 @@ from modelplane_schema import metrics
 from modelplane_schema.metrics import IDENTITY, VERSION_IDENTITY, Metric
 
 _SLOT = SLOT.encode()
-_SIGNAL_LABELS = ("kind", "signal", "baseline")
 
 
 class SignalSample(NamedTuple):

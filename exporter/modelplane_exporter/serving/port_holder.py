@@ -40,11 +40,6 @@ class PortHolder:
         self._start()
         _holders.add(self)
 
-    @property
-    def is_serving(self) -> bool:
-        """Whether this process has the port."""
-        return self._server is not None
-
     def stop(self) -> None:
         """Stop trying, or serving; the port is free afterwards. Another call does nothing."""
         with self._lock:

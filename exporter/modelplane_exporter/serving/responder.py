@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from modelplane_exporter.exposition import signal_text, text
 from modelplane_exporter.layout.state import State
+from modelplane_exporter.prometheus_registry import Describing, other_collectors
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.store.store import store_for
 
@@ -26,7 +27,7 @@ GIL_SECONDS = 0.00025
 PAUSE_SECONDS = 0.00005
 
 
-class Exposed(Protocol):
+class Exposed(Describing, Protocol):
     """What an exposition needs of our store, itself one collector of the registry."""
 
     def state(self) -> State:
@@ -49,7 +50,7 @@ def exposition(registry: CollectorRegistry, store: Exposed, accept: str) -> tupl
     store.scrape_seconds = time.perf_counter() - start
     target = registry.get_target_info()  # OpenMetrics wants it first
     first = [_encoded(encoder, _TargetInfo(target))] if target else []
-    others = [_encoded(encoder, collector) for collector in _others(registry, store)]
+    others = [_encoded(encoder, collector) for collector in other_collectors(registry, store)]
     end = text.END if openmetrics else b""
     return b"".join([*first, *ours, *others, end]), content_type
 
@@ -83,12 +84,6 @@ class _TargetInfo(Collector):
 
     def collect(self) -> Iterable[Family]:
         return [InfoMetricFamily("target", "Target metadata", self._labels)]
-
-
-def _others(registry: CollectorRegistry, store: object) -> list[Collector]:
-    # prometheus_client has no public list of a registry's collectors, and its public collect() would also
-    # collect our store, by the slow way.
-    return [collector for collector in tuple(registry._collector_to_names) if collector is not store]
 
 
 def _encoded(encoder: Callable[[Collector], bytes], collector: Collector) -> bytes:

@@ -1,4 +1,4 @@
-"""The built-in metrics server: its settings, its limits, and the one that a process starts."""
+"""The built-in metrics server: its limits, and the one that a process starts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import hmac
 import io
 import os
 import socket
-import ssl
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
@@ -26,16 +22,8 @@ from prometheus_client import CollectorRegistry
 from modelplane_exporter.rate_limited_log import log_failure, logger
 from modelplane_exporter.serving.port_holder import PortHolder
 from modelplane_exporter.serving.responder import METHODS, Response, method_not_allowed, plain, respond
-
-ADDRESS_VARIABLE = "MODELPLANE_EXPORTER_ADDRESS"
-PORT_VARIABLE = "MODELPLANE_EXPORTER_PORT"
-CERT_VARIABLE = "MODELPLANE_EXPORTER_TLS_CERT_FILE"
-KEY_VARIABLE = "MODELPLANE_EXPORTER_TLS_KEY_FILE"
-USERNAME_VARIABLE = "MODELPLANE_EXPORTER_USERNAME"
-PASSWORD_VARIABLE = "MODELPLANE_EXPORTER_PASSWORD_FILE"  # noqa: S105 - the name of a variable
-DEFAULT_ADDRESS = "0.0.0.0"  # noqa: S104 - a pull exporter must be reachable from Prometheus
-DEFAULT_PORT = 8000
-OFF = "off"
+from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
+from modelplane_exporter.settings import PORT
 
 REQUEST_SECONDS = 10.0  # from the first byte to the last; as long as Prometheus waits by default
 REQUEST_BYTES = 16 * 1024
@@ -45,90 +33,6 @@ SLOT_SECONDS = 1.0
 _LANDING = b"""<!doctype html><html lang="en"><title>modelplane exporter</title>
 <h1>modelplane exporter</h1><p><a href="/metrics">Metrics</a></p></html>
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Where the server listens and whom it answers.
-
-    ``credentials`` is the SHA-256 digest of ``user:password``, None to answer everybody.
-    """
-
-    address: str
-    port: int
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
-    credentials: bytes | None = field(default=None, repr=False)
-
-
-def configured_port(port: int | str | None, environ: Mapping[str, str] = os.environ) -> int | None:
-    """The port from argument, environment or default; None for ``off``. ValueError names the field."""
-    source, value = ("port", port) if port is not None else (PORT_VARIABLE, environ.get(PORT_VARIABLE))
-    if value is None:
-        return DEFAULT_PORT
-    if str(value).strip().lower() == OFF:
-        return None
-    if isinstance(value, bool) or not str(value).strip().isdecimal() or int(value) > 65535:
-        raise ValueError(f"{source} must be a port from 0 to 65535 or {OFF!r} (got {value!r})")
-    return int(value)
-
-
-def configured(
-    address: str | None,
-    port: int,
-    *,
-    tls_cert_file: str | None = None,
-    tls_key_file: str | None = None,
-    username: str | None = None,
-    password_file: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> ServerSettings:
-    """Settings from arguments or else the environment.
-
-    ValueError names the variable when a pair is half given or a file cannot be used.
-    """
-    tls = _pair((CERT_VARIABLE, tls_cert_file), (KEY_VARIABLE, tls_key_file), environ)
-    basic = _pair((USERNAME_VARIABLE, username), (PASSWORD_VARIABLE, password_file), environ)
-    return ServerSettings(
-        address or environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS,
-        port,
-        _tls_context(*tls) if tls else None,
-        _credentials(*basic) if basic else None,
-    )
-
-
-def _pair(
-    first: tuple[str, str | None], second: tuple[str, str | None], environ: Mapping[str, str]
-) -> tuple[str, str] | None:
-    left, right = (argument or environ.get(variable) for variable, argument in (first, second))
-    if left and right:
-        return left, right
-    if left or right:
-        missing, present = (second[0], first[0]) if left else (first[0], second[0])
-        raise ValueError(f"{missing} is required with {present}")
-    return None
-
-
-def _tls_context(cert_file: str, key_file: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # Without a password an encrypted key would make OpenSSL ask for one at the terminal.
-        context.load_cert_chain(cert_file, key_file, password=lambda: "")
-    except OSError as error:
-        raise ValueError(f"{CERT_VARIABLE} and {KEY_VARIABLE} cannot be used: {error}") from error
-    return context
-
-
-def _credentials(username: str, password_file: str) -> bytes:
-    if ":" in username:
-        raise ValueError(f"{USERNAME_VARIABLE} must not contain a colon")
-    try:
-        password = Path(password_file).read_bytes().rstrip(b"\r\n")
-    except OSError as error:
-        raise ValueError(f"{PASSWORD_VARIABLE} cannot be read: {error}") from error
-    if not password:
-        raise ValueError(f"{PASSWORD_VARIABLE} names an empty file")
-    return hashlib.sha256(username.encode() + b":" + password).digest()
 
 
 class MetricsServer(ThreadingTCPServer):
@@ -213,11 +117,6 @@ class MetricsServer(ThreadingTCPServer):
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
         except OSError as error:  # it ended by itself
             logger.debug("metrics client: %s", error)
-
-
-def create_server(settings: ServerSettings, registry: CollectorRegistry) -> MetricsServer:
-    """A server that listens; call its ``serve_forever``. OSError when the port cannot be had."""
-    return MetricsServer(settings, registry)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -306,18 +205,18 @@ def ensure_started(
     with _lock:
         if _attempted:
             return
-        settings = configured(address, port)
+        settings = server_settings(address, port)
         _attempted = True
         if shared:
-            PortHolder(lambda: create_server(settings, registry))
+            PortHolder(lambda: MetricsServer(settings, registry))
             return
         try:
-            server = create_server(settings, registry)
+            server = MetricsServer(settings, registry)
         except OSError as error:
             logger.error(
                 "metrics are not served: cannot listen on %s:%d (%s); the model goes on. "
                 "Set %s to a free port, or to 'off' to mount /metrics yourself.",
-                settings.address, port, error.strerror or error, PORT_VARIABLE,
+                settings.address, port, error.strerror or error, PORT.name,
             )  # fmt: skip
             return
     threading.Thread(target=server.serve_forever, name="modelplane-metrics", daemon=True).start()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelplane_exporter.baseline import Baseline, NumericSignal
@@ -17,22 +16,12 @@ from modelplane_exporter.layout.signals import (
     layout_of,
 )
 from modelplane_exporter.layout.state import MetricSample
+from modelplane_exporter.settings import SIGNAL_SERIES
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import ALL_TENANTS, EXPORTER_SAMPLING, OVERFLOW
 
 if TYPE_CHECKING:
     from modelplane_exporter.signals.row_queue import Report, RowQueue, SignalState
-
-BUDGET_VARIABLE = "MODELPLANE_EXPORTER_SIGNAL_SERIES"
-DEFAULT_BUDGET = 50_000
-
-
-def configured_budget(environ: Mapping[str, str] = os.environ) -> int:
-    """How many series signals may have in this process; ValueError names the variable."""
-    text = environ.get(BUDGET_VARIABLE, str(DEFAULT_BUDGET))
-    if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{BUDGET_VARIABLE} must be a whole number (got {text!r})")
-    return int(text)
 
 
 class SignalStore:
@@ -59,7 +48,7 @@ class SignalStore:
                         f"baseline of {version.model_name} {version.model_version}: its "
                         f"{len(baseline.signals)} signals need {needed} series, but only "
                         f"{self._budget - self._used} of {self._budget} are left; fit it to fewer signals "
-                        f"or raise {BUDGET_VARIABLE}"
+                        f"or raise {SIGNAL_SERIES.name}"
                     )
                 queue = _row_queue(layout, report)
                 self._used += needed

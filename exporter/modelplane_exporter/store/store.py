@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from modelplane_exporter import settings
 from modelplane_exporter.exposition.families import families, family
 from modelplane_exporter.layout.calls import ACTIVE, CALL_METRICS, Key, Snapshot
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot
@@ -27,9 +28,9 @@ from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.event_counters import EventCounters
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.tenant_guard import TenantGuard
+from modelplane_exporter.prometheus_registry import replace_lock_after_fork
 from modelplane_exporter.rate_limited_log import logger
-from modelplane_exporter.signals.store import SignalStore, configured_budget
-from modelplane_exporter.workers.directory import configured_directory
+from modelplane_exporter.signals.store import SignalStore
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.journal import finisher
 from modelplane_exporter.workers.publisher import Publisher
@@ -70,7 +71,7 @@ class Store(Collector):
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
         self.events = EventCounters()
-        self.signals = SignalStore(configured_budget())
+        self.signals = SignalStore(settings.signal_series())
         self._publisher = None if workers_directory is None else self._publish_to(workers_directory)
 
     @property
@@ -144,10 +145,6 @@ class Store(Collector):
         # First the signals: draining their queues finds invalid values, which count in the snapshots.
         signals, baselines = self.local_signals()
         return State(self.local_snapshots(), self.local_samples(), signals, baselines)
-
-    def snapshots(self) -> list[Snapshot]:
-        """The snapshots of ``state``."""
-        return list(self.state().snapshots)
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
@@ -296,7 +293,7 @@ def store_for(registry: CollectorRegistry) -> Store:
     with _stores_lock:
         store = _stores.get(registry)
         if store is None:
-            store = Store(workers_directory=configured_directory())
+            store = Store(workers_directory=settings.workers_directory())
             registry.register(store)
             _stores[registry] = store
         return store
@@ -306,8 +303,7 @@ def _after_fork() -> None:
     global _stores_lock
     _stores_lock = threading.Lock()
     for registry, store in list(_stores.items()):
-        # A thread that the child does not have may hold prometheus_client's lock: a scrape would never end.
-        registry._lock = threading.RLock()  # type: ignore[assignment]  # serves as its Lock does
+        replace_lock_after_fork(registry)
         store.after_fork()
 
 

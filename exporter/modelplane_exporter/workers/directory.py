@@ -32,18 +32,18 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.rate_limited_log import rate_limited
+from modelplane_exporter.settings import WORKERS_DIR
 from modelplane_exporter.workers.archive import ArchiveFile
 from modelplane_exporter.workers.file_format import LAYOUT, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_exporter.workers.file_reader import WorkerFileReader, WorkerIndex
 from modelplane_exporter.workers.totals import Totals
 
-WORKERS_VARIABLE = "MODELPLANE_EXPORTER_WORKERS_DIR"
 IDLE_SECONDS = 26 * 3600.0
 
 # How many files are compacted at once, and how many of them may be held.
@@ -55,12 +55,6 @@ CROWD = 64
 
 _WORKERS_FILE = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
 _ATTEMPTS, _RETRY_SECONDS = 100, 0.01
-
-
-def configured_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The directory of the workers' files, or None for a process on its own."""
-    value = environ.get(WORKERS_VARIABLE)
-    return Path(value) if value else None
 
 
 class WorkerDirectory:
@@ -88,7 +82,7 @@ class WorkerDirectory:
             self._check()
             self._clear_other_releases()
         except OSError as error:
-            raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): {error.strerror}") from error
+            raise WorkersError(f"cannot use {self._path} ({WORKERS_DIR.name}): {error.strerror}") from error
         _directories.add(self)
 
     def collect(self) -> State:
@@ -278,11 +272,11 @@ class WorkerDirectory:
         for name in os.listdir(self._path):
             if not _WORKERS_FILE.fullmatch(name):
                 raise WorkersError(
-                    f"{self._path} ({WORKERS_VARIABLE}) holds {name!r}, which is not a worker's file: "
+                    f"{self._path} ({WORKERS_DIR.name}) holds {name!r}, which is not a worker's file: "
                     "name a directory that nothing else uses"
                 )
         if not os.access(self._path, os.W_OK | os.X_OK):
-            raise WorkersError(f"cannot use {self._path} ({WORKERS_VARIABLE}): not writable")
+            raise WorkersError(f"cannot use {self._path} ({WORKERS_DIR.name}): not writable")
 
     def _clear_other_releases(self) -> None:
         """Remove what another layout left once none of its workers is alive; we cannot read its cells."""

@@ -162,8 +162,8 @@ def _refuse_unknown(files: DataFiles, options: dict[str, tuple[str, ...]]) -> No
 
 
 def _some(names: Iterable[str]) -> str:
-    known = list(names)
-    return "there are " + ", ".join(map(repr, known[:10])) + (", ..." if len(known) > 10 else "")
+    listed = list(names)
+    return "there are " + ", ".join(map(repr, listed[:10])) + (", ..." if len(listed) > 10 else "")
 
 
 def _signal_table(baseline: Baseline) -> Table:

@@ -95,17 +95,16 @@ def _name_missing(services: Sequence[ExampleService]) -> None:
 def _wait_for_table(parts: Parts, registry: Registry) -> None:
     progress("waiting until every model has succeeded, failed and been scraped")
     wait_until(
-        lambda: all(row.complete for row in demo.summary(parts.prometheus, registry)), _TABLE_SECONDS, 1
+        lambda: all(model.complete for model in demo.summary(parts.prometheus, registry)), _TABLE_SECONDS, 1
     )
 
 
 def _print_table(parts: Parts, registry: Registry, title: str) -> None:
     table = Table("framework", "model", "versions", "success", "failure", "confidence", "p95", title=title)
-    for row in demo.summary(parts.prometheus, registry):
-        counts = (row.versions, row.success, row.failure, row.confidence)
-        table.add_row(
-            row.framework, row.model_name, *(f"{count:.0f}" for count in counts), f"{row.latency_p95:.3f} s"
-        )
+    for model in demo.summary(parts.prometheus, registry):
+        counts = (model.versions, model.success, model.failure, model.confidence)
+        cells = (f"{count:.0f}" for count in counts)
+        table.add_row(model.framework, model.model_name, *cells, f"{model.latency_p95:.3f} s")
     console.print(table)
 
 

@@ -87,7 +87,7 @@ def print_findings(findings: Iterable[Finding]) -> bool:
     well = True
     for finding in findings:
         mark = "[green]ok[/green]  " if finding.ok else "[red]FAIL[/red]"
-        console.print(f"{mark} {escape(finding.check)}: {escape(finding.seen)}")
+        console.print(f"{mark} {escape(finding.check)}: {escape(finding.summary)}")
         for problem in finding.problems[:_MOST_PROBLEMS]:
             console.print(f"       {escape(problem)}")
         if len(finding.problems) > _MOST_PROBLEMS:

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +21,12 @@ from modelplane_datasource.alerts.incidents import Acknowledgement, IncidentRule
 from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, IncidentFilter, StoreError
 from modelplane_datasource.alerts.tables import SCHEMA
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+from postgresql_server import PostgreSQL, program
 
 EVERYTHING = AlertFilter(limit=100_000)
 HOUR = 3_600_000
+RULES = IncidentRules(flap_episodes=2, flap_window=HOUR)
 
 
 @pytest.fixture
@@ -109,24 +113,23 @@ def test_stores_that_start_at_once_migrate_once(open_store: Callable[..., AlertS
 
 def test_the_tables_are_those_that_the_code_declares(store: AlertStore, database_url: str) -> None:
     store.check_ready()
-    engine = sa.create_engine(database_url)
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SCHEMA) == []
-    engine.dispose()
 
 
 def test_incidents_and_acknowledgements(open_store: Callable[..., AlertStore]) -> None:
-    store = open_store(rules=IncidentRules(flap_episodes=2, flap_window=HOUR))
+    store = open_store()
     deliver(store, [payload(("drift", 0, 5), ("burn", 10, 20), ("drift", 40, 41), ("drift", 300, None))])
-    found = store.incidents(IncidentFilter())
+    found = store.incidents(IncidentFilter(), RULES)
     assert [one.alertnames for one in found] == [("drift",), ("drift",), ("drift", "burn")]
     assert [one.flapping for one in found] == [(), ("drift",), ()]
-    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)))] == ["firing"]
+    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == ["firing"]
     store.acknowledge(found[2], Acknowledgement(7, "Ada", "a\0b"))
-    again = store.incident(found[2].id, ("user-A",))
+    again = store.incident(found[2].id, RULES, ("user-A",))
     assert again is not None
     assert again.acknowledgements == (Acknowledgement(7, "Ada", "a\ufffdb"),)
-    assert store.incident(found[2].id, ("user-B",)) is None
+    assert store.incident(found[2].id, RULES, ("user-B",)) is None
 
 
 def test_hostile_texts(store: AlertStore) -> None:
@@ -138,11 +141,11 @@ def test_hostile_texts(store: AlertStore) -> None:
     }  # fmt: skip
     body = orjson.dumps({"version": "4", "alerts": [alert]})
     store.record(body, parse_payload(body), 0)
-    store.record(b"\xff\0", None, 0)
+    store.record_raw(b"\xff\0", 0)
     (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
     assert orjson.loads(found.labels)["tenant_id"] == tenant
-    (incident,) = store.incidents(IncidentFilter())
-    assert store.incident(incident.id) == incident
+    (incident,) = store.incidents(IncidentFilter(), RULES)
+    assert store.incident(incident.id, RULES) == incident
     assert store.replay(lambda done, total: None).raw == 1
     assert store.alerts(EVERYTHING) == [found]
 
@@ -160,7 +163,7 @@ def test_replay_prune_and_reconciliation(store: AlertStore) -> None:
 
 def test_only_the_newest_raw_bodies_are_kept(store: AlertStore) -> None:
     for moment in range(5):
-        store.record(b"%d" % moment, None, moment)
+        store.record_raw(b"%d" % moment, moment)
     assert store.replay(lambda done, total: None).payloads == 3
 
 
@@ -179,12 +182,12 @@ def test_a_lock_that_is_held_too_long_refuses_writers_only(
     def hold() -> None:
         with store._database.writing():
             held.set()
-            done.wait(30)
+            done.wait()
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(10)
+        assert held.wait(PATIENCE_SECONDS)
         with pytest.raises(StoreError, match="cannot be written"):
             deliver(other, [payload(("f", 1, None))])
         assert other.alerts(EVERYTHING) == []
@@ -194,35 +197,29 @@ def test_a_lock_that_is_held_too_long_refuses_writers_only(
         other.close()
 
 
-def test_a_dump_of_postgresql_is_a_store_of_its_own(
-    postgresql: Any, postgresql_program: Callable[[str], str]
-) -> None:
+def test_a_dump_of_postgresql_is_a_store_of_its_own(postgresql: PostgreSQL) -> None:
     old, new = postgresql.new_database(), postgresql.new_database()
-    store = AlertStore(old, 3)
-    expected = deliver(store, [payload(("f", 1, 2), ("g", 3, None))])
-    with pytest.raises(StoreError, match="pg_dump"):
-        store.back_up("anywhere")
-    store.close()
-    dump, psql = postgresql_program("pg_dump"), postgresql_program("psql")
+    with closing(AlertStore(old, 3)) as store:
+        expected = deliver(store, [payload(("f", 1, 2), ("g", 3, None))])
+        with pytest.raises(StoreError, match="pg_dump"):
+            store.back_up("anywhere")
+    dump, psql = program("pg_dump"), program("psql")
     text = postgresql.run([dump, old.replace("+psycopg", "")])
     (postgresql.folder / "dump.sql").write_bytes(text)
     postgresql.run([psql, "-q", "-v", "ON_ERROR_STOP=1", "-f", "dump.sql", new.replace("+psycopg", "")])
-    restored = AlertStore(new, 3)
-    assert [replace(one, source="") for one in restored.alerts(EVERYTHING)] == expected
-    deliver(restored, [payload(("h", 5, None))])
-    assert len(restored.alerts(EVERYTHING)) == 3
-    restored.close()
+    with closing(AlertStore(new, 3)) as restored:
+        assert [replace(one, source="") for one in restored.alerts(EVERYTHING)] == expected
+        deliver(restored, [payload(("h", 5, None))])
+        assert len(restored.alerts(EVERYTHING)) == 3
 
 
-def test_commits_of_postgresql_wait_for_the_disk(postgresql: Any) -> None:
+def test_commits_of_postgresql_wait_for_the_disk(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER ROLE modelplane SET synchronous_commit TO off")
-    engine.dispose()
-    store = AlertStore(url, 3)
-    with store._database.writing() as connection:
-        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
-    with store._database.reading() as connection:
-        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off"
-    store.close()
+    with closing(AlertStore(url, 3)) as store:
+        with store._database.writing() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        with store._database.reading() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off"

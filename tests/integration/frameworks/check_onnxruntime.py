@@ -120,7 +120,7 @@ def check_the_rest_is_the_session() -> None:
     series, bare = Series(), classifier(zipmap=False)
     model = wrapper.wrap(bare, **series.options)
     assert isinstance(model, onnxruntime.InferenceSession)
-    assert [found.name for found in model.get_inputs()] == ["X"]
+    assert [described.name for described in model.get_inputs()] == ["X"]
     assert model.get_providers() == bare.get_providers()
     value = onnxruntime.OrtValue.ortvalue_from_numpy(ROWS[:2])
     model.run_with_ort_values(["label"], {"X": value})

@@ -130,10 +130,10 @@ def check_gradients_and_state() -> None:
     for network_ in (model, twin):
         loss = nn.functional.cross_entropy(network_(images()), torch.tensor([0, 1, 2, 0, 1]))
         loss.backward()  # type: ignore[no-untyped-call]
-    for own, other in zip(module.parameters(), twin.parameters(), strict=True):
-        assert own.grad is not None
-        assert other.grad is not None
-        assert torch.equal(own.grad, other.grad)
+    for measured, bare in zip(module.parameters(), twin.parameters(), strict=True):
+        assert measured.grad is not None
+        assert bare.grad is not None
+        assert torch.equal(measured.grad, bare.grad)
     assert list(model.state_dict()) == list(twin.state_dict())
 
 

@@ -54,10 +54,10 @@ def check_watched_layers() -> None:
         for network_ in (module, twin):
             network_(images()).square().sum().backward()
         assert torch.equal(module(images()), twin(images()))
-    for own, other in zip(module.parameters(), twin.parameters(), strict=True):
-        assert own.grad is not None
-        assert other.grad is not None
-        assert torch.equal(own.grad, other.grad)
+    for watched, bare in zip(module.parameters(), twin.parameters(), strict=True):
+        assert watched.grad is not None
+        assert bare.grad is not None
+        assert torch.equal(watched.grad, bare.grad)
     before = series.observed("activation", "1/mean_absolute")
     for _ in range(20):
         model(images())

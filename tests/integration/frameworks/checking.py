@@ -113,8 +113,10 @@ def main(names: dict[str, Any]) -> None:
 
     Warnings of our own modules are errors. TensorFlow warns of itself.
     """
-    own = {name: check for name, check in names.items() if getattr(check, "__module__", "") == "__main__"}
-    checks = {name: check for name, check in own.items() if name.startswith("check_")}
+    of_script = {
+        name: check for name, check in names.items() if getattr(check, "__module__", "") == "__main__"
+    }
+    checks = {name: check for name, check in of_script.items() if name.startswith("check_")}
     failed = 0
     warnings.filterwarnings("error", module="modelplane_exporter")
     for check in checks.values():

@@ -25,15 +25,10 @@ def plane(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     config.write_text(yaml.safe_dump(configuration(rules, ports)), encoding="utf-8")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = Process(
+    with Process(
         "prometheus",
         [servers.prometheus, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
          f"--web.listen-address=127.0.0.1:{port}"],
         folder / "prometheus.log", ready_url=f"{url}/-/ready",
-    )  # fmt: skip
-    process.start()
-    try:
-        process.wait_ready(30)
+    ):  # fmt: skip
         yield Plane(Prometheus(url), ports, folder, baselines)
-    finally:
-        process.stop()

@@ -12,7 +12,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelplane_provisioning.processes import wait_until
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MISSING_BIN
 from signal_plane import (
@@ -31,7 +31,7 @@ from signal_plane import (
 
 def exposed(port: int) -> Bins:
     """Counts that one port shows."""
-    answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
+    answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS)
     assert answer.status_code == 200, answer.text
     return {
         (sample.labels["model_name"], sample.labels["signal"], sample.labels["bin"]): sample.value
@@ -62,18 +62,20 @@ def test_bins_of_two_replicas_equal_numpy_histogram(plane: Plane, tmp_path: Path
                 service.answer()
         expected = expected_bins(plane.baselines, sent)
         assert min(expected.values()) >= 0
+        everything = sum(expected.values())
+        assert wait_until(lambda: sum(sum(exposed(port).values()) for port in (first, second)) >= everything)
         plane.prometheus.await_scrape("exact", 2)
         assert added(exposed(first), exposed(second)) == expected
         assert plane.prometheus.bins("exact") == expected
         workers[0].kill()
-        assert wait_until(lambda: is_exposed(second), 10), "the other worker did not take the port over"
+        assert wait_until(lambda: is_exposed(second)), "the other worker did not take the port over"
         assert added(exposed(first), exposed(second)) == expected
 
 
 def is_exposed(port: int) -> bool:
     try:
         return bool(exposed(port))
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_exporter.baseline import NumericSignal
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import recorded
 from signal_plane import (
     CHUNK_ROWS,
@@ -59,7 +60,11 @@ def streamed(plane: Plane) -> list[Stream]:
 @pytest.fixture
 def backend(plane: Plane, tmp_path: Path) -> Iterator[FlaskClient]:
     app = create_app(
-        Settings(prometheus_url=plane.prometheus.url, database_url=f"sqlite:///{tmp_path / 'alerts.db'}")
+        Settings(
+            prometheus_url=plane.prometheus.url,
+            prometheus_timeout_seconds=PATIENCE_SECONDS,
+            database_url=f"sqlite:///{tmp_path / 'alerts.db'}",
+        )
     )
     yield app.test_client()
     close_app(app)
@@ -103,7 +108,7 @@ def recorded_values(prometheus: Prometheus) -> Iterator[tuple[float, dict[str, f
     for family in (recorded.SIGNAL_PSI, recorded.SIGNAL_INCREASE):
         name = family.over(f"{WINDOW_SECONDS}s").name
         history: dict[float, dict[str, float]] = {}
-        for series in prometheus.query(f'{name}{{model_name="{DRIFTING}"}}[1m]'):
+        for series in prometheus.query(f'{name}{{model_name="{DRIFTING}"}}[5m]'):
             for instant, value in series["values"]:
                 history.setdefault(instant, {})[series["metric"]["signal"]] = float(value)
         histories.append(history)

@@ -71,7 +71,7 @@ class RaisesOnAnyMethod:
     def _raise(self, *_: object, **__: object) -> Any:
         raise KeyError("hostile")
 
-    __eq__ = __ne__ = __hash__ = __len__ = __iter__ = __getitem__ = __array__ = __float__ = _raise  # type: ignore[assignment]
+    __eq__ = __ne__ = __hash__ = __len__ = __iter__ = __getitem__ = __array__ = __float__ = _raise
     __int__ = __index__ = __bool__ = __str__ = __repr__ = item = tolist = detach = to_numpy = _raise
     keys = get = __contains__ = _raise
 
@@ -82,12 +82,12 @@ class RaisesOnConversion:
 
 
 class RaisesAsItsClass:
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]  # object's can be set
+    def __class__(self) -> Any:
         raise RuntimeError("hostile")
 
 
-class RaisesOnGet(dict):  # type: ignore[type-arg]
+class RaisesOnGet(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         raise RuntimeError("hostile")
 

@@ -6,8 +6,9 @@ import functools
 import types
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from modelplane_exporter import Call
 from modelplane_exporter.baseline import Baseline, CategoricalSignal, NumericSignal
 from modelplane_exporter.declared import Declared
 from modelplane_exporter.declared.expressions import Expression
@@ -30,8 +31,8 @@ events:
 values:
   basket_value: result.basket.total
 """
-ARGUMENTS = {"rows": [1, 2, 3], "features": {"age": 41}}
-RESULT = {
+ARGUMENTS: dict[str, Any] = {"rows": [1, 2, 3], "features": {"age": 41}}
+RESULT: dict[str, Any] = {
     "scores": [{"probability": 0.83}],
     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "reasoning_tokens": 2},
     "label": "cat",
@@ -78,11 +79,15 @@ class RecordedCall:
         self.reasons[reason] += 1
 
 
+def observe(declared: Declared, call: RecordedCall, arguments: Mapping[str, object], result: object) -> None:
+    declared.observe(cast(Call, call), arguments, result)
+
+
 def observed(
     text: str, result: object = None, arguments: Mapping[str, object] = types.MappingProxyType({})
 ) -> RecordedCall:
     call = RecordedCall()
-    Declared.parse(HEAD + text).observe(call, arguments, result)
+    observe(Declared.parse(HEAD + text), call, arguments, result)
     return call
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,12 +13,9 @@ from modelplane_exporter.serving.responder import respond
 EVENTS, FEEDBACK = "model_business_events_total", "model_feedback_total"
 
 
-def exporter(registry: CollectorRegistry, **options: object) -> ModelMetricsExporter:
-    return ModelMetricsExporter(
-        "m",
-        "v1",
-        **({"tenant_id": "t", "framework": "jax", "registry": registry, "confidence": None} | options),
-    )  # type: ignore[arg-type]
+def exporter(registry: CollectorRegistry, **options: Any) -> ModelMetricsExporter:
+    defaults: dict[str, Any] = {"tenant_id": "t", "framework": "jax", "confidence": None}
+    return ModelMetricsExporter("m", "v1", registry=registry, **{**defaults, **options})
 
 
 def samples(registry: CollectorRegistry, name: str) -> dict[tuple[str, str], float]:

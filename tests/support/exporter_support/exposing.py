@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.core import Metric as Family
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
 
@@ -59,6 +60,11 @@ class Failing(Collector):
     def collect(self) -> Iterable[Family]:
         yield GaugeMetricFamily("half", "Half of a failing collector.", 1)
         raise RuntimeError("the secret")
+
+
+def parse_openmetrics(text: str) -> Iterable[Family]:
+    """The families of an OpenMetrics text. The parser has no types."""
+    return text_string_to_metric_families(text)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def names(found: Iterable[Family]) -> list[str]:

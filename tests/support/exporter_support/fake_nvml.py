@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from werkzeug.test import Client
 
 from modelplane_exporter.apps import wsgi_app
 from modelplane_exporter.devices import watch_devices
@@ -26,7 +26,7 @@ class NVMLError(Exception):
     """As pynvml's: the class tells what happened."""
 
 
-ERRORS = {
+ERRORS: dict[str, type[NVMLError]] = {
     name: type(f"NVMLError_{name}", (NVMLError,), {})
     for name in (
         "NotSupported", "NoPermission", "FunctionNotFound", "NotFound", "InsufficientSize",
@@ -86,7 +86,7 @@ class FakeNvml:
         self.shutdowns = 0
         self.counted = 0
         self.failure: NVMLError | None = None
-        self.asked_since: list[int] = []
+        self.since_values: list[int] = []
         self.before_count: Callable[[], object] = lambda: None
         for name, kind in ERRORS.items():
             setattr(self, f"NVMLError_{name}", kind)
@@ -136,17 +136,21 @@ class FakeNvml:
         return SimpleNamespace(gpu=answer(self._gpu(handle).percent), memory=99)
 
     def nvmlDeviceGetPowerUsage(self, handle: Handle) -> int:  # noqa: N802
-        return answer(self._gpu(handle).milliwatts)
+        milliwatts: int = answer(self._gpu(handle).milliwatts)
+        return milliwatts
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: Handle) -> int:  # noqa: N802
-        return answer(self._gpu(handle).millijoules)
+        millijoules: int = answer(self._gpu(handle).millijoules)
+        return millijoules
 
     def nvmlDeviceGetComputeRunningProcesses_v3(self, handle: Handle) -> list[Process]:  # noqa: N802
-        return answer(self._gpu(handle).processes)
+        processes: list[Process] = answer(self._gpu(handle).processes)
+        return processes
 
     def nvmlDeviceGetProcessUtilization(self, handle: Handle, timeStamp: int) -> list[Sample]:  # noqa: N802, N803
-        self.asked_since.append(timeStamp)
-        return answer(self._gpu(handle).samples)
+        self.since_values.append(timeStamp)
+        samples: list[Sample] = answer(self._gpu(handle).samples)
+        return samples
 
     def _handle(self, gpu: FakeGpu) -> Handle:
         answer(gpu.lost)
@@ -198,23 +202,21 @@ Series = dict[tuple[str, tuple[str, ...]], float]
 
 
 def scrape(registry: CollectorRegistry, accept: str = "") -> str:
-    statuses: list[str] = []
-    environ = {"REQUEST_METHOD": "GET", "HTTP_ACCEPT": accept, "wsgi.input": io.BytesIO()}
-    body = b"".join(wsgi_app(registry)(environ, lambda status, headers: statuses.append(status)))
-    assert statuses == ["200 OK"]
-    return body.decode()
+    with Client(wsgi_app(registry)).get("/metrics", headers={"Accept": accept}) as response:
+        assert response.status == "200 OK"
+        return response.get_data(as_text=True)
 
 
 def device_series(text: str, parse: Callable[[str], Any] = parse_text) -> Series:
     """Device series by name and label values, each exactly once."""
-    found: Series = {}
-    for one in parse(text):
-        for sample in one.samples:
+    series: Series = {}
+    for family in parse(text):
+        for sample in family.samples:
             if sample.name.startswith("model_device_"):
                 key = sample.name, tuple(sample.labels.values())
-                assert key not in found
-                found[key] = sample.value
-    return found
+                assert key not in series
+                series[key] = sample.value
+    return series
 
 
 def watched() -> CollectorRegistry:
@@ -224,7 +226,7 @@ def watched() -> CollectorRegistry:
 
 
 def read(collector: DeviceCollector) -> list[tuple[str, tuple[str, ...]]]:
-    return [(s.name, tuple(s.labels.values())) for one in collector.collect() for s in one.samples]
+    return [(s.name, tuple(s.labels.values())) for family in collector.collect() for s in family.samples]
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

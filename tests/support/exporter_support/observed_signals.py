@@ -52,11 +52,11 @@ def exporter(registry: CollectorRegistry, given: Baseline, **options: Any) -> Mo
 def exposed(registry: CollectorRegistry, accept: str = "") -> dict[str, Samples]:
     """Samples of each name by the values of their labels."""
     text = respond(registry, "GET", accept, "").body.decode()
-    found: dict[str, Samples] = {}
+    by_name: dict[str, Samples] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
+            by_name.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return by_name
 
 
 def bins(registry: CollectorRegistry, signal: str, tenant_id: str = "__all__") -> dict[str, float]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+
 
 class Plain:
     kind = "class attribute"
@@ -68,5 +70,7 @@ class Hostile:
 
 def run(script: str) -> None:
     """Run Python in a process of its own; importing a framework would change this one."""
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    finished = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert finished.returncode == 0, finished.stderr

@@ -94,7 +94,10 @@ def ended_workers(path: Path, number: int) -> None:
 def read(path: Path) -> dict[Key, tuple[int, ...]]:
     reader = WorkerFileReader(path)
     reader.refresh()
-    states = {key: struct.unpack(f"{CELLS}Q", state) for key, state, _ in reader.states()}
+    states = {}
+    for key, state, _ in reader.states():
+        assert isinstance(key, Key)
+        states[key] = struct.unpack(f"{CELLS}Q", state)
     reader.close()
     return states
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from generations import Servers
 from modelplane_alerts.routing import BACKEND_RECEIVER, Routing, alertmanager_config
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.registry import Registry, parse_registry
 
 ROUTING = Routing("http://backend:8090", "/secrets/alertmanager-token", "/secrets")
@@ -36,7 +37,7 @@ def amtool(
     command = [servers.amtool, arguments[0], *(arguments[1:] or [str(path)])]
     if arguments[0] == "config":
         command.append(f"--config.file={path}")
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
 
 
 def test_amtool_accepts_it(servers: Servers, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from generations import Servers
 from modelplane_alerts.render import DEMO_CONFIG, SCHEMA_FILE, MixinError, rule_files, schema_json
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.registry import Registry, load_registry, parse_registry
@@ -45,7 +46,9 @@ def rules(registry: Registry, key: str, config: Any = None) -> list[dict[str, An
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from generations import Servers
 from modelplane_alerts.render import DEMO_CONFIG, rule_files
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.metrics import (
     BASELINE_OBSERVATIONS,
     BASELINE_RATIO,
@@ -38,6 +39,8 @@ SIGNAL = {"kind": "input", "signal": "age", "baseline": "0a1b2c3d"}
 TENANT = {"tenant_id": "__all__"}
 BINS = ("00", "01", "02", MISSING_BIN)
 TRAINING = (400, 300, 290, 10)
+
+Check = Callable[[list[dict[str, str]], list[dict[str, Any]]], None]
 
 
 def series(name: str, labels: Mapping[str, str], values: str) -> dict[str, str]:
@@ -107,7 +110,8 @@ def is_close(prefix: str, expected: float, minute: int = MINUTES, **labels: str)
 
 
 def all_close(values: Mapping[str, float], **labels: str) -> list[dict[str, Any]]:
-    return [case for prefix, value in values.items() for case in is_close(prefix, value, **labels)]
+    cases = (is_close(prefix, value, MINUTES, **labels) for prefix, value in values.items())
+    return [case for of_prefix in cases for case in of_prefix]
 
 
 def absent(prefix: str, **labels: str) -> list[dict[str, Any]]:
@@ -118,7 +122,7 @@ def absent(prefix: str, **labels: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def check(servers: Servers, tmp_path: Path):
+def check(servers: Servers, tmp_path: Path) -> Check:
     """Evaluate the rendered rules on the series given and compare."""
     for name, text in rule_files(REGISTRY).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -132,7 +136,7 @@ def check(servers: Servers, tmp_path: Path):
         (tmp_path / "case.yml").write_text(yaml.safe_dump(test), encoding="utf-8")
         done = subprocess.run(
             [servers.promtool, "test", "rules", "case.yml"],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -156,7 +160,7 @@ def check(servers: Servers, tmp_path: Path):
         "tiny baseline", "constant",
     ],
 )  # fmt: skip
-def test_psi_and_noise(check, counts: Sequence[float], training: Sequence[int]) -> None:
+def test_psi_and_noise(check: Check, counts: Sequence[float], training: Sequence[int]) -> None:
     check([*counters(counts), *baseline(training)], all_close(golden(counts, training)))
 
 
@@ -167,13 +171,13 @@ def test_what_the_goldens_are_near() -> None:
     assert golden((100, 300, 550, 50))["modelplane:signal_psi_noise:"] == pytest.approx(0.006)
 
 
-def test_categories_of_any_name(check) -> None:
+def test_categories_of_any_name(check: Check) -> None:
     bins = ('a"b\\', "ü", "__other__", MISSING_BIN)
     counts = (30, 20, 10, 0)
     check([*counters(counts, bins), *baseline(bins=bins)], all_close(golden(counts)))
 
 
-def test_two_replicas_are_one_and_share_one_baseline(check) -> None:
+def test_two_replicas_are_one_and_share_one_baseline(check: Check) -> None:
     one, two = (100, 20, 0, 7), (50, 0, 30, 3)
     inputs = [
         *counters(one, instance="a"), *counters(two, instance="b"),
@@ -187,7 +191,7 @@ def test_two_replicas_are_one_and_share_one_baseline(check) -> None:
     )
 
 
-def test_a_restarted_process_loses_nothing(check) -> None:
+def test_a_restarted_process_loses_nothing(check: Check) -> None:
     identity = {**VERSION, **TENANT, **SIGNAL}
     # The first sample comes a minute late: the window's left edge belongs to it in Prometheus 2 alone.
     restarted = [
@@ -197,7 +201,7 @@ def test_a_restarted_process_loses_nothing(check) -> None:
     check([*restarted, *baseline()], all_close(golden((58, 116, 174, 0))))
 
 
-def test_a_tenants_signals_beside_those_of_all(check) -> None:
+def test_a_tenants_signals_beside_those_of_all(check: Check) -> None:
     everyone, one, few = (200, 100, 80, 5), (60, 30, 1, 0), (20, 20, 9, 0)
     inputs = [
         *counters(everyone), *counters(one, tenant_id="user-A"), *counters(few, tenant_id="user-B"),
@@ -214,7 +218,7 @@ def test_a_tenants_signals_beside_those_of_all(check) -> None:
     )
 
 
-def test_a_tenant_that_came_within_the_window(check) -> None:
+def test_a_tenant_that_came_within_the_window(check: Check) -> None:
     identity = {**VERSION, **SIGNAL, "tenant_id": "new"}
     late = [
         series(SIGNAL_OBSERVATIONS.name, {**identity, "bin": name}, f"_x40 0+{count}x20")
@@ -233,7 +237,9 @@ def test_a_tenant_that_came_within_the_window(check) -> None:
         ("unregistered", (100, 100, 100, 0), True),
     ],
 )
-def test_drift_needs_enough_observations(check, model: str, counts: Sequence[int], emitted: bool) -> None:
+def test_drift_needs_enough_observations(
+    check: Check, model: str, counts: Sequence[int], emitted: bool
+) -> None:
     inputs = [
         *counters(counts, model_name=model), *baseline(model_name=model), *deviations(7, 3, model_name=model)
     ]  # fmt: skip
@@ -250,7 +256,7 @@ def test_drift_needs_enough_observations(check, model: str, counts: Sequence[int
     check(inputs, cases)
 
 
-def test_without_traffic_there_is_n_and_no_drift(check) -> None:
+def test_without_traffic_there_is_n_and_no_drift(check: Check) -> None:
     check(
         [*counters((0, 0, 0, 0)), *baseline(), *deviations(0, 0)],
         [
@@ -262,7 +268,7 @@ def test_without_traffic_there_is_n_and_no_drift(check) -> None:
     )
 
 
-def test_the_mean_shifts_without_what_is_missing(check) -> None:
+def test_the_mean_shifts_without_what_is_missing(check: Check) -> None:
     constant = {"signal": "constant"}
     inputs = [
         *counters((50, 40, 30, 80)), *baseline(), *deviations(12.5, 72.5),
@@ -281,7 +287,7 @@ def test_the_mean_shifts_without_what_is_missing(check) -> None:
     )
 
 
-def test_a_new_baseline_starts_anew(check) -> None:
+def test_a_new_baseline_starts_anew(check: Check) -> None:
     old, new = "0a1b2c3d", "ffffffff"
     other = (100, 100, 100, 0)
     identity = {**VERSION, **TENANT, **SIGNAL}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -12,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
 from modelplane_exporter import ModelMetricsExporter
-from modelplane_exporter.serving.server import configured_port
+from modelplane_provisioning.processes import PATIENCE_SECONDS, free_port
 from modelplane_schema.metrics import METRICS, MODEL_INFO
 
-GOOD = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}
+GOOD: dict[str, Any] = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "pytorch"}
 
 
 @pytest.mark.parametrize("field", list(GOOD))
@@ -79,26 +80,6 @@ def test_exposition_passes_promtool(servers: Servers) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize(
-    ("argument", "environ", "port"),
-    [
-        (None, {}, 8000),
-        (9001, {"MODELPLANE_EXPORTER_PORT": "9002"}, 9001),
-        (None, {"MODELPLANE_EXPORTER_PORT": "9002"}, 9002),
-        (None, {"MODELPLANE_EXPORTER_PORT": "off"}, None),
-        ("OFF", {}, None),
-    ],
-)
-def test_port_comes_from_argument_environment_or_default(argument, environ, port) -> None:
-    assert configured_port(argument, environ) == port
-
-
-@pytest.mark.parametrize("value", ["http", "-1", "65536", "80.5", ""])
-def test_a_port_that_is_none_is_an_error(value: str) -> None:
-    with pytest.raises(ValueError, match="MODELPLANE_EXPORTER_PORT must be a port"):
-        configured_port(None, {"MODELPLANE_EXPORTER_PORT": value})
-
-
 SERVICE = """
 import logging, sys, threading, urllib.request
 logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -108,9 +89,9 @@ def make(i):
     exporter(lambda: {"confidence": 0.5})()
 threads = [threading.Thread(target=make, args=(i,)) for i in range(20)]
 [t.start() for t in threads]; [t.join() for t in threads]
-port = sys.argv[1]
+url, seconds = f"http://127.0.0.1:{sys.argv[1]}/metrics", float(sys.argv[2])
 try:
-    body = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2).read().decode()
+    body = urllib.request.urlopen(url, timeout=seconds).read().decode()
     print("versions", sum(1 for line in body.splitlines() if line.startswith("model_info")))
 except Exception as error:
     print("no server", type(error).__name__)
@@ -118,29 +99,26 @@ print("model still answers", ModelMetricsExporter("m", "v", "t", "pytorch")(lamb
 """
 
 
-def run_service(port: int) -> subprocess.CompletedProcess[str]:
+def run_service(port: int, answers_within: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SERVICE, str(port)],
+        [sys.executable, "-c", SERVICE, str(port), str(answers_within)],
         env={"MODELPLANE_EXPORTER_PORT": str(port), "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
 
 def test_the_server_starts_once_for_twenty_exporters_in_threads() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    run = run_service(port)
+    run = run_service(free_port())
     assert "versions 20" in run.stdout, run.stderr
     assert run.stderr.count("metrics are served") == 1
 
 
 def test_a_taken_port_is_logged_once_and_the_model_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        run = run_service(taken.getsockname()[1])
+        run = run_service(taken.getsockname()[1], 0.5)
     assert "model still answers 42" in run.stdout
     assert run.returncode == 0
     assert run.stderr.count("cannot listen on 127.0.0.1:") == 1
@@ -156,7 +134,9 @@ def test_a_server_can_be_asked_for_with_an_injected_registry() -> None:
         "print('between')\n"
         "E('m', 'v', 't', 'jax', registry=CollectorRegistry(), port=0, address='127.0.0.1')\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert run.stderr.count("metrics are served at http://127.0.0.1:") == 1
 
 

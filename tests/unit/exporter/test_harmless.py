@@ -24,6 +24,7 @@ from modelplane_exporter.layout.calls import REQUESTS
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
 LABELS = {"model_name": "m", "model_version": "v1", "tenant_id": "t", "framework": "jax"}
@@ -65,8 +66,8 @@ class HostileKey:
 
 def pretends_to_be_a_mapping() -> object:
     class Pretender:
-        @property
-        def __class__(self) -> type:  # type: ignore[override]
+        @property  # type: ignore[misc]  # object's can be set
+        def __class__(self) -> type:
             raise RuntimeError("hostile")
 
     return Pretender()
@@ -106,8 +107,10 @@ def test_a_hostile_result_comes_back_unchanged_with_at_most_one_line(
     assert registry.get_sample_value("model_active_inference_requests", LABELS) == 0
 
 
-def test_a_tenant_function_that_raises_costs_one_line(registry, caplog) -> None:
-    exporter = ModelMetricsExporter("m", "v1", lambda *_: 1 / 0, "jax", registry=registry)
+def test_a_tenant_function_that_raises_costs_one_line(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = ModelMetricsExporter("m", "v1", lambda *_: str(1 / 0), "jax", registry=registry)
     predict = exporter(lambda x: {"confidence": 0.5})
     for _ in range(100):
         assert predict(1) == {"confidence": 0.5}
@@ -118,7 +121,7 @@ class Thing(dict):  # type: ignore[type-arg]
     """Something that can be referred to weakly."""
 
 
-def test_no_reference_to_arguments_or_results_is_kept(exporter) -> None:
+def test_no_reference_to_arguments_or_results_is_kept(exporter: ModelMetricsExporter) -> None:
     @exporter
     def predict(argument: Thing) -> Thing:
         return Thing(confidence=0.5, argument=argument)
@@ -145,7 +148,7 @@ def predict_at_module_level(x: int) -> int:
     return x + 1
 
 
-def test_a_decorated_function_is_pickled_by_its_name(monkeypatch) -> None:
+def test_a_decorated_function_is_pickled_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, predict_at_module_level.__module__, sys.modules[__name__])
     again = pickle.loads(pickle.dumps(predict_at_module_level))  # noqa: S301
     assert again is predict_at_module_level
@@ -156,7 +159,9 @@ class Timeout(BaseException):
     pass
 
 
-def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(registry, exporter) -> None:
+def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     def handler(number: int, frame: object) -> None:
         raise Timeout
 
@@ -192,7 +197,9 @@ def test_a_signal_handler_that_raises_in_mid_call_leaves_nothing_in_flight(regis
     assert cancelled <= interrupted
 
 
-def test_a_forked_child_starts_at_zero_and_shares_nothing(registry, exporter) -> None:
+def test_a_forked_child_starts_at_zero_and_shares_nothing(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     predict = exporter(lambda: {"confidence": 0.5})
     predict()
     with exporter.track():  # in flight while forking
@@ -288,13 +295,18 @@ def check_in_a_process(code: str) -> None:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
 
 
-def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog, monkeypatch) -> None:
+def test_a_store_that_fails_does_not_reach_the_model(
+    registry: CollectorRegistry,
+    exporter: ModelMetricsExporter,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     predict = exporter(lambda: {"confidence": 0.5})
 
     def broken(self: object, now: float) -> None:
@@ -303,7 +315,7 @@ def test_a_store_that_fails_does_not_reach_the_model(registry, exporter, caplog,
     monkeypatch.setattr("modelplane_exporter.measurement.identity_state.IdentityState.settle", broken)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
-    store_for(registry).snapshots()
+    store_for(registry).state()
     assert len(caplog.records) == 1
     assert "finished calls of one tenant were not counted: OSError" in caplog.text
 
@@ -315,7 +327,7 @@ def test_a_workers_folder_that_cannot_be_used_leaves_the_process_counting_for_it
     store = Store(workers_directory=tmp_path / "file")
     recorder = VersionRecorder(store, Identity("m", "v1", "t", "jax"), ("d", "cpu-process"), max_tenants=10)
     recorder.state_of("t")
-    assert [snapshot.key.identity.tenant_id for snapshot in store.snapshots()] == ["t"]
+    assert [snapshot.key.identity.tenant_id for snapshot in store.state().snapshots] == ["t"]
     assert not store.is_shared
     assert len([r for r in caplog.records if "this process counts for itself" in r.message]) == 1
 

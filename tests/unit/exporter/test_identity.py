@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from prometheus_client import CollectorRegistry
+
 from exporter_support.llm_series import outcomes
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
 
 
-def test_the_tenant_of_a_context_is_that_of_its_thread(registry) -> None:
+def test_the_tenant_of_a_context_is_that_of_its_thread(registry: CollectorRegistry) -> None:
     exporter = ModelMetricsExporter("llm", "v1", PER_CALL, "pytorch", registry=registry, confidence=None)
     predict = exporter(lambda: None)
 
@@ -26,7 +28,7 @@ def test_the_tenant_of_a_context_is_that_of_its_thread(registry) -> None:
     assert [outcomes(registry, tenant_id=name) for name in "abcd"] == [[500, 0, 0]] * 4
 
 
-def test_the_tenant_of_a_context_is_that_of_its_task(registry) -> None:
+def test_the_tenant_of_a_context_is_that_of_its_task(registry: CollectorRegistry) -> None:
     exporter = ModelMetricsExporter("llm", "v1", PER_CALL, "pytorch", registry=registry, confidence=None)
 
     @exporter

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelplane_provisioning.processes import PATIENCE_SECONDS
+
 PAGE = (Path(__file__).parents[3] / "docs" / "instrument.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"((?:<!--.*-->\n)*)```(\w+)\n((?:.*\n)*?)```\n")
 SHOWS = re.compile(r"<!-- shows: (\w+)\{(.*)\} (\S+) -->")
@@ -45,22 +47,22 @@ def test_every_block_is_found_and_promises_something() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"line {example.line}")
-def test_an_example_runs_and_shows_what_it_promises(example: Example, tmp_path) -> None:
+def test_an_example_runs_and_shows_what_it_promises(example: Example, tmp_path: Path) -> None:
     for match in blocks("yaml"):
         for name in FILE.findall(match[1]):
             (tmp_path / name).write_text(match[3], encoding="utf-8")
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", example.code + EXPOSE],
         env={**os.environ, "MODELPLANE_EXPORTER_PORT": "off"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     exposition = finished.stdout.partition("# exposed\n")[2]
     samples = [sample for family in text_string_to_metric_families(exposition) for sample in family.samples]
     for name, labels, value in example.shows:
         wanted = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        found = [
+        values = [
             sample.value for sample in samples
             if sample.name == name and wanted.items() <= sample.labels.items()
         ]  # fmt: skip
-        assert found == [float(value)], f"{name}{{{labels}}}"
+        assert values == [float(value)], f"{name}{{{labels}}}"

@@ -126,6 +126,14 @@ def test_rooms_import_what_the_architecture_page_says(package: str) -> None:
     assert rooms == allowed_rooms(package)
 
 
+def test_the_walks_of_the_architecture_page_name_modules_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walks = page.partition("## Four walks")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. `(modelplane_[\w.]+)`", walks, re.MULTILINE)
+    assert len(steps) == 40
+    assert [step for step in steps if step not in SOURCES] == []
+
+
 @pytest.mark.parametrize("package", ["modelplane_exporter", "modelplane_datasource"])
 def test_a_large_package_has_few_modules_in_its_root(package: str) -> None:
     assert len(list(FOLDERS[package].glob("*.py"))) <= MODULES_IN_ROOT

@@ -16,6 +16,7 @@ import pytest
 import newest_servers
 from apt_sources import Source, read_deb822, read_one_line, read_sources
 from generations import NEWEST, PROGRAMS, SUITE, VERSIONS_FILE, find_servers, is_complete, newest_folder
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from newest_servers import UnavailableError, fetch, provide
 
 MIRROR, KEYRING = "http://mirror.example.org/debian", "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -229,6 +230,7 @@ KILLED_RUN = """
 import os, pathlib, sys
 from newest_servers import provide
 
+
 def die(folder):
     (folder / "prometheus").touch()
     os.kill(os.getpid(), 9)
@@ -240,7 +242,9 @@ provide(pathlib.Path(sys.argv[1]), die, refresh=False)
 def test_a_run_that_died_half_way_leaves_nothing_behind(cache: Path) -> None:
     command = [sys.executable, "-c", KILLED_RUN, str(cache)]
     environment = {**os.environ, "PYTHONPATH": str(Path(newest_servers.__file__).parent)}
-    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    killed = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert killed.returncode == -9, killed.stderr
     assert not cache.exists()
     assert len(list(cache.parent.iterdir())) == 2

@@ -24,6 +24,7 @@ from modelplane_provisioning.bundle import (
 from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
 from modelplane_provisioning.credentials import TOKENS_FILE
 from modelplane_provisioning.generated import GENERATED_FOLDERS, generated_files
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_provisioning.site import CONTAINERS, DEMO_TIMES, PRODUCTION_TIMES, local_site
 from modelplane_schema.files import surplus_files
 from modelplane_schema.registry import Registry, load_registry, parse_registry
@@ -88,7 +89,9 @@ def test_local_configuration_passes_promtool_and_amtool(servers: Servers, tmp_pa
             [servers.promtool, "check", "config", f"{tmp_path}/prometheus/prometheus.yml"],
             [servers.amtool, "check-config", f"{tmp_path}/alertmanager/alertmanager.yml"],
         ):
-            checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            checked = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+            )
             assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

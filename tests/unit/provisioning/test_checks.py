@@ -41,7 +41,7 @@ models: [{name: m, framework: jax, owner: o, tenants: [a], versions: [{version: 
 
 
 @pytest.mark.parametrize(
-    ("health", "age_seconds", "seen", "problems"),
+    ("health", "age_seconds", "summary", "problems"),
     [
         ("ok", 5, "1 rules", 0),
         ("unknown", 5, "1 rules, 1 wait for their first evaluation", 0),
@@ -50,10 +50,10 @@ models: [{name: m, framework: jax, owner: o, tenants: [a], versions: [{version: 
     ],
 )
 def test_a_rule_may_wait_for_its_first_evaluation_twice_its_interval(
-    registry: Registry, health: str, age_seconds: float, seen: str, problems: int
+    registry: Registry, health: str, age_seconds: float, summary: str, problems: int
 ) -> None:
     parts = cast(Parts, PartsDouble(PrometheusDouble(health, age_seconds, "bad" if health == "err" else "")))
     finding = check_rules(parts, registry)
-    assert finding.seen == seen
+    assert finding.summary == summary
     assert len(finding.problems) == problems
     assert all("modelplane:x:rate5m" in problem for problem in finding.problems)

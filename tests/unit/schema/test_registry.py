@@ -72,15 +72,15 @@ BROKEN = [
     (("tenants", 0, "colour"), "red", "tenants[0].colour: is not a known key; allowed: id, name, receivers"),
     (("models", 0, "framework"), "PyTorch", "models[0].framework: must match [a-z][a-z0-9_]*"),
     (("models", 0, "tenants"), ["user-A", "user-X"], "models[0].tenants: 'user-X' is not the id of a tenant"),
-    (("models", 0, "tenants"), [], "models[0].tenants: Tuple should have at least 1 item"),
+    (("models", 0, "tenants"), [], "models[0].tenants: must have at least 1 item"),
     (("models", 0, "targets"), ["10.0.0.5"], "models[0].targets[0]: must be HOST:PORT"),
     (("models", 0, "targets"), ["http://a:1"], "models[0].targets[0]: must be HOST:PORT"),
     (("models", 0, "slos", 1, "indicator", "threshold_seconds"), 0.3,
      "models[0].slos[1].indicator.threshold_seconds: must be a bound of the latency histogram: 0.01, 0.05"),
-    (("models", 0, "slos", 0, "objective"), 1.2, "models[0].slos[0].objective: Input should be less than 1"),
+    (("models", 0, "slos", 0, "objective"), 1.2, "models[0].slos[0].objective: must be less than 1"),
     (("models", 0, "slos", 0, "objective"), 0.9, "models[0].slos[0].objective: must be above 0.9306"),
     (("models", 0, "slos", 0, "indicator"), {"type": "colour"}, "models[0].slos[0].indicator: "),
-    (("models", 0, "versions", 0, "stage"), "prod", "models[0].versions[0].stage: Input should be"),
+    (("models", 0, "versions", 0, "stage"), "prod", "models[0].versions[0].stage: must be"),
     (("models", 0, "drift", "psi", "warning"), 0.5, "models[0].drift.psi: warning must be below critical"),
     (("models", 0, "owner"), "a\nb", "models[0].owner: must not contain control characters"),
     (("tenants", 1, "id"), "user-A", "tenants: 'user-A' occurs more than once"),
@@ -90,15 +90,17 @@ BROKEN = [
      "tenants[0].receivers[0].credentials_file: must be a path below the registry's folder"),
     (("tenants", 0, "receivers", 0, "url"), "ftp://x", "tenants[0].receivers[0].url: must be a URL"),
     (("tenants", 0, "budget", "currency"), "usd", "tenants[0].budget.currency: "),
-    (("apiVersion",), "v2", "apiVersion: Input should be 'modelplane/v1'"),
+    (("apiVersion",), "v2", "apiVersion: must be 'modelplane/v1'"),
     (("devices", "prices", 0, "effective_from"), "soon", "devices.prices[0].effective_from: "),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("place", "value", "message"), BROKEN, ids=lambda part: str(part)[:40])
-def test_errors_name_the_file_the_place_and_what_is_allowed(place, value, message) -> None:
+def test_errors_name_the_file_the_place_and_what_is_allowed(
+    place: tuple[str | int, ...], value: object, message: str
+) -> None:
     content = copy.deepcopy(GOOD)
-    holder = content
+    holder: Any = content
     for step in place[:-1]:
         holder = holder[step]
     holder[place[-1]] = value
@@ -124,7 +126,10 @@ def test_all_errors_are_told_at_once() -> None:
         ("a: [", "is not valid YAML"),
         ("- 1", "must be a mapping with the keys apiVersion"),
         ("", "must be a mapping"),
-        ("apiVersion: modelplane/v1\napiVersion: modelplane/v1", "key 'apiVersion' occurs 2 times"),
+        (
+            "apiVersion: modelplane/v1\napiVersion: modelplane/v1",
+            "line 2: the key 'apiVersion' is given twice, first on line 1",
+        ),
     ],
 )
 def test_text_that_is_no_registry(text: str, message: str) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.costs.ledger.cells import BoolArray, IntArray
+from modelplane_datasource.timeline.arrays import BoolArray, IntArray
 
 MICRO = 1_000_000
 

@@ -11,11 +11,8 @@ import numpy as np
 
 from modelplane_datasource.costs.ledger.allocation import MICRO, balanced, idle_shares, scaled, whole
 from modelplane_datasource.costs.ledger.cells import (
-    BoolArray,
-    IntArray,
-    Span,
-    Window,
-    held_spans,
+    CellGrid,
+    held_ranges,
     midnight,
     seen_in_cells,
     time_in_cells,
@@ -38,13 +35,15 @@ from modelplane_datasource.costs.ledger.prices import Rates, Tariff, device_rate
 from modelplane_datasource.costs.ledger.usage import (
     CounterSeries,
     DeviceUse,
-    Identity,
-    Reading,
     Scrapes,
+    ScrapeTiming,
     TokenUse,
     union_of,
     use_in_cells,
 )
+from modelplane_datasource.timeline.arrays import BoolArray, IntArray
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Device
 
@@ -58,14 +57,14 @@ class Samples:
     """All that was measured from ``reading.lookback`` before the window to its end.
 
     Give the series of every identity on a device, or its idle time is wrong; what is shown to whom is decided
-    on rows. ``sightings`` are further times, in milliseconds, at which a series carried a device, such as
+    on rows. ``seen_at`` are further times, in milliseconds, at which a series carried a device, such as
     those of its utilization.
     """
 
-    reading: Reading
+    timing: ScrapeTiming
     device_seconds: Sequence[CounterSeries[DeviceUse]] = ()
     tokens: Sequence[CounterSeries[TokenUse]] = ()
-    sightings: Mapping[str, IntArray] = field(default_factory=dict)
+    seen_at: Mapping[str, IntArray] = field(default_factory=dict)
 
 
 class _Charges(NamedTuple):
@@ -78,15 +77,15 @@ class _Charges(NamedTuple):
 
 
 class _Holding(NamedTuple):
-    """One asset: its ``spans`` in the inventory, the series charged to it and the cells in which they are."""
+    """One asset: its ``ranges`` in the inventory, the series charged to it and the cells of these."""
 
     asset: Asset
-    spans: tuple[Span, ...]
+    ranges: tuple[TimeRange, ...]
     series: tuple[CounterSeries[DeviceUse], ...]
     cells: BoolArray
 
 
-def build_ledger(window: Window, samples: Samples, tariff: Tariff, policy: Policy = KEEP) -> Ledger:
+def build_ledger(window: CellGrid, samples: Samples, tariff: Tariff, policy: Policy = KEEP) -> Ledger:
     """The ledger of ``window``; ValueError for samples that cannot be.
 
     A device that the inventory does not list has no capacity: what it is used for is charged, and stands in
@@ -101,14 +100,14 @@ def build_ledger(window: Window, samples: Samples, tariff: Tariff, policy: Polic
     lines: list[Line] = []
     for device in sorted(inventory.keys() | used.keys()):
         own, entries = used.get(device, ()), inventory.get(device, ())
-        extra = samples.sightings.get(device, np.zeros(0, dtype=np.int64))
-        sightings = union_of((extra, *(one.scrapes for one in own)))
-        for holding in _holdings(device, own, entries, sightings, samples.reading, window):
-            known = seen_in_cells(sightings, samples.reading.hold, holding.spans, window)
+        extra = samples.seen_at.get(device, np.zeros(0, dtype=np.int64))
+        seen_at = union_of((extra, *(one.scrapes for one in own)))
+        for holding in _holdings(device, own, entries, seen_at, samples.timing, window):
+            known = seen_in_cells(seen_at, samples.timing.hold, holding.ranges, window)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), window)
-            charges = _charges(holding, scrapes, window, samples.reading)
+            charges = _charges(holding, scrapes, window, samples.timing)
             lines += _asset_lines(holding, charges, known, rates, window, policy)
-    lines += _token_lines(tokens, scrapes, tariff, window, samples.reading)
+    lines += _token_lines(tokens, scrapes, tariff, window, samples.timing)
     _check_sums(lines)
     warnings = (*_inventory_warnings(used, inventory), *price_warnings(tariff))
     return Ledger(window, policy, tuple(lines), warnings)
@@ -137,31 +136,31 @@ def _holdings(
     device: str,
     series: tuple[CounterSeries[DeviceUse], ...],
     entries: Sequence[Device],
-    sightings: IntArray,
-    reading: Reading,
-    window: Window,
+    seen_at: IntArray,
+    timing: ScrapeTiming,
+    window: CellGrid,
 ) -> Iterator[_Holding]:
     if not entries:
         everywhere = np.ones(len(window), dtype=np.bool_)
         for device_type, own in groupby(series, lambda one: one.key.device_type):
-            spans = held_spans(sightings, reading.hold) if device_type == CPU_PROCESS else ()
-            yield _Holding(Asset(device, device_type), spans, tuple(own), everywhere)
+            ranges = held_ranges(seen_at, timing.hold) if device_type == CPU_PROCESS else ()
+            yield _Holding(Asset(device, device_type), ranges, tuple(own), everywhere)
         return
     begins = np.array([midnight(entry.from_) for entry in entries], dtype=np.int64)
     entry_of_cell = np.maximum(np.searchsorted(begins, window.starts, side="right") - 1, 0)
     for device_type in sorted({entry.device_type for entry in entries}):
         chosen = [position for position, entry in enumerate(entries) if entry.device_type == device_type]
-        spans = tuple(_span(entries[position]) for position in chosen)
-        yield _Holding(Asset(device, device_type), spans, series, np.isin(entry_of_cell, chosen))
+        ranges = tuple(_range(entries[position]) for position in chosen)
+        yield _Holding(Asset(device, device_type), ranges, series, np.isin(entry_of_cell, chosen))
 
 
-def _span(entry: Device) -> Span:
-    return Span(midnight(entry.from_), _FOREVER if entry.to is None else midnight(entry.to))
+def _range(entry: Device) -> TimeRange:
+    return TimeRange(midnight(entry.from_), _FOREVER if entry.to is None else midnight(entry.to))
 
 
-def _charges(holding: _Holding, scrapes: Scrapes, window: Window, reading: Reading) -> _Charges:
+def _charges(holding: _Holding, scrapes: Scrapes, window: CellGrid, timing: ScrapeTiming) -> _Charges:
     """Use by identity, each rounded once; identities without a sample in the window are left out."""
-    use = use_in_cells(holding.series, lambda key: key.identity, scrapes, window, reading)
+    use = use_in_cells(holding.series, lambda key: key.identity, scrapes, window, timing)
     sampled = use.sampled & holding.cells
     seen: BoolArray = np.any(sampled, axis=1)
     identities = tuple(compress(use.rows, seen))
@@ -170,9 +169,9 @@ def _charges(holding: _Holding, scrapes: Scrapes, window: Window, reading: Readi
 
 
 def _asset_lines(
-    holding: _Holding, charges: _Charges, known: IntArray, rates: Rates, window: Window, policy: Policy
+    holding: _Holding, charges: _Charges, known: IntArray, rates: Rates, window: CellGrid, policy: Policy
 ) -> list[Line]:
-    present = time_in_cells(holding.spans, window)
+    present = time_in_cells(holding.ranges, window)
     capacity, unknown = present * MICROSECONDS, (present - known) * MICROSECONDS
     direct, identities = charges.direct, charges.identities
     if policy.shared == "scale":
@@ -209,14 +208,14 @@ def _token_lines(
     series: Sequence[CounterSeries[TokenUse]],
     scrapes: Scrapes,
     tariff: Tariff,
-    window: Window,
-    reading: Reading,
+    window: CellGrid,
+    timing: ScrapeTiming,
 ) -> Iterator[Line]:
     """Lines for the tokens of models that have token prices, each identity and kind apart."""
     for model_name, own in groupby(series, lambda one: one.key.identity.model_name):
         if model_name not in tariff.tokens:
             continue
-        use = use_in_cells(own, lambda key: key, scrapes, window, reading)
+        use = use_in_cells(own, lambda key: key, scrapes, window, timing)
         kinds = {key.kind for key in use.rows}
         rates = {kind: _token_rates(tariff, model_name, kind, window) for kind in kinds}
         seen: BoolArray = np.any(use.sampled, axis=1)
@@ -225,7 +224,7 @@ def _token_lines(
             yield Line(key.kind, None, key.identity, tokens, own_rates.cost(tokens), own_rates)
 
 
-def _token_rates(tariff: Tariff, model_name: str, kind: str, window: Window) -> Rates:
+def _token_rates(tariff: Tariff, model_name: str, kind: str, window: CellGrid) -> Rates:
     if kind not in TOKEN_KINDS:
         raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {kind!r})")
     return token_rates(tariff.of_tokens(model_name, kind), window)

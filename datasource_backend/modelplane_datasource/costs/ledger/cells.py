@@ -5,28 +5,18 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from modelplane_datasource.timeline.arrays import IntArray
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.timeline.times import DAY
 
-DAY = 86_400_000
 DEFAULT_CELL = 300_000
 
 
-class Span(NamedTuple):
-    """Milliseconds from ``start`` until before ``end``."""
-
-    start: int
-    end: int
-
-
 @dataclass(frozen=True, slots=True)
-class Window:
+class CellGrid:
     """Whole cells of ``cell`` milliseconds from ``start`` until before ``end``.
 
     A cell divides a day and cells begin at midnight UTC, so prices and inventory, which change at midnight,
@@ -75,22 +65,22 @@ class Window:
         return np.unique(self.starts // step, return_index=True)[1].astype(np.int64)
 
 
-def snapped(start: int, end: int, cell: int = DEFAULT_CELL) -> Window:
-    """The window of a query: both ends go down to the beginning of their cell.
+def snapped(start: int, end: int, cell: int = DEFAULT_CELL) -> CellGrid:
+    """The cells of a query: both ends go down to the beginning of their cell.
 
     So adjacent queries neither overlap nor leave a gap whatever their ends are, and a cell that is not over
     is not in the answer. ValueError when no whole cell is left.
     """
     if cell <= 0:
         raise ValueError(f"cell must be positive (got {cell})")
-    return Window(start - start % cell, end - end % cell, cell)
+    return CellGrid(start - start % cell, end - end % cell, cell)
 
 
-def month_of(instant: int) -> Span:
+def month_of(instant: int) -> TimeRange:
     """The calendar month, in UTC, of a time in milliseconds."""
     first = datetime.datetime.fromtimestamp(instant // 1000, datetime.UTC).date().replace(day=1)
     following = (first + datetime.timedelta(days=31)).replace(day=1)
-    return Span(midnight(first), midnight(following))
+    return TimeRange(midnight(first), midnight(following))
 
 
 def midnight(day: datetime.date) -> int:
@@ -98,38 +88,38 @@ def midnight(day: datetime.date) -> int:
     return (day - datetime.date(1970, 1, 1)).days * DAY
 
 
-def time_in_cells(spans: Iterable[Span], window: Window) -> IntArray:
-    """Milliseconds of each cell that lie in ``spans``, which do not overlap."""
+def time_in_cells(ranges: Iterable[TimeRange], window: CellGrid) -> IntArray:
+    """Milliseconds of each cell that lie in ``ranges``, which do not overlap."""
     total = np.zeros(len(window), dtype=np.int64)
-    for start, end in spans:
+    for start, end in ranges:
         edges: IntArray = np.clip(window.edges, start, end)
         total += edges[1:] - edges[:-1]
     return total
 
 
-def seen_in_cells(sightings: IntArray, hold: int, spans: Iterable[Span], window: Window) -> IntArray:
-    """Milliseconds of each cell that lie in ``spans`` and at most ``hold`` after one of ``sightings``.
+def seen_in_cells(seen_at: IntArray, hold: int, ranges: Iterable[TimeRange], window: CellGrid) -> IntArray:
+    """Milliseconds of each cell that lie in ``ranges`` and at most ``hold`` after one of ``seen_at``.
 
-    ``sightings`` are ascending times. What comes after a cell does not change it.
+    ``seen_at`` are ascending times. What comes after a cell does not change it.
     """
     total = np.zeros(len(window), dtype=np.int64)
-    if not len(sightings):
+    if not len(seen_at):
         return total
-    held = np.minimum(np.diff(sightings, append=np.iinfo(np.int64).max), hold)
+    held = np.minimum(np.diff(seen_at, append=np.iinfo(np.int64).max), hold)
     before = np.concatenate(([0], np.cumsum(held)))
-    for start, end in spans:
+    for start, end in ranges:
         edges = np.clip(window.edges, start, end)
-        last = np.searchsorted(sightings, edges, side="right") - 1
-        seen = before[last] + np.minimum(edges - sightings[last], held[last])
+        last = np.searchsorted(seen_at, edges, side="right") - 1
+        seen = before[last] + np.minimum(edges - seen_at[last], held[last])
         total += np.diff(np.where(last < 0, 0, seen))
     return total
 
 
-def held_spans(sightings: IntArray, hold: int) -> tuple[Span, ...]:
-    """The time at most ``hold`` after one of ``sightings`` (ascending times), as spans that do not touch."""
-    if not len(sightings):
+def held_ranges(seen_at: IntArray, hold: int) -> tuple[TimeRange, ...]:
+    """The time at most ``hold`` after one of ``seen_at`` (ascending times), as ranges that do not touch."""
+    if not len(seen_at):
         return ()
-    breaks = np.flatnonzero(np.diff(sightings) > hold)
-    starts = sightings[np.concatenate(([0], breaks + 1))]
-    ends = sightings[np.concatenate((breaks, [len(sightings) - 1]))] + hold
-    return tuple(Span(int(start), int(end)) for start, end in zip(starts, ends, strict=True))
+    breaks = np.flatnonzero(np.diff(seen_at) > hold)
+    starts = seen_at[np.concatenate(([0], breaks + 1))]
+    ends = seen_at[np.concatenate((breaks, [len(seen_at) - 1]))] + hold
+    return tuple(TimeRange(int(start), int(end)) for start, end in zip(starts, ends, strict=True))

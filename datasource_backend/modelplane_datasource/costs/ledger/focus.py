@@ -18,12 +18,12 @@ import numpy as np
 import orjson
 
 from modelplane_datasource.costs.ledger.allocation import MICRO
-from modelplane_datasource.costs.ledger.cells import DAY, month_of
+from modelplane_datasource.costs.ledger.cells import month_of
 from modelplane_datasource.costs.ledger.lines import CAPACITY, SIGNS, Asset, Ledger, Line, Policy
 from modelplane_datasource.costs.ledger.prices import SECONDS_PER_HOUR, AnyPrice
 from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, cell_text, group_of
-from modelplane_datasource.costs.ledger.usage import Identity
-from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.timeline.times import DAY, format_rfc3339
+from modelplane_schema.identity import Identity
 
 COLUMNS = (
     "AllocatedMethodDetails",

@@ -15,8 +15,10 @@ from typing import Literal
 import numpy as np
 
 from modelplane_datasource.costs.ledger.allocation import MICRO
-from modelplane_datasource.costs.ledger.cells import DAY, BoolArray, IntArray, Window, month_of
+from modelplane_datasource.costs.ledger.cells import CellGrid, month_of
 from modelplane_datasource.costs.ledger.lines import SIGNS, UNKNOWN, Asset, Ledger, Line
+from modelplane_datasource.timeline.arrays import BoolArray, IntArray
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.registry import Tenant
 
 TRAILING = 7 * DAY
@@ -70,7 +72,7 @@ def forecasts(ledger: Ledger, tenants: Iterable[Tenant]) -> tuple[Forecast, ...]
 
 
 def _of_tenant(
-    tenant: Tenant, lines: list[Line], unknown: Mapping[Asset | None, Line], window: Window
+    tenant: Tenant, lines: list[Line], unknown: Mapping[Asset | None, Line], window: CellGrid
 ) -> Iterator[Forecast]:
     month, budget = month_of(window.end - 1), tenant.budget
     looked_at = window.starts >= min(month.start, window.end - TRAILING)
@@ -108,7 +110,7 @@ def _by_currency(lines: Iterable[Line], cells: BoolArray) -> dict[str | None, In
     return sums
 
 
-def _projected(amounts: IntArray, window: Window) -> tuple[int, int]:
+def _projected(amounts: IntArray, window: CellGrid) -> tuple[int, int]:
     """The month so far, and that with the rest of the month at the rate of the trailing week."""
     month = month_of(window.end - 1)
     trailing = max(window.start, window.end - TRAILING)

@@ -11,9 +11,10 @@ from modelplane_datasource.costs.ledger.allocation import (
     IdlePolicy,
     SharedPolicy,
 )
-from modelplane_datasource.costs.ledger.cells import IntArray, Window
+from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.prices import Rates
-from modelplane_datasource.costs.ledger.usage import Identity
+from modelplane_datasource.timeline.arrays import IntArray
+from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import TOKEN_KINDS
 
 Unit = Literal["device_seconds", "tokens"]
@@ -84,7 +85,7 @@ class Line:
 class Ledger:
     """All lines of a window; ``warnings`` are sentences for whoever keeps the registry."""
 
-    window: Window
+    window: CellGrid
     policy: Policy
     lines: tuple[Line, ...]
     warnings: tuple[str, ...]

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from modelplane_datasource.costs.ledger.allocation import MICRO, apportioned, whole
-from modelplane_datasource.costs.ledger.cells import FloatArray, IntArray, Window, midnight
+from modelplane_datasource.costs.ledger.allocation import whole
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight
+from modelplane_datasource.timeline.arrays import FloatArray, IntArray
 from modelplane_schema.registry import Devices, Model, Price, TokenPrice
 
 SECONDS_PER_HOUR = 3600
@@ -63,17 +64,17 @@ class Rates:
         return self.prices[in_force - 1] if in_force else None
 
 
-def device_rates(prices: Iterable[Price], window: Window) -> Rates:
+def device_rates(prices: Iterable[Price], window: CellGrid) -> Rates:
     """Rates for micro-seconds of a device."""
     return _rates(prices, window, SECONDS_PER_HOUR)
 
 
-def token_rates(prices: Iterable[TokenPrice], window: Window) -> Rates:
+def token_rates(prices: Iterable[TokenPrice], window: CellGrid) -> Rates:
     """Rates for tokens: a price for a million tokens is micro-units for one."""
     return _rates(prices, window, 1)
 
 
-def _rates(prices: Iterable[AnyPrice], window: Window, per: int) -> Rates:
+def _rates(prices: Iterable[AnyPrice], window: CellGrid, per: int) -> Rates:
     dated = tuple(sorted(prices, key=lambda price: price.effective_from))
     begins = np.array([midnight(price.effective_from) for price in dated], dtype=np.int64)
     in_force = np.searchsorted(begins, window.starts, side="right")
@@ -100,22 +101,3 @@ def price_warnings(tariff: Tariff) -> tuple[str, ...]:
 
 def _jumps(before: Decimal, after: Decimal) -> bool:
     return max(before, after) > PRICE_JUMP * min(before, after)
-
-
-def split_price(total: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """The price of a whole node as parts proportional to ``weights``, which add up to it exactly.
-
-    For the registry, when only a node has a price: weigh each of its device types by its number times its
-    list price (OpenCost) or times a fixed ratio (AWS split cost allocation), and divide each part by the
-    number. Parts have six decimal places. ValueError for a negative number, for weights that are all 0 and
-    for a total that has more places.
-    """
-    micro = total * MICRO
-    if micro < 0 or micro != int(micro):
-        raise ValueError(f"total must be a number from 0 up with at most six decimal places (got {total})")
-    if any(weight < 0 for weight in weights.values()) or not any(weights.values()):
-        raise ValueError("weights must be numbers from 0 up, and one of them above 0")
-    largest = max(weights.values())
-    relative = np.array([int(weight / largest * 10**12) for weight in weights.values()], dtype=np.int64)
-    parts = apportioned(np.array(int(micro), dtype=np.int64), relative)
-    return {name: Decimal(int(part)) / MICRO for name, part in zip(weights, parts, strict=True)}

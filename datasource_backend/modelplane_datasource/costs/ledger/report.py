@@ -13,9 +13,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from modelplane_datasource.costs.ledger.allocation import MICRO
-from modelplane_datasource.costs.ledger.cells import IntArray
 from modelplane_datasource.costs.ledger.lines import KINDS, Ledger, Line, Unit
 from modelplane_datasource.costs.ledger.prices import Rates
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import format_rfc3339
 
 GroupBy = Literal["tenant", "model", "version", "framework", "device_type", "device"]

@@ -11,16 +11,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.costs.ledger.cells import BoolArray, FloatArray, IntArray, Window
-
-
-class Identity(NamedTuple):
-    """Who is charged: the identity labels, in their order."""
-
-    model_name: str
-    model_version: str
-    tenant_id: str
-    framework: str
+from modelplane_datasource.costs.ledger.cells import CellGrid
+from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, IntArray, numbered
+from modelplane_schema.identity import Identity
 
 
 class DeviceUse(NamedTuple):
@@ -38,8 +31,9 @@ class TokenUse(NamedTuple):
     kind: str
 
 
+T = TypeVar("T")
 Key = TypeVar("Key", DeviceUse, TokenUse)
-Row = TypeVar("Row", Identity, TokenUse)
+Group = TypeVar("Group", Identity, TokenUse)
 
 _NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
 
@@ -75,8 +69,8 @@ class CounterSeries(Generic[Key]):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How samples are read; all in milliseconds.
+class ScrapeTiming:
+    """How often counters are scraped, and how far a sample counts; all in milliseconds.
 
     A sample stands for the ``hold`` after it, which is two scrapes. An increase between two samples further
     apart than ``lookback`` is not counted, so a cell depends on the samples of its ``lookback`` only:
@@ -99,14 +93,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CellUse(Generic[Row]):
+class CellUse(Generic[Group]):
     """Use of several counters; all but ``processes`` are by row.
 
     ``increase`` and ``sampled``, whether a sample lies in the cell, are (rows, cells). ``processes`` (cells,)
     is the number of processes that have a sample there.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Group, ...]
     increase: FloatArray
     sampled: BoolArray
     processes: IntArray
@@ -138,12 +132,12 @@ def union_of(times: Iterable[IntArray]) -> IntArray:
 
 def use_in_cells(
     series: Iterable[CounterSeries[Key]],
-    row_of: Callable[[Key], Row],
+    group_of: Callable[[Key], Group],
     scrapes: Scrapes,
-    window: Window,
-    reading: Reading,
-) -> CellUse[Row]:
-    """Increase of counters in each cell of ``window``, summed for each value of ``row_of``.
+    window: CellGrid,
+    timing: ScrapeTiming,
+) -> CellUse[Group]:
+    """Increase of counters in each cell of ``window``, summed for each value of ``group_of``.
 
     It is the last sample at or before the end of a cell minus the last at or before its start, resets
     corrected. A counter that is smaller than before has restarted at 0. One that is new in a process which
@@ -151,9 +145,9 @@ def use_in_cells(
     because nothing says when the process began.
     """
     ordered = sorted(series, key=_counter)
-    counters, of_series = _numbered([_counter(one) for one in ordered])
+    counters, of_series = _distinct([_counter(one) for one in ordered])
     processes = [process for _, process in counters]
-    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, window, reading)
+    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, window, timing)
 
     def by_cell(row_of_counter: IntArray, height: int, weights: FloatArray | None = None) -> npt.NDArray[Any]:
         place = row_of_counter[number]
@@ -162,8 +156,8 @@ def use_in_cells(
         shape = height, len(window)
         return np.bincount(place, weights, math.prod(shape)).reshape(shape)
 
-    rows, of_row = _numbered([row_of(key) for key, _ in counters])
-    distinct, of_process = _numbered(processes)
+    rows, of_row = _distinct([group_of(key) for key, _ in counters])
+    distinct, of_process = _distinct(processes)
     sampled = by_cell(of_row, len(rows)) > 0
     seen = by_cell(of_process, len(distinct)) > 0
     return CellUse(rows, by_cell(of_row, len(rows), change), sampled, seen.sum(axis=0))
@@ -189,11 +183,10 @@ def _counter(one: CounterSeries[Key]) -> tuple[Key, str]:
     return one.key, one.process
 
 
-def _numbered(values: Sequence[Any]) -> tuple[tuple[Any, ...], IntArray]:
+def _distinct(values: Sequence[T]) -> tuple[tuple[T, ...], IntArray]:
     """The distinct ``values``, ascending, and the place of each value among them."""
-    distinct = tuple(sorted(set(values)))
-    places = {value: place for place, value in enumerate(distinct)}
-    return distinct, np.array([places[value] for value in values], dtype=np.int64)
+    distinct, places = numbered(values, len(values))
+    return tuple(distinct), places
 
 
 def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Samples:
@@ -215,7 +208,7 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
 
 
 def _increases(
-    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, window: Window, reading: Reading
+    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, window: CellGrid, timing: ScrapeTiming
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Of each sample in the window its counter, its cell and the increase since the sample before.
 
@@ -226,10 +219,10 @@ def _increases(
     change[1:] -= values[:-1]
     np.copyto(change, values, where=change < 0)
     begins = np.ones(len(times), dtype=np.bool_)
-    begins[1:] = ~samples.same_as_before() | (np.diff(times) > reading.lookback)
+    begins[1:] = ~samples.same_as_before() | (np.diff(times) > timing.lookback)
     inside = (times > window.start) & (times <= window.end)
     for place in _by_process(np.flatnonzero(begins & inside), counter, processes):
-        began_at_0 = scrapes.lately(processes[counter[place[0]]], times[place], reading.hold)
+        began_at_0 = scrapes.lately(processes[counter[place[0]]], times[place], timing.hold)
         change[place] = np.where(began_at_0, values[place], 0.0)
     cell = times[inside]
     cell -= window.start + 1
@@ -239,7 +232,7 @@ def _increases(
 
 def _by_process(places: IntArray, counter: IntArray, processes: Sequence[str]) -> Iterator[IntArray]:
     """The ``places`` of samples, those of each process together."""
-    _, of_counter = _numbered(processes)
+    _, of_counter = _distinct(processes)
     process = of_counter[counter[places]]
     for number in np.unique(process):
         yield places[process == number]

@@ -42,8 +42,10 @@ def test_ten_thousand_categories_are_exact() -> None:
 
 def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_categorical, "MAX_COUNTED", 100)
-    rare = [{f"id{i}": 1 for i in range(start, start + 150)} for start in range(0, 6000, 150)]
-    frequent = {f"f{i}": 8 for i in range(20)}
+    rare: list[dict[str | None, int]] = [
+        {f"id{i}": 1 for i in range(start, start + 150)} for start in range(0, 6000, 150)
+    ]
+    frequent: dict[str | None, int] = {f"f{i}": 8 for i in range(20)}
 
     def chunks() -> Iterator[Chunk]:
         for part in rare:

@@ -40,7 +40,7 @@ from modelplane_exporter.baseline import (
         ([datetime.datetime(1970, 1, 1, 1), datetime.datetime(1970, 1, 1, 1)], 3600.0),
         ([datetime.datetime(1970, 1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))], 0.0),
         ([datetime.timedelta(minutes=1)], 60.0),
-        (pd.Series(pd.to_datetime(["1970-01-01T00:00:01", None])), 1.0),
+        (pd.to_datetime(pd.Series(["1970-01-01T00:00:01", None])), 1.0),
         (pd.Series(pd.to_datetime(["1970-01-01T01:00:01"])).dt.tz_localize("Europe/Paris"), 1.0),
         (pd.Series(pd.to_timedelta(["1s", None])), 1.0),
         (pl.Series([datetime.date(1970, 1, 2), None]), 86400.0),

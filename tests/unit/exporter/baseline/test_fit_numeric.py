@@ -111,7 +111,7 @@ def test_continuous_data_has_ten_bins_of_a_tenth_each() -> None:
 def test_moments_are_exact_however_far_from_zero(steps: list[int], center: float, cuts: list[int]) -> None:
     data = center + np.array(steps) / 1024
     rows = [Fraction(value) for value in data.tolist()]
-    mean = sum(rows) / len(rows)
+    mean = sum(rows, Fraction()) / len(rows)
     stddev = math.sqrt(sum((row - mean) ** 2 for row in rows) / len(rows))
     for signal in (fit_numbers(data), in_parts(data, cuts)):
         # The nearest float to the mean may be further away than 1e-9 standard deviations.
@@ -138,9 +138,11 @@ def test_a_fit_in_parts_is_the_fit_of_the_whole(values: list[float], cuts: list[
     assert (parts.edges, parts.ratios, parts.observations) == (whole.edges, whole.ratios, whole.observations)
     assert parts.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9 * whole.stddev)
     assert parts.stddev == pytest.approx(whole.stddev, rel=1e-9)
-    for one, other in zip(parts.centers, whole.centers, strict=True):
-        assert (one is None) == (other is None)
-        assert one is None or one == pytest.approx(other, rel=1e-9, abs=1e-9 * whole.stddev)
+    for in_parts_center, whole_center in zip(parts.centers, whole.centers, strict=True):
+        assert (in_parts_center is None) == (whole_center is None)
+        assert in_parts_center is None or in_parts_center == pytest.approx(
+            whole_center, rel=1e-9, abs=1e-9 * whole.stddev
+        )
 
 
 def test_more_values_than_the_sample_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,8 +183,8 @@ def test_a_sample_is_uniform() -> None:
 
 
 @given(FINITE, FINITE)
-def test_a_midpoint_parts_two_values(one: float, other: float) -> None:
-    low, high = min(one, other), max(one, other)
+def test_a_midpoint_parts_two_values(left: float, right: float) -> None:
+    low, high = min(left, right), max(left, right)
     if low < high:
         assert low < midpoint(low, high) <= high
 

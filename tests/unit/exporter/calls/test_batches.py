@@ -6,15 +6,18 @@ import array
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from exporter_support.llm_series import value
 from modelplane_exporter import ModelMetricsExporter
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 
-def test_items_are_given_or_as_many_as_confidences_or_one(registry) -> None:
+def test_items_are_given_or_as_many_as_confidences_or_one(registry: CollectorRegistry) -> None:
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry)
     predict = exporter(lambda confidence: {"confidence": confidence})
     predict(0.5)
@@ -31,7 +34,9 @@ def test_items_are_given_or_as_many_as_confidences_or_one(registry) -> None:
     "batch", [[0.5] * 10_001, np.full((101, 100), 0.5), [[0.5] * 101] * 100, [np.full(101, 0.5)] * 100],
     ids=["list", "array", "nested", "list of arrays"],
 )  # fmt: skip
-def test_a_batch_that_is_too_large_is_counted_once_as_such(registry, batch: object) -> None:
+def test_a_batch_that_is_too_large_is_counted_once_as_such(
+    registry: CollectorRegistry, batch: object
+) -> None:
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry)
     exporter(lambda: {"confidence": batch})()
     assert value(registry, "model_prediction_confidence_count") == 0
@@ -54,7 +59,7 @@ class Tensorlike:
     def tolist(self) -> list[float]:
         return self._numbers
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[float]:
         type(self).walks += 1
         return iter(self._numbers)
 
@@ -74,7 +79,7 @@ class Tensorlike:
     ],
     ids=lambda batch: type(batch).__name__,
 )
-def test_batches_of_every_kind(registry, batch: object) -> None:
+def test_batches_of_every_kind(registry: CollectorRegistry, batch: object) -> None:
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry)
     exporter(lambda: {"confidence": batch})()
     assert value(registry, "model_prediction_confidence_count") == 4
@@ -108,7 +113,7 @@ def test_tensors_of_real_frameworks(framework: str) -> None:
         [sys.executable, "-c", TENSORS[framework] + MEASURED_TENSOR],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (run.returncode, run.stdout.split()[-1:]) == (0, ["6"]), run.stderr

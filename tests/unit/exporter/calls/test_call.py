@@ -7,6 +7,7 @@ import enum
 import inspect
 import logging
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | Non
     return registry.get_sample_value(name, {**LABELS, **labels})
 
 
-def test_success_counts_latency_outcome_and_confidence(registry, exporter) -> None:
+def test_success_counts_latency_outcome_and_confidence(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     @exporter
     def predict(x: float) -> dict[str, float]:
         assert sample(registry, "model_active_inference_requests") == 1
@@ -46,12 +49,16 @@ def test_success_counts_latency_outcome_and_confidence(registry, exporter) -> No
     assert sample(registry, "model_active_inference_requests") == 0
 
 
-def test_fixed_tenant_is_exposed_at_zero_before_any_call(registry, exporter) -> None:
+def test_fixed_tenant_is_exposed_at_zero_before_any_call(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     assert [requests(registry, outcome) for outcome in ("success", "failure", "cancelled")] == [0, 0, 0]
     assert sample(registry, "model_inference_latency_seconds_count") == 0
 
 
-def test_exception_is_the_same_object_and_logged_without_arguments(registry, exporter, caplog) -> None:
+def test_exception_is_the_same_object_and_logged_without_arguments(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter, caplog: pytest.LogCaptureFixture
+) -> None:
     problem = ValueError("patient 4711 has no image")
 
     @exporter
@@ -72,7 +79,9 @@ def test_exception_is_the_same_object_and_logged_without_arguments(registry, exp
     assert "4711" not in caplog.text
 
 
-def test_repeated_failures_are_one_log_line(exporter, caplog) -> None:
+def test_repeated_failures_are_one_log_line(
+    exporter: ModelMetricsExporter, caplog: pytest.LogCaptureFixture
+) -> None:
     @exporter
     def predict() -> None:
         raise RuntimeError
@@ -83,7 +92,7 @@ def test_repeated_failures_are_one_log_line(exporter, caplog) -> None:
     assert len([r for r in caplog.records if "inference failed" in r.message]) == 1
 
 
-def test_metadata_of_the_function_is_kept(exporter) -> None:
+def test_metadata_of_the_function_is_kept(exporter: ModelMetricsExporter) -> None:
     def predict(image: bytes, *, top: int = 3) -> dict[str, float]:
         """Classify one image."""
         return {"confidence": 0.5}
@@ -94,7 +103,7 @@ def test_metadata_of_the_function_is_kept(exporter) -> None:
     assert inspect.signature(measured) == inspect.signature(predict)
 
 
-def test_methods_get_their_object(registry, exporter) -> None:
+def test_methods_get_their_object(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     class Service:
         bias = 0.25
 
@@ -111,7 +120,9 @@ def test_methods_get_their_object(registry, exporter) -> None:
     assert requests(registry, "success") == 2
 
 
-def test_async_calls_overlap_and_cancellation_is_not_a_failure(registry, exporter) -> None:
+def test_async_calls_overlap_and_cancellation_is_not_a_failure(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     @exporter
     async def predict(seconds: float) -> dict[str, float]:
         await asyncio.sleep(seconds)
@@ -134,7 +145,7 @@ def test_async_calls_overlap_and_cancellation_is_not_a_failure(registry, exporte
     assert sample(registry, "model_active_inference_requests") == 0
 
 
-def test_track_measures_a_block(registry, exporter) -> None:
+def test_track_measures_a_block(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     with exporter.track() as call:
         call.confidence([0.2, 0.4])
     with pytest.raises(KeyError), exporter.track():
@@ -168,7 +179,13 @@ def test_track_measures_a_block(registry, exporter) -> None:
         ([], 0, {}),
     ],
 )
-def test_confidence_is_observed_or_counted_as_invalid(registry, exporter, value, observed, reasons) -> None:
+def test_confidence_is_observed_or_counted_as_invalid(
+    registry: CollectorRegistry,
+    exporter: ModelMetricsExporter,
+    value: object,
+    observed: int,
+    reasons: dict[str, int],
+) -> None:
     exporter(lambda: {"confidence": value})()
     assert sample(registry, "model_prediction_confidence_count") == observed
     for reason in ("confidence_not_a_number", "confidence_out_of_range", "confidence_missing"):
@@ -176,7 +193,9 @@ def test_confidence_is_observed_or_counted_as_invalid(registry, exporter, value,
         assert count == reasons.get(reason, 0), reason
 
 
-def test_missing_confidence_is_counted_unless_the_model_has_none(registry, exporter) -> None:
+def test_missing_confidence_is_counted_unless_the_model_has_none(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     exporter(lambda: {"label": 3})()
     exporter(lambda: 3)()
     missing = {**LABELS, "reason": "confidence_missing"}
@@ -189,7 +208,9 @@ def test_missing_confidence_is_counted_unless_the_model_has_none(registry, expor
     assert requests(silent, "success") == 1
 
 
-def test_hostile_result_is_returned_unchanged(registry, exporter, caplog) -> None:
+def test_hostile_result_is_returned_unchanged(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter, caplog: pytest.LogCaptureFixture
+) -> None:
     class Hostile(dict):  # type: ignore[type-arg]
         def __contains__(self, key: object) -> bool:
             raise RuntimeError("hostile")
@@ -200,7 +221,7 @@ def test_hostile_result_is_returned_unchanged(registry, exporter, caplog) -> Non
     assert "confidence was not observed" in caplog.text
 
 
-def test_tenant_per_call_by_context_argument_and_function(registry) -> None:
+def test_tenant_per_call_by_context_argument_and_function(registry: CollectorRegistry) -> None:
     per_call = ModelMetricsExporter("resnet50", "v1", PER_CALL, "pytorch", registry=registry)
     predict = per_call(lambda: {"confidence": 0.5})
     with tenant("user-B"):
@@ -216,7 +237,9 @@ def test_tenant_per_call_by_context_argument_and_function(registry) -> None:
 
 
 @pytest.mark.parametrize("source", [PER_CALL, lambda: 1 / 0, lambda: "", lambda: None, lambda: "__all__"])
-def test_a_tenant_that_cannot_be_told_is_unknown_and_counted(registry, source) -> None:
+def test_a_tenant_that_cannot_be_told_is_unknown_and_counted(
+    registry: CollectorRegistry, source: Any
+) -> None:
     exporter = ModelMetricsExporter("resnet50", "v1", source, "pytorch", registry=registry)
     assert exporter(lambda: {"confidence": 0.5})() == {"confidence": 0.5}
     unknown = {"tenant_id": "__unknown__"}
@@ -228,7 +251,9 @@ class Account(str, enum.Enum):  # noqa: UP042 - whose str() is its name
     FIRST = "user-A"
 
 
-def test_a_member_of_an_enumeration_is_its_text_and_a_lone_surrogate_is_unknown(registry) -> None:
+def test_a_member_of_an_enumeration_is_its_text_and_a_lone_surrogate_is_unknown(
+    registry: CollectorRegistry,
+) -> None:
     exporter = ModelMetricsExporter("resnet50", "v1", PER_CALL, "pytorch", registry=registry)
     for name in (Account.FIRST, "user-A", "\ud800"):
         with exporter.track(tenant_id=name):
@@ -239,7 +264,7 @@ def test_a_member_of_an_enumeration_is_its_text_and_a_lone_surrogate_is_unknown(
         ModelMetricsExporter("\udfff", "v1", "t", "pytorch", registry=registry)
 
 
-def test_surplus_tenants_go_to_overflow(registry) -> None:
+def test_surplus_tenants_go_to_overflow(registry: CollectorRegistry) -> None:
     exporter = ModelMetricsExporter(
         "resnet50", "v1", PER_CALL, "pytorch", tenants=("a",), max_tenants=2, registry=registry
     )
@@ -252,7 +277,7 @@ def test_surplus_tenants_go_to_overflow(registry) -> None:
     assert registry.get_sample_value("model_series_overflow_total", overflow) == 3
 
 
-def test_threads_lose_nothing(registry, exporter) -> None:
+def test_threads_lose_nothing(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     predict = exporter(lambda: {"confidence": 0.5})
     threads = [threading.Thread(target=lambda: [predict() for _ in range(500)]) for _ in range(8)]
     for thread in threads:

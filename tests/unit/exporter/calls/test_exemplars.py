@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
 
 from exporter_support.llm_series import value
 from modelplane_exporter import ModelMetricsExporter
@@ -10,7 +11,7 @@ from modelplane_exporter.serving.responder import exposition
 from modelplane_exporter.store.store import store_for
 
 
-def test_exemplars_name_the_trace_of_the_call(registry) -> None:
+def test_exemplars_name_the_trace_of_the_call(registry: CollectorRegistry) -> None:
     tracer = TracerProvider().get_tracer("test")
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, exemplars=True)
     predict = exporter(lambda: {"confidence": 0.5})
@@ -24,7 +25,7 @@ def test_exemplars_name_the_trace_of_the_call(registry) -> None:
     assert value(registry, "model_prediction_confidence_count") == 2
 
 
-def test_exemplars_name_the_trace_of_a_tracked_block(registry) -> None:
+def test_exemplars_name_the_trace_of_a_tracked_block(registry: CollectorRegistry) -> None:
     tracer = TracerProvider().get_tracer("test")
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, exemplars=True)
     with tracer.start_as_current_span("request") as span, exporter.track() as call:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import ModelMetricsExporter
 
 
-def test_a_generator_is_in_flight_until_exhausted(registry, exporter) -> None:
+def test_a_generator_is_in_flight_until_exhausted(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     @exporter
-    def stream(count: int) -> Iterator[int]:
+    def stream(count: int) -> Generator[int, None, str]:
         """Count."""
         yield from range(count)
         return "the end"
@@ -33,11 +36,11 @@ def test_a_generator_is_in_flight_until_exhausted(registry, exporter) -> None:
     assert value(registry, "model_time_per_output_token_seconds_count") == 1
 
 
-def test_a_generators_sends_throws_and_return_value_pass_through(exporter) -> None:
-    log = []
+def test_a_generators_sends_throws_and_return_value_pass_through(exporter: ModelMetricsExporter) -> None:
+    log: list[object] = []
 
     @exporter
-    def talk():
+    def talk() -> Generator[int, object, str]:
         try:
             log.append((yield 1))
             yield 2
@@ -56,9 +59,11 @@ def test_a_generators_sends_throws_and_return_value_pass_through(exporter) -> No
 
 
 @pytest.mark.parametrize("how", ["close", "forget"])
-def test_an_abandoned_generator_is_cancelled(registry, exporter, how: str) -> None:
+def test_an_abandoned_generator_is_cancelled(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter, how: str
+) -> None:
     @exporter
-    def stream():
+    def stream() -> Generator[int, None, None]:
         yield from range(10)
 
     running = stream()
@@ -73,9 +78,9 @@ def test_an_abandoned_generator_is_cancelled(registry, exporter, how: str) -> No
     assert value(registry, "model_time_per_output_token_seconds_count") is None
 
 
-def test_a_generator_that_raises_fails(registry, exporter) -> None:
+def test_a_generator_that_raises_fails(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     @exporter
-    def stream():
+    def stream() -> Generator[int, None, None]:
         yield 1
         raise RuntimeError("mid-stream")
 
@@ -84,11 +89,13 @@ def test_a_generator_that_raises_fails(registry, exporter) -> None:
     assert outcomes(registry) == [0, 1, 0]
 
 
-def test_async_generators_are_measured_and_closed(registry, exporter) -> None:
+def test_async_generators_are_measured_and_closed(
+    registry: CollectorRegistry, exporter: ModelMetricsExporter
+) -> None:
     closed = []
 
     @exporter
-    async def stream(count: int):
+    async def stream(count: int) -> AsyncGenerator[int, None]:
         try:
             for number in range(count):
                 await asyncio.sleep(0)
@@ -109,13 +116,13 @@ def test_async_generators_are_measured_and_closed(registry, exporter) -> None:
     assert value(registry, "model_time_to_first_token_seconds_count") == 2
 
 
-def test_time_per_token_is_between_first_and_last(registry) -> None:
+def test_time_per_token_is_between_first_and_last(registry: CollectorRegistry) -> None:
     ticks = iter([0.0, 1.0, 1.5, 2.0, 9.0])
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, confidence=None)
     exporter._recorder.meter.clock = lambda: next(ticks)
 
     @exporter
-    def stream():
+    def stream() -> Iterator[str]:
         yield from "abc"
 
     assert list(stream()) == ["a", "b", "c"]
@@ -125,7 +132,7 @@ def test_time_per_token_is_between_first_and_last(registry) -> None:
     assert value(registry, "model_inference_latency_seconds_sum") == 9.0
 
 
-def test_tokens_partition_the_total(registry, exporter) -> None:
+def test_tokens_partition_the_total(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     with exporter.track() as call:
         call.tokens(input=100, cached_input=20, output=30, reasoning=5)
         call.tokens(output=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,7 +13,7 @@ from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import PER_CALL, ModelMetricsExporter
 
 
-def test_callables_and_partials(registry, exporter) -> None:
+def test_callables_and_partials(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
     class Model:
         def __call__(self, x: int) -> int:
             return x + 1
@@ -22,7 +23,7 @@ def test_callables_and_partials(registry, exporter) -> None:
             return x + 1
 
     class Stream:
-        def __call__(self, x: int):
+        def __call__(self, x: int) -> Iterator[int]:
             yield x
 
     assert exporter(Model())(1) == 2
@@ -32,7 +33,7 @@ def test_callables_and_partials(registry, exporter) -> None:
     assert outcomes(registry) == [4, 0, 0]
 
 
-def test_nested_models_are_measured_each_and_share_the_device(registry) -> None:
+def test_nested_models_are_measured_each_and_share_the_device(registry: CollectorRegistry) -> None:
     inner = ModelMetricsExporter("inner", "v1", "a", "pytorch", registry=registry, confidence=None)
     outer = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, confidence=None)
     embed = inner(lambda: 1)
@@ -41,7 +42,7 @@ def test_nested_models_are_measured_each_and_share_the_device(registry) -> None:
     assert outcomes(registry, model_name="inner") == [2, 0, 0]
 
 
-def test_a_batch_call_of_several_tenants(registry) -> None:
+def test_a_batch_call_of_several_tenants(registry: CollectorRegistry) -> None:
     exporter = ModelMetricsExporter("llm", "v1", PER_CALL, "pytorch", registry=registry)
     with exporter.track_batch({"a": 3, "b": 1}) as call:
         running = [value(registry, "model_active_inference_requests", tenant_id=t) for t in "ab"]
@@ -56,7 +57,7 @@ def test_a_batch_call_of_several_tenants(registry) -> None:
         exporter.track_batch({})
 
 
-def test_each_device_is_shared_by_its_own_calls_only(registry) -> None:
+def test_each_device_is_shared_by_its_own_calls_only(registry: CollectorRegistry) -> None:
     now = [0.0]
     devices = {
         name: ModelMetricsExporter(

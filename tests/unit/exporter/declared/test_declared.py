@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def sample(registry: CollectorRegistry, name: str, tenant_id: str = "a", **label
     return registry.get_sample_value(name, {**identity, **labels})
 
 
-def test_a_decorated_function_counts_what_is_declared(registry) -> None:
+def test_a_decorated_function_counts_what_is_declared(registry: CollectorRegistry) -> None:
     @exporter_of(registry, FULL, baseline=BASELINE)
     def recommend(rows: list[int], features: dict[str, float]) -> dict[str, object]:
         return RESULT
@@ -49,7 +50,7 @@ def test_a_decorated_function_counts_what_is_declared(registry) -> None:
     assert sample(registry, "model_invalid_observations_total", reason="value_missing") in (None, 0)
 
 
-def test_async_functions_and_methods_have_declared_values_too(registry) -> None:
+def test_async_functions_and_methods_have_declared_values_too(registry: CollectorRegistry) -> None:
     exporter = exporter_of(registry, HEAD + "items: arguments.self.size\nconfidence: result")
 
     class Service:
@@ -69,7 +70,7 @@ def test_async_functions_and_methods_have_declared_values_too(registry) -> None:
     assert sample(registry, "model_prediction_confidence_sum") == 0.75
 
 
-def test_a_call_that_fails_observes_nothing_and_raises_what_it_raised(registry) -> None:
+def test_a_call_that_fails_observes_nothing_and_raises_what_it_raised(registry: CollectorRegistry) -> None:
     @exporter_of(registry, HEAD + "confidence: result.p\nitems: length(arguments.rows)")
     def predict(rows: list[int]) -> object:
         raise KeyError(rows)
@@ -77,13 +78,13 @@ def test_a_call_that_fails_observes_nothing_and_raises_what_it_raised(registry) 
     with pytest.raises(KeyError):
         predict([1])
     with pytest.raises(TypeError):
-        predict([1], 2)
+        predict([1], 2)  # type: ignore[call-arg]
     assert sample(registry, "model_inference_requests_total", outcome="failure") == 2
     assert sample(registry, "model_prediction_confidence_count") == 0
     assert sample(registry, "model_invalid_observations_total", reason="confidence_missing") in (None, 0)
 
 
-def test_broken_values_are_counted_and_the_result_is_untouched(registry) -> None:
+def test_broken_values_are_counted_and_the_result_is_untouched(registry: CollectorRegistry) -> None:
     @exporter_of(registry, FULL, baseline=BASELINE)
     def recommend(rows: object, features: object) -> object:
         return hostile
@@ -91,11 +92,15 @@ def test_broken_values_are_counted_and_the_result_is_untouched(registry) -> None
     hostile = Hostile()
     assert recommend(3.5, "no features") is hostile
     assert sample(registry, "model_inference_requests_total", outcome="success") == 1
-    assert sample(registry, "model_invalid_observations_total", reason="value_wrong_type") >= 8
+    counted = sample(registry, "model_invalid_observations_total", reason="value_wrong_type")
+    assert counted is not None
+    assert counted >= 8
     assert sample(registry, "model_prediction_confidence_count") == 0
 
 
-def test_the_exporter_takes_a_path_and_wants_the_signals_at_start(registry, tmp_path) -> None:
+def test_the_exporter_takes_a_path_and_wants_the_signals_at_start(
+    registry: CollectorRegistry, tmp_path: Path
+) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(FULL, encoding="utf-8")
     with pytest.raises(DeclaredError, match=f"{path}: features needs a baseline"):
@@ -107,7 +112,7 @@ def test_the_exporter_takes_a_path_and_wants_the_signals_at_start(registry, tmp_
         assert re.search(line, exposed, re.MULTILINE), event
 
 
-def test_confidence_that_is_not_declared_is_still_read(registry) -> None:
+def test_confidence_that_is_not_declared_is_still_read(registry: CollectorRegistry) -> None:
     @exporter_of(registry, HEAD + "items: length(arguments.rows)")
     def predict(rows: list[int]) -> dict[str, float]:
         return {"confidence": 0.5}

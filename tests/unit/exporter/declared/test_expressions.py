@@ -21,6 +21,10 @@ from exporter_support.odd_objects import PATHS, Plain, Slotted, run
 from modelplane_exporter.declared.expressions import Expression
 
 
+class Color(enum.Enum):
+    RED = 1
+
+
 class Named(NamedTuple):
     scores: object
     name: str = "named"
@@ -82,7 +86,7 @@ def test_properties_are_fields_but_methods_and_what_is_private_are_not() -> None
     assert read("result.real", 5) is None
     assert read("result._id", {"_id": 5}) == 5
     assert observed("items: result.broken", result).reasons == {"value_wrong_type": 1}
-    assert read("result.color.value", Plain(color=enum.Enum("Color", "RED").RED)) == 1
+    assert read("result.color.value", Plain(color=Color.RED)) == 1
     assert read("arguments.self.name", self=result) == "x"
     assert read("result.*", Slotted(1)) == [1, "slotted"]
     assert read("result.*", Plain(a=1)) == [1]
@@ -99,7 +103,7 @@ def test_looking_does_not_change_a_defaultdict() -> None:
 def test_what_no_expression_names_is_not_touched() -> None:
     touched = []
 
-    class Lazy(dict):
+    class Lazy(dict[str, object]):
         def __getitem__(self, name: str) -> object:
             touched.append(name)
             return super().__getitem__(name)
@@ -186,8 +190,8 @@ def test_on_json_the_answers_are_those_of_jmespath(path: str, result: object) ->
         return
     except TypeError:  # it compares null with a number
         return
-    found = Expression.parse(path).read(root)
-    assert repr(found) == repr(expected)
+    answer = Expression.parse(path).read(root)
+    assert repr(answer) == repr(expected)
 
 
 TENSORS = """

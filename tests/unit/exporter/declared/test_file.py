@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall
+from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall, observe
 from modelplane_exporter.declared import Declared, DeclaredError
 from modelplane_exporter.declared.expressions import Expression, ExpressionError
 
 
 def test_a_full_file_hands_everything_to_the_call() -> None:
     call = RecordedCall()
-    Declared.parse(FULL).observe(call, ARGUMENTS, RESULT)
+    observe(Declared.parse(FULL), call, ARGUMENTS, RESULT)
     assert call.seen == {
         "confidence": 0.83,
         "items": 3,
@@ -30,7 +31,7 @@ def test_a_full_file_hands_everything_to_the_call() -> None:
     assert not call.reasons
 
 
-def test_load_reads_a_file_and_names_it_in_errors(tmp_path) -> None:
+def test_load_reads_a_file_and_names_it_in_errors(tmp_path: Path) -> None:
     path = tmp_path / "shop.yaml"
     path.write_text(FULL, encoding="utf-8")
     assert Declared.load(path) == Declared.parse(FULL, str(path))
@@ -39,9 +40,9 @@ def test_load_reads_a_file_and_names_it_in_errors(tmp_path) -> None:
     with pytest.raises(DeclaredError, match=rf"^{re.escape(str(path))}: the file has an unknown key"):
         Declared.load(path)
     path.write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(DeclaredError, match="cannot be read"):
+    with pytest.raises(DeclaredError, match=r"shop\.yaml: is not UTF-8 text"):
         Declared.load(path)
-    with pytest.raises(DeclaredError, match="cannot be read"):
+    with pytest.raises(DeclaredError, match=r"absent\.yaml: cannot be read: No such file"):
         Declared.load(tmp_path / "absent.yaml")
 
 
@@ -53,12 +54,21 @@ def test_load_reads_a_file_and_names_it_in_errors(tmp_path) -> None:
         ("confidence: result.p", "apiVersion must be modelplane/v1 (got nothing)"),
         ("apiVersion: modelplane/v2", "apiVersion must be modelplane/v1 (got 'modelplane/v2')"),
         (HEAD + "confidance: result.p", "the file has an unknown key 'confidance'; allowed: apiVersion, .*"),
-        (HEAD + "? [a]\n: b", "not YAML, line 2, column 3: found unhashable key"),
-        (HEAD + "items: [", "not YAML, line 2, column 9: .*"),
-        (HEAD + "items: result.a\nitems: result.b", "line 1: key 'items' occurs 2 times in one mapping"),
-        (HEAD + "values:\n  a: result.a\n  a: result.b", "line 3: key 'a' occurs 2 times in one mapping"),
-        (HEAD + 'items: "\\UFFFFFFFF"', "not YAML: OverflowError"),
-        (HEAD + "items: " + "[" * 5000, "not YAML: RecursionError"),
+        (HEAD + "? [a]\n: b", "is not valid YAML: line 2, column 3: found unhashable key"),
+        (HEAD + "items: [", "is not valid YAML: line 3, column 1: .*"),
+        (
+            HEAD + "items: result.a\nitems: result.b",
+            "line 3: the key 'items' is given twice, first on line 2; .*",
+        ),
+        (
+            HEAD + "values:\n  a: result.a\n  a: result.b",
+            "line 4: the key 'a' is given twice, first on line 3; .*",
+        ),
+        (HEAD + 'items: "\\UFFFFFFFF"', "is not valid YAML: line 2, column 11: .*"),
+        (
+            HEAD + "items: " + "[" * 5000,
+            "is not valid YAML: line 2, column .*: exceeded maximum nesting depth",
+        ),
         (HEAD + "confidence:", "confidence must be a JMESPath expression (got '')"),
         (HEAD + "confidence: [result.p]", "confidence must be a JMESPath expression (got a list)"),
         (HEAD + "items: {count: result.n}", "items must be a JMESPath expression (got a mapping)"),
@@ -106,7 +116,7 @@ def test_load_reads_a_file_and_names_it_in_errors(tmp_path) -> None:
             HEAD + "events: [{name: a, when: result}, {name: a, count: result}]",
             "events has 2 events with the name 'a'; names must differ",
         ),
-        (HEAD + 'events: [{name: "\\uD800", when: result}]', ".*surrogates .*"),
+        (HEAD + 'events: [{name: "\\uD800", when: result}]', ".*found invalid Unicode character escape code"),
     ],
 )
 def test_errors_name_the_place_and_what_is_allowed(text: str, message: str) -> None:

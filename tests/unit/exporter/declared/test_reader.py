@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter_support.declared_calls import ARGUMENTS, FULL, HEAD, RESULT, RecordedCall, observed
+from exporter_support.declared_calls import ARGUMENTS, FULL, HEAD, RESULT, RecordedCall, observe, observed
 from exporter_support.odd_objects import PATHS, Hostile, Plain, Slotted
 from modelplane_exporter.declared import Declared
 from modelplane_exporter.declared.expressions import is_true
@@ -23,7 +24,7 @@ from modelplane_exporter.declared.expressions import is_true
 
 def test_what_is_missing_is_counted_by_value() -> None:
     call = RecordedCall()
-    Declared.parse(FULL).observe(call, {}, {})
+    observe(Declared.parse(FULL), call, {}, {})
     assert call.seen == {"tokens": {"cached_input": 0}}
     assert not call.predictions
     assert not call.events
@@ -34,7 +35,7 @@ def test_what_is_missing_is_counted_by_value() -> None:
 def test_one_failure_does_not_stop_the_others() -> None:
     result = {**RESULT, "scores": 5, "usage": {"prompt_tokens": "7", "completion_tokens": 5}, "added": 3}
     call = RecordedCall()
-    Declared.parse(FULL).observe(call, {**ARGUMENTS, "rows": 3.5}, result)
+    observe(Declared.parse(FULL), call, {**ARGUMENTS, "rows": 3.5}, result)
     assert call.seen["tokens"] == {"cached_input": 0, "output": 5}
     assert call.seen["business"] == {"basket_value": 12.5}
     assert call.events == {"recommended": 1}
@@ -111,7 +112,7 @@ def test_a_function_of_what_is_not_there_is_not_there() -> None:
     assert observed("items: sum(result.rows)", {"rows": ["a"]}).reasons == {"value_wrong_type": 1}
 
 
-def test_the_log_names_the_expression_but_no_data(caplog) -> None:
+def test_the_log_names_the_expression_but_no_data(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         observed("items: result.patients.number\nvalues: {stay: sum(result.stays)}", {"stays": ["4711"]})
     assert "declared value 'result.patients.number' was not observed: there is none" in caplog.text
@@ -153,7 +154,7 @@ def test_no_object_makes_observing_raise(path: str, result: object) -> None:
     events = f"events: [{{name: a, when: {quoted}}}, {{name: b, count: {quoted}}}]\n"
     declared = Declared.parse(HEAD + places + events)
     call = RecordedCall()
-    declared.observe(call, {"a": result}, result)
+    observe(declared, call, {"a": result}, result)
     for place, seen in [
         ("confidence", call.seen.get("confidence") is not None or call.reasons),
         ("features", call.seen.get("features") is not None or call.reasons),
@@ -161,25 +162,25 @@ def test_no_object_makes_observing_raise(path: str, result: object) -> None:
         assert seen, place
 
 
-def positional(a, b=2, /, c=3): ...
+def positional(a: object, b: object = 2, /, c: object = 3) -> None: ...
 
 
-def keyword(a, *, b=2, **others): ...
+def keyword(a: object, *, b: object = 2, **others: object) -> None: ...
 
 
-def variadic(a, *rest, b=2): ...
+def variadic(a: object, *rest: object, b: object = 2) -> None: ...
 
 
-def clash(a, /, **a_and_others): ...
+def clash(a: object, /, **a_and_others: object) -> None: ...
 
 
-def everything(*args, **kwargs): ...
+def everything(*args: object, **kwargs: object) -> None: ...
 
 
 class Service:
-    def method(self, x, y=1): ...
+    def method(self, x: object, y: object = 1) -> None: ...
 
-    def __call__(self, z): ...
+    def __call__(self, z: object) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,9 @@ class Service:
         (functools.partial(positional, 1), (5,), {}),
     ],
 )
-def test_arguments_are_bound_as_python_binds_them(function, args, kwargs) -> None:
+def test_arguments_are_bound_as_python_binds_them(
+    function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     assert Declared.binder(function)(args, kwargs) == bound.arguments

@@ -9,12 +9,12 @@ import pytest
 
 from exporter_support.fake_nvml import FakeGpu, FakeNvml
 from modelplane_exporter.devices import nvml
-from modelplane_exporter.devices.cuda import SHARING_VARIABLE
+from modelplane_exporter.settings import DEVICE_SHARING
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SHARING_VARIABLE, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+    for name in (DEVICE_SHARING.name, "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -29,5 +29,5 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeNvml]:
 
 
 @pytest.fixture
-def _own_pids(monkeypatch: pytest.MonkeyPatch) -> None:
+def _shared_pid_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: True)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from exporter_support.fake_nvml import (
     A100,
     Clock,
+    FakeNvml,
     a100,
     device_series,
     error,
@@ -32,15 +34,15 @@ from modelplane_exporter.devices.collector import DeviceCollector, DeviceReader
 from modelplane_schema.metrics import METRICS
 
 
-def without_library(monkeypatch, machine) -> None:
+def without_library(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
 
-def without_driver(monkeypatch, machine) -> None:
+def without_driver(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     machine().failure = error("DriverNotLoaded")
 
 
-def without_gpu(monkeypatch, machine) -> None:
+def without_gpu(monkeypatch: pytest.MonkeyPatch, machine: Callable[..., FakeNvml]) -> None:
     machine()
 
 
@@ -53,7 +55,11 @@ def without_gpu(monkeypatch, machine) -> None:
     ],
 )
 def test_without_a_gpu_nothing_is_registered_and_one_line_says_why(
-    prepare, why, monkeypatch, machine, caplog
+    prepare: Callable[[pytest.MonkeyPatch, Callable[..., FakeNvml]], None],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: Callable[..., FakeNvml],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     prepare(monkeypatch, machine)
@@ -66,7 +72,7 @@ def test_without_a_gpu_nothing_is_registered_and_one_line_says_why(
     assert watch_devices(registry) is True, "a later try may find one"
 
 
-def test_a_registry_is_watched_once(machine) -> None:
+def test_a_registry_is_watched_once(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     first, second = watched(), watched()
     probes = len(fake.inits)
@@ -75,7 +81,7 @@ def test_a_registry_is_watched_once(machine) -> None:
     assert device_series(scrape(first)) == device_series(scrape(second)) != {}
 
 
-def test_names_that_are_taken_are_refused(machine) -> None:
+def test_names_that_are_taken_are_refused(machine: Callable[..., FakeNvml]) -> None:
     machine(h200())
     registry = CollectorRegistry()
     Counter("model_device_energy_joules", "Another's.", registry=registry)
@@ -85,11 +91,11 @@ def test_names_that_are_taken_are_refused(machine) -> None:
 
 
 def test_all_device_metrics_are_described() -> None:
-    described = {one.name for one in DeviceCollector(DeviceReader()).describe()}
+    described = {family.name for family in DeviceCollector(DeviceReader()).describe()}
     assert described == {m.name.removesuffix("_total") for m in METRICS if m.name.startswith("model_device_")}
 
 
-def test_watching_leaves_nothing_open_for_a_child_to_inherit(machine) -> None:
+def test_watching_leaves_nothing_open_for_a_child_to_inherit(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     watched()
     assert device_of(0)
@@ -106,7 +112,9 @@ def test_the_base_package_imports_neither_devices_nor_nvml() -> None:
 
 
 @pytest.mark.parametrize("reason", ["GpuIsLost", "Unknown"])
-def test_a_lost_gpu_loses_its_series_only(machine, caplog, reason) -> None:
+def test_a_lost_gpu_loses_its_series_only(
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
     caplog.set_level(logging.INFO)
     fake, clock = machine(h200(), a100()), Clock()
     collector = DeviceCollector(DeviceReader(), clock=clock)
@@ -124,12 +132,14 @@ def test_a_lost_gpu_loses_its_series_only(machine, caplog, reason) -> None:
     ]
 
 
-def test_a_gpu_that_is_lost_while_it_is_read_shows_nothing(machine) -> None:
+def test_a_gpu_that_is_lost_while_it_is_read_shows_nothing(machine: Callable[..., FakeNvml]) -> None:
     machine(h200(used=error("GpuIsLost")), a100())
     assert {labels for _, labels in device_series(scrape(watched()))} == {A100}
 
 
-def test_a_driver_that_was_loaded_anew_is_opened_anew(machine, caplog) -> None:
+def test_a_driver_that_was_loaded_anew_is_opened_anew(
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     fake, clock = machine(h200()), Clock()
     collector = DeviceCollector(DeviceReader(), clock=clock)
@@ -148,7 +158,9 @@ def test_a_driver_that_was_loaded_anew_is_opened_anew(machine, caplog) -> None:
     ]
 
 
-def test_an_unexpected_failure_costs_no_other_series(machine, caplog) -> None:
+def test_an_unexpected_failure_costs_no_other_series(
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
+) -> None:
     machine(h200(milliwatts=RuntimeError("the secret")))
     registry = watched()
     Counter("other", "Another's.", registry=registry).inc(7)
@@ -156,7 +168,9 @@ def test_an_unexpected_failure_costs_no_other_series(machine, caplog) -> None:
     assert messages(caplog) == [("ERROR", "devices were not read: RuntimeError")]
 
 
-def test_a_driver_that_hangs_costs_no_other_series(machine, caplog) -> None:
+def test_a_driver_that_hangs_costs_no_other_series(
+    machine: Callable[..., FakeNvml], caplog: pytest.LogCaptureFixture
+) -> None:
     fake, released, clock = machine(h200()), threading.Event(), Clock()
     fake.before_count = released.wait
     collector = DeviceCollector(DeviceReader(), wait_seconds=0.05, clock=clock)
@@ -169,12 +183,12 @@ def test_a_driver_that_hangs_costs_no_other_series(machine, caplog) -> None:
             text = generate_latest(registry).decode()
             assert "other_total 7.0" in text
             assert device_series(text) == {}
-        hanging = [one for one in threading.enumerate() if one.name == "modelplane-devices"]
-        assert [one.daemon for one in hanging] == [True], "scrapes must not pile up threads"
+        hanging = [thread for thread in threading.enumerate() if thread.name == "modelplane-devices"]
+        assert [thread.daemon for thread in hanging] == [True], "scrapes must not pile up threads"
     finally:
         released.set()
-        for one in hanging:
-            one.join()
+        for thread in hanging:
+            thread.join()
     assert fake.counted == 1
     assert messages(caplog) == [
         ("WARNING", "NVML did not answer within 0.05 s, the device series are left out")
@@ -183,7 +197,7 @@ def test_a_driver_that_hangs_costs_no_other_series(machine, caplog) -> None:
     assert len(device_series(generate_latest(registry).decode())) == 5
 
 
-def test_scrapes_of_one_second_share_a_reading(machine) -> None:
+def test_scrapes_of_one_second_share_a_reading(machine: Callable[..., FakeNvml]) -> None:
     fake, clock = machine(h200()), Clock()
     collector = DeviceCollector(DeviceReader(), clock=clock)
     for elapsed, readings in [(0.0, 1), (0.99, 1), (0.01, 2), (0.5, 2), (0.5, 3)]:
@@ -193,16 +207,16 @@ def test_scrapes_of_one_second_share_a_reading(machine) -> None:
     assert fake.inits == [os.getpid()], "NVML stays open"
 
 
-def test_concurrent_scrapes_share_a_reading(machine) -> None:
+def test_concurrent_scrapes_share_a_reading(machine: Callable[..., FakeNvml]) -> None:
     fake, go_on, results = machine(h200()), threading.Event(), []
     fake.before_count = go_on.wait
     collector = DeviceCollector(DeviceReader(), wait_seconds=30)
     scrapes = [threading.Thread(target=lambda: results.append(len(read(collector)))) for _ in range(8)]
-    for one in scrapes:
-        one.start()
+    for thread in scrapes:
+        thread.start()
     go_on.set()
-    for one in scrapes:
-        one.join()
+    for thread in scrapes:
+        thread.join()
     assert (results, fake.counted) == ([5] * 8, 1)
 
 
@@ -219,7 +233,7 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_a_forked_child_opens_nvml_for_itself(machine) -> None:
+def test_a_forked_child_opens_nvml_for_itself(machine: Callable[..., FakeNvml]) -> None:
     fake = machine(h200())
     registry = watched()
     before = device_series(scrape(registry))
@@ -233,14 +247,14 @@ def test_a_forked_child_opens_nvml_for_itself(machine) -> None:
     assert device_series(scrape(registry)) == before
 
 
-def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine) -> None:
+def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine: Callable[..., FakeNvml]) -> None:
     fake, go_on = machine(h200()), threading.Event()
     registry = watched()
     fake.before_count = lambda: go_on.wait() if os.getpid() == parent else None
     parent = os.getpid()
     scraping = threading.Thread(target=scrape, args=(registry,))
     scraping.start()
-    while not any(one.name == "modelplane-devices" for one in threading.enumerate()):
+    while not any(thread.name == "modelplane-devices" for thread in threading.enumerate()):
         time.sleep(0.001)
 
     def scrape_there() -> None:
@@ -253,7 +267,9 @@ def test_a_child_forked_during_a_reading_does_not_wait_for_it(machine) -> None:
         scraping.join()
 
 
-def test_several_workers_show_the_machine_s_devices_once(machine, monkeypatch, tmp_path) -> None:
+def test_several_workers_show_the_machine_s_devices_once(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(h200(), a100())
     monkeypatch.setenv("MODELPLANE_EXPORTER_WORKERS_DIR", str(tmp_path))
     registry = watched()

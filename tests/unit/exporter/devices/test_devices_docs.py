@@ -20,8 +20,9 @@ from modelplane_schema.registry import Devices
 
 def block_of_the_page(language: str) -> str:
     page = (Path(__file__).parents[4] / "docs" / "devices.md").read_text(encoding="utf-8")
-    (found,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    return found
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    (block,) = blocks
+    return block
 
 
 def test_the_example_runs_with_and_without_a_gpu() -> None:
@@ -37,7 +38,9 @@ def test_the_example_runs_with_and_without_a_gpu() -> None:
 
 def test_the_inventory_and_prices_are_valid_in_a_registry() -> None:
     declared = Devices.model_validate(yaml.safe_load(block_of_the_page("yaml"))["devices"])
-    assert {one.device_type for one in declared.inventory} == {one.device_type for one in declared.prices}
+    assert {entry.device_type for entry in declared.inventory} == {
+        entry.device_type for entry in declared.prices
+    }
 
 
 def test_the_double_has_the_names_and_parameters_of_the_real_library() -> None:
@@ -57,10 +60,10 @@ def test_the_real_library_is_watched_exactly_where_it_finds_a_gpu() -> None:
     pynvml = pytest.importorskip("pynvml")
     try:
         pynvml.nvmlInit()
-        found = pynvml.nvmlDeviceGetCount() > 0
+        has_gpu = pynvml.nvmlDeviceGetCount() > 0
         pynvml.nvmlShutdown()
     except pynvml.NVMLError:
-        found = False
+        has_gpu = False
     registry = CollectorRegistry()
-    assert watch_devices(registry) is found
-    assert bool(device_series(scrape(registry))) is found
+    assert watch_devices(registry) is has_gpu
+    assert bool(device_series(scrape(registry))) is has_gpu

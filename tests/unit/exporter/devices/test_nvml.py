@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from exporter_support.fake_nvml import (
     GIB,
     H200,
     FakeGpu,
+    FakeNvml,
     Process,
     Sample,
     a100,
@@ -51,18 +53,18 @@ from modelplane_exporter.devices.nvml import device_type_of
         ("", "gpu"),
     ],
 )
-def test_device_type_is_the_short_product_name(product, device_type) -> None:
+def test_device_type_is_the_short_product_name(product: str, device_type: str) -> None:
     assert device_type_of(product) == device_type
 
 
 @given(st.text())
-def test_any_product_name_gives_a_plain_device_type(product) -> None:
+def test_any_product_name_gives_a_plain_device_type(product: str) -> None:
     found = device_type_of(product)
     assert re.fullmatch(r"[a-z0-9.+]+(-[a-z0-9.+]+)*", found)
     assert device_type_of(found) == found
 
 
-def test_values_are_in_base_units_beside_the_model_s_own_series(machine) -> None:
+def test_values_are_in_base_units_beside_the_model_s_own_series(machine: Callable[..., FakeNvml]) -> None:
     machine(h200(), a100(percent=100, used=GIB))
     registry = watched()
     exporter = ModelMetricsExporter(
@@ -98,19 +100,21 @@ def test_values_are_in_base_units_beside_the_model_s_own_series(machine) -> None
     ],
 )
 @pytest.mark.parametrize("reason", ["NotSupported", "NoPermission", "FunctionNotFound"])
-def test_what_nvml_does_not_give_is_absent_and_not_zero(machine, absent, metric, reason) -> None:
+def test_what_nvml_does_not_give_is_absent_and_not_zero(
+    machine: Callable[..., FakeNvml], absent: str, metric: str, reason: str
+) -> None:
     machine(h200(**{absent: error(reason)}))
     found = {name for name, _ in device_series(scrape(watched()))}
     assert metric not in found
     assert len(found) == 4
 
 
-def test_a_gpu_without_mig_is_read_whole(machine) -> None:
+def test_a_gpu_without_mig_is_read_whole(machine: Callable[..., FakeNvml]) -> None:
     machine(FakeGpu("GPU-cccc3333", "Tesla T4", mig=error("NotSupported")))
     assert len(device_series(scrape(watched()))) == 5
 
 
-def test_mig_devices_have_memory_and_the_whole_gpu_the_rest(machine) -> None:
+def test_mig_devices_have_memory_and_the_whole_gpu_the_rest(machine: Callable[..., FakeNvml]) -> None:
     machine(mig_h200())
     small, large = ("MIG-1111", "h200-mig-1g.18gb"), ("MIG-2222", "h200-mig-2g.35gb")
     assert device_series(scrape(watched())) == {
@@ -131,8 +135,8 @@ def child() -> Iterator[int]:
     process.wait()
 
 
-@pytest.mark.usefixtures("_own_pids")
-def test_only_this_process_and_its_children_are_shown(machine, child) -> None:
+@pytest.mark.usefixtures("_shared_pid_namespace")
+def test_only_this_process_and_its_children_are_shown(machine: Callable[..., FakeNvml], child: int) -> None:
     me, others, now = os.getpid(), (1, os.getppid(), 4_000_000_000), time.time_ns() // 1000
     fake = machine(
         h200(
@@ -152,11 +156,11 @@ def test_only_this_process_and_its_children_are_shown(machine, child) -> None:
         ("model_device_process_utilization_ratio", (*H200, str(me))): 0.55,
         ("model_device_process_utilization_ratio", (*H200, str(child))): 0.0,
     }
-    (since,) = fake.asked_since
+    (since,) = fake.since_values
     assert now - 10_000_000 < since < now
 
 
-@pytest.mark.usefixtures("_own_pids")
+@pytest.mark.usefixtures("_shared_pid_namespace")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -166,13 +170,15 @@ def test_only_this_process_and_its_children_are_shown(machine, child) -> None:
         {"processes": [], "samples": []},
     ],
 )
-def test_processes_that_nvml_does_not_give_are_absent(machine, changes) -> None:
+def test_processes_that_nvml_does_not_give_are_absent(
+    machine: Callable[..., FakeNvml], changes: dict[str, Any]
+) -> None:
     machine(h200(**changes))
     assert len(device_series(scrape(watched()))) == 5
 
 
-@pytest.mark.usefixtures("_own_pids")
-def test_a_process_on_a_mig_device_has_memory_there(machine) -> None:
+@pytest.mark.usefixtures("_shared_pid_namespace")
+def test_a_process_on_a_mig_device_has_memory_there(machine: Callable[..., FakeNvml]) -> None:
     gpu = mig_h200()
     gpu.processes = [Process(os.getpid(), 9 * GIB)]
     gpu.mig[0].processes = [Process(os.getpid(), GIB)]
@@ -180,10 +186,12 @@ def test_a_process_on_a_mig_device_has_memory_there(machine) -> None:
     found = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
     key = ("model_device_process_memory_used_bytes", ("MIG-1111", "h200-mig-1g.18gb", str(os.getpid())))
     assert found == {key: GIB}
-    assert fake.asked_since == []
+    assert fake.since_values == []
 
 
-def test_in_a_container_processes_are_absent(machine, monkeypatch) -> None:
+def test_in_a_container_processes_are_absent(
+    machine: Callable[..., FakeNvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nvml, "shares_pid_namespace", lambda: False)
     machine(h200(processes=[Process(os.getpid(), GIB)], samples=[Sample(os.getpid(), 1, 55)]))
     assert len(device_series(scrape(watched()))) == 5
@@ -192,7 +200,9 @@ def test_in_a_container_processes_are_absent(machine, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("namespace", "own"), [(nvml.INITIAL_PID_NAMESPACE, True), (4_026_532_999, False), (OSError(), False)]
 )
-def test_the_initial_pid_namespace_is_told_by_its_inode(monkeypatch, namespace, own) -> None:
+def test_the_initial_pid_namespace_is_told_by_its_inode(
+    monkeypatch: pytest.MonkeyPatch, namespace: object, own: object
+) -> None:
     monkeypatch.setattr(
         nvml, "os", SimpleNamespace(stat=lambda path: SimpleNamespace(st_ino=answer(namespace)))
     )

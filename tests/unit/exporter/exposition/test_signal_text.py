@@ -22,8 +22,8 @@ from exporter_support.observed_signals import (
 
 def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: CollectorRegistry) -> None:
     exporter(registry, MIXED)
-    found = exposed(registry)
-    observations = found["model_signal_observations_total"]
+    by_name = exposed(registry)
+    observations = by_name["model_signal_observations_total"]
     assert set(observations.values()) == {0.0}
     assert {key[4:6] for key in observations} == {(s.kind, s.name) for s in MIXED.signals}
     assert {key[2] for key in observations} == {"__all__"}
@@ -31,23 +31,23 @@ def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: Coll
     assert set(bins(registry, "colour")) == {"red", "true", "7", "__other__", "__missing__"}
     assert set(bins(registry, "size")) == {"00", "01", "02", "03", "04", "__missing__"}
     # A signal without spread has no deviation.
-    assert "flat" not in {key[5] for key in found["model_signal_deviation_square_sum_total"]}
+    assert "flat" not in {key[5] for key in by_name["model_signal_deviation_square_sum_total"]}
 
 
 def test_what_describes_the_baseline(registry: CollectorRegistry) -> None:
     exporter(registry, MIXED)
-    found, label = exposed(registry), MIXED.label
+    by_name, label = exposed(registry), MIXED.label
     version = ("m", "v1", "jax")
-    ratio = found["model_signal_baseline_ratio"]
+    ratio = by_name["model_signal_baseline_ratio"]
     assert ratio[(*version, "input", "colour", label, "red")] == 0.5
     assert ratio[(*version, "input", "size", label, "__missing__")] == 0
-    bound = found["model_signal_baseline_upper_bound"]
+    bound = by_name["model_signal_baseline_upper_bound"]
     assert [bound[(*version, "input", "size", label, f"{i:02d}")] for i in range(5)] == [*EDGES, math.inf]
-    center = found["model_signal_baseline_center"]
+    center = by_name["model_signal_baseline_center"]
     assert (*version, "input", "size", label, "04") not in center
     assert center[(*version, "input", "size", label, "00")] == -2
     for what, value in (("mean", 0), ("stddev", 1), ("observations", 1000)):
-        assert found[f"model_signal_baseline_{what}"][(*version, "input", "size", label)] == value
+        assert by_name[f"model_signal_baseline_{what}"][(*version, "input", "size", label)] == value
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])

@@ -101,8 +101,8 @@ def test_bad_watches() -> None:
         layers.sampled(bare, ["a"], 1)
     with pytest.raises(ValueError, match="exporter is required"):
         layers.exporter_of(Model(), None)
-    assert layers.exporter_of(measured(exporter), None) is exporter
     assert exporter.log == []
+    assert layers.exporter_of(measured(exporter), None) is exporter
 
 
 def test_layer_names() -> None:
@@ -114,7 +114,8 @@ def test_layer_names() -> None:
         layers.named(["layer4.0.conv3"], known)
     with pytest.raises(ValueError, match=r"close names: 'layer4\.0\.conv1'"):
         layers.named(["zzz"], known)
-    for names in ([], "fc"):
+    refused: tuple[Any, ...] = ([], "fc")
+    for names in refused:
         with pytest.raises(ValueError, match="names must be a list of at least one layer"):
             layers.named(names, known)
 

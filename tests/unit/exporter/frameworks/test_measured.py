@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,8 +89,13 @@ def test_an_error_of_reading_is_logged_only(caplog: pytest.LogCaptureFixture) ->
 
 def test_what_is_traced_passes_through() -> None:
     exporter = ExporterDouble()
-    seen = []
-    model = measured(exporter, traced=lambda args, kwargs: seen.append((args, kwargs)) is None)
+    seen: list[object] = []
+
+    def traced(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        seen.append((args, kwargs))
+        return True
+
+    model = measured(exporter, traced=traced)
     assert model(1) == (1,)
     assert model.predict([1], scale=2) == [2]
     assert exporter.log == []
@@ -140,7 +146,7 @@ def test_the_proxy_is_its_target() -> None:
 
 
 def test_the_exporter_is_at_hand() -> None:
-    exporter = ExporterDouble()
+    exporter: Any = ExporterDouble()
     assert measured(exporter).exporter is exporter
 
 
@@ -156,12 +162,12 @@ def test_targets_without_a_dictionary() -> None:
 def test_copies_and_pickles_are_of_the_target() -> None:
     target = Model()
     model = measured(ExporterDouble(), target)
-    twins = (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)))  # noqa: S301
+    twins: tuple[Any, ...] = (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)))  # noqa: S301
     for twin in twins:
         assert type(twin) is Model
         assert twin is not target
         assert vars(twin) == vars(target)
-    holder = {"a": model, "b": model}
+    holder: dict[str, Any] = {"a": model, "b": model}
     assert type(copy.deepcopy(holder)["a"]) is Model
 
 

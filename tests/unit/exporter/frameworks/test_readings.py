@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,21 +34,23 @@ def naive(row: list[float], output: Output) -> tuple[float, int]:
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=finite))
 def test_logits_by_the_textbook(scores: np.ndarray) -> None:
     wanted = [naive(row, "logits") for row in scores.tolist()]
-    assert NUMPY.confidence(scores, "logits").tolist() == pytest.approx([one for one, _ in wanted], rel=1e-9)
+    assert NUMPY.confidence(scores, "logits").tolist() == pytest.approx(
+        [probability for probability, _ in wanted], rel=1e-9
+    )
     assert NUMPY.winner(scores, "logits").tolist() == [index for _, index in wanted]
 
 
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)))
 def test_probabilities_by_the_textbook(scores: np.ndarray) -> None:
     wanted = [naive(row, "probabilities") for row in scores.tolist()]
-    assert NUMPY.confidence(scores, "probabilities").tolist() == [one for one, _ in wanted]
+    assert NUMPY.confidence(scores, "probabilities").tolist() == [probability for probability, _ in wanted]
     assert NUMPY.winner(scores, "probabilities").tolist() == [index for _, index in wanted]
 
 
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
 def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
-    found = NUMPY.confidence(scores, "logits")
-    assert (np.isnan(found) | ((found >= 0.2) & (found <= 1))).all()
+    confidence = NUMPY.confidence(scores, "logits")
+    assert (np.isnan(confidence) | ((confidence >= 0.2) & (confidence <= 1))).all()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_features_are_read_from_tables_only() -> None:
     for table in tables:
         assert read(table, None).features is table
     assert [read(table, None).items for table in tables] == [3, 2, 2, 1, 3, 1]
-    for given_ in (
+    untold: tuple[Any, ...] = (
         np.zeros((3, 4)),
         np.zeros((2, 2, 2)),
         {"input_ids": np.zeros((3, 2))},
@@ -128,14 +131,15 @@ def test_features_are_read_from_tables_only() -> None:
         "text",
         1.0,
         [],
-    ):
+    )
+    for given_ in untold:
         assert read(given_, None).features is None
     assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
 
 
 def test_a_single_feature_is_a_column() -> None:
-    one = fitted(features={"age": [1.0, 2.0]})
-    reading = Reader(NUMPY, baseline=one).read(np.zeros(6), None)
+    single = fitted(features={"age": [1.0, 2.0]})
+    reading = Reader(NUMPY, baseline=single).read(np.zeros(6), None)
     assert (reading.items, len(reading.features)) == (6, 6)
 
 
@@ -155,7 +159,7 @@ def test_inputs_and_rows() -> None:
     assert first_input((), {"training": False, "x": array}) is array
     assert first_input((generator,), {}) is None
     assert list(generator) == [1]
-    cases = (
+    cases: tuple[tuple[Any, int | None], ...] = (
         (array, 3),
         ([1, 2], 2),
         ((array, 1), 3),

@@ -26,7 +26,7 @@ class Clock:
         return self.now
 
 
-def series(name: str = "t") -> IdentityState:
+def new_state(name: str = "t") -> IdentityState:
     return IdentityState(Key(Identity("m", "v", name, "jax"), "gpu-0", "h200"))
 
 
@@ -44,7 +44,7 @@ def finish(meter: DeviceMeter, call: CallRecord, value: object = 0.5) -> None:
 def charged(meter: DeviceMeter, everyone: list[IdentityState]) -> list[float]:
     meter.drain(wait=True)
     virtual = meter.virtual_now()
-    return [one.device_seconds + one.active * virtual for one in everyone]
+    return [state.device_seconds + state.active * virtual for state in everyone]
 
 
 # Steps of a schedule: time passes, then a call of somebody starts or the n-th call in flight ends.
@@ -58,7 +58,7 @@ steps = st.lists(
 def test_charges_close_to_busy_time(schedule: list[tuple[float, int, bool, int]], every: int) -> None:
     clock = Clock()
     meter = DeviceMeter(clock)
-    tenants = [series(str(number)) for number in range(4)]
+    tenants = [new_state(str(number)) for number in range(4)]
     in_flight: list[CallRecord] = []
     busy = 0.0
     for position, (pause, who, starts, which) in enumerate(schedule):
@@ -71,11 +71,11 @@ def test_charges_close_to_busy_time(schedule: list[tuple[float, int, bool, int]]
         if position % every == 0:
             assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
     assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
-    assert sum(one.active for one in tenants) == len(in_flight)
+    assert sum(state.active for state in tenants) == len(in_flight)
 
 
 def test_two_calls_share_equally_while_both_run() -> None:
-    clock, first, second = Clock(), series("a"), series("b")
+    clock, first, second = Clock(), new_state("a"), new_state("b")
     meter = DeviceMeter(clock)
     long_call = begin(meter, first)
     clock.now = 2
@@ -89,7 +89,7 @@ def test_two_calls_share_equally_while_both_run() -> None:
 
 
 def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
-    clock, stream = Clock(), series()
+    clock, stream = Clock(), new_state()
     meter = DeviceMeter(clock)
     begin(meter, stream)
     seen = []
@@ -102,7 +102,7 @@ def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
 
 @given(st.lists(st.floats(0, 1e5), min_size=2, max_size=30))
 def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
-    clock, one = Clock(), series()
+    clock, state = Clock(), new_state()
     meter = DeviceMeter(clock)
     calls: list[CallRecord] = []
     last = 0
@@ -111,9 +111,9 @@ def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
         if position % 3 == 2:
             finish(meter, calls.pop(0))
         else:
-            calls.append(begin(meter, one))
+            calls.append(begin(meter, state))
         meter.drain(wait=True)
-        shown = one.snapshot(meter.virtual_now()).cells[36]
+        shown = state.snapshot(meter.virtual_now()).cells[36]
         assert shown >= last
         last = shown
 
@@ -122,9 +122,9 @@ def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
 def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
     clock = Clock()
     meter = DeviceMeter(clock)
-    parts = [(series(name), count) for name, count in items.items()]
+    parts = [(new_state(name), count) for name, count in items.items()]
     ended: list[BatchState] = []
-    batch = BatchState(series("__all__").key, parts, ended.append)
+    batch = BatchState(new_state("__all__").key, parts, ended.append)
     call = begin(meter, batch)
     clock.now = 10
     finish(meter, call)
@@ -141,7 +141,7 @@ def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
 
 def test_threads_lose_nothing_and_close_with_concurrent_drains() -> None:
     meter = DeviceMeter(drain_at=64)
-    tenants = [series(str(number)) for number in range(3)]
+    tenants = [new_state(str(number)) for number in range(3)]
     done = threading.Event()
 
     def work(seed: int) -> None:
@@ -169,12 +169,12 @@ def test_threads_lose_nothing_and_close_with_concurrent_drains() -> None:
         thread.join()
     ended = meter.clock()
     total = charged(meter, tenants)
-    counts = [one.snapshot(0).cells for one in tenants]
+    counts = [state.snapshot(0).cells for state in tenants]
     assert sum(cells[REQUESTS.start] for cells in counts) == 16_000
     assert sum(sum(cells[LATENCY.start : LATENCY.sum_cell]) for cells in counts) == 16_000
     assert 0 < sum(total) <= ended - started
     assert longest <= WAIT_AT + 8 * 2
-    assert all(one.active == 0 for one in tenants)
+    assert all(state.active == 0 for state in tenants)
 
 
 class Interrupted(BaseException):
@@ -182,7 +182,7 @@ class Interrupted(BaseException):
 
 
 def test_a_signal_that_raises_in_the_middle_of_drains_loses_and_doubles_nothing() -> None:
-    meter, one = DeviceMeter(), series()
+    meter, state = DeviceMeter(), new_state()
     interruptions = 0
 
     def handler(number: int, frame: object) -> None:
@@ -193,7 +193,7 @@ def test_a_signal_that_raises_in_the_middle_of_drains_loses_and_doubles_nothing(
     try:
         for _ in range(300):
             for _ in range(200):
-                finish(meter, begin(meter, one))
+                finish(meter, begin(meter, state))
             signal.setitimer(signal.ITIMER_REAL, 0.00002 + random.random() * 0.0002)
             try:
                 meter.drain(wait=True)
@@ -208,48 +208,48 @@ def test_a_signal_that_raises_in_the_middle_of_drains_loses_and_doubles_nothing(
         signal.signal(signal.SIGALRM, previous)
         gc.enable()
     meter.drain(wait=True)
-    cells = one.snapshot(0).cells
+    cells = state.snapshot(0).cells
     assert interruptions > 10
     assert cells[REQUESTS.start] == sum(cells[LATENCY.start : LATENCY.sum_cell])
     assert cells[REQUESTS.start] % 200 == 0
-    assert one.active == 0
+    assert state.active == 0
     assert len(meter.events) == 0
 
 
 def test_a_drain_entered_again_from_within_is_left_to_the_outer_one() -> None:
-    meter, one = DeviceMeter(), series()
+    meter, state = DeviceMeter(), new_state()
     entered: list[int] = []
 
     class Curious(BatchState):
         def settle(self, now: float) -> None:
-            finish(meter, begin(meter, one))
+            finish(meter, begin(meter, state))
             meter.drain(wait=True)
             entered.append(len(meter.events))
             super().settle(now)
 
-    batch = Curious(one.key, [(one, 1)], lambda batch: None)
+    batch = Curious(state.key, [(state, 1)], lambda batch: None)
     finish(meter, begin(meter, batch))
     meter.drain(wait=True)
     assert entered == [2]
     meter.drain(wait=True)
-    assert one.snapshot(0).cells[REQUESTS.start] == 2
+    assert state.snapshot(0).cells[REQUESTS.start] == 2
 
 
 def test_calls_of_the_parent_end_uncounted_in_a_forked_child() -> None:
-    clock, one = Clock(), series()
+    clock, state = Clock(), new_state()
     meter = DeviceMeter(clock)
-    drained, queued = begin(meter, one), begin(meter, one)
+    drained, queued = begin(meter, state), begin(meter, state)
     meter.drain(wait=True)
-    late = begin(meter, one)
+    late = begin(meter, state)
     clock.now = 5
     meter.after_fork()
-    one.reset()
+    state.reset()
     clock.now = 7
     for call in (drained, queued, late):
         finish(meter, call)
-    finish(meter, begin(meter, one))
+    finish(meter, begin(meter, state))
     meter.drain(wait=True)
-    cells = one.snapshot(meter.virtual_now()).cells
+    cells = state.snapshot(meter.virtual_now()).cells
     assert cells[REQUESTS.start] == 1
-    assert one.active == 0
-    assert charged(meter, [one]) == [0]
+    assert state.active == 0
+    assert charged(meter, [state]) == [0]

@@ -80,9 +80,9 @@ def test_too_many_event_names_overflow(registry: CollectorRegistry) -> None:
     target = exporter(registry)
     for number in range(MAX_EVENTS + 5):
         target.event(f"event {number}")
-    found = samples(registry, EVENTS)
-    assert len(found) == MAX_EVENTS + 1
-    assert found[("t", "__overflow__")] == 5
+    counts = samples(registry, EVENTS)
+    assert len(counts) == MAX_EVENTS + 1
+    assert counts[("t", "__overflow__")] == 5
     text = respond(registry, "GET", "", "").body.decode()
     assert (
         'model_series_overflow_total{model_name="m",model_version="v1",framework="jax",label="event"} 5.0'

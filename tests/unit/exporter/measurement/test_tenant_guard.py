@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
@@ -44,7 +45,7 @@ def call(recorder: VersionRecorder, tenant_id: str) -> None:
         recorder.meter.drain()
 
 
-def requests(snapshots: list[Snapshot]) -> dict[str, int]:
+def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
     return {one.key.identity.tenant_id: one.cells[REQUESTS.start] for one in snapshots}
 
 
@@ -52,12 +53,12 @@ def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> Non
     recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1000)
     for number in range(2000):
         call(recorder, f"tenant-{number}")
-    store.snapshots()
+    store.state()
     tracemalloc.start()
     try:
         for number in range(2000, 100_000):
             call(recorder, f"tenant-{number}")
-        counts = requests(store.snapshots())
+        counts = requests(store.state().snapshots)
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -74,10 +75,10 @@ def test_nobody_is_evicted_before_the_idle_time(store: Store, clock: Clock) -> N
     call(recorder, "sparse")
     clock.now = 10 * HOUR
     call(recorder, "busy")
-    store.snapshots()
+    store.state()
     clock.now = 26 * HOUR - 1
     call(recorder, "newcomer")
-    assert requests(store.snapshots()) == {"sparse": 1, "busy": 1, OVERFLOW: 1}
+    assert requests(store.state().snapshots) == {"sparse": 1, "busy": 1, OVERFLOW: 1}
 
 
 def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
@@ -87,25 +88,25 @@ def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
     call(recorder, "first")
     clock.now = 1 * HOUR
     call(recorder, "second")
-    store.snapshots()
+    store.state()
     clock.now = 20 * HOUR
     call(recorder, "first")
-    store.snapshots()
+    store.state()
     clock.now = 28 * HOUR  # 27 hours after "second", 8 after "first"
     call(recorder, "third")
-    assert requests(store.snapshots()) == {"first": 2, "third": 1}
+    assert requests(store.state().snapshots) == {"first": 2, "third": 1}
     call(recorder, "second")
-    assert requests(store.snapshots()) == {"first": 2, "third": 1, OVERFLOW: 1}
+    assert requests(store.state().snapshots) == {"first": 2, "third": 1, OVERFLOW: 1}
 
 
 def test_a_call_in_flight_keeps_its_tenant(store: Store, clock: Clock) -> None:
     recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
     record = [clock.now, recorder.state_of("stream"), None, None, None, None]
     recorder.meter.events.append(record)
-    store.snapshots()
+    store.state()
     clock.now = 100 * HOUR
     call(recorder, "newcomer")
-    assert requests(store.snapshots()) == {"stream": 0, OVERFLOW: 1}
+    assert requests(store.state().snapshots) == {"stream": 0, OVERFLOW: 1}
 
 
 def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock: Clock) -> None:
@@ -117,8 +118,8 @@ def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock:
     recorder.meter.events.append(record)
     record[ENDED], record[VALUE] = clock.now, 0.5
     recorder.meter.events.append(record)
-    store.snapshots()
-    assert requests(store.snapshots()) == {"first": 1, "second": 1}
+    store.state()
+    assert requests(store.state().snapshots) == {"first": 1, "second": 1}
 
 
 def test_a_tenant_that_a_function_holds_is_never_evicted(store: Store, clock: Clock) -> None:
@@ -126,7 +127,7 @@ def test_a_tenant_that_a_function_holds_is_never_evicted(store: Store, clock: Cl
     recorder.pinned_state("fixed")
     clock.now = 1000 * HOUR
     call(recorder, "newcomer")
-    assert requests(store.snapshots()) == {"fixed": 0, OVERFLOW: 1}
+    assert requests(store.state().snapshots) == {"fixed": 0, OVERFLOW: 1}
 
 
 def test_versions_of_a_model_share_its_tenants(store: Store) -> None:
@@ -138,5 +139,6 @@ def test_versions_of_a_model_share_its_tenants(store: Store) -> None:
         call(recorder, "only")
     call(recorders[0], "surplus")
     assert sorted(
-        (one.key.identity.model_version, one.key.identity.tenant_id) for one in store.snapshots()
+        (snapshot.key.identity.model_version, snapshot.key.identity.tenant_id)
+        for snapshot in store.state().snapshots
     ) == [("v1", OVERFLOW), ("v1", "only"), ("v2", "only")]

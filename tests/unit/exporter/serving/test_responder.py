@@ -7,15 +7,16 @@ import logging
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter_support.exposing import OPENMETRICS, Failing, names, total
+from exporter_support.exposing import OPENMETRICS, Failing, FakeStore, names, parse_openmetrics, total
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.serving.responder import exposition, respond
 
 
-def test_text_is_ours_and_the_rest_of_the_registry(exposed_registry, fake_store) -> None:
+def test_text_is_ours_and_the_rest_of_the_registry(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore
+) -> None:
     body, content_type = exposition(exposed_registry, fake_store, "")
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
     found = list(parse_text(body.decode()))
@@ -27,7 +28,9 @@ def test_text_is_ours_and_the_rest_of_the_registry(exposed_registry, fake_store)
     assert len(set(names(found))) == len(found)
 
 
-def test_openmetrics_is_one_document_with_exemplars_and_target_info(exposed_registry, fake_store) -> None:
+def test_openmetrics_is_one_document_with_exemplars_and_target_info(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore
+) -> None:
     exposed_registry.set_target_info({"service": "resnet"})
     body, content_type = exposition(exposed_registry, fake_store, OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
@@ -39,7 +42,9 @@ def test_openmetrics_is_one_document_with_exemplars_and_target_info(exposed_regi
 
 
 @pytest.mark.parametrize("accept", ["", "text/plain", OPENMETRICS, f"{OPENMETRICS};q=0.5,text/plain;q=0.3"])
-def test_our_store_is_rendered_once_and_its_scrape_is_reported(exposed_registry, fake_store, accept) -> None:
+def test_our_store_is_rendered_once_and_its_scrape_is_reported(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore, accept: str
+) -> None:
     body, _ = exposition(exposed_registry, fake_store, accept)
     assert body.count(b"# TYPE model_inference_requests") == 1
     assert fake_store.collected == 0
@@ -47,7 +52,9 @@ def test_our_store_is_rendered_once_and_its_scrape_is_reported(exposed_registry,
     assert 0 < seconds < 60
 
 
-def test_a_failing_collector_costs_only_its_own_series(exposed_registry, fake_store, caplog) -> None:
+def test_a_failing_collector_costs_only_its_own_series(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
     exposed_registry.register(Failing())
     with caplog.at_level(logging.ERROR):
         answer = respond(exposed_registry, "GET", "", "")
@@ -60,7 +67,7 @@ def test_a_failing_collector_costs_only_its_own_series(exposed_registry, fake_st
 
 
 def test_a_failure_of_ours_is_500_with_a_short_text_and_a_log_line(
-    exposed_registry, fake_store, caplog
+    exposed_registry: CollectorRegistry, fake_store: FakeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake_store.error = KeyError("the secret")
     with caplog.at_level(logging.ERROR):
@@ -92,7 +99,9 @@ def test_a_scrape_of_the_real_store() -> None:
         ("identity", False),
     ],
 )
-def test_gzip_only_where_it_is_allowed(exposed_registry, accept_encoding, compressed) -> None:
+def test_gzip_only_where_it_is_allowed(
+    exposed_registry: CollectorRegistry, accept_encoding: str, compressed: bool
+) -> None:
     answer = respond(exposed_registry, "GET", "", accept_encoding)
     assert (dict(answer.headers).get("Content-Encoding") == "gzip") == compressed
     assert dict(answer.headers)["Content-Length"] == str(len(answer.body))
@@ -100,14 +109,16 @@ def test_gzip_only_where_it_is_allowed(exposed_registry, accept_encoding, compre
     assert total(body, "after_total") == [3]
 
 
-def test_head_has_the_headers_of_get_and_no_body(exposed_registry) -> None:
+def test_head_has_the_headers_of_get_and_no_body(exposed_registry: CollectorRegistry) -> None:
     head, get = respond(exposed_registry, "HEAD", "", ""), respond(exposed_registry, "GET", "", "")
     assert (head.status, head.body) == (200, b"")
     assert head.headers == get.headers
 
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE", "get"])
-def test_other_methods_are_refused(exposed_registry, fake_store, method) -> None:
+def test_other_methods_are_refused(
+    exposed_registry: CollectorRegistry, fake_store: FakeStore, method: str
+) -> None:
     answer = respond(exposed_registry, method, "", "")
     assert (answer.status, dict(answer.headers)["Allow"]) == (405, "GET, HEAD")
     assert not fake_store.scrapes

@@ -14,14 +14,20 @@ import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from exporter_support.exposing import total
-from exporter_support.serving_metrics import fetch, serving, wait_until
+from exporter_support.serving_metrics import fetch, serving
 from modelplane_exporter.serving import server
-from modelplane_exporter.serving.server import ServerSettings, configured, create_server
+from modelplane_exporter.serving.server import MetricsServer
+from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
+
+CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FILE"
+USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
 
 
-def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry) -> None:
+def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registry: CollectorRegistry) -> None:
     with serving(exposed_registry) as running:
         status, body = fetch(running.url)
         assert (status, total(body, "after_total")) == (200, [3])
@@ -42,32 +48,36 @@ def test_the_server_serves_metrics_and_a_page_that_links_to_them(exposed_registr
         ("PUT", "/", 405),
     ],
 )
-def test_methods_of_the_server(exposed_registry, method, path, status) -> None:
+def test_methods_of_the_server(
+    exposed_registry: CollectorRegistry, method: str, path: str, status: int
+) -> None:
     with serving(exposed_registry) as running:
-        connection = http.client.HTTPConnection("127.0.0.1", running.server_address[1], timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", running.server_address[1], timeout=PATIENCE_SECONDS
+        )
         connection.request(method, path)
         answer = connection.getresponse()
         assert (answer.status, bool(answer.read())) == (status, method != "HEAD")
         connection.close()
 
 
-def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry) -> None:
+def test_the_port_can_be_had_again_and_again_but_never_twice(exposed_registry: CollectorRegistry) -> None:
     port = 0
     for _ in range(3):
         with serving(exposed_registry, ServerSettings("127.0.0.1", port)) as running:
             port = running.server_address[1]
             assert fetch(running.url)[0] == 200
             with pytest.raises(OSError, match="in use"):
-                create_server(ServerSettings("127.0.0.1", port), exposed_registry)
+                MetricsServer(ServerSettings("127.0.0.1", port), exposed_registry)
 
 
-def test_an_address_that_cannot_be_had_is_an_os_error(exposed_registry) -> None:
+def test_an_address_that_cannot_be_had_is_an_os_error(exposed_registry: CollectorRegistry) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - the text is the system's
-        create_server(ServerSettings("203.0.113.1", 0), exposed_registry)
+        MetricsServer(ServerSettings("203.0.113.1", 0), exposed_registry)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
-def test_ipv6(exposed_registry) -> None:
+def test_ipv6(exposed_registry: CollectorRegistry) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -78,10 +88,12 @@ def test_ipv6(exposed_registry) -> None:
 
 
 def connect(running: server.MetricsServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=10)
+    return socket.create_connection(("127.0.0.1", running.server_address[1]), timeout=PATIENCE_SECONDS)
 
 
-def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(exposed_registry, monkeypatch) -> None:
+def test_slow_clients_neither_hold_up_scrapes_nor_grow_threads(
+    exposed_registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = threading.active_count()
     with serving(exposed_registry) as running, contextlib.ExitStack() as clients:
         slow = [clients.enter_context(connect(running)) for _ in range(server.MAX_CONNECTIONS * 2)]
@@ -101,15 +113,17 @@ def is_cut_off(client: socket.socket) -> bool:
     return False
 
 
-def test_a_client_that_dribbles_is_cut_off_at_the_deadline(exposed_registry, monkeypatch) -> None:
+def test_a_client_that_dribbles_is_cut_off_at_the_deadline(
+    exposed_registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.2)
     with serving(exposed_registry) as running, connect(running) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
-        wait_until(lambda: is_cut_off(client))
-        wait_until(lambda: not running._deadlines)
+        assert wait_until(lambda: is_cut_off(client))
+        assert wait_until(lambda: not running._deadlines)
 
 
-def test_a_large_request_is_dropped(exposed_registry) -> None:
+def test_a_large_request_is_dropped(exposed_registry: CollectorRegistry) -> None:
     with serving(exposed_registry) as running, connect(running) as client:
         with contextlib.suppress(OSError):
             client.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * server.REQUEST_BYTES)
@@ -121,7 +135,9 @@ def test_a_large_request_is_dropped(exposed_registry) -> None:
 @pytest.mark.parametrize(
     "request_", [b"\r\n\r\n", b"\0\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
 )
-def test_broken_requests_do_no_harm(exposed_registry, request_, capfd) -> None:
+def test_broken_requests_do_no_harm(
+    exposed_registry: CollectorRegistry, request_: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     with serving(exposed_registry) as running:
         with connect(running) as client:
             client.sendall(request_)
@@ -147,36 +163,36 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return cert, key
 
 
-def test_tls(exposed_registry, certificate) -> None:
+def test_tls(exposed_registry: CollectorRegistry, certificate: tuple[str, str]) -> None:
     cert, key = certificate
-    settings = configured("127.0.0.1", 0, tls_cert_file=cert, tls_key_file=key, environ={})
+    settings = server_settings("127.0.0.1", 0, {CERT: cert, KEY: key})
     trust = ssl.create_default_context(cafile=cert)
     with serving(exposed_registry, settings) as running:
         assert running.url.startswith("https://127.0.0.1:")
         with connect(running):  # a client that never shakes hands
-            status, body = fetch(running.url, trust)
+            status, body = fetch(running.url, tls=trust)
             assert (status, total(body, "after_total")) == (200, [3])
         with connect(running) as plain, contextlib.suppress(ConnectionResetError):
             plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             assert b"200" not in plain.recv(4096)
-        assert fetch(running.url, trust)[0] == 200
+        assert fetch(running.url, tls=trust)[0] == 200
 
 
 def credentials(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
+def test_basic_authentication(exposed_registry: CollectorRegistry, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("s3cret:ü\n")
     environ = {
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
         "MODELPLANE_EXPORTER_USERNAME": "prometheus",
         "MODELPLANE_EXPORTER_PASSWORD_FILE": str(tmp_path / "password"),
     }
-    settings = configured(None, 0, environ=environ)
+    settings = server_settings(None, 0, environ)
     assert "s3cret" not in repr(settings)
     with serving(exposed_registry, settings) as running:
-        assert fetch(running.url, **credentials("prometheus", "s3cret:ü"))[0] == 200
+        assert fetch(running.url, credentials("prometheus", "s3cret:ü"))[0] == 200
         refused = [
             {},
             credentials("prometheus", "s3cret"),
@@ -191,11 +207,7 @@ def test_basic_authentication(exposed_registry, tmp_path: Path) -> None:
         ]
         for headers in refused:
             for path in ("metrics", "", "other"):
-                assert fetch(running.url.removesuffix("metrics") + path, **headers)[0] == 401
-
-
-CERT, KEY = "MODELPLANE_EXPORTER_TLS_CERT_FILE", "MODELPLANE_EXPORTER_TLS_KEY_FILE"
-USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_FILE"
+                assert fetch(running.url.removesuffix("metrics") + path, headers)[0] == 401
 
 
 @pytest.mark.parametrize(
@@ -211,12 +223,14 @@ USER, PASSWORD = "MODELPLANE_EXPORTER_USERNAME", "MODELPLANE_EXPORTER_PASSWORD_F
         ({USER: "u:v", PASSWORD: os.devnull}, f"{USER} must not contain a colon"),
     ],
 )
-def test_settings_that_cannot_be_used_name_the_variable(given, message) -> None:
+def test_settings_that_cannot_be_used_name_the_variable(given: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        configured(None, 0, environ=given)
+        server_settings(None, 0, given)
 
 
-def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) -> None:
+def test_an_encrypted_key_is_an_error_and_not_a_question(
+    certificate: tuple[str, str], tmp_path: Path
+) -> None:
     locked = str(tmp_path / "locked.pem")
     subprocess.run(
         ["openssl", "pkey", "-in", certificate[1], "-aes256", "-passout", "pass:x", "-out", locked],
@@ -224,23 +238,23 @@ def test_an_encrypted_key_is_an_error_and_not_a_question(certificate, tmp_path) 
         capture_output=True,
     )
     with pytest.raises(ValueError, match=f"{CERT} and {KEY} cannot be used"):
-        configured(None, 0, tls_cert_file=certificate[0], tls_key_file=locked, environ={})
+        server_settings(None, 0, {CERT: certificate[0], KEY: locked})
 
 
-def test_arguments_go_before_the_environment(certificate) -> None:
-    environ = {"MODELPLANE_EXPORTER_ADDRESS": "192.0.2.1", CERT: "x", KEY: "y"}
-    settings = configured(
-        "::1", 9, tls_cert_file=certificate[0], tls_key_file=certificate[1], environ=environ
-    )
+def test_arguments_go_before_the_environment(certificate: tuple[str, str]) -> None:
+    environ = {"MODELPLANE_EXPORTER_ADDRESS": "192.0.2.1", CERT: certificate[0], KEY: certificate[1]}
+    settings = server_settings("::1", 9, environ)
     assert (settings.address, settings.port, settings.tls is not None) == ("::1", 9, True)
-    assert configured(None, 9, environ={}) == ServerSettings("0.0.0.0", 9)
+    assert server_settings(None, 9, environ).address == "192.0.2.1"
+    assert server_settings(None, 9, {}) == ServerSettings("0.0.0.0", 9)
 
 
 FORKING = """
 import os, socket, sys, threading, time, urllib.request
 from prometheus_client import CollectorRegistry
-from modelplane_exporter.serving.server import ServerSettings, create_server
-running = create_server(ServerSettings("127.0.0.1", 0), CollectorRegistry())
+from modelplane_exporter.serving.server import MetricsServer
+from modelplane_exporter.serving.server_settings import ServerSettings
+running = MetricsServer(ServerSettings("127.0.0.1", 0), CollectorRegistry())
 threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 port = running.server_address[1]
 child = os.fork()
@@ -250,7 +264,7 @@ if child == 0:
     os._exit(0)
 running.shutdown()
 running.server_close()
-again = create_server(ServerSettings("127.0.0.1", port), CollectorRegistry())
+again = MetricsServer(ServerSettings("127.0.0.1", port), CollectorRegistry())
 again.server_close()
 print("taken over")
 """
@@ -262,5 +276,5 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "taken over\n"
-        run.communicate("end\n", timeout=10)
+        run.communicate("end\n", timeout=PATIENCE_SECONDS)
     assert run.returncode == 0

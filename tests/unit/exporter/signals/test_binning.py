@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from modelplane_exporter.layout.signals import SignalKey, layout_of
 from modelplane_exporter.signals.row_queue import DRAIN_AT, SignalState
 from modelplane_schema.identity import Identity
 
-FORMS = {
+FORMS: dict[str, Callable[[Any], Any]] = {
     "array": lambda rows: rows,
     "float32": lambda rows: np.where(rows == 1e300, 1e30, rows).astype(np.float32),
     "fortran": np.asfortranarray,
@@ -61,7 +62,7 @@ def test_a_batch_in_every_form_equals_numpy_histogram(
     assert invalid(registry) == {}
 
 
-ROW_FORMS = {
+ROW_FORMS: dict[str, Callable[[Any], Any]] = {
     "mapping": lambda row: dict(zip(("f0", "f1", "f2"), row.tolist(), strict=True)),
     "numpy scalars": lambda row: dict(zip(("f0", "f1", "f2"), row, strict=True)),
     "list": lambda row: row.tolist(),
@@ -114,12 +115,12 @@ def test_deviation_sums(registry: CollectorRegistry) -> None:
         call.features(values)
         call.features(values[0])
     values = np.vstack([values, values[:1]])
-    found = exposed(registry)
+    by_name = exposed(registry)
     for i in range(3):
         u = (values[:, i] - i) / (i + 1)
         parts = {"positive": u[u > 0].sum(), "negative": -u[u < 0].sum(), "square": (u * u).sum()}
         for part, value in parts.items():
-            samples = found[f"model_signal_deviation_{part}_sum_total"]
+            samples = by_name[f"model_signal_deviation_{part}_sum_total"]
             assert samples[("m", "v1", "__all__", "jax", "input", f"f{i}", NUMBERS.label)] == pytest.approx(
                 value, abs=2e-9
             )
@@ -129,8 +130,8 @@ def test_a_deviation_counts_as_a_million_standard_deviations_at_most(registry: C
     target = exporter(registry, baseline(numeric("size")))
     with target.track() as call:
         call.features(np.array([[1e300], [-1.7e308], [2.0], [np.inf]]))
-    found = exposed(registry)
-    values = [next(iter(found[f"model_signal_deviation_{part}_sum_total"].values()))
+    by_name = exposed(registry)
+    values = [next(iter(by_name[f"model_signal_deviation_{part}_sum_total"].values()))
               for part in ("positive", "negative", "square")]  # fmt: skip
     assert values == pytest.approx([1e6 + 2, 1e6, 2e12 + 4], rel=1e-12)
 

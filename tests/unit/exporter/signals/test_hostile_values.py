@@ -65,7 +65,7 @@ def test_hostile_values_in_a_batch(kind: str, rows: int) -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_no_method_raises_whatever_it_is_given(kind: str) -> None:
-    hostile = HOSTILE[kind]()
+    hostile: Any = HOSTILE[kind]()
     model = Model(NUMBERS)
     with model.exporter.track(hostile) as call:
         for method in (

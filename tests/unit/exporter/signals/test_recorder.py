@@ -38,8 +38,8 @@ def test_bad_values_count_by_reason_for_the_tenant_of_the_call(registry: Collect
         call.features({**row, "colour": {"a": "dict"}})
         call.activations({"conv1": 1.0})
         call.prediction(3.0, name="unknown")
-    found = invalid(registry, "a")
-    assert found == {"value_wrong_type": 2, "signal_unknown": 4, "signal_wrong_shape": 3}
+    reasons = invalid(registry, "a")
+    assert reasons == {"value_wrong_type": 2, "signal_unknown": 4, "signal_wrong_shape": 3}
     assert bins(registry, "size") == expected(np.array([1.0, 1.0]))
     assert bins(registry, "colour")["red"] == 2
 
@@ -129,7 +129,7 @@ def test_a_forked_child_starts_at_zero(registry: CollectorRegistry) -> None:
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
-        found = json.load(answer)
+        in_child = json.load(answer)
     os.waitpid(child, 0)
-    assert found == expected(np.array([3.0]))
+    assert in_child == expected(np.array([3.0]))
     assert bins(registry, "f0") == expected(np.full(101, 0.25))

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from exporter_support.observed_signals import NUMBERS, bins, expected, exporter, exposed
 from modelplane_exporter import PER_CALL, tenant
 from modelplane_exporter.layout.signals import layout_of
-from modelplane_exporter.signals.store import BUDGET_VARIABLE
+from modelplane_exporter.settings import SIGNAL_SERIES
 
 
 @pytest.mark.parametrize("by_tenant", [False, True])
@@ -43,24 +43,24 @@ def test_the_budget_of_series(registry: CollectorRegistry, monkeypatch: pytest.M
     probe = CollectorRegistry()
     exporter(probe, NUMBERS)
     described = sum(len(v) for k, v in exposed(probe).items() if k.startswith("model_signal_baseline"))
-    monkeypatch.setenv(BUDGET_VARIABLE, str(described + 3 * each))
+    monkeypatch.setenv(SIGNAL_SERIES.name, str(described + 3 * each))
     target = exporter(registry, NUMBERS, tenant_id=PER_CALL, signals_by_tenant=True)
     for who in ("a", "b", "c", "d", "a"):
         with tenant(who), target.track() as call:
             call.features([0.25, 0.25, 0.25])
     assert [bins(registry, "f0", who).get("02") for who in ("a", "b", "c", "__overflow__")] == [2, 1, None, 2]
-    found = exposed(registry)
-    assert found["model_series_overflow_total"] == {("m", "v1", "jax", "tenant_id"): 2}
-    assert sum(len(v) for k, v in found.items() if k.startswith("model_signal")) == described + 3 * each
+    by_name = exposed(registry)
+    assert by_name["model_series_overflow_total"] == {("m", "v1", "jax", "tenant_id"): 2}
+    assert sum(len(v) for k, v in by_name.items() if k.startswith("model_signal")) == described + 3 * each
 
 
 def test_a_baseline_beyond_the_budget_is_refused(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BUDGET_VARIABLE, "10")
+    monkeypatch.setenv(SIGNAL_SERIES.name, "10")
     with pytest.raises(ValueError, match="only 10 of 10 are left; fit it to fewer signals"):
         exporter(registry, NUMBERS)
-    monkeypatch.setenv(BUDGET_VARIABLE, "many")
+    monkeypatch.setenv(SIGNAL_SERIES.name, "many")
     with pytest.raises(ValueError, match="must be a whole number"):
         exporter(CollectorRegistry(), NUMBERS)
 

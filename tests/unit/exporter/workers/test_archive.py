@@ -37,17 +37,17 @@ def test_the_archive_has_one_record_a_key_and_the_files_are_gone(tmp_path: Path)
 def test_a_key_that_nobody_has_is_forgotten_when_it_was_idle_long_enough(tmp_path: Path) -> None:
     now = 1_000_000.0
     directory = WorkerDirectory(tmp_path, idle_seconds=100, clock=lambda: now)
-    gone, kept = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
+    gone, still_there = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
     gone.write(key("gone"), cells(1))
     gone.write(key("kept"), cells(1))
     gone.close()
-    kept.write(key("kept"), cells(1))
+    still_there.write(key("kept"), cells(1))
     assert counts(directory) == {key("gone"): 1, key("kept"): 2}
     now += 99
     assert counts(directory) == {key("gone"): 1, key("kept"): 2}
     now += 2
     assert counts(directory) == {key("kept"): 2}
-    kept.close()
+    still_there.close()
     assert counts(directory) == {key("kept"): 2}
     assert "gone" not in (tmp_path / f"archive-{LAYOUT}").read_text()
     now += 101
@@ -62,7 +62,7 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     first.write(key(), cells(1))
     second.write(key(), cells(2))
     lock = FileLock(tmp_path, os.O_RDONLY)  # so that the reader reads without it
-    real, raced = WorkerDirectory._names, []
+    real, raced = WorkerDirectory._names, list[bool]()
 
     def race(self: WorkerDirectory) -> set[str]:
         names = real(self)

@@ -22,10 +22,11 @@ from exporter_support.worker_processes import (
     write_and_wait,
 )
 from modelplane_exporter.layout.state import MetricSample
-from modelplane_exporter.workers.directory import WORKERS_VARIABLE, WorkerDirectory, configured_directory
+from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile
 from modelplane_exporter.workers.file_format import HEADER, LAYOUT, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 
@@ -65,8 +66,8 @@ def test_own_samples_are_merged_by_their_kind(tmp_path: Path) -> None:
     written(live, 4.0)
     dead.close()
     for _ in range(2):
-        found = {(sample.metric, sample.labels): sample.value for sample in directory.collect()[1]}
-        assert found == {
+        values = {(sample.metric, sample.labels): sample.value for sample in directory.collect()[1]}
+        assert values == {
             (metrics.MODEL_INFO, info.labels): 1.0,
             (metrics.SERIES_OVERFLOW, (*version, "tenant_id")): 14.0,
             (metrics.EXPORTER_SCRAPE_DURATION, ()): 4.0,
@@ -119,12 +120,6 @@ def test_a_directory_that_vanishes_is_an_error(tmp_path: Path) -> None:
         directory.collect()
 
 
-def test_the_variable_names_the_directory() -> None:
-    assert configured_directory({}) is None
-    assert configured_directory({WORKERS_VARIABLE: ""}) is None
-    assert configured_directory({WORKERS_VARIABLE: "/run/x"}) == Path("/run/x")
-
-
 def test_what_another_release_left_is_removed_once_its_workers_are_dead(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,10 +155,10 @@ def test_a_forked_child_goes_on_with_its_parents_directory(tmp_path: Path) -> No
     directory.collect()
 
     def work() -> None:
-        own = WorkerFile.create(tmp_path)
-        own.write(key(), cells(5))
+        file_of_child = WorkerFile.create(tmp_path)
+        file_of_child.write(key(), cells(5))
         assert counts(directory) == {key(): 7}
-        own.close()
+        file_of_child.close()
 
     assert exit_status(forked(work)) == 0
     assert counts(directory) == {key(): 7}
@@ -182,18 +177,18 @@ def test_a_child_that_is_forked_during_a_scrape_can_scrape(
 
     def slow(self: WorkerDirectory) -> None:
         within.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_SECONDS)
         real(self)
 
     def scrape() -> None:
-        signal.alarm(5)
+        signal.alarm(PATIENCE_SECONDS)
         monkeypatch.setattr(WorkerDirectory, "_compact", real)
         assert counts(directory) == {key(): 1}
 
     monkeypatch.setattr(WorkerDirectory, "_compact", slow)
     scraping = threading.Thread(target=directory.collect)
     scraping.start()
-    within.wait(10)
+    assert within.wait(PATIENCE_SECONDS)
     child = forked(scrape)
     go_on.set()
     scraping.join()

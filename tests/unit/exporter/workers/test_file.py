@@ -9,6 +9,7 @@ import resource
 import struct
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -26,8 +27,9 @@ from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile
-from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_exporter.workers.file_format import SampleKey, WorkersError
 from modelplane_exporter.workers.file_reader import WorkerFileReader
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
 
@@ -91,7 +93,7 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
         def pack_into(self, buffer: mmap.mmap, offset: int, *values: int) -> None:
             half.pack_into(buffer, offset, *values[: CELLS // 2])
 
-    monkeypatch.setattr(record, "slots", record.slots._replace(slot=Cut()))
+    monkeypatch.setattr(record, "slots", record.slots._replace(slot=cast("struct.Struct", Cut())))
     file.write(key(), cells(3))
     assert read(file.path) == {key(): tuple(cells(2))}
     file.close()
@@ -110,14 +112,14 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
             time.sleep(0.001)
         reader = WorkerFileReader(worker_files(tmp_path)[0])
         last, until = 0, time.monotonic() + 0.5
-        while time.monotonic() < until:
+        while not last or time.monotonic() < until:
+            assert time.monotonic() < until + PATIENCE_SECONDS
             reader.refresh()
             for _, state, _ in reader.states():
                 found = set(struct.unpack(f"{CELLS}Q", state))
                 assert len(found) == 1
                 assert last <= min(found)
                 last = min(found)
-        assert last
         reader.close()
     finally:
         kill(child)
@@ -137,7 +139,7 @@ def test_own_samples_are_replaced_and_gauges_vanish(tmp_path: Path) -> None:
     file.write_samples([])
     assert dict(reader.samples()) == {(overflow.metric.name, overflow.labels): 3.0}
     file.write_samples([scrape])
-    assert dict(reader.samples())[(scrape.metric.name, ())] == 0.25
+    assert dict(reader.samples())[SampleKey(scrape.metric.name, ())] == 0.25
     reader.close()
     file.close()
 

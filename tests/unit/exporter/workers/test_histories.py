@@ -67,15 +67,15 @@ class Workers(RuleBasedStateMachine):
     def collect(self, which: int, held: bool) -> None:
         expected: dict[Key, list[int]] = {}
         for states, alive in [*((s, True) for s in self.live.values()), *((s, False) for s in self.dead)]:
-            for found, (count, flying) in states.items():
-                total = expected.setdefault(found, [0, 0])
+            for state_key, (count, flying) in states.items():
+                total = expected.setdefault(state_key, [0, 0])
                 total[0] += count
                 total[1] += flying if alive else 0
         lock = FileLock(self.path, os.O_RDONLY) if held else contextlib.nullcontext()
         with lock:
             snapshots = self.directories[which].collect()[0]
         assert {s.key: s.cells for s in snapshots} == {
-            found: tuple(cells(*e)) for found, e in expected.items()
+            state_key: tuple(cells(*e)) for state_key, e in expected.items()
         }
 
     @rule(which=st.integers(0, 1))
@@ -107,7 +107,7 @@ def shared_counters(number: int) -> Iterator[memoryview]:
 
 
 TOTAL = key("total")
-DROPPED = MetricSample(metrics.PUSH_DROPPED, (), 0.0)
+OVERFLOW = MetricSample(metrics.SERIES_OVERFLOW, ("m", "v1", "jax", "tenant_id"), 0.0)
 GENERATIONS, AT_ONCE = 40, 4
 
 
@@ -118,7 +118,7 @@ def count_up(path: Path, reported: memoryview, generation: int) -> None:
         count += 1
         file.write(TOTAL, cells(count, in_flight=1))
         file.write(key(f"generation-{generation}"), cells(count))
-        file.write_samples([DROPPED._replace(value=float(count))])
+        file.write_samples([OVERFLOW._replace(value=float(count))])
         reported[generation] = count
 
 
@@ -126,15 +126,15 @@ def watch(path: Path) -> None:
     """Scrape, and compact, until killed; fails when a counter goes backwards."""
     directory = WorkerDirectory(path)
     last: dict[Key, int] = {}
-    last_dropped = 0.0
+    last_overflow = 0.0
     while True:
         snapshots, samples, *_ = directory.collect()
         now = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
-        dropped = sum(sample.value for sample in samples)
-        assert all(now[found] >= count for found, count in last.items())
-        assert dropped >= last_dropped
+        overflow = sum(sample.value for sample in samples)
+        assert all(now[state_key] >= count for state_key, count in last.items())
+        assert overflow >= last_overflow
         assert all(snapshot.cells[ACTIVE.start] <= AT_ONCE for snapshot in snapshots)
-        last, last_dropped = now, dropped
+        last, last_overflow = now, overflow
 
 
 def live_and_die(path: Path, reported: memoryview) -> None:
@@ -161,11 +161,11 @@ def test_killed_workers_and_killed_scrapers_never_turn_a_counter_back(tmp_path: 
     with shared_counters(GENERATIONS) as reported:
         live_and_die(tmp_path, reported)
         snapshots, samples, *_ = WorkerDirectory(tmp_path).collect()
-        found = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
+        counted = {snapshot.key: snapshot.cells[SUCCESS] for snapshot in snapshots}
         # The last write of a worker may have been made and not yet been reported.
         for generation in range(GENERATIONS):
-            assert 0 <= found.get(key(f"generation-{generation}"), 0) - reported[generation] <= 1
-        assert 0 <= found[TOTAL] - sum(reported) <= GENERATIONS
+            assert 0 <= counted.get(key(f"generation-{generation}"), 0) - reported[generation] <= 1
+        assert 0 <= counted[TOTAL] - sum(reported) <= GENERATIONS
         assert 0 <= sum(sample.value for sample in samples) - sum(reported) <= GENERATIONS
-    assert sum(found.values()) > 0
+    assert sum(counted.values()) > 0
     assert worker_files(tmp_path) == []

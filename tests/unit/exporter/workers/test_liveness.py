@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,12 @@ def test_a_worker_is_alive_until_it_closes(tmp_path: Path) -> None:
     file.close()
     file.close()
     assert not reader.is_alive()
-    for write in (
+    writes: tuple[Callable[[], None], ...] = (
         lambda: file.write(key("known"), cells(1)),
         lambda: file.write(key("new"), cells(1)),
         lambda: file.write_samples([MetricSample(metrics.EXPORTER_SCRAPE_DURATION, (), 1.0)]),
-    ):
+    )
+    for write in writes:
         with pytest.raises(WorkersError, match="is closed"):
             write()
     reader.close()
@@ -103,12 +105,12 @@ def test_a_program_that_a_worker_started_keeps_it_not_alive(tmp_path: Path) -> N
 def test_probes_do_not_disturb_each_other(tmp_path: Path) -> None:
     file = WorkerFile.create(tmp_path)
     file.close()
-    one, other = WorkerFileReader(file.path), WorkerFileReader(file.path)
-    assert one.hold()
-    assert not other.is_alive()
-    assert other.hold()
-    one.close()
-    other.close()
+    first, second = WorkerFileReader(file.path), WorkerFileReader(file.path)
+    assert first.hold()
+    assert not second.is_alive()
+    assert second.hold()
+    first.close()
+    second.close()
 
 
 @pytest.mark.parametrize("compaction_holds_it", [True, False])

@@ -56,11 +56,11 @@ def ask(worker: subprocess.Popen[str], command: str) -> dict[str, Samples]:
     assert worker.stdout
     worker.stdin.write(command + "\n")
     worker.stdin.flush()
-    found: dict[str, Samples] = {}
+    by_name: dict[str, Samples] = {}
     for family in text_string_to_metric_families(json.loads(worker.stdout.readline())):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
+            by_name.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return by_name
 
 
 def test_worker_processes_add_up_also_after_one_was_killed(worker_directory: Path) -> None:
@@ -81,17 +81,17 @@ def test_worker_processes_add_up_also_after_one_was_killed(worker_directory: Pat
             worker.kill()
             worker.communicate()
     observed = np.vstack(rows)
-    for found in (before, after):
-        counts = found["model_signal_observations_total"]
+    for by_name in (before, after):
+        counts = by_name["model_signal_observations_total"]
         assert {key[2] for key in counts} == {"__all__"}
         for i in range(3):
             mine = {key[-1]: value for key, value in counts.items() if key[5] == f"f{i}"}
             assert mine == expected(observed[:, i])
             u = (observed[:, i] - i) / (i + 1)
             key = ("m", "v1", "__all__", "jax", "input", f"f{i}", NUMBERS.label)
-            squares = found["model_signal_deviation_square_sum_total"][key]
+            squares = by_name["model_signal_deviation_square_sum_total"][key]
             assert squares == pytest.approx((u * u).sum(), abs=1e-8)
-        assert found["model_business_events_total"][("m", "v1", "t", "jax", "click")] == 2
-        assert found["model_feedback_total"][("m", "v1", "t", "jax", "incorrect")] == 2
-        bounds = found["model_signal_baseline_upper_bound"]
+        assert by_name["model_business_events_total"][("m", "v1", "t", "jax", "click")] == 2
+        assert by_name["model_feedback_total"][("m", "v1", "t", "jax", "incorrect")] == 2
+        bounds = by_name["model_signal_baseline_upper_bound"]
         assert bounds[("m", "v1", "jax", "input", "f0", NUMBERS.label, "04")] == math.inf

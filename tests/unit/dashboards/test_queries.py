@@ -1,0 +1,98 @@
+"""The list of panel queries is exactly what the boards ask, and variables expand as in Grafana."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboards_support.grafana_variables import variables_in
+from modelplane_dashboards import Board, expand, panel_queries
+
+
+def test_panel_queries_are_exactly_those_of_the_rendered_boards(
+    boards: tuple[Board, ...], rendered: tuple[dict[str, Any], ...]
+) -> None:
+    asked = [
+        (board["uid"], board["title"], panel["title"], target["refId"], target.get("expr", target.get("url")))
+        for board in rendered
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+    ]
+    listed = [
+        (query.board_uid, query.board_title, query.panel_title, query.ref_id, query.text)
+        for query in panel_queries(boards)
+    ]
+    assert listed == asked
+
+
+def test_kind_and_instant_agree_with_the_rendered_boards(
+    boards: tuple[Board, ...], rendered: tuple[dict[str, Any], ...]
+) -> None:
+    targets = [t for board in rendered for panel in board["panels"] for t in panel.get("targets", [])]
+    for query, target in zip(panel_queries(boards), targets, strict=True):
+        assert (query.datasource == "prometheus") == (target["datasource"]["type"] == "prometheus")
+        assert query.instant == target.get("instant", False)
+        assert target.get("range", True) != query.instant
+
+
+def test_defaults_hold_every_variable_of_a_query(boards: tuple[Board, ...]) -> None:
+    own = {"__rate_interval", "__from", "__to"}
+    for query in panel_queries(boards):
+        assert variables_in(query.text) <= dict(query.defaults).keys() | own, query
+
+
+def test_only_alert_tables_may_be_empty(boards: tuple[Board, ...]) -> None:
+    titles = {query.panel_title for query in panel_queries(boards) if query.may_be_empty}
+    assert titles == {"Firing alerts", "Alerts in the time range"}
+
+
+def test_the_api_panel_stands_for_a_tenant_of_its_model(boards: tuple[Board, ...]) -> None:
+    queries = [query for query in panel_queries(boards) if "/rows/latency" in query.text]
+    assert len(queries) == 5
+    digits = next(query for query in queries if query.board_uid == "mp-model-digit-reader")
+    values = {**dict(digits.defaults), "__from": "1", "__to": "2"}
+    assert expand(digits.text, values) == (
+        "/api/v1/rows/latency?model-name=digit-reader&tenant-id=vision-lab"
+        "&quantile=0.95&maxDataPoints=500&from=1&to=2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rate(a[$__rate_interval])", "rate(a[1m])"),
+        ('a{b=~"$tenant"}', 'a{b=~"x y"}'),
+        ('a{b=~"$tenant|"}', 'a{b=~"x y|"}'),
+        ("${tenant:csv}.${tenant:raw}.${tenant}", "x y.x y.x y"),
+        ("/p?t=${tenant:percentencode}&from=${__from}", "/p?t=x%20y&from=1"),
+        (r'a{b="\x24tenant"}', r'a{b="\x24tenant"}'),
+        ("costs 5$", "costs 5$"),
+    ],
+)
+def test_expand(text: str, expected: str) -> None:
+    assert expand(text, {"tenant": "x y", "__rate_interval": "1m", "__from": "1"}) == expected
+
+
+def test_expand_names_a_variable_without_a_value() -> None:
+    with pytest.raises(ValueError, match="no value for the variable 'model'"):
+        expand("$model", {"tenant": "a"})
+
+
+def test_expand_refuses_a_format_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="'glob' is not supported"):
+        expand("${tenant:glob}", {"tenant": "a"})
+
+
+@given(value=st.text(max_size=20))
+def test_expand_does_not_expand_values(value: str) -> None:
+    assert expand("<$tenant>", {"tenant": value}) == f"<{value}>"
+
+
+@given(text=st.text(max_size=40))
+def test_expand_leaves_text_without_variables_alone(text: str) -> None:
+    plain = re.sub(r"\$", "", text)
+    assert expand(plain, {}) == plain

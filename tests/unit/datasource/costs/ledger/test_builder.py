@@ -1,0 +1,392 @@
+"""A ledger by example: what users of other cost tools reported, worked out by hand."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datasource_support.generated_counters import asset_of
+from modelplane_datasource.costs.ledger.allocation import IdlePolicy
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of, snapped
+from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.prices import Tariff
+from modelplane_datasource.costs.ledger.report import GroupBy, cost_rows
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
+from modelplane_datasource.timeline.times import DAY
+from modelplane_schema.identity import Identity
+from modelplane_schema.registry import Devices, TokenPrice
+
+SCRAPE, CELL = 30_000, 300_000
+START = midnight(datetime.date(2026, 5, 1))
+HOUR = CellGrid(START, START + 12 * CELL)
+A, B = (Identity("resnet50", "v1", tenant, "pytorch") for tenant in ("a", "b"))
+PRICE = {"device_type": "h200", "amount": "3.60", "currency": "USD", "effective_from": "2026-01-01"}
+LISTED = {"device": "GPU-0", "device_type": "h200", "from": "2026-01-01"}
+CPU_PRICE = {**PRICE, "device_type": "cpu-process", "amount": "0.36"}
+
+
+def tariff(
+    inventory: Sequence[Mapping[str, str]] = (LISTED,),
+    prices: Sequence[Mapping[str, object]] = (PRICE, CPU_PRICE),
+) -> Tariff:
+    return Tariff(Devices.model_validate({"inventory": inventory, "prices": prices}))
+
+
+TARIFF = tariff()
+UNKNOWN: Any = "colour"
+
+
+def counter(
+    identity: Identity,
+    seconds: Sequence[tuple[float, float]],
+    process: str = "pod-1",
+    device: str = "GPU-0",
+    device_type: str = "h200",
+) -> CounterSeries[DeviceUse]:
+    """``seconds`` are pairs of seconds since START and value."""
+    times = np.array([START + round(1000 * time) for time, _ in seconds], dtype=np.int64)
+    values = np.array([value for _, value in seconds], dtype=np.float64)
+    return CounterSeries(DeviceUse(device, device_type, identity), process, times, values)
+
+
+def steady(share: float, first: int = -600, last: int = 3600, base: float = 0.0) -> list[tuple[float, float]]:
+    """A scrape every 30 s of a counter that grows by ``share`` device-seconds a second."""
+    return [(time, base + share * (time - first)) for time in range(first, last + 1, 30)]
+
+
+def book(
+    *series: CounterSeries[DeviceUse],
+    policy: Policy = KEEP,
+    tariff: Tariff = TARIFF,
+    window: CellGrid = HOUR,
+    **more: Any,
+) -> Ledger:
+    return build_ledger(window, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
+
+
+def seconds(ledger: Ledger, *by: GroupBy) -> dict[object, float]:
+    """Seconds by kind, or by group and kind; what is 0 is left out."""
+    return {
+        (*row.group, row.kind) if by else row.kind: row.quantity / 1e6
+        for row in cost_rows(ledger, by)
+        if row.quantity
+    }
+
+
+def amounts(ledger: Ledger, *by: GroupBy) -> dict[object, float | None]:
+    return {
+        (*row.group, row.kind) if by else row.kind: None if row.amount is None else row.amount / 1e6
+        for row in cost_rows(ledger, by)
+        if row.quantity
+    }
+
+
+def test_an_hour_of_one_device_for_two_tenants() -> None:
+    ledger = book(counter(A, steady(0.5)), counter(B, steady(0.25)))
+    assert seconds(ledger, "tenant") == {
+        ("a", "direct"): 1800, ("b", "direct"): 900, (None, "idle"): 900, (None, "capacity"): 3600,
+    }  # fmt: skip
+    assert amounts(ledger) == {"direct": 2.7, "idle": 0.9, "capacity": 3.6}
+    assert ledger.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("idle", "shares"),
+    [("keep", {}), ("proportional", {"a": 600, "b": 300}), ("even", {"a": 450, "b": 450})],
+)
+def test_idle_policies(idle: IdlePolicy, shares: dict[str, int]) -> None:
+    ledger = book(counter(A, steady(0.5)), counter(B, steady(0.25)), policy=Policy(idle))
+    found = seconds(ledger, "tenant")
+    assert {tenant: found[tenant, "idle_share"] for tenant in shares} == shares
+    assert found.get((None, "idle"), 0) == 900 - sum(shares.values())
+
+
+def test_even_gives_idle_time_to_all_that_are_loaded_and_proportional_to_none_without_use() -> None:
+    unused = counter(A, steady(0)), counter(B, steady(0))
+    even = seconds(book(*unused, policy=Policy("even")), "tenant")
+    assert even == {("a", "idle_share"): 1800, ("b", "idle_share"): 1800, (None, "capacity"): 3600}
+    proportional = seconds(book(*unused, policy=Policy("proportional")))
+    assert proportional == {"idle": 3600, "capacity": 3600}
+
+
+def test_idle_of_a_device_that_nobody_uses_does_not_disappear_when_shared() -> None:
+    seen = {"GPU-0": np.arange(START - 600_000, HOUR.end, SCRAPE)}
+    for idle in ("keep", "proportional", "even"):
+        assert seconds(book(seen_at=seen, policy=Policy(idle))) == {"idle": 3600, "capacity": 3600}
+
+
+def test_a_gap_is_unknown_and_neither_free_nor_billed_twice() -> None:
+    """An outage from 00:15 to 00:45: its use is counted, its time is unknown until the next sample."""
+    kept = [(time, value) for time, value in steady(0.5) if not 900 < time < 2700]
+    ledger = book(counter(A, kept))
+    unknown = 2700 - 900 - 60
+    assert seconds(ledger)["unknown"] == unknown
+    assert seconds(ledger)["direct"] == 1800
+    assert seconds(ledger)["over"] == 900 + 300 - 300  # in the cell that ends at 00:45
+    assert amounts(ledger)["unknown"] == unknown / 1000
+
+
+def test_a_gap_that_is_longer_than_the_lookback_is_unknown_and_not_billed() -> None:
+    kept = [(time, value) for time, value in steady(0.5) if not 900 < time < 2700]
+    reading = ScrapeTiming(SCRAPE, lookback=1_500_000)
+    ledger = build_ledger(HOUR, Samples(reading, [counter(A, kept)]), tariff())
+    assert seconds(ledger) == {"direct": 900, "idle": 3600 - 1740 - 900, "unknown": 1740, "capacity": 3600}
+
+
+def test_a_device_that_is_never_seen_is_all_unknown() -> None:
+    assert seconds(book()) == {"unknown": 3600, "capacity": 3600}
+    assert amounts(book()) == {"unknown": 3.6, "capacity": 3.6}
+
+
+def test_one_missed_scrape_is_no_gap() -> None:
+    kept = [(time, value) for time, value in steady(0.5) if time != 900]
+    assert "unknown" not in seconds(book(counter(A, kept)))
+
+
+def test_a_series_of_one_sample_in_a_new_process_has_no_use() -> None:
+    ledger = book(counter(A, [(1000, 40.0)]))
+    assert seconds(ledger) == {"idle": 60, "unknown": 3540, "capacity": 3600}
+    assert [line.identity for line in ledger.lines if line.kind == "direct"] == [A]
+
+
+def test_the_first_sample_of_a_tenant_in_a_process_that_was_scraped_before_is_its_use() -> None:
+    """A tenant whose only call ever is in its first sample is not free."""
+    ledger = book(counter(A, steady(0.5)), counter(B, [(1000, 4.0), (1030, 4.0)]))
+    assert seconds(ledger, "tenant")["b", "direct"] == 4
+    tokens = [CounterSeries(TokenUse(B, "input"), "pod-1", np.array([START + 1_000_000]), np.array([7.0]))]
+    priced = [{"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}]
+    own = Tariff(tariff().devices, {"resnet50": [TokenPrice.model_validate(one) for one in priced]})
+    rows = cost_rows(book(counter(A, steady(0.5)), tokens=tokens, tariff=own))
+    assert [(row.kind, row.quantity, row.amount) for row in rows if row.unit == "tokens"] == [
+        ("input", 7, 14)
+    ]
+
+
+def test_a_counter_that_was_evicted_and_comes_back_starts_at_zero() -> None:
+    early = [(-600, 100.0), (-570, 100.0)]
+    ledger = build_ledger(
+        HOUR,
+        Samples(
+            ScrapeTiming(SCRAPE, lookback=600_000), [counter(A, steady(0)), counter(B, [*early, (1000, 5.0)])]
+        ),
+        tariff(),
+    )
+    assert seconds(ledger, "tenant")["b", "direct"] == 5
+
+
+def test_a_restart_of_the_same_process_counts_from_zero_and_a_new_pod_is_a_new_series() -> None:
+    same = [*steady(0.5, last=1800, base=1000), *steady(0.5, first=1810, last=3600)]
+    assert seconds(book(counter(A, same)))["direct"] == 900 + (3580 - 1810) / 2
+    old, new = counter(A, steady(0.5, last=1800)), counter(A, steady(0.5, first=1815), process="pod-2")
+    assert seconds(book(old, new))["direct"] == 900 + (3600 - 1815) // 30 * 15
+
+
+def test_duplicate_series_do_not_make_idle_negative() -> None:
+    one = counter(A, steady(0.9))
+    assert seconds(book(one, one, one)) == seconds(book(one))
+
+
+def test_two_processes_that_charge_full_seconds_show_over_or_are_scaled() -> None:
+    first, second = counter(A, steady(1.0)), counter(B, steady(0.5), process="pod-2")
+    kept = seconds(book(first, second), "tenant")
+    assert kept == {
+        ("a", "direct"): 3600, ("b", "direct"): 1800, (None, "over"): 1800, (None, "capacity"): 3600,
+    }  # fmt: skip
+    shrunk = seconds(book(first, second, policy=Policy(shared="scale")), "tenant")
+    assert shrunk == {
+        ("a", "direct"): 2400, ("b", "direct"): 1200, (None, "excess"): 1800, (None, "capacity"): 3600,
+    }  # fmt: skip
+
+
+def test_one_process_is_not_scaled() -> None:
+    ledger = book(counter(A, steady(1.5)), policy=Policy(shared="scale"))
+    assert seconds(ledger) == {"direct": 5400, "over": 1800, "capacity": 3600}
+
+
+def test_a_device_outside_the_inventory_is_charged_and_told() -> None:
+    lost = counter(A, steady(0.5), device="GPU-9"), counter(B, steady(0.5), "pod-2", device="GPU-9")
+    for shared in ("keep", "scale"):
+        ledger = book(*lost, tariff=tariff(inventory=()), policy=Policy(shared=shared))
+        assert seconds(ledger) == {"direct": 3600, "over": 3600}
+        assert amounts(ledger) == {"direct": 3.6, "over": 3.6}
+    (warning,) = ledger.warnings
+    assert warning.startswith("Device GPU-9 (h200) is used and not in the inventory")
+
+
+def test_a_cpu_process_is_there_while_it_is_seen_and_priced_by_the_process_hour() -> None:
+    process = counter(A, steady(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
+    ledger = book(process, tariff=tariff(inventory=()))
+    assert seconds(ledger) == {"direct": 870, "idle": 930, "capacity": 1800}
+    assert amounts(ledger) == {"direct": 0.087, "idle": 0.093, "capacity": 0.18}
+    assert ledger.warnings == ()
+
+
+def test_a_cpu_process_in_the_inventory_has_the_time_of_its_entry() -> None:
+    entry = {"device": "host/worker", "device_type": "cpu-process", "from": "2026-01-01"}
+    process = counter(A, steady(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
+    ledger = book(process, tariff=tariff(inventory=[entry]))
+    assert seconds(ledger) == {"direct": 870, "idle": 930, "unknown": 1800, "capacity": 3600}
+
+
+def test_two_values_at_one_time_count_as_the_larger_in_any_order() -> None:
+    pairs = [(0, 1.0), (30, 5.0), (30, 7.0), (60, 8.0)]
+    for order in (pairs, pairs[::-1]):
+        assert seconds(book(counter(A, order)))["direct"] == 7
+    for order in (pairs[1:3], pairs[2:0:-1]):  # the first sample of a new process is no use
+        assert "direct" not in seconds(book(counter(A, order)))
+
+
+def test_use_before_a_device_is_listed_is_over() -> None:
+    late = tariff([{**LISTED, "from": "2026-05-02"}])
+    assert seconds(book(counter(A, steady(0.5)), tariff=late)) == {"direct": 1800, "over": 1800}
+
+
+def test_devices_come_and_go_at_midnight() -> None:
+    entries = [
+        {**LISTED, "to": "2026-05-01"},
+        {**LISTED, "device": "GPU-1", "from": "2026-05-01", "to": "2026-05-02"},
+    ]
+    window = CellGrid(START - DAY, START + 2 * DAY, cell=DAY)
+    ledger = book(tariff=tariff(inventory=entries), window=window)
+    capacity = {
+        asset_of(line).device: line.quantities.tolist() for line in ledger.lines if line.kind == "capacity"
+    }
+    day = DAY * 1000
+    assert capacity == {"GPU-0": [day, 0, 0], "GPU-1": [0, day, 0]}
+
+
+def test_a_device_that_becomes_shared_changes_its_price_at_midnight() -> None:
+    entries = [
+        {**LISTED, "to": "2026-05-01"},
+        {**LISTED, "device_type": "h200-time-sliced", "from": "2026-05-01"},
+    ]
+    prices = (PRICE, {**PRICE, "device_type": "h200-time-sliced", "amount": "7.20"})
+    window = CellGrid(START - 12 * CELL, START + 12 * CELL)
+    values = [(time, 0.5 * (time + 4000)) for time in range(-4000, 3601, 20)]
+    ledger = book(counter(A, values), tariff=tariff(entries, prices), window=window)
+    found = amounts(ledger, "device_type")
+    assert found["h200", "direct"] == found["h200", "idle"] == 1.8
+    assert found["h200-time-sliced", "direct"] == 3.6
+    assert amounts(ledger)["capacity"] == 3.6 + 7.2
+    assert ledger.warnings == ()
+    later = book(counter(A, values), tariff=tariff(entries, prices))
+    assert [asset_of(line).device_type for line in later.lines if line.kind == "direct"] == [
+        "h200-time-sliced"
+    ]
+
+
+def test_a_type_that_differs_from_the_inventory_is_told_and_the_inventory_holds() -> None:
+    ledger = book(counter(A, steady(0.5), device_type="h100"))
+    assert seconds(ledger, "device_type")["h200", "direct"] == 1800
+    assert ledger.warnings == ("Device GPU-0 is h200 in the inventory and h100 in its series.",)
+
+
+def test_an_unlisted_device_with_two_types_keeps_them_apart() -> None:
+    series = counter(A, steady(0.5), device="GPU-9"), counter(A, steady(0.25), "p", "GPU-9", "h100")
+    found = amounts(book(*series, tariff=tariff(inventory=())), "device_type")
+    assert found == {
+        ("h200", "direct"): 1.8, ("h200", "over"): 1.8, ("h100", "direct"): None, ("h100", "over"): None,
+    }  # fmt: skip
+
+
+def test_cells_of_an_hour_and_of_five_minutes_hold_the_same_time() -> None:
+    series = counter(A, steady(0.37)), counter(B, steady(0.21))
+    fine, coarse = book(*series), book(*series, window=CellGrid(HOUR.start, HOUR.end, cell=3_600_000))
+    assert seconds(fine) == pytest.approx(seconds(coarse))
+    assert len(coarse.window) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CellGrid(START, START + CELL, cell=7 * 60_000), "cell must divide a day"),
+        (lambda: CellGrid(START, START + CELL, cell=0), "cell must divide a day"),
+        (lambda: CellGrid(START + 1, START + CELL), "must be multiples of the cell"),
+        (lambda: CellGrid(START, START), "holds no whole cell"),
+        (lambda: snapped(START + 1, START + CELL - 1), "holds no whole cell"),
+        (lambda: snapped(START, START, 0), "cell must be positive"),
+        (lambda: Policy(UNKNOWN), "idle must be one of keep, proportional, even"),
+        (lambda: Policy(shared=UNKNOWN), "shared must be one of keep, scale"),
+        (lambda: ScrapeTiming(0), "scrape_interval must be positive"),
+        (lambda: ScrapeTiming(60_000, 60_000), "lookback must be at least two scrapes, 120000 ms"),
+        (lambda: counter(A, [(0, -1.0)]), "finite numbers from 0 up"),
+        (lambda: counter(A, [(0, float("nan"))]), "finite numbers from 0 up"),
+        (
+            lambda: CounterSeries(DeviceUse("d", "t", A), "p", np.zeros(2, np.int64), np.zeros(1)),
+            "of one length",
+        ),
+        (lambda: cost_rows(book(), (UNKNOWN,)), "group-by must be one of tenant, model, version"),
+        (lambda: cost_rows(book(), (), CELL + 1), "step must be a multiple of the cell"),
+        (lambda: book(counter(A, [(0, 0.0), (30, 1e12)])), "a cell must hold at most"),
+    ],
+)
+def test_bad_input_says_what_is_allowed(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_an_unknown_kind_of_tokens_is_refused() -> None:
+    series = CounterSeries(TokenUse(A, "image"), "pod-1", np.array([START]), np.array([1.0]))
+    price = {"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}
+    own = Tariff(TARIFF.devices, {"resnet50": [TokenPrice.model_validate(price)]})
+    with pytest.raises(
+        ValueError, match=r"kind of tokens must be one of input, cached_input, output, reasoning"
+    ):
+        book(tokens=[series], tariff=own)
+    assert seconds(book(tokens=[series])) == seconds(book())  # nobody pays for tokens without prices
+
+
+def test_ten_thousand_leaves_of_one_device_close() -> None:
+    """Shares of a 10,000th of a device are rounded, and yet nothing is lost or negative."""
+    steps = [(-30, 0.0), (0, 0.001), (300, 0.0237)]
+    series = [
+        counter(A._replace(tenant_id=f"t{number}"), steps, f"pod-{number % 3}") for number in range(10_000)
+    ]
+    ledger = book(*series, policy=Policy("even", "scale"), window=CellGrid(START, START + CELL))
+    assert min(line.amounts.min() for line in ledger.lines) >= 0
+    charged = {row.kind: (row.quantity, row.amount or 0) for row in cost_rows(ledger)}
+    assert charged["capacity"] == (300_000_000, 300_000)
+    parts = [charged[kind] for kind in ("direct", "idle_share", "idle", "unknown")]
+    over = charged["over"]
+    for position in (0, 1):
+        assert sum(part[position] for part in parts) - over[position] == charged["capacity"][position]
+    by_tenant = [row.quantity for row in cost_rows(ledger, ("tenant",)) if row.kind == "direct"]
+    assert (len(by_tenant), set(by_tenant)) == (10_000, {22_700})
+
+
+def test_sums_that_leave_64_bits_are_refused_and_not_wrong() -> None:
+    """A thousand devices at the highest price for a day: 24 times 10**12 of a currency."""
+    inventory = [{**LISTED, "device": f"GPU-{number}"} for number in range(1000)]
+    day = CellGrid(START, START + DAY)
+    dear = tariff(inventory, ({**PRICE, "amount": "1000000000"},))
+    with pytest.raises(
+        ValueError, match=r"a ledger must hold less than 2\*\*63 micro-units \(got 4.8e\+19\)"
+    ):
+        book(tariff=dear, window=day)
+    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), window=day)
+    assert amounts(large)["capacity"] == pytest.approx(24e11, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("month", "days"), [("2024-02", 29), ("2026-02", 28), ("2026-04", 30), ("2026-12", 31), ("2000-02", 29)]
+)
+def test_months_end_when_the_next_begins(month: str, days: int) -> None:
+    first = midnight(datetime.date.fromisoformat(f"{month}-01"))
+    for instant in (first, first + 1, first + days * DAY - 1):
+        assert month_of(instant) == (first, first + days * DAY)
+    assert month_of(first + days * DAY).start == first + days * DAY
+
+
+def test_amounts_of_small_currencies_are_exact_to_half_a_micro_unit_in_a_cell() -> None:
+    prices = ({**PRICE, "amount": Decimal("1300000"), "currency": "IRR"},)
+    ledger = book(counter(A, steady(0.5)), tariff=tariff(prices=prices))
+    found = {row.kind: row.amount or 0 for row in cost_rows(ledger)}
+    exact = {"direct": 650_000, "idle": 650_000, "unknown": 0, "over": 0, "capacity": 1_300_000}
+    assert {kind: round(amount / 1e6, 4) for kind, amount in found.items()} == exact
+    assert all(abs(amount - exact[kind] * 10**6) <= 12 for kind, amount in found.items())

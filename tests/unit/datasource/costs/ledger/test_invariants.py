@@ -1,0 +1,257 @@
+"""The invariants of a cost ledger, each as a property of generated samples."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasource_support.generated_counters import (
+    CELL,
+    LISTED,
+    MIDNIGHT,
+    OTHER,
+    POLICIES,
+    PROPERTY,
+    SCRAPE,
+    TIMING,
+    WINDOW,
+    asset_of,
+    counters,
+    direct_of,
+    direct_time,
+    leaves,
+    ledger,
+    several,
+    tariff,
+    totals,
+)
+from modelplane_datasource.costs.ledger.cells import CellGrid, snapped
+from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Asset, Policy
+from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, GroupBy, cost_rows
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse
+from modelplane_datasource.timeline.times import DAY
+from modelplane_schema.identity import Identity
+
+
+@PROPERTY
+@given(several(), st.sampled_from(POLICIES))
+def test_invariant_1_closure(series: list[CounterSeries[DeviceUse]], policy: Policy) -> None:
+    """Per device and cell all parts add up to the capacity, in time and in money, and that to its price."""
+    book = ledger(series, policy=policy)
+    sums: defaultdict[object, np.ndarray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
+    for line in book.lines:
+        if line.kind != "capacity":
+            sums[line.asset] += DEVICE_SIGNS[line.kind] * np.stack((line.quantities, line.amounts))
+    for line in book.lines:
+        if line.kind == "capacity":
+            np.testing.assert_array_equal(sums[line.asset], np.stack((line.quantities, line.amounts)))
+            there = asset_of(line).device in LISTED
+            assert line.quantities.tolist() == [there * CELL * 1000] * 6
+            exact = [Fraction(price) * there * CELL * 1000 / 3600 for price in ["3.1"] * 3 + ["4.37"] * 3]
+            assert line.amounts.tolist() == [round(amount) for amount in exact]
+    assert {asset_of(line).device for line in book.lines} >= set(LISTED)
+
+
+@PROPERTY
+@given(several(), st.sampled_from(POLICIES))
+def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
+    series: list[CounterSeries[DeviceUse]], policy: Policy
+) -> None:
+    """What is charged above capacity is ``over`` to the last micro-second, under every policy."""
+    book = ledger(series, policy=policy)
+    by_kind: dict[str, defaultdict[Asset, np.ndarray]] = {
+        kind: defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64)) for kind in DEVICE_SIGNS
+    }
+    for line in book.lines:
+        assert (line.quantities >= 0).all()
+        assert (line.amounts >= 0).all()
+        by_kind[line.kind][asset_of(line)] += line.quantities
+    raw = direct_time(ledger(series))
+    for asset, capacity in by_kind["capacity"].items():
+        above = by_kind["direct"][asset] + by_kind["unknown"][asset] - capacity
+        np.testing.assert_array_equal(by_kind["over"][asset], np.maximum(above, 0))
+        charged = by_kind["direct"][asset] + by_kind["excess"][asset]
+        np.testing.assert_array_equal(charged, raw[asset])
+
+
+@PROPERTY
+@given(several(), st.randoms(use_true_random=False), st.sampled_from(POLICIES))
+def test_invariant_3_idempotence(
+    series: list[CounterSeries[DeviceUse]], random: random.Random, policy: Policy
+) -> None:
+    """Samples twice, out of order, or in parts from two scrapers give the same ledger."""
+    again = []
+    for one in series:
+        places = list(range(len(one.times)))
+        random.shuffle(places)
+        cut = random.randint(0, len(places))
+        for part in (places, places[:cut], places[cut:]):
+            again.append(CounterSeries(one.key, one.process, one.times[part], one.values[part]))
+    random.shuffle(again)
+    assert leaves(ledger(again, policy=policy)) == leaves(ledger(series, policy=policy))
+
+
+@PROPERTY
+@given(
+    several(), st.integers(1, 5), st.sampled_from(POLICIES), st.sampled_from([(), *((by,) for by in GROUPS)])
+)
+def test_invariant_4_additivity_of_windows(
+    series: list[CounterSeries[DeviceUse]], cut: int, policy: Policy, by: Sequence[GroupBy]
+) -> None:
+    """Each window sees only the samples that it has to fetch."""
+    middle = WINDOW.start + cut * CELL
+    parts: list[CostRow] = []
+    for window in (CellGrid(WINDOW.start, middle), CellGrid(middle, WINDOW.end)):
+        fetched = []
+        for one in series:
+            chosen = (one.times >= window.start - TIMING.lookback) & (one.times <= window.end)
+            fetched.append(CounterSeries(one.key, one.process, one.times[chosen], one.values[chosen]))
+        parts += cost_rows(ledger(fetched, window=window, policy=policy), by)
+    assert totals(parts) == totals(cost_rows(ledger(series, policy=policy), by))
+
+
+@PROPERTY
+@given(several(), st.permutations(GROUPS), st.integers(0, len(GROUPS)), st.sampled_from(POLICIES))
+def test_invariant_4_any_grouping_and_any_step_add_up(
+    series: list[CounterSeries[DeviceUse]], order: list[GroupBy], number: int, policy: Policy
+) -> None:
+    book, by = ledger(series, policy=policy), tuple(order[:number])
+    plain = totals(cost_rows(book))
+
+    def without_group(rows: Iterable[CostRow]) -> Counter[tuple[object, ...]]:
+        sums: Counter[tuple[object, ...]] = Counter()
+        for (_, *rest), value in totals(rows).items():
+            sums[(), *rest] += value
+        return sums
+
+    assert without_group(cost_rows(book, by)) == plain
+    assert without_group(cost_rows(book, by, CELL)) == plain
+    assert without_group(cost_rows(book, by, DAY)) == plain
+
+
+@PROPERTY
+@given(several(), several())
+def test_invariant_4_what_others_do_does_not_change_a_direct_charge(
+    mine: list[CounterSeries[DeviceUse]], theirs: list[CounterSeries[DeviceUse]]
+) -> None:
+    others = [
+        CounterSeries(one.key._replace(identity=OTHER), f"other-{number}", one.times, one.values)
+        for number, one in enumerate(theirs)
+    ]
+    alone, together = direct_of(ledger(mine)), direct_of(ledger([*mine, *others]))
+    for key, amounts in alone.items():
+        np.testing.assert_array_equal(amounts, together[key])
+
+
+@given(
+    st.lists(st.integers(0, 2 * DAY), min_size=3, max_size=3, unique=True),
+    st.sampled_from([60_000, CELL, DAY]),
+)
+def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants: list[int], cell: int) -> None:
+    start, middle, end = sorted(instants)
+
+    def cells(left: int, right: int) -> list[int]:
+        try:
+            return [int(start) for start in snapped(left, right, cell).starts]
+        except ValueError:
+            return []
+
+    assert cells(start, middle) + cells(middle, end) == cells(start, end)
+
+
+@PROPERTY
+@given(several(), st.lists(st.integers(0, 10**7), min_size=1, max_size=2))
+def test_invariant_5_each_cell_has_the_price_of_its_day(
+    series: list[CounterSeries[DeviceUse]], cents: list[int]
+) -> None:
+    """A later price changes no earlier cell; cost is the sum of products, not the product of means."""
+    prices = [str(Decimal(cent) / 100) for cent in cents]
+    book = ledger(series, tariff(*prices))
+    for line in book.lines:
+        if line.kind == "direct":
+            per_cell = [prices[0]] * 3 + [prices[-1]] * 3
+            for quantity, amount, price in zip(line.quantities, line.amounts, per_cell, strict=True):
+                assert abs(Fraction(price) * int(quantity) / 3600 - int(amount)) <= Fraction(501, 1000)
+    earlier = CellGrid(WINDOW.start, MIDNIGHT)
+    one_price = ledger(series, tariff(prices[0]), window=earlier)
+    assert totals(cost_rows(ledger(series, tariff(*prices), window=earlier))) == totals(cost_rows(one_price))
+
+
+@given(
+    st.sampled_from([cell for cell in range(60_000, DAY + 1, 60_000) if DAY % cell == 0]),
+    st.integers(0, 40_000),
+)
+def test_invariant_5_no_price_changes_inside_a_cell(cell: int, day: int) -> None:
+    assert day * DAY % cell == 0
+
+
+def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[tuple[str, Identity], list[float]]:
+    """Seconds by cell of each device and identity, sample by sample."""
+    use: defaultdict[tuple[str, Identity], list[float]] = defaultdict(lambda: [0.0] * len(WINDOW))
+    for one in series:
+        scrapes = [time for other in series if other.process == one.process for time in other.times.tolist()]
+        samples = [(-np.inf, 0.0), *zip(one.times.tolist(), one.values.tolist(), strict=True)]
+        for (before, old), (time, new) in pairwise(samples):
+            if not WINDOW.start < time <= WINDOW.end:
+                continue
+            if time - before <= TIMING.lookback:
+                change = new - old if new >= old else new
+            else:
+                change = new if any(time - TIMING.hold <= scrape < time for scrape in scrapes) else 0.0
+            use[one.key.device, one.key.identity][(time - WINDOW.start - 1) // CELL] += change
+    return use
+
+
+@PROPERTY
+@given(several())
+def test_invariant_6_counter_reset(series: list[CounterSeries[DeviceUse]]) -> None:
+    """Increase is never negative, and equals a plain reading of the samples."""
+    found = {
+        (asset_of(line).device, line.identity): line.quantities
+        for line in ledger(series).lines
+        if line.kind == "direct" and line.identity is not None
+    }
+    expected = plain_use(series)
+    assert found.keys() == expected.keys()
+    for key, seconds in expected.items():
+        assert (found[key] >= 0).all()
+        np.testing.assert_allclose(found[key].astype(float), np.array(seconds) * 1e6, rtol=0, atol=0.51)
+
+
+@PROPERTY
+@given(st.data())
+def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data: st.DataObject) -> None:
+    one = data.draw(counters(devices=LISTED, least=2))
+    cut = data.draw(st.integers(1, len(one.times) - 1))
+    renamed = [
+        CounterSeries(one.key, "before", one.times[:cut], one.values[:cut]),
+        CounterSeries(one.key, "after", one.times[cut:], one.values[cut:]),
+    ]
+    kept, split = (sum(time.sum() for time in direct_time(ledger(own)).values()) for own in ([one], renamed))
+    step = one.values[cut] - one.values[cut - 1]
+    lost = step if step >= 0 else one.values[cut]
+    assert -len(WINDOW) <= kept - split <= lost * 1e6 + len(WINDOW)
+
+
+@PROPERTY
+@given(several())
+def test_invariant_7_gaps_are_unknown(series: list[CounterSeries[DeviceUse]]) -> None:
+    """A second is unknown when no sample carried the device in the two scrapes before it."""
+    book = ledger(series)
+    for line in book.lines:
+        device = asset_of(line).device
+        if line.kind != "unknown" or device not in LISTED:
+            continue
+        times = np.concatenate([[0], *(one.times for one in series if one.key.device == device)])
+        instants = np.arange(WINDOW.start, WINDOW.end, 1000)
+        age = np.min([np.where(instants >= time, instants - time, np.inf) for time in times], axis=0)
+        expected = (age >= 2 * SCRAPE).reshape(len(WINDOW), -1).sum(axis=1)
+        assert line.quantities.tolist() == (expected * 1_000_000).tolist()

@@ -1,0 +1,307 @@
+"""The invariants of a cost ledger about sharing, tokens and prices, as properties of generated samples."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from datasource_support.generated_counters import (
+    CELL,
+    IDENTITIES,
+    LISTED,
+    MIDNIGHT,
+    PRICED,
+    PROPERTY,
+    SCRAPE,
+    TIMING,
+    WINDOW,
+    direct_of,
+    direct_time,
+    ledger,
+    several,
+    tariff,
+    totals,
+)
+from modelplane_datasource.costs.ledger.allocation import (
+    IdlePolicy,
+    apportioned,
+    balanced,
+    idle_shares,
+    scaled,
+)
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
+from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of
+from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Policy
+from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings
+from modelplane_datasource.costs.ledger.report import CostRow, cost_rows
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, TokenUse
+from modelplane_datasource.timeline.times import DAY
+from modelplane_schema.metrics import TOKEN_KINDS
+from modelplane_schema.registry import Devices, TokenPrice
+
+
+@PROPERTY
+@given(several())
+def test_invariant_8_copies_of_a_device_are_one_device(series: list[CounterSeries[DeviceUse]]) -> None:
+    """Ten processes that see a device, or show it without using it, do not make it ten devices."""
+    copies = [
+        CounterSeries(one.key, f"copy-{number}", one.times, np.zeros(len(one.times)))
+        for number in range(3)
+        for one in series
+    ]
+    found = totals(cost_rows(ledger([*series, *copies])))
+    assert found == totals(cost_rows(ledger(series)))
+    assert found[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+
+
+@PROPERTY
+@given(several())
+def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(
+    series: list[CounterSeries[DeviceUse]],
+) -> None:
+    raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
+    for asset, time in raw.items():
+        processes = np.zeros(len(WINDOW), dtype=np.int64)
+        for process in ("pod-1", "pod-2"):
+            own = [one.times for one in series if (one.process, one.key.device) == (process, asset.device)]
+            times = np.concatenate([np.zeros(0), *own])
+            cells = (times[(times > WINDOW.start) & (times <= WINDOW.end)] - WINDOW.start - 1) // CELL
+            processes += np.isin(np.arange(len(WINDOW)), cells)
+        room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
+        np.testing.assert_array_equal(shrunk[asset], np.minimum(time, room))
+
+
+@PROPERTY
+@given(
+    st.lists(st.lists(st.integers(0, 10**9), min_size=3, max_size=3), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10**9), min_size=3, max_size=3),
+)
+def test_invariant_8_scaled_shares_fill_a_shared_device_exactly(
+    direct: list[list[int]], capacity: list[int]
+) -> None:
+    charges, room, shared = np.array(direct), np.array(capacity), np.array([True, True, False])
+    shrunk = scaled(charges, room, shared)
+    above = (charges.sum(axis=0) > room) & (room > 0) & shared
+    np.testing.assert_array_equal(shrunk.sum(axis=0), np.where(above, room, charges.sum(axis=0)))
+    assert (shrunk >= 0).all()
+    assert (shrunk <= charges + 1).all()
+
+
+@PROPERTY
+@given(
+    st.lists(st.lists(st.integers(0, 10**9), min_size=2, max_size=2), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10**12), min_size=2, max_size=2),
+)
+def test_apportioned_parts_add_up_and_stay_within_one_of_their_share(
+    weights: list[list[int]], totals_: list[int]
+) -> None:
+    weight, total = np.array(weights), np.array(totals_)
+    parts = apportioned(total, weight)
+    everything = weight.sum(axis=0)
+    np.testing.assert_array_equal(parts.sum(axis=0), np.where(everything > 0, total, 0))
+    assert (parts >= 0).all()
+    share = weight * (total / np.maximum(everything, 1))
+    assert (np.abs(parts - share) <= 1 + 1e-3).all()
+
+
+@PROPERTY
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=4), st.integers(0, 10**12))
+def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: int) -> None:
+    charges, room = np.array(direct)[:, None], np.array([idle])
+    nobody, seen = np.zeros(charges.shape, dtype=bool), np.ones(charges.shape, dtype=bool)
+    assert not idle_shares(room, 0 * charges, seen, "proportional").any()
+    assert not idle_shares(room, charges, nobody, "even").any()
+    assert not idle_shares(room, charges, seen, "keep").any()
+    even = idle_shares(room, charges, seen, "even")
+    assert even.sum() == idle
+    assert even.max() - even.min() <= 1
+
+
+@PROPERTY
+@given(several(), st.sampled_from(["proportional", "even"]))
+def test_invariant_9_shared_idle_is_the_idle_that_was_there(
+    series: list[CounterSeries[DeviceUse]], idle: IdlePolicy
+) -> None:
+    kept, given_away = (
+        totals(cost_rows(ledger(series))),
+        totals(cost_rows(ledger(series, policy=Policy(idle)))),
+    )
+    for currency, what in (("USD", "quantity"), ("USD", "amount")):
+        shared = given_away[(), "idle", currency, what] + given_away[(), "idle_share", currency, what]
+        assert shared == kept[(), "idle", currency, what]
+
+
+@PROPERTY
+@given(
+    st.lists(st.floats(0, 60), min_size=2, max_size=25),
+    st.lists(st.booleans(), min_size=25, max_size=25),
+    st.sampled_from(LISTED),
+)
+def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
+    steps: list[float], of_new: list[bool], device: str
+) -> None:
+    """Two versions in one process, one after the other or mixed, cost together what one would have.
+
+    The series of the new one begins with its first use, as an exporter's does.
+    """
+    times = WINDOW.start + SCRAPE * np.arange(len(steps))
+    new = np.array([False, *of_new[1 : len(steps)]])
+    one = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
+    split = [replace(one, values=np.cumsum(np.where(new, 0, steps)))]
+    if new.any():
+        key = one.key._replace(identity=IDENTITIES[2])
+        begin, values = int(np.argmax(new)), np.cumsum(np.where(new, steps, 0))
+        split.append(CounterSeries(key, "pod-1", times[begin:], values[begin:]))
+    whole, parts = direct_time(ledger([one])), direct_time(ledger(split))
+    for asset, time in whole.items():
+        assert np.abs(time - parts[asset]).max() <= 1
+
+
+@PROPERTY
+@given(several())
+def test_invariant_11_unpriced_is_not_zero(series: list[CounterSeries[DeviceUse]]) -> None:
+    """Before the first price, and for a type without one, rows keep their time and have no amount."""
+    book = ledger(series, tariff())
+    for row in cost_rows(book):
+        assert (row.state, row.currency, row.amount) == ("unpriced", None, None)
+    mixed = cost_rows(
+        ledger(series, Tariff(Devices(inventory=PRICED.devices.inventory, prices=PRICED.devices.prices[1:])))
+    )
+    kept = totals(cost_rows(book))
+    for kind in DEVICE_SIGNS:
+        quantities = [row.quantity for row in mixed if row.kind == kind]
+        assert sum(quantities) == kept[(), kind, None, "quantity"]
+    capacity = {row.state: row for row in mixed if row.kind == "capacity"}
+    assert capacity["unpriced"].quantity == capacity["priced"].quantity == 2 * 3 * CELL * 1000
+    assert capacity["unpriced"].amount is None
+
+
+TOKENS = tuple(
+    TokenPrice.model_validate(
+        {"kind": kind, "amount": amount, "currency": "USD", "effective_from": datetime.date(2026, 1, 1)}
+    )
+    for kind, amount in zip(TOKEN_KINDS, (2, 1, 8, 9), strict=True)
+)
+
+
+def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKENS) -> tuple[CostRow, ...]:
+    """Rows of one call after the other, a minute apart; ``counts`` are tokens of each call by kind."""
+    calls = len(next(iter(counts.values())))
+    times = WINDOW.start + SCRAPE * np.arange(calls + 1)
+    series = [
+        CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *own]))
+        for kind, own in counts.items()
+    ]
+    book = build_ledger(WINDOW, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
+    return tuple(row for row in cost_rows(book) if row.unit == "tokens")
+
+
+@PROPERTY
+@given(
+    st.fixed_dictionaries(
+        {kind: st.lists(st.integers(0, 10**6), min_size=4, max_size=4) for kind in TOKEN_KINDS}
+    )
+)
+def test_invariant_12_token_classes_partition_the_total(counts: dict[str, list[int]]) -> None:
+    """Each token is charged once, in its class, and a stream costs what one answer of its tokens costs."""
+    rows = token_rows(counts)
+    assert {row.kind: row.quantity for row in rows} == {kind: sum(own) for kind, own in counts.items()}
+    price: dict[str, int] = {one.kind: int(one.amount) for one in TOKENS}
+    assert {row.kind: row.amount for row in rows} == {
+        kind: sum(own) * price[kind] for kind, own in counts.items()
+    }
+    at_once = token_rows({kind: [0, 0, 0, sum(own)] for kind, own in counts.items()})
+    assert rows == at_once
+
+
+def test_invariant_12_a_kind_without_a_price_is_unpriced_and_a_model_without_any_has_no_token_lines() -> None:
+    counts = {kind: [5, 5] for kind in TOKEN_KINDS}
+    rows = {row.kind: row for row in token_rows(counts, TOKENS[:3])}
+    assert (rows["reasoning"].amount, rows["reasoning"].state, rows["reasoning"].quantity) == (
+        None,
+        "unpriced",
+        10,
+    )
+    assert rows["output"].amount == 80
+    assert token_rows(counts, ()) == ()
+
+
+@PROPERTY
+@given(several(), st.integers(0, 10**6), st.one_of(st.integers(0, 5), st.integers(0, 10**6)))
+def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
+    series: list[CounterSeries[DeviceUse]], cents: int, more: int
+) -> None:
+    low, high = (
+        direct_of(ledger(series, tariff(str(Decimal(amount) / 10_000)))) for amount in (cents, cents + more)
+    )
+    for key, amounts in low.items():
+        assert (high[key] >= amounts).all()
+
+
+@PROPERTY
+@given(several(), st.integers(0, 24), st.floats(0, 100))
+def test_invariant_13_more_use_never_lowers_a_direct_cost(
+    series: list[CounterSeries[DeviceUse]], position: int, more: float
+) -> None:
+    first = series[0]
+    raised = first.values + np.where(np.arange(len(first.values)) >= position, more, 0)
+    assume((np.diff(first.values) >= 0).all())
+    higher = CounterSeries(first.key, first.process, first.times, raised)
+    before, after = direct_of(ledger(series)), direct_of(ledger([higher, *series[1:]]))
+    for key, amounts in before.items():
+        assert (after[key] >= amounts).all()
+
+
+@given(st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2200, 1, 1)), st.integers(-14, 14))
+def test_invariant_13_days_and_months_are_utc_wherever_the_clock_hangs(
+    local: datetime.datetime, hours: int
+) -> None:
+    instant = local.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=hours)))
+    milliseconds = int(instant.timestamp() * 1000)
+    assume(milliseconds >= 0)
+    month, utc = month_of(milliseconds), instant.astimezone(datetime.UTC)
+    assert month.start <= milliseconds < month.end
+    assert month.start == midnight(utc.date().replace(day=1))
+    assert (month.end - month.start) % DAY == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "warns"),
+    [("32.8", "0.032", 1), ("1", "5", 0), ("1", "5.01", 1), ("0", "1", 1), ("0", "0", 0)],
+)
+def test_invariant_13_a_price_jump_is_flagged(before: str, after: str, warns: int) -> None:
+    assert len(price_warnings(tariff(before, after))) == warns
+    assert len(ledger([], tariff(before, after)).warnings) == warns
+
+
+@PROPERTY
+@given(several())
+def test_invariant_14_currencies_are_never_added(series: list[CounterSeries[DeviceUse]]) -> None:
+    dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
+    both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
+    first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
+    expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
+        cost_rows(ledger(series, both, window=second))
+    )
+    found = cost_rows(ledger(series, both))
+    assert totals(found) == expected
+    by_day = {(row.start, row.currency) for row in cost_rows(ledger(series, both), step=DAY)}
+    assert by_day - {(WINDOW.start, None), (MIDNIGHT, None)} == {(WINDOW.start, "USD"), (MIDNIGHT, "EUR")}
+    assert {row.currency for row in cost_rows(ledger(series, both, window=first))} == {"USD"}
+    assert {row.currency for row in cost_rows(ledger(series, both, window=second))} == {"EUR"}
+
+
+@given(
+    st.lists(st.integers(0, 10**10), min_size=1, max_size=6), st.integers(0, 10**10), st.integers(0, 10**10)
+)
+def test_a_balance_closes_and_is_either_idle_or_over(direct: list[int], unknown: int, capacity: int) -> None:
+    balance = balanced(np.array(direct)[:, None], np.array([unknown]), np.array([capacity]))
+    assert balance.direct.sum() + balance.idle + balance.unknown - balance.over == capacity
+    assert balance.idle == 0 or balance.over == 0

@@ -1,0 +1,303 @@
+"""Fewer samples charge the same: a piece of time is read cell by cell only where that changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from datasource_support.ledger_queries import LedgerPrometheus
+from modelplane_datasource.costs import sample_reader, samples
+from modelplane_datasource.costs.ledger.builder import build_ledger
+from modelplane_datasource.costs.ledger.cells import CellGrid
+from modelplane_datasource.costs.ledger.lines import Policy
+from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.ledger.usage import ScrapeTiming
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
+from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, decode, raw_series
+from modelplane_datasource.timeline.grid import Grid
+from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_schema import metrics
+from modelplane_schema.registry import Registry
+
+CELL, SCRAPE, HOUR = 300_000, 60_000, 3_600_000
+START = 1_698_400_800_000
+WINDOW = CellGrid(START, START + HOUR, CELL)
+FIRST = START - HOUR  # of what a window depends on
+REGISTRY = Registry.model_validate(
+    {
+        "apiVersion": "modelplane/v1",
+        "tenants": [{"id": "user-A"}, {"id": "user-B"}],
+        "models": [
+            {
+                "name": "resnet50", "framework": "pytorch", "owner": "vision",
+                "tenants": ["user-A", "user-B"],
+                "versions": [{"version": "v1"}],
+                "token_prices": [
+                    {"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2023-01-01"}
+                ],
+            }
+        ],
+        "devices": {
+            "inventory": [{"device": "GPU-1", "device_type": "h200", "from": "2023-01-01"}],
+            "prices": [
+                {"device_type": "h200", "amount": 3.6, "currency": "USD", "per": "hour",
+                 "effective_from": "2023-01-01"}
+            ],
+        },
+    }
+)  # fmt: skip
+TARIFF = tariff_of(REGISTRY.devices, REGISTRY.models)
+
+
+class Scrape(NamedTuple):
+    at: int
+    value: float
+
+
+class Store:
+    """A Prometheus that holds ``series``, each of them labels and scrapes."""
+
+    def __init__(self, series: list[tuple[dict[str, str], list[Scrape]]]) -> None:
+        held: list[dict[str, Any]] = [
+            {"metric": labels, "values": [[one.at / 1000, repr(one.value)] for one in scrapes]}
+            for labels, scrapes in series
+        ]
+        self._answer = LedgerPrometheus(
+            lambda name: [one for one in held if one["metric"]["__name__"] == name]
+        )
+
+    def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+        return self._read("/query", query=f"{selected}[{end - start}ms]", time=end)
+
+    def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+        return self._read("/query_range", query=promql, start=grid.start, end=grid.end, step=grid.step)
+
+    def _read(self, path: str, query: str, **times: int) -> tuple[RawSeries, ...]:
+        status, _, body = self._answer(path, {"query": query, **{k: str(v / 1000) for k, v in times.items()}})
+        return raw_series(decode(status, body, SAMPLES).data)
+
+
+def labels_of(name: str, tenant: str, instance: str = "a:8000", **more: str) -> dict[str, str]:
+    return {
+        "__name__": name, "model_name": "resnet50", "model_version": "v1", "tenant_id": tenant,
+        "framework": "pytorch", "job": "models", "instance": instance, **more,
+    }  # fmt: skip
+
+
+def seconds(tenant: str, instance: str = "a:8000", device: str = "GPU-1") -> dict[str, str]:
+    kind = "h200" if device == "GPU-1" else "cpu-process"
+    return labels_of(metrics.DEVICE_SECONDS.name, tenant, instance, device=device, device_type=kind)
+
+
+def counted(times: range, each: float = 0.5) -> list[Scrape]:
+    """A counter that grows evenly."""
+    return [Scrape(at, 100 + each * number) for number, at in enumerate(times)]
+
+
+ALWAYS = range(FIRST - CELL + 7_000, START + HOUR + 1, SCRAPE)
+
+
+def reader(store: Any) -> SampleReader:
+    return SampleReader(store, [metrics.DEVICE_SECONDS, metrics.TOKENS], ScrapeTiming(SCRAPE), CELL)
+
+
+def read(store: Any) -> RangeSamples:
+    return reader(store).read(TimeRange(START, START + HOUR))
+
+
+def test_of_a_steady_piece_the_last_sample_of_each_cell_is_read() -> None:
+    found = read(Store([(seconds("user-A"), counted(ALWAYS))]))
+    assert found.is_gap_free
+    (series,) = found.series[metrics.DEVICE_SECONDS.name]
+    assert series.times.tolist() == list(range(START, START + HOUR + 1, CELL))
+    held = dict(counted(ALWAYS))
+    assert series.values.tolist() == [
+        held[max(at for at in held if at <= edge)] for edge in series.times.tolist()
+    ]
+    assert found.scraped(ScrapeTiming(SCRAPE)) == 60
+
+
+NOON = START + HOUR // 2
+
+
+def without(scrapes: list[Scrape], start: int, end: int) -> list[Scrape]:
+    return [one for one in scrapes if not start <= one.at < end]
+
+
+def restarted(scrapes: list[Scrape], at: int, value: float = 0.0) -> list[Scrape]:
+    before = next(one.value for one in scrapes if one.at >= at) - value
+    return [one._replace(value=one.value - before) if one.at >= at else one for one in scrapes]
+
+
+GROWN = [Scrape(at, 80.0 * number) for number, at in enumerate(at for at in ALWAYS if at >= NOON)]
+UNSTEADY = {
+    "it restarts": [(seconds("user-A"), restarted(counted(ALWAYS), NOON))],
+    "it restarts and is beyond where it was before the cell ends": [
+        (seconds("user-A"), [*without(counted(ALWAYS, 0.0), NOON, 2 * START), *GROWN])
+    ],
+    "another misses a cell": [
+        (seconds("user-A"), counted(ALWAYS)),
+        (seconds("user-B"), without(counted(ALWAYS), NOON + 1, NOON + CELL + 1)),
+    ],
+    "another begins": [
+        (seconds("user-A"), counted(ALWAYS)), (seconds("user-B"), without(counted(ALWAYS), 0, NOON)),
+    ],
+    "another ends": [
+        (seconds("user-A"), counted(ALWAYS)),
+        (seconds("user-B"), without(counted(ALWAYS), NOON, 2 * START)),
+    ],
+    "it ended in the cell before": [
+        (seconds("user-A"), counted(ALWAYS)),
+        (seconds("user-B"), without(counted(ALWAYS), START - 60_000, 2 * START)),
+    ],
+    "the device was not seen for three scrapes": [
+        (seconds("user-A"), without(counted(ALWAYS), NOON, NOON + 150_000))
+    ],
+    "the device was not seen at the end": [
+        (seconds("user-A"), without(counted(ALWAYS), START + HOUR - 130_000, 2 * START))
+    ],
+    "tokens restart": [
+        (seconds("user-A"), counted(ALWAYS)),
+        (labels_of(metrics.TOKENS.name, "user-A", kind="input"), restarted(counted(ALWAYS), NOON)),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", UNSTEADY)
+def test_a_piece_in_which_something_happens_is_read_as_it_was_scraped(why: str) -> None:
+    found = read(Store(UNSTEADY[why]))
+    assert not found.is_gap_free
+    for labels, scrapes in UNSTEADY[why]:
+        expected = [one for one in scrapes if START - 2 * SCRAPE < one.at <= START + HOUR]
+        own = [one for one in found.series[labels["__name__"]] if one.labels == labels]
+        assert [
+            (at, value) for one in own for at, value in zip(one.times.tolist(), one.values, strict=True)
+        ] == expected
+
+
+def test_a_counter_that_falls_is_not_steady_whatever_is_said_of_resets() -> None:
+    """A store may withhold the latest samples from one of both queries."""
+
+    class Forgetful(Store):
+        def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+            return () if promql.startswith("resets") else super().unrestricted_samples_on(promql, grid)
+
+    fallen = Forgetful([(seconds("user-A"), restarted(counted(ALWAYS), NOON))])
+    assert not read(fallen).is_gap_free
+    steady = Forgetful([(seconds("user-A"), counted(ALWAYS))])
+    assert read(steady).is_gap_free
+
+
+def test_witnesses_of_many_devices_are_asked_for_in_short_queries() -> None:
+    """Sixty tenants with names of 100 characters, each with a device of its own."""
+    owners = [f"{number:0>100}" for number in range(60)]
+    held = [(seconds(tenant, f"{tenant}:1", f"{tenant}/1"), counted(ALWAYS)) for tenant in owners]
+    asked: list[str] = []
+
+    class Watched(Store):
+        def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
+            asked.append(selected)
+            return super().unrestricted_samples(selected, start, end)
+
+    found = read(Watched(held))
+    assert found.is_gap_free
+    assert found.seen_at.keys() == {f"{tenant}/1" for tenant in owners}
+    assert max(map(len, asked)) < 16 * 1024
+    assert len(asked) == 3
+
+
+def test_scrapes_as_rare_as_cells_are_read_as_they_are() -> None:
+    store = Store([(seconds("user-A"), counted(range(FIRST, START + HOUR + 1, 120_000)))])
+    slow = dataclasses.replace(reader(store), timing=ScrapeTiming(120_000))
+    assert not slow.read(TimeRange(START, START + HOUR)).is_gap_free
+
+
+def test_a_device_is_seen_by_any_of_its_series() -> None:
+    """Two tenants, of whom each alone misses three scrapes; and the device itself, which is always there."""
+    gap = without(counted(ALWAYS), NOON, NOON + 150_000)
+    other = without(counted(ALWAYS), NOON - 600_000, NOON - 450_000)
+    both = Store([(seconds("user-A"), gap), (seconds("user-B"), other)])
+    assert not read(both).is_gap_free  # of one witness nothing is known there
+    assert lines(both, steady=True) == lines(both, steady=False)
+
+
+def lines(store: Any, *, steady: bool) -> list[tuple[Any, ...]]:
+    """The ledger of ``WINDOW`` as plain values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "FIRST_RANGE", 900_000)
+        patch.setattr(samples, "LONGEST_RANGE", 900_000)
+        if not steady:
+            patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
+        measured = samples.read_samples(store, WINDOW, SCRAPE)
+    # What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
+    ledger = build_ledger(WINDOW, measured, TARIFF, Policy("even", "scale"))
+    return [
+        (line.kind, line.asset, line.identity, line.quantities.tolist(), line.amounts.tolist())
+        for line in ledger.lines
+    ]
+
+
+MOMENTS = st.integers(FIRST // 1000, (START + HOUR) // 1000).map(lambda at: at * 1000)
+EIGHTHS = st.integers(0, 400).map(lambda number: number / 8)  # sums of them are exact
+
+
+@st.composite
+def happenings(draw: st.DrawFn) -> list[Scrape]:
+    """A counter with gaps, restarts, a beginning and an end, few of each."""
+    offset = draw(st.integers(0, SCRAPE - 1))
+    scrapes = counted(range(FIRST - CELL + offset, START + HOUR + 1, SCRAPE), draw(EIGHTHS))
+    for at, length in draw(st.lists(st.tuples(MOMENTS, st.integers(0, 900_000)), max_size=2)):
+        scrapes = without(scrapes, at, at + length)
+    for at in draw(st.lists(MOMENTS, max_size=1)):
+        if any(one.at >= at for one in scrapes):
+            scrapes = restarted(scrapes, at, draw(EIGHTHS))
+    if draw(st.booleans()):
+        scrapes = without(scrapes, 0, draw(MOMENTS))
+    if draw(st.booleans()):
+        scrapes = without(scrapes, draw(MOMENTS), 2 * START)
+    return scrapes
+
+
+SERIES = (
+    seconds("user-A"), seconds("user-B"), seconds("user-B", "b:8000"), seconds("user-A", "c:8000", "c/1"),
+    labels_of(metrics.TOKENS.name, "user-A", kind="input"),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
+def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
+    store = Store(list(zip(SERIES, held, strict=True)))
+    steady = [found.is_gap_free for found in pieces(store)]
+    event(f"steady pieces: {sum(steady)} of {len(steady)}")
+    assert lines(store, steady=True) == lines(store, steady=False)
+
+
+def pieces(store: Any) -> Iterator[RangeSamples]:
+    for start in range(FIRST, START + HOUR, 900_000):
+        yield reader(store).read(TimeRange(start, start + 900_000))
+
+
+def test_steady_and_other_pieces_follow_each_other() -> None:
+    """A restart and a gap of a scrape too many, in pieces of their own."""
+    scrapes = without(restarted(counted(ALWAYS), START + 1_000_000), START + 3_000_000, START + 3_200_000)
+    store = Store([(seconds("user-A"), scrapes), (seconds("user-B"), counted(ALWAYS))])
+    assert [found.is_gap_free for found in pieces(store)] == [
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert lines(store, steady=True) == lines(store, steady=False)
+    charged = {line[2].tenant_id: sum(line[3]) for line in lines(store, steady=True) if line[0] == "direct"}
+    assert charged["user-B"] == np.diff([one.value for one in counted(ALWAYS)])[-60:].sum() * 1_000_000

@@ -1,0 +1,40 @@
+"""Points that are written by a template are those that a mapping for each point would give."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelplane_datasource.series.encoding import as_contract, as_datapoints
+from modelplane_datasource.series.model import Series, SeriesResult
+from modelplane_datasource.timeline.grid import Grid
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+names = st.lists(st.text(max_size=8).filter(lambda name: name not in ("x", "y")), unique=True, max_size=3)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> SeriesResult:
+    grid = Grid(start := draw(st.integers(0, 2**40)), start + 1000 * draw(st.integers(0, 5)), 1000)
+    column = st.lists(numbers, min_size=len(grid), max_size=len(grid)).map(tuple)
+    lines = [
+        Series(f"line {number}", {"label": "%b"}, draw(column), {name: draw(column) for name in draw(names)})
+        for number in range(draw(st.integers(0, 3)))
+    ]
+    return SeriesResult(grid, tuple(lines))
+
+
+@given(answers())
+def test_templates_write_every_number_at_its_place(answer: SeriesResult) -> None:
+    contract = orjson.loads(orjson.dumps(as_contract(answer)))
+    datapoints = orjson.loads(orjson.dumps(as_datapoints(answer, "A")))
+    assert len(contract) == len(datapoints) == len(answer.series)
+    for line, points, pairs in zip(answer.series, contract, datapoints, strict=True):
+        columns = {"x": answer.grid.times, "y": line.values, **line.extra}
+        assert points["data"] == [
+            dict(zip(columns, point, strict=True)) for point in zip(*columns.values(), strict=True)
+        ]
+        assert pairs["datapoints"] == [
+            list(pair) for pair in zip(line.values, answer.grid.times, strict=True)
+        ]

@@ -1,0 +1,247 @@
+"""The command line: help with an example everywhere, and one clear sentence for each kind of bad input."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from generations import Servers
+from modelplane_alerts.render import MixinError
+from modelplane_dashboards import BoardError
+from modelplane_datasource import ConfigurationError, ServerError
+from modelplane_exporter.baseline import BaselineError
+from modelplane_provisioning.bundle import BundleError
+from modelplane_provisioning.cli import cli
+from modelplane_provisioning.plane import PlaneError
+from modelplane_provisioning.processes import ProcessError
+from modelplane_schema.errors import UserError
+from modelplane_schema.registry import RegistryError
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = str(ROOT / "examples" / "modelplane.yaml")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def leaves(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from leaves(inner, (*path, name))
+
+
+@pytest.mark.parametrize("path", [path for path, _ in leaves(cli)], ids=" ".join)
+def test_help_has_an_example(path: tuple[str, ...]) -> None:
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert f"Example: modelplane {' '.join(path)}".strip() in result.output
+
+
+def test_the_commands_of_the_design_that_exist_so_far() -> None:
+    assert {
+        ("demo",), ("up",), ("status",), ("doctor",), ("bundle",), ("serve",), ("registry", "check"),
+        ("dashboards", "generate"), ("dashboards", "check"), ("rules", "render"), ("rules", "check"),
+        ("baseline", "fit"), ("baseline", "show"),
+    } <= {path for path, _ in leaves(cli)}  # fmt: skip
+
+
+def test_registry_check() -> None:
+    result = run("registry", "check", "--registry", EXAMPLE)
+    assert (result.exit_code, "5 models, 6 versions" in result.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["registry", "check"],
+        ["dashboards", "generate"],
+        ["rules", "render"],
+        ["rules", "check"],
+        ["bundle"],
+        ["up"],
+    ],
+    ids=" ".join,
+)
+def test_a_registry_that_is_absent_or_wrong_is_one_clear_error(command: list[str], tmp_path: Path) -> None:
+    absent = run(*command, "--registry", str(tmp_path / "none.yaml"))
+    assert absent.exit_code == 1
+    assert "none.yaml: cannot be read: No such file or directory; pass --registry FILE" in absent.output
+    wrong = tmp_path / "wrong.yaml"
+    text = Path(EXAMPLE).read_text(encoding="utf-8").replace("framework: jax", "framework: JAX!")
+    wrong.write_text(text, encoding="utf-8")
+    refused = run(*command, "--registry", str(wrong))
+    assert refused.exit_code == 1
+    assert "wrong.yaml: models[2].framework: must match [a-z][a-z0-9_]*" in refused.output
+    assert "Traceback" not in absent.output + refused.output
+
+
+def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "modelplane.yaml"
+    path.write_text(
+        "apiVersion: modelplane/v1\n"
+        "tenants: [{id: a, name: b (c)}, {id: b (c) (a)}]\n"
+        "models: [{name: m, framework: jax, owner: o, tenants: [a], versions: [{version: v1}]}]\n",
+        encoding="ascii",
+    )
+    for command in (["dashboards", "generate"], ["bundle"]):
+        refused = run(*command, "--registry", str(path), "--out", str(tmp_path))
+        assert refused.exit_code == 1
+        assert "2 boards have the title 'Tenant b (c) (a)'; rename a tenant or model" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("error", "base"),
+    [
+        (BaselineError, ValueError),
+        (BoardError, ValueError),
+        (BundleError, RuntimeError),
+        (ConfigurationError, ValueError),
+        (MixinError, ValueError),
+        (PlaneError, RuntimeError),
+        (ProcessError, RuntimeError),
+        (RegistryError, ValueError),
+        (ServerError, RuntimeError),
+    ],
+)
+def test_errors_for_people_are_one_clear_sentence(
+    error: type[UserError], base: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise error("it is broken; mend it")
+
+    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    result = run("registry", "check")
+    assert (result.exit_code, result.output) == (1, "Error: it is broken; mend it\n")
+    assert issubclass(error, base)
+
+
+def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    assert isinstance(run("registry", "check").exception, ValueError)
+
+
+def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
+    where = ("--registry", EXAMPLE, "--out", str(tmp_path))
+    assert "10 boards, 10 written" in run("dashboards", "generate", *where).output
+    assert "10 boards, 0 written" in run("dashboards", "generate", *where).output
+    assert run("dashboards", "check", *where).exit_code == 0
+    (tmp_path / "fleet" / "mp-fleet.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "models" / "mp-model-digit-reader.json").unlink()
+    stale = run("dashboards", "check", *where)
+    assert stale.exit_code == 1
+    assert "fleet/mp-fleet.json: stale" in stale.output
+    assert "models/mp-model-digit-reader.json: missing" in stale.output
+    assert "modelplane dashboards generate" in stale.output
+
+
+def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("rules", "render", "--registry", EXAMPLE, "--out", str(tmp_path)).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "modelplane-alerts.yml", "modelplane-config.yml", "modelplane-rules.yml",
+    }  # fmt: skip
+    monkeypatch.setenv("PATH", servers.search_path)
+    assert "promtool accepts 3 rule files" in run("rules", "check", "--registry", EXAMPLE).output
+
+
+@pytest.mark.parametrize(
+    "command", [["bundle"], ["dashboards", "generate"], ["rules", "render"]], ids=" ".join
+)
+def test_an_unwritable_folder_is_named(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="ascii")
+    result = run(*command, "--registry", EXAMPLE, "--out", str(tmp_path / "file" / "out"))
+    assert result.exit_code == 1
+    assert "file/out" in result.output
+    assert "Not a directory" in result.output
+
+
+def test_bundle_prints_how_to_run_it(tmp_path: Path) -> None:
+    result = run(
+        "bundle", "--registry", EXAMPLE, "--examples", str(ROOT / "examples"), "--out", str(tmp_path)
+    )
+    assert result.exit_code == 0, result.output
+    assert f"docker compose -f {tmp_path}/compose.yaml up --build" in result.output
+    assert (tmp_path / "data" / "grafana").is_dir()
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_no_plane_is_a_clear_error(command: str, tmp_path: Path) -> None:
+    result = run(command, "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"no plane runs from {tmp_path}: start one with `modelplane up`" in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_a_broken_description_is_a_clear_error(command: str, tmp_path: Path) -> None:
+    (tmp_path / "plane.json").write_text('{"prometheus_url": 1}', encoding="ascii")
+    result = run(command, "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert "is not a plane's description" in result.output
+
+
+def test_missing_binaries_say_how_to_install_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run("up", "--registry", EXAMPLE, "--data", str(tmp_path / "data"))
+    assert result.exit_code == 1
+    assert "Prometheus is missing: none of prometheus is on PATH" in result.output
+    assert "apt-get install --no-install-recommends prometheus" in result.output
+
+
+def test_demo_without_examples_is_a_clear_error(tmp_path: Path) -> None:
+    result = run("demo", "--examples", str(tmp_path), "--data", str(tmp_path / "data"))
+    assert result.exit_code == 1
+    assert "holds no example services; name their folder with --examples" in result.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--prometheus-url", "localhost:9090"], "PROMETHEUS_URL must be a URL that starts with http://"),
+        (["--port", "70000"], "'--port'"),
+        (["--host", "0.0.0.0"], "loopback"),
+    ],
+)
+def test_serve_refuses_bad_settings(flags: list[str], message: str, tmp_path: Path) -> None:
+    result = run("serve", "--database-url", f"sqlite:///{tmp_path}/x.db", *flags)
+    assert result.exit_code in (1, 2)
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_missing_extra_is_named() -> None:
+    code = "import sys; sys.modules['click'] = None\nfrom modelplane_provisioning.entry import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "Error: this command needs click, which is not installed; "
+        "add it with: pip install 'modelplane[plane]'"
+    ]
+
+
+def test_a_missing_extra_of_one_command_is_named() -> None:
+    code = (
+        "import sys; sys.modules['grafanalib'] = None\n"
+        f"sys.argv = ['modelplane', 'dashboards', 'check', '--registry', {EXAMPLE!r}]\n"
+        "from modelplane_provisioning.entry import main\nmain()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "pip install 'modelplane[dashboards]'" in result.stderr
