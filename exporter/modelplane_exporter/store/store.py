@@ -29,7 +29,7 @@ from modelplane_exporter.measurement.event_counters import EventCounters
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.tenant_guard import TenantGuard
 from modelplane_exporter.prometheus_registry import replace_lock_after_fork
-from modelplane_exporter.rate_limited_log import logger
+from modelplane_exporter.rate_limited_log import log_failure, logger
 from modelplane_exporter.signals.store import SignalStore
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.journal import finisher
@@ -70,9 +70,9 @@ class Store(Collector):
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
-        self.events = EventCounters()
         self.signals = SignalStore(settings.signal_series())
         self._publisher = None if workers_directory is None else self._publish_to(workers_directory)
+        self.events = EventCounters(None if self._publisher is None else self._publisher.count)
 
     @property
     def is_shared(self) -> bool:
@@ -146,6 +146,14 @@ class Store(Collector):
         signals, baselines = self.local_signals()
         return State(self.local_snapshots(), self.local_samples(), signals, baselines)
 
+    def flush(self) -> None:
+        """Show other processes all that finished here; a process without others has no need. Never raises."""
+        if self._publisher is not None:
+            try:
+                self._publisher.publish()
+            except Exception as error:  # noqa: BLE001 - monitoring must not break the model
+                log_failure("counts were not published", error)
+
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
         return self.signals.snapshots(), self.signals.baselines()
@@ -177,18 +185,24 @@ class Store(Collector):
 
     def local_samples(self) -> list[MetricSample]:
         """This process's samples that are not about calls."""
+        samples: list[MetricSample] = []
+        self.visit_samples(samples.extend)
+        return samples
+
+    def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
+        """Call ``visit`` with the samples that are not about calls; no event is counted meanwhile."""
         with self._lock:
             info = [MetricSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
             overflow = [MetricSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
         build = (_package_version(), platform.python_version())
-        return [
+        others = [
             *info,
             *overflow,
-            *self.events.samples(),
             *self.signals.samples(),
             MetricSample(schema.EXPORTER_BUILD_INFO, build, 1),
             MetricSample(schema.EXPORTER_SCRAPE_DURATION, (), self.scrape_seconds),
         ]
+        self.events.visit(lambda events: visit([*others, *events]))
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
@@ -286,6 +300,8 @@ def _package_version() -> str:
 
 _stores: weakref.WeakKeyDictionary[CollectorRegistry, Store] = weakref.WeakKeyDictionary()
 _stores_lock = threading.Lock()
+# An exporter outlives a registry that nobody keeps, and other processes still see its counts.
+_stores_alive: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 def store_for(registry: CollectorRegistry) -> Store:
@@ -296,14 +312,22 @@ def store_for(registry: CollectorRegistry) -> Store:
             store = Store(workers_directory=settings.workers_directory())
             registry.register(store)
             _stores[registry] = store
+            _stores_alive.add(store)
         return store
+
+
+def flush() -> None:
+    """Make all that finished in this process visible to every scrape, now and not within a second."""
+    for store in list(_stores_alive):
+        store.flush()
 
 
 def _after_fork() -> None:
     global _stores_lock
     _stores_lock = threading.Lock()
-    for registry, store in list(_stores.items()):
+    for registry in list(_stores):
         replace_lock_after_fork(registry)
+    for store in list(_stores_alive):
         store.after_fork()
 
 

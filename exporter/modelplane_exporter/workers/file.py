@@ -41,6 +41,7 @@ from modelplane_exporter.workers.journal import Entry, Journal
 
 _FIRST_SIZE = 1 << 14
 _ATTEMPTS = 100
+_NO_EPOCH = NUMBER.pack(0)
 
 
 class HasEntries(Protocol):
@@ -174,17 +175,22 @@ class WorkerFile:
 
         WorkersError when the file is closed or the disk full.
         """
-        self._require_open()
         gone = dict(self._samples)
-        for metric, labels, value in samples:
-            key = SampleKey(metric.name, labels)
-            if key not in self._samples:
-                self._samples[key] = self._append(["sample", *key], VALUE.size)
-            self._store(self._samples[key], VALUE.pack(value))
-            gone.pop(key, None)
+        for sample in samples:
+            gone.pop(self.write_sample(sample), None)
         for key, offset in gone.items():
             if METRICS_BY_NAME[key.metric].type == "gauge":
                 self._store(offset, VALUE.pack(math.nan))
+
+    def write_sample(self, sample: MetricSample) -> SampleKey:
+        """Replace one sample; WorkersError as above."""
+        self._require_open()
+        metric, labels, value = sample
+        key = SampleKey(metric.name, labels)
+        if key not in self._samples:
+            self._samples[key] = self._append(["sample", *key], VALUE.size)
+        self._store(self._samples[key], VALUE.pack(value))
+        return key
 
     def close(self) -> None:
         """End as a worker; what was written stays and counts as a dead worker's."""
@@ -213,7 +219,7 @@ class WorkerFile:
     def _undo(self, record: _Record, index: int) -> None:
         epoch_offset = record.slot_offset(index) + record.slots.epoch_offset
         if self._number(epoch_offset) == self._epoch:
-            self._store(epoch_offset, NUMBER.pack(0))
+            self._store(epoch_offset, _NO_EPOCH)
         if record.epoch == self._epoch:
             record.index, record.epoch = index ^ 1, 0
         self.journal.exclude(record.entries, self._epoch)
@@ -226,13 +232,14 @@ class WorkerFile:
             record = self._states[update.key] = _Record(offset, slots)
         # The slot that shows the state stays; one that was written in this epoch does not show it yet.
         index = record.index if record.epoch == epoch else record.index ^ 1
+        at = record.slot_offset(index)
+        # First, because a reader may be copying what was in the slot two commits ago.
+        self._store(at + record.slots.epoch_offset, _NO_EPOCH)
         self._written.append((record, index))
         if update.source is not None:
             record.entries, update.source.entries = [*record.entries, *update.source.entries], []
         # One call packs cells and epoch together: 1.2 us; an array and two stores take 2.6 us.
-        record.slots.slot.pack_into(
-            self._map, record.slot_offset(index), *update.cells, update.charged_until, epoch
-        )
+        record.slots.slot.pack_into(self._map, at, *update.cells, update.charged_until, epoch)
         record.index, record.epoch = index, epoch
 
     def _number(self, offset: int) -> int:

@@ -16,7 +16,8 @@ record.
 A call that ended is in an entry of the journal before its caller goes on, and later in its state. It moves
 from the one to the other by a *commit*, which gets the next epoch E + 1, where E is the header's:
 
-1. Each changed state is written into that of its two slots that does not show it now, the epoch last.
+1. Each changed state is written into that of its two slots that does not show it now: first the epoch 0, then
+   the cells and the time, the epoch E + 1 last.
 2. The mark of each entry whose call these states include becomes E + 1.
 3. The header's epoch becomes E + 1: one store of 8 bytes. Only then the entries may be used again.
 
@@ -31,10 +32,10 @@ Readers of a live worker look at states only, and show no entry. Those of a dead
 ``replay``), so what they show only rises. Calls that began before the time of birth are the parent's of a
 forked worker.
 
-A reader that finds the epochs of a state changed while it copied tries again. All this relies on 8 bytes
-being stored at once, and on stores being seen in program order: x86-64 guarantees it, elsewhere the
-interpreter's own work between two stores gives them time to arrive. What a process stored in a shared map
-outlives it however it ends; a machine that crashes loses it.
+A reader of a state reads both epochs, then the header's, then copies the slot, and tries again when it finds
+the epochs changed. All this relies on 8 bytes being stored at once, and on stores being seen in program
+order: x86-64 guarantees it, elsewhere the interpreter's own work between two stores gives them time to arrive.
+What a process stored in a shared map outlives it however it ends; a machine that crashes loses it.
 
 A worker is alive while it holds an exclusive ``flock`` on its file. POSIX locks (``lockf``) would be lost
 when any code of the process closes any descriptor of that file, a scrape that reads it for example. ``flock``

@@ -176,13 +176,16 @@ class WorkerFileReader:
 
     def refresh(self) -> None:
         """Parse the records that are new. WorkersError when this is not the whole file of a worker."""
-        content = self._content()
+        content = self._map or self._remapped()
         if content is None:
             return
-        magic, layout, end, *_ = HEADER.unpack_from(content)
+        end = self._number(END_OFFSET)
+        magic, layout, *_ = HEADER.unpack_from(content)
         if end and (magic, layout) != (MAGIC, LAYOUT_BYTES):
             raise WorkersError(f"{self.path} is not a worker file of this release")
-        if end > len(content):
+        if end > len(content):  # the worker made the file larger before it moved the end
+            content = self._remapped()
+        if content is None or end > len(content):
             raise WorkersError(f"{self.path} was cut off")
         try:
             self._parse(content, end)
@@ -198,14 +201,11 @@ class WorkerFileReader:
             index.add(json.loads(content[data + data_size : next_record]), data, data_size)
             index.parsed = next_record
 
-    def _content(self) -> mmap.mmap | None:
-        """The file, mapped again where it grew; None while its worker has not filled the header yet."""
-        if self._map is not None and self._number(END_OFFSET) > len(self._map):
-            self.unmap()
-        if self._map is None:
-            size = os.fstat(self._descriptor).st_size
-            if size < HEADER.size:
-                return None
+    def _remapped(self) -> mmap.mmap | None:
+        """The file with its size of now; None while its worker has not filled the header yet."""
+        self.unmap()
+        size = os.fstat(self._descriptor).st_size
+        if size >= HEADER.size:
             self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
         return self._map
 
@@ -222,12 +222,12 @@ class WorkerFileReader:
         """The slot with the highest epoch that is not above the header's."""
         content, epochs = self._mapped(), offset + slots.epoch_offset
         for _ in range(_ATTEMPTS):
-            committed = self._number(EPOCH_OFFSET)
             before = slots.epochs.unpack_from(content, epochs)
+            # After the epochs: with an older one of the header a committed slot would seem not to be.
+            committed = self._number(EPOCH_OFFSET)
             first, second = (epoch if epoch <= committed else -1 for epoch in before)
             start = offset + (slots.slot.size if second > first else 0)
             slot = content[start : start + slots.slot.size]
-            # Both are above what was committed when a worker has written twice since then.
-            if max(first, second) >= 0 and slots.epochs.unpack_from(content, epochs) == before:
+            if slots.epochs.unpack_from(content, epochs) == before:
                 return slot
         raise WorkersError(f"{self.path} was written twice during each of {_ATTEMPTS} readings")

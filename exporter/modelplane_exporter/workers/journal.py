@@ -57,7 +57,7 @@ class Journal:
                 marks[mark] = FINISHED
 
     def close(self) -> None:
-        """Give the memory up; a caller that writes to it gets a ValueError."""
+        """Give the memory up; who writes to it then gets a TypeError."""
         self._marks.release()
         self.memory.close()
 
@@ -92,7 +92,7 @@ def finisher(owner: HasJournal, meter: DeviceMeter) -> Finish:
                     call[ENTRY] = journal.free.pop()
                 pack(journal.memory, call[ENTRY][0], record, kind, call[BEGUN], ended, confidence, FINISHED)
                 written = True
-            except (IndexError, ValueError):  # no entry is free, or a child was forked right here
+            except (IndexError, TypeError):  # no entry is free, or the file is that of the parent
                 pass
         call[ENDED], call[VALUE] = ended, value
         append(call)

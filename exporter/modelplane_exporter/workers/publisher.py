@@ -1,16 +1,15 @@
 """How a worker process publishes its counts to the others, and sees all of them.
 
 What a drain changed is committed at once, and a call that waits for a drain is in the journal (module
-``journal``). A thread publishes once a second what would otherwise wait: calls in flight and their charges,
-signals, business events and feedback. It also compacts, module ``directory`` says when.
+``journal``); business events and feedback are written when they are counted. A thread publishes once a second
+what would otherwise wait: calls that ended since the last drain for the eyes of others, calls in flight and
+their charges, and signals. It also compacts, module ``directory`` says when.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
-import multiprocessing.util
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +25,7 @@ from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import StateUpdate, WorkerFile
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.journal import Journal
+from modelplane_exporter.workers.process_end import EndOfProcess
 
 PUBLISH_SECONDS = 1.0
 
@@ -39,8 +39,8 @@ class Source(Protocol):
         Copies never go back, and nothing is added to the states meanwhile.
         """
 
-    def local_samples(self) -> list[MetricSample]:
-        """This process's samples that are not about calls."""
+    def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
+        """Call ``visit`` with this process's samples that are not about calls; none grows meanwhile."""
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
@@ -57,10 +57,7 @@ class Publisher:
         self._is_writing: bool
         self.journal: Journal
         self._begin(-math.inf)
-        atexit.register(self.publish)
-        # Processes of multiprocessing end without atexit, and a forked one forgets its parent's finalizers.
-        self._publish_at_end()
-        multiprocessing.util.register_after_fork(self, Publisher._publish_at_end)
+        self._end = EndOfProcess(self.publish)
 
     def commit(
         self, states: Sequence[IdentityState], snapshots: Sequence[Snapshot], charged_until: float
@@ -89,14 +86,23 @@ class Publisher:
             signals, baselines = self._source.local_signals()
             self._write(lambda file: file.commit(StateUpdate(*signal) for signal in signals))
         self._source.visit_states(self.commit)
-        self._write(lambda file: self._write_samples(file, baselines))
+        self._source.visit_samples(
+            lambda samples: self._write(lambda file: self._write_samples(file, baselines, samples))
+        )
 
-    def _write_samples(self, file: WorkerFile, baselines: Iterable[LoadedBaseline]) -> None:
+    def count(self, sample: MetricSample) -> None:
+        """Publish a counter that has just grown."""
+        self._write(lambda file: file.write_sample(sample))
+
+    @staticmethod
+    def _write_samples(
+        file: WorkerFile, baselines: Iterable[LoadedBaseline], samples: Iterable[MetricSample]
+    ) -> None:
         for loaded in baselines:
             file.write_baseline(loaded)
-        file.write_samples(self._source.local_samples())
+        file.write_samples(samples)
 
-    def _write(self, action: Callable[[WorkerFile], None]) -> None:
+    def _write(self, action: Callable[[WorkerFile], object]) -> None:
         with self._lock:
             if (
                 self._is_writing
@@ -119,13 +125,11 @@ class Publisher:
 
     def after_fork(self, now: float) -> None:
         """In a forked child: a new file, lock and thread. Calls begun before ``now`` are the parent's."""
+        self._end.after_fork()
         try:
             self._begin(now)
         except WorkersError as error:
             rate_limited.log(logging.ERROR, "fork", "other processes do not see this one's counts: %s", error)
-
-    def _publish_at_end(self) -> None:
-        multiprocessing.util.Finalize(None, self.publish, exitpriority=0)
 
     def _begin(self, born: float) -> None:
         self._lock, self._signals_lock = threading.RLock(), threading.RLock()

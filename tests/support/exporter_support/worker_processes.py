@@ -61,10 +61,12 @@ def exit_status(child: int) -> int:
     return status
 
 
-def kill(child: int) -> None:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+def kill(child: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """End a child that does not end by itself."""
+    os.kill(child, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     children.remove(child)
+    assert status == -number, f"the child had ended with status {status}"
 
 
 def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:

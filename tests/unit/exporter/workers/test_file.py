@@ -27,7 +27,7 @@ from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import WorkerFile
-from modelplane_exporter.workers.file_format import SampleKey, WorkersError
+from modelplane_exporter.workers.file_format import EPOCH_OFFSET, SampleKey, WorkersError
 from modelplane_exporter.workers.file_reader import WorkerFileReader
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
@@ -96,6 +96,53 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
     monkeypatch.setattr(record, "slots", record.slots._replace(slot=cast("struct.Struct", Cut())))
     file.write(key(), cells(3))
     assert read(file.path) == {key(): tuple(cells(2))}
+    file.close()
+
+
+def test_a_reader_that_is_held_up_takes_no_slot_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WorkerFile.create(tmp_path)
+    for count in range(1, 5):
+        file.write(key(), cells(count))
+    real, went_on = WorkerFileReader._number, list[bool]()
+
+    def held_up(self: WorkerFileReader, offset: int) -> int:
+        number = real(self, offset)
+        if offset == EPOCH_OFFSET and not went_on:
+            went_on.append(True)
+            file.write(key(), cells(5))
+            file.write(key(), cells(6))
+            with pytest.raises(struct.error):  # the slot keeps a part of it
+                file.write(key(), [*[9] * (CELLS - 1), -1])
+        return number
+
+    monkeypatch.setattr(WorkerFileReader, "_number", held_up)
+    assert read(file.path) == {key(): tuple(cells(6))}
+    assert went_on
+    file.close()
+
+
+def test_a_reader_finds_the_records_of_a_worker_that_makes_its_file_larger_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WorkerFile.create(tmp_path)
+    file.write(key(), cells(1))
+    reader, grown = WorkerFileReader(file.path), list[bool]()
+    real = WorkerFileReader._remapped
+
+    def grow(self: WorkerFileReader) -> mmap.mmap | None:
+        content = real(self)
+        if not grown:
+            grown.append(True)
+            for tenant in range(100):
+                file.write(key(str(tenant)), cells(1))
+        return content
+
+    monkeypatch.setattr(WorkerFileReader, "_remapped", grow)
+    reader.refresh()
+    assert len(list(reader.states())) == 101
+    reader.close()
     file.close()
 
 
