@@ -34,8 +34,8 @@ forked worker.
 
 A reader of a state reads both epochs, then the header's, then copies the slot, and tries again when it finds
 the epochs changed. All this relies on 8 bytes being stored at once, and on stores being seen in program
-order: x86-64 guarantees it, elsewhere the interpreter's own work between two stores gives them time to arrive.
-What a process stored in a shared map outlives it however it ends; a machine that crashes loses it.
+order: x86-64 guarantees it, elsewhere the interpreter's own work between two stores gives them time to
+arrive. What a process stored in a shared map outlives it however it ends; a machine that crashes loses it.
 
 A worker is alive while it holds an exclusive ``flock`` on its file. POSIX locks (``lockf``) would be lost
 when any code of the process closes any descriptor of that file, a scrape that reads it for example. ``flock``
