@@ -32,7 +32,7 @@ from support import plane_data, servers
 from support.client import Client
 
 from modelplane_datasource import hash_token
-from modelplane_datasource.tenancy.promql_rewriter import scoped
+from modelplane_datasource.tenancy.promql_rewriter import restricted
 
 TENANT = plane_data.tenant_id(0)
 SIZE = plane_data.Size(models=10, tenants=10, scrapes=4 * 60 + 1)
@@ -115,7 +115,7 @@ def forms(
     path: str, query: str, end: int, rounds: int, kind: str
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """Every round is about a minute of its own, so that nobody answers from memory."""
-    sent = scoped(query, [TENANT])
+    sent = restricted(query, [TENANT])
     text = sent if kind == "unrestricted" else query
     for number in range(rounds):
         last = end - 60 * (number % 60)

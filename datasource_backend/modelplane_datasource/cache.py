@@ -1,4 +1,4 @@
-"""Values that are cached for a short time, and made once for all who ask for the same at once."""
+"""Values that are cached for a short time, and made once for all who need the same at once."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ _BY_NAME = {metric.name: metric for metric in SERIES_METRICS}
 def find_metric(name: str) -> SeriesMetric:
     """The metric of that name; ApiError 404 that lists the names there are."""
     if name not in _BY_NAME:
-        known = list(_BY_NAME)
+        allowed = list(_BY_NAME)
         raise ApiError(
             404,
             "unknown_metric",
-            f"There is no metric {name[:100]!r}; allowed: {', '.join(known)}.",
-            {"metric": name[:100], "allowed": known},
+            f"There is no metric {name[:100]!r}; allowed: {', '.join(allowed)}.",
+            {"metric": name[:100], "allowed": allowed},
         )
     return _BY_NAME[name]

@@ -100,7 +100,7 @@ class Settings:
             _matching(r"sqlite:///(?!:memory:)[^?#]*[^/?#]|postgresql\+psycopg://[^\s#]+"),
             "sqlite:/// and the path of a file, or postgresql+psycopg://user:password@host/database",
         ),
-        "Where alerts are kept.",
+        "Where alerts are stored.",
     )
     token_file: Path | None = _setting(
         None, _FILE, "JSON file that says who may see what; without one only loopback is served."
@@ -123,7 +123,9 @@ class Settings:
         4 * 1024 * 1024, Kind(_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
         "Largest body of a request.",
     )  # fmt: skip
-    max_raw_bodies: int = _setting(1000, _COUNT, "How many bodies are kept that could not be read as alerts.")
+    max_raw_bodies: int = _setting(
+        1000, _COUNT, "How many bodies are stored that could not be read as alerts."
+    )
     max_upstream_bytes: int = _setting(64 * 1024 * 1024, _BYTES, "Largest answer of Prometheus.")
     max_series: int = _setting(2000, _COUNT, "Most series of one answer.")
     max_points: int = _setting(
@@ -132,10 +134,10 @@ class Settings:
     )  # fmt: skip
     cache_seconds: float = _setting(
         10.0, Kind(_seconds_or_none, "a number of seconds from 0 to 3600"),
-        "How long an answer of Prometheus is kept; 0 for not at all.",
+        "How long an answer of Prometheus is cached; 0 for not at all.",
     )  # fmt: skip
     max_cache_bytes: int = _setting(
-        64 * 1024 * 1024, Kind(_between(0, 2**40), "a number of bytes"), "How much is kept of them."
+        64 * 1024 * 1024, Kind(_between(0, 2**40), "a number of bytes"), "How much of them is cached."
     )
     alertmanager_urls: tuple[str, ...] = _setting(
         (), Kind(_urls, "URLs that start with http:// or https://, separated by commas"),
@@ -148,7 +150,7 @@ class Settings:
     retention_days: int = _setting(
         400,
         Kind(_between(1, 36_500), "a whole number from 1 to 36500"),
-        "How long alerts are kept that ended.",
+        "How long alerts are stored after they ended.",
     )
     suppression_file: Path | None = _setting(None, _FILE, "YAML file of times in which alerts are expected.")
     incident_gap_seconds: float = _setting(
@@ -169,23 +171,23 @@ class Settings:
 
         ConfigurationError names the place at fault.
         """
-        rows = {row.name: row for row in TABLE}
-        named = {row.variable: row.name for row in TABLE}
+        settings = {setting.name: setting for setting in TABLE}
+        named = {setting.variable: setting.name for setting in TABLE}
         for variable in sorted(name for name in environ if name.startswith(PREFIX)):
             if variable not in named and variable != CONFIG_VARIABLE:
                 raise ConfigurationError(
                     f"{variable} is not a setting; allowed: {', '.join(sorted((*named, CONFIG_VARIABLE)))}"
                 )
         path = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
-        given = {} if path is None else _from_file(path, rows)
+        given = {} if path is None else _from_file(path, settings)
         given |= {
             name: (variable, environ[variable]) for variable, name in named.items() if variable in environ
         }
-        given |= {name: (rows[name].flag, text) for name, text in (flags or {}).items()}
-        return cls(**{name: rows[name].read(place, text) for name, (place, text) in given.items()})
+        given |= {name: (settings[name].flag, text) for name, text in (flags or {}).items()}
+        return cls(**{name: settings[name].read(place, text) for name, (place, text) in given.items()})
 
 
-class Row(NamedTuple):
+class Setting(NamedTuple):
     """One setting, under all of its names."""
 
     name: str
@@ -211,23 +213,23 @@ class Row(NamedTuple):
             raise ConfigurationError(f"{place} must be {self.kind.allowed}") from error
 
 
-def _rows() -> Iterator[Row]:
+def _settings() -> Iterator[Setting]:
     for field in dataclasses.fields(Settings):
-        yield Row(field.name, field.metadata["kind"], field.metadata["summary"], field.default)
+        yield Setting(field.name, field.metadata["kind"], field.metadata["summary"], field.default)
 
 
-TABLE = tuple(_rows())
+TABLE = tuple(_settings())
 
 
-def _from_file(path: Path, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+def _from_file(path: Path, settings: Mapping[str, Setting]) -> dict[str, tuple[str, str]]:
     """Place and text of each setting in a YAML file."""
     with raised_as(ConfigurationError):
         content = load_yaml(path, f"name the file of settings with --config or {CONFIG_VARIABLE}")
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: must be a mapping with the keys {', '.join(rows)}")
+        raise ConfigurationError(f"{path}: must be a mapping with the keys {', '.join(settings)}")
     for name in content:
-        if name not in rows:
-            raise ConfigurationError(f"{path}: {name}: is not a known key; allowed: {', '.join(rows)}")
+        if name not in settings:
+            raise ConfigurationError(f"{path}: {name}: is not a known key; allowed: {', '.join(settings)}")
     return {name: (f"{path}: {name}", str(value)) for name, value in content.items()}
 
 
@@ -244,9 +246,10 @@ def settings_page() -> str:
         "| flag | variable | default | allowed | meaning |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for row in TABLE:
-        default = "" if row.default is None else f"`{row.default}`"
-        lines.append(f"| `{row.flag}` | `{row.variable}` | {default} | {row.kind.allowed} | {row.summary} |")
+    for setting in TABLE:
+        default = "" if setting.default is None else f"`{setting.default}`"
+        names = f"`{setting.flag}` | `{setting.variable}`"
+        lines.append(f"| {names} | {default} | {setting.kind.allowed} | {setting.summary} |")
     return "\n".join(lines) + "\n"
 
 

@@ -24,6 +24,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 CHARTS = Path(__file__).parents[2] / "examples" / "charts"
 CHROMIUM = "/usr/bin/chromium"
@@ -107,7 +108,7 @@ def libraries(request: pytest.FixtureRequest) -> Path:
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(CHARTS / name, folder)
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=1200)
         assert done.returncode == 0, done.stdout + done.stderr
         (folder / "complete").touch()
     return folder / "node_modules"
@@ -130,7 +131,9 @@ def site(libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def browser() -> Iterator[Browser]:
     """Chromium with a new, empty profile."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(FLAGS), timeout=1000 * PATIENCE_SECONDS
+        )
         yield chromium
         chromium.close()
 
@@ -138,6 +141,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1000, "height": 600})
+    opened.set_default_timeout(1000 * PATIENCE_SECONDS)
     yield opened
     opened.close()
 

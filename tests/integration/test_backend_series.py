@@ -137,7 +137,7 @@ def test_the_store_goes_and_comes_back(
 ) -> None:
     port, backend_port = free_port(), free_port()
     upstream = start_store(tmp_path / "store", port)
-    start_backend(tmp_path, f"http://127.0.0.1:{port}", backend_port, timeout=2)
+    start_backend(tmp_path, f"http://127.0.0.1:{port}", backend_port)
     url = f"http://127.0.0.1:{backend_port}"
     assert get(url, "/readyz")["status"] == "ok"
     assert "data" in get(url, "/api/v1/metrics/latency", **WHO)

@@ -17,6 +17,7 @@ import orjson
 import pytest
 import schemathesis
 from schemathesis.engine import events, from_schema
+from schemathesis.schemas import BaseSchema
 
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
@@ -172,7 +173,7 @@ def caller(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema]:
     folder = tmp_path_factory.mktemp("schemathesis")
     tokens = folder / "tokens.json"
     known = [
@@ -200,7 +201,7 @@ def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) 
     close_app(app)
 
 
-def test_every_answer_is_one_that_the_document_describes(api: Any, caller: str) -> None:
+def test_every_answer_is_one_that_the_document_describes(api: BaseSchema, caller: str) -> None:
     calls, problems = 0, dict[str, str]()
     for event in from_schema(api).execute():
         if isinstance(event, events.ScenarioFinished):

@@ -58,7 +58,7 @@ PARTS = {
         ("modelplane_exporter.frameworks.sklearn",),
         ("--noconftest", "tests/integration/test_framework_wrappers.py"),
     ),
-    "all": Part((".[dev]",), ("modelplane_provisioning.entry",), ("tests/unit",)),
+    "all": Part((".[tests]",), ("modelplane_provisioning.entry",), ("tests/unit",)),
 }
 
 

@@ -1,1 +1,1 @@
-"""Alerts: what is received about them, their episodes and incidents, and the store that keeps them."""
+"""Alerts: what is received about them, their episodes and incidents, and the store that holds them."""

@@ -46,13 +46,13 @@ def list_alerts(database_url: str, tenants: tuple[str, ...], statuses: tuple[str
     Example: modelplane alerts list --status firing
     """
     with _store(database_url) as store:
-        found = store.alerts(AlertFilter(tenant_ids=tenants, statuses=statuses, limit=limit))
+        episodes = store.alerts(AlertFilter(tenant_ids=tenants, statuses=statuses, limit=limit))
     table = Table("started", "ended", "status", "alert", "severity", "tenant", "model", "version")
-    for one in found:
-        end = "" if one.ends_at is None else f"{format_rfc3339(one.ends_at)} {one.reason}"
+    for episode in episodes:
+        end = "" if episode.ends_at is None else f"{format_rfc3339(episode.ends_at)} {episode.reason}"
         table.add_row(
-            format_rfc3339(one.starts_at), end, one.status, one.alertname, one.severity, one.tenant_id,
-            one.model_name, one.model_version,
+            format_rfc3339(episode.starts_at), end, episode.status, episode.alertname, episode.severity,
+            episode.tenant_id, episode.model_name, episode.model_version,
         )  # fmt: skip
     Console().print(table)
 
@@ -142,7 +142,7 @@ def _replay_file(store: AlertStore, path: Path, source: str) -> str:
             except PayloadError:
                 store.record_raw(line, _now(), source)
                 raw += 1
-    return f"{stored} notifications were stored, {raw} lines were kept raw."
+    return f"{stored} notifications were stored, {raw} lines were stored raw."
 
 
 def _now() -> int:

@@ -38,7 +38,7 @@ OnCall = Callable[[str, bool, float], None]
 
 
 def not_observed(_operation: str, _succeeded: bool, _seconds: float) -> None:
-    """Nobody asked."""
+    """Nobody observes the calls."""
 
 
 class StoreError(RuntimeError):
@@ -54,7 +54,7 @@ class Database:
     def __init__(
         self, url: str, connections: int, max_waiting_writers: int, on_call: OnCall = not_observed
     ) -> None:
-        """``on_call`` is told of each transaction: ``read`` or ``write``, whether it succeeded, seconds."""
+        """``on_call`` gets each transaction: ``read`` or ``write``, whether it succeeded, seconds."""
         self._on_call = on_call
         self._turn = threading.Lock()
         self._places = threading.BoundedSemaphore(max_waiting_writers + 1)

@@ -1,7 +1,7 @@
 """Episodes of alerts: a pure function of the set of observations that were received.
 
 A notification has no time of sending and no number, so its order of arrival says nothing. What it says is an
-interval in which the alert is known to have fired: a firing alert at its start, a resolved one from its start
+interval in which the alert certainly fired: a firing alert at its start, a resolved one from its start
 to its end, an alert that Alertmanager lists from its start to the moment of the list. After a resolution the
 alert is off; after anything else it fires on until the next known end. Intervals that overlap are one
 episode.
@@ -33,7 +33,7 @@ _WITHOUT_START = ("absent", "expired")
 
 
 class Key(NamedTuple):
-    """Which alert; ``source`` names the Alertmanager, or the cluster of them, that tells of it."""
+    """Which alert; ``source`` names the Alertmanager, or the cluster of them, that reported it."""
 
     source: str
     tenant_id: str
@@ -70,7 +70,7 @@ class Observation:
 class Episode:
     """One alert from its start to its end, in milliseconds; ``ends_at`` is None while it lasts.
 
-    ``reason`` tells how the end is known. ``suppressed_by`` is a JSON list of what keeps the alert from being
+    ``reason`` says how the end is known. ``suppressed_by`` is a JSON list of what keeps the alert from being
     notified, as Alertmanager last said.
     """
 
@@ -96,7 +96,7 @@ class Episode:
         return Key(self.source, self.tenant_id, self.fingerprint)
 
 
-Identity: TypeAlias = tuple[Key, int, int, Kind]
+ObservationKey: TypeAlias = tuple[Key, int, int, Kind]
 Texts: TypeAlias = tuple[str, str, str, str]
 
 
@@ -110,67 +110,70 @@ def columnar(text: str) -> str:
     return text.replace("\0", "\ufffd")
 
 
-def join(observations: Iterable[Observation]) -> dict[Identity, Observation]:
+def join(observations: Iterable[Observation]) -> dict[ObservationKey, Observation]:
     """One observation for each alert, interval and kind: the one with the greatest texts."""
-    found: dict[Identity, Observation] = {}
-    for seen in observations:
-        identity = (seen.key, seen.starts_at, seen.last_at, seen.kind)
-        known = found.get(identity)
-        if known is None or _texts(seen) > _texts(known):
-            found[identity] = seen
-    return found
+    distinct: dict[ObservationKey, Observation] = {}
+    for observation in observations:
+        key = (observation.key, observation.starts_at, observation.last_at, observation.kind)
+        previous = distinct.get(key)
+        if previous is None or _texts(observation) > _texts(previous):
+            distinct[key] = observation
+    return distinct
 
 
-def fold(observations: Iterable[Observation]) -> tuple[Episode, ...]:
+def reduce_alert(observations: Iterable[Observation]) -> tuple[Episode, ...]:
     """The episodes of one alert by start, disjoint; only the set of ``observations`` matters."""
     spans: list[list[Observation]] = []
     latest: Observation | None = None
-    for seen in sorted(observations, key=_by_start):
-        if latest is not None and _touches(latest, seen):
-            spans[-1].append(seen)
-            latest = max(latest, seen, key=_moment)
-        elif seen.kind not in _WITHOUT_START:
-            spans.append([seen])
-            latest = seen
+    for observation in sorted(observations, key=_by_start):
+        if latest is not None and _touches(latest, observation):
+            spans[-1].append(observation)
+            latest = max(latest, observation, key=_moment)
+        elif observation.kind not in _WITHOUT_START:
+            spans.append([observation])
+            latest = observation
     return tuple(_episode(span) for span in spans)
 
 
-def fold_all(observations: Iterable[Observation]) -> list[Episode]:
+def reduce_all(observations: Iterable[Observation]) -> list[Episode]:
     """The episodes of any number of alerts."""
     alerts: dict[Key, list[Observation]] = defaultdict(list)
-    for seen in observations:
-        alerts[seen.key].append(seen)
-    return [episode for group in alerts.values() for episode in fold(group)]
+    for observation in observations:
+        alerts[observation.key].append(observation)
+    return [episode for group in alerts.values() for episode in reduce_alert(group)]
 
 
-def _texts(seen: Observation) -> Texts:
-    return seen.annotations, seen.labels, seen.generator_url, seen.suppressed_by
+def _texts(observation: Observation) -> Texts:
+    return observation.annotations, observation.labels, observation.generator_url, observation.suppressed_by
 
 
-def _by_start(seen: Observation) -> tuple[int, int, int, Texts]:
-    return seen.starts_at, *_moment(seen), _texts(seen)
+def _by_start(observation: Observation) -> tuple[int, int, int, Texts]:
+    return observation.starts_at, *_moment(observation), _texts(observation)
 
 
-def _moment(seen: Observation) -> tuple[int, int]:
-    return seen.last_at, _RANK[seen.kind]
+def _moment(observation: Observation) -> tuple[int, int]:
+    return observation.last_at, _RANK[observation.kind]
 
 
-def _touches(latest: Observation, seen: Observation) -> bool:
-    """Whether ``seen``, which starts no earlier than all before it, belongs to the span that ends so."""
-    return latest.kind not in _REASONS or seen.starts_at <= latest.last_at
+def _touches(latest: Observation, observation: Observation) -> bool:
+    """Whether ``observation``, which starts no earlier than all before, belongs to the span that ends so."""
+    return latest.kind not in _REASONS or observation.starts_at <= latest.last_at
 
 
 def _episode(span: list[Observation]) -> Episode:
     latest = max(span, key=_moment)
-    told = max(
-        (one for one in span if one.kind not in _WITHOUT_START), key=lambda one: (_moment(one), _texts(one))
+    described = max(
+        (observation for observation in span if observation.kind not in _WITHOUT_START),
+        key=lambda observation: (_moment(observation), _texts(observation)),
     )
-    listed = [one for one in span if one.kind == "active"]
+    listed = [observation for observation in span if observation.kind == "active"]
     suppressed_by = (
-        max(listed, key=lambda one: (one.last_at, _texts(one))).suppressed_by if listed else NOTHING
+        max(listed, key=lambda observation: (observation.last_at, _texts(observation))).suppressed_by
+        if listed
+        else NOTHING
     )
     reason = _REASONS.get(latest.kind, "")
-    labels: dict[str, str] = orjson.loads(told.labels)
+    labels: dict[str, str] = orjson.loads(described.labels)
     alertname, severity, model_name, model_version = (
         columnar(labels.get(name, "")) for name in ("alertname", "severity", MODEL_NAME, MODEL_VERSION)
     )
@@ -185,9 +188,9 @@ def _episode(span: list[Observation]) -> Episode:
         severity=severity,
         model_name=model_name,
         model_version=model_version,
-        labels=told.labels,
-        annotations=told.annotations,
-        generator_url=told.generator_url,
+        labels=described.labels,
+        annotations=described.annotations,
+        generator_url=described.generator_url,
     )
 
 

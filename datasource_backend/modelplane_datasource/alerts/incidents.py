@@ -11,14 +11,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from modelplane_datasource.alerts.episodes import STATUSES, Episode, Status
 from modelplane_datasource.alerts.keys import group_key
 from modelplane_datasource.alerts.suppression import SuppressionWindow, names_of
+from modelplane_schema.alerts import Severity
 
 ID_PATTERN = r"^-?[0-9a-f]{1,15}-[0-9a-f]{16}$"
-SEVERITIES = ("critical", "warning", "info")
+SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def incident_of(
         status=min((episode.status for episode in episodes), key=STATUSES.index),
         severity=min((episode.severity for episode in episodes), key=_severity_rank),
         alertnames=_unique(episode.alertname for episode in episodes),
-        flapping=_unique(one.episode.alertname for one in ordered if _flaps(one, rules)),
+        flapping=_unique(member.episode.alertname for member in ordered if _flaps(member, rules)),
         suppression_windows=_unique(name for names in windows for name in names),
         planned=all(windows),
     )
@@ -151,8 +152,10 @@ def summarise(incidents: Iterable[Incident], rules: IncidentRules, now: int, noi
     """Statistics of incidents, and the ``noisiest`` alerts of those that were not planned."""
     every = list(incidents)
     real = [incident for incident in every if not incident.planned]
-    reactions = [one.acknowledgements[0].at - one.starts_at for one in real if one.acknowledgements]
-    repairs = [one.ends_at - one.starts_at for one in real if one.ends_at is not None]
+    reactions = [
+        incident.acknowledgements[0].at - incident.starts_at for incident in real if incident.acknowledgements
+    ]
+    repairs = [incident.ends_at - incident.starts_at for incident in real if incident.ends_at is not None]
     return Statistics(
         incidents=len(real),
         planned=len(every) - len(real),
@@ -179,7 +182,9 @@ def _noisiest(incidents: Iterable[Incident], rules: IncidentRules, now: int) -> 
         )
         for name, members in groups.items()
     )
-    return tuple(sorted(alerts, key=lambda one: (-one.episodes, -one.firing, one.alertname, one.tenant_id)))
+    return tuple(
+        sorted(alerts, key=lambda alert: (-alert.episodes, -alert.firing, alert.alertname, alert.tenant_id))
+    )
 
 
 def _length(episode: Episode, now: int) -> int:
@@ -191,8 +196,8 @@ def _flaps(member: Member, rules: IncidentRules) -> bool:
 
 
 def _severity_rank(severity: str) -> tuple[int, str]:
-    known = severity in SEVERITIES
-    return (SEVERITIES.index(severity) if known else len(SEVERITIES)), severity
+    rank = SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+    return rank, severity
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

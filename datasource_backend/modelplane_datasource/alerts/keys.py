@@ -1,4 +1,4 @@
-"""Keys of an alert, and of a tenant and model: digests of what they are known by."""
+"""Keys of an alert, and of a tenant and model: digests of what identifies them."""
 
 from __future__ import annotations
 

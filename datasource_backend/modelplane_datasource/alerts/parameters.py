@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, STATUSES
-from modelplane_datasource.alerts.incidents import (
-    ID_PATTERN,
-)
+from modelplane_datasource.alerts.incidents import ID_PATTERN
+from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import (
     Parameter,
-    TenantParameter,
     choice,
     label_text,
     parser,
@@ -31,14 +30,12 @@ def source_name(text: str) -> str:
 
 @parser({"type": "string", "pattern": ID_PATTERN})
 def incident_id(text: str) -> str:
-    """Any text: what is no id is not found."""
+    """Any text: what is not an id is not found."""
     return text
 
 
-TENANT = TenantParameter(
-    "tenant-id", "Tenant of the alert.", "a tenant id, repeatable", label_text, repeated=True
-)
-MODEL = Parameter("model-name", "Model of the alert.", "a model name, repeatable", label_text, repeated=True)
+TENANT = replace(identity_parameters.TENANT, summary="Tenant of the alert.")
+MODEL = replace(identity_parameters.MODEL, summary="Model of the alert.")
 STATUS = Parameter(
     "status", "State of the alert.", "firing, suppressed or resolved, repeatable", choice(*STATUSES),
     repeated=True,
@@ -61,21 +58,13 @@ SOURCE = Parameter(
 )  # fmt: skip
 LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
 
-INCIDENT_TENANT = TenantParameter(
-    "tenant-id", "Tenant of the incident.", TENANT.allowed, TENANT.parse, repeated=True
-)
-INCIDENT_MODEL = Parameter("model-name", "Model of the incident.", MODEL.allowed, MODEL.parse, repeated=True)
-INCIDENT_STATUS = Parameter("status", "State of the incident.", STATUS.allowed, STATUS.parse, repeated=True)
-INCIDENT_FROM = Parameter("from", "Incidents that had not ended before.", INSTANT, instant)
-INCIDENT_TO = Parameter("to", "Incidents that started no later.", INSTANT, instant)
-INCIDENT_LIMIT = Parameter(
-    "limit", "Largest number of incidents.", "a whole number from 1 to 1000", whole_number(1, 1000),
-    default="100",
-)  # fmt: skip
-NOISIEST_LIMIT = Parameter(
-    "limit", "Largest number of noisy alerts.", "a whole number from 1 to 1000", whole_number(1, 1000),
-    default="10",
-)  # fmt: skip
+INCIDENT_TENANT = replace(TENANT, summary="Tenant of the incident.")
+INCIDENT_MODEL = replace(MODEL, summary="Model of the incident.")
+INCIDENT_STATUS = replace(STATUS, summary="State of the incident.")
+INCIDENT_FROM = replace(FROM, summary="Incidents that had not ended before.")
+INCIDENT_TO = replace(TO, summary="Incidents that started no later.")
+INCIDENT_LIMIT = replace(LIMIT, summary="Largest number of incidents.")
+NOISIEST_LIMIT = replace(LIMIT, summary="Largest number of noisy alerts.", default="10")
 INCIDENT_ID = Parameter(
     "id", "The incident.", "an id that the list of incidents gave", incident_id, required=True
 )

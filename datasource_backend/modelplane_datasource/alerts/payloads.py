@@ -1,4 +1,4 @@
-"""What is received about alerts, as observations: Alertmanager's webhook, version 4, and what polls found."""
+"""Bodies about alerts, as observations: Alertmanager's webhook, version 4, and polls of its list."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def parse_payload(body: bytes, source: str = DEFAULT_SOURCE) -> tuple[Observatio
 
 
 def poll_body(observations: Iterable[Observation]) -> bytes:
-    """What a poll of Alertmanager found, as it is stored; ``parse_poll`` reads it."""
-    return canonical([asdict(seen) for seen in observations]).encode()
+    """The observations of a poll of Alertmanager, as they are stored; ``parse_poll`` reads it."""
+    return canonical([asdict(observation) for observation in observations]).encode()
 
 
 def parse_poll(body: bytes) -> tuple[Observation, ...]:
@@ -85,14 +85,14 @@ def _observation(alert: _Alert, source: str) -> Observation:
         fingerprint=columnar(alert.fingerprint),
         kind=alert.status,
         starts_at=starts_at,
-        last_at=max(starts_at, _known_until(alert, starts_at)),
+        last_at=max(starts_at, _fired_until(alert, starts_at)),
         labels=canonical(alert.labels),
         annotations=canonical(alert.annotations),
         generator_url=columnar(alert.generator_url),
     )
 
 
-def _known_until(alert: _Alert, starts_at: int) -> int:
+def _fired_until(alert: _Alert, starts_at: int) -> int:
     """A firing alert has the zero time, or the time at which it would lapse: neither is an end."""
     if alert.status == "firing":
         return starts_at

@@ -1,7 +1,7 @@
 """Reconciliation with Alertmanager's own list of alerts.
 
 Silenced and inhibited alerts are never notified, a resolution can get lost, and an alert that fires again
-under its old start looks like a repetition. The list tells all three. What it tells is stored as observations
+under its old start looks like a repetition. The list shows all three. What it shows is stored as observations
 with the moment of the list, so that the state stays a function of what was received.
 """
 
@@ -37,7 +37,7 @@ class ReconcileError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedAlert:
     """An alert on Alertmanager's list; times in milliseconds. It lapses unless it is sent again."""
 
     key: Key
@@ -58,17 +58,17 @@ class Memory:
 
 
 def compare(
-    now: int, listed: Collection[Listed], known: Mapping[Key, Episode], memory: Memory, grace: int
+    now: int, listed: Collection[ListedAlert], newest: Mapping[Key, Episode], memory: Memory, grace: int
 ) -> tuple[tuple[Observation, ...], Memory]:
-    """What the list of ``now`` says that ``known`` does not: the newest episode of each alert.
+    """What the list of ``now`` says that ``newest`` does not: the newest episode of each alert.
 
     An alert that is open but not listed ends when it has been missing for ``grace`` milliseconds, at the
     moment it was first missed; at once when it was left to lapse, at the moment it lapsed.
     """
     by_key = {alert.key: alert for alert in listed}
-    news = [_active(alert, now) for alert in by_key.values() if _is_news(alert, known.get(alert.key), now)]
+    news = [_active(alert, now) for alert in by_key.values() if _is_news(alert, newest.get(alert.key), now)]
     absent_since = {}
-    for key, episode in known.items():
+    for key, episode in newest.items():
         if episode.ends_at is not None or key in by_key:
             continue
         lapsed_at = memory.lapses_at.get(key, now + 1)
@@ -84,7 +84,7 @@ def compare(
     return tuple(news), Memory({**waiting, **lapses_at}, absent_since)
 
 
-def parse_list(body: bytes, source: str) -> tuple[Listed, ...]:
+def parse_list(body: bytes, source: str) -> tuple[ListedAlert, ...]:
     """The alerts of an answer of ``GET /api/v2/alerts``; ReconcileError."""
     try:
         return tuple(_listed(alert, source) for alert in _ALERTS.validate_json(body))
@@ -122,8 +122,8 @@ class Reconciler:
         """
         now = self._clock()  # what happens while the lists are read is not on them
         listed = {alert.key: alert for alert in self._listed()}
-        known = self._store.newest(self._source, listed)
-        news, memory = compare(now, listed.values(), known, self._memory, self._grace)
+        newest = self._store.newest(self._source, listed)
+        news, memory = compare(now, listed.values(), newest, self._memory, self._grace)
         if news:
             self._store.record_poll(news, now, self._source)
             _LOG.info("%d differences to Alertmanager's list of alerts were stored", len(news))
@@ -134,7 +134,7 @@ class Reconciler:
         """Close the connections."""
         self._session.close()
 
-    def _listed(self) -> Iterable[Listed]:
+    def _listed(self) -> Iterable[ListedAlert]:
         for url in self._urls:
             yield from parse_list(self._fetch(url), self._source)
 
@@ -167,14 +167,14 @@ class _Alert(BaseModel):
 _ALERTS = TypeAdapter(list[_Alert])
 
 
-def _listed(alert: _Alert, source: str) -> Listed:
+def _listed(alert: _Alert, source: str) -> ListedAlert:
     state = alert.status
     suppressed_by = (
         *(f"silence {silence}" for silence in state.silenced_by),
         *(f"alert {fingerprint}" for fingerprint in state.inhibited_by),
         *(f"time interval {name}" for name in state.muted_by),
     )
-    return Listed(
+    return ListedAlert(
         Key(source, tenant_of(alert.labels), columnar(alert.fingerprint)),
         parse_rfc3339(alert.starts_at),
         parse_rfc3339(alert.ends_at),
@@ -185,15 +185,15 @@ def _listed(alert: _Alert, source: str) -> Listed:
     )
 
 
-def _is_news(alert: Listed, known: Episode | None, now: int) -> bool:
-    if known is None:
+def _is_news(alert: ListedAlert, newest: Episode | None, now: int) -> bool:
+    if newest is None:
         return True
-    if known.ends_at is not None:
-        return now - known.ends_at > TOLERANCE
-    return known.suppressed_by != alert.suppressed_by
+    if newest.ends_at is not None:
+        return now - newest.ends_at > TOLERANCE
+    return newest.suppressed_by != alert.suppressed_by
 
 
-def _active(alert: Listed, now: int) -> Observation:
+def _active(alert: ListedAlert, now: int) -> Observation:
     return Observation(
         *alert.key,
         "active",

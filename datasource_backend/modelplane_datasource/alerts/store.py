@@ -53,7 +53,7 @@ class AlertStore:
         max_waiting_writers: int = 16,
         on_call: OnCall = not_observed,
     ) -> None:
-        """``on_call`` is told of each transaction, as ``Database`` says."""
+        """``on_call`` gets each transaction, as ``Database`` says."""
         self._max_raw_bodies = max_raw_bodies
         self._database = Database(database_url, connections, max_waiting_writers, on_call)
         try:
@@ -83,7 +83,7 @@ class AlertStore:
             store_writes.drop_raw_beyond(connection, self._max_raw_bodies)
 
     def record_poll(self, observations: Sequence[Observation], received_at: int, source: str) -> None:
-        """Store what a look at Alertmanager's list of alerts found; durable on return."""
+        """Store what Alertmanager's list of alerts says; durable on return."""
         body = poll_body(observations)
         with self._database.writing() as connection:
             if store_writes.add_payload(connection, body, "poll", source, received_at):
@@ -173,11 +173,11 @@ class AlertStore:
     def _acknowledged(self, since: int) -> Mapping[str, list[tuple[int, Acknowledgement]]]:
         """Acknowledgements by tenant and model, each with the start that its incident had."""
         columns = ACKNOWLEDGEMENTS.c
-        found: dict[str, list[tuple[int, Acknowledgement]]] = {}
+        by_group: dict[str, list[tuple[int, Acknowledgement]]] = {}
         for row in self._read(sa.select(ACKNOWLEDGEMENTS).where(columns.incident_at >= since)):
-            told = Acknowledgement(row["acknowledged_at"], row["acknowledged_by"], row["note"])
-            found.setdefault(row["group_key"], []).append((row["incident_at"], told))
-        return found
+            acknowledgement = Acknowledgement(row["acknowledged_at"], row["acknowledged_by"], row["note"])
+            by_group.setdefault(row["group_key"], []).append((row["incident_at"], acknowledgement))
+        return by_group
 
     def _read(self, query: sa.Select[Any]) -> list[Mapping[str, Any]]:
         with self._database.reading() as connection:
@@ -190,6 +190,7 @@ def _incident(
     rules: IncidentRules,
 ) -> Incident:
     start, end = rows[0]["incident_at"], rows[0]["incident_end"]
-    told = [one for moment, one in acknowledged.get(rows[0]["group_key"], ()) if start <= moment <= end]
+    of_group = acknowledged.get(rows[0]["group_key"], ())
+    acknowledgements = [acknowledgement for moment, acknowledgement in of_group if start <= moment <= end]
     members = [Member(as_episode(row), row["recent_starts"]) for row in rows]
-    return incident_of(members, told, rules)
+    return incident_of(members, acknowledgements, rules)

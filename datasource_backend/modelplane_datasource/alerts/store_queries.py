@@ -47,7 +47,7 @@ def select_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query
     columns = EPISODES.c
     query = (
         sa.select(EPISODES)
-        .where(*_chosen(wanted.tenant_ids, wanted.model_names, tenants))
+        .where(*_conditions(wanted.tenant_ids, wanted.model_names, tenants))
         .order_by(columns.starts_at.desc(), columns.fingerprint, columns.alert_key)
         .limit(wanted.limit)
     )
@@ -64,11 +64,11 @@ def select_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query
 def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tuple[str, ...] | None) -> Query:
     """The episodes of incidents, with ``incident_at``, ``incident_end`` and ``recent_starts``.
 
-    The newest incident comes first. Incidents are whole: one that touches the time asked for has its episodes
-    outside of it, too.
+    The newest incident comes first. Incidents are whole: one that touches the time of the filter has its
+    episodes outside of it, too.
     """
-    visible = _chosen(wanted.tenant_ids, wanted.model_names, tenants)
-    chosen = _incidents(_numbered(_with_end_before(wanted, visible), rules), wanted)
+    visible = _conditions(wanted.tenant_ids, wanted.model_names, tenants)
+    chosen = _incidents(_with_incident_number(_with_end_before(wanted, visible), rules), wanted)
     starts = EPISODES.alias()
     recent = sa.select(sa.func.count()).where(
         starts.c.alert_key == EPISODES.c.alert_key,
@@ -121,7 +121,7 @@ def _with_end_before(wanted: IncidentFilter, visible: list[sa.ColumnElement[bool
     )
 
 
-def _numbered(ordered: sa.CTE, rules: IncidentRules) -> sa.CTE:
+def _with_incident_number(ordered: sa.CTE, rules: IncidentRules) -> sa.CTE:
     """Episodes with the number of their incident: it grows where the gap is too long."""
     columns = ordered.c
     begins = sa.case((columns.starts_at - columns.end_before <= rules.gap, 0), else_=1)
@@ -132,10 +132,10 @@ def _numbered(ordered: sa.CTE, rules: IncidentRules) -> sa.CTE:
 
 
 def _incidents(numbered: sa.CTE, wanted: IncidentFilter) -> sa.CTE:
-    """Start and end of the incidents that are asked for, the newest."""
+    """Start and end of the incidents that match, the newest."""
     columns = numbered.c
     start, end = sa.func.min(columns.starts_at), sa.func.max(columns.until)
-    found = (
+    incidents = (
         sa.select(columns.group_key, start.label("incident_at"), end.label("incident_end"))
         .group_by(columns.group_key, columns.number)
         .order_by(start.desc(), columns.group_key)
@@ -143,12 +143,12 @@ def _incidents(numbered: sa.CTE, wanted: IncidentFilter) -> sa.CTE:
     )
     if wanted.statuses:
         status = sa.func.min(columns.status_rank)
-        found = found.having(status.in_([_rank(status) for status in wanted.statuses]))
+        incidents = incidents.having(status.in_([_rank(status) for status in wanted.statuses]))
     if wanted.start is not None:
-        found = found.having(end >= wanted.start)
+        incidents = incidents.having(end >= wanted.start)
     if wanted.end is not None:
-        found = found.having(start <= wanted.end)
-    return found.cte("incidents")
+        incidents = incidents.having(start <= wanted.end)
+    return incidents.cte("incidents")
 
 
 def _status_rank() -> sa.Case[int]:
@@ -160,14 +160,14 @@ def _rank(status: str) -> int:
     return [*STATUSES].index(status)  # type: ignore[arg-type]
 
 
-def _chosen(
+def _conditions(
     tenant_ids: tuple[str, ...], model_names: tuple[str, ...], tenants: tuple[str, ...] | None
 ) -> list[sa.ColumnElement[bool]]:
-    """Conditions of what is asked for, and of what the caller may see."""
-    asked = ((EPISODES.c.tenant_id, tenant_ids), (EPISODES.c.model_name, model_names))
-    found: list[sa.ColumnElement[bool]] = [
-        column.in_([columnar(value) for value in values]) for column, values in asked if values
+    """Conditions of the filter, and of what the caller may see."""
+    selected = ((EPISODES.c.tenant_id, tenant_ids), (EPISODES.c.model_name, model_names))
+    conditions: list[sa.ColumnElement[bool]] = [
+        column.in_([columnar(value) for value in values]) for column, values in selected if values
     ]
     if tenants is not None:
-        found.append(EPISODES.c.tenant_id.in_([columnar(tenant) for tenant in tenants]))
-    return found
+        conditions.append(EPISODES.c.tenant_id.in_([columnar(tenant) for tenant in tenants]))
+    return conditions

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from modelplane_datasource.alerts.episodes import Observation, fold_all, join
+from modelplane_datasource.alerts.episodes import Observation, join, reduce_all
 from modelplane_datasource.alerts.keys import alert_key
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll
 from modelplane_datasource.alerts.tables import (
@@ -43,18 +43,18 @@ class Replayed(NamedTuple):
 def add_payload(
     connection: sa.Connection, body: bytes, kind: PayloadKind, source: str, received_at: int
 ) -> bool:
-    """Keep a body, or count it once more; whether it says anything that was not known."""
+    """Store a body, or count it once more; whether it says anything new."""
     sha256 = hashlib.sha256(source.encode() + b"\0" + body).hexdigest()
-    found = sa.select(PAYLOADS.c.id, PAYLOADS.c.kind).where(PAYLOADS.c.sha256 == sha256)
-    known = connection.execute(found).mappings().one_or_none()
-    if known is None:
+    stored = sa.select(PAYLOADS.c.id, PAYLOADS.c.kind).where(PAYLOADS.c.sha256 == sha256)
+    previous = connection.execute(stored).mappings().one_or_none()
+    if previous is None:
         row = {"source": source, "kind": kind, "received_at": received_at, "last_received_at": received_at,
                "count": 1, "sha256": sha256, "body": body}  # fmt: skip
         connection.execute(sa.insert(PAYLOADS), row)
         return True
     again = {"kind": kind, "count": PAYLOADS.c.count + 1, "last_received_at": received_at}
-    connection.execute(sa.update(PAYLOADS).where(PAYLOADS.c.id == known["id"]).values(again))
-    return bool(known["kind"] != kind)
+    connection.execute(sa.update(PAYLOADS).where(PAYLOADS.c.id == previous["id"]).values(again))
+    return bool(previous["kind"] != kind)
 
 
 def drop_raw_beyond(connection: sa.Connection, number: int) -> None:
@@ -72,17 +72,17 @@ def drop_raw_beyond(connection: sa.Connection, number: int) -> None:
 def add_observations(connection: sa.Connection, observations: Iterable[Observation]) -> None:
     """Store observations and compute the episodes of their alerts anew, as far as they can change."""
     by_key: dict[str, list[Observation]] = {}
-    for seen in observations:
-        by_key.setdefault(alert_key(*seen.key), []).append(seen)
+    for observation in observations:
+        by_key.setdefault(alert_key(*observation.key), []).append(observation)
     for keys in chunks(by_key, _KEYS_AT_ONCE):
-        new = [seen for key in keys for seen in by_key[key]]
-        since = _unsettled_since(connection, keys, min(seen.starts_at for seen in new))
+        new = [observation for key in keys for observation in by_key[key]]
+        since = _unsettled_since(connection, keys, min(observation.starts_at for observation in new))
         rows = _rows_since(connection, OBSERVATIONS, since)
-        known = map(as_observation, rows)
-        every = list(join([*known, *new]).values())
+        stored = map(as_observation, rows)
+        every = list(join([*stored, *new]).values())
         _replace(connection, OBSERVATIONS, rows, map(observation_row, every))
         before = _rows_since(connection, EPISODES, since)
-        _replace(connection, EPISODES, before, map(episode_row, fold_all(every)))
+        _replace(connection, EPISODES, before, map(episode_row, reduce_all(every)))
 
 
 def rebuild_episodes(connection: sa.Connection) -> None:
@@ -96,23 +96,23 @@ def rebuild_episodes(connection: sa.Connection) -> None:
         if not keys:
             return
         rows = _rows_since(connection, OBSERVATIONS, dict.fromkeys(keys, _BEFORE_ALL))
-        _replace(connection, EPISODES, (), map(episode_row, fold_all(map(as_observation, rows))))
+        _replace(connection, EPISODES, (), map(episode_row, reduce_all(map(as_observation, rows))))
         last = keys[-1]
 
 
 def replay(connection: sa.Connection, progress: Callable[[int, int], None]) -> Replayed:
     """Forget all observations and episodes and compute them from the stored payloads.
 
-    ``progress`` is told how many payloads of how many are done. Raw bodies that can be parsed now count.
+    ``progress`` gets how many payloads of how many are done. Raw bodies that can be parsed now count.
     """
     connection.execute(sa.delete(OBSERVATIONS))
     connection.execute(sa.delete(EPISODES))
     total, done, raw = _count(connection, PAYLOADS), 0, 0
     for rows in _pages(connection):
         parsed = {row["id"]: _parse(row) for row in rows}
-        read = {number: found for number, found in parsed.items() if found is not None}
+        read = {number: observed for number, observed in parsed.items() if observed is not None}
         _mark_parsed(connection, [row["id"] for row in rows if row["kind"] == "raw" and row["id"] in read])
-        add_observations(connection, (seen for found in read.values() for seen in found))
+        add_observations(connection, chain.from_iterable(read.values()))
         done, raw = done + len(rows), raw + len(rows) - len(read)
         progress(done, total)
     return Replayed(done, raw, _count(connection, OBSERVATIONS), _count(connection, EPISODES))
@@ -155,8 +155,8 @@ def _unsettled_since(connection: sa.Connection, keys: Sequence[str], earliest: i
         .where(columns.alert_key.in_(keys), columns.starts_at <= earliest)
         .group_by(columns.alert_key)
     )
-    found = {row[0]: row[1] for row in connection.execute(bases)}
-    return {key: found.get(key, earliest) for key in keys}
+    starts = {row[0]: row[1] for row in connection.execute(bases)}
+    return {key: starts.get(key, earliest) for key in keys}
 
 
 def _rows_since(connection: sa.Connection, table: sa.Table, since: Mapping[str, int]) -> list[Row]:

@@ -80,14 +80,14 @@ def load_windows(path: Path) -> tuple[SuppressionWindow, ...]:
         declared = parse_model(_File, read_text(path), str(path)).windows
     return tuple(
         SuppressionWindow(
-            one.name,
-            _milliseconds(one.start),
-            _milliseconds(one.end),
-            one.tenants,
-            one.models,
-            one.alertnames,
+            window.name,
+            _milliseconds(window.start),
+            _milliseconds(window.end),
+            window.tenants,
+            window.models,
+            window.alertnames,
         )
-        for one in declared
+        for window in declared
     )
 
 

@@ -55,7 +55,7 @@ EPISODES = sa.Table(
     ),
     sa.Index("episodes_by_start", "starts_at"),
     sa.Index("episodes_by_end", "ends_at"),
-    # All that incidents are found by, so that the wide rows are read for the chosen ones only.
+    # All that incidents are found by, so that the wide rows are read for the selected ones only.
     sa.Index("episodes_by_group", "group_key", "starts_at", "alert_key", "ends_at", "status"),
 )  # fmt: skip
 ACKNOWLEDGEMENTS = sa.Table(
@@ -71,13 +71,16 @@ ACKNOWLEDGEMENTS = sa.Table(
 
 
 # asdict copies every value, which takes longer than all the rest of a write.
-_OBSERVED = tuple(field.name for field in fields(Observation))
-_FOLDED = tuple(field.name for field in fields(Episode))
+_OBSERVATION_FIELDS = tuple(field.name for field in fields(Observation))
+_EPISODE_FIELDS = tuple(field.name for field in fields(Episode))
 
 
-def observation_row(seen: Observation) -> dict[str, Any]:
+def observation_row(observation: Observation) -> dict[str, Any]:
     """A row of ``OBSERVATIONS``."""
-    return {"alert_key": alert_key(*seen.key), **{name: getattr(seen, name) for name in _OBSERVED}}
+    return {
+        "alert_key": alert_key(*observation.key),
+        **{name: getattr(observation, name) for name in _OBSERVATION_FIELDS},
+    }
 
 
 def episode_row(episode: Episode) -> dict[str, Any]:
@@ -85,15 +88,15 @@ def episode_row(episode: Episode) -> dict[str, Any]:
     return {
         "alert_key": alert_key(*episode.key),
         "group_key": group_key(episode.tenant_id, episode.model_name),
-        **{name: getattr(episode, name) for name in _FOLDED},
+        **{name: getattr(episode, name) for name in _EPISODE_FIELDS},
     }
 
 
 def as_observation(row: Mapping[str, Any]) -> Observation:
     """The observation of a row."""
-    return Observation(**{name: row[name] for name in _OBSERVED})
+    return Observation(**{name: row[name] for name in _OBSERVATION_FIELDS})
 
 
 def as_episode(row: Mapping[str, Any]) -> Episode:
     """The episode of a row that has at least its columns."""
-    return Episode(**{name: row[name] for name in _FOLDED})
+    return Episode(**{name: row[name] for name in _EPISODE_FIELDS})

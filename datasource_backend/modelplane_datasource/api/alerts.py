@@ -26,14 +26,14 @@ from modelplane_datasource.web.openapi import (
     BAD_INPUT,
     STORE,
     Content,
+    NamedSchema,
     Operation,
-    Shape,
     described,
     json_content,
 )
 from modelplane_datasource.web.parameters import (
     Values,
-    check_known,
+    check_names,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -43,13 +43,13 @@ from modelplane_datasource.web.time_parameters import read_open_range
 _LOG = logging.getLogger(__name__)
 
 
-ALERTS = Shape("Alerts", record({"alerts": array(ALERT_ROW)}))
+ALERTS = NamedSchema("Alerts", record({"alerts": array(ALERT_ROW)}))
 RECEIVED = Operation(
     "Alertmanager's webhook.",
     {
         200: json_content("The alerts are stored.", record({"stored": {"type": "integer"}})),
         202: json_content(
-            "The body is no notification of version 4 and is kept as it is.",
+            "The body is not a notification of version 4 and is stored as it is.",
             record({"stored": {"const": 0}, "raw": {"const": True}}),
         ),
     },
@@ -71,12 +71,12 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
     @described(RECEIVED)
     def receive() -> Response:
         values = query_values()
-        check_known(values, RECEIVED.parameters)
+        check_names(values, RECEIVED.parameters)
         source, body = SOURCE.read(values), request.get_data()
         try:
             observations = parse_payload(body, source)
         except PayloadError as error:
-            _LOG.warning("a body on the alert webhook is kept raw: %s", error)
+            _LOG.warning("a body on the alert webhook is stored raw: %s", error)
             context.store.record_raw(body, context.now(), source)
             return json_response({"stored": 0, "raw": True}, 202)
         context.store.record(body, observations, context.now(), source)
@@ -93,7 +93,7 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
 
 
 def _read_filter(values: Values, now: int) -> AlertFilter:
-    check_known(values, LIST_PARAMETERS)
+    check_names(values, LIST_PARAMETERS)
     start, end = read_open_range(values, FROM, TO, now)
     return AlertFilter(
         tenant_ids=TENANT.read_all(values),

@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.grafana.annotations import SOURCES, Source, as_rows, find
-from modelplane_datasource.web.openapi import BAD_INPUT, STORE, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.openapi import BAD_INPUT, STORE, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.parameters import check_names
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import INSTANT, TEXT, array, ok, record, with_warnings
@@ -22,7 +22,7 @@ _ROW = record(
         **dict.fromkeys(("title", "text", "tags"), TEXT),
     }
 )
-ROWS = Shape("AnnotationRows", with_warnings(record({"rows": array(_ROW)})))
+ROWS = NamedSchema("AnnotationRows", with_warnings(record({"rows": array(_ROW)})))
 
 
 def annotation_rows_blueprint(context: AppContext) -> Blueprint:
@@ -44,7 +44,7 @@ def _view(context: AppContext, source: Source) -> Callable[[], Response]:
     @described(operation)
     def rows() -> Response:
         values = query_values()
-        check_known(values, operation.parameters)
+        check_names(values, operation.parameters)
         time_range = read_range(values, context.now())
         of_source = {name: texts for name, texts in values.items() if name not in (FROM.name, TO.name)}
         return json_response({"rows": as_rows(find(context, source, of_source, (), time_range))})

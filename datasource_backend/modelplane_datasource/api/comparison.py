@@ -26,11 +26,11 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL, TENANT
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
-    check_known,
+    check_names,
     label_text,
     parser,
 )
@@ -48,9 +48,9 @@ from modelplane_datasource.web.schemas import (
 )
 from modelplane_datasource.web.time_parameters import FROM, MAX_WINDOW, TO, read_range
 
-ONE_MODEL = replace(MODEL, allowed="the name of one model", repeated=False)
+MODEL_NAME_PARAMETER = replace(MODEL, allowed="the name of one model", repeated=False)
 BASELINE = Parameter(
-    "baseline", "The version that is known.", "a version of the model", label_text, required=True
+    "baseline", "The version to compare with.", "a version of the model", label_text, required=True
 )
 CANDIDATE = Parameter(
     "candidate", "The version that is judged.", "a version of the model, not the baseline", label_text,
@@ -76,7 +76,7 @@ LEVEL = Parameter(
     "level", "How often a difference may be claimed where there is none.", _SHARE, share, default="0.05"
 )
 PARAMETERS: tuple[Parameter[Any], ...] = (
-    ONE_MODEL, TENANT, BASELINE, CANDIDATE, QUANTILE, LEVEL, FROM, TO,
+    MODEL_NAME_PARAMETER, TENANT, BASELINE, CANDIDATE, QUANTILE, LEVEL, FROM, TO,
 )  # fmt: skip
 _SHORTEST_WINDOW = 1000
 
@@ -99,7 +99,7 @@ _INDICATOR = record(
         **dict.fromkeys(("relative", "hidden_shift"), _FLAG),
     }
 )
-COMPARISON = Shape(
+COMPARISON = NamedSchema(
     "Comparison",
     with_warnings(
         record(
@@ -145,7 +145,7 @@ def compare_blueprint(context: AppContext) -> Blueprint:
 
 def read_compare(values: Values, now: int) -> CompareRequest:
     """The request behind a query string. ApiError 400."""
-    check_known(values, PARAMETERS)
+    check_names(values, PARAMETERS)
     baseline, candidate = BASELINE.read(values), CANDIDATE.read(values)
     if baseline == candidate:
         raise invalid(CANDIDATE.name, "is the baseline", CANDIDATE.allowed)
@@ -156,7 +156,7 @@ def read_compare(values: Values, now: int) -> CompareRequest:
     if not _SHORTEST_WINDOW <= end - start <= MAX_WINDOW:
         raise invalid(FROM.name, f"lies {end - start} ms before to", "from 1 s to 366 days before to")
     return CompareRequest(
-        ONE_MODEL.read(values), TENANT.read_all(values), baseline, candidate, quantiles,
+        MODEL_NAME_PARAMETER.read(values), TENANT.read_all(values), baseline, candidate, quantiles,
         LEVEL.read(values), start, end,
     )  # fmt: skip
 

@@ -31,11 +31,19 @@ from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY, format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, JSON, UPSTREAM, Content, Operation, Shape, described
+from modelplane_datasource.web.openapi import (
+    BAD_INPUT,
+    JSON,
+    UPSTREAM,
+    Content,
+    NamedSchema,
+    Operation,
+    described,
+)
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
-    check_known,
+    check_names,
     choice,
 )
 from modelplane_datasource.web.requests import query_values
@@ -65,7 +73,7 @@ _ROW = record(
     },
     others=_TEXT_OR_NULL,
 )
-ROWS = Shape(
+ROWS = NamedSchema(
     "Costs",
     with_warnings(record({**dict.fromkeys(("query_time", "from", "to"), QUERY_TIME), "rows": array(_ROW)})),
 )
@@ -83,7 +91,9 @@ _FORECAST = record(
         "verdict": {"enum": list(get_args(Verdict))},
     }
 )
-FORECASTS = Shape("Forecasts", with_warnings(record({"query_time": QUERY_TIME, "rows": array(_FORECAST)})))
+FORECASTS = NamedSchema(
+    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, "rows": array(_FORECAST)}))
+)
 FORECAST = Operation(
     "What each tenant's month will cost, against its budget.",
     ok("A row for each tenant and currency.", FORECASTS),
@@ -100,7 +110,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
     @described(COSTS)
     def costs() -> Response:
         values = query_values()
-        check_known(values, PARAMETERS)
+        check_names(values, PARAMETERS)
         selection, window = _selection(values), _window(values, context.now())
         step = _step(values)
         format_ = _format(values)
@@ -131,7 +141,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
     @described(FORECAST)
     def forecast() -> Response:
         values = query_values()
-        check_known(values, (TENANT, TO))
+        check_names(values, (TENANT, TO))
         tenants = required_registry(context).tenants
         tenant_ids, now = TENANT.read_all(values), context.now()
         end = min(read_end(values, now), now)

@@ -20,8 +20,8 @@ from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import Parameter, check_known, whole_number
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.parameters import Parameter, check_names, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
@@ -42,11 +42,11 @@ LIMIT = Parameter(
 PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, TO)
 
 ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, others=TEXT)
-MOVED = Shape("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+MOVED = NamedSchema("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
 BAR = record({"x": TEXT, "y": NUMBER, "upper_bound": NUMBER})
 BARS = record({"name": TEXT, "type": {"const": "bar"}, "labels": LABELS, "n": NUMBER, "data": array(BAR)})
 BIN = record({"series": TEXT, "bin": TEXT, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER}, others=TEXT)
-DISTRIBUTION = Shape(
+DISTRIBUTION = NamedSchema(
     "Distribution",
     with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS), "rows": array(BIN)})),
 )
@@ -68,7 +68,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
     )
     def top() -> Response:
         values = query_values()
-        check_known(values, (*PARAMETERS, LIMIT))
+        check_names(values, (*PARAMETERS, LIMIT))
         limit = LIMIT.read(values)
         selection, grid = _request(context, values)
         series = compute(context, selection, grid).series
@@ -86,7 +86,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
     )
     def distribution() -> Response:
         values = query_values()
-        check_known(values, PARAMETERS)
+        check_names(values, PARAMETERS)
         selection, grid = _request(context, values)
         for parameter in (KIND, SIGNAL):
             if len(selection.options[parameter.name]) != 1:

@@ -41,10 +41,10 @@ from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.observability.query_warnings import note
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.time_range import TimeRange
-from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, Operation, Shape, described
+from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, NamedSchema, Operation, described
 from modelplane_datasource.web.parameters import (
     Values,
-    check_known,
+    check_names,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -57,12 +57,12 @@ MAX_BODY_TEXT = 2000
 # The placeholder of the document, which is that of the rule with other brackets.
 _PATH = {"id": "{id}"}
 _COUNT = {"type": "integer"}
-INCIDENTS = Shape("Incidents", record({"incidents": array(record(INCIDENT_ROW))}))
-INCIDENT = Shape(
+INCIDENTS = NamedSchema("Incidents", record({"incidents": array(record(INCIDENT_ROW))}))
+INCIDENT = NamedSchema(
     "Incident",
     record({**INCIDENT_ROW, "acknowledgements": array(ACKNOWLEDGEMENT_ROW), "alerts": array(ALERT_ROW)}),
 )
-STATISTICS = Shape(
+STATISTICS = NamedSchema(
     "IncidentStatistics",
     with_warnings(
         record(
@@ -130,7 +130,7 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
     @described(SUMMARISED)
     def statistics() -> Response:
         values, now = query_values(), context.now()
-        check_known(values, STATISTICS_PARAMETERS)
+        check_names(values, STATISTICS_PARAMETERS)
         incidents = _started(context, values, read_range(values, now))
         summary = summarise(incidents, context.incident_rules, now, NOISIEST_LIMIT.read(values))
         return json_response(_statistics(summary))
@@ -138,13 +138,13 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
     @routes.get("/<id>")
     @described(SHOWN)
     def show(id: str) -> Response:  # noqa: A002 - the name in the path
-        check_known(query_values(), ())
+        check_names(query_values(), ())
         return json_response(_detail(context, _find(context, id)))
 
     @routes.post("/<id>/acknowledge")
     @described(ACKNOWLEDGED)
     def acknowledge(id: str) -> Response:  # noqa: A002 - the name in the path
-        check_known(query_values(), ())
+        check_names(query_values(), ())
         body = _read_note(request.get_data())
         context.store.acknowledge(_find(context, id), Acknowledgement(context.now(), body.by, body.note))
         return json_response(_detail(context, _find(context, id)))
@@ -169,7 +169,7 @@ def _find(context: AppContext, number: str) -> Incident:
 
 
 def _started(context: AppContext, values: Values, time_range: TimeRange) -> list[Incident]:
-    """The newest incidents that started in a range; a warning tells when there are more."""
+    """The newest incidents that started in a range; with a warning when there are more."""
     wanted = IncidentFilter(
         tenant_ids=INCIDENT_TENANT.read_all(values),
         model_names=INCIDENT_MODEL.read_all(values),
@@ -200,7 +200,7 @@ def _seconds(milliseconds: float | None) -> float | None:
 
 
 def _read_filter(values: Values, now: int) -> IncidentFilter:
-    check_known(values, INCIDENT_LIST_PARAMETERS)
+    check_names(values, INCIDENT_LIST_PARAMETERS)
     start, end = read_open_range(values, INCIDENT_FROM, INCIDENT_TO, now)
     return IncidentFilter(
         tenant_ids=INCIDENT_TENANT.read_all(values),

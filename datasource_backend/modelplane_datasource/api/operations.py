@@ -39,7 +39,7 @@ def operations_blueprint(context: AppContext) -> Blueprint:
 
     @routes.get("/metrics")
     @described(Operation("Metrics of the backend itself.", {200: _EXPOSITION}))
-    def own_metrics() -> Response:
+    def backend_metrics() -> Response:
         return Response(context.telemetry.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/openapi.json")

@@ -44,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 _ERROR_TYPES = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "bad_data",
                 422: "execution", 503: "unavailable", 504: "timeout"}  # fmt: skip
-_STATUSES = {504: 503}  # as Prometheus itself tells a timeout
+_STATUSES = {504: 503}  # as Prometheus itself answers a timeout
 _DROPPED = "The answer held what is not yours and was dropped."
 
 
@@ -119,7 +119,7 @@ def _failed(status: int, error_type: str, message: str) -> Response:
 
 
 def _register_errors(routes: Blueprint) -> None:
-    """Answer every error in Prometheus' shape."""
+    """Answer every error in Prometheus' format."""
 
     @routes.errorhandler(FailureError)
     def failure(error: FailureError) -> Response:
@@ -151,11 +151,11 @@ def _register_errors(routes: Blueprint) -> None:
 
 
 _FAILED = json_content(
-    "Prometheus' own shape of an error.",
+    "Prometheus' own format of an error.",
     record({"status": {"const": "error"}, "errorType": TEXT, "error": TEXT}),
 )
 _SUCCEEDED = json_content(
-    "Prometheus' own shape of an answer.",
+    "Prometheus' own format of an answer.",
     record({"status": {"const": "success"}, "data": {}}, others={}),
 )
 

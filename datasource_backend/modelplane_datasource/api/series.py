@@ -15,8 +15,8 @@ from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.model import SeriesResult
 from modelplane_datasource.series.request import TIME_PARAMETERS, read_request
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.parameters import check_names
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import CONTRACT, ROWS, TEXT, array, ok, record
@@ -33,15 +33,15 @@ PARAMETER = record(
     }
 )
 METRIC = record({"name": TEXT, "title": TEXT, "unit": TEXT, "summary": TEXT, "parameters": array(PARAMETER)})
-CATALOGUE = Shape("Catalogue", record({"metrics": array(METRIC)}))
+CATALOGUE = NamedSchema("Catalogue", record({"metrics": array(METRIC)}))
 
 
-def _operations(shape: Shape) -> tuple[Operation, ...]:
+def _operations(schema: NamedSchema) -> tuple[Operation, ...]:
     """One operation for each metric."""
     return tuple(
         Operation(
             metric.summary,
-            ok(f"{metric.title}, in {metric.unit}.", shape),
+            ok(f"{metric.title}, in {metric.unit}.", schema),
             (*metric.parameters, *TIME_PARAMETERS),
             (*BAD_INPUT, 404, *UPSTREAM),
             path={"metric": metric.name},
@@ -57,7 +57,7 @@ def series_blueprint(context: AppContext) -> Blueprint:
     @routes.get("/metrics")
     @described(Operation("Metrics and their parameters.", ok("The catalogue.", CATALOGUE), errors=BAD_INPUT))
     def catalogue() -> Response:
-        check_known(query_values(), ())
+        check_names(query_values(), ())
         return json_response({"metrics": [_describe(metric) for metric in SERIES_METRICS]})
 
     @routes.get("/metrics/<metric>")

@@ -16,8 +16,8 @@ from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
 from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, Operation, Shape, described
-from modelplane_datasource.web.parameters import check_known
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.parameters import check_names
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
@@ -42,7 +42,7 @@ ROW = record(
         "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
     }
 )
-STATES = Shape("SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+STATES = NamedSchema("SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
 STATE = Operation(
     "The state of service level objectives at one moment.",
     ok("A row for each objective of each version and tenant that has events.", STATES),
@@ -62,7 +62,7 @@ def slo_blueprint(context: AppContext) -> Blueprint:
     @described(STATE)
     def state() -> Response:
         values = query_values()
-        check_known(values, PARAMETERS)
+        check_names(values, PARAMETERS)
         selection = read_selection(SLO, values)
         moment = read_end(values, context.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from modelplane_datasource.prometheus.histograms import Histogram
 
@@ -34,6 +33,8 @@ def proportion(events: float, trials: float, alpha: float) -> Estimate:
     Score intervals (Wilson) are narrower and not used: with them one failure in 100 calls of a canary is a
     significant rise over 0.1 %, and one canary in ten that fails 0.1 % of its calls shows it.
     """
+    from scipy import special  # it takes longer to load than all else, and only comparisons need it
+
     failures = trials - events
     low = special.betaincinv(events, failures + 1, alpha / 2) if events > 0 else 0.0
     high = special.betaincinv(events + 1, failures, 1 - alpha / 2) if failures > 0 else 1.0
@@ -48,6 +49,8 @@ def quantile(histogram: Histogram, probability: float, alpha: float) -> Estimate
     the quantile of the observations themselves lies, a histogram does not tell. The value of a quantile above
     the last bound is that bound, and ``high`` is infinite.
     """
+    from scipy import special  # as in ``proportion``
+
     count = histogram.count
     value = _value_at(histogram, probability * count, "left")
     lower, upper = np.ceil(special.bdtrik([alpha / 2, 1 - alpha / 2], count, probability)).tolist()

@@ -105,7 +105,7 @@ class Difference:
 
     ``low`` and ``high`` are its interval at ``confidence_level``; with a ``low``, a ``high`` of None means
     that it has no upper end. ``baseline`` and ``candidate`` are in ``unit`` and None without observations, of
-    which there are ``baseline_count`` and ``candidate_count``. ``hidden_shift`` tells that latency moved
+    which there are ``baseline_count`` and ``candidate_count``. ``hidden_shift`` says that latency moved
     inside its buckets by more than the margin, so that equal quantiles do not mean the same latency.
     """
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modelplane_datasource.costs.ledger.allocation import IDLE_POLICIES, SHARED_POLICIES
 from modelplane_datasource.costs.ledger.report import GroupBy
-from modelplane_datasource.web.parameters import Parameter, TenantParameter, choice, label_text
+from modelplane_datasource.web import identity_parameters
+from modelplane_datasource.web.parameters import Parameter, choice
 
 GROUPS: tuple[GroupBy, ...] = ("tenant", "model", "version", "framework", "device_type")
-MODEL = Parameter(
-    "model-name", "Model; every one when it is left out.", "the name of a model, repeatable", label_text,
-    repeated=True,
-)  # fmt: skip
-TENANT = TenantParameter(
-    "tenant-id", "Tenant; every one when it is left out.", "the id of a tenant, repeatable", label_text,
-    repeated=True,
-)  # fmt: skip
-VERSION = Parameter(
-    "model-version", "Version; every one when it is left out.", "a version of the model, repeatable",
-    label_text, repeated=True,
-)  # fmt: skip
+MODEL = replace(identity_parameters.MODEL, summary="Model; every one when it is left out.")
+TENANT = replace(identity_parameters.TENANT, summary="Tenant; every one when it is left out.")
+VERSION = replace(identity_parameters.VERSION, summary="Version; every one when it is left out.")
 GROUP_BY = Parameter(
-    "group-by", "What costs are told apart by.", f"{', '.join(GROUPS)}; repeatable", choice(*GROUPS),
+    "group-by", "What costs are grouped by.", f"{', '.join(GROUPS)}; repeatable", choice(*GROUPS),
     repeated=True, default="tenant",
 )  # fmt: skip
 IDLE_POLICY = Parameter(

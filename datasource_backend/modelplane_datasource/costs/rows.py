@@ -14,7 +14,7 @@ from modelplane_datasource.series.selection import Selection
 
 
 def groups_of(selection: Selection) -> tuple[GroupBy, ...]:
-    """The labels by which costs are told apart, each once."""
+    """The labels by which costs are grouped, each once."""
     return tuple(dict.fromkeys(selection.options[GROUP_BY.name]))
 
 

@@ -86,7 +86,7 @@ class SampleReader:
         return RangeSamples(time_range, True, series, _united(seen_at, represented))
 
     def _as_scraped(self, time_range: TimeRange) -> dict[str, tuple[RawSeries, ...]]:
-        """Each sample, from so long before the range that its first can be told to be new in its process."""
+        """Each sample, from long enough before the range to see whether its first is new in its process."""
         start = time_range.start - self.timing.hold
         return {
             metric.name: self.prometheus.unrestricted_samples(selector(metric.name), start, time_range.end)

@@ -57,7 +57,7 @@ def _steps(grid: Grid, now: int) -> tuple[int | None, CellGrid]:
 
 
 class _Key(NamedTuple):
-    """What tells series of cost apart."""
+    """By what series of cost differ."""
 
     group: tuple[str | None, ...]
     kind: str

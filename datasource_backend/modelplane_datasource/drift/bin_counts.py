@@ -43,7 +43,7 @@ class QueryAnswer(NamedTuple):
 class BinTable(NamedTuple):
     """Numbers of signals by bin.
 
-    ``signals`` are known by their fields ``names``; they and ``bins`` are numbered in ascending order, but
+    ``signals`` are keyed by their fields ``names``; they and ``bins`` are numbered in ascending order, but
     the bin of other categories comes after all others and that of missing values last. ``cells`` says which
     signals have which bins: the number of a signal times (number of bins + 1) plus the number of a bin,
     ascending, and one cell beyond all. ``values`` of shape (cells, times) are 0 for that one.
@@ -112,7 +112,7 @@ class LiveCounts(NamedTuple):
 
 
 class ReferenceShares(NamedTuple):
-    """The reference of the signals of a block; ``exists`` tells, by signal, whether it has one.
+    """The reference of the signals of a block; ``exists`` says, by signal, whether it has one.
 
     ``ratios``, the shares of bins, has shape (signals, times, bins), ``observations``, the size of the
     reference, (signals, times); both have one time when they do not change.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelplane_datasource.series.selection import MODEL, VERSION, Selection
 from modelplane_datasource.timeline.times import DURATION_PATTERN
+from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import (
     MAX_LABEL,
     Parameter,
-    TenantParameter,
     choice,
     label_text,
     parser,
@@ -80,11 +80,12 @@ MIN_OBSERVATIONS = Parameter(
     "a whole number from 1 to 1000000000", whole_number(1, 10**9),
     default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
-# Signals are counted for all tenants together unless the model's team asks for each.
-TENANT = TenantParameter(
-    "tenant-id", f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together.",
-    "the id of a tenant, repeatable", label_text, repeated=True, default=ALL_TENANTS,
-)  # fmt: skip
+# Signals are counted for all tenants together unless the model's team wants each.
+TENANT = replace(
+    identity_parameters.TENANT,
+    summary=f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together.",
+    default=ALL_TENANTS,
+)
 DRIFT_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 DRIFT_OPTIONS: tuple[Parameter[Any], ...] = (METHOD, KIND, SIGNAL, REFERENCE, WINDOW, MIN_OBSERVATIONS)
 

@@ -23,7 +23,7 @@ from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.grid import Grid, grid_for_points
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import duration, parse_duration
-from modelplane_datasource.web.parameters import Parameter, Values, check_known
+from modelplane_datasource.web.parameters import Parameter, Values, check_names
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
@@ -70,7 +70,7 @@ def find(
 
     ApiError, UpstreamError, StoreError.
     """
-    check_known(values, source.parameters)
+    check_names(values, source.parameters)
     annotations = source.read(context, values, filters, time_range)
     annotations.sort(key=lambda annotation: (annotation.time, annotation.title))
     if len(annotations) > MAX_ANNOTATIONS:
@@ -138,7 +138,7 @@ def version_changes(
     versions = _matchers(((MODEL_NAME, _MODEL), (MODEL_VERSION, VERSION)), values, filters)
     tenants = _matchers(((TENANT_ID, _TENANT),), values, filters)
     grid = grid_for_points(time_range.start, time_range.end, MAX_CHANGE_POINTS, context.scrape_interval)
-    # One step earlier tells what had been there before.
+    # One step earlier shows what had been there before.
     wider = Grid(max(0, grid.start - grid.step), grid.end, grid.step)
     with regexes_checked(filters):
         called = _called_models(context, tenants, time_range) if tenants else None
@@ -189,7 +189,7 @@ def as_frame(source: Source, annotations: Sequence[Annotation], ref_id: str) -> 
 
 
 def as_list(annotations: Sequence[Annotation], definition: Mapping[str, Any]) -> list[Element]:
-    """The older form: one object for each annotation, with the definition that asked for it."""
+    """The older form: one object for each annotation, with the definition of the request."""
     return [
         {
             "annotation": definition,

@@ -1,4 +1,4 @@
-"""Ad hoc filters of Grafana. They narrow what a target asks for and never widen it.
+"""Ad hoc filters of Grafana. They narrow a target and never widen it.
 
 A filter works as a label matcher does in PromQL: a regular expression is RE2, matches whole values and
 is evaluated by Prometheus; series that lack the label have an empty value.
@@ -22,9 +22,9 @@ _SELECTION_FIELDS = {MODEL_NAME: "models", TENANT_ID: "tenants", MODEL_VERSION: 
 MAX_FILTERS = 50
 MAX_TEXT = 1024
 
-_ONE: Mapping[str, MatchOp] = {"=": "=", "!=": "!=", "=~": "=~", "!~": "!~"}
+_SINGLE: Mapping[str, MatchOp] = {"=": "=", "!=": "!=", "=~": "=~", "!~": "!~"}
 _SEVERAL = ("=|", "!=|")
-_OPERATORS = (*_ONE, *_SEVERAL)
+_OPERATORS = (*_SINGLE, *_SEVERAL)
 # How Go's regexp, and so Prometheus and its relatives, begins every complaint about an expression.
 _REGEX_COMPLAINT = "error parsing regexp"
 
@@ -40,8 +40,8 @@ class AdHocFilter:
     @property
     def matcher(self) -> Matcher:
         """The filter in PromQL."""
-        if self.operator in _ONE:
-            return Matcher(self.key, self.values[0], _ONE[self.operator])
+        if self.operator in _SINGLE:
+            return Matcher(self.key, self.values[0], _SINGLE[self.operator])
         positive = one_of(self.key, self.values)
         if self.operator == "=|":
             return positive
@@ -72,7 +72,7 @@ class FilteredSelection(Selection):
     @property
     def matchers(self) -> tuple[Matcher, ...]:
         """Matchers of the selection and of the filters."""
-        return (*super(FilteredSelection, self).matchers, *(one.matcher for one in self.filters))
+        return (*super(FilteredSelection, self).matchers, *(ad_hoc.matcher for ad_hoc in self.filters))
 
 
 def by_matchers(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:
@@ -83,16 +83,18 @@ def by_matchers(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selec
 
 def by_values(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:
     """``selection`` with fewer models, tenants and versions; ApiError 400 for filters without values."""
-    for one in filters:
-        place = _SELECTION_FIELDS.get(one.key)
-        if place is None or one.operator not in ("=", "=|"):
+    for ad_hoc in filters:
+        place = _SELECTION_FIELDS.get(ad_hoc.key)
+        if place is None or ad_hoc.operator not in ("=", "=|"):
             raise invalid(
-                "filters", f"have {one.key} {one.operator}", f"= or =| on {', '.join(_SELECTION_FIELDS)}"
+                "filters",
+                f"have {ad_hoc.key} {ad_hoc.operator}",
+                f"= or =| on {', '.join(_SELECTION_FIELDS)}",
             )
-        asked = getattr(selection, place)
-        common = tuple(value for value in one.values if value in asked) if asked else one.values
+        requested = getattr(selection, place)
+        common = tuple(value for value in ad_hoc.values if value in requested) if requested else ad_hoc.values
         if not common:
-            raise invalid("filters", f"leave nothing of {one.key}", ", ".join(asked))
+            raise invalid("filters", f"leave nothing of {ad_hoc.key}", ", ".join(requested))
         narrowed: dict[str, Any] = {place: common}
         selection = replace(selection, **narrowed)
     return selection
@@ -100,13 +102,13 @@ def by_values(selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selecti
 
 def read_filters(body: Mapping[str, Any]) -> tuple[AdHocFilter, ...]:
     """The filters of a body, under either of their two names; ApiError 400."""
-    found: list[AdHocFilter] = []
+    filters: list[AdHocFilter] = []
     for name in ("filters", "adhocFilters"):
         entries = [] if body.get(name) is None else body[name]
         if not isinstance(entries, list) or len(entries) > MAX_FILTERS:
             raise invalid(name, "is not a list, or too long", f"a list of at most {MAX_FILTERS} filters")
-        found += [_read_filter(f"{name}[{index}]", entry) for index, entry in enumerate(entries)]
-    return tuple(dict.fromkeys(found))
+        filters += [_read_filter(f"{name}[{index}]", entry) for index, entry in enumerate(entries)]
+    return tuple(dict.fromkeys(filters))
 
 
 @contextmanager
@@ -115,7 +117,11 @@ def regexes_checked(filters: Sequence[AdHocFilter]) -> Iterator[None]:
     try:
         yield
     except UpstreamError as error:
-        if error.error == REJECTED and _REGEX_COMPLAINT in error.message and any(f.is_regex for f in filters):
+        if (
+            error.error == REJECTED
+            and _REGEX_COMPLAINT in error.message
+            and any(ad_hoc.is_regex for ad_hoc in filters)
+        ):
             problem = f"have a regular expression that is not valid ({error.message})"
             raise invalid("filters", problem, "regular expressions of RE2") from error
         raise
@@ -133,8 +139,8 @@ def _read_filter(place: str, entry: object) -> AdHocFilter:
     field = f"{place}.{'values' if several else 'value'}"
     values = entry.get("values") if several else [entry.get("value")]
     if not isinstance(values, list) or not values or not all(map(_is_text, values)):
-        shape = "a list of texts" if several else "a text"
-        raise invalid(field, "is not what the operator needs", f"{shape} of at most {MAX_TEXT} characters")
+        expected = "a list of texts" if several else "a text"
+        raise invalid(field, "is not what the operator needs", f"{expected} of at most {MAX_TEXT} characters")
     return AdHocFilter(key, operator, tuple(values))
 
 

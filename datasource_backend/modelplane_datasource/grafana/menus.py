@@ -37,7 +37,7 @@ _TAG_SERIES = (metrics.REQUESTS, metrics.SIGNAL_OBSERVATIONS, metrics.TOKENS)
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A list of label values that a dashboard variable can ask for."""
+    """A list of label values for a dashboard variable."""
 
     name: str
     label: str

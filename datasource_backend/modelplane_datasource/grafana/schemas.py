@@ -11,8 +11,8 @@ from modelplane_datasource.web.openapi import (
     STORE,
     UPSTREAM,
     Content,
+    NamedSchema,
     Operation,
-    Shape,
     json_content,
 )
 from modelplane_datasource.web.schemas import INSTANT, NUMBER, TEXT, array, ok, record
@@ -57,7 +57,7 @@ _TABLE = record(
     others=_ANY,
 )
 _FRAME = record({"refId": TEXT, "name": TEXT, "fields": array(_OBJECT)}, others=_ANY)
-_ELEMENTS = Shape("GrafanaElements", array({"anyOf": [_SERIES, _TABLE, _FRAME]}))
+_ELEMENTS = NamedSchema("GrafanaElements", array({"anyOf": [_SERIES, _TABLE, _FRAME]}))
 _OPTION = record({"label": TEXT, "value": TEXT})
 _METRIC = record({"value": TEXT, "label": TEXT, "payloads": array(_OBJECT)})
 _ANNOTATION = record(
@@ -74,7 +74,7 @@ QUERY = Operation(
     body=_body("A panel's query.", {"targets": array(_TARGET), "range": _RANGE}, filters=_FILTERS),
 )
 ANNOTATIONS = Operation(
-    "Annotations, as the older datasource asks for them.",
+    "Annotations, as the older datasource requests them.",
     ok("The annotations in the range.", array(_ANNOTATION)),
     errors=(*_ERRORS, *STORE),
     body=_body(
@@ -96,7 +96,7 @@ VARIABLE = Operation(
     body=_body("What the variable stands for.", {"payload": _OBJECT}),
 )
 SEARCH = Operation(
-    "Names of metrics or values of a variable, as the older datasource asks for them.",
+    "Names of metrics or values of a variable, as the older datasource requests them.",
     ok("The names or values.", array(TEXT)),
     errors=_ERRORS,
     body=_body("What to list.", {}, target=_ANY),

@@ -18,7 +18,7 @@ from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
-from modelplane_datasource.web.parameters import Values, check_known
+from modelplane_datasource.web.parameters import Values, check_names
 
 ANNOTATION_REF_ID = "Anno"
 
@@ -87,7 +87,7 @@ def _query(context: AppContext, target: _Target, request: QueryRequest) -> Seque
     if target.ref_id == ANNOTATION_REF_ID:
         raise invalid("target", f"is {target.name[:100]!r}", _names(target.ref_id))
     metric = find_metric(target.name)
-    check_known(target.values, (*metric.parameters, FORMAT))
+    check_names(target.values, (*metric.parameters, FORMAT))
     selection = _narrowed(metric, read_selection(metric, target.values), request.filters)
     format_ = _format(target)
     with regexes_checked(request.filters):

@@ -60,7 +60,7 @@ class Telemetry:
 
         self._lookups = Counter(
             "modelplane_datasource_cache_lookups_total",
-            "Answers, and queries that they are made of: hit (kept), miss (made or asked for), "
+            "Answers, and queries that they are made of: hit (cached), miss (made or queried), "
             "coalesced (with the same in another request).",
             ("result",),
             registry=self.registry,
@@ -87,8 +87,8 @@ class Telemetry:
         for outcome in outcomes:
             self._lookups.labels(outcome)
         for name, help_, read in (
-            ("modelplane_datasource_cache_entries", "Answers that are kept.", lambda: cache.entries),
-            ("modelplane_datasource_cache_bytes", "Size of the answers kept.", lambda: cache.bytes),
+            ("modelplane_datasource_cache_entries", "Answers that are cached.", lambda: cache.entries),
+            ("modelplane_datasource_cache_bytes", "Size of the cached answers.", lambda: cache.bytes),
         ):
             Gauge(name, help_, registry=self.registry).set_function(read)
 

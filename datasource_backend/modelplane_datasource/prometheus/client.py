@@ -49,7 +49,7 @@ class PrometheusClient:
     """Queries with pooled connections; what Prometheus warns of is noted for the request being answered.
 
     Results are cached for ``settings.cache_seconds`` and at most for the step of their grid: so long a
-    sample that arrives late may stay unseen. They are known by query and times; the query holds the
+    sample that arrives late may stay unseen. Their key is query and times; the query holds the
     tenants, and ``org_id`` is the same for the whole process.
     """
 

@@ -104,7 +104,11 @@ def shared_bounds(first: Histogram, second: Histogram) -> tuple[Histogram, Histo
 
 
 def _with_bounds(histogram: Histogram, bounds: set[float]) -> Histogram:
-    kept = [place for place in zip(histogram.bounds, histogram.cumulative, strict=True) if place[0] in bounds]
+    counts = zip(histogram.bounds, histogram.cumulative, strict=True)
+    shared = [(bound, below) for bound, below in counts if bound in bounds]
     return Histogram(
-        tuple(bound for bound, _ in kept), tuple(below for _, below in kept), histogram.count, histogram.mean
+        tuple(bound for bound, _ in shared),
+        tuple(below for _, below in shared),
+        histogram.count,
+        histogram.mean,
     )

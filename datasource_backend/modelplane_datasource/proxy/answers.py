@@ -8,7 +8,11 @@ from typing import Any
 import orjson
 
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
-from modelplane_datasource.tenancy.promql_rewriter import InvalidQueryError, RefusedError, count_own_selectors
+from modelplane_datasource.tenancy.promql_rewriter import (
+    InvalidQueryError,
+    RefusedError,
+    count_restricted_selectors,
+)
 from modelplane_schema.metrics import METRICS, TENANT_ID
 from modelplane_schema.recorded import RECORDED
 
@@ -22,9 +26,9 @@ class LeakError(Exception):
 
 def check_labels(body: bytes, tenants: Collection[str]) -> None:
     """LeakError when labels somewhere in ``body`` name another tenant; UpstreamError."""
-    own = tuple(b":" + orjson.dumps(tenant) for tenant in tenants)
+    allowed = tuple(b":" + orjson.dumps(tenant) for tenant in tenants)
     _, *after = body.split(b'"tenant_id"')
-    if b"\\u" not in body and all(text.startswith(own) for text in after):
+    if b"\\u" not in body and all(text.startswith(allowed) for text in after):
         return
     # The label or its value is not written as simply as that, and only a parser reads it.
     for labels in _objects(_loaded(body)):
@@ -57,12 +61,12 @@ def check_nothing(body: bytes) -> None:
         raise LeakError("the store ignores match[]")
 
 
-def own_alerts(body: bytes, tenants: Collection[str]) -> bytes:
+def alerts_of_tenants(body: bytes, tenants: Collection[str]) -> bytes:
     """The alerts whose labels name one of the tenants; UpstreamError."""
     return success({"alerts": _of_tenants(_list(_data(body, dict), "alerts"), tenants)})
 
 
-def own_rules(body: bytes, tenants: Collection[str]) -> bytes:
+def rules_of_tenants(body: bytes, tenants: Collection[str]) -> bytes:
     """Groups of the rules that are provably about the tenants, with their alerts; UpstreamError.
 
     Such a rule is labelled with no other tenant, its query selects nothing but the tenants, and it names
@@ -73,32 +77,32 @@ def own_rules(body: bytes, tenants: Collection[str]) -> bytes:
         rules = [
             {**rule, "alerts": _of_tenants(_list(rule, "alerts"), tenants)} if "alerts" in rule else rule
             for rule in _list(group, "rules")
-            if _is_own_rule(rule, tenants)
+            if _is_rule_of(rule, tenants)
         ]
         if rules:
-            # How long a group takes tells of its other rules, too.
-            kept = {name: group[name] for name in _GROUP_FIELDS if name in group}
-            groups.append({**kept, "rules": rules, "evaluationTime": 0})
+            # How long a group takes depends on its other rules, too.
+            fields = {name: group[name] for name in _GROUP_FIELDS if name in group}
+            groups.append({**fields, "rules": rules, "evaluationTime": 0})
     return success({"groups": groups})
 
 
 def build_information(body: bytes) -> bytes:
     """Version and product, without who built it where; UpstreamError."""
-    found = _data(body, dict)
-    return success({name: found[name] for name in _BUILD_FIELDS if name in found})
+    data = _data(body, dict)
+    return success({name: data[name] for name in _BUILD_FIELDS if name in data})
 
 
 def schema_metadata(name: str | None) -> bytes:
     """Type and help of every metric of the schema, or of the one with this ``name``.
 
-    What Prometheus keeps would show the help texts of all tenants' targets.
+    What Prometheus has would show the help texts of all tenants' targets.
     """
-    known = {metric.name: (metric.type, metric.help) for metric in METRICS}
-    known.update((series.name, ("gauge", series.help)) for series in RECORDED)
+    types = {metric.name: (metric.type, metric.help) for metric in METRICS}
+    types.update((series.name, ("gauge", series.help)) for series in RECORDED)
     return success(
         {
             metric: [{"type": type_, "help": help_, "unit": ""}]
-            for metric, (type_, help_) in known.items()
+            for metric, (type_, help_) in types.items()
             if name in (None, metric)
         }
     )
@@ -115,17 +119,17 @@ def error(type_: str, message: str) -> bytes:
 
 
 def read_error(body: bytes) -> tuple[str, str]:
-    """Type and text of a failure in Prometheus' shape; UpstreamError."""
+    """Type and text of a failure in Prometheus' format; UpstreamError."""
     failure = _loaded(body)
     return str(_field(failure, "errorType")), str(_field(failure, "error"))
 
 
-def _is_own_rule(rule: Any, tenants: Collection[str]) -> bool:
+def _is_rule_of(rule: Any, tenants: Collection[str]) -> bool:
     labelled = _labels_of(rule).get(TENANT_ID)
     if labelled is not None and labelled not in tenants:
         return False
     try:
-        selectors = count_own_selectors(_field(rule, "query"), tenants)
+        selectors = count_restricted_selectors(_field(rule, "query"), tenants)
     except (RefusedError, InvalidQueryError):
         return False
     return selectors > 0 or labelled is not None

@@ -10,8 +10,8 @@ from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.proxy import answers
 from modelplane_datasource.tenancy.promql_rewriter import (
-    scoped,
-    scoped_selector,
+    restricted,
+    restricted_selector,
 )
 from modelplane_schema.metrics import TENANT_ID
 from modelplane_schema.promql import one_of
@@ -26,7 +26,7 @@ _RELAYED_STATUSES = (400, 404, 422, 503)
 
 
 class FailureError(Exception):
-    """An answer other than success, in Prometheus' shape."""
+    """An answer other than success, in Prometheus' format."""
 
     def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class Call:
     """One call of Prometheus' API.
 
     ``single`` and ``repeated`` are the parameters that are passed on, ``answer`` gives the body for a
-    tenant, and ``method`` is how Prometheus is asked.
+    tenant, and ``method`` is that of the call to Prometheus.
     """
 
     rule: str
@@ -73,13 +73,13 @@ class Call:
 
 
 def _queried(call: TenantCall) -> bytes:
-    body = call.body({"query": scoped(str(call.form["query"]), call.tenants)})
+    body = call.body({"query": restricted(str(call.form["query"]), call.tenants)})
     answers.check_labels(body, call.tenants)
     return body
 
 
 def _exemplars(call: TenantCall) -> bytes:
-    body = call.body({"query": scoped(str(call.form["query"]), call.tenants)})
+    body = call.body({"query": restricted(str(call.form["query"]), call.tenants)})
     answers.check_series(body, call.tenants, "seriesLabels")
     return body
 
@@ -93,7 +93,7 @@ def _series(call: TenantCall) -> bytes:
 def _texts(call: TenantCall) -> bytes:
     """Names or values of labels, which do not say whose they are.
 
-    Hence the store is asked at once for those of no series: old ones ignore ``match[]`` here.
+    Hence those of no series are requested at the same time: old stores ignore ``match[]`` here.
     """
     body, nothing = call.prometheus.at_once(
         lambda: call.body({_MATCH: _selectors(call)}), lambda: call.body({_MATCH: [_NOTHING]})
@@ -104,11 +104,11 @@ def _texts(call: TenantCall) -> bytes:
 
 
 def _rules(call: TenantCall) -> bytes:
-    return answers.own_rules(call.body({}), call.tenants)
+    return answers.rules_of_tenants(call.body({}), call.tenants)
 
 
 def _alerts(call: TenantCall) -> bytes:
-    return answers.own_alerts(call.body({}), call.tenants)
+    return answers.alerts_of_tenants(call.body({}), call.tenants)
 
 
 def _metadata(call: TenantCall) -> bytes:
@@ -124,7 +124,7 @@ def _selectors(call: TenantCall) -> list[str]:
     given = call.form.get(_MATCH)
     if not given:
         return [f"{{{one_of(TENANT_ID, call.tenants)}}}"]
-    return [scoped_selector(text, call.tenants) for text in given]
+    return [restricted_selector(text, call.tenants) for text in given]
 
 
 _RANGE = ("start", "end")

@@ -15,7 +15,7 @@ from modelplane_datasource.web.parameters import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Promql:
-    """A metric that is one query, by the rate window; ``labels`` tell series of one identity apart."""
+    """A metric that is one query, by the rate window; by ``labels`` series of one identity differ."""
 
     query: Callable[[Selection, str], str]
     labels: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from modelplane_datasource.timeline.grid import MAX_POINTS, Grid, grid_by_step, 
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
-    check_known,
+    check_names,
     whole_number,
 )
 from modelplane_datasource.web.time_parameters import (
@@ -42,7 +42,7 @@ class SeriesRequest(NamedTuple):
 
 def read_request(metric: SeriesMetric, values: Values, now: int, scrape_interval: int) -> SeriesRequest:
     """The request behind a query string; times in milliseconds. ApiError 400 or 422."""
-    check_known(values, (*metric.parameters, *TIME_PARAMETERS))
+    check_names(values, (*metric.parameters, *TIME_PARAMETERS))
     return SeriesRequest(metric, read_selection(metric, values), _read_grid(values, now, scrape_interval))
 
 

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from modelplane_datasource.web.parameters import Parameter, TenantParameter, label_text
+from modelplane_datasource.web import identity_parameters
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
 
 GROUP_LABELS = (MODEL_NAME, MODEL_VERSION, TENANT_ID)
 
-MODEL = Parameter(
-    "model-name", "Model, by its name in the registry.", "the name of a model, repeatable", label_text,
-    required=True, repeated=True,
-)  # fmt: skip
-TENANT = TenantParameter(
-    "tenant-id", "Tenant, by its id in the registry.", "the id of a tenant, repeatable", label_text,
-    required=True, repeated=True,
-)  # fmt: skip
-VERSION = Parameter(
-    "model-version", "Version; every version when it is left out.", "a version of the model, repeatable",
-    label_text, repeated=True,
-)  # fmt: skip
+MODEL = replace(identity_parameters.MODEL, required=True)
+TENANT = replace(identity_parameters.TENANT, required=True)
+VERSION = replace(identity_parameters.VERSION, summary="Version; every version when it is left out.")
 SELECTION_PARAMETERS = (MODEL, TENANT, VERSION)
 
 

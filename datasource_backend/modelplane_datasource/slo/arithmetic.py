@@ -1,6 +1,6 @@
 """Arithmetic of service level objectives on good and total events.
 
-Events are increases over a window and are kept apart, so that a long window weights its parts by their
+Events are increases over a window and are counted apart, so that a long window weights its parts by their
 traffic. All of it works on arrays of any one shape, such as (owners, times). Where there is no traffic, or no
 data, there is no value: NaN. An objective is the share of events that should be good.
 """

@@ -44,7 +44,7 @@ Indicator = ErrorsIndicator | LatencyIndicator
 
 
 class _Source(NamedTuple):
-    """The counter of an indicator's events, whose ``label`` tells the good ones apart.
+    """The counter of an indicator's events, whose ``label`` distinguishes the good ones.
 
     ``events`` makes them of its increases by the ``values`` of the label.
     """

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 _ALGORITHM = "ES256"
 _KEYS_PATH = "/api/signing-keys/keys"
-_KEYS_SECONDS = 3600  # as long as Grafana allows them to be kept
+_KEYS_SECONDS = 3600  # as long as Grafana allows them to be cached
 _TIMEOUT_SECONDS = 5
 _LEEWAY_SECONDS = 10  # between the clocks of two machines
 
@@ -42,7 +42,7 @@ class GrafanaIdentity(BaseModel):
 
 
 class IdentityVerifier:
-    """Checks signature, issuer, audience and expiry; keys are fetched when needed and kept for an hour."""
+    """Checks signature, issuer, audience and expiry; keys are fetched when needed and cached for an hour."""
 
     def __init__(self, settings: GrafanaIdentity) -> None:
         self._issuer = settings.issuer

@@ -2,7 +2,7 @@
 
 A query is parsed and written anew from its syntax tree; neither its text nor the parser's printer, which
 does not escape, has a part in what is sent. Every selector is written as matchers alone, with one matcher
-on the tenant that is made here. What the writer does not know is refused. The written text is parsed once
+on the tenant that is made here. What the writer does not support is refused. The written text is parsed once
 more: it must be written in the same way again, and each of its selectors must hold that one matcher.
 """
 
@@ -23,7 +23,7 @@ from modelplane_schema.promql import Matcher, MatchOp, one_of, quote
 MAX_QUERY = 10_000  # characters
 # The parser's time and memory grow with the square of the depth; here each level takes 4 frames of the stack.
 MAX_OPERATORS = 150
-_KEPT_QUERIES = 1024
+_CACHED_QUERIES = 1024
 _NONE: frozenset[str] = frozenset()
 
 _METRIC = "__name__"
@@ -76,7 +76,7 @@ class InvalidQueryError(ValueError):
     """Text that is no query; the text says what is wrong."""
 
 
-def scoped(query: str, tenants: Sequence[str], unowned: frozenset[str] = _NONE) -> str:
+def restricted(query: str, tenants: Sequence[str], unowned: frozenset[str] = _NONE) -> str:
     """``query`` over the series of ``tenants`` alone; RefusedError, InvalidQueryError.
 
     Matchers on the tenant may narrow the tenants: ``=`` and ``!=``, or a regular expression that lists ids
@@ -85,36 +85,36 @@ def scoped(query: str, tenants: Sequence[str], unowned: frozenset[str] = _NONE) 
     """
     if not tenants or "" in tenants:
         raise ValueError("at least one tenant is needed, and no empty id")
-    return _scoped(query, tuple(sorted(set(tenants))), unowned)
+    return _restricted_text(query, tuple(sorted(set(tenants))), unowned)
 
 
-def scoped_selector(text: str, tenants: Sequence[str]) -> str:
+def restricted_selector(text: str, tenants: Sequence[str]) -> str:
     """A series selector, as ``match[]`` takes it, over ``tenants`` alone; RefusedError,
     InvalidQueryError, ValueError."""
     tree = _parsed(text)
     if not isinstance(tree, promql.VectorSelector) or tree.offset is not None or tree.at is not None:
         raise InvalidQueryError("must be a series selector, for example up{job='a'}, without offset and @")
-    return scoped(text, tenants)
+    return restricted(text, tenants)
 
 
-def count_own_selectors(query: str, tenants: Collection[str]) -> int:
+def count_restricted_selectors(query: str, tenants: Collection[str]) -> int:
     """How many selectors ``query`` has when each selects nothing but ``tenants``; else
     RefusedError, InvalidQueryError."""
-    found = []
+    selectors = []
 
-    def own(node: promql.VectorSelector) -> str:
-        found.append(node)
+    def count(node: promql.VectorSelector) -> str:
+        selectors.append(node)
         return _proven(node, tenants)
 
-    _text(_parsed(query), own)
-    return len(found)
+    _text(_parsed(query), count)
+    return len(selectors)
 
 
-@lru_cache(maxsize=_KEPT_QUERIES)
-def _scoped(query: str, tenants: tuple[str, ...], unowned: frozenset[str]) -> str:
+@lru_cache(maxsize=_CACHED_QUERIES)
+def _restricted_text(query: str, tenants: tuple[str, ...], unowned: frozenset[str]) -> str:
     tree = _parsed(query)
     try:
-        text = _text(tree, partial(_restricted, tenants=tenants, unowned=unowned))
+        text = _text(tree, partial(_restricted_selector, tenants=tenants, unowned=unowned))
         again = _text(_tree(text), partial(_proven, tenants=tenants, unowned=unowned))
     except RecursionError as error:
         raise RefusedError("the query is nested too deeply") from error
@@ -180,11 +180,11 @@ def _compound(node: promql.Expr, selector: _Selector) -> str:
             return _aggregation(node, selector)
         case promql.Call():
             return _call(node, selector)
-    raise RefusedError(f"{type(node).__name__} is not known here")
+    raise RefusedError(f"{type(node).__name__} is not supported here")
 
 
 def _operand(node: promql.Expr, selector: _Selector) -> str:
-    """``node`` in parentheses, so that no precedence has to be known."""
+    """``node`` in parentheses, so that precedence does not matter."""
     text = _text(node, selector)
     return text if isinstance(node, promql.ParenExpr) else f"({text})"
 
@@ -197,7 +197,7 @@ def _subquery(node: promql.SubqueryExpr, selector: _Selector) -> str:
 
 
 def _binary(node: promql.BinaryExpr, selector: _Selector) -> str:
-    operator = _known(str(node.op), _BINARY, "operator")
+    operator = _allowed_word(str(node.op), _BINARY, "operator")
     left, right = _operand(node.lhs, selector), _operand(node.rhs, selector)
     return f"{left} {operator}{_matching(node.modifier)} {right}"
 
@@ -207,7 +207,7 @@ def _matching(modifier: promql.BinModifier | None) -> str:
         return ""
     fills = modifier.fill_values
     if fills.lhs is not None or fills.rhs is not None:
-        raise RefusedError("fill modifiers are not known here")
+        raise RefusedError("fill modifiers are not supported here")
     parts = [" bool"] if modifier.return_bool else []
     if modifier.matching is not None:
         is_on = modifier.matching.type == promql.LabelModifierType.Include
@@ -222,7 +222,7 @@ def _matching(modifier: promql.BinModifier | None) -> str:
 
 
 def _aggregation(node: promql.AggregateExpr, selector: _Selector) -> str:
-    operation = _known(str(node.op), _AGGREGATIONS, "aggregation")
+    operation = _allowed_word(str(node.op), _AGGREGATIONS, "aggregation")
     if operation == "count_values":
         _check_written_label(node.param)
     grouping = ""
@@ -234,7 +234,7 @@ def _aggregation(node: promql.AggregateExpr, selector: _Selector) -> str:
 
 
 def _call(node: promql.Call, selector: _Selector) -> str:
-    name = _known(node.func.name, _FUNCTIONS, "function")
+    name = _allowed_word(node.func.name, _FUNCTIONS, "function")
     if name in _LABEL_WRITERS:
         _check_written_label(node.args[1])
     return f"{name}({_joined(node.args, selector)})"
@@ -254,7 +254,7 @@ def _check_written_label(node: promql.Expr | None) -> None:
         raise RefusedError(f"a query may not write the label {TENANT_ID}")
 
 
-def _known(word: str, words: Collection[str], what: str) -> str:
+def _allowed_word(word: str, words: Collection[str], what: str) -> str:
     if word not in words:
         raise RefusedError(f"the {what} {word} is not allowed here")
     return word
@@ -263,7 +263,7 @@ def _known(word: str, words: Collection[str], what: str) -> str:
 def _labels(names: Iterable[str]) -> str:
     for name in names:
         if not _LABEL_NAME.fullmatch(name):
-            raise RefusedError(f"{name!r} is not a label name that is known here")
+            raise RefusedError(f"{name!r} is not a label name that is supported here")
     return f"({', '.join(names)})"
 
 
@@ -305,27 +305,27 @@ def _number(value: float) -> str:
     return repr(value)
 
 
-def _restricted(
+def _restricted_selector(
     node: promql.VectorSelector, tenants: Collection[str], unowned: frozenset[str] = _NONE
 ) -> str:
     """A selector of ``tenants``, or of those among them that its own matchers select."""
     matchers = _matchers(node)
-    if _is_one_of(matchers, unowned):
+    if _is_metric_of(matchers, unowned):
         return _braces(matchers)
-    own = set(tenants)
+    selected = set(tenants)
     for matcher in matchers:
         if matcher.label == TENANT_ID:
-            own = _narrowed(own, matcher)
-    if not own:
+            selected = _narrowed(selected, matcher)
+    if not selected:
         raise RefusedError(f"a selector on {TENANT_ID} selects no tenant of yours")
     others = [matcher for matcher in matchers if matcher.label != TENANT_ID]
-    return _braces([*others, one_of(TENANT_ID, own)])
+    return _braces([*others, one_of(TENANT_ID, selected)])
 
 
 def _proven(node: promql.VectorSelector, tenants: Collection[str], unowned: frozenset[str] = _NONE) -> str:
     """The selector as it is; RefusedError unless its one matcher on the tenant selects only ``tenants``."""
     matchers = _matchers(node)
-    if _is_one_of(matchers, unowned):
+    if _is_metric_of(matchers, unowned):
         return _braces(matchers)
     on_tenant = [matcher for matcher in matchers if matcher.label == TENANT_ID]
     if len(on_tenant) != 1 or not _selects_only(on_tenant[0], tenants):
@@ -333,10 +333,10 @@ def _proven(node: promql.VectorSelector, tenants: Collection[str], unowned: froz
     return _braces(matchers)
 
 
-def _is_one_of(matchers: Iterable[Matcher], names: frozenset[str]) -> bool:
+def _is_metric_of(matchers: Iterable[Matcher], names: frozenset[str]) -> bool:
     """Whether a selector is of one metric, by its exact name, which is in ``names``."""
-    own = [one for one in matchers if one.label == _METRIC]
-    return len(own) == 1 and own[0].op == "=" and own[0].value in names
+    of_name = [matcher for matcher in matchers if matcher.label == _METRIC]
+    return len(of_name) == 1 and of_name[0].op == "=" and of_name[0].value in names
 
 
 def _selects_only(matcher: Matcher, tenants: Collection[str]) -> bool:
@@ -371,11 +371,11 @@ def _listed(pattern: str) -> list[str] | None:
     if not _ALTERNATIVES.fullmatch(pattern):
         return None
     listed = [""]
-    for piece in re.findall(r"\\.|.", pattern, re.DOTALL):
-        if piece == "|":
+    for character in re.findall(r"\\.|.", pattern, re.DOTALL):
+        if character == "|":
             listed.append("")
         else:
-            listed[-1] += piece[-1]
+            listed[-1] += character[-1]
     return listed
 
 
@@ -383,11 +383,14 @@ def _matchers(node: promql.VectorSelector) -> list[Matcher]:
     if node.matchers.or_matchers:
         raise RefusedError("matchers joined by or are not allowed here")
     name = [] if node.name is None else [Matcher(_METRIC, node.name)]
-    return name + [Matcher(one.name, one.value, _OPERATORS[str(one.op)]) for one in node.matchers.matchers]
+    return name + [
+        Matcher(matcher.name, matcher.value, _OPERATORS[str(matcher.op)])
+        for matcher in node.matchers.matchers
+    ]
 
 
 def _braces(matchers: Iterable[Matcher]) -> str:
     try:
         return "{" + ",".join(sorted(map(str, matchers))) + "}"
     except ValueError as error:
-        raise RefusedError(f"a label's name is not known here: {error}") from error
+        raise RefusedError(f"a label's name is not supported here: {error}") from error

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import current_tenants
-from modelplane_datasource.tenancy.promql_rewriter import RefusedError, scoped
+from modelplane_datasource.tenancy.promql_rewriter import RefusedError, restricted
 from modelplane_schema import metrics, recorded
 
-# What is known of a model and of no tenant. Routes use it only together with a tenant's own series.
+# Metrics of a model and of no tenant. Routes use it only together with a tenant's own series.
 OF_MODELS = frozenset(
     {
         metrics.BASELINE_RATIO.name,
@@ -39,7 +39,7 @@ def _restrict(promql: str, unowned: frozenset[str]) -> str:
     if tenants is None:
         return promql
     try:
-        return scoped(promql, tenants, unowned)
+        return restricted(promql, tenants, unowned)
     except (RefusedError, ValueError) as error:
         raise ApiError(403, "forbidden", f"This token may not see that: {error}.") from error
 

@@ -35,7 +35,7 @@ TenantId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class Token(BaseModel):
-    """One entry of the token file; only the token's hash is kept."""
+    """One entry of the token file; of the token only the hash is there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +64,7 @@ class TokenFile(BaseModel):
     grafana: GrafanaIdentity | None = None
 
     @model_validator(mode="after")
-    def _grafana_is_known(self) -> TokenFile:
+    def _grafana_is_declared(self) -> TokenFile:
         if self.grafana is None and any(token.role == "grafana" for token in self.tokens):
             raise ValueError("the role grafana needs the section grafana with issuer and organisations")
         return self
@@ -118,7 +118,7 @@ class Gatekeeper:
     def caller(self, authorization: str, identity: str | None) -> Caller | None:
         """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana."""
         self._reload()
-        tokens, verifier = self._known
+        tokens, verifier = self._loaded
         token = _find(tokens, _bearer(authorization))
         if token is None:
             return None
@@ -137,7 +137,7 @@ class Gatekeeper:
             if signature != self._signature:
                 self._signature = signature
                 self._read()
-                _LOG.info("the token file was read again: %d tokens", len(self._known[0]))
+                _LOG.info("the token file was read again: %d tokens", len(self._loaded[0]))
         except ConfigurationError as error:
             _LOG.error("the token file changed and is not used: %s", error)
         finally:
@@ -146,7 +146,7 @@ class Gatekeeper:
     def _read(self) -> None:
         file = load_tokens(self._path)
         # Both change at once: no request meets the tokens of one file and the organisations of another.
-        self._known = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
+        self._loaded = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
 
 
 def _tenants_of(verifier: IdentityVerifier, identity: str | None) -> tuple[str, ...] | None:
@@ -162,13 +162,13 @@ def _bearer(authorization: str) -> str:
 
 
 def _find(tokens: tuple[Token, ...], presented: str) -> Token | None:
-    """The matching token; every one is compared, so that the time taken tells nothing."""
+    """The matching token; every one is compared, so that the time taken reveals nothing."""
     digest = hash_token(presented)
-    found = None
+    match = None
     for token in tokens:
         if hmac.compare_digest(token.sha256, digest):
-            found = token
-    return found
+            match = token
+    return match
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class Grid:
 def grid_by_step(start: int, end: int, step: int) -> Grid:
     """A grid with start and end aligned down to ``step``; ApiError 422 when it has too many points.
 
-    Requests that come within one step therefore ask for the same times.
+    Requests that come within one step therefore have the same times.
     """
     grid = Grid(start - start % step, end - end % step, step)
     if len(grid) > MAX_POINTS:

@@ -24,7 +24,7 @@ Number = float | None
 Numbers = tuple[Number, ...]
 Texts = Sequence[bytes]  # one for each point
 
-# The panels of a board ask for the same times. The marks of 11,000 points take 0.6 MB, a template 0.4 MB.
+# The panels of a board have the same times. The marks of 11,000 points take 0.6 MB, a template 0.4 MB.
 _CACHED_MARKS, _CACHED_TEMPLATES = 4, 8
 
 POINTS = msgspec.json.Decoder(list[tuple[float, str]])

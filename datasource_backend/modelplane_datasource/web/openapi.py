@@ -36,7 +36,7 @@ _REASONS = {
     403: "The token does not allow this.",
     404: "There is no such thing.",
     413: "The body is too large.",
-    422: "The range, or what is asked for, is too large or does not compare.",
+    422: "The range, or the result, is too large, or versions do not compare.",
     500: "The server failed unexpectedly.",
     502: "Prometheus gave no usable answer.",
     503: "Prometheus or the alert store is not available.",
@@ -45,7 +45,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class NamedSchema:
     """A JSON schema with a name of its own in the document."""
 
     name: str
@@ -57,7 +57,7 @@ class Content:
     """A body: what it is, and its schema by media type."""
 
     description: str
-    media: Mapping[str, Shape | JsonSchema]
+    media: Mapping[str, NamedSchema | JsonSchema]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Operation:
     path: Mapping[str, str] = field(default_factory=dict)
 
 
-ERROR = Shape(
+ERROR = NamedSchema(
     "Error",
     {
         "type": "object",
@@ -92,7 +92,7 @@ ERROR = Shape(
 )
 
 
-def json_content(description: str, schema: Shape | JsonSchema) -> Content:
+def json_content(description: str, schema: NamedSchema | JsonSchema) -> Content:
     """A body of JSON."""
     return Content(description, {JSON: schema})
 
@@ -109,16 +109,16 @@ def described(*operations: Operation) -> Callable[[View], View]:
 
 def operations_of(app: Flask, rule: Rule) -> tuple[Operation, ...]:
     """What the view behind a rule declares; none when it declares nothing."""
-    found: tuple[Operation, ...] = getattr(app.view_functions[rule.endpoint], _ATTRIBUTE, ())
-    return found
+    operations: tuple[Operation, ...] = getattr(app.view_functions[rule.endpoint], _ATTRIBUTE, ())
+    return operations
 
 
 def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of ``app``; ``protected``: tokens are needed.
 
-    ValueError when two shapes have one name, or two operations one path and method.
+    ValueError when two schemas have one name, or two operations one path and method.
     """
-    shapes: dict[str, JsonSchema] = {}
+    schemas: dict[str, JsonSchema] = {}
     paths: dict[str, dict[str, Any]] = {}
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         for path, method, operation in _calls(app, rule):
@@ -126,7 +126,7 @@ def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
             methods = paths.setdefault(path, {})
             if method in methods:
                 raise ValueError(f"{method} {path} is described twice")
-            described_as = _operation(operation, path, shapes, needs_token)
+            described_as = _operation(operation, path, schemas, needs_token)
             methods[method] = {
                 "tags": [rule.endpoint.partition(".")[0]],
                 "operationId": re.sub(r"\W+", "_", method + path),
@@ -141,7 +141,7 @@ def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
             "version": version("modelplane"),
         },
         "paths": paths,
-        "components": {"schemas": shapes, "securitySchemes": security},
+        "components": {"schemas": schemas, "securitySchemes": security},
     }
 
 
@@ -156,7 +156,7 @@ def _calls(app: Flask, rule: Rule) -> Iterator[tuple[str, str, Operation]]:
 
 
 def _operation(
-    operation: Operation, path: str, shapes: dict[str, JsonSchema], needs_token: bool
+    operation: Operation, path: str, schemas: dict[str, JsonSchema], needs_token: bool
 ) -> dict[str, Any]:
     errors = {*operation.errors, *_EVERY_OPERATION, *(_PROTECTED if needs_token else ())}
     if operation.body is not None:
@@ -166,12 +166,12 @@ def _operation(
         "summary": operation.summary,
         "parameters": [_parameter(parameter, path) for parameter in operation.parameters],
         "responses": {
-            str(status): _content(content, shapes)
+            str(status): _content(content, schemas)
             for status, content in sorted({**failures, **operation.answers}.items())
         },
     }
     if operation.body is not None:
-        body = _content(operation.body, shapes)
+        body = _content(operation.body, schemas)
         described_as["requestBody"] = {"required": operation.body_required, **body}
     if needs_token:
         described_as["security"] = [{"bearer": []}]
@@ -192,14 +192,14 @@ def _parameter(parameter: Parameter[Any], path: str) -> dict[str, Any]:
     }
 
 
-def _content(content: Content, shapes: dict[str, JsonSchema]) -> dict[str, Any]:
-    media = {name: {"schema": _schema(schema, shapes)} for name, schema in content.media.items()}
+def _content(content: Content, schemas: dict[str, JsonSchema]) -> dict[str, Any]:
+    media = {name: {"schema": _schema(schema, schemas)} for name, schema in content.media.items()}
     return {"description": content.description, "content": media}
 
 
-def _schema(schema: Shape | JsonSchema, shapes: dict[str, JsonSchema]) -> JsonSchema:
-    if not isinstance(schema, Shape):
+def _schema(schema: NamedSchema | JsonSchema, schemas: dict[str, JsonSchema]) -> JsonSchema:
+    if not isinstance(schema, NamedSchema):
         return schema
-    if shapes.setdefault(schema.name, schema.schema) != schema.schema:
-        raise ValueError(f"two shapes are named {schema.name}")
+    if schemas.setdefault(schema.name, schema.schema) != schema.schema:
+        raise ValueError(f"two schemas are named {schema.name}")
     return {"$ref": f"#/components/schemas/{schema.name}"}

@@ -52,7 +52,7 @@ class Parameter(Generic[T]):
 
     def __post_init__(self) -> None:
         if self.name == TENANT_PARAMETER and not isinstance(self, TenantParameter):
-            raise TypeError(f"{self.name} must be a TenantParameter, which asks for permission")
+            raise TypeError(f"{self.name} must be a TenantParameter, which needs permission")
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -90,10 +90,10 @@ class Parameter(Generic[T]):
 
     def read_one(self, values: Values) -> T | None:
         """The value that is given, else the default, else None. ApiError 400."""
-        found = self.read_all(values)
-        if len(found) > 1:
-            raise invalid(self.name, f"stands for {len(found)} values", "one value")
-        return found[0] if found else None
+        every = self.read_all(values)
+        if len(every) > 1:
+            raise invalid(self.name, f"stands for {len(every)} values", "one value")
+        return every[0] if every else None
 
     def read(self, values: Values) -> T:
         """The value of a parameter that is required or has a default. ApiError 400."""
@@ -103,7 +103,7 @@ class Parameter(Generic[T]):
         return value
 
     def permitted(self, given: tuple[T, ...]) -> tuple[T, ...]:
-        """What the caller may ask for of the values that are ``given``: all of them."""
+        """The values among those ``given`` that the caller may name: all of them."""
         return given
 
     def _parsed(self, text: str) -> T:
@@ -122,9 +122,9 @@ class TenantParameter(Parameter[str]):
         return permitted_tenants(given)
 
 
-def check_known(values: Values, known: Iterable[Parameter[Any]]) -> None:
-    """ApiError 400 when ``values`` has a name that is not in ``known``."""
-    names = [parameter.name for parameter in known]
+def check_names(values: Values, parameters: Iterable[Parameter[Any]]) -> None:
+    """ApiError 400 when ``values`` has a name that is none of the ``parameters``."""
+    names = [parameter.name for parameter in parameters]
     for name in values:
         if name not in names:
             raise invalid(name, "is not a parameter here", ", ".join(names) or "no parameters")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from flask import Response
@@ -16,10 +15,7 @@ def json_response(body: object, status: int = 200, headers: Mapping[str, str] | 
 
     An object says in ``warnings`` what Prometheus warned of while the request was answered.
     """
-    told = _with_warnings(body) if isinstance(body, Mapping) else body
-    return Response(orjson.dumps(told), status, headers, mimetype="application/json")
-
-
-def _with_warnings(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    warnings = list(dict.fromkeys((*body.get("warnings", ()), *noted())))
-    return {**body, "warnings": warnings} if warnings else body
+    warnings = noted()
+    if warnings and isinstance(body, Mapping):
+        body = {**body, "warnings": warnings}
+    return Response(orjson.dumps(body), status, headers, mimetype="application/json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelplane_datasource.web.openapi import Content, Shape, json_content
+from modelplane_datasource.web.openapi import Content, NamedSchema, json_content
 
 NUMBER: Mapping[str, Any] = {"type": ["number", "null"]}
 TEXT: Mapping[str, Any] = {"type": "string"}
@@ -46,10 +46,10 @@ _ROW = record(
     {"time": INSTANT, "series": TEXT, "value": NUMBER}, others={"type": ["string", "number", "null"]}
 )
 
-CONTRACT = Shape("Series", with_warnings(record({"query_time": QUERY_TIME, "data": array(_LINE)})))
-ROWS = Shape("Rows", with_warnings(record({"rows": array(_ROW)})))
+CONTRACT = NamedSchema("Series", with_warnings(record({"query_time": QUERY_TIME, "data": array(_LINE)})))
+ROWS = NamedSchema("Rows", with_warnings(record({"rows": array(_ROW)})))
 
 
-def ok(description: str, schema: Shape | Mapping[str, Any]) -> dict[int, Content]:
+def ok(description: str, schema: NamedSchema | Mapping[str, Any]) -> dict[int, Content]:
     """The one answer of an operation that always gives JSON when it succeeds."""
     return {200: json_content(description, schema)}

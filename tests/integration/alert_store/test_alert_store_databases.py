@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, reduce_all
 from modelplane_datasource.alerts.incidents import Acknowledgement, IncidentRules
 from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, IncidentFilter, StoreError
@@ -81,7 +81,7 @@ def bodies_of(draw: random.Random) -> list[bytes]:
 def test_orders_with_duplicates_give_the_table_of_the_fold(store: AlertStore) -> None:
     draw = random.Random(1)
     bodies = bodies_of(draw)
-    folded = fold_all(seen for body in bodies for seen in parse_payload(body, ""))
+    folded = reduce_all(seen for body in bodies for seen in parse_payload(body, ""))
     expected = sorted(folded, key=lambda one: (-one.starts_at, one.fingerprint))
     for number in range(10):
         order = [*bodies, *draw.choices(bodies, k=3)]

@@ -54,5 +54,5 @@ def rows(client: FlaskClient, parameters: str = "") -> list[dict[str, Any]]:
     answer = client.get(f"/api/v1/costs?{RANGE}{parameters}")
     assert answer.json is not None
     assert answer.status_code == 200, answer.json
-    found: list[dict[str, Any]] = answer.json["rows"]
-    return found
+    result: list[dict[str, Any]] = answer.json["rows"]
+    return result

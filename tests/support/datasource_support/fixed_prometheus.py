@@ -64,7 +64,7 @@ class FixedPrometheus:
     """
 
     def __init__(self) -> None:
-        self.series = {name: list(found) for name, found in _held().items()}
+        self.series = {name: list(result) for name, result in _held().items()}
         self._ledger = LedgerPrometheus(self._samples)
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
@@ -73,16 +73,16 @@ class FixedPrometheus:
         if path.endswith("/query_range"):
             start, end, step = (round(float(form[name]) * 1000) for name in ("start", "end", "step"))
             times = range(start, end + 1, step)
-            found = [self._line(form["query"], labels, times) for labels in self._groups(form["query"])]
-            return _envelope("matrix", [line for line in found if line["values"]])
+            result = [self._line(form["query"], labels, times) for labels in self._groups(form["query"])]
+            return _envelope("matrix", [line for line in result if line["values"]])
         instant = round(float(form["time"]) * 1000)
         values = partial(_increase if "increase" in form["query"] else _constant, instant=instant)
-        found = [
+        result = [
             {"metric": {**labels, **replaced}, "value": [instant / 1000, values(labels)]}
             for part, replaced in _parts(form["query"])
             for labels in self._groups(part)
         ]
-        return _envelope("vector", found)
+        return _envelope("vector", result)
 
     def _line(self, query: str, labels: dict[str, str], times: range) -> dict[str, Any]:
         value = _increase if "increase" in query else gauge
@@ -114,8 +114,8 @@ class FixedPrometheus:
 def _parts(query: str) -> Iterator[tuple[str, dict[str, str]]]:
     """The queries that one joins by ``or``, each with the label that it gives to all of its series."""
     for part in query.split(" or "):
-        found = re.fullmatch(r'label_replace\((.*), "(\w+)", "(\w+)", "", ""\)', part)
-        yield (part, {}) if found is None else (found[1], {found[2]: found[3]})
+        result = re.fullmatch(r'label_replace\((.*), "(\w+)", "(\w+)", "", ""\)', part)
+        yield (part, {}) if result is None else (result[1], {result[2]: result[3]})
 
 
 def _held() -> Mapping[str, Iterator[dict[str, str]]]:

@@ -17,6 +17,7 @@ from modelplane_datasource.costs.ledger.lines import KEEP, Asset, Ledger, Line, 
 from modelplane_datasource.costs.ledger.prices import Tariff
 from modelplane_datasource.costs.ledger.report import CostRow
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_schema.identity import Identity
 from modelplane_schema.registry import Device, Devices, Price, TokenPrice
 
@@ -29,6 +30,7 @@ IDENTITIES = [Identity("m", version, tenant, "jax") for version in ("v1", "v2") 
 OTHER = Identity("other", "v1", "c", "jax")
 LISTED = ("GPU-0", "GPU-1")
 POLICIES = [Policy(idle, shared) for idle in ("keep", "proportional", "even") for shared in ("keep", "scale")]
+DeviceSeries = list[CounterSeries[DeviceUse]]
 PROPERTY = settings(max_examples=40, deadline=None)
 
 
@@ -70,7 +72,7 @@ def counters(
     return CounterSeries(key, draw(st.sampled_from(("pod-1", "pod-2"))), times, np.array(values[1:]))
 
 
-def several() -> st.SearchStrategy[list[CounterSeries[DeviceUse]]]:
+def several() -> st.SearchStrategy[DeviceSeries]:
     """Counters here and there, or of processes that together take more than the one device there is."""
     crowd = counters(devices=LISTED[:1], least=18, slowest=50)
     few, many = (
@@ -98,6 +100,11 @@ def totals(rows: Iterable[CostRow]) -> Counter[tuple[object, ...]]:
     return +sums
 
 
+def device_of(line: Line) -> str:
+    assert line.asset is not None
+    return line.asset.device
+
+
 def leaves(book: Ledger) -> dict[tuple[object, ...], tuple[list[int], list[int]]]:
     return {
         (line.kind, line.asset, line.identity): (line.quantities.tolist(), line.amounts.tolist())
@@ -106,19 +113,13 @@ def leaves(book: Ledger) -> dict[tuple[object, ...], tuple[list[int], list[int]]
     }
 
 
-def direct_of(book: Ledger, kind: str = "direct") -> dict[object, np.ndarray]:
+def direct_of(book: Ledger, kind: str = "direct") -> dict[object, IntArray]:
     return {(line.asset, line.identity): line.amounts for line in book.lines if line.kind == kind}
 
 
-def asset_of(line: Line) -> Asset:
-    """The device of a line that is not about tokens."""
-    assert line.asset is not None
-    return line.asset
-
-
-def direct_time(book: Ledger) -> dict[Asset, np.ndarray]:
-    sums: defaultdict[Asset, np.ndarray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
+def direct_time(book: Ledger) -> dict[Asset, IntArray]:
+    sums: defaultdict[Asset, IntArray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
     for line in book.lines:
-        if line.kind == "direct":
-            sums[asset_of(line)] += line.quantities
+        if line.kind == "direct" and line.asset is not None:
+            sums[line.asset] += line.quantities
     return sums

@@ -21,11 +21,11 @@ HOSTILE = 'ключ "a"} or up{x="'
 
 
 def body(*targets: object, **more: object) -> dict[str, Any]:
-    asked = {
+    requested = {
         "app": "dashboard", "requestId": "SQR107", "timezone": "browser", "panelId": 4, "range": RANGE,
         "interval": "30s", "intervalMs": 30000, "maxDataPoints": 734, "targets": list(targets),
     }  # fmt: skip
-    return {**asked, **more}
+    return {**requested, **more}
 
 
 def target(ref_id: str = "A", name: object = "latency", **more: object) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SNAPSHOT = Snapshot(
 
 
 class FakeStore(Collector):
-    """One snapshot; counts what it is asked for."""
+    """One snapshot; counts the scrapes and collections."""
 
     def __init__(self) -> None:
         self.scrapes: list[float] = []
@@ -67,9 +67,9 @@ def parse_openmetrics(text: str) -> Iterable[Family]:
     return text_string_to_metric_families(text)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def names(found: Iterable[Family]) -> list[str]:
-    return [one.name for one in found]
+def names(families: Iterable[Family]) -> list[str]:
+    return [family.name for family in families]
 
 
 def total(body: bytes, name: str) -> list[float]:
-    return [s.value for one in parse_text(body.decode()) for s in one.samples if s.name == name]
+    return [s.value for family in parse_text(body.decode()) for s in family.samples if s.name == name]

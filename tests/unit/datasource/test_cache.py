@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,7 @@ def wall() -> Clock:
 
 
 @pytest.fixture
-def later_client(settings: Settings, wall: Clock) -> Any:
+def later_client(settings: Settings, wall: Clock) -> Iterator[FlaskClient]:
     app = create_app(settings, clock=wall)
     yield app.test_client()
     close_app(app)
@@ -246,8 +246,8 @@ def test_another_question_is_never_answered_from_the_cache(
     upstream: FakePrometheus, client: FlaskClient, change: dict[str, str]
 ) -> None:
     query = {**WHO, "from": "now-1h", "step": "15s"}
-    for asked in (query, {**query, **change}):
-        assert client.get(LATENCY, query_string=asked).status_code == 200
+    for requested in (query, {**query, **change}):
+        assert client.get(LATENCY, query_string=requested).status_code == 200
     assert len(upstream.calls) == 2
 
 
@@ -285,7 +285,7 @@ def test_drift_at_one_moment_is_shared_within_a_scrape(
 
 
 def test_parallel_requests_make_one_call(upstream: FakePrometheus, settings: Settings) -> None:
-    asked, release, seen = 8, threading.Event(), list[str]()
+    requested, release, seen = 8, threading.Event(), list[str]()
 
     def reply(*_: object) -> Any:
         assert release.wait(PATIENCE_SECONDS)
@@ -294,9 +294,11 @@ def test_parallel_requests_make_one_call(upstream: FakePrometheus, settings: Set
     upstream.reply = reply
     cache = SingleFlightCache(settings.max_cache_bytes, seen.append)
     prometheus = PrometheusClient(settings, cache, lambda _: None)
-    with ThreadPoolExecutor(asked) as pool:
-        answers = [pool.submit(prometheus.query_table, "up", Grid(1000, 1000, 1000)) for _ in range(asked)]
-        wait_until_long(seen, asked)
+    with ThreadPoolExecutor(requested) as pool:
+        answers = [
+            pool.submit(prometheus.query_table, "up", Grid(1000, 1000, 1000)) for _ in range(requested)
+        ]
+        wait_until_long(seen, requested)
         release.set()
         assert len({id(answer.result()) for answer in answers}) == 1
     prometheus.close()
@@ -304,7 +306,7 @@ def test_parallel_requests_make_one_call(upstream: FakePrometheus, settings: Set
 
 
 def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: Settings) -> None:
-    asked, release, seen, kinds = 4, threading.Event(), list[str](), list[str]()
+    requested, release, seen, kinds = 4, threading.Event(), list[str](), list[str]()
 
     def reply(*_: object) -> Any:
         assert release.wait(PATIENCE_SECONDS)
@@ -318,11 +320,11 @@ def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: S
     upstream.reply = reply
     cache = SingleFlightCache(settings.max_cache_bytes, seen.append)
     prometheus = PrometheusClient(settings, cache, kinds.append)
-    with ThreadPoolExecutor(asked) as pool:
-        answers = [pool.submit(status, prometheus) for _ in range(asked)]
-        wait_until_long(seen, asked)
+    with ThreadPoolExecutor(requested) as pool:
+        answers = [pool.submit(status, prometheus) for _ in range(requested)]
+        wait_until_long(seen, requested)
         release.set()
-        assert [answer.result() for answer in answers] == [502] * asked
+        assert [answer.result() for answer in answers] == [502] * requested
     prometheus.close()
     assert kinds == ["upstream_invalid"]
 

@@ -39,14 +39,14 @@ def selectors(node: Any) -> list[Any]:
         case promql_parser.AggregateExpr():
             return selectors(node.expr)
         case promql_parser.Call():
-            return [found for argument in node.args for found in selectors(argument)]
+            return [result for argument in node.args for result in selectors(argument)]
         case promql_parser.NumberLiteral():
             return []
     raise TypeError(f"unexpected node {node!r}")
 
 
 def matchers(selector: Any) -> dict[str, tuple[str, str]]:
-    return {found.name: (str(found.op), found.value) for found in selector.matchers.matchers}
+    return {result.name: (str(result.op), result.value) for result in selector.matchers.matchers}
 
 
 @pytest.mark.parametrize("metric", PROMQL_METRICS, ids=lambda metric: metric.name)
@@ -55,9 +55,9 @@ def test_every_selector_denotes_exactly_the_scope(
     metric: SeriesMetric, model: str, tenant: str, version: str
 ) -> None:
     scope = Selection((model,), (tenant,), (version,), {"quantile": 0.95})
-    found = selectors(promql_parser.parse(query(metric)(scope, "60s")))
-    assert found
-    for selector in found:
+    result = selectors(promql_parser.parse(query(metric)(scope, "60s")))
+    assert result
+    for selector in result:
         values = matchers(selector)
         assert values["model_name"] == ("MatchOp.Equal", model)
         if selector.name in CONSTANTS:

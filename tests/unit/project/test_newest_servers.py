@@ -258,15 +258,15 @@ def test_of_two_runs_at_once_one_fetches_and_the_other_waits(cache: Path) -> Non
     def fill_slowly(folder: Path) -> None:
         fills.append(folder)
         filling.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE_SECONDS)
         fill(folder)
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(provide, cache, fill_slowly, refresh=False) for _ in range(2)]
-        assert filling.wait(30)
+        assert filling.wait(PATIENCE_SECONDS)
         assert not cache.exists()
         go_on.set()
-        assert [run.result(30) for run in runs] == [None, None]
+        assert [run.result(PATIENCE_SECONDS) for run in runs] == [None, None]
     assert len(fills) == 1
     assert is_complete(cache)
 

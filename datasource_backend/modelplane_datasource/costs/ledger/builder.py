@@ -90,23 +90,23 @@ def build_ledger(window: CellGrid, samples: Samples, tariff: Tariff, policy: Pol
 
     A device that the inventory does not list has no capacity: what it is used for is charged, and stands in
     ``over`` too. One of the type ``cpu-process`` is there while samples carry it. A device that the inventory
-    lists has the inventory's type, whatever its series say. ``warnings`` tell of both.
+    lists has the inventory's type, whatever its series say. ``warnings`` report both.
     """
-    series = sorted(samples.device_seconds, key=lambda one: one.key)
-    tokens = sorted(samples.tokens, key=lambda one: one.key)
+    series = sorted(samples.device_seconds, key=lambda counter: counter.key)
+    tokens = sorted(samples.tokens, key=lambda counter: counter.key)
     scrapes = Scrapes((*series, *tokens))
     inventory = _inventory(tariff)
     used = _by_device(series)
     lines: list[Line] = []
     for device in sorted(inventory.keys() | used.keys()):
-        own, entries = used.get(device, ()), inventory.get(device, ())
+        counters, entries = used.get(device, ()), inventory.get(device, ())
         extra = samples.seen_at.get(device, np.zeros(0, dtype=np.int64))
-        seen_at = union_of((extra, *(one.scrapes for one in own)))
-        for holding in _holdings(device, own, entries, seen_at, samples.timing, window):
-            known = seen_in_cells(seen_at, samples.timing.hold, holding.ranges, window)
+        seen_at = union_of((extra, *(counter.scrapes for counter in counters)))
+        for holding in _holdings(device, counters, entries, seen_at, samples.timing, window):
+            seen = seen_in_cells(seen_at, samples.timing.hold, holding.ranges, window)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), window)
             charges = _charges(holding, scrapes, window, samples.timing)
-            lines += _asset_lines(holding, charges, known, rates, window, policy)
+            lines += _asset_lines(holding, charges, seen, rates, window, policy)
     lines += _token_lines(tokens, scrapes, tariff, window, samples.timing)
     _check_sums(lines)
     warnings = (*_inventory_warnings(used, inventory), *price_warnings(tariff))
@@ -129,7 +129,8 @@ def _inventory(tariff: Tariff) -> dict[str, tuple[Device, ...]]:
 
 def _by_device(series: Sequence[CounterSeries[DeviceUse]]) -> dict[str, tuple[CounterSeries[DeviceUse], ...]]:
     """The series of each device, by device type."""
-    return {device: tuple(own) for device, own in groupby(series, lambda one: one.key.device)}
+    by_device = groupby(series, lambda counter: counter.key.device)
+    return {device: tuple(counters) for device, counters in by_device}
 
 
 def _holdings(
@@ -142,9 +143,9 @@ def _holdings(
 ) -> Iterator[_Holding]:
     if not entries:
         everywhere = np.ones(len(window), dtype=np.bool_)
-        for device_type, own in groupby(series, lambda one: one.key.device_type):
+        for device_type, counters in groupby(series, lambda counter: counter.key.device_type):
             ranges = held_ranges(seen_at, timing.hold) if device_type == CPU_PROCESS else ()
-            yield _Holding(Asset(device, device_type), ranges, tuple(own), everywhere)
+            yield _Holding(Asset(device, device_type), ranges, tuple(counters), everywhere)
         return
     begins = np.array([midnight(entry.from_) for entry in entries], dtype=np.int64)
     entry_of_cell = np.maximum(np.searchsorted(begins, window.starts, side="right") - 1, 0)
@@ -169,10 +170,10 @@ def _charges(holding: _Holding, scrapes: Scrapes, window: CellGrid, timing: Scra
 
 
 def _asset_lines(
-    holding: _Holding, charges: _Charges, known: IntArray, rates: Rates, window: CellGrid, policy: Policy
+    holding: _Holding, charges: _Charges, seen: IntArray, rates: Rates, window: CellGrid, policy: Policy
 ) -> list[Line]:
     present = time_in_cells(holding.ranges, window)
-    capacity, unknown = present * MICROSECONDS, (present - known) * MICROSECONDS
+    capacity, unknown = present * MICROSECONDS, (present - seen) * MICROSECONDS
     direct, identities = charges.direct, charges.identities
     if policy.shared == "scale":
         direct = scaled(direct, capacity, charges.shared)
@@ -212,16 +213,16 @@ def _token_lines(
     timing: ScrapeTiming,
 ) -> Iterator[Line]:
     """Lines for the tokens of models that have token prices, each identity and kind apart."""
-    for model_name, own in groupby(series, lambda one: one.key.identity.model_name):
+    for model_name, counters in groupby(series, lambda counter: counter.key.identity.model_name):
         if model_name not in tariff.tokens:
             continue
-        use = use_in_cells(own, lambda key: key, scrapes, window, timing)
+        use = use_in_cells(counters, lambda key: key, scrapes, window, timing)
         kinds = {key.kind for key in use.rows}
         rates = {kind: _token_rates(tariff, model_name, kind, window) for kind in kinds}
         seen: BoolArray = np.any(use.sampled, axis=1)
         for key, tokens in zip(compress(use.rows, seen), whole(use.increase[seen]), strict=True):
-            own_rates = rates[key.kind]
-            yield Line(key.kind, None, key.identity, tokens, own_rates.cost(tokens), own_rates)
+            of_kind = rates[key.kind]
+            yield Line(key.kind, None, key.identity, tokens, of_kind.cost(tokens), of_kind)
 
 
 def _token_rates(tariff: Tariff, model_name: str, kind: str, window: CellGrid) -> Rates:
@@ -235,7 +236,7 @@ def _inventory_warnings(
 ) -> Iterator[str]:
     for device, series in used.items():
         listed = {entry.device_type for entry in inventory.get(device, ())}
-        for device_type in sorted({one.key.device_type for one in series} - listed):
+        for device_type in sorted({counter.key.device_type for counter in series} - listed):
             if listed:
                 types = ", ".join(sorted(listed))
                 yield f"Device {device} is {types} in the inventory and {device_type} in its series."

@@ -160,7 +160,7 @@ def _unpriced(charge: _Charge) -> CostRow:
 
 def _row(charge: _Charge, price: AnyPrice, capacity: int, policy: Policy, issuer: Issuer) -> FocusRow:
     line, cost, month = charge.line, Decimal(charge.amount) / MICRO, month_of(charge.start)
-    own = _token_columns(charge) if line.asset is None else _device_columns(charge, line.asset)
+    resource = _token_columns(charge) if line.asset is None else _device_columns(charge, line.asset)
     split = {} if line.asset is None else _split_columns(charge, capacity, policy)
     return {
         **dict.fromkeys(COLUMNS),
@@ -185,7 +185,7 @@ def _row(charge: _Charge, price: AnyPrice, capacity: int, policy: Policy, issuer
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": "Model serving",
         "ServiceProviderName": issuer.provider,
-        **own,
+        **resource,
         **split,
         **_identity_columns(line.identity),
         "x_kind": line.kind,

@@ -30,7 +30,7 @@ Verdict = Literal["within", "over", "uncertain", "no_budget"]
 class Forecast:
     """A tenant's month in one currency; amounts in micro-units.
 
-    ``low`` counts what is known to be the tenant's. ``high`` adds all unknown time of the devices that it
+    ``low`` counts what is the tenant's for sure. ``high`` adds all unknown time of the devices that it
     used; it is None when the tenant has charges without a price, or in other currencies than its budget's.
     ``verdict`` is ``over`` when ``low`` is above the budget, ``within`` when ``high`` is not, and
     else ``uncertain``.
@@ -82,8 +82,8 @@ def _of_tenant(
     )
     unpriced = None in spent or None in doubt
     currencies = {currency for currency in (*spent, *doubt) if currency}
-    own = {budget.currency} if budget else set()
-    for currency in sorted(currencies | own):
+    of_budget = {budget.currency} if budget else set()
+    for currency in sorted(currencies | of_budget):
         nothing = np.zeros(len(window), dtype=np.int64)
         to_date, low = _projected(spent.get(currency, nothing), window)
         _, uncertain = _projected(doubt.get(currency, nothing), window)

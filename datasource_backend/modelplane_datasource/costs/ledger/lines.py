@@ -22,7 +22,7 @@ Unit = Literal["device_seconds", "tokens"]
 DIRECT, IDLE_SHARE, IDLE, UNKNOWN, OVER = "direct", "idle_share", "idle", "unknown", "over"
 CAPACITY, EXCESS = "capacity", "excess"
 
-# direct + idle_share + idle + unknown - over = capacity. The last two are told and not charged.
+# direct + idle_share + idle + unknown - over = capacity. The last two are reported and not charged.
 DEVICE_SIGNS = {DIRECT: 1, IDLE_SHARE: 1, IDLE: 1, UNKNOWN: 1, OVER: -1, CAPACITY: 0, EXCESS: 0}
 SIGNS = {**DEVICE_SIGNS, **dict.fromkeys(TOKEN_KINDS, 1)}
 KINDS = tuple(SIGNS)
@@ -41,8 +41,8 @@ class Policy:
 
     ``idle``: ``keep`` charges it to nobody; ``proportional`` to the identities of the cell by their use;
     ``even`` to all whose counter on the device is seen in the cell, the same for each.
-    ``shared``: ``scale`` shrinks use above the capacity of a device that several processes use and tells what
-    it took away as ``excess``; ``keep`` shows it as ``over`` alone.
+    ``shared``: ``scale`` shrinks use above the capacity of a device that several processes use and reports
+    what it took away as ``excess``; ``keep`` shows it as ``over`` alone.
     """
 
     idle: IdlePolicy = "keep"
@@ -83,7 +83,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """All lines of a window; ``warnings`` are sentences for whoever keeps the registry."""
+    """All lines of a window; ``warnings`` are sentences for whoever maintains the registry."""
 
     window: CellGrid
     policy: Policy

@@ -37,9 +37,9 @@ _GROUP_VALUES: Mapping[GroupBy, Callable[[Line], str | None]] = {
 class CostRow:
     """One kind of charge of one group in one period and one currency.
 
-    ``group`` has a value for each label asked for, None where a charge has none (idle time has no tenant,
-    tokens no device). ``quantity`` is in micro-seconds of a device or tokens. ``amount`` is in micro-units of
-    ``currency``; both are None where the device type or kind of token has no price.
+    ``group`` has a value for each label of the grouping, None where a charge has none (idle time has no
+    tenant, tokens no device). ``quantity`` is in micro-seconds of a device or tokens. ``amount`` is in
+    micro-units of ``currency``; both are None where the device type or kind of token has no price.
     """
 
     start: int

@@ -64,7 +64,7 @@ class CounterSeries(Generic[Key]):
 
     @property
     def scrapes(self) -> IntArray:
-        """When it was scraped, as far as that is known."""
+        """When it was scraped, as far as samples prove it."""
         return self.times if self.scraped is None else self.scraped
 
 
@@ -112,8 +112,8 @@ class Scrapes:
     def __init__(self, series: Iterable[CounterSeries[DeviceUse] | CounterSeries[TokenUse]]) -> None:
         self._of_series: defaultdict[str, list[IntArray]] = defaultdict(list)
         self._times: dict[str, IntArray] = {}
-        for one in series:
-            self._of_series[one.process].append(one.scrapes)
+        for counter in series:
+            self._of_series[counter.process].append(counter.scrapes)
 
     def lately(self, process: str, instants: IntArray, hold: int) -> BoolArray:
         """Whether ``process`` was scraped before each instant and at most ``hold`` away."""
@@ -126,7 +126,7 @@ class Scrapes:
 
 def union_of(times: Iterable[IntArray]) -> IntArray:
     """All of ``times``, ascending, each once; series of one scrape share theirs, which are sorted once."""
-    distinct = {own.tobytes(): own for own in times}
+    distinct = {of_series.tobytes(): of_series for of_series in times}
     return np.unique(np.concatenate((_NO_TIMES, *distinct.values())))
 
 
@@ -145,7 +145,7 @@ def use_in_cells(
     because nothing says when the process began.
     """
     ordered = sorted(series, key=_counter)
-    counters, of_series = _distinct([_counter(one) for one in ordered])
+    counters, of_series = _distinct([_counter(counter) for counter in ordered])
     processes = [process for _, process in counters]
     number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, window, timing)
 
@@ -179,8 +179,8 @@ class _Samples(NamedTuple):
         return _Samples(self.counter[places], self.times[places], self.values[places])
 
 
-def _counter(one: CounterSeries[Key]) -> tuple[Key, str]:
-    return one.key, one.process
+def _counter(counter: CounterSeries[Key]) -> tuple[Key, str]:
+    return counter.key, counter.process
 
 
 def _distinct(values: Sequence[T]) -> tuple[tuple[T, ...], IntArray]:
@@ -195,9 +195,9 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
     So the same samples twice, in another order or from two scrapers are the same samples.
     """
     samples = _Samples(
-        np.repeat(counters, [len(one.times) for one in series]),
-        np.concatenate((_NO_TIMES, *(one.times for one in series))),
-        np.concatenate((np.zeros(0), *(one.values for one in series))),
+        np.repeat(counters, [len(counter.times) for counter in series]),
+        np.concatenate((_NO_TIMES, *(counter.times for counter in series))),
+        np.concatenate((np.zeros(0), *(counter.values for counter in series))),
     )
     same, later = samples.same_as_before(), np.diff(samples.times)
     if np.any(same & ((later < 0) | (later == 0) & (np.diff(samples.values) < 0))):

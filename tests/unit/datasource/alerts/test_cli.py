@@ -38,9 +38,9 @@ def run(*arguments: str, url: str) -> Result:
 
 def fingerprints(url: str) -> list[str]:
     store = AlertStore(url, 10)
-    found = [one.fingerprint for one in store.alerts(AlertFilter())]
+    result = [one.fingerprint for one in store.alerts(AlertFilter())]
     store.close()
-    return found
+    return result
 
 
 def test_list(url: str) -> None:

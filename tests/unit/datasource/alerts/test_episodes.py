@@ -15,9 +15,9 @@ from modelplane_datasource.alerts.episodes import (
     Episode,
     Observation,
     canonical,
-    fold,
-    fold_all,
     join,
+    reduce_alert,
+    reduce_all,
 )
 
 SILENCED = canonical(["silence 1"])
@@ -50,7 +50,7 @@ def seen(kind: str, start: int, last: int, text: str = "", fingerprint: str = "f
 
 
 def spans(*observations: Observation) -> list[tuple[int, int | None, str]]:
-    return [(one.starts_at, one.ends_at, one.reason or one.status) for one in fold(observations)]
+    return [(one.starts_at, one.ends_at, one.reason or one.status) for one in reduce_alert(observations)]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_scenarios(observations: list[Observation], expected: list[tuple[int, in
 
 
 def test_an_episode_has_the_texts_of_its_latest_observation() -> None:
-    (episode,) = fold([firing(10, "z"), resolved(10, 20, "b"), resolved(10, 20, "c"), absent(15)])
+    (episode,) = reduce_alert([firing(10, "z"), resolved(10, 20, "b"), resolved(10, 20, "c"), absent(15)])
     assert episode.annotations == '{"summary":"c"}'
     assert (episode.alertname, episode.model_name, episode.severity) == ("Down", "m", "")
 
 
 def test_text_columns_have_no_nul() -> None:
     labels = canonical({"alertname": "a\0b"})
-    (episode,) = fold([dataclasses.replace(firing(1), labels=labels)])
+    (episode,) = reduce_alert([dataclasses.replace(firing(1), labels=labels)])
     assert (episode.alertname, episode.labels) == ("a\ufffdb", '{"alertname":"a\\u0000b"}')
 
 
@@ -135,13 +135,13 @@ def table(episodes: Sequence[Episode]) -> list[Episode]:
 def test_a_hundred_orders_with_duplicates_give_identical_tables(
     observations: list[Observation], seed: int
 ) -> None:
-    expected = table(fold_all(observations))
+    expected = table(reduce_all(observations))
     draw = random.Random(seed)
     for _ in range(100):
         order = [*observations, *draw.choices(observations, k=4)]
         draw.shuffle(order)
-        assert table(fold_all(order)) == expected
-    assert table(fold_all(join(observations).values())) == expected
+        assert table(reduce_all(order)) == expected
+    assert table(reduce_all(join(observations).values())) == expected
 
 
 def told_apart(observations: Sequence[Observation]) -> list[tuple[int, int | None]]:
@@ -168,4 +168,4 @@ def told_apart(observations: Sequence[Observation]) -> list[tuple[int, int | Non
 @given(st.lists(OBSERVATIONS, min_size=1, max_size=12))
 def test_episodes_are_the_merged_intervals(observations: list[Observation]) -> None:
     one_alert = [dataclasses.replace(one, fingerprint="f") for one in observations]
-    assert [(one.starts_at, one.ends_at) for one in fold(one_alert)] == told_apart(one_alert)
+    assert [(one.starts_at, one.ends_at) for one in reduce_alert(one_alert)] == told_apart(one_alert)

@@ -80,8 +80,8 @@ def test_a_drift_and_a_burn_of_one_model_are_one_incident(store: AlertStore) -> 
 def test_an_incident_is_whole_when_only_part_of_it_is_asked_for(store: AlertStore) -> None:
     add(store, observation("a", "x", 0, 5), observation("a", "y", 10, 20), observation("a", "z", 60, 61))
     for start, end, expected in ((18, 19, [(0, 20)]), (21, 59, []), (0, 60, [(60, 61), (0, 20)])):
-        found = store.incidents(IncidentFilter(start=start * MINUTE, end=end * MINUTE), RULES)
-        assert [(first, last) for first, last, _ in shape(found)] == expected
+        result = store.incidents(IncidentFilter(start=start * MINUTE, end=end * MINUTE), RULES)
+        assert [(first, last) for first, last, _ in shape(result)] == expected
     assert len(store.incidents(IncidentFilter(limit=1), RULES)) == 1
 
 
@@ -117,17 +117,17 @@ def test_incidents_are_groups_of_episodes(
             for name, start, length, fires in intervals
         ),
     )
-    found = store.incidents(EVERYTHING, RULES, (tenant,))
+    result = store.incidents(EVERYTHING, RULES, (tenant,))
     members = [
         [
             (one.episode.starts_at // MINUTE, one.episode.ends_at and one.episode.ends_at // MINUTE)
             for one in incident.members
         ]
-        for incident in reversed(found)
+        for incident in reversed(result)
     ]
     expected = grouped([episode for group in members for episode in group])
     assert [sorted(group, key=repr) for group in members] == [sorted(group, key=repr) for group in expected]
-    for incident in found:
+    for incident in result:
         assert store.incident(incident.id, RULES) == incident
         assert store.incident(incident.id, RULES, ("somebody else",)) is None
 
@@ -148,13 +148,13 @@ def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStor
     store.acknowledge(before, Acknowledgement(35 * MINUTE, "Ada", "on it"))
     store.acknowledge(before, Acknowledgement(33 * MINUTE, "Bob", "\0"))
     add(store, observation("a", "y", 20, 31), observation("a", "z", 0, 2), observation("b", "x", 30, 40))
-    found = {one.id: one for one in store.incidents(EVERYTHING, RULES)}
+    result = {one.id: one for one in store.incidents(EVERYTHING, RULES)}
     after = store.incident(before.id, RULES)
     assert after is not None
     assert after.id != before.id
-    assert found[after.id] == after
+    assert result[after.id] == after
     assert [one.by for one in after.acknowledgements] == ["Bob", "Ada"]
-    assert sum(len(one.acknowledgements) for one in found.values()) == 2
+    assert sum(len(one.acknowledgements) for one in result.values()) == 2
 
 
 def test_an_alert_flaps_from_its_third_start_within_an_hour(store: AlertStore) -> None:
@@ -203,11 +203,11 @@ def test_statistics(store: AlertStore) -> None:
     store.acknowledge(first, Acknowledgement(1 * MINUTE, "Ada", ""))
     store.acknowledge(first, Acknowledgement(9 * MINUTE, "Bob", ""))
     store.acknowledge(last, Acknowledgement(95 * MINUTE, "Ada", ""))
-    found = summarise(store.incidents(EVERYTHING, RULES), RULES, 100 * MINUTE, 2)
-    assert (found.incidents, found.planned, found.acknowledged, found.resolved) == (4, 1, 2, 3)
-    assert found.time_to_acknowledge == (1 + 5) / 2 * MINUTE
-    assert found.time_to_resolve == pytest.approx((2 + 2 + 10) / 3 * MINUTE)
-    assert [(one.alertname, one.episodes, one.firing // MINUTE, one.flapping) for one in found.noisiest] == [
+    result = summarise(store.incidents(EVERYTHING, RULES), RULES, 100 * MINUTE, 2)
+    assert (result.incidents, result.planned, result.acknowledged, result.resolved) == (4, 1, 2, 3)
+    assert result.time_to_acknowledge == (1 + 5) / 2 * MINUTE
+    assert result.time_to_resolve == pytest.approx((2 + 2 + 10) / 3 * MINUTE)
+    assert [(one.alertname, one.episodes, one.firing // MINUTE, one.flapping) for one in result.noisiest] == [
         ("x", 3, 6, True),
         ("z", 1, 10, False),
     ]

@@ -57,10 +57,10 @@ def first_version(path: Path) -> None:
 def test_alerts_and_payloads_are_kept(tmp_path: Path) -> None:
     first_version(tmp_path / "m.db")
     store = AlertStore(f"sqlite:///{tmp_path}/m.db", 10)
-    found = [
+    result = [
         (one.fingerprint, one.starts_at, one.ends_at, one.tenant_id) for one in store.alerts(AlertFilter())
     ]
-    assert found == [("f1", 1000, None, TENANT), ("f2", 1000, 4000, TENANT)]
+    assert result == [("f1", 1000, None, TENANT), ("f2", 1000, 4000, TENANT)]
     # The same notification again is known, and the alert it speaks of is the same.
     store.record(BODY, parse_payload(BODY), 7)
     assert len(store.alerts(AlertFilter())) == 2

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasource_support.alert_bodies import alert, payload
-from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, fold_all
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, reduce_all
 from modelplane_datasource.alerts.payloads import parse_payload, parse_poll, poll_body
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreError
 from modelplane_provisioning.processes import wait_until
@@ -107,8 +107,8 @@ SOURCES = (f"source-{number}" for number in itertools.count())
 
 
 def stored(store: AlertStore, source: str) -> list[Episode]:
-    found = store.alerts(AlertFilter(limit=100_000))
-    return [dataclasses.replace(one, source=DEFAULT_SOURCE) for one in found if one.source == source]
+    result = store.alerts(AlertFilter(limit=100_000))
+    return [dataclasses.replace(one, source=DEFAULT_SOURCE) for one in result if one.source == source]
 
 
 def by_start(episodes: Sequence[Episode]) -> list[Episode]:
@@ -124,7 +124,7 @@ def test_the_table_is_the_fold_of_all_payloads(
     source = next(SOURCES)
     for body in data.draw(st.permutations(repeated), label="order"):
         store.record(body, parse_payload(body, source), 0, source)
-    expected = fold_all(seen for body in bodies for seen in parse_payload(body))
+    expected = reduce_all(seen for body in bodies for seen in parse_payload(body))
     assert by_start(stored(store, source)) == by_start(expected)
 
 
@@ -173,11 +173,11 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
     done = store.replay(lambda count, total: steps.append((count, total)))
     assert steps[-1] == (done.payloads, done.payloads) == (len(bodies) + 3, len(bodies) + 3)
     assert done.raw == 1
-    found = by_start(store.alerts(EVERYTHING))
-    assert done.episodes == len(found)
+    result = by_start(store.alerts(EVERYTHING))
+    assert done.episodes == len(result)
     others = [one for one in expected if one.fingerprint != "lost"]
-    assert [one for one in found if one.fingerprint not in ("lost", "late")] == others
-    assert {one.fingerprint: one.reason for one in found if one.fingerprint in ("lost", "late")} == {
+    assert [one for one in result if one.fingerprint not in ("lost", "late")] == others
+    assert {one.fingerprint: one.reason for one in result if one.fingerprint in ("lost", "late")} == {
         "lost": "absent", "late": "",
     }  # fmt: skip
     assert rows(tmp_path, "SELECT kind, count(*) FROM payloads GROUP BY 1 ORDER BY 1") == [
@@ -256,8 +256,8 @@ def test_hostile_texts_are_stored_and_found(store: AlertStore) -> None:
     tenant = "a\0b'\"\u2028\U0001f525" + "x" * 5000
     labels = {"alertname": "\0", "tenant_id": tenant}
     deliver(store, [payload(alert("f\0", labels=labels, generatorURL="\0"))])
-    (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)))
-    assert orjson.loads(found.labels) == labels
+    (result,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)))
+    assert orjson.loads(result.labels) == labels
 
 
 def test_tenants_limit_what_is_read(store: AlertStore) -> None:

@@ -48,7 +48,7 @@ def costs(
     cost_registry: Path,
     settings: Settings,
     make_client: Callable[[Settings], FlaskClient],
-    stored_series: Any,
+    stored_series: list[dict[str, Any]],
 ) -> FlaskClient:
     """Without a cache, so that tests may change what Prometheus holds."""
     return make_client(dataclasses.replace(settings, registry_file=cost_registry, cache_seconds=0))

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.asking import Ask
 from datasource_support.fake_prometheus import FakePrometheus, vector_reply
 
 NOW = 1_698_400_800_000
@@ -43,9 +44,9 @@ class Prometheus:
         label, query = ("outcome" if "outcome" in form["query"] else "le"), form["query"]
         samples = []
         for name, families in self.versions.items():
-            for family, found in families.items():
+            for family, result in families.items():
                 if f"_{family}{{" in query:
-                    parts = found.items() if isinstance(found, dict) else [(_replaced(query), found)]
+                    parts = result.items() if isinstance(result, dict) else [(_replaced(query), result)]
                     samples += [({"model_version": name, label: part}, value) for part, value in parts]
         return self._vector(*samples)
 
@@ -64,7 +65,7 @@ def prometheus(upstream: FakePrometheus) -> Prometheus:
 
 
 @pytest.fixture
-def compared(prometheus: Prometheus, client: FlaskClient) -> Any:
+def compared(prometheus: Prometheus, client: FlaskClient) -> Ask[Any]:
     def ask(parameters: str = "") -> Any:
         response = client.get(PATH + parameters)
         assert response.status_code == 200, response.json
@@ -77,7 +78,7 @@ def verdicts(body: dict[str, Any]) -> dict[str, str]:
     return {indicator["name"]: indicator["verdict"] for indicator in body["indicators"]}
 
 
-def test_two_versions_that_behave_alike_are_the_same(compared: Any) -> None:
+def test_two_versions_that_behave_alike_are_the_same(compared: Ask[Any]) -> None:
     body = compared(f"&from={NOW - HOUR}&to={NOW}")
     assert body["verdict"] == "same"
     assert verdicts(body) == {"errors": "same", "latency_p95": "same", "confidence": "same"}
@@ -90,7 +91,7 @@ def test_two_versions_that_behave_alike_are_the_same(compared: Any) -> None:
     assert body["counts"] == {"baseline": counted, "candidate": counted}
 
 
-def test_the_queries_are_increases_over_the_window(compared: Any, upstream: FakePrometheus) -> None:
+def test_the_queries_are_increases_over_the_window(compared: Ask[Any], upstream: FakePrometheus) -> None:
     compared(f"&from={NOW - HOUR}&to={NOW}")
     select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[1h]'
 
@@ -120,14 +121,14 @@ def test_the_queries_are_increases_over_the_window(compared: Any, upstream: Fake
     ],
 )
 def test_a_difference_is_told_with_its_size_and_its_calls(
-    compared: Any, prometheus: Prometheus, candidate: Any, name: str, verdict: str
+    compared: Ask[Any], prometheus: Prometheus, candidate: Any, name: str, verdict: str
 ) -> None:
     if verdict == "better":
         prometheus.versions["v1.2.0"] = version(1000, 200)
     prometheus.versions["v1.3.0"] = candidate
     body = compared()
     assert body["verdict"] == verdict
-    assert [other for other, found in verdicts(body).items() if found != "same"] == [name]
+    assert [other for other, result in verdicts(body).items() if result != "same"] == [name]
     (indicator,) = (one for one in body["indicators"] if one["name"] == name)
     assert indicator["low"] <= indicator["difference"] <= indicator["high"]
     assert (indicator["low"] > 0) == (indicator["difference"] > 0)
@@ -135,7 +136,7 @@ def test_a_difference_is_told_with_its_size_and_its_calls(
     assert "20,000" in sentence
 
 
-def test_the_numbers_of_errors(compared: Any, prometheus: Prometheus) -> None:
+def test_the_numbers_of_errors(compared: Ask[Any], prometheus: Prometheus) -> None:
     prometheus.versions["v1.3.0"] = version(1000, 200)
     errors = compared()["indicators"][0]
     assert (errors["baseline"], errors["candidate"]) == (0.005, 0.05)
@@ -144,7 +145,7 @@ def test_the_numbers_of_errors(compared: Any, prometheus: Prometheus) -> None:
     assert errors["confidence_level"] == pytest.approx(1 - 0.05 / 3)
 
 
-def test_a_version_without_calls_is_not_enough_data(compared: Any, prometheus: Prometheus) -> None:
+def test_a_version_without_calls_is_not_enough_data(compared: Ask[Any], prometheus: Prometheus) -> None:
     del prometheus.versions["v1.3.0"]
     body = compared()
     assert body["verdict"] == "not_enough_data"
@@ -167,13 +168,13 @@ def _warned(reply: Any) -> Any:
     return status, headers, orjson.dumps({**orjson.loads(body), "warnings": ["a store did not answer"]})
 
 
-def test_quantiles_and_level_can_be_chosen(compared: Any) -> None:
+def test_quantiles_and_level_can_be_chosen(compared: Ask[Any]) -> None:
     body = compared("&quantile=0.5&quantile=0.99&level=0.01")
     assert list(verdicts(body)) == ["errors", "latency_p50", "latency_p99", "confidence"]
     assert body["indicators"][0]["confidence_level"] == pytest.approx(1 - 0.01 / 4)
 
 
-def test_tenants_count_together(compared: Any, upstream: FakePrometheus) -> None:
+def test_tenants_count_together(compared: Ask[Any], upstream: FakePrometheus) -> None:
     compared("&tenant-id=user-B")
     assert all('tenant_id=~"user-A|user-B"' in form["query"] for _, form, _ in upstream.calls)
 
@@ -191,7 +192,7 @@ def test_what_is_no_whole_histogram_is_an_upstream_error(
 
 
 def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_both(
-    compared: Any, client: FlaskClient, prometheus: Prometheus
+    compared: Ask[Any], client: FlaskClient, prometheus: Prometheus
 ) -> None:
     prometheus.versions = {name: version(100, 4000) for name in prometheus.versions}
     buckets = prometheus.versions["v1.3.0"]["latency_seconds_bucket"]

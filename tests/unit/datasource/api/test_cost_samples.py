@@ -159,7 +159,7 @@ def test_a_ledger_is_kept_with_its_warnings(
     settings: Settings,
     make_client: Callable[[Settings], FlaskClient],
     cost_registry: Path,
-    stored_series: Any,
+    stored_series: list[dict[str, Any]],
 ) -> None:
     client = make_client(dataclasses.replace(settings, registry_file=cost_registry, cache_seconds=HOUR))
     answer_partially(upstream)

@@ -29,12 +29,12 @@ from modelplane_datasource.settings import Settings
 
 
 def test_direct_idle_and_unknown_add_up_to_the_capacity(costs: FlaskClient) -> None:
-    found = {(row["tenant"], row["kind"]): Decimal(row["amount"]) for row in rows(costs)}
-    assert found[("user-A", "direct")] == Decimal("1.8")
-    assert found[("user-B", "direct")] == Decimal("0.9")
-    capacity = found.pop((None, "capacity"))
+    result = {(row["tenant"], row["kind"]): Decimal(row["amount"]) for row in rows(costs)}
+    assert result[("user-A", "direct")] == Decimal("1.8")
+    assert result[("user-B", "direct")] == Decimal("0.9")
+    capacity = result.pop((None, "capacity"))
     assert capacity == Decimal("3.6")
-    assert sum(SIGNS[kind] * amount for (_, kind), amount in found.items()) == capacity
+    assert sum(SIGNS[kind] * amount for (_, kind), amount in result.items()) == capacity
 
 
 @pytest.mark.parametrize("by", ["tenant", "model", "version", "framework", "device_type"])
@@ -45,8 +45,8 @@ def test_every_grouping_adds_up_to_the_same(costs: FlaskClient, by: str) -> None
 
 @pytest.mark.parametrize(("policy", "of_a"), [("keep", "1.8"), ("proportional", "2.4"), ("even", "2.25")])
 def test_idle_policies(costs: FlaskClient, policy: str, of_a: str) -> None:
-    found = rows(costs, f"&idle={policy}")
-    charged = sum(Decimal(row["amount"]) for row in found if row["tenant"] == "user-A")
+    result = rows(costs, f"&idle={policy}")
+    charged = sum(Decimal(row["amount"]) for row in result if row["tenant"] == "user-A")
     assert charged == Decimal(of_a)
 
 
@@ -69,9 +69,9 @@ def test_rows_of_one_tenant_only(costs: FlaskClient) -> None:
 
 
 def test_periods_add_up_and_are_additive(costs: FlaskClient) -> None:
-    found = rows(costs, "&step=15m&tenant-id=user-A")
-    assert [Decimal(row["amount"]) for row in found] == [Decimal("0.45")] * 4
-    assert [row["start"] for row in found] == [(START + quarter * 900) * 1000 for quarter in range(4)]
+    result = rows(costs, "&step=15m&tenant-id=user-A")
+    assert [Decimal(row["amount"]) for row in result] == [Decimal("0.45")] * 4
+    assert [row["start"] for row in result] == [(START + quarter * 900) * 1000 for quarter in range(4)]
 
 
 def test_csv_and_focus(costs: FlaskClient) -> None:
@@ -156,18 +156,18 @@ def test_rows_series_csv_and_focus_are_one_ledger(
     stored_series.append(series("__overflow__", 0.75, kind="h200"))
     stored_series[-1]["metric"]["instance"] = "b:8000"
     stored_series.append(tokens("input", (START + 60, "40"), (START + 75, "70")))
-    asked = f"{RANGE}&idle={idle}&shared={shared}"
+    requested = f"{RANGE}&idle={idle}&shared={shared}"
     table = rows(costs, f"&idle={idle}&shared={shared}&group-by=tenant&group-by=version")
     total = amount_of(table)
     assert total == Decimal("3.6") + 70 * 2 * Decimal("0.000001")
     assert {row["tenant"] for row in table} == {"user-A", "user-B", "__overflow__", None}
-    read = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{asked}&format=csv").text)))
+    read = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{requested}&format=csv").text)))
     assert amount_of(read) == total
-    focus = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{asked}&format=focus").text)))
+    focus = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{requested}&format=focus").text)))
     for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
         assert sum(Decimal(row[column]) for row in focus) == total
     for more in ("step=5m", "step=15m", "step=1h&maxDataPoints=7", "maxDataPoints=1"):
-        lines = costs.get(f"/api/v1/metrics/cost?{asked}&{more}").get_json()["data"]
+        lines = costs.get(f"/api/v1/metrics/cost?{requested}&{more}").get_json()["data"]
         drawn = sum(point["y"] for line in lines for point in line["data"])
         assert drawn == pytest.approx(float(total), abs=1e-9), more
 
@@ -274,8 +274,8 @@ def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
     table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(client)}
     assert (table[None, "over"], table[None, "capacity"], table["user-A", "direct"]) == ("2.7", "0", "1.8")
     for path in ("costs", "metrics/cost", "costs/forecast"):
-        asked = f"/api/v1/{path}?to={NOW * 1000}"
-        (warning,) = client.get(asked).get_json()["warnings"]
+        requested = f"/api/v1/{path}?to={NOW * 1000}"
+        (warning,) = client.get(requested).get_json()["warnings"]
         assert warning.startswith("Device GPU-1 (h200) is used and not in the inventory")
 
 

@@ -72,16 +72,16 @@ def test_a_call_gives_what_the_page_shows(two_versions: FlaskClient, example: st
 
 @pytest.mark.parametrize("target", blocks("json", "infinity"))
 def test_a_target_of_infinity_finds_its_columns(two_versions: FlaskClient, target: str) -> None:
-    asked = json.loads(target)
+    requested = json.loads(target)
     span = {"${__from}": str((NOW - 60) * 1000), "${__to}": str(NOW * 1000)}
-    url = re.sub(r"\$\{\w+\}", lambda match: span[match[0]], asked["url"])
+    url = re.sub(r"\$\{\w+\}", lambda match: span[match[0]], requested["url"])
     response = two_versions.get(url)
     assert response.status_code == 200, response.text
     assert response.json is not None
-    rows = response.json[asked["root_selector"]]
+    rows = response.json[requested["root_selector"]]
     assert rows
     kinds = {"timestamp_epoch": int | None, "string": str, "number": float | None}
-    for column in asked["columns"]:
+    for column in requested["columns"]:
         assert all(isinstance(row[column["selector"]], kinds[column["type"]]) for row in rows)
 
 
@@ -110,16 +110,16 @@ def test_code_that_draws_stands_in_a_page_that_is_tested(mark: str, code: str) -
 
 
 def test_the_table_of_routes_is_complete(client: FlaskClient) -> None:
-    told = set(re.findall(r"`(GET|POST) (/[^`]*)`", START.partition("## Series")[0]))
+    reported = set(re.findall(r"`(GET|POST) (/[^`]*)`", START.partition("## Series")[0]))
     annotations = ("/api/v1/annotations/alerts", "/api/v1/annotations/version_changes")
-    found = {
+    result = {
         (method, rule.rule)
         for rule in client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not rule.rule.startswith((f"{GRAFANA_PATH}/", "/prometheus/"))
     }
-    assert told == {*found, ("POST", "/grafana/..."), ("GET", "/prometheus/api/v1/...")}
-    assert {("GET", path) for path in annotations} < told
+    assert reported == {*result, ("POST", "/grafana/..."), ("GET", "/prometheus/api/v1/...")}
+    assert {("GET", path) for path in annotations} < reported
 
 
 def test_metrics_and_limits_are_those_of_the_code() -> None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.asking import Ask
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.drift import formulas, queries
 from modelplane_datasource.drift.parameters import METHODS
@@ -61,7 +62,7 @@ class Prometheus:
 
 
 @pytest.fixture
-def asked(upstream: FakePrometheus, client: FlaskClient) -> Any:
+def asked(upstream: FakePrometheus, client: FlaskClient) -> Ask[Any]:
     upstream.reply = Prometheus(matrix_reply, vector_reply)
 
     def ask(parameters: str = "") -> Any:
@@ -85,8 +86,8 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
     def with_another_baseline(path: str, form: dict[str, str]) -> Any:
         status, headers, body = one(path, form)
         answer = orjson.loads(body)
-        found = answer["data"]["result"]
-        found += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in found]
+        result = answer["data"]["result"]
+        result += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in result]
         return status, headers, orjson.dumps(answer)
 
     upstream.reply = with_another_baseline
@@ -96,7 +97,7 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
     assert len(set(names)) == len(names)
 
 
-def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: FakePrometheus) -> None:
+def test_psi_against_the_baseline_with_n_and_noise(asked: Ask[Any], upstream: FakePrometheus) -> None:
     line, point = only(asked())
     counts, ratios = np.array(list(LIVE.values())), np.array(list(RATIOS.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, ratios, 1000)), abs=1e-12)
@@ -114,7 +115,7 @@ def test_psi_against_the_baseline_with_n_and_noise(asked: Any, upstream: FakePro
 
 
 @pytest.mark.parametrize("method", ["js_distance", "ks"])
-def test_other_methods_of_bins(asked: Any, method: str) -> None:
+def test_other_methods_of_bins(asked: Ask[Any], method: str) -> None:
     answer = asked(f"&method={method}")
     _, point = only(answer)
     used = slice(0, 3) if method == "ks" else slice(0, 4)
@@ -124,14 +125,14 @@ def test_other_methods_of_bins(asked: Any, method: str) -> None:
     assert point["n"] == counts.sum()
 
 
-def test_mean_shift_leaves_missing_values_out(asked: Any) -> None:
+def test_mean_shift_leaves_missing_values_out(asked: Ask[Any]) -> None:
     _, point = only(asked("&method=mean_shift"))
     assert (point["y"], point["n"]) == (pytest.approx(120 / 600), 600)
     _, point = only(asked("&method=mean_shift_z"))
     assert point["y"] == pytest.approx(0.2 / np.sqrt(1 / 600 + 1 / 1000))
 
 
-def test_against_the_time_before(asked: Any, upstream: FakePrometheus) -> None:
+def test_against_the_time_before(asked: Ask[Any], upstream: FakePrometheus) -> None:
     _, point = only(asked("&reference=previous:7d&window=6h"))
     counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, before / 900, 900)), abs=1e-12)
@@ -140,19 +141,19 @@ def test_against_the_time_before(asked: Any, upstream: FakePrometheus) -> None:
     assert point["y"] == pytest.approx(120 / 600 + 30 / 900)
 
 
-def test_against_another_version(asked: Any) -> None:
+def test_against_another_version(asked: Ask[Any]) -> None:
     _, point = only(asked("&model-version=v1&reference=version:v2"))
     counts, other = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, other / 900, 900)), abs=1e-12)
 
 
-def test_versions_with_different_baselines_do_not_compare(asked: Any) -> None:
+def test_versions_with_different_baselines_do_not_compare(asked: Ask[Any]) -> None:
     status, body = asked("&reference=version:v2&signal=strange")
     assert (status, body["error"]) == (422, "not_comparable")
     assert "reference=baseline" in body["message"]
 
 
-def test_confidence_has_fixed_bounds(asked: Any) -> None:
+def test_confidence_has_fixed_bounds(asked: Ask[Any]) -> None:
     status, body = asked("&kind=confidence")
     assert (status, body["error"]) == (422, "not_comparable")
     line, point = only(asked("&kind=confidence&reference=previous:1d"))
@@ -161,7 +162,7 @@ def test_confidence_has_fixed_bounds(asked: Any) -> None:
     assert (status, body["error"]) == (422, "not_comparable")
 
 
-def test_methods_share_what_was_arranged(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_share_what_was_arranged(asked: Ask[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     arranged = []
     blocks = queries.blocks
 
@@ -170,8 +171,8 @@ def test_methods_share_what_was_arranged(asked: Any, monkeypatch: pytest.MonkeyP
         return blocks(*given)
 
     monkeypatch.setattr(queries, "blocks", counted)
-    found = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
-    assert len(set(found.values())) == len(METHODS)
+    result = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
+    assert len(set(result.values())) == len(METHODS)
     asked("&min-observations=1")
     assert len(arranged) == 1
     for other in ("&window=2h", "&signal=age", "&kind=input", "&reference=previous:7d", "&model-version=v1"):
@@ -193,12 +194,12 @@ def test_without_signals_there_is_no_series(
         assert response.json["data"] == []
 
 
-def test_too_few_observations_give_n_and_no_value(asked: Any) -> None:
+def test_too_few_observations_give_n_and_no_value(asked: Ask[Any]) -> None:
     _, point = only(asked("&min-observations=611"))
     assert (point["y"], point["noise"], point["n"]) == (None, None, 610)
 
 
-def test_a_categorical_signal_has_no_ks(asked: Any) -> None:
+def test_a_categorical_signal_has_no_ks(asked: Ask[Any]) -> None:
     assert {line["labels"]["signal"] for line in asked("&method=ks")["data"]} == {"age"}
 
 
@@ -211,12 +212,12 @@ def test_a_categorical_signal_has_no_ks(asked: Any) -> None:
         ("&quantile=0.5", "quantile"),
     ],
 )  # fmt: skip
-def test_bad_parameters_are_named(asked: Any, parameters: str, field: str) -> None:
+def test_bad_parameters_are_named(asked: Ask[Any], parameters: str, field: str) -> None:
     status, body = asked(parameters)
     assert (status, body["details"]["parameter"]) == (400, field)
 
 
-def test_rows_carry_what_belongs_to_the_value(asked: Any, client: FlaskClient) -> None:
+def test_rows_carry_what_belongs_to_the_value(asked: Ask[Any], client: FlaskClient) -> None:
     asked()
     answer = client.get(PATH.replace("/metrics/", "/rows/") + "&signal=age").json
     assert answer is not None
@@ -227,7 +228,7 @@ def test_rows_carry_what_belongs_to_the_value(asked: Any, client: FlaskClient) -
 TOP = "/api/v1/drift/top?model-name=churn&to=1698400800000"
 
 
-def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Any, client: FlaskClient) -> None:
+def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Ask[Any], client: FlaskClient) -> None:
     body = client.get(TOP + "&reference=previous:7d").json
     assert body is not None
     assert [row["signal"] for row in body["rows"]] == ["age", "colour"]
@@ -241,7 +242,7 @@ def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Any, client: Flas
     assert len(limited["rows"]) == 1
 
 
-def test_top_puts_signals_without_a_value_last(asked: Any, client: FlaskClient) -> None:
+def test_top_puts_signals_without_a_value_last(asked: Ask[Any], client: FlaskClient) -> None:
     body = client.get(TOP + "&reference=previous:7d&min-observations=605").json
     assert body is not None
     assert [(row["signal"], row["value"] is None) for row in body["rows"]] == [
@@ -250,7 +251,7 @@ def test_top_puts_signals_without_a_value_last(asked: Any, client: FlaskClient) 
     ]
 
 
-def test_the_distribution_of_one_signal(asked: Any, client: FlaskClient) -> None:
+def test_the_distribution_of_one_signal(asked: Ask[Any], client: FlaskClient) -> None:
     body = client.get("/api/v1/drift/distribution?model-name=churn&kind=input&signal=age").json
     assert body is not None
     live, reference = [part for part in body["data"] if part["labels"]["signal"] == "age"]

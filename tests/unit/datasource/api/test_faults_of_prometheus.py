@@ -203,10 +203,12 @@ def notices(response: TestResponse) -> list[str]:
     """What an answer says beside its figures, in its body if there is a place for it."""
     if isinstance(response.json, dict):
         return list(response.json.get("warnings", []))
-    told = json.loads(response.headers["X-Warnings"])
+    reported = json.loads(response.headers["X-Warnings"])
     if response.json and "refId" in response.json[0]:
-        assert response.json[0]["meta"]["notices"] == [{"severity": "warning", "text": text} for text in told]
-    return list(told)
+        assert response.json[0]["meta"]["notices"] == [
+            {"severity": "warning", "text": text} for text in reported
+        ]
+    return list(reported)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +222,8 @@ def test_what_is_partial_says_so_in_every_protocol(
     for protocol, call in QUICK.items():
         response = call(backend)
         assert response.status_code == 200, f"{protocol}: {response.text}"
-        (told,) = notices(response)
-        assert word in told, protocol
+        (reported,) = notices(response)
+        assert word in reported, protocol
     upstream.reply = answer
     quiet = LISTS["variable"](backend)
     assert "X-Warnings" not in quiet.headers
@@ -229,8 +231,8 @@ def test_what_is_partial_says_so_in_every_protocol(
 
 def test_a_header_of_warnings_stays_small(upstream: FakePrometheus, backend: FlaskClient) -> None:
     upstream.reply = lambda path, form: answer(path, form, warnings=[f"{n}{'x' * 999}" for n in range(99)])
-    told = json.loads(LISTS["variable"](backend).headers["X-Warnings"])
-    assert [len(text) for text in told] == [MAX_WARNING] * MAX_WARNINGS
+    reported = json.loads(LISTS["variable"](backend).headers["X-Warnings"])
+    assert [len(text) for text in reported] == [MAX_WARNING] * MAX_WARNINGS
 
 
 def lines(*entries: tuple[dict[str, str], list[tuple[float, str]]]) -> Callable[[str, dict[str, str]], Reply]:
@@ -265,6 +267,6 @@ def test_json_of_another_content_type_is_json(upstream: FakePrometheus, backend:
         return status, {"Content-Type": "text/plain", "Content-Encoding": "gzip"}, gzip.compress(body)
 
     upstream.reply = reply
-    found = OBJECTS["series"](backend).json
-    assert found is not None
-    assert found["data"][0]["data"][-1] == {"x": NOW * 1000, "y": 0.5}
+    result = OBJECTS["series"](backend).json
+    assert result is not None
+    assert result["data"][0]["data"][-1] == {"x": NOW * 1000, "y": 0.5}

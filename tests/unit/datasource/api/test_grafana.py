@@ -144,8 +144,8 @@ def test_the_step_respects_interval_and_points(
 def test_payloads_are_literal_values(
     upstream: FakePrometheus, client: FlaskClient, payload: dict[str, Any], mode: str | None, matcher: str
 ) -> None:
-    asked = target(payload={**WHO, **payload}, editorMode=mode)
-    assert client.post("/grafana/query", json=body(asked)).status_code == 200
+    requested = target(payload={**WHO, **payload}, editorMode=mode)
+    assert client.post("/grafana/query", json=body(requested)).status_code == 200
     assert matcher in upstream.calls[0][1]["query"]
 
 
@@ -178,8 +178,8 @@ def test_parameters_may_stand_in_the_target(
 def test_several_metrics_share_the_parameters_in_the_target(
     upstream: FakePrometheus, client: FlaskClient
 ) -> None:
-    asked = {"refId": "A", "target": "(errors|active) model=resnet50 tenant=user-A"}
-    assert client.post("/grafana/query", json=body(asked)).status_code == 200
+    requested = {"refId": "A", "target": "(errors|active) model=resnet50 tenant=user-A"}
+    assert client.post("/grafana/query", json=body(requested)).status_code == 200
     errors, active = (form["query"] for _, form, _ in upstream.calls)
     assert 'model_inference_requests_total{model_name="resnet50",tenant_id="user-A",outcome=' in errors
     assert 'model_active_inference_requests{model_name="resnet50",tenant_id="user-A"}' in active
@@ -278,13 +278,13 @@ def test_a_body_that_is_no_object_is_400(client: FlaskClient, data: bytes) -> No
 def test_the_numbers_are_those_of_the_rest_route(upstream: FakePrometheus, client: FlaskClient) -> None:
     points = [(NOW - 3600 + 30 * i, "NaN" if i % 7 == 0 else str(i / 3)) for i in range(0, 121, 2)]
     upstream.reply = lambda *_: matrix_reply((LABELS, points))
-    asked = client.post("/grafana/query", json=body(target())).json
+    requested = client.post("/grafana/query", json=body(target())).json
     query = {**WHO, "from": RANGE["from"], "to": RANGE["to"], "step": "30s"}
     rest = client.get("/api/v1/metrics/latency", query_string=query).json
-    assert asked is not None
+    assert requested is not None
     assert rest is not None
-    assert [line["target"] for line in asked] == [line["name"] for line in rest["data"]]
-    assert asked[0]["datapoints"] == [[point["y"], point["x"]] for point in rest["data"][0]["data"]]
+    assert [line["target"] for line in requested] == [line["name"] for line in rest["data"]]
+    assert requested[0]["datapoints"] == [[point["y"], point["x"]] for point in rest["data"][0]["data"]]
     assert len({tuple(form.items()) for _, form, _ in upstream.calls}) == 1
 
 

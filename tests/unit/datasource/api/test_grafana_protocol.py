@@ -83,8 +83,8 @@ def test_case_05_several_targets_and_series_keep_their_order(
     upstream.reply = lambda _, form: matrix_reply(
         *(({**LABELS, "model_version": version}, line(form)) for version in versions)
     )
-    found = query(client, target("A"), target("B", "errors"), target("C", "active"))
-    assert [(one["refId"], one["tags"]["model_version"]) for one in found] == [
+    result = query(client, target("A"), target("B", "errors"), target("C", "active"))
+    assert [(one["refId"], one["tags"]["model_version"]) for one in result] == [
         (ref, version) for ref in "ABC" for version in ("v1", "v2", "v3")
     ]
 
@@ -100,8 +100,8 @@ def test_case_07_no_targets_are_an_empty_list(upstream: FakePrometheus, client: 
 
 @pytest.mark.usefixtures("full")
 def test_case_08_a_hidden_target_is_skipped(client: FlaskClient) -> None:
-    found = query(client, target("A", hide=True), target("B", hide=False))
-    assert [element["refId"] for element in found] == ["B"]
+    result = query(client, target("A", hide=True), target("B", hide=False))
+    assert [element["refId"] for element in result] == ["B"]
 
 
 @pytest.mark.parametrize("wrong", [{"target": None}, {"target": ""}, {}, {"target": 7}])
@@ -150,13 +150,13 @@ def test_case_14_max_data_points_bounds_the_points_and_keeps_spikes(
     upstream: FakePrometheus, client: FlaskClient, points: object, most: int
 ) -> None:
     """0 stands for those that are refused."""
-    asked = body(target(name="throughput"), maxDataPoints=points)
+    requested = body(target(name="throughput"), maxDataPoints=points)
     if not most:
-        assert "maxDataPoints" in refused(client, asked)
+        assert "maxDataPoints" in refused(client, requested)
         return
-    found = client.post("/grafana/query", json=asked).json
-    assert found is not None
-    instants = times(found[0])
+    result = client.post("/grafana/query", json=requested).json
+    assert result is not None
+    instants = times(result[0])
     assert len(instants) <= most
     form = upstream.calls[-1][1]
     found_window = re.search(r"\[(\w+)\]", form["query"])
@@ -173,11 +173,11 @@ def test_case_14_max_data_points_bounds_the_points_and_keeps_spikes(
 def test_case_15_an_interval_may_be_absent_or_larger_than_the_range(
     client: FlaskClient, interval: int | None
 ) -> None:
-    asked = body(target())
-    asked["intervalMs"] = interval
+    requested = body(target())
+    requested["intervalMs"] = interval
     if interval is None:
-        del asked["intervalMs"]
-    response = client.post("/grafana/query", json=asked)
+        del requested["intervalMs"]
+    response = client.post("/grafana/query", json=requested)
     assert response.status_code == 200
     assert response.json is not None
     assert 1 <= len(response.json[0]["datapoints"]) <= 734
@@ -216,13 +216,13 @@ def test_case_17_the_same_instant_in_any_zone_gives_the_same_points(client: Flas
         ("2023-10-27T11:00:00+02:00", "2023-10-27T12:00:00.0+02:00"),
         ("2023-10-26T21:30:00.000000000-11:30", "2023-10-27T10:00:00.000999999Z"),
     ]
-    found = [
+    result = [
         query(client, target(), range={"from": start, "to": end}, timezone=zone)
         for start, end in spellings
         for zone in ("browser", "utc", "Europe/Berlin", "")
     ]
-    assert len(found) == 12
-    assert all(one == found[0] for one in found)
+    assert len(result) == 12
+    assert all(one == result[0] for one in result)
     # The last night of summer time in Berlin: steps stay aligned to UTC and 26 hours have 26 of them.
     night = {"from": "2023-10-28T12:00:00Z", "to": "2023-10-29T14:00:00Z"}
     (element,) = query(client, target(), range=night, intervalMs=3_600_000)

@@ -47,12 +47,12 @@ from datasource_support.grafana_requests import (
 def test_case_19_ad_hoc_filters_become_matchers_or_are_refused(
     upstream: FakePrometheus, client: FlaskClient, name: str, entry: dict[str, Any], matcher: str | None
 ) -> None:
-    asked = body(target(), **{name: [{"key": "tenant_id", "condition": "", "origin": "x", **entry}]})
+    requested = body(target(), **{name: [{"key": "tenant_id", "condition": "", "origin": "x", **entry}]})
     if matcher is None:
-        assert f"{name}[0]" in refused(client, asked)
+        assert f"{name}[0]" in refused(client, requested)
         assert upstream.calls == []
     else:
-        assert client.post("/grafana/query", json=asked).status_code == 200
+        assert client.post("/grafana/query", json=requested).status_code == 200
         assert f",{matcher}}}" in upstream.calls[0][1]["query"]
 
 
@@ -72,11 +72,11 @@ def test_case_19_ad_hoc_filters_become_matchers_or_are_refused(
 def test_case_20_values_of_variables_are_literal_and_empty_ones_do_not_mean_all(
     upstream: FakePrometheus, client: FlaskClient, tenants: object, mode: str, matcher: str | None
 ) -> None:
-    asked = body(target(payload={**WHO, "tenant-id": tenants, "model-version": ".*"}, editorMode=mode))
+    requested = body(target(payload={**WHO, "tenant-id": tenants, "model-version": ".*"}, editorMode=mode))
     if matcher is None:
-        assert "tenant-id is required" in refused(client, asked)
+        assert "tenant-id is required" in refused(client, requested)
     else:
-        assert client.post("/grafana/query", json=asked).status_code == 200
+        assert client.post("/grafana/query", json=requested).status_code == 200
         assert matcher in upstream.calls[0][1]["query"]
         assert "model_version=" not in upstream.calls[0][1]["query"]
 
@@ -124,10 +124,10 @@ def test_case_22_variables_are_texts_with_values(
         assert response.json == []
         return
     assert response.json == [{"__text": value, "__value": value} for value in sorted([HOSTILE, "ä"])]
-    path, asked = asked_label(upstream)
+    path, requested = asked_label(upstream)
     assert path == f"/api/v1/label/{label}/values"
-    assert asked["match[]"] == [matcher]
-    assert (asked["start"], asked["end"]) == ([f"{NOW - 3600}.000"], [f"{NOW}.000"])
+    assert requested["match[]"] == [matcher]
+    assert (requested["start"], requested["end"]) == ([f"{NOW - 3600}.000"], [f"{NOW}.000"])
 
 
 def test_case_23_tag_keys_and_values(
@@ -144,8 +144,8 @@ def test_case_23_tag_keys_and_values(
     assert upstream.calls == []
     labelled("user-B", "user-A")
     others = [{"key": "model_name", "operator": "=", "value": "resnet50"}]
-    found = client.post("/grafana/tag-values", json={**full, "key": "tenant_id", "filters": others}).json
-    assert found == [{"text": "user-A"}, {"text": "user-B"}]
+    result = client.post("/grafana/tag-values", json={**full, "key": "tenant_id", "filters": others}).json
+    assert result == [{"text": "user-A"}, {"text": "user-B"}]
     assert all('{model_name="resnet50"}' in one for one in asked_label(upstream)[1]["match[]"])
 
 
@@ -185,9 +185,9 @@ def test_case_25_all_representations_hold_the_same_points(client: FlaskClient) -
     (series,) = query(client, target())
     (table,) = query(client, target(type="table"))
     (frame,) = query(client, target(payload={**WHO, "format": "frame"}))
-    asked = {**WHO, "from": RANGE["from"], "to": RANGE["to"], "step": "30s"}
-    rest = client.get("/api/v1/metrics/latency", query_string=asked).json
-    rows = client.get("/api/v1/rows/latency", query_string=asked).json
+    requested = {**WHO, "from": RANGE["from"], "to": RANGE["to"], "step": "30s"}
+    rest = client.get("/api/v1/metrics/latency", query_string=requested).json
+    rows = client.get("/api/v1/rows/latency", query_string=requested).json
     assert rest is not None
     assert rows is not None
     points = [(instant, value) for value, instant in series["datapoints"]]

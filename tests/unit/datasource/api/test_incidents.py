@@ -97,12 +97,14 @@ def test_one_incident_is_acknowledged_by_somebody(stored: FlaskClient) -> None:
     before = read(stored, f"/{number}")
     assert [one["alertname"] for one in before["alerts"]] == ["SignalDrift", "ErrorBudgetBurn"]
     assert before["acknowledgements"] == []
-    told = stored.post(f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada", "note": "rolling back"})
-    assert told.status_code == 200
-    assert told.json == read(stored, f"/{number}")
-    assert told.json is not None
-    assert told.json["acknowledgements"] == [{"at": NOW, "by": "Ada", "note": "rolling back"}]
-    assert (told.json["acknowledged_by"], told.json["time_to_acknowledge_seconds"]) == ("Ada", 3000.0)
+    reported = stored.post(
+        f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada", "note": "rolling back"}
+    )
+    assert reported.status_code == 200
+    assert reported.json == read(stored, f"/{number}")
+    assert reported.json is not None
+    assert reported.json["acknowledgements"] == [{"at": NOW, "by": "Ada", "note": "rolling back"}]
+    assert (reported.json["acknowledged_by"], reported.json["time_to_acknowledge_seconds"]) == ("Ada", 3000.0)
 
 
 @pytest.mark.parametrize("number", ["x", "0-0123456789abcdef", "..", "18b70b82c00-79290fe94a1379290"])

@@ -56,17 +56,17 @@ def test_requests_are_counted_by_route_template(upstream: FakePrometheus, client
     client.get("/api/v1/metrics/none", query_string=WHO)
     client.get("/some/path")
     client.open("/healthz", method="BREW")
-    found = samples(client)
+    result = samples(client)
 
     def count(route: str, status: str, method: str) -> float:
-        return found["modelplane_datasource_requests_total", tuple(sorted((route, status, method)))]
+        return result["modelplane_datasource_requests_total", tuple(sorted((route, status, method)))]
 
     assert count("/api/v1/metrics/<metric>", "200", "GET") == 2
     assert count("/api/v1/metrics/<metric>", "404", "GET") == 1
     assert count("unmatched", "404", "GET") == 1
     assert count("unmatched", "405", "other") == 1
     duration = "modelplane_datasource_request_duration_seconds_count"
-    assert found[duration, ("/api/v1/metrics/<metric>",)] == 3
+    assert result[duration, ("/api/v1/metrics/<metric>",)] == 3
 
 
 def test_upstream_errors_are_counted_by_kind(upstream: FakePrometheus, client: FlaskClient) -> None:

@@ -123,11 +123,12 @@ ASKED = {"range": {"from": format_rfc3339(START), "to": format_rfc3339(END)}, "m
 def rest(client: FlaskClient, name: str, options: Options, **when: str) -> Figures:
     response = client.get(f"/api/v1/metrics/{name}", query_string={**options, **(when or WHEN)})
     assert response.status_code == 200, response.text
-    found = exact(response.data)["data"]
+    result = exact(response.data)["data"]
     lines = [
-        Line(one["name"], one["labels"], [(point["x"], point["y"]) for point in one["data"]]) for one in found
+        Line(one["name"], one["labels"], [(point["x"], point["y"]) for point in one["data"]])
+        for one in result
     ]
-    return Figures(lines, [[_rest_of(point, "x", "y") for point in one["data"]] for one in found])
+    return Figures(lines, [[_rest_of(point, "x", "y") for point in one["data"]] for one in result])
 
 
 def rows(client: FlaskClient, name: str, options: Options, **when: str) -> Figures:
@@ -163,9 +164,9 @@ def _rest_of(point: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def asked_of(client: FlaskClient, target: dict[str, Any], **more: object) -> list[dict[str, Any]]:
     response = client.post("/grafana/query", json={**ASKED, "targets": [{"refId": "A", **target}], **more})
     assert response.status_code == 200, response.text
-    found: list[dict[str, Any]] = exact(response.data)
-    assert {element["refId"] for element in found} <= {"A"}
-    return found
+    result: list[dict[str, Any]] = exact(response.data)
+    assert {element["refId"] for element in result} <= {"A"}
+    return result
 
 
 def from_series(found: list[dict[str, Any]]) -> list[Line]:
@@ -247,10 +248,10 @@ PLAIN = [name for name in CASES if isinstance(find_metric(name).source, Promql)]
 @pytest.mark.parametrize("name", PLAIN)
 def test_figures_are_prometheus_to_the_last_bit(plane: FlaskClient, name: str) -> None:
     """Every value of the data set comes through: what is not finite, and what is missing, as null."""
-    (found, _) = rest(plane, name, EVERYBODY)
-    assert len(found) == len(OWNERS) * (len(metrics.TOKEN_KINDS) if name == "tokens" else 1)
+    (result, _) = rest(plane, name, EVERYBODY)
+    assert len(result) == len(OWNERS) * (len(metrics.TOKEN_KINDS) if name == "tokens" else 1)
     seen = set()
-    for line in found:
+    for line in result:
         assert [int(instant) for instant, _ in line.points] == list(range(START, END + 1, 60_000))
         for instant, value in line.points:
             text = gauge(line.labels, int(instant))
@@ -276,10 +277,10 @@ def test_every_protocol_has_the_same_times(
 ) -> None:
     start, end = MS - 2_000_877, MS - 3
     options = {} if name == "cost" else EVERYBODY if name != "drift" else SIGNALS
-    asked = {"from": str(start), "to": str(end), **when}
-    expected = rest(plane, name, options, **asked)
+    requested = {"from": str(start), "to": str(end), **when}
+    expected = rest(plane, name, options, **requested)
     assert expected.lines
-    assert rows(plane, name, options, **asked) == by_name(expected)
+    assert rows(plane, name, options, **requested) == by_name(expected)
     period = {
         side: f"{format_rfc3339(at)[:-1]}.{at % 1000:03d}Z" for side, at in (("from", start), ("to", end))
     }
@@ -298,10 +299,10 @@ def test_a_filter_is_the_parameter_of_its_name(
     ]
     expected = rest(plane, name, {**options, "model-name": ["resnet50"], "model-version": [NEW]})
     assert expected.lines
-    found = from_series(
+    result = from_series(
         asked_of(plane, {"target": name, "payload": options, "editorMode": "code"}, **{key: narrow})
     )
-    assert [line._replace(name="") for line in found] == [line._replace(name="") for line in expected.lines]
+    assert [line._replace(name="") for line in result] == [line._replace(name="") for line in expected.lines]
 
 
 def test_every_option_and_every_choice_is_among_the_cases() -> None:
@@ -370,10 +371,10 @@ def test_infinity_gets_flat_rows_of_the_same_keys(
     ]  # fmt: skip
     assert plane.post("/api/v1/alerts", json={"version": "4", "alerts": entries}).status_code == 200
     response = plane.get(f"/api/v1/{path}", query_string=options)
-    found = plain(response)[root]
-    assert len(found) > 1
-    assert len({tuple(row) for row in found}) == 1
-    for row in found:
+    result = plain(response)[root]
+    assert len(result) > 1
+    assert len({tuple(row) for row in result}) == 1
+    for row in result:
         assert all(value is None or isinstance(value, str | int | float) for value in row.values()), row
 
 
@@ -381,13 +382,13 @@ ONE_ALERT = {"tenant_id": "user-A", "model_name": "resnet50", "model_version": N
 
 
 def test_the_rows_of_a_distribution_are_its_bars(plane: FlaskClient) -> None:
-    found = plain(plane.get("/api/v1/drift/distribution", query_string=SIGNAL))
-    assert {bars["name"] for bars in found["data"]} == {"live", "reference"}
-    assert found["rows"] == [
+    result = plain(plane.get("/api/v1/drift/distribution", query_string=SIGNAL))
+    assert {bars["name"] for bars in result["data"]} == {"live", "reference"}
+    assert result["rows"] == [
         {
             **bars["labels"], "series": bars["name"], "bin": bar["x"], "value": bar["y"],
             "upper_bound": bar["upper_bound"], "n": bars["n"],
         }
-        for bars in found["data"]
+        for bars in result["data"]
         for bar in bars["data"]
     ]  # fmt: skip

@@ -108,13 +108,13 @@ def point(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_burn_rate_of_each_objective_of_the_model(prometheus: Prometheus, lines: Any) -> None:
-    found = lines()
-    assert list(found) == [
+    result = lines()
+    assert list(result) == [
         "resnet50 (v1.2.0) availability",
         "resnet50 (v1.2.0) fast",
         "resnet50 (v1.2.0) strict",
     ]
-    available, fast, strict = found.values()
+    available, fast, strict = result.values()
     assert available["labels"] == {**OWNER, "slo": "availability", "objective": "0.99", "window": "1h"}
     assert point(available) == {"x": NOW, "y": pytest.approx(0.05 / 0.01), "good": 950, "total": 1000}
     assert point(strict) == {"x": NOW, "y": pytest.approx(0.05 / 0.001), "good": 950, "total": 1000}
@@ -138,9 +138,9 @@ def test_objectives_on_the_same_events_share_one_query(
 def test_budget_is_of_the_objectives_own_window(
     prometheus: Prometheus, upstream: FakePrometheus, lines: Any
 ) -> None:
-    found = lines("&value=budget_remaining&slo=availability&slo=strict")
-    assert [point(line)["y"] for line in found.values()] == [pytest.approx(1 - 5), pytest.approx(1 - 50)]
-    assert [line["labels"]["window"] for line in found.values()] == ["30d", "7d"]
+    result = lines("&value=budget_remaining&slo=availability&slo=strict")
+    assert [point(line)["y"] for line in result.values()] == [pytest.approx(1 - 5), pytest.approx(1 - 50)]
+    assert [line["labels"]["window"] for line in result.values()] == ["30d", "7d"]
     windows = [re.findall(r"\[(\w+)\]", form["query"]) for _, form, _ in upstream.calls]
     assert sorted(windows) == [["30d"], ["7d"]]
 
@@ -179,8 +179,8 @@ def test_models_keep_their_own_objectives(
     prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
 ) -> None:
     prometheus.models = ["resnet50", "bert"]
-    asked = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
-    data = slo_client.get(asked).get_json()["data"]
+    requested = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
+    data = slo_client.get(requested).get_json()["data"]
     assert [(line["name"], line["labels"]["objective"], point(line)["y"]) for line in data] == [
         ("bert (v1.2.0) availability", "0.95", pytest.approx(1)),
         ("resnet50 (v1.2.0) availability", "0.99", pytest.approx(5)),

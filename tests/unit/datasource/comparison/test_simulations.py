@@ -103,8 +103,8 @@ def test_without_a_difference_false_verdicts_stay_at_the_level(
     sides = [versions(random, n, failing, LATENCIES[speed], CONFIDENCES[sureness]) for n in calls]
     rounds, false = 2_000, 0
     for _ in range(rounds):
-        found = compare(next(sides[0]), next(sides[1]), level=LEVEL).indicators
-        false += any(indicator.verdict in ("better", "worse") for indicator in found)
+        result = compare(next(sides[0]), next(sides[1]), level=LEVEL).indicators
+        false += any(indicator.verdict in ("better", "worse") for indicator in result)
     assert false / rounds <= LEVEL
 
 
@@ -173,10 +173,10 @@ def test_the_interval_of_a_ratio_of_quantiles_covers_it(
             VersionCounts(n, 0, population.draw(random, n))
             for population, n in zip(sides, calls, strict=True)
         )
-        found = compare(baseline, candidate, level=2 * LEVEL).indicators[1]
-        assert found.confidence_level == 1 - LEVEL
-        assert found.low is not None
-        covered += found.low <= new / old - 1 <= (math.inf if found.high is None else found.high)
+        result = compare(baseline, candidate, level=2 * LEVEL).indicators[1]
+        assert result.confidence_level == 1 - LEVEL
+        assert result.low is not None
+        covered += result.low <= new / old - 1 <= (math.inf if result.high is None else result.high)
     assert covered >= stats.binom(rounds, 1 - LEVEL).ppf(0.001)
 
 
@@ -210,11 +210,11 @@ def verdicts_by_calls(
     random = np.random.default_rng(calls)
     before = versions(random, baseline_calls, 0.01, LATENCIES["p95 near a bound"], CONFIDENCES["middling"])
     after = versions(random, calls, *changed)
-    found: dict[str, Counter[str]] = {}
+    result: dict[str, Counter[str]] = {}
     for _ in range(rounds):
         for indicator in compare(next(before), next(after)).indicators:
-            found.setdefault(indicator.name, Counter())[indicator.verdict] += 1
-    return found
+            result.setdefault(indicator.name, Counter())[indicator.verdict] += 1
+    return result
 
 
 def test_power_grows_with_calls_and_points_the_right_way() -> None:
@@ -222,9 +222,9 @@ def test_power_grows_with_calls_and_points_the_right_way() -> None:
     slower = latency(0.125, 0.5)
     rates: dict[str, list[float]] = {"errors": [], "latency_p95": [], "confidence": []}
     for calls in (100, 400, 1_600, 6_400):
-        for name, found in verdicts_by_calls(calls, (0.03, slower, less_sure)).items():
-            assert found["better"] == 0
-            rates[name].append(found["worse"] / 300)
+        for name, result in verdicts_by_calls(calls, (0.03, slower, less_sure)).items():
+            assert result["better"] == 0
+            rates[name].append(result["worse"] / 300)
     for grown in rates.values():
         assert grown == sorted(grown)
         assert grown[0] < 0.5
@@ -233,10 +233,10 @@ def test_power_grows_with_calls_and_points_the_right_way() -> None:
 
 def test_equal_versions_are_called_the_same_once_there_are_enough_calls() -> None:
     equal = (0.01, LATENCIES["p95 near a bound"], CONFIDENCES["middling"])
-    for name, found in verdicts_by_calls(40_000, equal, 200, baseline_calls=40_000).items():
-        assert found["same"] / 200 > 0.9, name
-    for name, found in verdicts_by_calls(100, equal, rounds=200).items():
-        assert found["not_enough_data"] / 200 > 0.9, name
+    for name, result in verdicts_by_calls(40_000, equal, 200, baseline_calls=40_000).items():
+        assert result["same"] / 200 > 0.9, name
+    for name, result in verdicts_by_calls(100, equal, rounds=200).items():
+        assert result["not_enough_data"] / 200 > 0.9, name
 
 
 def test_a_difference_as_large_as_the_margin_is_hardly_ever_called_the_same() -> None:

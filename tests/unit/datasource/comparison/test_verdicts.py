@@ -232,15 +232,17 @@ SHARES = st.sampled_from((LOWEST, 0.05, 0.5, HIGHEST))
 def test_any_data_gives_ordered_finite_numbers(
     baseline: VersionCounts, candidate: VersionCounts, share: float, level: float
 ) -> None:
-    for found in compare(baseline, candidate, (share,), level).indicators:
-        assert found.summary.startswith(f"{found.name}: ")
-        if not (found.baseline_count and found.candidate_count):
-            assert (found.verdict, found.difference, found.low) == ("not_enough_data", None, None)
+    for result in compare(baseline, candidate, (share,), level).indicators:
+        assert result.summary.startswith(f"{result.name}: ")
+        if not (result.baseline_count and result.candidate_count):
+            assert (result.verdict, result.difference, result.low) == ("not_enough_data", None, None)
             continue
-        assert found.low is not None
-        assert found.difference is not None
-        assert -math.inf < found.low <= found.difference <= (math.inf if found.high is None else found.high)
-        assert found.high is None or math.isfinite(found.high)
+        assert result.low is not None
+        assert result.difference is not None
+        assert (
+            -math.inf < result.low <= result.difference <= (math.inf if result.high is None else result.high)
+        )
+        assert result.high is None or math.isfinite(result.high)
 
 
 @settings(max_examples=80, deadline=None)

@@ -112,15 +112,15 @@ def read(store: Any) -> RangeSamples:
 
 
 def test_of_a_steady_piece_the_last_sample_of_each_cell_is_read() -> None:
-    found = read(Store([(seconds("user-A"), counted(ALWAYS))]))
-    assert found.is_gap_free
-    (series,) = found.series[metrics.DEVICE_SECONDS.name]
+    result = read(Store([(seconds("user-A"), counted(ALWAYS))]))
+    assert result.is_gap_free
+    (series,) = result.series[metrics.DEVICE_SECONDS.name]
     assert series.times.tolist() == list(range(START, START + HOUR + 1, CELL))
     held = dict(counted(ALWAYS))
     assert series.values.tolist() == [
         held[max(at for at in held if at <= edge)] for edge in series.times.tolist()
     ]
-    assert found.scraped(ScrapeTiming(SCRAPE)) == 60
+    assert result.scraped(ScrapeTiming(SCRAPE)) == 60
 
 
 NOON = START + HOUR // 2
@@ -171,11 +171,11 @@ UNSTEADY = {
 
 @pytest.mark.parametrize("why", UNSTEADY)
 def test_a_piece_in_which_something_happens_is_read_as_it_was_scraped(why: str) -> None:
-    found = read(Store(UNSTEADY[why]))
-    assert not found.is_gap_free
+    result = read(Store(UNSTEADY[why]))
+    assert not result.is_gap_free
     for labels, scrapes in UNSTEADY[why]:
         expected = [one for one in scrapes if START - 2 * SCRAPE < one.at <= START + HOUR]
-        own = [one for one in found.series[labels["__name__"]] if one.labels == labels]
+        own = [one for one in result.series[labels["__name__"]] if one.labels == labels]
         assert [
             (at, value) for one in own for at, value in zip(one.times.tolist(), one.values, strict=True)
         ] == expected
@@ -198,18 +198,18 @@ def test_witnesses_of_many_devices_are_asked_for_in_short_queries() -> None:
     """Sixty tenants with names of 100 characters, each with a device of its own."""
     owners = [f"{number:0>100}" for number in range(60)]
     held = [(seconds(tenant, f"{tenant}:1", f"{tenant}/1"), counted(ALWAYS)) for tenant in owners]
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Watched(Store):
         def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
-            asked.append(selected)
+            requested.append(selected)
             return super().unrestricted_samples(selected, start, end)
 
-    found = read(Watched(held))
-    assert found.is_gap_free
-    assert found.seen_at.keys() == {f"{tenant}/1" for tenant in owners}
-    assert max(map(len, asked)) < 16 * 1024
-    assert len(asked) == 3
+    result = read(Watched(held))
+    assert result.is_gap_free
+    assert result.seen_at.keys() == {f"{tenant}/1" for tenant in owners}
+    assert max(map(len, requested)) < 16 * 1024
+    assert len(requested) == 3
 
 
 def test_scrapes_as_rare_as_cells_are_read_as_they_are() -> None:
@@ -274,7 +274,7 @@ SERIES = (
 @given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
 def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
     store = Store(list(zip(SERIES, held, strict=True)))
-    steady = [found.is_gap_free for found in pieces(store)]
+    steady = [result.is_gap_free for result in pieces(store)]
     event(f"steady pieces: {sum(steady)} of {len(steady)}")
     assert lines(store, steady=True) == lines(store, steady=False)
 
@@ -288,7 +288,7 @@ def test_steady_and_other_pieces_follow_each_other() -> None:
     """A restart and a gap of a scrape too many, in pieces of their own."""
     scrapes = without(restarted(counted(ALWAYS), START + 1_000_000), START + 3_000_000, START + 3_200_000)
     store = Store([(seconds("user-A"), scrapes), (seconds("user-B"), counted(ALWAYS))])
-    assert [found.is_gap_free for found in pieces(store)] == [
+    assert [result.is_gap_free for result in pieces(store)] == [
         True,
         True,
         True,

@@ -52,7 +52,7 @@ def population() -> list[One]:
         + [("00", "01", MISSING), ("02", "10", "00", "01", MISSING), ("red", OTHER, MISSING)]
         + [("zebra", "ant", OTHER, MISSING), ("a", OTHER), (MISSING, "b", OTHER, "~")]
     )
-    found = []
+    result = []
     for index, names in enumerate(tuple(shape) for shape in shapes):
         order = sorted(names, key=lambda name: (name == MISSING, name == OTHER, name))
         shares_of_counts = [0.0, *chance.dirichlet(np.ones(len(order) - 1))]
@@ -67,8 +67,8 @@ def population() -> list[One]:
                 "model_name": "churn", "model_version": "v1", "tenant_id": tenant, "kind": "input",
                 "signal": f"signal {index}", "baseline": "a1b2c3d4",
             }  # fmt: skip
-            found.append(One(labels, tuple(order), live, before, ratios, sums))
-    return found
+            result.append(One(labels, tuple(order), live, before, ratios, sums))
+    return result
 
 
 def points(values: FloatArray) -> list[tuple[float, str]]:
@@ -168,11 +168,11 @@ def test_each_signal_among_many_is_as_alone(
     wanted = {
         one.key: expected(one, method, "previous" in reference) for one in signals if applies(one, method)
     }
-    wanted = {key: found for key, found in wanted.items() if found is not None}
+    wanted = {key: result for key, result in wanted.items() if result is not None}
     assert list(lines) == sorted(wanted)
-    for key, found in wanted.items():
-        assert found is not None
-        for point, value, n in zip(lines[key], *found, strict=True):
+    for key, result in wanted.items():
+        assert result is not None
+        for point, value, n in zip(lines[key], *result, strict=True):
             assert point["n"] == (None if math.isnan(n) else n)
             if math.isnan(value):
                 assert point["y"] is None
@@ -182,8 +182,8 @@ def test_each_signal_among_many_is_as_alone(
 
 def test_what_is_no_number_is_none(upstream: FakePrometheus, client: FlaskClient) -> None:
     upstream.reply = Prometheus(population(), matrix_reply, vector_reply)
-    asked = {"model-name": ["churn"], "tenant-id": ["user-A", "user-B"], "min-observations": ["1"]}
-    scope = read_selection(find_metric("drift"), asked)
+    requested = {"model-name": ["churn"], "tenant-id": ["user-A", "user-B"], "min-observations": ["1"]}
+    scope = read_selection(find_metric("drift"), requested)
     grid = Grid(START * 1000, (START + STEP * (TIMES - 1)) * 1000, STEP * 1000)
     plane = client.application.extensions["modelplane"]
     for line in series.compute(plane, scope, grid).series:
@@ -206,6 +206,6 @@ def test_a_label_that_prometheus_leaves_out_is_empty(upstream: FakePrometheus, c
     assert body is not None
     (line,) = body["data"]
     assert line["labels"] == {**first.labels, "model_version": "", "method": "psi"}
-    found = expected(first, "psi", False)
-    assert found is not None
-    assert [point["y"] for point in line["data"]] == pytest.approx(found[0].tolist(), rel=1e-12)
+    result = expected(first, "psi", False)
+    assert result is not None
+    assert [point["y"] for point in line["data"]] == pytest.approx(result[0].tolist(), rel=1e-12)

@@ -59,12 +59,12 @@ def test_a_firing_alert_lasts_until_now_and_others_until_their_end(
         alert("moment", MS - 60_000, MS - 60_000),
         alert("gone", MS - 7_200_000, MS - 7_000_000),
     )
-    found = annotate(client, "alerts")
-    assert found["title"] == ["over", "firing", "moment"]
-    assert found["time"] == [MS - 7_200_000, MS - 600_000, MS - 60_000]
-    assert found["timeEnd"] == [MS - 3_000_000, MS, None]
-    assert found["text"] == ["long"] * 3
-    assert found["tags"][1] == ["alert", "warning", "firing", "user-A"]
+    result = annotate(client, "alerts")
+    assert result["title"] == ["over", "firing", "moment"]
+    assert result["time"] == [MS - 7_200_000, MS - 600_000, MS - 60_000]
+    assert result["timeEnd"] == [MS - 3_000_000, MS, None]
+    assert result["text"] == ["long"] * 3
+    assert result["tags"][1] == ["alert", "warning", "firing", "user-A"]
 
 
 def test_alerts_are_chosen_by_payload_and_by_literal_filters(
@@ -85,9 +85,9 @@ def test_alerts_are_chosen_by_payload_and_by_literal_filters(
 
 def test_too_many_alerts_say_that_some_are_missing(client: FlaskClient, store: Callable[..., None]) -> None:
     store(*(alert(f"a{index}", MS - 600_000 - index * 1000) for index in range(MAX_ALERTS)))
-    found = annotate(client, "alerts")
-    assert len(found["time"]) == MAX_ALERTS
-    assert str(MAX_ALERTS) in found["notices"][0]["text"]
+    result = annotate(client, "alerts")
+    assert len(result["time"]) == MAX_ALERTS
+    assert str(MAX_ALERTS) in result["notices"][0]["text"]
 
 
 def test_versions_that_were_there_before_are_no_change(upstream: FakePrometheus, client: FlaskClient) -> None:
@@ -101,11 +101,11 @@ def test_versions_that_were_there_before_are_no_change(upstream: FakePrometheus,
         return matrix_reply((LABELS, old), ({**LABELS, "model_version": "v0"}, back))
 
     upstream.reply = reply
-    found = annotate(client, "version_changes", {"model-name": "resnet50"})
-    assert found["title"] == ["resnet50 v0 loaded"]
-    assert 0 <= found["time"][0] - (MS - 1_000_000) < 15_000
-    assert found["timeEnd"] == [None]
-    assert found["notices"] == [{"severity": "warning", "text": "partial"}]
+    result = annotate(client, "version_changes", {"model-name": "resnet50"})
+    assert result["title"] == ["resnet50 v0 loaded"]
+    assert 0 <= result["time"][0] - (MS - 1_000_000) < 15_000
+    assert result["timeEnd"] == [None]
+    assert result["notices"] == [{"severity": "warning", "text": "partial"}]
     for _, form, _ in upstream.calls:
         assert '{model_name="resnet50"}[5m]' in form["query"]
         assert float(form["start"]) < NOW - 3600
@@ -151,12 +151,12 @@ def test_a_tenant_narrows_version_changes_to_the_models_that_it_calls(
     upstream.reply = lambda path, form: (
         (200, {}, names) if "/label/" in path else matrix_reply((LABELS, [(float(form["end"]), "1")]))
     )
-    found = annotate(client, "version_changes", **{"payload": None, **asked})
+    result = annotate(client, "version_changes", **{"payload": None, **asked})
     (path, _, _), *queries = upstream.calls
     parts = urlsplit(path)
     assert parts.path == "/api/v1/label/model_name/values"
     assert parse_qs(parts.query)["match[]"] == [f"model_inference_requests_total{calls}"]
-    assert len(found["time"]) == len(queries) == (2 if models else 0)
+    assert len(result["time"]) == len(queries) == (2 if models else 0)
     assert all(f"{{model_name{matcher}}}" in form["query"] for _, form, _ in queries)
 
 
@@ -170,10 +170,10 @@ def test_the_newest_changes_are_given_when_there_are_too_many(
             for version in versions
         )
     )
-    found = annotate(client, "version_changes")
-    assert len(found["time"]) == MAX_ANNOTATIONS
-    assert set(found["time"]) == {max(found["time"])}
-    (notice,) = found["notices"]
+    result = annotate(client, "version_changes")
+    assert len(result["time"]) == MAX_ANNOTATIONS
+    assert set(result["time"]) == {max(result["time"])}
+    (notice,) = result["notices"]
     assert (
         notice["text"] == f"Only the newest {MAX_ANNOTATIONS} of {MAX_ANNOTATIONS + 2} annotations are given."
     )
@@ -188,8 +188,8 @@ def test_rows_of_annotations_are_those_of_grafana(
         ("alerts", {}), ("alerts", {"tenant-id": "user-A"}), ("version_changes", {"model-name": "resnet50"}),
     ):  # fmt: skip
         wanted = annotate(client, name, payload)
-        asked = {**payload, **RANGE}
-        body = client.get(f"/api/v1/annotations/{name}", query_string=asked).json
+        requested = {**payload, **RANGE}
+        body = client.get(f"/api/v1/annotations/{name}", query_string=requested).json
         assert body is not None
         assert body["rows"]
         columns = {key: [row[key] for row in body["rows"]] for key in ("time", "timeEnd", "title", "text")}
@@ -246,9 +246,9 @@ def test_a_bad_annotation_query_is_400(client: FlaskClient, asked: dict[str, Any
 def test_the_older_form_has_points_without_an_end(client: FlaskClient, upstream: FakePrometheus) -> None:
     upstream.reply = lambda _, form: matrix_reply((LABELS, [(float(form["end"]), "1")]))
     definition = {"name": "Versions", "query": "version_changes model=(resnet50|bert)"}
-    found = client.post("/grafana/annotations", json={"range": RANGE, "annotation": definition}).json
-    assert found is not None
-    assert {(one["title"], "timeEnd" in one, "isRegion" in one) for one in found} == {
+    result = client.post("/grafana/annotations", json={"range": RANGE, "annotation": definition}).json
+    assert result is not None
+    assert {(one["title"], "timeEnd" in one, "isRegion" in one) for one in result} == {
         ("resnet50 v1 loaded", False, False), ("resnet50 v1 in production", False, False),
     }  # fmt: skip
     assert 'model_name=~"bert|resnet50"' in upstream.calls[0][1]["query"]

@@ -108,8 +108,8 @@ def test_payload_options_are_label_values_of_the_last_week(
 ) -> None:
     labelled("z", "y")
     question = {"metric": metric, "payload": payload, "name": name}
-    found = client.post("/grafana/metric-payload-options", json=question).json
-    assert found == [{"label": "y", "value": "y"}, {"label": "z", "value": "z"}]
+    result = client.post("/grafana/metric-payload-options", json=question).json
+    assert result == [{"label": "y", "value": "y"}, {"label": "z", "value": "z"}]
     got, form = asked(upstream)
     assert got == label
     assert sorted(re.split(r"[{},](?=[a-z]|$)", form["match[]"][0])) == sorted(

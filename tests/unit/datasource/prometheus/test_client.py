@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -100,7 +99,7 @@ def test_a_forwarded_call_says_how_long_prometheus_may_work(
 
 
 def test_a_path_in_the_url_is_kept(
-    upstream: FakePrometheus, settings: Settings, make_prometheus: Any
+    upstream: FakePrometheus, settings: Settings, make_prometheus: Callable[[Settings], PrometheusClient]
 ) -> None:
     client = make_prometheus(dataclasses.replace(settings, prometheus_url=f"{upstream.url}/prometheus/"))
     client.query_range("up", GRID)
@@ -176,21 +175,27 @@ def test_retries_are_bounded(upstream: FakePrometheus, prometheus: PrometheusCli
     assert len(upstream.calls) == 3
 
 
-def test_nobody_listening_is_503(settings: Settings, make_prometheus: Any) -> None:
+def test_nobody_listening_is_503(
+    settings: Settings, make_prometheus: Callable[[Settings], PrometheusClient]
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(dataclasses.replace(settings, prometheus_url=url)).query_range("up", GRID)
     assert (caught.value.status, caught.value.error) == (503, "upstream_unreachable")
 
 
-def test_silence_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
+def test_silence_is_504(
+    settings: Settings, listener: socket.socket, make_prometheus: Callable[[Settings], PrometheusClient]
+) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
     with pytest.raises(UpstreamError) as caught:
         make_prometheus(impatient).query_range("up", GRID)
     assert caught.value.status == 504
 
 
-def test_a_trickling_answer_is_504(settings: Settings, listener: socket.socket, make_prometheus: Any) -> None:
+def test_a_trickling_answer_is_504(
+    settings: Settings, listener: socket.socket, make_prometheus: Callable[[Settings], PrometheusClient]
+) -> None:
     impatient = dataclasses.replace(settings, prometheus_url=url_of(listener), prometheus_timeout_seconds=0.5)
 
     ended = threading.Event()
@@ -217,7 +222,7 @@ def test_a_trickling_answer_is_504(settings: Settings, listener: socket.socket, 
 
 
 def test_a_body_that_breaks_off_is_502(
-    settings: Settings, listener: socket.socket, make_prometheus: Any
+    settings: Settings, listener: socket.socket, make_prometheus: Callable[[Settings], PrometheusClient]
 ) -> None:
     def break_off() -> None:
         connection, _ = listener.accept()
@@ -235,7 +240,7 @@ def test_a_body_that_breaks_off_is_502(
 
 
 def test_a_body_above_the_limit_is_422(
-    upstream: FakePrometheus, settings: Settings, make_prometheus: Any
+    upstream: FakePrometheus, settings: Settings, make_prometheus: Callable[[Settings], PrometheusClient]
 ) -> None:
     upstream.reply = lambda *_: (200, {}, b" " * 5000)
     with pytest.raises(UpstreamError) as caught:

@@ -180,10 +180,10 @@ def test_the_same_point_twice_counts_once() -> None:
 def test_whole_series_of_an_array_are_at_their_own_times() -> None:
     times = [time // 1000 for time in WHOLE_SECONDS.times]
     whole = [[time, str(place)] for place, time in enumerate(times)]
-    found = table(whole, [[time, "NaN"] for time in times], grid=WHOLE_SECONDS)
-    np.testing.assert_array_equal(found.values, [range(len(times)), [np.nan] * len(times)])
+    result = table(whole, [[time, "NaN"] for time in times], grid=WHOLE_SECONDS)
+    np.testing.assert_array_equal(result.values, [range(len(times)), [np.nan] * len(times)])
     with pytest.raises(ValueError, match="read-only"):
-        found.values[0, 0] = 1
+        result.values[0, 0] = 1
     # As many points in the same order, but not of the same series.
     uneven = table(whole[:5], whole[5:] + whole, grid=WHOLE_SECONDS)
     np.testing.assert_array_equal(uneven.values, [[*range(5), *[np.nan] * 5], range(10)])

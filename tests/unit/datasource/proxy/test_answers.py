@@ -96,8 +96,8 @@ def test_names_and_values_of_labels_are_those_of_the_tenants_series(
     prometheus.reply = values_of("resnet50")
     own = '{tenant_id="user-A"}'
     assert ok(web.get(f"{API}/label/model_name/values?start=1")) == ["resnet50"]
-    asked = ("label/model_name/values", {"match[]": [own], "start": "1"}, "GET")
-    assert prometheus.calls[0] == asked
+    requested = ("label/model_name/values", {"match[]": [own], "start": "1"}, "GET")
+    assert prometheus.calls[0] == requested
     assert ok(web.get(f"{API}/labels?match[]=up")) == ["resnet50"]
     assert prometheus.calls[2] == ("labels", {"match[]": ['{__name__="up",tenant_id="user-A"}']}, "POST")
 
@@ -149,9 +149,9 @@ def test_rules_are_those_provably_about_the_tenant(web: FlaskClient, prometheus:
 
 
 def test_metadata_is_that_of_the_schema(web: FlaskClient, prometheus: FakeClient) -> None:
-    found = ok(web.get(f"{API}/metadata"))
-    assert found["model_inference_requests_total"][0]["type"] == "counter"
-    assert found["modelplane:requests:rate5m"][0]["type"] == "gauge"
+    result = ok(web.get(f"{API}/metadata"))
+    assert result["model_inference_requests_total"][0]["type"] == "counter"
+    assert result["modelplane:requests:rate5m"][0]["type"] == "gauge"
     assert list(ok(web.get(f"{API}/metadata?metric=model_info"))) == ["model_info"]
     assert ok(web.get(f"{API}/metadata?metric=secret_metric")) == {}
     assert prometheus.calls == []
@@ -177,12 +177,12 @@ def test_failures_of_prometheus(
     web: FlaskClient, prometheus: FakeClient, status: int, body: object, expected: object
 ) -> None:
     prometheus.reply = lambda path, form: (status, orjson.dumps(body))
-    found = failure(web.get(f"{API}/query?query=up"))
+    result = failure(web.get(f"{API}/query?query=up"))
     if expected is not None:
-        assert found == expected
+        assert result == expected
     else:
-        assert found[:2] == (502, "internal")
-        assert "secret" not in found[2]
+        assert result[:2] == (502, "internal")
+        assert "secret" not in result[2]
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from modelplane_datasource.tenancy.promql_rewriter import (
     MAX_QUERY,
     InvalidQueryError,
     RefusedError,
-    count_own_selectors,
-    scoped,
-    scoped_selector,
+    count_restricted_selectors,
+    restricted,
+    restricted_selector,
 )
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 
@@ -86,7 +86,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize(("query", "expected"), WRITTEN.values(), ids=WRITTEN)
 def test_every_selector_gets_the_tenant(query: str, expected: str) -> None:
-    assert scoped(query, ["a"]) == expected
+    assert restricted(query, ["a"]) == expected
 
 
 REFUSED = {
@@ -131,7 +131,7 @@ REFUSED = {
 @pytest.mark.parametrize(("query", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_proven_is_refused_with_a_reason(query: str, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
-        scoped(query, ["a"])
+        restricted(query, ["a"])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_cannot_be_proven_is_refused_with_a_reason(query: str, reason: str)
 )
 def test_what_is_no_query_is_invalid(query: str) -> None:
     with pytest.raises(InvalidQueryError, match="parse error"):
-        scoped(query, ["a"])
+        restricted(query, ["a"])
 
 
 NARROWED = {
@@ -158,33 +158,33 @@ NARROWED = {
 
 @pytest.mark.parametrize(("query", "expected"), NARROWED.values(), ids=NARROWED)
 def test_matchers_narrow_several_tenants(query: str, expected: str) -> None:
-    assert scoped(query, ["c", "a", "b", "a"]) == f'{{__name__="x",tenant_id{expected}}}'
+    assert restricted(query, ["c", "a", "b", "a"]) == f'{{__name__="x",tenant_id{expected}}}'
 
 
 def test_ids_are_escaped_in_a_list_of_tenants() -> None:
-    assert scoped("x", ["a.b", "c|d"]) == '{__name__="x",tenant_id=~"a\\\\.b|c\\\\|d"}'
-    assert scoped('x{tenant_id=~"a\\\\.b"}', ["a.b", "c|d"]) == '{__name__="x",tenant_id="a.b"}'
+    assert restricted("x", ["a.b", "c|d"]) == '{__name__="x",tenant_id=~"a\\\\.b|c\\\\|d"}'
+    assert restricted('x{tenant_id=~"a\\\\.b"}', ["a.b", "c|d"]) == '{__name__="x",tenant_id="a.b"}'
 
 
 @pytest.mark.parametrize("tenants", [[], [""], ["a", ""]])
 def test_without_a_tenant_nothing_is_written(tenants: list[str]) -> None:
     with pytest.raises(ValueError, match="at least one tenant"):
-        scoped("x", tenants)
+        restricted("x", tenants)
 
 
 def test_a_series_selector_has_no_times() -> None:
-    assert scoped_selector('x{b="c"}', ["a"]) == '{__name__="x",b="c",tenant_id="a"}'
+    assert restricted_selector('x{b="c"}', ["a"]) == '{__name__="x",b="c",tenant_id="a"}'
     for text in ("x offset 5m", "x @ 5", "x[5m]", "sum(x)", "(x)", "1"):
         with pytest.raises(InvalidQueryError, match="series selector"):
-            scoped_selector(text, ["a"])
+            restricted_selector(text, ["a"])
 
 
 def test_own_selectors_are_counted() -> None:
-    assert count_own_selectors('x{tenant_id="a"} / y{tenant_id=~"a|b"}', ["a", "b"]) == 2
-    assert count_own_selectors("vector(1)", ["a"]) == 0
+    assert count_restricted_selectors('x{tenant_id="a"} / y{tenant_id=~"a|b"}', ["a", "b"]) == 2
+    assert count_restricted_selectors("vector(1)", ["a"]) == 0
     for query in ("x", 'x{tenant_id="b"}', 'x{tenant_id!="b"}', 'x{tenant_id=~"a|b"}', 'x{tenant_id=~"a?"}'):
         with pytest.raises(RefusedError):
-            count_own_selectors(query, ["a"])
+            count_restricted_selectors(query, ["a"])
 
 
 DEEP: dict[str, Callable[[int], str]] = {
@@ -199,13 +199,13 @@ DEEP: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("nested", DEEP.values(), ids=DEEP)
 def test_depth_has_a_limit_that_fits_the_stack_of_a_thread(nested: Callable[[int], str]) -> None:
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.append(scoped(nested(MAX_OPERATORS), ["a"])))
+    result: list[str] = []
+    thread = threading.Thread(target=lambda: result.append(restricted(nested(MAX_OPERATORS), ["a"])))
     thread.start()
     thread.join()
-    assert 'tenant_id="a"' in found[0]
+    assert 'tenant_id="a"' in result[0]
     with pytest.raises(RefusedError, match="operators"):
-        scoped(nested(MAX_OPERATORS + 1), ["a"])
+        restricted(nested(MAX_OPERATORS + 1), ["a"])
 
 
 def test_what_overflows_the_stack_is_refused() -> None:
@@ -214,7 +214,7 @@ def test_what_overflows_the_stack_is_refused() -> None:
     sys.setrecursionlimit(_frames() + MAX_OPERATORS // 2)
     try:
         with pytest.raises(RefusedError, match="nested too deeply"):
-            scoped(nested, ["deep"])
+            restricted(nested, ["deep"])
     finally:
         sys.setrecursionlimit(limit)
 
@@ -235,12 +235,12 @@ def test_operators_in_strings_and_comments_do_not_count() -> None:
         f"x # {text}",
         f'x{{b="\\"{text}"}}',
     ):
-        assert 'tenant_id="a"' in scoped(query, ["a"])
+        assert 'tenant_id="a"' in restricted(query, ["a"])
 
 
 def test_length_has_a_limit() -> None:
     with pytest.raises(RefusedError, match=f"at most {MAX_QUERY}"):
-        scoped("x" * (MAX_QUERY + 1), ["a"])
+        restricted("x" * (MAX_QUERY + 1), ["a"])
 
 
 # Ids that break a naive printer or a naive pattern.
@@ -250,16 +250,16 @@ IDS = st.text(st.sampled_from("ab|\\\"{}().*+?^$\n\t'`,=~#é😀"), min_size=1, 
 @given(st.lists(IDS, min_size=1, max_size=3, unique=True))
 @settings(max_examples=200)
 def test_any_id_is_selected_and_nothing_else(tenants: list[str]) -> None:
-    text = scoped("x", tenants)
+    text = restricted("x", tenants)
     tree = promql_parser.parse(text)
     assert isinstance(tree, promql_parser.VectorSelector)
     name, matcher = tree.matchers.matchers
     assert (name.name, matcher.name) == ("__name__", "tenant_id")
-    assert count_own_selectors(text, tenants) == 1
+    assert count_restricted_selectors(text, tenants) == 1
     for tenant in tenants if len(tenants) > 1 else []:
         others = [other for other in tenants if other != tenant]
         with pytest.raises(RefusedError):
-            count_own_selectors(text, others)
+            count_restricted_selectors(text, others)
 
 
 PIECES = st.sampled_from(
@@ -275,17 +275,17 @@ PIECES = st.sampled_from(
 @settings(max_examples=500)
 def test_any_text_is_restricted_or_refused(text: str) -> None:
     try:
-        written = scoped(text, ["a"])
+        written = restricted(text, ["a"])
     except (RefusedError, InvalidQueryError):
         return
-    assert scoped(written, ["a"]) == written
-    assert count_own_selectors(written, ["a"]) == written.count('tenant_id="a"')
+    assert restricted(written, ["a"]) == written
+    assert count_restricted_selectors(written, ["a"]) == written.count('tenant_id="a"')
 
 
 def test_our_text_means_the_same_to_prometheus(servers: Servers) -> None:
     """promtool reads every text that is written, with the parser of Prometheus itself."""
     rules = "\n".join(
-        f"  - record: r{number}\n    expr: {_yaml(scoped(query, ['a']))}"
+        f"  - record: r{number}\n    expr: {_yaml(restricted(query, ['a']))}"
         for number, (query, _) in enumerate(WRITTEN.values())
     )
     ran = subprocess.run(

@@ -21,8 +21,8 @@ from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_datasource.web.openapi import (
+    NamedSchema,
     Operation,
-    Shape,
     described,
     json_content,
     openapi_document,
@@ -200,7 +200,7 @@ def build(*operations: Operation) -> dict[str, Any]:
 
 def test_one_operation_for_each_value_of_a_placeholder() -> None:
     limit = Parameter("limit", "How many.", "1 to 5", whole_number(1, 5), repeated=True, default="3")
-    shape = Shape("Thing", {"type": "string"})
+    shape = NamedSchema("Thing", {"type": "string"})
     document = build(
         *(
             Operation(kind, {200: json_content("It.", shape)}, (limit,), (404,), path={"kind": kind})
@@ -220,10 +220,12 @@ def test_one_operation_for_each_value_of_a_placeholder() -> None:
 
 def test_two_meanings_of_one_name_are_refused() -> None:
     one, other = (
-        Operation("It.", {200: json_content("It.", Shape("Thing", {"type": kind}))}, path={"kind": kind})
+        Operation(
+            "It.", {200: json_content("It.", NamedSchema("Thing", {"type": kind}))}, path={"kind": kind}
+        )
         for kind in ("string", "number")
     )
-    with pytest.raises(ValueError, match="two shapes are named Thing"):
+    with pytest.raises(ValueError, match="two schemas are named Thing"):
         build(one, other)
     with pytest.raises(ValueError, match="get /things/string is described twice"):
         build(one, one)

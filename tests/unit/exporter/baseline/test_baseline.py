@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelplane_exporter.baseline import Baseline, BaselineError, CategoricalSignal, NumericSignal
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 
 NUMERIC = NumericSignal("input", "age", (1.5, 3.0), (1.0, 2.0, None), (0.5, 0.25, 0.0, 0.25), 1.25, 0.5, 8)
 CATEGORICAL = CategoricalSignal("output", "label", ("cat", "dog", ""), (0.5, 0.25, 0.125, 0.125, 0.0), 8)
@@ -199,6 +200,6 @@ def test_reading_needs_no_numpy(tmp_path: Path) -> None:
         f"print(Baseline.load({str(path)!r}).label)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
     assert (done.stdout.strip(), done.stderr) == (BASELINE.label, "")

@@ -57,15 +57,15 @@ def test_async_functions_and_methods_have_declared_values_too(registry: Collecto
         size = 5
 
         @exporter
-        def one(self, x: int) -> float:
+        def predict(self, x: int) -> float:
             return 0.5
 
         @exporter
-        async def two(self, x: int) -> float:
+        async def apredict(self, x: int) -> float:
             return 0.25
 
-    assert Service().one(1) == 0.5
-    assert asyncio.run(Service().two(x=1)) == 0.25
+    assert Service().predict(1) == 0.5
+    assert asyncio.run(Service().apredict(x=1)) == 0.25
     assert sample(registry, "model_inference_items_total") == 10
     assert sample(registry, "model_prediction_confidence_sum") == 0.75
 

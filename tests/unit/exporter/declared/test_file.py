@@ -126,7 +126,7 @@ def test_errors_name_the_place_and_what_is_allowed(text: str, message: str) -> N
     assert re.fullmatch(f"shop.yaml: {pattern}", str(caught.value), re.DOTALL), str(caught.value)
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         *("apiVersion: modelplane/v1\n", "confidence: ", "events:", "values:", "tokens: {input: result}"),
         *("\n", "  ", "- ", "{", "}", "[", "]", "name: a", "when: result", "&a ", "*a", "!!int ", "? ", ": "),
@@ -143,7 +143,7 @@ TOKENS = st.sampled_from(
 
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
 @settings(deadline=None)
-@given(st.text(max_size=40) | st.lists(PIECES, max_size=14).map("".join))
+@given(st.text(max_size=40) | st.lists(FRAGMENTS, max_size=14).map("".join))
 def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
     try:
         declared = Declared.parse(text)

@@ -59,9 +59,9 @@ def test_device_type_is_the_short_product_name(product: str, device_type: str) -
 
 @given(st.text())
 def test_any_product_name_gives_a_plain_device_type(product: str) -> None:
-    found = device_type_of(product)
-    assert re.fullmatch(r"[a-z0-9.+]+(-[a-z0-9.+]+)*", found)
-    assert device_type_of(found) == found
+    device_type = device_type_of(product)
+    assert re.fullmatch(r"[a-z0-9.+]+(-[a-z0-9.+]+)*", device_type)
+    assert device_type_of(device_type) == device_type
 
 
 def test_values_are_in_base_units_beside_the_model_s_own_series(machine: Callable[..., FakeNvml]) -> None:
@@ -104,9 +104,9 @@ def test_what_nvml_does_not_give_is_absent_and_not_zero(
     machine: Callable[..., FakeNvml], absent: str, metric: str, reason: str
 ) -> None:
     machine(h200(**{absent: error(reason)}))
-    found = {name for name, _ in device_series(scrape(watched()))}
-    assert metric not in found
-    assert len(found) == 4
+    names = {name for name, _ in device_series(scrape(watched()))}
+    assert metric not in names
+    assert len(names) == 4
 
 
 def test_a_gpu_without_mig_is_read_whole(machine: Callable[..., FakeNvml]) -> None:
@@ -149,8 +149,8 @@ def test_only_this_process_and_its_children_are_shown(machine: Callable[..., Fak
             ],
         )
     )
-    found = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
-    assert found == {
+    of_processes = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
+    assert of_processes == {
         ("model_device_process_memory_used_bytes", (*H200, str(me))): GIB,
         ("model_device_process_memory_used_bytes", (*H200, str(child))): 2 * GIB,
         ("model_device_process_utilization_ratio", (*H200, str(me))): 0.55,
@@ -183,9 +183,9 @@ def test_a_process_on_a_mig_device_has_memory_there(machine: Callable[..., FakeN
     gpu.processes = [Process(os.getpid(), 9 * GIB)]
     gpu.mig[0].processes = [Process(os.getpid(), GIB)]
     fake = machine(gpu)
-    found = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
+    of_processes = {k: v for k, v in device_series(scrape(watched())).items() if "_process_" in k[0]}
     key = ("model_device_process_memory_used_bytes", ("MIG-1111", "h200-mig-1g.18gb", str(os.getpid())))
-    assert found == {key: GIB}
+    assert of_processes == {key: GIB}
     assert fake.since_values == []
 
 
@@ -198,12 +198,12 @@ def test_in_a_container_processes_are_absent(
 
 
 @pytest.mark.parametrize(
-    ("namespace", "own"), [(nvml.INITIAL_PID_NAMESPACE, True), (4_026_532_999, False), (OSError(), False)]
+    ("namespace", "shared"), [(nvml.INITIAL_PID_NAMESPACE, True), (4_026_532_999, False), (OSError(), False)]
 )
 def test_the_initial_pid_namespace_is_told_by_its_inode(
-    monkeypatch: pytest.MonkeyPatch, namespace: object, own: object
+    monkeypatch: pytest.MonkeyPatch, namespace: object, shared: object
 ) -> None:
     monkeypatch.setattr(
         nvml, "os", SimpleNamespace(stat=lambda path: SimpleNamespace(st_ino=answer(namespace)))
     )
-    assert nvml.shares_pid_namespace() is own
+    assert nvml.shares_pid_namespace() is shared

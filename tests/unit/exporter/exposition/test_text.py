@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +42,7 @@ devices = st.sampled_from(["GPU-1", "GPU-2", 'host/"p%s"'])
 keys = st.builds(Key, st.builds(Identity, values, values, values, st.just("jax")), devices, values)
 numbers = st.sampled_from([0, 1, 1_500_000_000, 2**53 + 1]) | st.integers(0, 2**63 - 1)
 sparse = st.dictionaries(st.integers(0, CELLS - 1), numbers, max_size=12).map(
-    lambda found: tuple(found.get(cell, 0) for cell in range(CELLS))
+    lambda cells: tuple(cells.get(cell, 0) for cell in range(CELLS))
 )
 exemplars = st.dictionaries(
     st.integers(0, len(LATENCY.metric.buckets)),
@@ -54,16 +54,17 @@ exemplars = st.dictionaries(
     ),
     max_size=3,
 )
-snapshots = st.lists(
-    st.builds(Snapshot, keys, sparse, exemplars), max_size=5, unique_by=lambda one: one.key
+snapshot_lists = st.lists(
+    st.builds(Snapshot, keys, sparse, exemplars), max_size=5, unique_by=lambda snapshot: snapshot.key
 ).flatmap(
-    lambda found: st.lists(devices, unique=True).map(
+    lambda snapshots: st.lists(devices, unique=True).map(
         lambda more: (
-            found + [on_device(found[0], device) for device in more if found and is_new(found, device)]
+            snapshots
+            + [on_device(snapshots[0], device) for device in more if snapshots and is_new(snapshots, device)]
         )
     )
 )
-samples = st.lists(
+sample_lists = st.lists(
     st.builds(
         MetricSample,
         st.just(metrics.MODEL_INFO),
@@ -78,7 +79,7 @@ samples = st.lists(
     )
     | st.builds(MetricSample, st.just(metrics.EXPORTER_SCRAPE_DURATION), st.just(()), st.floats(0, 100)),
     max_size=6,
-    unique_by=lambda one: (one.metric.name, one.labels),
+    unique_by=lambda sample: (sample.metric.name, sample.labels),
 )
 
 
@@ -96,37 +97,37 @@ class StoreOfState:
         return []
 
 
-def exposed(found: list[Snapshot], own: list[MetricSample], openmetrics: bool) -> bytes:
+def exposed(snapshots: list[Snapshot], samples: list[MetricSample], openmetrics: bool) -> bytes:
     accept = "application/openmetrics-text; version=1.0.0" if openmetrics else ""
-    store = StoreOfState(State(found, own))
+    store = StoreOfState(State(snapshots, samples))
     body, _ = exposition(CollectorRegistry(), store, accept)
     assert store.scrape_seconds > 0
     return body
 
 
-def text_of(found: Iterable[Snapshot], own: Iterable[MetricSample]) -> bytes:
-    return b"".join(chunks(found, own))
+def text_of(snapshots: Iterable[Snapshot], samples: Iterable[MetricSample]) -> bytes:
+    return b"".join(chunks(snapshots, samples))
 
 
-def openmetrics_of(found: Iterable[Snapshot], own: Iterable[MetricSample]) -> bytes:
-    return b"".join([*chunks(found, own, openmetrics=True), END])
+def openmetrics_of(snapshots: Iterable[Snapshot], samples: Iterable[MetricSample]) -> bytes:
+    return b"".join([*chunks(snapshots, samples, openmetrics=True), END])
 
 
 def on_device(snapshot: Snapshot, device: str) -> Snapshot:
     return snapshot._replace(key=snapshot.key._replace(device=device, device_type="t"))
 
 
-def is_new(found: list[Snapshot], device: str) -> bool:
-    return on_device(found[0], device).key not in [one.key for one in found]
+def is_new(snapshots: list[Snapshot], device: str) -> bool:
+    return on_device(snapshots[0], device).key not in [snapshot.key for snapshot in snapshots]
 
 
 # The parser of prometheus_client reads every value as a float before its release 0.22.
 READS_INTEGERS = next(iter(parse_text("x 9007199254740993\n"))).samples[0].value == 2**53 + 1
 
 
-def content(found: Iterable[Family]) -> list[tuple[object, ...]]:
+def content(parsed: Iterable[Family]) -> list[tuple[object, ...]]:
     """All that the text format carries, as exactly as the parser reads it."""
-    exact = (lambda value: value) if READS_INTEGERS else float
+    exact: Callable[[float], float] = (lambda value: value) if READS_INTEGERS else float
     return [
         (
             family.name,
@@ -134,85 +135,85 @@ def content(found: Iterable[Family]) -> list[tuple[object, ...]]:
             family.documentation,
             [(sample.name, sample.labels, exact(sample.value)) for sample in family.samples],
         )
-        for family in found
+        for family in parsed
     ]
 
 
-def exemplars_of(found: Iterable[Family]) -> list[tuple[object, ...]]:
+def exemplars_of(parsed: Iterable[Family]) -> list[tuple[object, ...]]:
     return [
-        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(sample.exemplar.timestamp or 0))
-        for one in found
-        for sample in one.samples
+        (sample.labels, sample.exemplar.labels, sample.exemplar.value, float(str(sample.exemplar.timestamp)))
+        for family in parsed
+        for sample in family.samples
         if sample.exemplar
     ]
 
 
-@given(snapshots, samples)
+@given(snapshot_lists, sample_lists)
 @settings(deadline=None)
 def test_text_parses_to_the_same_samples_as_the_families(
-    found: list[Snapshot], own: list[MetricSample]
+    snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
-    text = text_of(found, own).decode()
-    assert content(parse_text(text)) == content(families(found, own))
+    text = text_of(snapshots, samples).decode()
+    assert content(parse_text(text)) == content(families(snapshots, samples))
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
 
 
-@given(snapshots, samples)
+@given(snapshot_lists, sample_lists)
 @settings(deadline=None)
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
-    found: list[Snapshot], own: list[MetricSample]
+    snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
-    parsed = list(parse_openmetrics(openmetrics_of(found, own).decode()))
-    expected = families(found, own)
+    parsed = list(parse_openmetrics(openmetrics_of(snapshots, samples).decode()))
+    expected = families(snapshots, samples)
     assert content(parsed) == content(expected)
-    assert [one.unit for one in parsed] == [one.unit for one in expected]
+    assert [family.unit for family in parsed] == [family.unit for family in expected]
     assert exemplars_of(parsed) == exemplars_of(expected)
 
 
-@given(snapshots, samples)
+@given(snapshot_lists, sample_lists)
 @settings(deadline=None, max_examples=20)
-def test_text_passes_promtool(servers: Servers, found: list[Snapshot], own: list[MetricSample]) -> None:
-    text = text_of(found, own)
+def test_text_passes_promtool(
+    servers: Servers, snapshots: list[Snapshot], samples: list[MetricSample]
+) -> None:
+    text = text_of(snapshots, samples)
     checked = subprocess.run(
         [servers.promtool, "check", "metrics"], input=text, capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-@given(snapshots, samples, st.booleans())
+@given(snapshot_lists, sample_lists, st.booleans())
 @settings(deadline=None)
 def test_pieces_are_whole_lines_and_join_to_the_exposition(
-    found: list[Snapshot], own: list[MetricSample], openmetrics: bool
+    snapshots: list[Snapshot], samples: list[MetricSample], openmetrics: bool
 ) -> None:
-    pieces = list(chunks(found, own, openmetrics=openmetrics))
-    assert all(piece.endswith(b"\n") for piece in pieces if piece)
-    assert b"".join(pieces) == exposed(found, own, openmetrics).removesuffix(END)
+    parts = list(chunks(snapshots, samples, openmetrics=openmetrics))
+    assert all(part.endswith(b"\n") for part in parts if part)
+    assert b"".join(parts) == exposed(snapshots, samples, openmetrics).removesuffix(END)
 
 
 KEY = Key(Identity("m", "v1", "t", "pytorch"), "GPU-1", "a100")
 
 
-def snapshot(key: Key = KEY, exemplars: dict[int, Exemplar] | None = None, /, **cells: int) -> Snapshot:
-    """``LATENCY_0=3`` sets the first cell of the group LATENCY."""
-    full = [0] * CELLS
-    for name, value in cells.items():
-        group, _, offset = name.rpartition("_")
-        full[{one.metric.name: one for one in CALL_METRICS}[group].start + int(offset)] = value
-    return Snapshot(key, tuple(full), exemplars or {})
+def snapshot(
+    key: Key = KEY, cells: Mapping[int, int] = {}, exemplars: Mapping[int, Exemplar] = {}
+) -> Snapshot:
+    """A snapshot in which all cells are 0 but ``cells``."""
+    return Snapshot(key, tuple(cells.get(index, 0) for index in range(CELLS)), exemplars)
 
 
-def cell(group: MetricCells, offset: int) -> str:
-    return f"{group.metric.name}_{offset}"
+def cell(layout: MetricCells, offset: int) -> int:
+    return layout.start + offset
 
 
-def lines(found: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
-    text = b"".join(chunks(found, [], **options)).decode()
+def lines(snapshots: Iterable[Snapshot], metric: str, **options: bool) -> list[str]:
+    text = b"".join(chunks(snapshots, [], **options)).decode()
     return [line for line in text.split("\n") if line.startswith(metric)]
 
 
 def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     cells = {cell(LATENCY, 0): 2, cell(LATENCY, 3): 1, cell(LATENCY, 15): 4, cell(LATENCY, 16): 1_500_000_000}
-    written = lines([snapshot(**cells)], "model_inference_latency_seconds")
+    written = lines([snapshot(cells=cells)], "model_inference_latency_seconds")
     identity = 'model_name="m",model_version="v1",tenant_id="t",framework="pytorch"'
     assert written[0] == f'model_inference_latency_seconds_bucket{{{identity},le="0.001"}} 2'
     assert written[3] == f'model_inference_latency_seconds_bucket{{{identity},le="0.01"}} 3'
@@ -235,7 +236,7 @@ def test_a_histogram_is_cumulated_and_its_sum_exact() -> None:
     ],
 )
 def test_device_seconds_have_no_float_noise(billionths: int, seconds: str) -> None:
-    (written,) = lines([snapshot(**{cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
+    (written,) = lines([snapshot(cells={cell(DEVICE_SECONDS, 0): billionths})], DEVICE_SECONDS.metric.name)
     assert written.endswith(f'device="GPU-1",device_type="a100"}} {seconds}')
 
 
@@ -243,7 +244,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
     empty = text_of([snapshot()], []).decode()
     for group in CALL_METRICS:
         assert (f"# TYPE {group.metric.name} " in empty) == (group not in CALL_METRICS[6:])
-    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), **{cell(TOKENS, 2): 5})
+    other = snapshot(KEY._replace(identity=Identity("m", "v1", "u", "pytorch")), {cell(TOKENS, 2): 5})
     written = lines([snapshot(), other], TOKENS.metric.name)
     assert len(written) == 4
     assert all('tenant_id="u"' in line for line in written)
@@ -252,7 +253,7 @@ def test_groups_that_hold_nothing_are_left_out_unless_always_exposed() -> None:
 
 def test_only_reasons_that_occurred_are_shown() -> None:
     key = KEY._replace(identity=Identity("m\r", "v1", "\u2028", "pytorch"))
-    text = text_of([snapshot(key, **{cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
+    text = text_of([snapshot(key, {cell(INVALID, 1): 2, cell(INVALID, 4): 1})], []).decode()
     written = [line for line in text.split("\n") if line.startswith(INVALID.metric.name)]
     assert [line.partition("reason=")[2] for line in written] == [
         f'"{metrics.INVALID_REASONS[1]}"}} 2',
@@ -262,11 +263,11 @@ def test_only_reasons_that_occurred_are_shown() -> None:
 
 def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart() -> None:
     cells = {cell(REQUESTS, 0): 2, cell(ACTIVE, 0): 1, cell(ITEMS, 0): 3, cell(DEVICE_SECONDS, 0): 10**9}
-    found = [snapshot(**cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), **cells)]
-    assert [line.rsplit(" ", 1)[1] for line in lines(found, REQUESTS.metric.name)] == ["4", "0", "0"]
-    assert [line.rsplit(" ", 1)[1] for line in lines(found, ACTIVE.metric.name)] == ["2"]
-    assert [line.rsplit(" ", 1)[1] for line in lines(found, ITEMS.metric.name)] == ["6"]
-    assert [line.partition("device=")[2] for line in lines(found, DEVICE_SECONDS.metric.name)] == [
+    snapshots = [snapshot(cells=cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), cells)]
+    assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, REQUESTS.metric.name)] == ["4", "0", "0"]
+    assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, ACTIVE.metric.name)] == ["2"]
+    assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, ITEMS.metric.name)] == ["6"]
+    assert [line.partition("device=")[2] for line in lines(snapshots, DEVICE_SECONDS.metric.name)] == [
         '"GPU-1",device_type="a100"} 1.0',
         '"GPU-2",device_type="h100"} 1.0',
     ]
@@ -274,14 +275,17 @@ def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart()
 
 def test_exemplars_are_the_newest_of_each_bucket_and_only_in_openmetrics() -> None:
     old, new = Exemplar("aa", 0.5, 100.0), Exemplar("bb", 0.25, 200.5)
-    found = [snapshot(KEY, {7: new}), snapshot(KEY._replace(device="2"), {7: old, 15: old})]
-    written = lines(found, "model_inference_latency_seconds", openmetrics=True)
+    snapshots = [
+        snapshot(exemplars={7: new}),
+        snapshot(KEY._replace(device="2"), exemplars={7: old, 15: old}),
+    ]
+    written = lines(snapshots, "model_inference_latency_seconds", openmetrics=True)
     assert [line.partition(" # ")[2] for line in (written[7], written[15])] == [
         '{trace_id="bb"} 0.25 200.5',
         '{trace_id="aa"} 0.5 100.0',
     ]
     assert sum(" # {" in line for line in written) == 2
-    assert not any(" # {" in line for line in lines(found, "model_inference_latency_seconds"))
+    assert not any(" # {" in line for line in lines(snapshots, "model_inference_latency_seconds"))
 
 
 def test_a_lone_surrogate_costs_one_label_and_not_the_scrape() -> None:

@@ -46,7 +46,7 @@ def call(recorder: VersionRecorder, tenant_id: str) -> None:
 
 
 def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
-    return {one.key.identity.tenant_id: one.cells[REQUESTS.start] for one in snapshots}
+    return {snapshot.key.identity.tenant_id: snapshot.cells[REQUESTS.start] for snapshot in snapshots}
 
 
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:

@@ -109,18 +109,18 @@ def test_when_the_holder_is_killed_another_answers(port: int, children: list[int
 def test_a_forked_child_frees_the_port_of_its_dead_parent_and_takes_over(
     port: int, children: list[int]
 ) -> None:
-    told, tell = os.pipe()
+    from_child, to_parent = os.pipe()
 
     def parent() -> None:
         held = holder(port)
         wait_for(lambda: is_serving(held))
         grandchild = forked(lambda: None)
-        os.write(tell, grandchild.to_bytes(4, "little"))
+        os.write(to_parent, grandchild.to_bytes(4, "little"))
 
     children.append(forked(parent))
-    grandchild = int.from_bytes(os.read(told, 4), "little")
-    os.close(told)
-    os.close(tell)
+    grandchild = int.from_bytes(os.read(from_child, 4), "little")
+    os.close(from_child)
+    os.close(to_parent)
     assert answering(port) == children[0]
     kill(children.pop())
     children.append(grandchild)

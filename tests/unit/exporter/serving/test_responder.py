@@ -19,13 +19,15 @@ def test_text_is_ours_and_the_rest_of_the_registry(
 ) -> None:
     body, content_type = exposition(exposed_registry, fake_store, "")
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
-    found = list(parse_text(body.decode()))
-    assert {(one.name, s.value) for one in found for s in one.samples if s.name.endswith("_total")} >= {
+    families = list(parse_text(body.decode()))
+    assert {
+        (family.name, s.value) for family in families for s in family.samples if s.name.endswith("_total")
+    } >= {
         ("before", 2.0),
         ("after", 3.0),
     }
-    assert names(found)[:2] == ["model_inference_latency_seconds", "model_inference_requests"]
-    assert len(set(names(found))) == len(found)
+    assert names(families)[:2] == ["model_inference_latency_seconds", "model_inference_requests"]
+    assert len(set(names(families))) == len(families)
 
 
 def test_openmetrics_is_one_document_with_exemplars_and_target_info(
@@ -34,9 +36,9 @@ def test_openmetrics_is_one_document_with_exemplars_and_target_info(
     exposed_registry.set_target_info({"service": "resnet"})
     body, content_type = exposition(exposed_registry, fake_store, OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    found = list(parse_openmetrics(body.decode()))
-    assert names(found)[0] == "target"
-    assert {"before", "after", "model_inference_latency_seconds"} <= set(names(found))
+    families = list(parse_openmetrics(body.decode()))
+    assert names(families)[0] == "target"
+    assert {"before", "after", "model_inference_latency_seconds"} <= set(names(families))
     assert body.count(b"# EOF") == 1
     assert b'# {trace_id="' + b"a" * 32 + b'"} 0.004 1.5' in body
 
@@ -81,8 +83,8 @@ def test_a_scrape_of_the_real_store() -> None:
     exporter = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)
     exporter(lambda: {"confidence": 0.5})()
     body = respond(registry, "GET", OPENMETRICS, "").body.decode()
-    found = {one.name: one for one in parse_openmetrics(body)}
-    assert [s.value for s in found["model_inference_requests"].samples] == [1, 0, 0]
+    by_name = {family.name: family for family in parse_openmetrics(body)}
+    assert [s.value for s in by_name["model_inference_requests"].samples] == [1, 0, 0]
     again = respond(registry, "GET", "", "").body
     assert total(again, "modelplane_exporter_scrape_duration_seconds")[0] > 0
 

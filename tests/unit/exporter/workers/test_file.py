@@ -57,7 +57,7 @@ def test_a_file_grows_while_it_is_read(tmp_path: Path) -> None:
     for tenant in range(300):
         file.write(key(str(tenant)), cells(tenant))
         reader.refresh()
-    assert [(found.identity.tenant_id, state[:8]) for found, state, _ in reader.states()] == [
+    assert [(key_read.identity.tenant_id, state[:8]) for key_read, state, _ in reader.states()] == [
         (str(tenant), tenant.to_bytes(8, "little")) for tenant in range(300)
     ]
     reader.close()
@@ -163,10 +163,10 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
             assert time.monotonic() < until + PATIENCE_SECONDS
             reader.refresh()
             for _, state, _ in reader.states():
-                found = set(struct.unpack(f"{CELLS}Q", state))
-                assert len(found) == 1
-                assert last <= min(found)
-                last = min(found)
+                distinct = set(struct.unpack(f"{CELLS}Q", state))
+                assert len(distinct) == 1
+                assert last <= min(distinct)
+                last = min(distinct)
         reader.close()
     finally:
         kill(child)

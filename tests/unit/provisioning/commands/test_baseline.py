@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelplane_exporter.baseline import Baseline, CategoricalSignal
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from provisioning_support.baseline_command import (
     ROLES,
     assert_alike,
@@ -130,7 +131,7 @@ def test_a_missing_extra_is_named(module: str) -> None:
         "from modelplane_provisioning.entry import main\nmain()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
     assert done.returncode == 2
     assert "pip install 'modelplane[baseline]'" in done.stderr

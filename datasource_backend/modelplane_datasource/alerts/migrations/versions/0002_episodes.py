@@ -86,19 +86,19 @@ def _move(connection: sa.Connection, select: str, into: str, convert: Any) -> No
 
 
 def _payload(row: Any) -> dict[str, Any]:
-    kept = {name: row[name] for name in ("id", "received_at", "last_received_at", "count", "body")}
+    columns = {name: row[name] for name in ("id", "received_at", "last_received_at", "count", "body")}
     kind = "webhook" if row["parsed"] else "raw"
     sha256 = hashlib.sha256(f"{SOURCE}\0".encode() + row["body"]).hexdigest()
-    return {**kept, "source": SOURCE, "kind": kind, "sha256": sha256}
+    return {**columns, "source": SOURCE, "kind": kind, "sha256": sha256}
 
 
 def _observation(row: Any) -> dict[str, Any]:
-    kept = ("fingerprint", "starts_at", "tenant_id", "labels", "annotations", "generator_url")
+    columns = ("fingerprint", "starts_at", "tenant_id", "labels", "annotations", "generator_url")
     key = json.dumps(
         [SOURCE, row["tenant_id"], row["fingerprint"]], ensure_ascii=False, separators=(",", ":")
     )
     return {
-        **{name: row[name] for name in kept},
+        **{name: row[name] for name in columns},
         "alert_key": hashlib.sha256(key.encode()).hexdigest()[:32],
         "last_at": max(row["starts_at"], row["ends_at"] or row["starts_at"]),
         "kind": row["status"],

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +18,8 @@ from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.timeline.times import DAY
 
 
-def focus(book: Ledger) -> tuple[Mapping[str, Any], ...]:
-    """The rows; a column has numbers or texts."""
-    rows = focus_export(book).rows
+def focus(book: Ledger) -> list[dict[str, Any]]:
+    rows = [dict(row) for row in focus_export(book).rows]
     assert all(tuple(row) == COLUMNS for row in rows)
     return rows
 
@@ -117,10 +115,10 @@ def test_focus_keeps_unpriced_charges_apart_and_splits_at_prices_and_months() ->
         (START + day * DAY, kind) for day in (-1, 0) for kind in ("direct", "idle")
     }
     assert {row.kind for row in export.unpriced if row.unit == "tokens"} == {"reasoning"}
-    found = {str(row["ChargePeriodStart"]): row for row in export.rows}
-    assert min(found) == "2026-05-02T00:00:00Z"
-    assert found["2026-05-31T00:00:00Z"]["BillingCurrency"] == "EUR"
-    assert found["2026-06-01T00:00:00Z"]["BillingPeriodStart"] == "2026-06-01T00:00:00Z"
+    result = {str(row["ChargePeriodStart"]): row for row in export.rows}
+    assert min(result) == "2026-05-02T00:00:00Z"
+    assert result["2026-05-31T00:00:00Z"]["BillingCurrency"] == "EUR"
+    assert result["2026-06-01T00:00:00Z"]["BillingPeriodStart"] == "2026-06-01T00:00:00Z"
 
 
 def test_focus_csv_has_plain_numbers_and_empty_nulls() -> None:

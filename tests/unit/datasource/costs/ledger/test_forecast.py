@@ -27,9 +27,9 @@ def tenant(name: str = "a", amount: int | None = 1000, currency: str = "USD") ->
 def test_forecast_is_month_to_date_plus_the_rate_of_the_trailing_week() -> None:
     """Half a device at 3.60 an hour costs 43.20 a day: 10 days so far, 21 days to come."""
     book = ledger(10, {A: 0.5}, first_day=-7)
-    (found,) = forecasts(book, [tenant(amount=1400)])
+    (result,) = forecasts(book, [tenant(amount=1400)])
     spent, whole = 432_000_000, round(43.2 * 31 * 1e6)
-    assert found == Forecast(
+    assert result == Forecast(
         "a", "USD", START + 10 * DAY, START + 31 * DAY, spent, whole, whole, 1_400_000_000, "within"
     )
     assert forecasts(book, [tenant(amount=1300)])[0].verdict == "over"
@@ -40,8 +40,8 @@ def test_forecast_is_month_to_date_plus_the_rate_of_the_trailing_week() -> None:
 
 def test_forecast_follows_the_last_week_and_not_the_month() -> None:
     rows = ledger(20, {A: 0.5}, prices=[("2026-01-01", "3.60", "USD"), ("2026-05-14", "7.20", "USD")])
-    (found,) = forecasts(rows, [tenant()])
-    assert (found.spent, found.low) == (
+    (result,) = forecasts(rows, [tenant()])
+    assert (result.spent, result.low) == (
         (13 * 43_200_000 + 7 * 86_400_000), 13 * 43_200_000 + 18 * 86_400_000
     )  # fmt: skip
 
@@ -66,17 +66,17 @@ def test_a_forecast_in_the_first_minutes_of_a_month_is_the_rate_of_the_week_befo
         )
         for line in whole.lines
     )
-    (found,) = forecasts(replace(whole, window=window, lines=lines), [tenant()])
-    assert (found.spent, found.low, found.month_end) == (150_000, 31 * 43_200_000, START + 31 * DAY)
+    (result,) = forecasts(replace(whole, window=window, lines=lines), [tenant()])
+    assert (result.spent, result.low, result.month_end) == (150_000, 31 * 43_200_000, START + 31 * DAY)
 
 
 # February, March and April of 2026 begin 89, 61 and 30 days before May.
 @pytest.mark.parametrize(("begin", "length"), [(-89, 28), (-61, 31), (-30, 30), (0, 31)])
 def test_on_the_last_day_of_a_month_one_day_is_left_of_it(begin: int, length: int) -> None:
     day = 43_200_000
-    (found,) = forecasts(ledger(begin + length - 1, {A: 0.5}, first_day=begin), [tenant()])
-    assert found.month_end == START + (begin + length) * DAY
-    assert (found.spent, found.low) == ((length - 1) * day, length * day)
+    (result,) = forecasts(ledger(begin + length - 1, {A: 0.5}, first_day=begin), [tenant()])
+    assert result.month_end == START + (begin + length) * DAY
+    assert (result.spent, result.low) == ((length - 1) * day, length * day)
 
 
 def test_a_budget_of_0_is_over_with_the_first_cost_and_a_huge_one_never_is() -> None:
@@ -94,25 +94,25 @@ def test_a_budget_of_0_is_over_with_the_first_cost_and_a_huge_one_never_is() -> 
 def test_unknown_time_makes_a_forecast_uncertain_and_not_lower() -> None:
     book = ledger(10, {A: 0.5}, gap=(2, 4))
     budget = tenant(amount=1250)
-    (found,) = forecasts(book, [budget])
-    assert found.high is not None
-    assert found.low < 1_250_000_000 < found.high
-    assert found.verdict == "uncertain"
-    assert found.high - found.low == pytest.approx(2 * 86.4e6 - 0.6e6 + 21 * 86.4e6 / 7, abs=10)
+    (result,) = forecasts(book, [budget])
+    assert result.high is not None
+    assert result.low < 1_250_000_000 < result.high
+    assert result.verdict == "uncertain"
+    assert result.high - result.low == pytest.approx(2 * 86.4e6 - 0.6e6 + 21 * 86.4e6 / 7, abs=10)
 
 
 def test_unpriced_use_makes_a_forecast_uncertain_and_never_within() -> None:
     book = ledger(10, {A: 0.5}, prices=[("2026-05-03", "3.60", "USD")])
-    (found,) = forecasts(book, [tenant(amount=10**6)])
-    assert (found.high, found.verdict) == (None, "uncertain")
+    (result,) = forecasts(book, [tenant(amount=10**6)])
+    assert (result.high, result.verdict) == (None, "uncertain")
     assert forecasts(ledger(10, {A: 0.5}, prices=[]), [tenant()])[0].verdict == "uncertain"
 
 
 def test_unknown_time_without_a_price_is_not_left_out() -> None:
     book = ledger(10, {A: 0.5}, prices=[("2026-05-03", "3.60", "USD")], gap=(-0.1, 3))
-    (found,) = forecasts(book, [tenant(amount=10**6)])
-    assert found.spent == pytest.approx(7 * 43.2e6)
-    assert (found.high, found.verdict) == (None, "uncertain")
+    (result,) = forecasts(book, [tenant(amount=10**6)])
+    assert result.spent == pytest.approx(7 * 43.2e6)
+    assert (result.high, result.verdict) == (None, "uncertain")
 
 
 def test_a_budget_in_another_currency_is_not_compared() -> None:
@@ -122,8 +122,8 @@ def test_a_budget_in_another_currency_is_not_compared() -> None:
 
 
 def test_given_idle_time_is_a_cost_and_what_a_tenant_does_not_use_is_not() -> None:
-    (found,) = forecasts(ledger(31, {A: 0.5}, Policy("proportional")), [tenant()])
-    assert found.spent == 31 * 86_400_000
+    (result,) = forecasts(ledger(31, {A: 0.5}, Policy("proportional")), [tenant()])
+    assert result.spent == 31 * 86_400_000
     (other,) = forecasts(ledger(31, {A: 0.5}), [tenant("b", 5)])
     assert (other.spent, other.low, other.high, other.verdict) == (0, 0, 0, "within")
 

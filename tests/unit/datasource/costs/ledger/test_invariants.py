@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -23,8 +23,9 @@ from datasource_support.generated_counters import (
     SCRAPE,
     TIMING,
     WINDOW,
-    asset_of,
+    DeviceSeries,
     counters,
+    device_of,
     direct_of,
     direct_time,
     leaves,
@@ -37,45 +38,46 @@ from modelplane_datasource.costs.ledger.cells import CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Asset, Policy
 from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, GroupBy, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import DAY
-from modelplane_schema.identity import Identity
 
 
 @PROPERTY
 @given(several(), st.sampled_from(POLICIES))
-def test_invariant_1_closure(series: list[CounterSeries[DeviceUse]], policy: Policy) -> None:
+def test_invariant_1_closure(series: DeviceSeries, policy: Policy) -> None:
     """Per device and cell all parts add up to the capacity, in time and in money, and that to its price."""
     book = ledger(series, policy=policy)
-    sums: defaultdict[object, np.ndarray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
+    sums: defaultdict[object, IntArray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
     for line in book.lines:
         if line.kind != "capacity":
             sums[line.asset] += DEVICE_SIGNS[line.kind] * np.stack((line.quantities, line.amounts))
     for line in book.lines:
         if line.kind == "capacity":
             np.testing.assert_array_equal(sums[line.asset], np.stack((line.quantities, line.amounts)))
-            there = asset_of(line).device in LISTED
+            there = device_of(line) in LISTED
             assert line.quantities.tolist() == [there * CELL * 1000] * 6
             exact = [Fraction(price) * there * CELL * 1000 / 3600 for price in ["3.1"] * 3 + ["4.37"] * 3]
             assert line.amounts.tolist() == [round(amount) for amount in exact]
-    assert {asset_of(line).device for line in book.lines} >= set(LISTED)
+    assert {device_of(line) for line in book.lines} >= set(LISTED)
 
 
 @PROPERTY
 @given(several(), st.sampled_from(POLICIES))
 def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
-    series: list[CounterSeries[DeviceUse]], policy: Policy
+    series: DeviceSeries, policy: Policy
 ) -> None:
     """What is charged above capacity is ``over`` to the last micro-second, under every policy."""
     book = ledger(series, policy=policy)
-    by_kind: dict[str, defaultdict[Asset, np.ndarray]] = {
+    by_kind: dict[str, defaultdict[Asset | None, IntArray]] = {
         kind: defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64)) for kind in DEVICE_SIGNS
     }
     for line in book.lines:
         assert (line.quantities >= 0).all()
         assert (line.amounts >= 0).all()
-        by_kind[line.kind][asset_of(line)] += line.quantities
+        by_kind[line.kind][line.asset] += line.quantities
     raw = direct_time(ledger(series))
     for asset, capacity in by_kind["capacity"].items():
+        assert asset is not None
         above = by_kind["direct"][asset] + by_kind["unknown"][asset] - capacity
         np.testing.assert_array_equal(by_kind["over"][asset], np.maximum(above, 0))
         charged = by_kind["direct"][asset] + by_kind["excess"][asset]
@@ -84,9 +86,7 @@ def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
 
 @PROPERTY
 @given(several(), st.randoms(use_true_random=False), st.sampled_from(POLICIES))
-def test_invariant_3_idempotence(
-    series: list[CounterSeries[DeviceUse]], random: random.Random, policy: Policy
-) -> None:
+def test_invariant_3_idempotence(series: DeviceSeries, random: Random, policy: Policy) -> None:
     """Samples twice, out of order, or in parts from two scrapers give the same ledger."""
     again = []
     for one in series:
@@ -104,7 +104,7 @@ def test_invariant_3_idempotence(
     several(), st.integers(1, 5), st.sampled_from(POLICIES), st.sampled_from([(), *((by,) for by in GROUPS)])
 )
 def test_invariant_4_additivity_of_windows(
-    series: list[CounterSeries[DeviceUse]], cut: int, policy: Policy, by: Sequence[GroupBy]
+    series: DeviceSeries, cut: int, policy: Policy, by: tuple[GroupBy, ...]
 ) -> None:
     """Each window sees only the samples that it has to fetch."""
     middle = WINDOW.start + cut * CELL
@@ -121,7 +121,7 @@ def test_invariant_4_additivity_of_windows(
 @PROPERTY
 @given(several(), st.permutations(GROUPS), st.integers(0, len(GROUPS)), st.sampled_from(POLICIES))
 def test_invariant_4_any_grouping_and_any_step_add_up(
-    series: list[CounterSeries[DeviceUse]], order: list[GroupBy], number: int, policy: Policy
+    series: DeviceSeries, order: list[GroupBy], number: int, policy: Policy
 ) -> None:
     book, by = ledger(series, policy=policy), tuple(order[:number])
     plain = totals(cost_rows(book))
@@ -140,7 +140,7 @@ def test_invariant_4_any_grouping_and_any_step_add_up(
 @PROPERTY
 @given(several(), several())
 def test_invariant_4_what_others_do_does_not_change_a_direct_charge(
-    mine: list[CounterSeries[DeviceUse]], theirs: list[CounterSeries[DeviceUse]]
+    mine: DeviceSeries, theirs: DeviceSeries
 ) -> None:
     others = [
         CounterSeries(one.key._replace(identity=OTHER), f"other-{number}", one.times, one.values)
@@ -160,7 +160,8 @@ def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants: 
 
     def cells(left: int, right: int) -> list[int]:
         try:
-            return [int(start) for start in snapped(left, right, cell).starts]
+            starts: list[int] = snapped(left, right, cell).starts.tolist()
+            return starts
         except ValueError:
             return []
 
@@ -169,9 +170,7 @@ def test_invariant_4_adjacent_queries_neither_overlap_nor_leave_a_gap(instants: 
 
 @PROPERTY
 @given(several(), st.lists(st.integers(0, 10**7), min_size=1, max_size=2))
-def test_invariant_5_each_cell_has_the_price_of_its_day(
-    series: list[CounterSeries[DeviceUse]], cents: list[int]
-) -> None:
+def test_invariant_5_each_cell_has_the_price_of_its_day(series: DeviceSeries, cents: list[int]) -> None:
     """A later price changes no earlier cell; cost is the sum of products, not the product of means."""
     prices = [str(Decimal(cent) / 100) for cent in cents]
     book = ledger(series, tariff(*prices))
@@ -193,9 +192,9 @@ def test_invariant_5_no_price_changes_inside_a_cell(cell: int, day: int) -> None
     assert day * DAY % cell == 0
 
 
-def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[tuple[str, Identity], list[float]]:
+def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[object, list[float]]:
     """Seconds by cell of each device and identity, sample by sample."""
-    use: defaultdict[tuple[str, Identity], list[float]] = defaultdict(lambda: [0.0] * len(WINDOW))
+    use: defaultdict[object, list[float]] = defaultdict(lambda: [0.0] * len(WINDOW))
     for one in series:
         scrapes = [time for other in series if other.process == one.process for time in other.times.tolist()]
         samples = [(-np.inf, 0.0), *zip(one.times.tolist(), one.values.tolist(), strict=True)]
@@ -212,18 +211,18 @@ def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[tuple[str, Ide
 
 @PROPERTY
 @given(several())
-def test_invariant_6_counter_reset(series: list[CounterSeries[DeviceUse]]) -> None:
+def test_invariant_6_counter_reset(series: DeviceSeries) -> None:
     """Increase is never negative, and equals a plain reading of the samples."""
-    found = {
-        (asset_of(line).device, line.identity): line.quantities
+    result: dict[object, IntArray] = {
+        (device_of(line), line.identity): line.quantities
         for line in ledger(series).lines
-        if line.kind == "direct" and line.identity is not None
+        if line.kind == "direct"
     }
     expected = plain_use(series)
-    assert found.keys() == expected.keys()
+    assert result.keys() == expected.keys()
     for key, seconds in expected.items():
-        assert (found[key] >= 0).all()
-        np.testing.assert_allclose(found[key].astype(float), np.array(seconds) * 1e6, rtol=0, atol=0.51)
+        assert (result[key] >= 0).all()
+        np.testing.assert_allclose(result[key].astype(np.float64), np.array(seconds) * 1e6, rtol=0, atol=0.51)
 
 
 @PROPERTY
@@ -243,14 +242,13 @@ def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data
 
 @PROPERTY
 @given(several())
-def test_invariant_7_gaps_are_unknown(series: list[CounterSeries[DeviceUse]]) -> None:
+def test_invariant_7_gaps_are_unknown(series: DeviceSeries) -> None:
     """A second is unknown when no sample carried the device in the two scrapes before it."""
     book = ledger(series)
     for line in book.lines:
-        device = asset_of(line).device
-        if line.kind != "unknown" or device not in LISTED:
+        if line.kind != "unknown" or device_of(line) not in LISTED:
             continue
-        times = np.concatenate([[0], *(one.times for one in series if one.key.device == device)])
+        times = np.concatenate([[0], *(one.times for one in series if one.key.device == device_of(line))])
         instants = np.arange(WINDOW.start, WINDOW.end, 1000)
         age = np.min([np.where(instants >= time, instants - time, np.inf) for time in times], axis=0)
         expected = (age >= 2 * SCRAPE).reshape(len(WINDOW), -1).sum(axis=1)

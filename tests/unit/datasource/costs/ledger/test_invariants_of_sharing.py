@@ -22,6 +22,7 @@ from datasource_support.generated_counters import (
     SCRAPE,
     TIMING,
     WINDOW,
+    DeviceSeries,
     direct_of,
     direct_time,
     ledger,
@@ -49,22 +50,22 @@ from modelplane_schema.registry import Devices, TokenPrice
 
 @PROPERTY
 @given(several())
-def test_invariant_8_copies_of_a_device_are_one_device(series: list[CounterSeries[DeviceUse]]) -> None:
+def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
     """Ten processes that see a device, or show it without using it, do not make it ten devices."""
     copies = [
         CounterSeries(one.key, f"copy-{number}", one.times, np.zeros(len(one.times)))
         for number in range(3)
         for one in series
     ]
-    found = totals(cost_rows(ledger([*series, *copies])))
-    assert found == totals(cost_rows(ledger(series)))
-    assert found[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+    result = totals(cost_rows(ledger([*series, *copies])))
+    assert result == totals(cost_rows(ledger(series)))
+    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
 
 
 @PROPERTY
 @given(several())
 def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(
-    series: list[CounterSeries[DeviceUse]],
+    series: DeviceSeries,
 ) -> None:
     raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
     for asset, time in raw.items():
@@ -126,9 +127,7 @@ def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: in
 
 @PROPERTY
 @given(several(), st.sampled_from(["proportional", "even"]))
-def test_invariant_9_shared_idle_is_the_idle_that_was_there(
-    series: list[CounterSeries[DeviceUse]], idle: IdlePolicy
-) -> None:
+def test_invariant_9_shared_idle_is_the_idle_that_was_there(series: DeviceSeries, idle: IdlePolicy) -> None:
     kept, given_away = (
         totals(cost_rows(ledger(series))),
         totals(cost_rows(ledger(series, policy=Policy(idle)))),
@@ -166,7 +165,7 @@ def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
 
 @PROPERTY
 @given(several())
-def test_invariant_11_unpriced_is_not_zero(series: list[CounterSeries[DeviceUse]]) -> None:
+def test_invariant_11_unpriced_is_not_zero(series: DeviceSeries) -> None:
     """Before the first price, and for a type without one, rows keep their time and have no amount."""
     book = ledger(series, tariff())
     for row in cost_rows(book):
@@ -185,7 +184,7 @@ def test_invariant_11_unpriced_is_not_zero(series: list[CounterSeries[DeviceUse]
 
 TOKENS = tuple(
     TokenPrice.model_validate(
-        {"kind": kind, "amount": amount, "currency": "USD", "effective_from": datetime.date(2026, 1, 1)}
+        {"kind": kind, "amount": amount, "currency": "USD", "effective_from": "2026-01-01"}
     )
     for kind, amount in zip(TOKEN_KINDS, (2, 1, 8, 9), strict=True)
 )
@@ -213,7 +212,7 @@ def test_invariant_12_token_classes_partition_the_total(counts: dict[str, list[i
     """Each token is charged once, in its class, and a stream costs what one answer of its tokens costs."""
     rows = token_rows(counts)
     assert {row.kind: row.quantity for row in rows} == {kind: sum(own) for kind, own in counts.items()}
-    price: dict[str, int] = {one.kind: int(one.amount) for one in TOKENS}
+    price: dict[str, int] = {token.kind: int(token.amount) for token in TOKENS}
     assert {row.kind: row.amount for row in rows} == {
         kind: sum(own) * price[kind] for kind, own in counts.items()
     }
@@ -236,7 +235,7 @@ def test_invariant_12_a_kind_without_a_price_is_unpriced_and_a_model_without_any
 @PROPERTY
 @given(several(), st.integers(0, 10**6), st.one_of(st.integers(0, 5), st.integers(0, 10**6)))
 def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
-    series: list[CounterSeries[DeviceUse]], cents: int, more: int
+    series: DeviceSeries, cents: int, more: int
 ) -> None:
     low, high = (
         direct_of(ledger(series, tariff(str(Decimal(amount) / 10_000)))) for amount in (cents, cents + more)
@@ -248,7 +247,7 @@ def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
 @PROPERTY
 @given(several(), st.integers(0, 24), st.floats(0, 100))
 def test_invariant_13_more_use_never_lowers_a_direct_cost(
-    series: list[CounterSeries[DeviceUse]], position: int, more: float
+    series: DeviceSeries, position: int, more: float
 ) -> None:
     first = series[0]
     raised = first.values + np.where(np.arange(len(first.values)) >= position, more, 0)
@@ -283,15 +282,15 @@ def test_invariant_13_a_price_jump_is_flagged(before: str, after: str, warns: in
 
 @PROPERTY
 @given(several())
-def test_invariant_14_currencies_are_never_added(series: list[CounterSeries[DeviceUse]]) -> None:
+def test_invariant_14_currencies_are_never_added(series: DeviceSeries) -> None:
     dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
     both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
     first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
     expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
         cost_rows(ledger(series, both, window=second))
     )
-    found = cost_rows(ledger(series, both))
-    assert totals(found) == expected
+    result = cost_rows(ledger(series, both))
+    assert totals(result) == expected
     by_day = {(row.start, row.currency) for row in cost_rows(ledger(series, both), step=DAY)}
     assert by_day - {(WINDOW.start, None), (MIDNIGHT, None)} == {(WINDOW.start, "USD"), (MIDNIGHT, "EUR")}
     assert {row.currency for row in cost_rows(ledger(series, both, window=first))} == {"USD"}
