@@ -161,8 +161,8 @@ class WorkerFileReader:
         content, epoch = self._mapped(), self._number(EPOCH_OFFSET)
         born = HEADER.unpack_from(content)[-1]
         keys = {offset: key for key, offset, _ in self.index.states}
-        for offset in JOURNAL:
-            record, kind, begun, ended, confidence, mark = ENTRY.unpack_from(content, offset)
+        journal = content[JOURNAL.start : JOURNAL.stop]
+        for record, kind, begun, ended, confidence, mark in ENTRY.iter_unpack(journal):
             key = keys.get(record)
             if mark > epoch and begun >= born and isinstance(key, Key):
                 yield JournalEntry(key, kind, begun, ended, confidence)

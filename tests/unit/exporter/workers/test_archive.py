@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from exporter_support.observed_signals import NUMBERS
 from exporter_support.worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
+from modelplane_exporter.identity import Version
+from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, layout_of
+from modelplane_exporter.layout.state import State
 from modelplane_exporter.workers import archive as archive_module
 from modelplane_exporter.workers import directory as directory_module
 from modelplane_exporter.workers.directory import WorkerDirectory
@@ -17,6 +21,7 @@ from modelplane_exporter.workers.file import WorkerFile
 from modelplane_exporter.workers.file_format import LAYOUT
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_exporter.workers.file_reader import WorkerFileReader
+from modelplane_schema.identity import Identity
 
 
 def test_the_archive_has_one_record_a_key_and_the_files_are_gone(tmp_path: Path) -> None:
@@ -52,6 +57,26 @@ def test_a_key_that_nobody_has_is_forgotten_when_it_was_idle_long_enough(tmp_pat
     assert "gone" not in (tmp_path / f"archive-{LAYOUT}").read_text()
     now += 101
     assert counts(directory) == {}
+
+
+def test_a_baseline_is_forgotten_with_the_last_state_that_refers_to_it(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    version = Version("m", "v1", "jax")
+    signals = SignalKey(Identity("m", "v1", "__all__", "jax"), NUMBERS.fingerprint)
+    file = WorkerFile.create(tmp_path)
+    file.write_baseline(LoadedBaseline(version, NUMBERS))
+    file.write(signals, [1] * layout_of(NUMBERS).cells)
+    file.close()
+
+    def collect() -> State:
+        return WorkerDirectory(tmp_path, idle_seconds=100, clock=lambda: now).collect()
+
+    for _ in range(2):
+        assert [loaded.version for loaded in collect().baselines] == [version]
+    now += 101
+    for _ in range(2):
+        assert (collect().signals, collect().baselines) == ([], [])
+    assert len((tmp_path / f"archive-{LAYOUT}").read_text().splitlines()) == 1
 
 
 def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(

@@ -50,9 +50,9 @@ def test_many_ended_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> 
     ended_workers(tmp_path, 560)
 
     def scrape() -> None:
+        limit_descriptors(9)
         directory, file = WorkerDirectory(tmp_path), WorkerFile.create(tmp_path)
         file.write(key(), cells(1))
-        limit_descriptors(6)
         for _ in range(2):
             assert counts(directory) == {key(): 561}
         socket.socket().close()
