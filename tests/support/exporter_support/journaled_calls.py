@@ -143,7 +143,7 @@ def device_seconds(cells: Cells) -> float:
 
 def differing(some: dict[str, Cells], others: dict[str, Cells], rounding: int = 100) -> dict[str, list[int]]:
     """By tenant the cells that differ, of sums those that differ by more than ``rounding`` nanounits."""
-    found = {}
+    different = {}
     for tenant in some.keys() | others.keys():
         pairs = zip(some.get(tenant, NOTHING), others.get(tenant, NOTHING), strict=True)
         cells = [
@@ -152,8 +152,8 @@ def differing(some: dict[str, Cells], others: dict[str, Cells], rounding: int = 
             if abs(left - right) > (rounding if cell in SUMS else 0)
         ]
         if cells:
-            found[tenant] = cells
-    return found
+            different[tenant] = cells
+    return different
 
 
 class Interrupted(BaseException):

@@ -34,11 +34,11 @@ def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def open_files() -> list[str]:
-    found = []
+    files = []
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return found
+            files.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return files
 
 
 def limit_descriptors(more: int) -> None:

@@ -54,7 +54,7 @@ RICH: tuple[Value, ...] = (
 
 
 @pytest.fixture(autouse=True)
-def _publish_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def _publish_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 3600.0)
 
 

@@ -18,7 +18,7 @@ from modelplane_exporter.workers import publisher
 
 
 @pytest.fixture(autouse=True)
-def _publish_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _publish_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 3600.0)
     monkeypatch.setenv("MODELPLANE_EXPORTER_WORKERS_DIR", str(tmp_path))
 

@@ -76,10 +76,10 @@ def test_each_device_has_time_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 3600.0)
     with contextlib.closing(JournaledStore(tmp_path)) as worker:
         other = worker.on_device(("gpu-1", "h200"))
-        for one in (worker, other):
-            one.call("a", 0.5, seconds=0)
-        calls = [one.begin("a") for one in (worker, other)]
+        for store in (worker, other):
+            store.call("a", 0.5, seconds=0)
+        calls = [store.begin("a") for store in (worker, other)]
         worker.clock.now += 3
-        for one, call in zip((worker, other), calls, strict=True):
-            one.end(call, 0.5)
+        for store, call in zip((worker, other), calls, strict=True):
+            store.end(call, 0.5)
         assert device_seconds(worker.killed()["a"]) == 6.0
