@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 4
 PARTS ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt lint fmt generate bench clean \
+.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt churn lint fmt generate bench clean \
 	system system-development
 
 help: ## print this list
@@ -45,6 +45,10 @@ test-pythons: $(VENV)/.dev ## run the exporter's unit tests on Python 3.12 and 3
 
 leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API
 	MODELPLANE_LEAK_TRIES=100000 $(BIN)/pytest tests/integration/test_prometheus_api_leaks.py
+
+churn: setup ## let 5,000 generations of workers end in any way, and 100,000 without a scrape
+	MODELPLANE_CHURN_GENERATIONS=5000 MODELPLANE_CHURN_FILES=100000 \
+		$(BIN)/pytest --log-cli-level=info tests/integration/test_worker_churn.py
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

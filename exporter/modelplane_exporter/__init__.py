@@ -10,6 +10,16 @@ from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.identity import PER_CALL, tenant
+from modelplane_exporter.store.store import flush
 from modelplane_schema.identity import Identity
 
-__all__ = ["PER_CALL", "Baseline", "BaselineError", "Call", "Identity", "ModelMetricsExporter", "tenant"]
+__all__ = [
+    "PER_CALL",
+    "Baseline",
+    "BaselineError",
+    "Call",
+    "Identity",
+    "ModelMetricsExporter",
+    "flush",
+    "tenant",
+]

@@ -16,7 +16,6 @@ from modelplane_exporter import settings
 from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
-    NO_CONFIDENCE,
     Call,
     Sinks,
     TrackedCall,
@@ -32,7 +31,7 @@ from modelplane_exporter.identity import (
     valid_tenant_source,
 )
 from modelplane_exporter.measurement.identity_state import IdentityState, Value
-from modelplane_exporter.measurement.observation import Observation
+from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
@@ -122,6 +121,7 @@ class ModelMetricsExporter:
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
         store = store_for(registry or REGISTRY)
+        self._flush = store.flush
         self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
         signals = None
         if self.baseline is not None:
@@ -195,6 +195,14 @@ class ModelMetricsExporter:
             Call(self._sinks, self._tenant_state(tenant_id)).activations(values)
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("activations were not observed", error)
+
+    def flush(self) -> None:
+        """Make all that finished visible to every scrape, now and not within a second; never raises.
+
+        Only several worker processes need it, before an end that skips ``atexit``: calls, events and feedback
+        are safe without, observed signals of the last second are not.
+        """
+        self._flush()
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
@@ -273,7 +281,7 @@ class ModelMetricsExporter:
             return value
         observed = Observation()
         observed.add_confidence(value)
-        return observed
+        return observed.reduced()
 
     def _fixed_state(self) -> IdentityState | None:
         source = self._tenant_source

@@ -66,7 +66,7 @@ class Clock:
 
 
 def call(recorder: VersionRecorder, tenant: str, number: int, behaviour: Behaviour) -> None:
-    record = [recorder.meter.clock(), recorder.state_of(tenant), None, None, None]
+    record = [recorder.meter.clock(), recorder.state_of(tenant), None, None, None, None]
     recorder.meter.events.append(record)
     slow = number % behaviour.slow == 0
     record[ENDED] = recorder.meter.clock() + (SLOW_SECONDS if slow else FAST_SECONDS)

@@ -30,7 +30,7 @@ class Clock:
 
 
 def call(recorder: VersionRecorder, tenant_id: str) -> None:
-    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None]
+    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None, None]
     recorder.meter.events.append(record)
     record[ENDED], record[VALUE] = recorder.meter.clock() + 0.1, 0.5
     recorder.meter.events.append(record)

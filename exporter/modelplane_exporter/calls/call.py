@@ -18,8 +18,9 @@ from modelplane_exporter.measurement.identity_state import (
     CallRecord,
     IdentityState,
     Value,
+    new_call,
 )
-from modelplane_exporter.measurement.observation import MISSING, Observation
+from modelplane_exporter.measurement.observation import Observation
 from modelplane_exporter.rate_limited_log import log_failure, rate_limited
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import INVALID_REASONS
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[tuple[Any, ...], dict[str, Any]], IdentityState]
 Read = Callable[[Any], Value]
-
-NO_CONFIDENCE = Observation()
-NO_CONFIDENCE.invalid[MISSING] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Call:
         self._stopped: float | None = None
 
     def __enter__(self) -> Call:
-        self._record = [self._meter.clock(), self._state, None, None, None]
+        self._record = new_call(self._meter.clock(), self._state)
         try:
             self._meter.events.append(self._record)
         except BaseException as error:  # a signal handler raised: __exit__ will not be called
@@ -247,8 +245,11 @@ def end(
             observed.outcome = value.outcome
             value = observed
     ended = stopped or meter.clock()
-    record[ENDED], record[VALUE] = ended, value
-    meter.events.append(record)
+    if meter.finish is None:
+        record[ENDED], record[VALUE] = ended, value
+        meter.events.append(record)
+    else:
+        meter.finish(record, ended, value)
     if isinstance(error, Exception):
         log_failed_call(record[1].key.identity, error)
     if len(meter.events) > meter.drain_at:

@@ -27,11 +27,11 @@ def wrap_function(
     happens from then on, its end is queued too; it is queued once, because ``end`` looks for the end time.
     """
     events, clock, drain_at, drain = meter.events, meter.clock, meter.drain_at, meter.drain
-    queue = events.append
+    queue, finish = events.append, meter.finish
 
     @functools.wraps(function)
     def measured(*args: Any, **kwargs: Any) -> Any:
-        call = [clock(), fixed or resolve(args, kwargs), None, None, None]
+        call = [clock(), fixed or resolve(args, kwargs), None, None, None, None]
         try:
             queue(call)
             result = function(*args, **kwargs)
@@ -42,8 +42,11 @@ def wrap_function(
                 value = None
             if type(value) is not float:
                 value = read(result)
-            call[ENDED], call[VALUE] = ended, value
-            queue(call)
+            if finish is None:
+                call[ENDED], call[VALUE] = ended, value
+                queue(call)
+            else:
+                finish(call, ended, value)
         except BaseException as error:
             end(meter, call, error)
             raise
@@ -60,11 +63,11 @@ def wrap_async(
 ) -> Callable[..., Any]:  # fmt: skip
     """Measure an async function, from its first step to its end; as ``wrap_function``, and as quick."""
     events, clock, drain_at, drain = meter.events, meter.clock, meter.drain_at, meter.drain
-    queue = events.append
+    queue, finish = events.append, meter.finish
 
     @functools.wraps(function)
     async def measured(*args: Any, **kwargs: Any) -> Any:
-        call = [clock(), fixed or resolve(args, kwargs), None, None, None]
+        call = [clock(), fixed or resolve(args, kwargs), None, None, None, None]
         try:
             queue(call)
             result = await function(*args, **kwargs)
@@ -75,8 +78,11 @@ def wrap_async(
                 value = None
             if type(value) is not float:
                 value = read(result)
-            call[ENDED], call[VALUE] = ended, value
-            queue(call)
+            if finish is None:
+                call[ENDED], call[VALUE] = ended, value
+                queue(call)
+            else:
+                finish(call, ended, value)
         except BaseException as error:
             end(meter, call, error)
             raise

@@ -5,6 +5,9 @@ dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is
 
 A call is a list, made by the caller and queued twice: when it starts and when it has ended. Building a list
 costs 0.04 us, an object with slots 0.2 us (CPython 3.11).
+
+With several processes a call's end is also written to the worker's journal, see ``workers.journal``: the
+caller then leaves both to ``finish``.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, IdentityState
+from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, IdentityState, Value
 from modelplane_exporter.rate_limited_log import log_failure
 
 # Events (two for each call) at which a caller drains the queue, and at which it waits for a drain that goes
@@ -24,11 +27,15 @@ from modelplane_exporter.rate_limited_log import log_failure
 DRAIN_AT = 256
 WAIT_AT = 2048
 
+Finish = Callable[[CallRecord, float, Value], None]
+
 
 class DeviceMeter:
     """The queue, the calls in flight and the virtual time of one device.
 
-    ``on_drain`` gets the states that changed and the virtual time, while the lock is held.
+    ``on_drain`` gets the states that changed, the virtual time and the time, while the lock is held.
+    ``finish`` queues the end of a call with its time and value; without it the caller does. ``since`` is the
+    time before which nothing is charged.
     """
 
     def __init__(
@@ -36,18 +43,21 @@ class DeviceMeter:
         clock: Callable[[], float] = time.perf_counter,
         drain_at: int = DRAIN_AT,
         wait_at: int = WAIT_AT,
-        on_drain: Callable[[Iterable[IdentityState], float], None] | None = None,
+        on_drain: Callable[[Iterable[IdentityState], float, float], None] | None = None,
+        since: float = 0.0,
     ) -> None:
         self.events: deque[CallRecord] = deque()
         self.clock = clock
         self.drain_at = drain_at
         self.wait_at = wait_at
         self.lock = threading.RLock()
+        self.finish: Finish | None = None
         self._on_drain = on_drain
         self._draining = False
+        self._again = False
         self._in_flight = 0
         self._virtual = 0.0
-        self._last = 0.0
+        self._last = since
         self._born = -math.inf
         self._unsettled: dict[IdentityState, None] = {}
 
@@ -61,11 +71,14 @@ class DeviceMeter:
         # "with" and not acquire(): a signal cannot get between taking the lock and entering the block.
         with self.lock:
             if self._draining:  # entered again from a signal handler or a finalizer
+                self._again = self._again or wait
                 return
-            self._draining = True
+            self._draining = self._again = True
             try:
-                self._apply_events()
-                self._settle()
+                while self._again:
+                    self._again = False
+                    self._apply_events()
+                    self._settle()
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
                 log_failure("finished calls were not counted", error)
             finally:
@@ -73,10 +86,14 @@ class DeviceMeter:
 
     def virtual_now(self) -> float:
         """Virtual time at this moment; call it with the lock held, after a drain."""
-        now = self.clock()
-        if self._in_flight and now > self._last:
-            return self._virtual + (now - self._last) / self._in_flight
-        return self._virtual
+        return self.moment()[0]
+
+    def moment(self) -> tuple[float, float]:
+        """Virtual time at this moment, and the time; call it with the lock held, after a drain."""
+        now = max(self.clock(), self._last)
+        if self._in_flight:
+            return self._virtual + (now - self._last) / self._in_flight, now
+        return self._virtual, now
 
     def after_fork(self) -> None:
         """In a forked child: calls begun before are the parent's, and its locks may be held for ever."""
@@ -98,8 +115,9 @@ class DeviceMeter:
         events, popleft = self.events, self.events.popleft
         try:
             for call in islice(iter(popleft, None), len(events)):
-                begun, state, at, ended, _ = call
+                begun, state, at, ended, _, _ = call
                 if begun < born:
+                    state.drop(call)
                     continue
                 if at is None:
                     if not in_flight and events and events[0] is call:
@@ -147,8 +165,8 @@ class DeviceMeter:
             try:
                 state.settle(self._last)
             except Exception as error:  # noqa: BLE001 - one bad value must not hold up all others
-                state.finished = []
+                state.drop_finished()
                 log_failure("finished calls of one tenant were not counted", error)
             self._unsettled.pop(state, None)
         if self._on_drain is not None and changed:
-            self._on_drain(changed, self._virtual)
+            self._on_drain(changed, self._virtual, self._last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.state import MetricSample
@@ -23,10 +23,11 @@ class EventCounters:
     """Business events and feedback.
 
     What one tenant of a version has counted, its other tenants show at 0: else their first count would be
-    lost to ``increase``.
+    lost to ``increase``. ``on_count`` gets each count that grew, while the lock is held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_count: Callable[[MetricSample], None] | None = None) -> None:
+        self._on_count = on_count
         self._lock = threading.RLock()
         self._counts: dict[Identity, dict[_Counter, int]] = {}
         self._known: defaultdict[Version, dict[_Counter, None]] = defaultdict(dict)
@@ -68,10 +69,15 @@ class EventCounters:
         """Every count."""
         with self._lock:
             return [
-                MetricSample(_METRICS[name], (*identity, value), count)
+                _sample(identity, counter, count)
                 for identity, counts in self._counts.items()
-                for (name, value), count in counts.items()
+                for counter, count in counts.items()
             ]
+
+    def visit(self, visit: Callable[[list[MetricSample]], None]) -> None:
+        """Call ``visit`` with every count; none grows meanwhile."""
+        with self._lock:
+            visit(self.samples())
 
     def reset(self) -> None:
         """In a forked child the counts are the parent's, and its lock may be held for ever."""
@@ -84,6 +90,8 @@ class EventCounters:
         if counter not in counts:
             self._learn(identity, counter)
         counts[counter] = counts.get(counter, 0) + count
+        if self._on_count is not None:
+            self._on_count(_sample(identity, counter, counts[counter]))
 
     def _fits(self, identity: Identity, counter: _Counter) -> bool:
         known = self._known[version_of(identity)]
@@ -99,3 +107,8 @@ class EventCounters:
         for other, counts in self._counts.items():
             if version_of(other) == version_of(identity):
                 counts.update({counter: counts.get(counter, 0) for counter in new})
+
+
+def _sample(identity: Identity, counter: _Counter, count: int) -> MetricSample:
+    name, value = counter
+    return MetricSample(_METRICS[name], (*identity, value), count)

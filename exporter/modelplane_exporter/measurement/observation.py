@@ -37,6 +37,21 @@ class Observation:
         self.per_token: float | None = None
         self.trace_id: str | None = None
 
+    def reduced(self) -> Observation | float | None:
+        """The same without an object of its own, where nothing but one confidence, or none, was observed."""
+        if (
+            self.outcome
+            or self.invalid
+            or self.items is not None
+            or self.tokens
+            or self.first_token is not None
+            or self.per_token is not None
+            or self.trace_id is not None
+            or len(self.confidences) > 1
+        ):
+            return self
+        return self.confidences[0] if self.confidences else None
+
     def add_confidence(self, value: object) -> None:
         """Take confidence from a number or a batch of any shape; what is not in [0, 1] counts as invalid."""
         try:
@@ -69,6 +84,10 @@ class Observation:
             else:
                 self.invalid[TOKENS_INVALID] += 1
         self.tokens = total
+
+
+NO_CONFIDENCE = Observation()
+NO_CONFIDENCE.invalid[MISSING] = 1
 
 
 def is_count(value: object) -> TypeGuard[int]:

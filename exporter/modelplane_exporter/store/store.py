@@ -29,10 +29,11 @@ from modelplane_exporter.measurement.event_counters import EventCounters
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.tenant_guard import TenantGuard
 from modelplane_exporter.prometheus_registry import replace_lock_after_fork
-from modelplane_exporter.rate_limited_log import logger
+from modelplane_exporter.rate_limited_log import log_failure, logger
 from modelplane_exporter.signals.store import SignalStore
-from modelplane_exporter.workers.file import WorkersError
-from modelplane_exporter.workers.publisher import DRAIN_AT, WAIT_AT, Publisher
+from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_exporter.workers.journal import finisher
+from modelplane_exporter.workers.publisher import Publisher
 from modelplane_schema import metrics as schema
 from modelplane_schema.identity import Identity
 
@@ -69,9 +70,9 @@ class Store(Collector):
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
-        self.events = EventCounters()
         self.signals = SignalStore(settings.signal_series())
         self._publisher = None if workers_directory is None else self._publish_to(workers_directory)
+        self.events = EventCounters(None if self._publisher is None else self._publisher.count)
 
     @property
     def is_shared(self) -> bool:
@@ -145,6 +146,14 @@ class Store(Collector):
         signals, baselines = self.local_signals()
         return State(self.local_snapshots(), self.local_samples(), signals, baselines)
 
+    def flush(self) -> None:
+        """Show other processes all that finished here; a process without others has no need. Never raises."""
+        if self._publisher is not None:
+            try:
+                self._publisher.publish()
+            except Exception as error:  # noqa: BLE001 - monitoring must not break the model
+                log_failure("counts were not published", error)
+
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
         return self.signals.snapshots(), self.signals.baselines()
@@ -152,11 +161,11 @@ class Store(Collector):
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every state of this process."""
         snapshots: list[Snapshot] = []
-        self.visit_snapshots(snapshots.extend)
+        self.visit_states(lambda _states, copies, _time: snapshots.extend(copies))
         return snapshots
 
-    def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
-        """Call ``visit`` with a copy of every state of this process, some at a time.
+    def visit_states(self, visit: Callable[[list[IdentityState], list[Snapshot], float], None]) -> None:
+        """Call ``visit`` with every state of this process, a copy of each and the time, some at a time.
 
         The meter's lock is held meanwhile, so nobody can show a newer state before an older one.
         """
@@ -171,23 +180,29 @@ class Store(Collector):
             for start in range(0, len(on_device), _SNAPSHOTS_PER_LOCK):
                 chunk = on_device[start : start + _SNAPSHOTS_PER_LOCK]
                 with meter.lock:
-                    virtual = meter.virtual_now()
-                    visit(self._with_batches([state.snapshot(virtual) for state in chunk]))
+                    virtual, now = meter.moment()
+                    visit(chunk, self._with_batches([state.snapshot(virtual) for state in chunk]), now)
 
     def local_samples(self) -> list[MetricSample]:
         """This process's samples that are not about calls."""
+        samples: list[MetricSample] = []
+        self.visit_samples(samples.extend)
+        return samples
+
+    def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
+        """Call ``visit`` with the samples that are not about calls; no event is counted meanwhile."""
         with self._lock:
             info = [MetricSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
             overflow = [MetricSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
         build = (_package_version(), platform.python_version())
-        return [
+        others = [
             *info,
             *overflow,
-            *self.events.samples(),
             *self.signals.samples(),
             MetricSample(schema.EXPORTER_BUILD_INFO, build, 1),
             MetricSample(schema.EXPORTER_SCRAPE_DURATION, (), self.scrape_seconds),
         ]
+        self.events.visit(lambda events: visit([*others, *events]))
 
     def describe(self) -> Iterable[Family]:
         """Families without samples, so that a registry can refuse names that are taken."""
@@ -208,14 +223,14 @@ class Store(Collector):
         self._lock = threading.RLock()
         for meter in self._meters.values():
             meter.after_fork()
-        for state in self._states.values():
+        for state in (*self._states.values(), *(state for state, _ in self._retired)):
             state.reset()
         self._retired, self._overflow = [], defaultdict(int)
         self.events.reset()
         self.signals.after_fork()
         self.batches = {}
         if self._publisher is not None:
-            self._publisher.after_fork()
+            self._publisher.after_fork(self._clock())
 
     def _publish_to(self, directory: Path) -> Publisher | None:
         try:
@@ -229,10 +244,13 @@ class Store(Collector):
             return DeviceMeter(self._clock)
         publisher = self._publisher
 
-        def publish(changed: Iterable[IdentityState], virtual: float) -> None:
-            publisher.write([part.snapshot(virtual) for state in changed for part in state.states()])
+        def commit(changed: Iterable[IdentityState], virtual: float, now: float) -> None:
+            states = list(dict.fromkeys(part for state in changed for part in state.states()))
+            publisher.commit(states, [state.snapshot(virtual) for state in states], now)
 
-        return DeviceMeter(self._clock, DRAIN_AT, WAIT_AT, publish)
+        meter = DeviceMeter(self._clock, on_drain=commit)
+        meter.finish = finisher(publisher, meter)
+        return meter
 
     def _with_batches(self, snapshots: list[Snapshot]) -> list[Snapshot]:
         """Batch calls in flight are in flight for each of their tenants."""
@@ -282,6 +300,8 @@ def _package_version() -> str:
 
 _stores: weakref.WeakKeyDictionary[CollectorRegistry, Store] = weakref.WeakKeyDictionary()
 _stores_lock = threading.Lock()
+# An exporter outlives a registry that nobody keeps, and other processes still see its counts.
+_stores_alive: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 def store_for(registry: CollectorRegistry) -> Store:
@@ -292,14 +312,22 @@ def store_for(registry: CollectorRegistry) -> Store:
             store = Store(workers_directory=settings.workers_directory())
             registry.register(store)
             _stores[registry] = store
+            _stores_alive.add(store)
         return store
+
+
+def flush() -> None:
+    """Make all that finished in this process visible to every scrape, now and not within a second."""
+    for store in list(_stores_alive):
+        store.flush()
 
 
 def _after_fork() -> None:
     global _stores_lock
     _stores_lock = threading.Lock()
-    for registry, store in list(_stores.items()):
+    for registry in list(_stores):
         replace_lock_after_fork(registry)
+    for store in list(_stores_alive):
         store.after_fork()
 
 

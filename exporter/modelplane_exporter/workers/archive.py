@@ -1,17 +1,22 @@
-"""The file with what dead worker processes left; see module ``directory``."""
+"""The file with what dead worker processes left; module ``directory`` says when it is replaced."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
-from modelplane_exporter.workers.file import SampleKey, StateKey, key_from_json, key_to_json
+from modelplane_exporter.rate_limited_log import rate_limited
+from modelplane_exporter.workers.file_format import AnyKey, SampleKey, StateKey, key_from_json, key_to_json
+from modelplane_exporter.workers.file_lock import guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,63 @@ class Archive:
     states: Mapping[StateKey, tuple[int, float]] = field(default_factory=dict)
     baselines: Mapping[tuple[Version, str], Baseline] = field(default_factory=dict)
     samples: Mapping[SampleKey, tuple[float, float]] = field(default_factory=dict)
+
+    def unchanged_since(self, time: float) -> set[AnyKey]:
+        """The keys that last changed before ``time``."""
+        changes = chain[tuple[AnyKey, tuple[float, float]]](self.states.items(), self.samples.items())
+        return {key for key, (_, changed) in changes if changed < time}
+
+
+class ArchiveFile:
+    """The archive in place; it is parsed again only when another process replaced it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._archive = Archive()
+        self._descriptor: int | None = None
+
+    def load(self) -> Archive:
+        """The archive; empty when nothing was compacted yet, or what is there is damaged. OSError."""
+        if self.is_current():
+            return self._archive
+        try:
+            with open(self._reopened(), encoding="utf-8", closefd=False) as lines:
+                self._archive = read_archive(lines)
+        except FileNotFoundError:
+            pass
+        except ValueError as error:  # the machine crashed; its counters start again, as after any restart
+            rate_limited.log(
+                logging.ERROR, (__name__, "archive"), "%s is damaged and not counted: %s", self._path, error
+            )
+        return self._archive
+
+    def replace(self, archive: Archive) -> None:
+        """Replace it at once, or leave it as it is: OSError. One process at a time."""
+        write_archive(self._path, archive)
+        self._reopened()
+        self._archive = archive
+
+    def is_current(self) -> bool:
+        """Whether what was loaded is in place. It is kept open, so its inode cannot be another file's."""
+        try:
+            placed = self._path.stat()
+        except FileNotFoundError:
+            return self._descriptor is None
+        return self._descriptor is not None and os.path.samestat(placed, os.fstat(self._descriptor))
+
+    def forget(self) -> None:
+        """Close it; the next ``load`` parses it again."""
+        self._archive = Archive()
+        with guard:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _reopened(self) -> int:
+        self.forget()
+        with guard:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return self._descriptor
 
 
 def write_archive(path: Path, archive: Archive) -> None:

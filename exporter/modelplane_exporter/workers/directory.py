@@ -1,112 +1,60 @@
 """Several worker processes, one correct exposition.
 
-Each worker writes a file (module ``file``); any process can add the files up. Files of dead workers are
-compacted into an archive and removed, by whoever scrapes next, in an order that survives a kill at any point:
+Each worker writes a file (module ``file_format``); any process can add the files up. Files of dead workers
+are compacted into an archive and removed, a few at a time, in an order that survives a kill at any point:
 
 1. Under the lock on the directory: unlink files that the archive already names as included (an earlier
    compaction was killed before it did).
-2. Make sure that the workers of the files to compact are dead, and hold the files so that none comes back.
+2. Add up to ``STEP`` files whose workers are dead: which nobody has locked. A file with a header stays dead,
+   because its worker locked it before it wrote the header, and no name is used again. One without a header
+   is held: either its worker died, or it finds the file taken and makes another.
 3. Write the new archive, with the names of the files it includes, next to the old one, and rename it into
    place. Until the rename nothing has happened; from then on the files count as included.
-4. Unlink the files.
+4. Unlink the files, release those that are held, and go on at 2 until there are none.
 
-A reader needs no lock: it loads the archive, then lists the directory and reads the files that the archive
-does not name, and does so again when the archive was replaced meanwhile. While an archive stays in place
-only files that it names are unlinked, so each file is counted exactly once. Cells of a file never fall and
-files turn into archive without a change of the sum, hence no counter goes backwards, whichever process reads.
-There is no fsync: a machine that crashes loses its processes' state anyway.
+Whoever scrapes compacts, and once a second the live worker whose file comes first by name does, for a limited
+time. Files are opened one at a time, however many there are, and the directory stays small without scrapes.
+
+A reader needs no lock: it loads the archive, then lists the directory and reads, one by one, the files that
+the archive does not name, and again when the archive was replaced meanwhile. While an archive stays in
+place only files that it names are unlinked, so each file is counted exactly once. What a file shows never
+falls and files turn into archive without a change of the sum, hence no counter goes backwards, whichever
+process reads. There is no fsync: a machine that crashes loses its processes' state anyway.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 import re
-import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from modelplane_exporter.layout.calls import ACTIVE, CELLS, Key, Snapshot
-from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, SignalSnapshot, layout_of
-from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.layout.state import State
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.settings import WORKERS_DIR
-from modelplane_exporter.workers.archive import Archive, read_archive, write_archive
-from modelplane_exporter.workers.file import (
-    LAYOUT,
-    METRICS_BY_NAME,
-    SampleKey,
-    StateKey,
-    WorkerFileReader,
-    WorkersError,
-)
+from modelplane_exporter.workers.archive import ArchiveFile
+from modelplane_exporter.workers.file_format import LAYOUT, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_exporter.workers.file_reader import WorkerFileReader, WorkerIndex
+from modelplane_exporter.workers.totals import Totals
 
 IDLE_SECONDS = 26 * 3600.0
 
+# How many files are compacted at once, and how many of them may be held.
+STEP, HELD = 256, 16
+# For how long a worker compacts each second.
+COMPACT_SECONDS = 0.1
+# A worker that starts among more files than this compacts first: none may live for a second.
+CROWD = 64
+
 _WORKERS_FILE = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
-_IN_FLIGHT = slice(ACTIVE.start * 8, ACTIVE.stop * 8)
-_DEVICE_LABELS = ("device", "device_type")
-_ATTEMPTS = 100
-
-
-class _Totals:
-    """The sum of an archive and files."""
-
-    def __init__(self, archive: Archive, without: Collection[StateKey | SampleKey] = ()) -> None:
-        self.states = {key: state for key, (state, _) in archive.states.items() if key not in without}
-        self.samples = {key: value for key, (value, _) in archive.samples.items() if key not in without}
-        self.baselines = dict(archive.baselines)
-        self.in_flight: dict[StateKey, int] = {}
-
-    def add(self, file: WorkerFileReader, alive: bool) -> None:
-        """Add one file; calls in flight and gauges count only while its worker is alive."""
-        states, in_flight = self.states, self.in_flight
-        for key, state in file.states():
-            # One addition for all cells: 0.7 us with the conversion, cell by cell 3.7 us (CPython 3.11).
-            # No cell runs over into the next: none is negative and sums stay far below 2**64.
-            states[key] = states.get(key, 0) + int.from_bytes(state, "little")
-            if alive and isinstance(key, Key):
-                in_flight[key] = in_flight.get(key, 0) + int.from_bytes(state[_IN_FLIGHT], "little")
-        for sample_key, value in file.samples():
-            self._add_sample(sample_key, value, alive)
-        for version, baseline in file.baselines:
-            self.baselines[version, baseline.fingerprint] = baseline
-
-    def state(self) -> State:
-        """What is exposed of the sum."""
-        layouts = {fingerprint: layout_of(baseline) for (_, fingerprint), baseline in self.baselines.items()}
-        return State(
-            [
-                Snapshot(key, _cells(state, self.in_flight.get(key, 0)))
-                for key, state in self.states.items()
-                if isinstance(key, Key)
-            ],
-            [
-                MetricSample(METRICS_BY_NAME[key.metric], key.labels, value)
-                for key, value in self.samples.items()
-            ],
-            [
-                SignalSnapshot(key, digits(state, layouts[key.fingerprint].cells))
-                for key, state in self.states.items()
-                if isinstance(key, SignalKey) and key.fingerprint in layouts
-            ],
-            [LoadedBaseline(version, baseline) for (version, _), baseline in self.baselines.items()],
-        )
-
-    def _add_sample(self, key: SampleKey, value: float, alive: bool) -> None:
-        metric, before = METRICS_BY_NAME[key.metric], self.samples.get(key)
-        if metric.type == "gauge" and not alive:
-            return
-        # All workers read the same counter of a device: its newest value is the largest, not the sum.
-        if metric.type == "gauge" or metric.labels == _DEVICE_LABELS:
-            self.samples[key] = value if before is None else max(before, value)
-        else:
-            self.samples[key] = value + (before or 0.0)
+_ATTEMPTS, _RETRY_SECONDS = 100, 0.01
 
 
 class WorkerDirectory:
@@ -124,13 +72,11 @@ class WorkerDirectory:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = Path(path)
-        self._archive_path = self._path / f"archive-{LAYOUT}"
+        self._archive = ArchiveFile(self._path / f"archive-{LAYOUT}")
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._readers: dict[str, WorkerFileReader] = {}
-        self._archive = Archive()
-        self._archive_descriptor: int | None = None
+        self._indexes: dict[str, WorkerIndex] = {}
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             self._check()
@@ -148,142 +94,168 @@ class WorkerDirectory:
         """
         with self._lock:
             try:
-                self._compact()
                 for _ in range(_ATTEMPTS):
-                    archive = self._load()
-                    files = self._files(archive)
-                    totals = _Totals(archive, self._idle(archive, files))
-                    for file in files:
-                        totals.add(file, file.is_alive())
-                    if self._is_current():
+                    with self._directory_lock() as locked:
+                        if locked:
+                            self._compact()
+                        totals = self._sum()
+                    if totals is not None:
                         return totals.state()
+                    time.sleep(_RETRY_SECONDS)
             except OSError as error:
                 raise WorkersError(f"cannot read {self._path}: {error.strerror}") from error
         raise WorkersError(f"the archive in {self._path} was replaced during each of {_ATTEMPTS} readings")
 
-    def forget_after_fork(self) -> None:
-        """Start anew in a child: a shared lock taken on an inherited descriptor would be the parent's."""
-        self._lock = threading.Lock()
-        while self._readers:
-            self._readers.popitem()[1].close()
-        self._forget_archive()
+    def compact_as(self, worker: str) -> None:
+        """Compact for ``COMPACT_SECONDS`` if that is up to the live worker whose file has this name."""
+        self._compact_if(lambda names: self._is_first(worker, names))
 
-    def _compact(self) -> None:
-        """Compact the files of dead workers unless another process does; what fails is tried again."""
-        archive = self._load()
-        files = self._files(archive)
-        if all(file.is_alive() for file in files) and not archive.files & self._names():
+    def compact_crowd(self) -> None:
+        """Compact for ``COMPACT_SECONDS`` if there are many files."""
+        self._compact_if(lambda names: len(names) > CROWD)
+
+    def forget_after_fork(self) -> None:
+        """Start anew in a child: the parent's thread may hold the lock."""
+        self._lock = threading.Lock()
+        self._indexes = {}
+        self._archive.forget()
+
+    def _compact_if(self, is_due: Callable[[set[str]], bool]) -> None:
+        """Compact unless another thread or process does, or it is not due; what fails is tried again."""
+        if not self._lock.acquire(blocking=False):
             return
         try:
-            with FileLock(self._path, os.O_RDONLY):
-                self._compact_locked()
+            if is_due(self._names()):
+                with self._directory_lock() as locked:
+                    if locked:
+                        self._compact(COMPACT_SECONDS)
+        except OSError as error:
+            _log("compact", "cannot read %s: %s", self._path, error.strerror)
+        finally:
+            self._lock.release()
+
+    def _is_first(self, worker: str, names: set[str]) -> bool:
+        """Whether the worker's file is the first of a live worker; the others probe one live file each."""
+        for name in sorted(names):
+            if name == worker:
+                return True
+            if self._is_alive(name):
+                return False
+        return False
+
+    @contextlib.contextmanager
+    def _directory_lock(self) -> Iterator[bool]:
+        """Whether this process has the directory: as long as it has, nobody else replaces the archive."""
+        try:
+            lock = FileLock(self._path, os.O_RDONLY)
         except BlockingIOError:
+            yield False
             return
+        with lock:
+            yield True
+
+    def _compact(self, seconds: float = math.inf) -> None:
+        """Compact step by step, with the directory locked, and start no step after ``seconds``."""
+        until = time.monotonic() + seconds
+        try:
+            archive = self._archive.load()
+            names = self._names()
+            not_removed = self._unlink(archive.files & names)
+            rest = iter(sorted(names - archive.files))
+            while self._fold(rest, not_removed):
+                if time.monotonic() > until:
+                    return
+            self._drop_idle(not_removed)
         except OSError as error:
             _log("compact", "files of ended workers were not compacted in %s: %s", self._path, error.strerror)
 
-    def _compact_locked(self) -> None:
-        archive = self._load()
-        not_removed = self._unlink(archive.files & self._names())
-        files = self._files(archive)
-        dead = [file for file in files if file.hold()]
+    def _fold(self, names: Iterator[str], not_removed: list[str]) -> bool:
+        """Add the next files of dead workers to the archive and unlink them; False when there are none.
+
+        Those that cannot be unlinked join ``not_removed``.
+        """
+        archive = self._archive.load()
+        totals, folded, held = Totals(archive), list[str](), list[WorkerFileReader]()
         try:
-            if dead:
-                for file in dead:
-                    file.refresh()  # its worker may have written until it was held
-                compacted = self._compacted(archive, files, dead, not_removed)
-                write_archive(self._archive_path, compacted)
-                self._unlink(file.path.name for file in dead)
+            for name in names:
+                if self._add_dead(name, totals, held):
+                    folded.append(name)
+                if len(folded) == STEP or len(held) == HELD:
+                    break
+            if folded:
+                now = self._clock()
+                self._archive.replace(totals.archived(archive, [*not_removed, *folded], now))
+                not_removed += self._unlink(folded)
         finally:
-            for file in dead:
-                file.release()
+            for file in held:
+                file.close()
+        return bool(folded)
 
-    def _compacted(
-        self,
-        archive: Archive,
-        files: list[WorkerFileReader],
-        dead: list[WorkerFileReader],
-        not_removed: Iterable[str],
-    ) -> Archive:
-        totals = _Totals(archive, self._idle(archive, files))
-        for file in dead:
+    def _add_dead(self, name: str, totals: Totals, held: list[WorkerFileReader]) -> bool:
+        """Add a file if its worker is dead. What was not begun joins ``held``: a worker may just lock it."""
+        with contextlib.ExitStack() as opened:
+            try:
+                file = opened.enter_context(self._open(name))
+            except FileNotFoundError:
+                return False
+            if not file.hold() or not self._refreshed(file):
+                return False
             totals.add(file, alive=False)
-        changed = dict.fromkeys(chain.from_iterable(file.keys() for file in dead), self._clock())
-        return Archive(
-            frozenset([*not_removed, *(file.path.name for file in dead)]),
-            {
-                key: (state, changed.get(key) or archive.states[key][1])
-                for key, state in totals.states.items()
-            },
-            totals.baselines,
-            {
-                key: (value, changed.get(key) or archive.samples[key][1])
-                for key, value in totals.samples.items()
-            },
-        )
+            if not file.is_begun:
+                opened.pop_all()
+                file.unmap()
+                held.append(file)
+        return True
 
-    def _idle(self, archive: Archive, files: Iterable[WorkerFileReader]) -> set[StateKey | SampleKey]:
-        """Keys of the archive that no file has and that no dead worker brought for ``idle_seconds``."""
-        before = self._clock() - self._idle_seconds
-        changes = chain[tuple[StateKey | SampleKey, tuple[float, float]]](
-            archive.states.items(), archive.samples.items()
-        )
-        idle = {key for key, (_, changed) in changes if changed < before}
+    def _drop_idle(self, not_removed: Iterable[str]) -> None:
+        """Replace the archive by one without the keys that no file has, if they are old enough."""
+        archive = self._archive.load()
+        idle = archive.unchanged_since(self._clock() - self._idle_seconds)
+        if not idle:
+            return
+        for name in self._names() - archive.files:
+            with contextlib.suppress(FileNotFoundError), self._open(name) as file:
+                if self._refreshed(file):
+                    idle.difference_update(file.index.keys())
         if idle:
-            idle.difference_update(*(file.keys() for file in files))
-        return idle
+            totals = Totals(archive)
+            totals.forget(idle)
+            self._archive.replace(totals.archived(archive, not_removed, self._clock()))
+
+    def _sum(self) -> Totals | None:
+        """The sum over the archive and all files; None when the archive was replaced meanwhile."""
+        archive = self._archive.load()
+        totals = Totals(archive)
+        names = self._names() - archive.files
+        self._indexes = {name: index for name, index in self._indexes.items() if name in names}
+        for name in sorted(names):
+            # A file that is gone was compacted since the listing, so the archive was replaced.
+            with contextlib.suppress(FileNotFoundError), self._open(name) as file:
+                self._add(file, totals)
+        totals.forget(archive.unchanged_since(self._clock() - self._idle_seconds) - totals.from_files)
+        return totals if self._archive.is_current() else None
+
+    def _add(self, file: WorkerFileReader, totals: Totals) -> None:
+        alive = file.is_alive()  # first: what is read of a dead worker is all that there will be
+        if self._refreshed(file):
+            totals.add(file, alive)
+            if alive:
+                self._indexes[file.path.name] = file.index
+
+    def _open(self, name: str) -> WorkerFileReader:
+        return WorkerFileReader(self._path / name, self._indexes.get(name))
+
+    def _refreshed(self, file: WorkerFileReader) -> bool:
+        try:
+            file.refresh()
+        except WorkersError as error:
+            _log(file.path.name, "a worker is not counted: %s", error)
+            return False
+        return True
 
     def _names(self) -> set[str]:
         prefix = f"worker-{LAYOUT}-"
         return {name for name in os.listdir(self._path) if name.startswith(prefix)}
-
-    def _files(self, archive: Archive) -> list[WorkerFileReader]:
-        """The files that are not in ``archive``, their new records parsed."""
-        names = self._names() - archive.files
-        for name in self._readers.keys() - names:
-            self._readers.pop(name).close()
-        files = []
-        for name in sorted(names):
-            try:
-                if name not in self._readers:
-                    self._readers[name] = WorkerFileReader(self._path / name)
-                self._readers[name].refresh()
-                files.append(self._readers[name])
-            except FileNotFoundError:
-                continue  # compacted since the listing, so the caller finds the archive replaced
-            except WorkersError as error:
-                _log(name, "a worker is not counted: %s", error)
-        return files
-
-    def _load(self) -> Archive:
-        """The archive, parsed again only when it was replaced."""
-        if self._is_current():
-            return self._archive
-        self._forget_archive()
-        try:
-            self._archive_descriptor = os.open(self._archive_path, os.O_RDONLY | os.O_CLOEXEC)
-            with open(self._archive_descriptor, encoding="utf-8", closefd=False) as lines:
-                self._archive = read_archive(lines)
-        except FileNotFoundError:
-            pass  # nothing was compacted yet
-        except ValueError as error:  # the machine crashed; its counters start again, as after any restart
-            _log("archive", "%s is damaged and not counted: %s", self._archive_path, error)
-        return self._archive
-
-    def _forget_archive(self) -> None:
-        self._archive = Archive()
-        if self._archive_descriptor is not None:
-            os.close(self._archive_descriptor)
-            self._archive_descriptor = None
-
-    def _is_current(self) -> bool:
-        """Whether the loaded archive is in place. It is kept open, so its inode cannot be another file's."""
-        loaded = self._archive_descriptor
-        try:
-            placed = self._archive_path.stat()
-        except FileNotFoundError:
-            return loaded is None
-        return loaded is not None and os.path.samestat(placed, os.fstat(loaded))
 
     def _unlink(self, names: Iterable[str]) -> list[str]:
         """Remove files; gives those that could not be removed."""
@@ -326,25 +298,23 @@ class WorkerDirectory:
         return by_layout
 
     def _clear_release(self, layout: str, names: list[str]) -> None:
-        readers = [WorkerFileReader(self._path / name) for name in names if name.startswith("worker-")]
+        workers = [name for name in names if name.startswith("worker-")]
+        if any(self._is_alive(name) for name in workers) or not all(map(self._remove_dead, workers)):
+            _log(layout, "workers of another release in %s are not counted", self._path)
+        else:
+            self._unlink(names)
+
+    def _is_alive(self, name: str) -> bool:
         try:
-            if all(reader.hold() for reader in readers):
-                self._unlink(names)
-            else:
-                _log(layout, "workers of another release in %s are not counted", self._path)
-        finally:
-            for reader in readers:
-                reader.close()
+            with WorkerFileReader(self._path / name) as file:
+                return file.is_alive()
+        except FileNotFoundError:
+            return False
 
-
-def digits(state: int, count: int) -> tuple[int, ...]:
-    """The 64-bit digits of a state, which are its cells, lowest first."""
-    return struct.unpack(f"<{count}Q", state.to_bytes(8 * count, "little"))
-
-
-def _cells(state: int, in_flight: int) -> tuple[int, ...]:
-    cells = digits(state, CELLS)
-    return (*cells[: ACTIVE.start], in_flight, *cells[ACTIVE.stop :])
+    def _remove_dead(self, name: str) -> bool:
+        """Unlink a file while it is held, so that none that just starts has it; False when it is alive."""
+        with WorkerFileReader(self._path / name) as file:
+            return file.hold() and not self._unlink([name])
 
 
 def _log(key: str, message: str, *args: object) -> None:

@@ -1,142 +1,113 @@
-"""The file in which one worker process shows its state to the others.
-
-Everything is 8-byte aligned. States are little-endian, the lowest cell first, so that a reader can add whole
-states as one big integer; the rest is in native byte order, because the file never leaves its machine::
-
-    header  magic | layout fingerprint | end: where the last complete record ends
-    record  size of data | size of key | data | key as JSON, padded to 8 bytes
-    data    of a state: two slots, each its cells and then a sequence number; of a sample: a float64;
-            of a baseline: nothing, its key says all
-
-Records are only appended. ``end`` is moved behind a record once it is complete, so a reader never sees half
-a record. A state has two slots that are written in turn, the sequence number last: the slot with the higher
-number is complete at any time, even when its writer is killed in mid-update (that one update is lost, the
-state before it stands). A reader that finds the numbers changed while it copied tries again. This relies on
-8 bytes being stored at once, and on stores being seen in program order: x86-64 guarantees it, elsewhere the
-interpreter's own work between two stores gives them time to arrive.
-
-A worker is alive while it holds an exclusive ``flock`` on its file. POSIX locks (``lockf``) would be lost
-when any code of the process closes any descriptor of that file, a scrape that reads it for example. ``flock``
-belongs to the open file description, which a forked child shares: the child therefore closes it at once,
-else a dead worker would seem alive as long as its child. Everybody else probes with a shared lock, so that
-probes do not disturb each other. The directory must be on a local file system (tmpfs is best).
-"""
+"""The writing end of a worker's file; module ``file_format`` says what is in it."""
 
 from __future__ import annotations
 
-import fcntl
-import functools
-import hashlib
 import json
 import math
 import mmap
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import Version
-from modelplane_exporter.layout.calls import CALL_METRICS, Key
-from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey
+from modelplane_exporter.layout.signals import LoadedBaseline
 from modelplane_exporter.layout.state import MetricSample
+from modelplane_exporter.workers.file_format import (
+    END_OFFSET,
+    EPOCH_OFFSET,
+    HEADER,
+    JOURNAL,
+    LAYOUT,
+    LAYOUT_BYTES,
+    MAGIC,
+    METRICS_BY_NAME,
+    NUMBER,
+    RECORD,
+    RECORDS,
+    VALUE,
+    SampleKey,
+    Slots,
+    StateKey,
+    WorkersError,
+    key_to_json,
+    slots_of,
+)
 from modelplane_exporter.workers.file_lock import FileLock, guard, inherited
-from modelplane_schema.identity import Identity
-from modelplane_schema.metrics import METRICS
+from modelplane_exporter.workers.journal import Entry, Journal
 
-
-class WorkersError(RuntimeError):
-    """The directory of the workers' files cannot be used; the text says why."""
-
-
-class SampleKey(NamedTuple):
-    """Which sample: the metric's name and the values of its labels."""
-
-    metric: str
-    labels: tuple[str, ...]
-
-
-StateKey = Key | SignalKey
-
-
-def key_to_json(key: StateKey) -> list[Any]:
-    """What stands in files for the key of a state."""
-    return ["calls" if isinstance(key, Key) else "signals", *key]
-
-
-def key_from_json(content: Sequence[Any]) -> StateKey:
-    """The key that ``key_to_json`` wrote."""
-    kind, identity, *others = content
-    return (Key if kind == "calls" else SignalKey)(Identity(*identity), *others)
-
-
-def _fingerprint() -> str:
-    """16 hex digits that differ whenever the meaning of a file's content does."""
-    cells = [(layout.metric.name, layout.start, layout.scale) for layout in CALL_METRICS]
-    content = [(metric.name, metric.type, metric.labels, metric.buckets, metric.closed) for metric in METRICS]
-    return hashlib.sha256(json.dumps([3, cells, content]).encode()).hexdigest()[:16]
-
-
-LAYOUT = _fingerprint()
-METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
-
-_HEADER = struct.Struct("8s8sQ")
-_MAGIC, _LAYOUT_BYTES = b"mpworker", bytes.fromhex(LAYOUT)
-_END = struct.Struct("Q")
-_END_OFFSET = _HEADER.size - _END.size
-_RECORD = struct.Struct("QQ")
-_VALUE = struct.Struct("d")
-_FIRST_SIZE = 1 << 16
+_FIRST_SIZE = 1 << 14
 _ATTEMPTS = 100
+_NO_EPOCH = NUMBER.pack(0)
 
 
-class _Slots(NamedTuple):
-    """The slots of a state with ``size`` bytes of cells; ``sequences`` starts at the first one's number."""
+class HasEntries(Protocol):
+    """Who has entries of the journal that go with a state, until a commit takes them."""
 
-    size: int
-    slot: struct.Struct
-    sequences: struct.Struct
+    entries: list[Entry]
 
 
-@functools.cache
-def _slots(cells: int) -> _Slots:
-    # Unsigned, so that a negative cell is refused: readers add whole states as one big integer.
-    return _Slots(cells * 8, struct.Struct(f"<{cells + 1}Q"), struct.Struct(f"<Q{cells * 8}xQ"))
+class StateUpdate(NamedTuple):
+    """What a state is from now on: integers from 0 to 2**64 - 1, always as many for one key.
+
+    The cells include the calls that are in the journal's entries of ``source``.
+    """
+
+    key: StateKey
+    cells: Sequence[int]
+    charged_until: float = 0.0
+    source: HasEntries | None = None
 
 
 @dataclass(slots=True)
 class _Record:
-    """Where the slots of a state are, and the last sequence number."""
+    """Where the slots of a state are, and which one was written last, in which epoch.
+
+    ``entries`` are those whose calls the next commit of the state includes.
+    """
 
     offset: int
-    slot: struct.Struct
-    sequence: int = 0
+    slots: Slots
+    index: int = 0
+    epoch: int = 0
+    entries: list[Entry] = field(default_factory=list)
+
+    def slot_offset(self, index: int) -> int:
+        """Where one of the two slots is."""
+        return self.offset + index * self.slots.slot.size
 
 
 class WorkerFile:
-    """The writing end; callers see to it that one thread writes at a time.
+    """The writing end; callers see to it that one thread writes at a time, except to the journal.
 
     After ``close``, and in a forked child, writing is a WorkersError: the child makes a file of its own.
     """
 
-    def __init__(self, path: Path, lock: FileLock) -> None:
+    def __init__(self, path: Path, lock: FileLock, born: float) -> None:
         self.path = path
         self._lock = lock
         self._states: dict[StateKey, _Record] = {}
         self._baselines: set[tuple[Version, str]] = set()
         self._samples: dict[SampleKey, int] = {}
+        self._written: list[tuple[_Record, int]] = []
+        self._epoch = 0
         self._map = self._reserve(_FIRST_SIZE)
-        self._end = _HEADER.size
-        _HEADER.pack_into(self._map, 0, _MAGIC, _LAYOUT_BYTES, self._end)
+        # A map of its own, because callers write to it while the other one may be replaced.
+        self.journal = Journal(self._reserve(JOURNAL.stop))
+        self._end = RECORDS
+        HEADER.pack_into(self._map, 0, MAGIC, LAYOUT_BYTES, self._end, 0, born)
         with guard:
             inherited.add(self)
 
     @classmethod
-    def create(cls, directory: str | os.PathLike[str]) -> WorkerFile:
-        """A new file that this process holds for its life. WorkersError when it cannot be made or locked."""
+    def create(cls, directory: str | os.PathLike[str], born: float = -math.inf) -> WorkerFile:
+        """A new file that this process holds for its life. WorkersError when it cannot be made or locked.
+
+        Calls that began before ``born`` are those of the process that forked this one.
+        """
         try:
             for _ in range(_ATTEMPTS):
                 path = Path(directory, f"worker-{LAYOUT}-{os.getpid()}-{secrets.token_hex(8)}")
@@ -145,41 +116,52 @@ class WorkerFile:
                 except BlockingIOError:
                     continue  # probed between creation and lock; it looks like a dead worker's, so leave it
                 if os.fstat(lock.descriptor).st_nlink:
-                    return cls._open(path, lock)
+                    return cls._open(path, lock, born)
                 lock.close()  # compacted between creation and lock
         except OSError as error:
             raise WorkersError(f"cannot create a worker file in {directory}: {error.strerror}") from error
         raise WorkersError(f"cannot lock a new worker file in {directory}")
 
     @classmethod
-    def _open(cls, path: Path, lock: FileLock) -> WorkerFile:
+    def _open(cls, path: Path, lock: FileLock, born: float) -> WorkerFile:
         try:
-            return cls(path, lock)
+            return cls(path, lock, born)
         except WorkersError:
             path.unlink(missing_ok=True)
             lock.close()
             raise
 
-    def write(self, key: StateKey, cells: Sequence[int]) -> None:
-        """Replace the state of ``key`` by integers from 0 to 2**64 - 1, always as many for one key.
-
-        WorkersError when the file is closed or the disk full (states that are there can still be written),
-        struct.error when ``cells`` do not fit; the file then shows what it showed before.
-        """
+    def record_of(self, key: StateKey) -> int:
+        """What stands for a state in the journal: where its record is, 0 before its first commit."""
         record = self._states.get(key)
-        if record is None:
-            slot = _slots(len(cells)).slot
-            record = self._states[key] = _Record(self._append(key_to_json(key), 2 * slot.size), slot)
-        # Counted before the write: after an interrupted write the same slot must not be written as "next".
-        record.sequence += 1
-        try:
-            # One call packs cells and number together: 1.2 us; an array and two stores take 2.6 us.
-            at = record.offset + (record.sequence & 1) * record.slot.size
-            record.slot.pack_into(self._map, at, *cells, record.sequence)
-        except (struct.error, TypeError):
-            record.sequence -= 1
-            self._require_open()
-            raise
+        return record.offset if record is not None else 0
+
+    def commit(self, updates: Iterable[StateUpdate]) -> None:
+        """Replace states, and include the entries of the journal that they contain, all at once.
+
+        Afterwards raises WorkersError when the file is closed, or when the disk is full for a state that is
+        new, and struct.error when cells do not fit; such a state stays as it is.
+        """
+        self._require_open()
+        self._end_commit()
+        epoch = self._epoch = self._number(EPOCH_OFFSET) + 1
+        failure = None
+        for update in updates:
+            try:
+                self._write_slot(update, epoch)
+            except (WorkersError, struct.error, TypeError) as error:
+                failure = error
+        for record, _ in self._written:
+            if record.epoch == epoch:
+                self.journal.include(record.entries, epoch)
+        self._store(EPOCH_OFFSET, NUMBER.pack(epoch))
+        self._end_commit()
+        if failure is not None:
+            raise failure
+
+    def write(self, key: StateKey, cells: Sequence[int]) -> None:
+        """Commit one state of which no call is in the journal."""
+        self.commit([StateUpdate(key, cells)])
 
     def write_baseline(self, loaded: LoadedBaseline) -> None:
         """Say which baseline a version uses; WorkersError when the file is closed or the disk full."""
@@ -193,28 +175,76 @@ class WorkerFile:
 
         WorkersError when the file is closed or the disk full.
         """
-        self._require_open()
         gone = dict(self._samples)
-        for metric, labels, value in samples:
-            key = SampleKey(metric.name, labels)
-            if key not in self._samples:
-                self._samples[key] = self._append(["sample", *key], _VALUE.size)
-            self._store(self._samples[key], _VALUE.pack(value))
-            gone.pop(key, None)
+        for sample in samples:
+            gone.pop(self.write_sample(sample), None)
         for key, offset in gone.items():
             if METRICS_BY_NAME[key.metric].type == "gauge":
-                self._store(offset, _VALUE.pack(math.nan))
+                self._store(offset, VALUE.pack(math.nan))
+
+    def write_sample(self, sample: MetricSample) -> SampleKey:
+        """Replace one sample; WorkersError as above."""
+        self._require_open()
+        metric, labels, value = sample
+        key = SampleKey(metric.name, labels)
+        if key not in self._samples:
+            self._samples[key] = self._append(["sample", *key], VALUE.size)
+        self._store(self._samples[key], VALUE.pack(value))
+        return key
 
     def close(self) -> None:
         """End as a worker; what was written stays and counts as a dead worker's."""
         with guard:
             inherited.discard(self)
-        self._map.close()
+        self.drop_in_child()
         self._lock.close()
 
     def drop_in_child(self) -> None:
         """Give up the parent's file; the lock drops itself."""
         self._map.close()
+        self.journal.close()
+
+    def _end_commit(self) -> None:
+        """Let the last commit's entries be used again; undo it if it was cut off before the header had it."""
+        is_committed = self._number(EPOCH_OFFSET) == self._epoch
+        for record, index in self._written:
+            if not is_committed:
+                self._undo(record, index)
+            elif record.epoch == self._epoch:
+                # No call between taking them and giving them: a signal handler that raises cannot lose any.
+                entries, record.entries = record.entries, []
+                self.journal.free.extend(entries)
+        self._written = []
+
+    def _undo(self, record: _Record, index: int) -> None:
+        epoch_offset = record.slot_offset(index) + record.slots.epoch_offset
+        if self._number(epoch_offset) == self._epoch:
+            self._store(epoch_offset, _NO_EPOCH)
+        if record.epoch == self._epoch:
+            record.index, record.epoch = index ^ 1, 0
+        self.journal.exclude(record.entries, self._epoch)
+
+    def _write_slot(self, update: StateUpdate, epoch: int) -> None:
+        record = self._states.get(update.key)
+        if record is None:
+            slots = slots_of(len(update.cells))
+            offset = self._append(key_to_json(update.key), 2 * slots.slot.size)
+            record = self._states[update.key] = _Record(offset, slots)
+        # The slot that shows the state stays; one that was written in this epoch does not show it yet.
+        index = record.index if record.epoch == epoch else record.index ^ 1
+        at = record.slot_offset(index)
+        # First, because a reader may be copying what was in the slot two commits ago.
+        self._store(at + record.slots.epoch_offset, _NO_EPOCH)
+        self._written.append((record, index))
+        if update.source is not None:
+            record.entries, update.source.entries = [*record.entries, *update.source.entries], []
+        # One call packs cells and epoch together: 1.2 us; an array and two stores take 2.6 us.
+        record.slots.slot.pack_into(self._map, at, *update.cells, update.charged_until, epoch)
+        record.index, record.epoch = index, epoch
+
+    def _number(self, offset: int) -> int:
+        (number,) = NUMBER.unpack_from(self._map, offset)
+        return int(number)
 
     def _require_open(self) -> None:
         if self._map.closed:
@@ -225,16 +255,16 @@ class WorkerFile:
         self._require_open()
         text = json.dumps(key).encode()
         text += b" " * (-len(text) % 8)
-        data = self._end + _RECORD.size
+        data = self._end + RECORD.size
         end = data + data_size + len(text)
         if end > len(self._map):
             # Swapped first: a signal handler that raises in between leaves a usable map.
             old, self._map = self._map, self._reserve(max(2 * len(self._map), end))
             old.close()
-        _RECORD.pack_into(self._map, self._end, data_size, len(text))
+        RECORD.pack_into(self._map, self._end, data_size, len(text))
         self._map[data:end] = bytes(data_size) + text
         self._end = end
-        self._store(_END_OFFSET, _END.pack(end))
+        self._store(END_OFFSET, NUMBER.pack(end))
         return data
 
     def _store(self, offset: int, number: bytes) -> None:
@@ -255,109 +285,3 @@ class WorkerFile:
                 os.close(descriptor)
         except OSError as error:
             raise WorkersError(f"cannot grow {self.path} to {size} bytes: {error.strerror}") from error
-
-
-class WorkerFileReader:
-    """The reading end; keys are parsed once. One thread at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._map: mmap.mmap | None = None
-        self._parsed = _HEADER.size
-        self._states: list[tuple[StateKey, int, int]] = []
-        self.baselines: list[LoadedBaseline] = []
-        self._samples: list[tuple[SampleKey, int]] = []
-
-    def hold(self) -> bool:
-        """Whether no worker has the file. It then stays so until ``release``, for its name is taken."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def release(self) -> None:
-        """Undo ``hold``."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-
-    def is_alive(self) -> bool:
-        """Whether a worker has the file."""
-        if self.hold():
-            self.release()
-            return False
-        return True
-
-    def close(self) -> None:
-        """Forget the file."""
-        if self._map is not None:
-            self._map.close()
-        os.close(self._descriptor)
-
-    def keys(self) -> Iterator[StateKey | SampleKey]:
-        """What the file has, vanished samples included."""
-        yield from (key for key, _, _ in self._states)
-        yield from (key for key, _ in self._samples)
-
-    def states(self) -> Iterator[tuple[StateKey, bytes]]:
-        """Every key with its newest complete state, 64-bit integers."""
-        for key, offset, cells in self._states:
-            yield key, self._state(offset, _slots(cells))
-
-    def samples(self) -> Iterator[tuple[SampleKey, float]]:
-        """Every sample that has not vanished."""
-        for key, offset in self._samples:
-            (value,) = _VALUE.unpack_from(self._mapped(), offset)
-            if not math.isnan(value):
-                yield key, value
-
-    def refresh(self) -> None:
-        """Parse the records that are new. WorkersError when this is not the file of a worker."""
-        content = self._content()
-        if content is None:
-            return
-        magic, layout, end = _HEADER.unpack_from(content)
-        if end and (magic, layout) != (_MAGIC, _LAYOUT_BYTES):
-            raise WorkersError(f"{self.path} is not a worker file of this release")
-        if end > len(content):
-            raise WorkersError(f"{self.path} was cut off")
-        while self._parsed < end:
-            data_size, key_size = _RECORD.unpack_from(content, self._parsed)
-            data = self._parsed + _RECORD.size
-            self._parsed = data + data_size + key_size
-            self._add(json.loads(content[data + data_size : self._parsed]), data, data_size)
-
-    def _add(self, key: list[Any], data: int, data_size: int) -> None:
-        if key[0] == "sample":
-            self._samples.append((SampleKey(key[1], tuple(key[2])), data))
-        elif key[0] == "baseline":
-            self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
-        else:
-            self._states.append((key_from_json(key), data, data_size // 16 - 1))
-
-    def _content(self) -> mmap.mmap | None:
-        """The file, mapped again where it grew; None while its worker has not filled the header yet."""
-        mapped = 0 if self._map is None else len(self._map)
-        if self._map is None or _END.unpack_from(self._map, _END_OFFSET)[0] > mapped:
-            size = os.fstat(self._descriptor).st_size
-            if size < _HEADER.size:
-                return None
-            if self._map is not None:
-                self._map.close()
-            self._map = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
-        return self._map
-
-    def _mapped(self) -> mmap.mmap:
-        if self._map is None:
-            raise ValueError("refresh() before reading")
-        return self._map
-
-    def _state(self, offset: int, slots: _Slots) -> bytes:
-        content, sequences = self._mapped(), offset + slots.size
-        for _ in range(_ATTEMPTS):
-            before = slots.sequences.unpack_from(content, sequences)
-            start = offset + (slots.slot.size if before[1] > before[0] else 0)
-            state = content[start : start + slots.size]
-            if slots.sequences.unpack_from(content, sequences) == before:
-                return state
-        raise WorkersError(f"{self.path} was written twice during each of {_ATTEMPTS} readings")

@@ -32,7 +32,8 @@ def _drop_inherited() -> None:
         guard.release()
 
 
-# The guard keeps a fork from falling between opening a descriptor and noting it.
+# The guard keeps a fork from falling between opening or closing a descriptor and noting it: the child would
+# close what is another file by then.
 os.register_at_fork(before=guard.acquire, after_in_parent=guard.release, after_in_child=_drop_inherited)
 
 

@@ -1,42 +1,46 @@
 """How a worker process publishes its counts to the others, and sees all of them.
 
-What a drain changed is written at once; a thread writes once a second what would otherwise wait for a drain:
-the last few calls, and the charges of those in flight.
+What a drain changed is committed at once, and a call that waits for a drain is in the journal (module
+``journal``); business events and feedback are written when they are counted. A thread publishes once a second
+what would otherwise wait: calls that ended since the last drain for the eyes of others, calls in flight and
+their charges, and signals. It also compacts, module ``directory`` says when.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
-import multiprocessing.util
+import math
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from modelplane_exporter.layout.calls import Snapshot
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalSnapshot
 from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.measurement.identity_state import IdentityState
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkersError
+from modelplane_exporter.workers.file import StateUpdate, WorkerFile
+from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_exporter.workers.journal import Journal
+from modelplane_exporter.workers.process_end import EndOfProcess
 
 PUBLISH_SECONDS = 1.0
-
-# A kill loses what was not written: the calls of one drain, and those queued while it runs. 48 + 8 calls and
-# one for each of 8 threads are 64.
-DRAIN_AT, WAIT_AT = 96, 16
 
 
 class Source(Protocol):
     """What is published: the process's state."""
 
-    def visit_snapshots(self, visit: Callable[[list[Snapshot]], None]) -> None:
-        """Call ``visit`` with a copy of every state of this process, in an order that never goes back."""
+    def visit_states(self, visit: Callable[[list[IdentityState], list[Snapshot], float], None]) -> None:
+        """Call ``visit`` with every state of this process, a copy of each and the time.
 
-    def local_samples(self) -> list[MetricSample]:
-        """This process's samples that are not about calls."""
+        Copies never go back, and nothing is added to the states meanwhile.
+        """
+
+    def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
+        """Call ``visit`` with this process's samples that are not about calls; none grows meanwhile."""
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
@@ -49,62 +53,102 @@ class Publisher:
         self._directory = WorkerDirectory(directory)
         self._path = directory
         self._source = source
-        self._begin()
-        atexit.register(self.publish)
-        # Processes of multiprocessing end without atexit, and a forked one forgets its parent's finalizers.
-        self._publish_at_end()
-        multiprocessing.util.register_after_fork(self, Publisher._publish_at_end)
+        self._file: WorkerFile
+        self._is_writing: bool
+        self.journal: Journal
+        self._begin(-math.inf)
+        self._end = EndOfProcess(self.publish)
 
-    def write(self, snapshots: Iterable[Snapshot | SignalSnapshot]) -> None:
-        """Publish some states, under the lock of their meter; a full disk is one log line and no more."""
-        try:
-            with self._lock:
-                for snapshot in snapshots:
-                    self._file.write(snapshot.key, snapshot.cells)
-        except (WorkersError, struct.error) as error:  # the disk is full, or a sum left 64 bits
-            rate_limited.log(logging.ERROR, "publisher", "other processes do not see all counts: %s", error)
+    def commit(
+        self, states: Sequence[IdentityState], snapshots: Sequence[Snapshot], charged_until: float
+    ) -> None:
+        """Publish states of calls, each with its copy, under the lock of their meter.
+
+        ``charged_until`` is the time up to which calls in flight are charged. A full disk is one log line.
+        """
+
+        def write(file: WorkerFile) -> None:
+            try:
+                file.commit(
+                    StateUpdate(snapshot.key, snapshot.cells, charged_until, state)
+                    for state, snapshot in zip(states, snapshots, strict=True)
+                )
+            finally:
+                for state in states:
+                    state.record = file.record_of(state.key)
+
+        self._write(write)
 
     def publish(self) -> None:
-        """Publish all states of this process."""
+        """Publish all of this process."""
         # Another lock, because draining signals takes the lock of a meter, under which others write.
         with self._signals_lock:
             signals, baselines = self._source.local_signals()
-            self.write(signals)
-        self._source.visit_snapshots(self.write)
-        try:
-            with self._lock:
-                for loaded in baselines:
-                    self._file.write_baseline(loaded)
-                self._file.write_samples(self._source.local_samples())
-        except WorkersError as error:
-            rate_limited.log(logging.ERROR, "publisher", "other processes do not see all counts: %s", error)
+            self._write(lambda file: file.commit(StateUpdate(*signal) for signal in signals))
+        self._source.visit_states(self.commit)
+        self._source.visit_samples(
+            lambda samples: self._write(lambda file: self._write_samples(file, baselines, samples))
+        )
+
+    def count(self, sample: MetricSample) -> None:
+        """Publish a counter that has just grown."""
+        self._write(lambda file: file.write_sample(sample))
+
+    @staticmethod
+    def _write_samples(
+        file: WorkerFile, baselines: Iterable[LoadedBaseline], samples: Iterable[MetricSample]
+    ) -> None:
+        for loaded in baselines:
+            file.write_baseline(loaded)
+        file.write_samples(samples)
+
+    def _write(self, action: Callable[[WorkerFile], object]) -> None:
+        with self._lock:
+            if (
+                self._is_writing
+            ):  # entered again from a signal handler or a finalizer: the next second will do
+                return
+            self._is_writing = True
+            try:
+                action(self._file)
+            except (WorkersError, struct.error) as error:  # the disk is full, or a sum left 64 bits
+                rate_limited.log(
+                    logging.ERROR, "publisher", "other processes do not see all counts: %s", error
+                )
+            finally:
+                self._is_writing = False
 
     def collect(self) -> State:
         """The sum over all workers. WorkersError when it cannot be had: a part of it would be wrong."""
         self.publish()
         return self._directory.collect()
 
-    def after_fork(self) -> None:
-        """In a forked child: a new file, lock and thread."""
+    def after_fork(self, now: float) -> None:
+        """In a forked child: a new file, lock and thread. Calls begun before ``now`` are the parent's."""
+        self._end.after_fork()
         try:
-            self._begin()
+            self._begin(now)
         except WorkersError as error:
             rate_limited.log(logging.ERROR, "fork", "other processes do not see this one's counts: %s", error)
 
-    def _publish_at_end(self) -> None:
-        multiprocessing.util.Finalize(None, self.publish, exitpriority=0)
-
-    def _begin(self) -> None:
+    def _begin(self, born: float) -> None:
         self._lock, self._signals_lock = threading.RLock(), threading.RLock()
-        self._file = WorkerFile.create(self._path)
+        self._is_writing = False
+        self._file = WorkerFile.create(self._path, born)
+        self.journal = self._file.journal
         self._stop = threading.Event()
         threading.Thread(target=self._publish_regularly, name="modelplane-workers", daemon=True).start()
 
     def _publish_regularly(self) -> None:
         stop = self._stop
+        self._attempt(self._directory.compact_crowd)
         while not stop.wait(PUBLISH_SECONDS):
-            try:
-                self.publish()
-            except Exception as error:  # noqa: BLE001 - the next second may be better
-                kind = type(error).__name__
-                rate_limited.log(logging.ERROR, "publish", "counts were not published: %s", kind)
+            self._attempt(self.publish)
+            self._attempt(lambda: self._directory.compact_as(self._file.path.name))
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - the next second may be better
+            kind = type(error).__name__
+            rate_limited.log(logging.ERROR, "publish", "counts were not published: %s", kind)

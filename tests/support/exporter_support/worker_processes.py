@@ -11,8 +11,9 @@ from pathlib import Path
 
 from modelplane_exporter.layout.calls import ACTIVE, CELLS, REQUESTS, Key
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader
+from modelplane_exporter.workers.file import WorkerFile
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_exporter.workers.file_reader import WorkerFileReader
 from modelplane_schema.identity import Identity
 
 SUCCESS = REQUESTS.start
@@ -60,10 +61,12 @@ def exit_status(child: int) -> int:
     return status
 
 
-def kill(child: int) -> None:
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+def kill(child: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """End a child that does not end by itself."""
+    os.kill(child, number)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     children.remove(child)
+    assert status == -number, f"the child had ended with status {status}"
 
 
 def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:
@@ -82,11 +85,19 @@ def write_and_wait(path: Path, write: Callable[[WorkerFile], None]) -> int:
     return child
 
 
+def ended_workers(path: Path, number: int) -> None:
+    """Files of workers that each counted one call and are gone."""
+    for _ in range(number):
+        file = WorkerFile.create(path)
+        file.write(key(), cells(1))
+        file.close()
+
+
 def read(path: Path) -> dict[Key, tuple[int, ...]]:
     reader = WorkerFileReader(path)
     reader.refresh()
     states = {}
-    for key, state in reader.states():
+    for key, state, _ in reader.states():
         assert isinstance(key, Key)
         states[key] = struct.unpack(f"{CELLS}Q", state)
     reader.close()

@@ -23,7 +23,7 @@ from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.layout.calls import REQUESTS
 from modelplane_exporter.store.store import Store, store_for
 from modelplane_exporter.store.version_recorder import VersionRecorder
-from modelplane_exporter.workers.file import WorkersError
+from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.identity import Identity
 
@@ -339,10 +339,10 @@ def test_a_full_disk_costs_one_line_and_no_call(
     registry = CollectorRegistry()
     predict = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)(lambda: {"confidence": 0.5})
 
-    def full(self: object, key: object, cells: object) -> None:
+    def full(self: object, updates: object) -> None:
         raise WorkersError("cannot grow the file: No space left on device")
 
-    monkeypatch.setattr("modelplane_exporter.workers.file.WorkerFile.write", full)
+    monkeypatch.setattr("modelplane_exporter.workers.file.WorkerFile.commit", full)
     for _ in range(1000):
         assert predict() == {"confidence": 0.5}
     lines = [r.message for r in caplog.records if "other processes do not see all counts" in r.message]

@@ -31,7 +31,7 @@ def new_state(name: str = "t") -> IdentityState:
 
 
 def begin(meter: DeviceMeter, whose: IdentityState) -> CallRecord:
-    call: CallRecord = [meter.clock(), whose, None, None, None]
+    call: CallRecord = [meter.clock(), whose, None, None, None, None]
     meter.events.append(call)
     return call
 

@@ -37,7 +37,7 @@ def store(clock: Clock) -> Store:
 
 
 def call(recorder: VersionRecorder, tenant_id: str) -> None:
-    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None]
+    record = [recorder.meter.clock(), recorder.state_of(tenant_id), None, None, None, None]
     recorder.meter.events.append(record)
     record[ENDED], record[VALUE] = recorder.meter.clock(), 0.5
     recorder.meter.events.append(record)
@@ -101,7 +101,7 @@ def test_at_the_cap_the_least_recently_used_makes_room_after_the_idle_time(
 
 def test_a_call_in_flight_keeps_its_tenant(store: Store, clock: Clock) -> None:
     recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1, idle_ttl=26 * HOUR)
-    record = [clock.now, recorder.state_of("stream"), None, None, None]
+    record = [clock.now, recorder.state_of("stream"), None, None, None, None]
     recorder.meter.events.append(record)
     store.state()
     clock.now = 100 * HOUR
@@ -114,7 +114,7 @@ def test_a_series_that_was_just_about_to_be_used_comes_back(store: Store, clock:
     held = recorder.state_of("first")
     clock.now = 27 * HOUR
     call(recorder, "second")  # evicts "first" while another thread holds its series
-    record = [clock.now, held, None, None, None]
+    record = [clock.now, held, None, None, None, None]
     recorder.meter.events.append(record)
     record[ENDED], record[VALUE] = clock.now, 0.5
     recorder.meter.events.append(record)

@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from exporter_support.observed_signals import NUMBERS
 from exporter_support.worker_processes import cells, counts, exit_status, forked, is_locked, key, worker_files
+from modelplane_exporter.identity import Version
+from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, layout_of
+from modelplane_exporter.layout.state import State
+from modelplane_exporter.workers import archive as archive_module
 from modelplane_exporter.workers import directory as directory_module
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkerFileReader
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import LAYOUT
 from modelplane_exporter.workers.file_lock import FileLock
+from modelplane_exporter.workers.file_reader import WorkerFileReader
+from modelplane_schema.identity import Identity
 
 
 def test_the_archive_has_one_record_a_key_and_the_files_are_gone(tmp_path: Path) -> None:
@@ -51,6 +59,26 @@ def test_a_key_that_nobody_has_is_forgotten_when_it_was_idle_long_enough(tmp_pat
     assert counts(directory) == {}
 
 
+def test_a_baseline_is_forgotten_with_the_last_state_that_refers_to_it(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    version = Version("m", "v1", "jax")
+    signals = SignalKey(Identity("m", "v1", "__all__", "jax"), NUMBERS.fingerprint)
+    file = WorkerFile.create(tmp_path)
+    file.write_baseline(LoadedBaseline(version, NUMBERS))
+    file.write(signals, [1] * layout_of(NUMBERS).cells)
+    file.close()
+
+    def collect() -> State:
+        return WorkerDirectory(tmp_path, idle_seconds=100, clock=lambda: now).collect()
+
+    for _ in range(2):
+        assert [loaded.version for loaded in collect().baselines] == [version]
+    now += 101
+    for _ in range(2):
+        assert (collect().signals, collect().baselines) == ([], [])
+    assert len((tmp_path / f"archive-{LAYOUT}").read_text().splitlines()) == 1
+
+
 def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,16 +86,19 @@ def test_a_reader_starts_again_when_the_archive_is_replaced_while_it_reads(
     first, second = WorkerFile.create(tmp_path), WorkerFile.create(tmp_path)
     first.write(key(), cells(1))
     second.write(key(), cells(2))
-    real, raced = WorkerDirectory._idle, list[bool]()
+    lock = FileLock(tmp_path, os.O_RDONLY)  # so that the reader reads without it
+    real, raced = WorkerDirectory._names, list[bool]()
 
-    def race(self: WorkerDirectory, *arguments: object) -> object:
+    def race(self: WorkerDirectory) -> set[str]:
+        names = real(self)
         if self is reading and not raced:
             raced.append(True)
+            lock.close()
             first.close()
             compacting.collect()
-        return real(self, *arguments)  # type: ignore[arg-type]
+        return names
 
-    monkeypatch.setattr(WorkerDirectory, "_idle", race)
+    monkeypatch.setattr(WorkerDirectory, "_names", race)
     assert counts(reading) == {key(): 3}
     assert raced
     assert worker_files(tmp_path) == [second.path]
@@ -143,9 +174,11 @@ STEPS = (
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("with_archive", [False, True])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_a_compaction_that_is_killed_neither_loses_nor_doubles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, with_archive: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, with_archive: bool, at_once: int
 ) -> None:
+    monkeypatch.setattr(directory_module, "STEP", at_once)
     seen_before = WorkerDirectory(tmp_path)
     expected = 0
     if with_archive:
@@ -185,7 +218,7 @@ def test_a_disk_too_full_for_the_archive_loses_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(directory_module, "write_archive", full)
+        patched.setattr(archive_module, "write_archive", full)
         for _ in range(2):
             assert counts(directory) == {key(): 1}
     assert [record.getMessage() for record in caplog.records] == [

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import signal
-import struct
 import threading
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from exporter_support.worker_processes import (
 )
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import LAYOUT, WorkerFile, WorkersError
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import HEADER, LAYOUT, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
@@ -77,7 +77,7 @@ def test_own_samples_are_merged_by_their_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"x" * 100, struct.pack("8s8sQ", b"mpworker", bytes.fromhex(LAYOUT), 1 << 40)]
+    "content", [b"x" * 100, HEADER.pack(b"mpworker", bytes.fromhex(LAYOUT), 1 << 40, 0, 0.0)]
 )
 def test_a_file_that_is_no_workers_is_skipped_with_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes

@@ -9,6 +9,7 @@ import resource
 import struct
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -25,7 +26,9 @@ from exporter_support.worker_processes import (
 from modelplane_exporter.layout.calls import CELLS
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import SampleKey, WorkerFile, WorkerFileReader, WorkersError
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import EPOCH_OFFSET, SampleKey, WorkersError
+from modelplane_exporter.workers.file_reader import WorkerFileReader
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema import metrics
 
@@ -54,7 +57,7 @@ def test_a_file_grows_while_it_is_read(tmp_path: Path) -> None:
     for tenant in range(300):
         file.write(key(str(tenant)), cells(tenant))
         reader.refresh()
-    assert [(key_read.identity.tenant_id, state[:8]) for key_read, state in reader.states()] == [
+    assert [(key_read.identity.tenant_id, state[:8]) for key_read, state, _ in reader.states()] == [
         (str(tenant), tenant.to_bytes(8, "little")) for tenant in range(300)
     ]
     reader.close()
@@ -81,7 +84,7 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
     with pytest.raises(struct.error):
         file.write(key(), [-1] * CELLS)
     record = file._states[key()]
-    whole = record.slot
+    whole = record.slots.slot
     half = struct.Struct(f"{CELLS // 2}Q")
 
     class Cut:
@@ -90,9 +93,56 @@ def test_an_update_that_was_cut_off_leaves_the_state_before_it(
         def pack_into(self, buffer: mmap.mmap, offset: int, *values: int) -> None:
             half.pack_into(buffer, offset, *values[: CELLS // 2])
 
-    monkeypatch.setattr(record, "slot", Cut())
+    monkeypatch.setattr(record, "slots", record.slots._replace(slot=cast("struct.Struct", Cut())))
     file.write(key(), cells(3))
     assert read(file.path) == {key(): tuple(cells(2))}
+    file.close()
+
+
+def test_a_reader_that_is_held_up_takes_no_slot_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WorkerFile.create(tmp_path)
+    for count in range(1, 5):
+        file.write(key(), cells(count))
+    real, went_on = WorkerFileReader._number, list[bool]()
+
+    def held_up(self: WorkerFileReader, offset: int) -> int:
+        number = real(self, offset)
+        if offset == EPOCH_OFFSET and not went_on:
+            went_on.append(True)
+            file.write(key(), cells(5))
+            file.write(key(), cells(6))
+            with pytest.raises(struct.error):  # the slot keeps a part of it
+                file.write(key(), [*[9] * (CELLS - 1), -1])
+        return number
+
+    monkeypatch.setattr(WorkerFileReader, "_number", held_up)
+    assert read(file.path) == {key(): tuple(cells(6))}
+    assert went_on
+    file.close()
+
+
+def test_a_reader_finds_the_records_of_a_worker_that_makes_its_file_larger_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = WorkerFile.create(tmp_path)
+    file.write(key(), cells(1))
+    reader, grown = WorkerFileReader(file.path), list[bool]()
+    real = WorkerFileReader._remapped
+
+    def grow(self: WorkerFileReader) -> mmap.mmap | None:
+        content = real(self)
+        if not grown:
+            grown.append(True)
+            for tenant in range(100):
+                file.write(key(str(tenant)), cells(1))
+        return content
+
+    monkeypatch.setattr(WorkerFileReader, "_remapped", grow)
+    reader.refresh()
+    assert len(list(reader.states())) == 101
+    reader.close()
     file.close()
 
 
@@ -112,7 +162,7 @@ def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> Non
         while not last or time.monotonic() < until:
             assert time.monotonic() < until + PATIENCE_SECONDS
             reader.refresh()
-            for _, state in reader.states():
+            for _, state, _ in reader.states():
                 distinct = set(struct.unpack(f"{CELLS}Q", state))
                 assert len(distinct) == 1
                 assert last <= min(distinct)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from exporter_support.shared_counters import shared_counters
 from exporter_support.worker_processes import SUCCESS, cells, forked, key, kill, worker_files
 from modelplane_exporter.layout.calls import ACTIVE, Key
 from modelplane_exporter.layout.state import MetricSample
@@ -94,16 +93,6 @@ class Workers(RuleBasedStateMachine):
 
 TestRandomHistories = Workers.TestCase
 TestRandomHistories.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-
-
-@contextlib.contextmanager
-def shared_counters(number: int) -> Iterator[memoryview]:
-    with mmap.mmap(-1, 8 * number) as memory:
-        view = memoryview(memory).cast("q")
-        try:
-            yield view
-        finally:
-            view.release()
 
 
 TOTAL = key("total")

@@ -23,7 +23,9 @@ from exporter_support.worker_processes import (
 )
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_exporter.workers.directory import WorkerDirectory
-from modelplane_exporter.workers.file import WorkerFile, WorkerFileReader, WorkersError
+from modelplane_exporter.workers.file import WorkerFile
+from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_exporter.workers.file_reader import WorkerFileReader
 from modelplane_schema import metrics
 
 
