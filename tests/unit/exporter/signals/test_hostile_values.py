@@ -110,12 +110,22 @@ SCALARS = st.one_of(
     st.sampled_from(sorted({*HOSTILE} - {*LIKE_COLUMNS, "class raises"})).map(lambda kind: HOSTILE[kind]()),
     st.builds(RaisingNumber, st.floats()), st.builds(RaisingText, st.text()), st.builds(lambda: 10**5000),
 )  # fmt: skip
+
+
+def series_of_objects(values: list[Any]) -> pd.Series[Any]:
+    """The values as they are; pandas before 3.0 would call their ``__array__``."""
+    objects = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        objects[index] = value
+    return pd.Series(objects, dtype=object)
+
+
 ANYTHING = st.recursive(
     st.one_of(SCALARS, st.sampled_from(LIKE_COLUMNS).map(lambda kind: HOSTILE[kind]())),
     lambda inner: st.one_of(
         st.lists(inner), st.tuples(inner, inner), st.frozensets(st.integers()),
         st.dictionaries(st.one_of(st.sampled_from("abcx"), st.integers(), st.none()), inner),
-        st.lists(inner, max_size=4).map(lambda values: pd.Series(values, dtype=object)),
+        st.lists(inner, max_size=4).map(series_of_objects),
         st.lists(inner, max_size=4).map(lambda values: [values] * BATCH),
         st.builds(BadFrame, inner),
     ),
