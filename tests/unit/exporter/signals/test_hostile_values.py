@@ -140,6 +140,7 @@ METHODS: list[Callable[[Call, Any], None]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(METHODS), ANYTHING), min_size=1, max_size=3))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
@@ -167,6 +168,7 @@ def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
     assert "signals were not counted" not in lines
 
 
+@pytest.mark.slow
 @given(st.lists(SCALARS, min_size=1, max_size=2 * BATCH), st.booleans())
 @settings(deadline=None)
 def test_every_value_is_counted_or_invalid_alone_as_in_a_batch(values: list[Any], categorical: bool) -> None:
