@@ -41,6 +41,9 @@ class Part:
     options: tuple[str, ...] = ()
 
 
+# Rooms of the backend that together use each of its packages.
+SMOKE_ROOMS = ("api", "comparison", "prometheus", "proxy", "tenancy", "web")
+
 # Hypothesis is a tool of tests alone; without it, base would leave out the exposition and the workers.
 PARTS = {
     "base": Part(
@@ -51,7 +54,7 @@ PARTS = {
     "backend": Part(
         (".[backend]", "hypothesis", "pytest", "pytest-xdist"),
         ("modelplane_datasource.app", "modelplane_datasource.server"),
-        ("tests/unit/datasource",),
+        tuple(f"tests/unit/datasource/{room}" for room in SMOKE_ROOMS),
         ("-m", "not slow", "-n", "2", "--dist", "loadfile"),
     ),
     # The fixtures of integration tests import the plane; those of the wrappers need none.
