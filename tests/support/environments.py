@@ -29,7 +29,7 @@ FLOOR_OPERATORS = {">=", "==", "~="}
 
 @dataclass(frozen=True)
 class Part:
-    """Requirements to install, modules that must import there, arguments of pytest.
+    """Requirements to install, modules that must import there, tests to run and options of pytest.
 
     Tests of packages that are absent are skipped. A module that must import fails instead, so that an import
     added to modelplane by mistake is no reason to skip.
@@ -38,7 +38,11 @@ class Part:
     requirements: tuple[str, ...]
     modules: tuple[str, ...]
     tests: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
+
+# Rooms of the backend that together use each of its packages.
+SMOKE_ROOMS = ("api", "comparison", "prometheus", "proxy", "tenancy", "web")
 
 # Hypothesis is a tool of tests alone; without it, base would leave out the exposition and the workers.
 PARTS = {
@@ -48,17 +52,24 @@ PARTS = {
         ("tests/unit/exporter", "tests/unit/schema"),
     ),
     "backend": Part(
-        (".[backend]", "hypothesis", "pytest"),
+        (".[backend]", "hypothesis", "pytest", "pytest-xdist"),
         ("modelplane_datasource.app", "modelplane_datasource.server"),
-        ("tests/unit/datasource",),
+        tuple(f"tests/unit/datasource/{room}" for room in SMOKE_ROOMS),
+        ("-m", "not slow", "-n", "2", "--dist", "loadfile"),
     ),
     # The fixtures of integration tests import the plane; those of the wrappers need none.
     "framework": Part(
         (".[signals]", "scikit-learn", "pandas", "polars", "pytest"),
         ("modelplane_exporter.frameworks.sklearn",),
-        ("--noconftest", "tests/integration/test_framework_wrappers.py"),
+        ("tests/integration/test_framework_wrappers.py",),
+        ("--noconftest",),
     ),
-    "all": Part((".[tests]",), ("modelplane_provisioning.entry",), ("tests/unit",)),
+    "all": Part(
+        (".[tests]",),
+        ("modelplane_provisioning.entry",),
+        ("tests/unit",),
+        ("-n", "2", "--dist", "loadfile"),
+    ),
 }
 
 
@@ -130,7 +141,7 @@ def check(part: Part, program: Path, report: Path) -> None:
     execute(program, "-W", "error", "-c", f"import {', '.join(part.modules)}", PATH=path, PYTHONPATH="")
     pytest = (program, "-m", "pytest", "-q", "-p", "missing_packages", f"--junit-xml={report}")
     # pytest loads a plugin before it reads the path in its settings.
-    execute(*pytest, *part.tests, PATH=path, PYTHONPATH=str(SUPPORT))
+    execute(*pytest, *part.options, *part.tests, PATH=path, PYTHONPATH=str(SUPPORT))
     if not passed(report):
         raise PartError("every test was skipped")
 

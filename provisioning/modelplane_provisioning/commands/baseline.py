@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -131,7 +132,9 @@ def baseline_show(file: Path, name: str | None) -> None:
 
 def _progress() -> Progress:
     parts = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*parts, console=console, transient=True, disable=not console.is_terminal)
+    # Not ``disable``: rich before 14.3 ends a bar that is disabled with an empty line.
+    shown_on = console if console.is_terminal else Console(quiet=True)
+    return Progress(*parts, console=shown_on, transient=True)
 
 
 def _signals(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from werkzeug.test import Client
 
-from modelplane_exporter.apps import wsgi_app
 from modelplane_exporter.devices import watch_devices
 from modelplane_exporter.devices.collector import DeviceCollector
+from modelplane_exporter.serving.responder import respond
 
 H200 = ("GPU-aaaa1111", "h200")
 A100 = ("GPU-bbbb2222", "a100-sxm4-80gb")
@@ -202,9 +202,9 @@ Series = dict[tuple[str, tuple[str, ...]], float]
 
 
 def scrape(registry: CollectorRegistry, accept: str = "") -> str:
-    with Client(wsgi_app(registry)).get("/metrics", headers={"Accept": accept}) as response:
-        assert response.status == "200 OK"
-        return response.get_data(as_text=True)
+    answer = respond(registry, "GET", accept, "")
+    assert answer.status == HTTPStatus.OK
+    return answer.body.decode()
 
 
 def device_series(text: str, parse: Callable[[str], Any] = parse_text) -> Series:

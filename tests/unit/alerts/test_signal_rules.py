@@ -26,6 +26,8 @@ from modelplane_schema.metrics import (
 from modelplane_schema.recorded import SIGNAL_SERIES, SIGNAL_WINDOWS
 from modelplane_schema.registry import Drift, parse_registry
 
+pytestmark = pytest.mark.slow
+
 MINUTES = 60
 REGISTRY = parse_registry("""
 apiVersion: modelplane/v1

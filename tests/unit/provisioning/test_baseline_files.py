@@ -214,6 +214,7 @@ def peak_memory(path: Path) -> int:
     return int(done.stdout.splitlines()[-1]) // 1024
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_parquet_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     small, large = tmp_path / "small.parquet", tmp_path / "large.parquet"
@@ -224,6 +225,7 @@ def test_memory_does_not_grow_with_a_parquet_file(tmp_path: Path) -> None:
     assert peak_memory(large) - peak_memory(small) < 90
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_csv_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     small, large = tmp_path / "small.csv", tmp_path / "large.csv"

@@ -22,6 +22,8 @@ from modelplane_provisioning.extras import (
 )
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 REGISTRY = ("--registry", str(ROOT / "examples" / "modelplane.yaml"))
 SETUP = configparser.ConfigParser()

@@ -130,6 +130,7 @@ def table(episodes: Sequence[Episode]) -> list[Episode]:
     return sorted(episodes, key=lambda one: (one.key, one.starts_at))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(observations=st.lists(OBSERVATIONS, min_size=1, max_size=12), seed=st.integers(0, 2**32))
 def test_a_hundred_orders_with_duplicates_give_identical_tables(
@@ -164,6 +165,7 @@ def told_apart(observations: Sequence[Observation]) -> list[tuple[int, int | Non
     return [(start, None if end == forever else end) for start, end in merged]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.lists(OBSERVATIONS, min_size=1, max_size=12))
 def test_episodes_are_the_merged_intervals(observations: list[Observation]) -> None:

@@ -141,6 +141,7 @@ def storm(draw: random.Random) -> list[bytes]:
     return [payload(*alerts[index : index + 6]) for index in range(0, len(alerts), 6)]
 
 
+@pytest.mark.slow
 def test_a_hundred_orders_with_duplicates_give_identical_tables(store: AlertStore) -> None:
     draw = random.Random(6)
     bodies = storm(draw)

@@ -27,6 +27,8 @@ from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.costs import ledger_source, samples
 from modelplane_datasource.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("bad", "text"),

@@ -104,6 +104,7 @@ def test_the_series_add_up_too(costs: FlaskClient) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_forecast_against_the_budget(costs: FlaskClient) -> None:
     answer = costs.get(f"/api/v1/costs/forecast?to={(START + HOUR) * 1000}").get_json()
     assert answer is not None
@@ -148,6 +149,7 @@ def amount_of(table: list[dict[str, Any]]) -> Decimal:
     return sum((SIGNS[row["kind"]] * Decimal(row["amount"]) for row in table), Decimal(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idle", ["keep", "proportional", "even"])
 @pytest.mark.parametrize("shared", ["keep", "scale"])
 def test_rows_series_csv_and_focus_are_one_ledger(
@@ -193,6 +195,7 @@ def test_what_is_to_come_has_no_cost_yet(costs: FlaskClient) -> None:
         assert "that is over" in answer.get_json()["message"]
 
 
+@pytest.mark.slow
 def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskClient) -> None:
     def as_of(to: object) -> set[int]:
         answer = costs.get(f"/api/v1/costs/forecast?to={to}")
@@ -263,6 +266,7 @@ def test_no_name_in_a_csv_is_a_formula(costs: FlaskClient, stored_series: list[d
         assert not any(text.startswith(("=", "+", "-", "@")) for text in texts)
 
 
+@pytest.mark.slow
 def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
     costs: FlaskClient,
     cost_registry: Path,
@@ -291,6 +295,7 @@ def test_tokens_of_a_model_without_token_prices_are_nobodys_business(
 # Limits.
 
 
+@pytest.mark.slow
 def test_a_range_of_92_days_is_allowed_and_a_longer_one_is_not(costs: FlaskClient) -> None:
     for path in ("costs", "metrics/cost"):
         assert costs.get(f"/api/v1/{path}?from=now-92d&to=now").status_code == 200

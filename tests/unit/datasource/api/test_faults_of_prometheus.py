@@ -18,6 +18,8 @@ from modelplane_datasource.api.grafana import MAX_WARNING, MAX_WARNINGS
 from modelplane_datasource.settings import Settings
 from modelplane_provisioning.processes import PATIENCE_SECONDS, free_port
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_698_400_800
 JSON = "application/json"
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}

@@ -37,6 +37,8 @@ from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_schema import metrics
 
+pytestmark = pytest.mark.slow
+
 MS = NOW * 1000
 
 

@@ -27,6 +27,8 @@ from modelplane_datasource.comparison.verdicts import Margins, VersionCounts, co
 from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_schema.metrics import CONFIDENCE_BUCKETS, LATENCY_BUCKETS
 
+pytestmark = pytest.mark.slow
+
 LEVEL = 0.05
 ATOMS = (np.arange(400) + 0.5) / 400
 

@@ -148,6 +148,7 @@ def exemplars_of(parsed: Iterable[Family]) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.slow
 @given(snapshot_lists, sample_lists)
 @settings(deadline=None)
 def test_text_parses_to_the_same_samples_as_the_families(
@@ -158,6 +159,7 @@ def test_text_parses_to_the_same_samples_as_the_families(
     assert not any("_created" in line.partition("{")[0] for line in text.split("\n"))
 
 
+@pytest.mark.slow
 @given(snapshot_lists, sample_lists)
 @settings(deadline=None)
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
@@ -182,6 +184,7 @@ def test_text_passes_promtool(
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @given(snapshot_lists, sample_lists, st.booleans())
 @settings(deadline=None)
 def test_pieces_are_whole_lines_and_join_to_the_exposition(

@@ -49,6 +49,7 @@ def requests(snapshots: Sequence[Snapshot]) -> dict[str, int]:
     return {snapshot.key.identity.tenant_id: snapshot.cells[REQUESTS.start] for snapshot in snapshots}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tenants_stay_bounded_and_add_up(store: Store) -> None:
     recorder = VersionRecorder(store, VERSION, ("d", "cpu-process"), max_tenants=1000)
     for number in range(2000):

@@ -110,12 +110,22 @@ SCALARS = st.one_of(
     st.sampled_from(sorted({*HOSTILE} - {*LIKE_COLUMNS, "class raises"})).map(lambda kind: HOSTILE[kind]()),
     st.builds(RaisingNumber, st.floats()), st.builds(RaisingText, st.text()), st.builds(lambda: 10**5000),
 )  # fmt: skip
+
+
+def series_of_objects(values: list[Any]) -> pd.Series[Any]:
+    """The values as they are; pandas before 3.0 would call their ``__array__``."""
+    objects = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        objects[index] = value
+    return pd.Series(objects, dtype=object)
+
+
 ANYTHING = st.recursive(
     st.one_of(SCALARS, st.sampled_from(LIKE_COLUMNS).map(lambda kind: HOSTILE[kind]())),
     lambda inner: st.one_of(
         st.lists(inner), st.tuples(inner, inner), st.frozensets(st.integers()),
         st.dictionaries(st.one_of(st.sampled_from("abcx"), st.integers(), st.none()), inner),
-        st.lists(inner, max_size=4).map(lambda values: pd.Series(values, dtype=object)),
+        st.lists(inner, max_size=4).map(series_of_objects),
         st.lists(inner, max_size=4).map(lambda values: [values] * BATCH),
         st.builds(BadFrame, inner),
     ),
@@ -130,6 +140,7 @@ METHODS: list[Callable[[Call, Any], None]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(METHODS), ANYTHING), min_size=1, max_size=3))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
@@ -157,6 +168,7 @@ def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
     assert "signals were not counted" not in lines
 
 
+@pytest.mark.slow
 @given(st.lists(SCALARS, min_size=1, max_size=2 * BATCH), st.booleans())
 @settings(deadline=None)
 def test_every_value_is_counted_or_invalid_alone_as_in_a_batch(values: list[Any], categorical: bool) -> None:

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -146,6 +147,7 @@ def live_and_die(path: Path, reported: memoryview) -> None:
         kill(child)
 
 
+@pytest.mark.slow
 def test_killed_workers_and_killed_scrapers_never_turn_a_counter_back(tmp_path: Path) -> None:
     with shared_counters(GENERATIONS) as reported:
         live_and_die(tmp_path, reported)

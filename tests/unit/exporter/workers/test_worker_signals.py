@@ -63,6 +63,7 @@ def ask(worker: subprocess.Popen[str], command: str) -> dict[str, Samples]:
     return by_name
 
 
+@pytest.mark.slow
 def test_worker_processes_add_up_also_after_one_was_killed(worker_directory: Path) -> None:
     workers = [start_worker(worker_directory) for _ in range(2)]
     try:

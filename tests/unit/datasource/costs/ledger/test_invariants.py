@@ -10,6 +10,7 @@ from itertools import pairwise
 from random import Random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,8 @@ from modelplane_datasource.costs.ledger.report import GROUPS, CostRow, GroupBy, 
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse
 from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import DAY
+
+pytestmark = pytest.mark.slow
 
 
 @PROPERTY

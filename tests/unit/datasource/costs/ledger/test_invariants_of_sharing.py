@@ -47,6 +47,8 @@ from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Devices, TokenPrice
 
+pytestmark = pytest.mark.slow
+
 
 @PROPERTY
 @given(several())
