@@ -99,7 +99,7 @@ class Fetched:
         )
         self.sizes = tuple(InstantSample(labels, counts.observations) for labels in version)
 
-    def query_table(self, promql: str, _grid: Grid, _reach: int) -> RangeTable:
+    def query_table(self, promql: str, _grid: Grid) -> RangeTable:
         return self.deviations if "deviation" in promql else self.counts
 
     def query(self, promql: str, _instant: int) -> tuple[InstantSample, ...]:
