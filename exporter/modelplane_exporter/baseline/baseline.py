@@ -97,6 +97,7 @@ class Baseline:
         *,
         model_version: str | None = None,
         prediction: Any = None,
+        model: Any = None,
         business: Any = None,
         activations: Any = None,
         names: Sequence[str] | None = None,
@@ -111,7 +112,9 @@ class Baseline:
         dataclasses, pydantic models, named tuples), or a 2-D array of shape (rows, signals); ``names`` names
         the columns of a features array.
 
-        A 1-D ``prediction`` is one signal called "prediction".
+        A 1-D ``prediction`` is one signal called "prediction". It is what the model returned, not the true
+        labels, which differ wherever the model errs. ``model`` makes it: an object with a method ``predict``,
+        or a function of the features such as the method that the service calls.
 
         Numbers and dates are numeric, texts and truth values categorical, and so are predictions of at most
         20 whole numbers. ``categorical`` names numeric signals to take as categories, ``hashed`` those whose
@@ -119,6 +122,12 @@ class Baseline:
         """
         from modelplane_exporter.baseline.fitting import fit
 
+        if model is not None:
+            from modelplane_exporter.baseline.model_outputs import predictions_of
+
+            if prediction is not None or features is None:
+                raise BaselineError("model goes with features and instead of prediction: it makes it of them")
+            prediction = predictions_of(model, features)
         groups = {"input": features, "output": prediction, "business": business, "activation": activations}
         fitted, salt = fit(groups, names=names, categorical=categorical, hashed=hashed, salt=salt)
         return cls(model_name, model_version, fitted, _now(), salt)
