@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
+_TRUTH_VALUES = {"true": 1.0, "false": 0.0}
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -62,12 +63,17 @@ def is_time(text: str) -> bool:
 
 
 def number_in(text: str) -> float | None:
-    """A text as a number, a date as seconds since 1970; NaN when it stands for none, None for other texts."""
+    """A text as a number, a truth value as 1 or 0, a date as seconds since 1970.
+
+    NaN when it stands for no value, None for other texts.
+    """
     text = text.strip()
     if _NUMBER.fullmatch(text) or _INFINITE.fullmatch(text):
         return float(text)
     if text in MISSING_TEXTS:
         return math.nan
+    if text.lower() in _TRUTH_VALUES:
+        return _TRUTH_VALUES[text.lower()]
     time = time_in(text)
     return None if time is None else seconds_since_1970(time)
 
@@ -111,7 +117,7 @@ def category_key(text: str) -> str:
     if _NUMBER.fullmatch(text):
         return _number_text(float(text)) or text
     lower = text.lower()
-    if lower in ("true", "false"):
+    if lower in _TRUTH_VALUES:
         return lower
     time = time_in(text)
     return text if time is None else time_text(time)
