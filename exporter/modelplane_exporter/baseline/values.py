@@ -203,6 +203,8 @@ def number(value: Any, is_time: bool = False) -> float | None:
 
 
 def _number(value: Any, is_time: bool) -> float | None:
+    if type(value) is float and not is_time:
+        return value
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, str):

@@ -235,14 +235,16 @@ def plain(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     try:
+        if isinstance(value, _VALUES) or type(value).__name__ in _PANDAS_VALUES:
+            return value
         if issubclass(type(value), enum.Enum):
             return plain(value.value)
         if is_of(value, "pyarrow", "Scalar"):
             return plain(value.as_py())
-        if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):
-            value = _to_numpy(value)[()]
-        is_value = isinstance(value, _VALUES) or type(value).__name__ in _PANDAS_VALUES
-        return value if is_value else NO_VALUE
+        if getattr(value, "ndim", None) != 0:
+            return NO_VALUE
+        value = _to_numpy(value)[()]
+        return value if isinstance(value, _VALUES) else NO_VALUE
     except Exception:  # noqa: BLE001 - a foreign object may raise anything
         return NO_VALUE
 
