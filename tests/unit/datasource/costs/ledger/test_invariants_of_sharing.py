@@ -55,9 +55,9 @@ pytestmark = pytest.mark.slow
 def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
     """Ten processes that see a device, or show it without using it, do not make it ten devices."""
     copies = [
-        CounterSeries(one.key, f"copy-{number}", one.times, np.zeros(len(one.times)))
+        CounterSeries(counter.key, f"copy-{number}", counter.times, np.zeros(len(counter.times)))
         for number in range(3)
-        for one in series
+        for counter in series
     ]
     result = totals(cost_rows(ledger([*series, *copies])))
     assert result == totals(cost_rows(ledger(series)))
@@ -73,8 +73,12 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
     for asset, time in raw.items():
         processes = np.zeros(len(WINDOW), dtype=np.int64)
         for process in ("pod-1", "pod-2"):
-            own = [one.times for one in series if (one.process, one.key.device) == (process, asset.device)]
-            times = np.concatenate([np.zeros(0), *own])
+            process_times = [
+                counter.times
+                for counter in series
+                if (counter.process, counter.key.device) == (process, asset.device)
+            ]
+            times = np.concatenate([np.zeros(0), *process_times])
             cells = (times[(times > WINDOW.start) & (times <= WINDOW.end)] - WINDOW.start - 1) // CELL
             processes += np.isin(np.arange(len(WINDOW)), cells)
         room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
@@ -130,13 +134,13 @@ def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: in
 @PROPERTY
 @given(several(), st.sampled_from(["proportional", "even"]))
 def test_invariant_9_shared_idle_is_the_idle_that_was_there(series: DeviceSeries, idle: IdlePolicy) -> None:
-    kept, given_away = (
+    unshared, given_away = (
         totals(cost_rows(ledger(series))),
         totals(cost_rows(ledger(series, policy=Policy(idle)))),
     )
     for currency, what in (("USD", "quantity"), ("USD", "amount")):
         shared = given_away[(), "idle", currency, what] + given_away[(), "idle_share", currency, what]
-        assert shared == kept[(), "idle", currency, what]
+        assert shared == unshared[(), "idle", currency, what]
 
 
 @PROPERTY
@@ -154,13 +158,13 @@ def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
     """
     times = WINDOW.start + SCRAPE * np.arange(len(steps))
     new = np.array([False, *of_new[1 : len(steps)]])
-    one = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
-    split = [replace(one, values=np.cumsum(np.where(new, 0, steps)))]
+    counter = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
+    split = [replace(counter, values=np.cumsum(np.where(new, 0, steps)))]
     if new.any():
-        key = one.key._replace(identity=IDENTITIES[2])
+        key = counter.key._replace(identity=IDENTITIES[2])
         begin, values = int(np.argmax(new)), np.cumsum(np.where(new, steps, 0))
         split.append(CounterSeries(key, "pod-1", times[begin:], values[begin:]))
-    whole, parts = direct_time(ledger([one])), direct_time(ledger(split))
+    whole, parts = direct_time(ledger([counter])), direct_time(ledger(split))
     for asset, time in whole.items():
         assert np.abs(time - parts[asset]).max() <= 1
 
@@ -175,10 +179,10 @@ def test_invariant_11_unpriced_is_not_zero(series: DeviceSeries) -> None:
     mixed = cost_rows(
         ledger(series, Tariff(Devices(inventory=PRICED.devices.inventory, prices=PRICED.devices.prices[1:])))
     )
-    kept = totals(cost_rows(book))
+    unpriced = totals(cost_rows(book))
     for kind in DEVICE_SIGNS:
         quantities = [row.quantity for row in mixed if row.kind == kind]
-        assert sum(quantities) == kept[(), kind, None, "quantity"]
+        assert sum(quantities) == unpriced[(), kind, None, "quantity"]
     capacity = {row.state: row for row in mixed if row.kind == "capacity"}
     assert capacity["unpriced"].quantity == capacity["priced"].quantity == 2 * 3 * CELL * 1000
     assert capacity["unpriced"].amount is None
@@ -197,8 +201,8 @@ def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKE
     calls = len(next(iter(counts.values())))
     times = WINDOW.start + SCRAPE * np.arange(calls + 1)
     series = [
-        CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *own]))
-        for kind, own in counts.items()
+        CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *tokens]))
+        for kind, tokens in counts.items()
     ]
     book = build_ledger(WINDOW, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
     return tuple(row for row in cost_rows(book) if row.unit == "tokens")
@@ -213,12 +217,12 @@ def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKE
 def test_invariant_12_token_classes_partition_the_total(counts: dict[str, list[int]]) -> None:
     """Each token is charged once, in its class, and a stream costs what one answer of its tokens costs."""
     rows = token_rows(counts)
-    assert {row.kind: row.quantity for row in rows} == {kind: sum(own) for kind, own in counts.items()}
+    assert {row.kind: row.quantity for row in rows} == {kind: sum(tokens) for kind, tokens in counts.items()}
     price: dict[str, int] = {token.kind: int(token.amount) for token in TOKENS}
     assert {row.kind: row.amount for row in rows} == {
-        kind: sum(own) * price[kind] for kind, own in counts.items()
+        kind: sum(tokens) * price[kind] for kind, tokens in counts.items()
     }
-    at_once = token_rows({kind: [0, 0, 0, sum(own)] for kind, own in counts.items()})
+    at_once = token_rows({kind: [0, 0, 0, sum(tokens)] for kind, tokens in counts.items()})
     assert rows == at_once
 
 
