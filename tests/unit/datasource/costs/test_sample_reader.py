@@ -27,8 +27,8 @@ from modelplane_schema.registry import Registry
 
 CELL, SCRAPE, HOUR = 300_000, 60_000, 3_600_000
 START = 1_698_400_800_000
-WINDOW = CellGrid(START, START + HOUR, CELL)
-FIRST = START - HOUR  # of what a window depends on
+CELLS = CellGrid(START, START + HOUR, CELL)
+FIRST = START - HOUR  # of what the cells depend on
 REGISTRY = Registry.model_validate(
     {
         "apiVersion": "modelplane/v1",
@@ -236,9 +236,9 @@ def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
         patch.setattr(samples, "LONGEST_RANGE", 900_000)
         if not cell_by_cell:
             patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
-        measured = samples.read_samples(store, WINDOW, SCRAPE)
+        measured = samples.read_samples(store, CELLS, SCRAPE)
     # What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
-    ledger = build_ledger(WINDOW, measured, TARIFF, Policy("even", "scale"))
+    ledger = build_ledger(CELLS, measured, TARIFF, Policy("even", "scale"))
     return [
         (line.kind, line.asset, line.identity, line.quantities.tolist(), line.amounts.tolist())
         for line in ledger.lines

@@ -65,10 +65,10 @@ def book(
     *series: CounterSeries[DeviceUse],
     policy: Policy = KEEP,
     tariff: Tariff = TARIFF,
-    window: CellGrid = HOUR,
+    cells: CellGrid = HOUR,
     **more: Any,
 ) -> Ledger:
-    return build_ledger(window, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
+    return build_ledger(cells, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
 
 
 def seconds(ledger: Ledger, *by: GroupBy) -> dict[object, float]:
@@ -256,8 +256,8 @@ def test_devices_come_and_go_at_midnight() -> None:
         {**LISTED, "to": "2026-05-01"},
         {**LISTED, "device": "GPU-1", "from": "2026-05-01", "to": "2026-05-02"},
     ]
-    window = CellGrid(START - DAY, START + 2 * DAY, cell=DAY)
-    ledger = book(tariff=tariff(inventory=entries), window=window)
+    cells = CellGrid(START - DAY, START + 2 * DAY, cell=DAY)
+    ledger = book(tariff=tariff(inventory=entries), cells=cells)
     capacity = {device_of(line): line.quantities.tolist() for line in ledger.lines if line.kind == "capacity"}
     day = DAY * 1000
     assert capacity == {"GPU-0": [day, 0, 0], "GPU-1": [0, day, 0]}
@@ -269,9 +269,9 @@ def test_a_device_that_becomes_shared_changes_its_price_at_midnight() -> None:
         {**LISTED, "device_type": "h200-time-sliced", "from": "2026-05-01"},
     ]
     prices = (PRICE, {**PRICE, "device_type": "h200-time-sliced", "amount": "7.20"})
-    window = CellGrid(START - 12 * CELL, START + 12 * CELL)
+    cells = CellGrid(START - 12 * CELL, START + 12 * CELL)
     values = [(time, 0.5 * (time + 4000)) for time in range(-4000, 3601, 20)]
-    ledger = book(counter(A, values), tariff=tariff(entries, prices), window=window)
+    ledger = book(counter(A, values), tariff=tariff(entries, prices), cells=cells)
     result = amounts(ledger, "device_type")
     assert result["h200", "direct"] == result["h200", "idle"] == 1.8
     assert result["h200-time-sliced", "direct"] == 3.6
@@ -299,9 +299,9 @@ def test_an_unlisted_device_with_two_types_keeps_them_apart() -> None:
 
 def test_cells_of_an_hour_and_of_five_minutes_hold_the_same_time() -> None:
     series = counter(A, growing(0.37)), counter(B, growing(0.21))
-    fine, coarse = book(*series), book(*series, window=CellGrid(HOUR.start, HOUR.end, cell=3_600_000))
+    fine, coarse = book(*series), book(*series, cells=CellGrid(HOUR.start, HOUR.end, cell=3_600_000))
     assert seconds(fine) == pytest.approx(seconds(coarse))
-    assert len(coarse.window) == 1
+    assert len(coarse.cells) == 1
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_ten_thousand_leaves_of_one_device_close() -> None:
     series = [
         counter(A._replace(tenant_id=f"t{number}"), steps, f"pod-{number % 3}") for number in range(10_000)
     ]
-    ledger = book(*series, policy=Policy("even", "scale"), window=CellGrid(START, START + CELL))
+    ledger = book(*series, policy=Policy("even", "scale"), cells=CellGrid(START, START + CELL))
     assert min(line.amounts.min() for line in ledger.lines) >= 0
     charged = {row.kind: (row.quantity, row.amount or 0) for row in cost_rows(ledger)}
     assert charged["capacity"] == (300_000_000, 300_000)
@@ -373,8 +373,8 @@ def test_sums_that_leave_64_bits_are_refused_and_not_wrong() -> None:
     with pytest.raises(
         ValueError, match=r"a ledger must hold less than 2\*\*63 micro-units \(got 4.8e\+19\)"
     ):
-        book(tariff=dear, window=day)
-    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), window=day)
+        book(tariff=dear, cells=day)
+    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), cells=day)
     assert amounts(large)["capacity"] == pytest.approx(24e11, rel=1e-12)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from datasource_support.generated_counters import (
     CELL,
+    CELLS,
     IDENTITIES,
     LISTED,
     MIDNIGHT,
@@ -21,7 +22,6 @@ from datasource_support.generated_counters import (
     PROPERTY,
     SCRAPE,
     TIMING,
-    WINDOW,
     DeviceSeries,
     direct_of,
     direct_time,
@@ -61,7 +61,7 @@ def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> 
     ]
     result = totals(cost_rows(ledger([*series, *copies])))
     assert result == totals(cost_rows(ledger(series)))
-    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(CELLS) * CELL * 1000
 
 
 @PROPERTY
@@ -71,7 +71,7 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
 ) -> None:
     raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
     for asset, time in raw.items():
-        processes = np.zeros(len(WINDOW), dtype=np.int64)
+        processes = np.zeros(len(CELLS), dtype=np.int64)
         for process in ("pod-1", "pod-2"):
             process_times = [
                 counter.times
@@ -79,8 +79,8 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
                 if (counter.process, counter.key.device) == (process, asset.device)
             ]
             times = np.concatenate([np.zeros(0), *process_times])
-            cells = (times[(times > WINDOW.start) & (times <= WINDOW.end)] - WINDOW.start - 1) // CELL
-            processes += np.isin(np.arange(len(WINDOW)), cells)
+            cells = (times[(times > CELLS.start) & (times <= CELLS.end)] - CELLS.start - 1) // CELL
+            processes += np.isin(np.arange(len(CELLS)), cells)
         room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
         np.testing.assert_array_equal(shrunk[asset], np.minimum(time, room))
 
@@ -156,7 +156,7 @@ def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
 
     The series of the new one begins with its first use, as an exporter's does.
     """
-    times = WINDOW.start + SCRAPE * np.arange(len(steps))
+    times = CELLS.start + SCRAPE * np.arange(len(steps))
     new = np.array([False, *of_new[1 : len(steps)]])
     counter = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
     split = [replace(counter, values=np.cumsum(np.where(new, 0, steps)))]
@@ -199,12 +199,12 @@ TOKENS = tuple(
 def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKENS) -> tuple[CostRow, ...]:
     """Rows of one call after the other, a minute apart; ``counts`` are tokens of each call by kind."""
     calls = len(next(iter(counts.values())))
-    times = WINDOW.start + SCRAPE * np.arange(calls + 1)
+    times = CELLS.start + SCRAPE * np.arange(calls + 1)
     series = [
         CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *tokens]))
         for kind, tokens in counts.items()
     ]
-    book = build_ledger(WINDOW, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
+    book = build_ledger(CELLS, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
     return tuple(row for row in cost_rows(book) if row.unit == "tokens")
 
 
@@ -291,16 +291,16 @@ def test_invariant_13_a_price_jump_is_flagged(before: str, after: str, warns: in
 def test_invariant_14_currencies_are_never_added(series: DeviceSeries) -> None:
     dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
     both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
-    first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
-    expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
-        cost_rows(ledger(series, both, window=second))
+    first, second = CellGrid(CELLS.start, MIDNIGHT), CellGrid(MIDNIGHT, CELLS.end)
+    expected = totals(cost_rows(ledger(series, both, cells=first))) + totals(
+        cost_rows(ledger(series, both, cells=second))
     )
     result = cost_rows(ledger(series, both))
     assert totals(result) == expected
     by_day = {(row.start, row.currency) for row in cost_rows(ledger(series, both), step=DAY)}
-    assert by_day - {(WINDOW.start, None), (MIDNIGHT, None)} == {(WINDOW.start, "USD"), (MIDNIGHT, "EUR")}
-    assert {row.currency for row in cost_rows(ledger(series, both, window=first))} == {"USD"}
-    assert {row.currency for row in cost_rows(ledger(series, both, window=second))} == {"EUR"}
+    assert by_day - {(CELLS.start, None), (MIDNIGHT, None)} == {(CELLS.start, "USD"), (MIDNIGHT, "EUR")}
+    assert {row.currency for row in cost_rows(ledger(series, both, cells=first))} == {"USD"}
+    assert {row.currency for row in cost_rows(ledger(series, both, cells=second))} == {"EUR"}
 
 
 @given(
