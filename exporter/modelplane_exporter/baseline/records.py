@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Where types of records name their fields: pydantic, attrs, msgspec.
-_FIELDS = ("model_fields", "__attrs_attrs__", "__struct_fields__")
+# Where the types of pydantic 2 and 1 say what their fields are, and those of attrs and msgspec.
+_PYDANTIC = ("model_fields", "__fields__")
+_FIELDS = ("__attrs_attrs__", "__struct_fields__")
 
 
 def is_of(value: Any, module: str, *names: str) -> bool:
@@ -33,18 +34,23 @@ def record(value: Any) -> Mapping[str, Any] | None:
         return value if isinstance(value, Mapping) else None
     if hasattr(kind, "__dataclass_fields__"):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    for attribute in _FIELDS:
-        fields = getattr(kind, attribute, None)
-        if isinstance(fields, Mapping | tuple):
-            return {name: getattr(value, name) for name in map(_field_name, fields)}
     if callable(getattr(kind, "_asdict", None)):
         return dict(value._asdict())
-    if (kind.__module__, kind.__name__) == ("sqlite3", "Row"):
-        return dict(value)
     if is_of(value, "numpy", "void") and value.dtype.names:
         return {name: value[name] for name in value.dtype.names}
     if is_of(value, "pandas", "Series") and all(isinstance(label, str) for label in value.index):
         return dict(zip(value.index, value, strict=True))
+    return _with_declared_fields(value, kind)
+
+
+def _with_declared_fields(value: Any, kind: type) -> Mapping[str, Any] | None:
+    is_pydantic = any(isinstance(getattr(kind, attribute, None), dict) for attribute in _PYDANTIC)
+    if is_pydantic or (kind.__module__, kind.__name__) == ("sqlite3", "Row"):
+        return dict(value)  # of pydantic with extra fields
+    for attribute in _FIELDS:
+        fields = getattr(kind, attribute, None)
+        if isinstance(fields, tuple):
+            return {name: getattr(value, name) for name in map(_field_name, fields)}
     return None
 
 

@@ -158,7 +158,7 @@ class Reader:
         row = record(given)
         if row is not None and not self._inputs.isdisjoint(row):
             return True
-        return len(shape_of(given)) == 1 and len(self._inputs) > 1
+        return _names_in(given) is None and len(shape_of(given)) == 1 and len(self._inputs) > 1
 
 
 def first_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

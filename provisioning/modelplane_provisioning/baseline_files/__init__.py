@@ -55,6 +55,8 @@ def open_files(places: Iterable[str], encoding: str | None = None, delimiter: st
     paths = [path for place in places for path in _paths(place)]
     formats = {format_of(path) for path in paths}
     if formats <= set(_PARQUET):
+        if encoding or delimiter:
+            raise BaselineError("--encoding and --delimiter are for text files; Parquet has neither")
         return ParquetFiles(paths)
     if formats <= set(_DELIMITED) and len(paths) == 1:
         return CsvFile(paths[0], encoding, delimiter)

@@ -112,6 +112,9 @@ def test_a_delimiter_may_be_named(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a:b\n1:2\n3:4\n")
     assert [signal.name for signal in fitted(path, "--delimiter", ":").signals] == ["a", "b"]
+    frame().to_parquet(tmp_path / "x.parquet")
+    for option in ("--delimiter", "--encoding"):
+        assert "Parquet has neither" in refused(tmp_path / "x.parquet", option, ",")
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])

@@ -30,7 +30,7 @@ def forgotten_lines() -> Iterator[None]:
     rate_limited._last.clear()
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
@@ -52,9 +52,9 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_scores_in_the_form_of_the_baseline(
     baseline: Any, classes: Any, output: Output, prediction: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = Reader(NUMPY, output, classes, baseline).read(SCORES, SCORES).prediction
-    assert list(found) == prediction
-    assert told(caplog) == []
+    read = Reader(NUMPY, output, classes, baseline).read(SCORES, SCORES).prediction
+    assert list(read) == prediction
+    assert warnings_in(caplog) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_difference_in_kind_is_said_when_the_model_is_wrapped(
 ) -> None:
     for _ in range(2):
         Reader(NUMPY, classes=classes, baseline=baseline, **options)
-    (line,) = told(caplog)
+    (line,) = warnings_in(caplog)
     assert line.startswith(
         f"signal prediction is not comparable: {difference}; fit it to what the model returns"
     )
@@ -129,14 +129,14 @@ def test_nothing_is_said_where_nothing_differs(
     baseline: Any, classes: Any, options: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     Reader(NUMPY, classes=classes, baseline=baseline, **options)
-    assert told(caplog) == []
+    assert warnings_in(caplog) == []
 
 
 def test_several_scores_for_one_number_are_said_once_they_come(caplog: pytest.LogCaptureFixture) -> None:
     reader = Reader(NUMPY, "logits", None, NUMBERS)
-    assert told(caplog) == []
+    assert warnings_in(caplog) == []
     assert reader.read(SCORES, SCORES).prediction is None
     assert reader.read(SCORES, SCORES).prediction is None
-    (line,) = told(caplog)
+    (line,) = warnings_in(caplog)
     assert "the model returns several scores for each row, where the baseline has one number" in line
     assert reader.read(SCORES, SCORES[:, :1]).prediction.tolist() == [0.1, 0.8]
