@@ -17,10 +17,7 @@ from modelplane_exporter.baseline.records import columns_of, record, records
 attrs = pytest.importorskip("attrs")
 
 
-@attrs.define
-class OfAttrs:
-    x: int
-    y: str
+OfAttrs = attrs.make_class("OfAttrs", ["x", "y"])
 
 
 class OfMsgspec(msgspec.Struct):
@@ -46,15 +43,15 @@ class OfTuples(NamedTuple):
 def of_sqlite() -> sqlite3.Row:
     connection = sqlite3.connect(":memory:")
     connection.row_factory = sqlite3.Row
-    (row,) = connection.execute("SELECT 1 AS x, 'a' AS y").fetchall()
+    row: sqlite3.Row = connection.execute("SELECT 1 AS x, 'a' AS y").fetchone()
     connection.close()
     return row
 
 
 ROWS = [
-    {"x": 1, "y": "a"}, OfAttrs(1, "a"), OfMsgspec(1, "a"), OfPydantic(x=1, y="a"), OfDataclasses(1, "a"),
-    OfTuples(1, "a"), of_sqlite(), np.array([(1, "a")], [("x", int), ("y", object)])[0],
-    pd.Series({"x": 1, "y": "a"}),
+    {"x": 1, "y": "a"}, OfAttrs(1, "a"), OfMsgspec(1, "a"), OfPydantic.model_validate({"x": 1, "y": "a"}),
+    OfDataclasses(1, "a"), OfTuples(1, "a"), of_sqlite(),
+    np.array([(1, "a")], [("x", int), ("y", object)])[0], pd.Series({"x": 1, "y": "a"}),
 ]  # fmt: skip
 
 
