@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from modelplane_exporter.baseline import BaselineError
 from modelplane_exporter.baseline.fit_categorical import Counts
 from modelplane_exporter.baseline.fit_numeric import Numbers, Times
 from modelplane_exporter.baseline.fitting import Chunk, Key
@@ -41,6 +42,7 @@ from modelplane_provisioning.baseline_files.streams import (
 # What a column holds is told from the first block.
 _BLOCK = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
+_NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t"}  # what can be typed in a shell
 _ROWS_LOOKED_AT = 50
 # How pandas writes, and names, a column without a name: the index of a frame.
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
@@ -153,9 +155,11 @@ def _arrow_name(encoding: str) -> str:
 
 
 def _dialect(path: Path, head: Head, delimiter: str | None) -> Dialect:
-    delimiter = delimiter or (
-        "\t" if ".tsv" in path.suffixes or ".tab" in path.suffixes else _delimiter(head)
-    )
+    if delimiter is None:
+        delimiter = "\t" if {".tsv", ".tab"} & set(path.suffixes) else _delimiter(head)
+    delimiter = _NAMED_DELIMITERS.get(delimiter, delimiter)
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        raise BaselineError(f"--delimiter must be one ASCII character, or tab (got {delimiter!r})")
     texts = [text.strip() for row in _rows(head, delimiter)[1:] for text in row]
     has_comma = any(map(_DECIMAL_COMMA.fullmatch, texts))
     decimal = "," if delimiter != "," and has_comma and not any(map(_DECIMAL_POINT.fullmatch, texts)) else "."

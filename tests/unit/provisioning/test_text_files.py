@@ -112,6 +112,11 @@ def test_a_delimiter_may_be_named(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a:b\n1:2\n3:4\n")
     assert [signal.name for signal in fitted(path, "--delimiter", ":").signals] == ["a", "b"]
+    path.write_text("a\tb\n1\t2\n")
+    for tab in ("tab", "\\t", "\t"):
+        assert [signal.name for signal in fitted(path, "--delimiter", tab).signals] == ["a", "b"]
+    for wrong in ("::", "", "\n", "§"):
+        assert "--delimiter must be one ASCII character, or tab" in refused(path, "--delimiter", wrong)
     frame().to_parquet(tmp_path / "x.parquet")
     for option in ("--delimiter", "--encoding"):
         assert "Parquet has neither" in refused(tmp_path / "x.parquet", option, ",")
