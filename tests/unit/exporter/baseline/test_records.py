@@ -76,7 +76,7 @@ def test_a_row_names_its_values(row: Any) -> None:
         OfDataclasses,
         object(),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_names_nothing_is_no_record(value: Any) -> None:
     assert record(value) is None
