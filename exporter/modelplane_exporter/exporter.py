@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -22,21 +22,35 @@ from modelplane_exporter.calls.call import (
     current_call,
     current_trace_id,
 )
-from modelplane_exporter.identity import (
-    TenantSource,
-    is_tenant,
-    required_text,
-    resolve,
-    valid_framework,
-    valid_tenant_source,
+from modelplane_exporter.calls.expected import Expected, is_expected
+from modelplane_exporter.contract_log import (
+    NO_BASELINE,
+    NO_KEY,
+    NO_MAPPING,
+    RESULT_UNREADABLE,
+    log_noted,
 )
-from modelplane_exporter.measurement.identity_state import IdentityState, Value
+from modelplane_exporter.identity import (
+    NotATenantError,
+    label_text,
+    required_text,
+    tenant_text,
+    valid_framework,
+)
+from modelplane_exporter.measurement.identity_state import Value
 from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.tenant_states import TenantStates
 from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, VersionRecorder
+from modelplane_exporter.tenant_context import (
+    TenantId,
+    TenantSource,
+    valid_tenant,
+    valid_tenant_source,
+)
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
@@ -55,7 +69,7 @@ class ModelMetricsExporter:
     Use it as a decorator of a function, generator function, method or callable, plain or async, or as
     ``with exporter.track() as call``.
 
-    ``tenant_id`` is a text, a function of the call's arguments, or ``PER_CALL`` (named by
+    ``tenant_id`` is a text, int or UUID, a function of the call's arguments, or ``PER_CALL`` (named by
     ``track(tenant_id=...)`` or ``with tenant(...)``). ``tenants`` are exposed at 0 from the start. A model
     has at most ``max_tenants``; the surplus counts as ``__overflow__``, unless a tenant that was idle for
     ``idle_ttl`` seconds makes room. ``confidence`` is the key under which results carry it, None when the
@@ -64,6 +78,8 @@ class ModelMetricsExporter:
     ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
     ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
     to ``increase``.
+    ``expected`` are exceptions that are no failure of the model, such as one for bad input: a type, a tuple
+    of types, or a function that says so of an exception. Such a call counts as ``rejected``.
     ``declared`` (a file or ``Declared``) says where values are in arguments and results.
     ``baseline`` (a file or ``Baseline``) is what signals are compared with; they are counted for all tenants
     together unless ``signals_by_tenant``. One call in ``signals_every`` has its signals observed, and no more
@@ -83,7 +99,7 @@ class ModelMetricsExporter:
         owner: str = "",
         stage: str = "",
         framework_version: str = "",
-        tenants: Iterable[str] = (),
+        tenants: Iterable[TenantId] = (),
         max_tenants: int = 1000,
         idle_ttl: float = DEFAULT_IDLE_TTL,
         confidence: str | None = "confidence",
@@ -92,6 +108,7 @@ class ModelMetricsExporter:
         exemplars: bool = False,
         events: Iterable[str] = (),
         feedback: bool = False,
+        expected: Expected = (),
         declared: Declared | str | os.PathLike[str] | None = None,
         baseline: Baseline | str | os.PathLike[str] | None = None,
         signals_by_tenant: bool = False,
@@ -107,30 +124,40 @@ class ModelMetricsExporter:
             UNKNOWN_TENANT,
             valid_framework(framework),
         )
-        self._tenant_source = valid_tenant_source(tenant_id)
+        tenant_source = valid_tenant_source(tenant_id)
         if max_tenants < 1:
             raise ValueError(f"max_tenants must be at least 1 (got {max_tenants!r})")
         self._confidence_key = confidence
+        info = [
+            label_text(field, value)
+            for field, value in (("owner", owner), ("stage", stage), ("framework_version", framework_version))
+        ]
         self._exemplars = exemplars
         settings.warn_of_unknown_variables()
         listen_on = settings.port(port)
         # What may be refused comes before anything is registered.
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
+        known_tenants = [valid_tenant("tenants", tenant_id) for tenant_id in tenants]
         sampler = Sampler(signals_every, signals_per_second)
+        rejects = is_expected(expected)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
         store = store_for(registry or REGISTRY)
         self._flush = store.flush
         self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
+        self._tenants = TenantStates(tenant_source, self._recorder)
         signals = None
         if self.baseline is not None:
             signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
-        store.add_model_info(version, owner, stage, framework_version)
+        store.add_model_info(version, *info)
         trace = current_trace_id if exemplars else None
-        self._sinks = Sinks(self._recorder.meter, self._read, signals, self._recorder.count_event, trace)
+        self._sinks = Sinks(
+            self._recorder.meter, self._read, signals, self._recorder.count_event,
+            self._recorder.contract_log, trace, rejects,
+        )  # fmt: skip
         store.events.expect(version, event_names, feedback)
-        self._expose(tenants)
+        self._expose(known_tenants)
         if registry is None or port is not None or settings.PORT.name in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
@@ -145,9 +172,10 @@ class ModelMetricsExporter:
             return wrappers.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
         wrap = wrappers.wrap_async if inspect.iscoroutinefunction(target) else wrappers.wrap_function
         key = None if self._exemplars else self._confidence_key
-        return wrap(function, meter, self._fixed_state(), self._state_of, self._read, key)
+        fixed, rejects = self._tenants.fixed(), self._sinks.is_expected
+        return wrap(function, meter, fixed, self._tenants.of_call, self._read, key, rejects)
 
-    def track(self, tenant_id: str | None = None) -> Call:
+    def track(self, tenant_id: TenantId | None = None) -> Call:
         """A context manager that measures its block as one call.
 
         ``tenant_id`` overrides the exporter's source. A call without a valid tenant is counted as
@@ -155,44 +183,55 @@ class ModelMetricsExporter:
         """
         if tenant_id is None:
             return self._begin_tracked((), {})
-        return TrackedCall(self._sinks, self._tenant_state(tenant_id))
+        return TrackedCall(self._sinks, self._tenants.of(tenant_id))
 
-    def track_batch(self, items: Mapping[str, int]) -> Call:
+    def track_batch(self, items: Mapping[Any, int]) -> Call:
         """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
 
         The call counts for each tenant; its device time is split by items. ValueError for anything else.
         """
-        if not items or not all(is_tenant(tenant_id) for tenant_id in items):
+        try:
+            counts = {tenant_text(tenant_id): count for tenant_id, count in items.items()}
+        except NotATenantError as error:
+            raise ValueError(f"items must map tenants to their number of items ({error})") from None
+        if not counts or len(counts) < len(items):
             raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
-        if not all(isinstance(count, int) and count > 0 for count in items.values()):
+        if not all(isinstance(count, int) and count > 0 for count in counts.values()):
             raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
-        return TrackedCall(self._sinks, self._recorder.batch_state(items))
+        return TrackedCall(self._sinks, self._recorder.batch_state(counts))
 
     def current_call(self) -> Call | None:
         """The innermost call of this exporter in whose ``track`` or ``track_batch`` block we are."""
         return current_call(self._sinks)
 
-    def event(self, name: str, tenant_id: str | None = None, count: int = 1) -> None:
+    def event(self, name: str, tenant_id: TenantId | None = None, count: int = 1) -> None:
         """Count a business event that follows from a call, such as a click; never raises.
 
         ``tenant_id`` overrides the exporter's source, as in ``track``.
         """
         try:
-            self._recorder.count_event(self._tenant_state(tenant_id), name, count)
+            self._recorder.count_event(self._tenants.of(tenant_id), name, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("an event was not counted", error)
 
-    def feedback(self, correct: bool, tenant_id: str | None = None, count: int = 1) -> None:
+    def feedback(self, correct: bool, tenant_id: TenantId | None = None, count: int = 1) -> None:
         """Count a prediction whose truth is known now; never raises. ``tenant_id`` as in ``track``."""
         try:
-            self._recorder.count_feedback(self._tenant_state(tenant_id), correct, count)
+            self._recorder.count_feedback(self._tenants.of(tenant_id), correct, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("feedback was not counted", error)
 
-    def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
+    def activations(self, values: Mapping[str, object], tenant_id: TenantId | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
         try:
-            Call(self._sinks, self._tenant_state(tenant_id)).activations(values)
+            state = self._tenants.of(tenant_id)
+            if self._sinks.signals is None:
+                self._recorder.count_invalid(state, NO_BASELINE)
+                log_noted()
+            else:
+                Call(self._sinks, state).activations(values)
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("activations were not observed", error)
 
@@ -227,29 +266,11 @@ class ModelMetricsExporter:
         return wrap(function, self._begin_tracked, observe)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return Call(self._sinks, self._fixed_state() or self._state_of(args, kwargs))
+        return Call(self._sinks, self._tenants.fixed() or self._tenants.of_call(args, kwargs))
 
     def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
-        return TrackedCall(self._sinks, self._fixed_state() or self._state_of(args, kwargs))
-
-    def _tenant_state(self, tenant_id: str | None) -> IdentityState:
-        if tenant_id is None:
-            return self._fixed_state() or self._state_of((), {})
-        return self._recorder.state_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
-
-    def _state_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> IdentityState:
-        """The state that one call counts for; a team's tenant function must not break its model."""
-        try:
-            named = resolve(self._tenant_source, args, kwargs)
-            # Of another type than text: None.
-            state: IdentityState | None = self._recorder.states.get(cast("str", named))
-        except Exception as error:  # noqa: BLE001 - it is the team's function
-            log_failure("the tenant function failed", error)
-            named, state = None, None
-        if state is not None:
-            return state
-        return self._recorder.state_of(named if is_tenant(named) else UNKNOWN_TENANT)
+        return TrackedCall(self._sinks, self._tenants.fixed() or self._tenants.of_call(args, kwargs))
 
     def _read(self, result: Any) -> Value:
         """What a result says of confidence, and the trace if wanted; never raises an Exception."""
@@ -257,7 +278,7 @@ class ModelMetricsExporter:
             value = self._confidence_in(result)
             trace_id = current_trace_id() if self._exemplars else None
         except Exception as error:  # noqa: BLE001 - a hostile result
-            log_failure("confidence was not observed", error)
+            self._recorder.contract_log.log(RESULT_UNREADABLE, detail=type(error).__name__)
             return NO_CONFIDENCE
         if trace_id is None:
             return value
@@ -275,24 +296,24 @@ class ModelMetricsExporter:
             return None
         # Only of a mapping, and only a key that is there: a lookup may change a defaultdict.
         if not isinstance(result, Mapping) or key not in result:
+            self._recorder.contract_log.log(NO_KEY if isinstance(result, Mapping) else NO_MAPPING)
             return NO_CONFIDENCE
         value = result[key]
         if type(value) is float:
             return value
         observed = Observation()
         observed.add_confidence(value)
+        if observed.invalid:
+            self._recorder.contract_log.note_reasons(observed.invalid)
+            log_noted()
         return observed.reduced()
 
-    def _fixed_state(self) -> IdentityState | None:
-        source = self._tenant_source
-        return self._recorder.pinned_state(source) if isinstance(source, str) else None
-
-    def _expose(self, tenants: Iterable[str]) -> None:
-        tenant_ids = [required_text("tenants", tenant_id) for tenant_id in tenants]
+    def _expose(self, tenant_ids: list[str]) -> None:
         for tenant_id in tenant_ids:
             self._recorder.state_of(tenant_id)
-        if self._fixed_state() is not None:
-            tenant_ids.append(str(self._tenant_source))
+        fixed = self._tenants.fixed()
+        if fixed is not None:
+            tenant_ids = [*tenant_ids, fixed.key.identity.tenant_id]
         if self._sinks.signals is not None:
             for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelplane_exporter.calls.expected import IsExpected, outcome_of
+from modelplane_exporter.contract_log import NO_BASELINE, NOT_IN_FLIGHT, ContractLog, log_noted
 from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
     FAILED,
     VALUE,
-    WAS_CANCELLED,
     CallRecord,
     IdentityState,
     Value,
@@ -37,14 +38,17 @@ class Sinks:
     """Where the calls of one exporter report to.
 
     ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
-    event of a tenant, ``trace`` gives the id of the current trace and is None without exemplars.
+    event of a tenant, ``contract_log`` says what broke the data contract, ``trace`` gives the id of the
+    current trace and is None without exemplars, ``is_expected`` tells exceptions that reject a call.
     """
 
     meter: DeviceMeter
     read: Read
     signals: SignalRecorder | None
     event: Callable[[IdentityState, str, int], None]
+    contract_log: ContractLog
     trace: Callable[[], str | None] | None = None
+    is_expected: IsExpected | None = None
 
 
 class Call:
@@ -75,7 +79,7 @@ class Call:
     ) -> Literal[False]:
         if self.sinks.trace is not None:
             self._note_trace(self.sinks.trace)
-        end(self._meter, self._record, error, self._observed, self._stopped)
+        end(self._meter, self._record, error, self._observed, self._stopped, self.sinks.is_expected)
         return False
 
     @property
@@ -149,6 +153,7 @@ class Call:
         """Count a business event of this call's tenant."""
         try:
             self.sinks.event(self._state, name, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile name or count
             log_failure("an event was not counted", error)
 
@@ -171,6 +176,7 @@ class Call:
         """Observe a mapping of names to values, or the values of ``name``."""
         signals = self.sinks.signals
         if signals is None:
+            self.sinks.contract_log.log(NO_BASELINE, kind)
             self.invalid("signal_unknown")
             return
         try:
@@ -180,6 +186,7 @@ class Call:
                 if name is not None and not isinstance(values, Mapping):
                     values = {name: values}
                 signals.observe(kind, values, self._state)
+                log_noted()
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             log_failure("signals were not observed", error)
 
@@ -188,8 +195,16 @@ class Call:
             if self._observed is None:
                 self._observed = Observation()
             change(self._observed)
+            self._log(self._observed)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             log_failure(failure, error)
+
+    def _log(self, observed: Observation) -> None:
+        if observed.invalid:
+            self.sinks.contract_log.note_reasons(observed.invalid)
+            log_noted()
+        if not self.in_flight:
+            self.sinks.contract_log.log(NOT_IN_FLIGHT)
 
 
 _current: ContextVar[TrackedCall | None] = ContextVar("modelplane_call", default=None)
@@ -211,8 +226,11 @@ class TrackedCall(Call):
     ) -> Literal[False]:
         try:
             _current.reset(self._token)
-        except ValueError:  # left in another context than entered, by an async generator for example
-            _current.set(self._outer)
+        except ValueError:
+            # Left in another context than entered, by an async generator for example: only a copy that was
+            # made inside the block has this call.
+            if _current.get() is self:
+                _current.set(self._outer)
         return super().__exit__(kind, error, trace)
 
     def outer(self) -> TrackedCall | None:
@@ -234,29 +252,31 @@ def end(
     error: BaseException | None,
     observed: Observation | None = None,
     stopped: float | None = None,
+    is_expected: IsExpected | None = None,
 ) -> None:
     """Report the end of a call, now or when it was ``stopped``, unless it was reported already."""
     if record[ENDED] is not None:
         return
     value: Value = observed
-    if error is not None:
-        value = FAILED if isinstance(error, Exception) else WAS_CANCELLED
-        if observed is not None:
-            observed.outcome = value.outcome
-            value = observed
+    outcome = None if error is None else outcome_of(error, is_expected)
+    if outcome is not None:
+        if observed is None:
+            value = outcome
+        else:
+            observed.outcome = outcome.outcome
     ended = stopped or meter.clock()
     if meter.finish is None:
         record[ENDED], record[VALUE] = ended, value
         meter.events.append(record)
     else:
         meter.finish(record, ended, value)
-    if isinstance(error, Exception):
+    if error is not None and outcome is FAILED:
         log_failed_call(record[1].key.identity, error)
     if len(meter.events) > meter.drain_at:
         meter.drain()
 
 
-def log_failed_call(identity: Identity, error: Exception) -> None:
+def log_failed_call(identity: Identity, error: BaseException) -> None:
     """One line about a failed call, without the exception's text: that may quote an argument."""
     kind = type(error)
     rate_limited.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)

@@ -8,8 +8,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import Any
 
 from modelplane_exporter.calls.call import Call, Read, Resolve, end
+from modelplane_exporter.calls.expected import IsExpected
+from modelplane_exporter.calls.stream_functions import (
+    ASYNC_GENERATOR,
+    COROUTINE,
+    GENERATOR,
+    holding_tenant,
+    stream_function,
+)
 from modelplane_exporter.measurement.device_meter import DeviceMeter
-from modelplane_exporter.measurement.identity_state import ENDED, VALUE, IdentityState
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, IdentityState
+from modelplane_exporter.tenant_context import (
+    BoundAsyncGenerator,
+    BoundGenerator,
+    tenant_in_force,
+)
 
 Begin = Callable[[tuple[Any, ...], dict[str, Any]], Call]
 Observe = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None]
@@ -17,7 +30,7 @@ Observe = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None]
 
 def wrap_function(
     function: Callable[..., Any], meter: DeviceMeter, fixed: IdentityState | None, resolve: Resolve,
-    read: Read, key: str | None,
+    read: Read, key: str | None, is_expected: IsExpected | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """Measure a plain function. ``key`` is where a dict holds its confidence, None to leave it to ``read``.
 
@@ -48,7 +61,7 @@ def wrap_function(
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end(meter, call, error)
+            end(meter, call, error, is_expected=is_expected)
             raise
         if len(events) > drain_at:
             drain()
@@ -59,15 +72,29 @@ def wrap_function(
 
 def wrap_async(
     function: Callable[..., Any], meter: DeviceMeter, fixed: IdentityState | None, resolve: Resolve,
-    read: Read, key: str | None,
+    read: Read, key: str | None, is_expected: IsExpected | None = None,
 ) -> Callable[..., Any]:  # fmt: skip
     """Measure an async function, from its first step to its end; as ``wrap_function``, and as quick."""
+    if fixed is not None:
+        return _measured_async(function, meter, fixed, read, key, is_expected)
+    measured = _measured_async(holding_tenant(function), meter, None, read, key, is_expected)
+
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(tenant_in_force(), *args, modelplane_state=resolve(args, kwargs), **kwargs)
+
+    return stream_function(function, COROUTINE, make)
+
+
+def _measured_async(
+    function: Callable[..., Any], meter: DeviceMeter, state: IdentityState | None,
+    read: Read, key: str | None, is_expected: IsExpected | None,
+) -> Callable[..., Any]:  # fmt: skip
     events, clock, drain_at, drain = meter.events, meter.clock, meter.drain_at, meter.drain
     queue, finish = events.append, meter.finish
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> Any:
-        call = [clock(), fixed or resolve(args, kwargs), None, None, None, None]
+    async def measured(*args: Any, modelplane_state: IdentityState | None = state, **kwargs: Any) -> Any:
+        call: CallRecord = [clock(), modelplane_state, None, None, None, None]
         try:
             queue(call)
             result = await function(*args, **kwargs)
@@ -84,7 +111,7 @@ def wrap_async(
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end(meter, call, error)
+            end(meter, call, error, is_expected=is_expected)
             raise
         if len(events) > drain_at:
             drain()
@@ -117,16 +144,20 @@ def wrap_declared_async(
     observe: Observe,
 ) -> Callable[..., Any]:
     """Measure an async function likewise."""
+    held = holding_tenant(function)
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> Any:
-        with begin(args, kwargs) as call:
-            result = await function(*args, **kwargs)
+    async def measured(call: Call, tenant_id: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with call:
+            result = await held(tenant_id, *args, **kwargs)
             call.stop()
             observe(call, args, kwargs, result)
             return result
 
-    return measured
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(begin(args, kwargs), tenant_in_force(), args, kwargs)
+
+    return stream_function(function, COROUTINE, make)
 
 
 def wrap_generator(
@@ -136,15 +167,18 @@ def wrap_generator(
     """Measure a generator function: in flight from its first step until it is exhausted or closed."""
 
     @functools.wraps(function)
-    def measured(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with begin(args, kwargs) as call:
-            timed = _Timed(function(*args, **kwargs), clock)
+    def measured(call: Call, source: BoundGenerator) -> Generator[Any, Any, Any]:
+        with call:
+            timed = _Timed(source, clock)
             try:
                 return (yield from timed)
             finally:
                 timed.report(call)
 
-    return measured
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(begin(args, kwargs), BoundGenerator(function(*args, **kwargs), tenant_in_force()))
+
+    return stream_function(function, GENERATOR, make)
 
 
 def wrap_async_generator(
@@ -154,12 +188,12 @@ def wrap_async_generator(
     """Measure an async generator function likewise."""
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        with begin(args, kwargs) as call:
+    async def measured(call: Call, stream: BoundAsyncGenerator) -> AsyncGenerator[Any, None]:
+        with call:
             first = last = 0.0
             count = 0
             try:
-                async with contextlib.aclosing(function(*args, **kwargs)) as source:  # type: ignore[type-var]
+                async with contextlib.aclosing(stream) as source:
                     async for item in source:
                         last = clock()
                         first = first or last
@@ -169,7 +203,12 @@ def wrap_async_generator(
                 if count:
                     call.streamed(first, last, count)
 
-    return measured
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(
+            begin(args, kwargs), BoundAsyncGenerator(function(*args, **kwargs), tenant_in_force())
+        )
+
+    return stream_function(function, ASYNC_GENERATOR, make)
 
 
 class _Timed:

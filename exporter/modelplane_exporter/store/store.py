@@ -20,7 +20,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter import settings
+from modelplane_exporter.contract_log import TENANTS_OVERFLOW, VIOLATIONS, ContractLog, log_noted
 from modelplane_exporter.exposition.families import families, family
+from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import ACTIVE, CALL_METRICS, Key, Snapshot
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot
 from modelplane_exporter.layout.state import MetricSample, State
@@ -67,6 +69,7 @@ class Store(Collector):
         self._retired: list[tuple[IdentityState, float]] = []
         self._guards: dict[str, TenantGuard] = {}
         self._info: dict[tuple[str, ...], None] = {}
+        self._contract_logs: dict[Version, ContractLog] = {}
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
@@ -92,6 +95,12 @@ class Store(Collector):
         labels = (version.model_name, version.model_version, version.framework)
         self._info[(*labels, owner, stage, framework_version)] = None
 
+    def contract_log_of(self, version: Identity) -> ContractLog:
+        """What the exporters of a version have logged of broken contracts; its tenant is ignored."""
+        with self._lock:
+            labels = version_of(version)
+            return self._contract_logs.setdefault(labels, ContractLog(labels))
+
     def tenants_of(self, version: Identity, device: tuple[str, str]) -> dict[str, IdentityState]:
         """The dictionary of a version's states on a device, which all its recorders share."""
         with self._lock:
@@ -109,11 +118,11 @@ class Store(Collector):
                 admitted, evicted = guard.admit(identity.tenant_id, max_tenants, idle_ttl)
                 self._retire(evicted)
                 if not admitted:
-                    self.overflowed(identity, schema.TENANT_ID)
+                    self.overflowed(identity, schema.TENANT_ID, TENANTS_OVERFLOW)
                     key = key._replace(identity=identity._replace(tenant_id=schema.OVERFLOW))
             state = self._states.get(key)
             if state is None:
-                state = self._states[key] = IdentityState(key)
+                state = self._states[key] = IdentityState(key, self.contract_log_of(identity))
                 state.last_used = self._clock()
                 by_tenant[key.identity.tenant_id] = state
                 self.events.begin(key.identity)
@@ -121,15 +130,29 @@ class Store(Collector):
                     guard.tenants[key.identity.tenant_id].append(state)
         return state
 
-    def overflowed(self, version: Identity, label: str) -> None:
-        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored."""
+    def overflowed(self, version: Identity, label: str, kind: str) -> None:
+        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored.
+
+        ``kind`` is that of the violation.
+        """
         with self._lock:
             self._overflow[(version.model_name, version.model_version, version.framework, label)] += 1
+        self.contract_log_of(version).note(kind)
 
-    def report_invalid(self, state: IdentityState, invalid: Counter[str]) -> None:
-        """Count values that broke the data contract, found outside of a call's own report."""
+    def report_invalid(self, state: IdentityState, kind: str, count: int, part: str, detail: str) -> None:
+        """Count values that broke the data contract, found outside of a call's own report.
+
+        ``kind``, ``part`` and ``detail`` are those of ``ContractLog``.
+        """
+        counted = next(iter(state.states()))
+        self.contract_log_of(counted.key.identity).note(kind, part, detail)
         with self._meters[state.key[1:]].lock:
-            next(iter(state.states())).add_invalid(invalid)
+            counted.add_invalid(Counter({VIOLATIONS[kind].reason: count}))
+
+    def notice_next_call(self, action: Callable[[], None]) -> None:
+        """In a forked child: call ``action`` when the next call has ended, on each device."""
+        for meter in self._meters.values():
+            meter.notice_next_call(action)
 
     def batch_ended(self, batch: BatchState) -> None:
         """A batch call is no longer in flight."""
@@ -156,7 +179,9 @@ class Store(Collector):
 
     def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
-        return self.signals.snapshots(), self.signals.baselines()
+        snapshots = self.signals.snapshots()
+        log_noted()
+        return snapshots, self.signals.baselines()
 
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every state of this process."""

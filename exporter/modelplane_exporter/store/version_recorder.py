@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import is_unicode, version_of
+from modelplane_exporter.contract_log import (
+    EVENT_INVALID,
+    EVENTS_OVERFLOW,
+    FEEDBACK_INVALID,
+    SIGNALS_OVERFLOW,
+)
+from modelplane_exporter.identity import is_label, version_of
 from modelplane_exporter.layout.calls import Key
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.observation import is_count
@@ -36,14 +41,15 @@ class VersionRecorder:
         self._max_tenants = max_tenants
         self._idle_ttl = idle_ttl
         self.states: dict[str, IdentityState] = store.tenants_of(version, device)
+        self.contract_log = store.contract_log_of(version)
+        self.contract_log.renew()
 
     def state_of(self, tenant_id: str) -> IdentityState:
         """The tenant's state; that of ``__overflow__`` once the model has too many tenants."""
         state = self.states.get(tenant_id)
         if state is not None:
             return state
-        key = self._key(str.__str__(tenant_id) if is_unicode(tenant_id) else schema.UNKNOWN_TENANT)
-        return self._store.admit(key, self.states, self._max_tenants, self._idle_ttl)
+        return self._store.admit(self._key(tenant_id), self.states, self._max_tenants, self._idle_ttl)
 
     def pinned_state(self, tenant_id: str) -> IdentityState:
         """The tenant's state, which is never evicted: functions hold on to it."""
@@ -61,10 +67,10 @@ class VersionRecorder:
     def count_event(self, state: IdentityState, event: object, count: object) -> None:
         """Count a business event of a tenant; anything but a name and a whole number counts as invalid."""
         identity = next(iter(state.states())).key.identity
-        if not isinstance(event, str) or not event.strip() or not is_count(count):
-            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
+        if not is_label(event) or not is_count(count):
+            self.count_invalid(state, EVENT_INVALID)
         elif not self._store.events.add_event(identity, event, count):
-            self._store.overflowed(identity, "event")
+            self._store.overflowed(identity, "event", EVENTS_OVERFLOW)
 
     def count_feedback(self, state: IdentityState, correct: object, count: object) -> None:
         """Count predictions that turned out correct, or not; anything but a truth value counts as invalid."""
@@ -72,9 +78,13 @@ class VersionRecorder:
         if not (isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")) or not is_count(
             count
         ):
-            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
+            self.count_invalid(state, FEEDBACK_INVALID)
         else:
             self._store.events.add_feedback(state.key.identity, bool(correct), count)
+
+    def count_invalid(self, state: IdentityState, kind: str) -> None:
+        """Count a value that broke the data contract outside of a call, by the kind of violation."""
+        self._store.report_invalid(state, kind, 1, "", "")
 
     def signals(self, baseline: Baseline, by_tenant: bool, sampler: Sampler) -> SignalRecorder:
         """Where signals of the version are observed; ValueError when the series budget has no room."""
@@ -86,7 +96,7 @@ class VersionRecorder:
             by_tenant,
             sampler,
             store.report_invalid,
-            lambda: store.overflowed(self._version, schema.TENANT_ID),
+            lambda: store.overflowed(self._version, schema.TENANT_ID, SIGNALS_OVERFLOW),
         )
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
