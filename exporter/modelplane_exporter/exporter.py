@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -22,7 +22,9 @@ from modelplane_exporter.calls.call import (
     current_call,
     current_trace_id,
 )
+from modelplane_exporter.calls.decorate import decorate
 from modelplane_exporter.calls.expected import Expected, is_expected
+from modelplane_exporter.calls.pickled import PickledByArguments
 from modelplane_exporter.contract_log import (
     NO_BASELINE,
     NO_KEY,
@@ -63,11 +65,12 @@ Result = TypeVar("Result")
 PROCESS_DEVICE_TYPE = "cpu-process"
 
 
-class ModelMetricsExporter:
+class ModelMetricsExporter(PickledByArguments):
     """Measures the inference calls of one model version.
 
     Use it as a decorator of a function, generator function, method or callable, plain or async, or as
-    ``with exporter.track() as call``.
+    ``with exporter.track() as call``. A copy is the exporter itself; a pickle makes one of the same arguments
+    in another process, on the default registry.
 
     ``tenant_id`` is a text, int or UUID, a function of the call's arguments, or ``PER_CALL`` (named by
     ``track(tenant_id=...)`` or ``with tenant(...)``). ``tenants`` are exposed at 0 from the start. A model
@@ -118,6 +121,8 @@ class ModelMetricsExporter:
         address: str | None = None,
         port: int | str | None = None,
     ) -> None:
+        tenants, events = list(tenants), list(events)
+        self._remember({name: value for name, value in locals().items() if name != "self"})
         version = Identity(
             required_text("model_name", model_name),
             required_text("model_version", model_version),
@@ -138,9 +143,9 @@ class ModelMetricsExporter:
         # What may be refused comes before anything is registered.
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
-        known_tenants = [valid_tenant("tenants", tenant_id) for tenant_id in tenants]
-        sampler = Sampler(signals_every, signals_per_second)
+        known_tenants = [valid_tenant("tenants", name) for name in tenants]
         rejects = is_expected(expected)
+        sampler = Sampler(signals_every, signals_per_second)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
         store = store_for(registry or REGISTRY)
@@ -152,9 +157,10 @@ class ModelMetricsExporter:
             signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
         store.add_model_info(version, *info)
         trace = current_trace_id if exemplars else None
+        read = self._read if confidence is not None or exemplars else _no_value
         self._sinks = Sinks(
-            self._recorder.meter, self._read, signals, self._recorder.count_event,
-            self._recorder.contract_log, trace, rejects,
+            self, self._recorder.meter, self._tenants.fixed(), self._tenants.of_call, read, signals,
+            self._recorder.count_event, self._recorder.contract_log, trace, rejects,
         )  # fmt: skip
         store.events.expect(version, event_names, feedback)
         self._expose(known_tenants)
@@ -162,18 +168,14 @@ class ModelMetricsExporter:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        """Measure every call of ``function``; its name, signature, docstring and results stay as they are."""
-        meter, target = self._recorder.meter, _code_of(function)
-        if self._declared is not None:
-            return self._measure_declared(function, target, self._declared)
-        if inspect.isgeneratorfunction(target):
-            return wrappers.wrap_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
-        if inspect.isasyncgenfunction(target):
-            return wrappers.wrap_async_generator(function, self._begin, meter.clock)  # type: ignore[arg-type]
-        wrap = wrappers.wrap_async if inspect.iscoroutinefunction(target) else wrappers.wrap_function
-        key = None if self._exemplars else self._confidence_key
-        fixed, rejects = self._tenants.fixed(), self._sinks.is_expected
-        return wrap(function, meter, fixed, self._tenants.of_call, self._read, key, rejects)
+        """Measure every call of ``function``; whatever else a caller can see of it stays as it is.
+
+        A ``staticmethod``, ``classmethod`` or ``property`` is decorated inside. TypeError for a class, and
+        for what is not called.
+        """
+        if type(function) is FunctionType:
+            return cast("Callable[Parameters, Result]", self._measure(function))
+        return cast("Callable[Parameters, Result]", decorate(function, self, self._measure))
 
     def track(self, tenant_id: TenantId | None = None) -> Call:
         """A context manager that measures its block as one call.
@@ -184,6 +186,13 @@ class ModelMetricsExporter:
         if tenant_id is None:
             return self._begin_tracked((), {})
         return TrackedCall(self._sinks, self._tenants.of(tenant_id))
+
+    def track_stream(self) -> Call:
+        """As ``track``, for a block that is left and entered again between the steps of a stream.
+
+        Code that is called inside does not find the call.
+        """
+        return self._begin((), {})
 
     def track_batch(self, items: Mapping[Any, int]) -> Call:
         """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
@@ -247,30 +256,50 @@ class ModelMetricsExporter:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
         self._recorder.show_sampling_ratio(kind, ratio)
 
-    def _measure_declared(
-        self, function: Callable[..., Any], target: Callable[..., Any], declared: Declared
-    ) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+    def _measure(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self._declared is not None:
+            return self._measure_declared(function, self._declared)
+        if inspect.isgeneratorfunction(function):
+            return wrappers.wrap_generator(function, self._begin)
+        if inspect.isasyncgenfunction(function):
+            return wrappers.wrap_async_generator(function, self._begin)
+        wrap = wrappers.wrap_async if inspect.iscoroutinefunction(function) else wrappers.wrap_function
+        return wrap(function, self._sinks, None if self._exemplars else self._confidence_key)
+
+    def _measure_declared(self, function: Callable[..., Any], declared: Declared) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError("declared values are for functions that return their result, not for generators")
         bind = declared.binder(function)
 
         def observe(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+            call.stop()
             try:
                 declared.observe(call, bind(args, kwargs), result)
             except Exception as error:  # noqa: BLE001 - hostile arguments or results
                 log_failure("declared values were not observed", error)
 
-        wrap = wrappers.wrap_declared
-        if inspect.iscoroutinefunction(target):
-            wrap = wrappers.wrap_declared_async
+        wrap = wrappers.wrap_observed
+        if inspect.iscoroutinefunction(function):
+            wrap = wrappers.wrap_observed_async
         return wrap(function, self._begin_tracked, observe)
 
+    def _arguments_elsewhere(self) -> Mapping[str, Any]:
+        arguments = {
+            **self._arguments,
+            "registry": None,
+            "baseline": self.baseline,
+            "declared": self._declared,
+        }
+        if self._arguments["registry"] is not None and self._arguments["port"] is None:
+            arguments["port"] = "off"  # as here: no server starts for a registry of the caller's
+        return arguments
+
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return Call(self._sinks, self._tenants.fixed() or self._tenants.of_call(args, kwargs))
+        return Call(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
     def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
-        return TrackedCall(self._sinks, self._tenants.fixed() or self._tenants.of_call(args, kwargs))
+        return TrackedCall(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
     def _read(self, result: Any) -> Value:
         """What a result says of confidence, and the trace if wanted; never raises an Exception."""
@@ -311,12 +340,15 @@ class ModelMetricsExporter:
     def _expose(self, tenant_ids: list[str]) -> None:
         for tenant_id in tenant_ids:
             self._recorder.state_of(tenant_id)
-        fixed = self._tenants.fixed()
-        if fixed is not None:
-            tenant_ids = [*tenant_ids, fixed.key.identity.tenant_id]
+        if self._sinks.fixed is not None:
+            tenant_ids = [*tenant_ids, self._sinks.fixed.key.identity.tenant_id]
         if self._sinks.signals is not None:
             for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)
+
+
+def _no_value(result: Any) -> None:
+    """What a result says where the model has no confidence."""
 
 
 def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
@@ -357,10 +389,3 @@ def _device(device: str | None, device_type: str | None) -> tuple[str, str]:
         process = os.path.basename(sys.argv[0]) or "python"
         return f"{socket.gethostname()}/{process}", PROCESS_DEVICE_TYPE
     return required_text("device", device), required_text("device_type", device_type)
-
-
-def _code_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is async or a generator where a callable is: of an object its ``__call__``."""
-    if inspect.isroutine(function) or isinstance(function, functools.partial):
-        return function
-    return type(function).__call__

@@ -6,7 +6,7 @@ import contextlib
 import enum
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar, Token
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, Literal, Self, TypeVar, cast
@@ -141,32 +141,36 @@ class BoundAsyncGenerator:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
-        return await self._step(self._source.__anext__)
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        return self._step(self._source.__anext__())
 
-    async def asend(self, value: Any) -> Any:
-        return await self._step(self._source.asend, value)
+    def asend(self, value: Any) -> Coroutine[Any, Any, Any]:
+        return self._step(self._source.asend(value))
 
-    async def athrow(self, *error: Any) -> Any:
-        return await self._step(self._source.athrow, *error)
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, Any]:
+        return self._step(self._source.athrow(*error))
 
     async def aclose(self) -> None:
         aclose = getattr(self._source, "aclose", None)
         if aclose is not None:
-            await self._step(aclose)
+            await self._step(aclose())
 
-    async def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+    async def _step(self, step: Awaitable[Any]) -> Any:
         outside = _in_force.get()
         _in_force.set(self._tenant)
         try:
-            return await step(*args)
+            return await step
         finally:
             self._tenant = _in_force.get()
             _in_force.set(outside)
 
 
-async def in_tenant(tenant_id: object, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run ``coroutine`` to its end with this tenant in force."""
+def in_tenant(tenant_id: object, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """``coroutine`` with this tenant in force while it runs, from here on."""
+    return coroutine if _in_force.get() is tenant_id else _run(tenant_id, coroutine)
+
+
+async def _run(tenant_id: object, coroutine: Coroutine[Any, Any, Any]) -> Any:
     token = _in_force.set(tenant_id)
     try:
         return await coroutine
@@ -176,7 +180,7 @@ async def in_tenant(tenant_id: object, coroutine: Coroutine[Any, Any, Any]) -> A
 
 def _bound(target: Any, tenant_id: object) -> Any:
     if inspect.iscoroutine(target):
-        return in_tenant(tenant_id, target)
+        return _run(tenant_id, target)
     if isinstance(target, AsyncIterator):
         return BoundAsyncGenerator(target, tenant_id)
     if isinstance(target, Iterator):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelplane_exporter.calls.expected import IsExpected, outcome_of
 from modelplane_exporter.contract_log import NO_BASELINE, NOT_IN_FLIGHT, ContractLog, log_noted
-from modelplane_exporter.measurement.device_meter import DeviceMeter
+from modelplane_exporter.measurement.device_meter import DeviceMeter, Finish
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
     FAILED,
+    STATE,
     VALUE,
     CallRecord,
     IdentityState,
@@ -35,24 +39,45 @@ Read = Callable[[Any], Value]
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Where the calls of one exporter report to.
+    """Where the calls of one exporter, the ``owner``, report to.
 
-    ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
-    event of a tenant, ``contract_log`` says what broke the data contract, ``trace`` gives the id of the
-    current trace and is None without exemplars, ``is_expected`` tells exceptions that reject a call.
+    ``fixed`` is the state of the one tenant, None when ``resolve`` finds it for each call. ``read`` finds
+    confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business event of a
+    tenant, ``contract_log`` says what broke the data contract, ``trace`` gives the id of the current trace
+    and is None without exemplars, ``is_expected`` tells exceptions that reject a call.
     """
 
+    owner: Any
     meter: DeviceMeter
+    fixed: IdentityState | None
+    resolve: Resolve
     read: Read
     signals: SignalRecorder | None
     event: Callable[[IdentityState, str, int], None]
     contract_log: ContractLog
     trace: Callable[[], str | None] | None = None
     is_expected: IsExpected | None = None
+    # Those of the meter, at hand for wrappers.
+    events: deque[CallRecord] = field(init=False)
+    queue: Callable[[CallRecord], None] = field(init=False)
+    finish: Finish | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        set_here = functools.partial(object.__setattr__, self)
+        set_here("events", self.meter.events)
+        set_here("queue", self.meter.events.append)
+        set_here("finish", self.meter.finish)
+
+    def __reduce__(self) -> Any:
+        # A function that is pickled by value finds the exporter of the process that it comes to.
+        return operator.attrgetter("_sinks"), (self.owner,)
 
 
 class Call:
-    """A call in flight; use as ``with exporter.track() as call``. Nothing here raises into the caller."""
+    """A call in flight; use as ``with exporter.track() as call``, or ``async with``.
+
+    It may be used again once its block was left. Nothing here raises into the caller.
+    """
 
     __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "sinks")
 
@@ -65,7 +90,16 @@ class Call:
         self._sampled: bool | None = None
         self._stopped: float | None = None
 
+    @classmethod
+    def begun(cls, sinks: Sinks, record: CallRecord) -> Call:
+        """A call whose start was queued already."""
+        call = cls(sinks, record[STATE])
+        call._record = record
+        return call
+
     def __enter__(self) -> Call:
+        if self._record:  # it is used again
+            Call.__init__(self, self.sinks, self._state)
         self._record = new_call(self._meter.clock(), self._state)
         try:
             self._meter.events.append(self._record)
@@ -77,10 +111,33 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
+        if not self._record:  # another one goes on in its place
+            return False
         if self.sinks.trace is not None:
             self._note_trace(self.sinks.trace)
         end(self._meter, self._record, error, self._observed, self._stopped, self.sinks.is_expected)
+        self._observed = None  # what is observed from now on is of no call
         return False
+
+    async def __aenter__(self) -> Call:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        return self.__exit__(kind, error, trace)
+
+    def hand_over(self) -> Call:
+        """The same call, which goes on when the block of this one is left."""
+        successor = Call.begun(self.sinks, self._record)
+        successor._observed, successor._sampled = self._observed, self._sampled
+        self._record = []
+        return successor
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What gives the time of the meter, in seconds."""
+        return self._meter.clock
 
     @property
     def in_flight(self) -> bool:

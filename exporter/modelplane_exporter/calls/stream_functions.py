@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from modelplane_exporter.tenant_context import in_tenant, tenant_in_force
+from modelplane_exporter.tenant_context import in_tenant
 
 COROUTINE, GENERATOR, ASYNC_GENERATOR = (
     inspect.CO_COROUTINE,
@@ -44,7 +44,6 @@ def holding_tenant(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def held(tenant_id: object, /, *args: Any, **kwargs: Any) -> Any:
-        coroutine = function(*args, **kwargs)
-        return coroutine if tenant_in_force() is tenant_id else in_tenant(tenant_id, coroutine)
+        return in_tenant(tenant_id, function(*args, **kwargs))
 
     return held

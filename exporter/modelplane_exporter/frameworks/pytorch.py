@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, unwrapped
+from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, unwrapped
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
+
+_HOUSEKEEPING = frozenset(dir(nn.Module)) - {"forward"}
 
 
 def wrap(
@@ -22,6 +24,7 @@ def wrap(
     output: Output | None = None,
     classes: Sequence[object] | None = None,
     synchronize: bool = False,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -30,8 +33,9 @@ def wrap(
     ``output`` says what the returned tensor of shape (rows, classes), (rows, 1) or (rows,) is. Without it a
     Sequential that ends in Softmax, LogSoftmax, or Sigmoid of one column is recognised. ``classes`` name the
     classes for the signal "prediction" of the baseline. ``synchronize`` waits until the GPU has finished, so
-    that latency holds the device's work; on a CPU there is nothing to wait for. ``options`` are those of
-    ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad options.
+    that latency holds the device's work; on a CPU there is nothing to wait for. ``methods`` are measured too,
+    each call with its items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given.
+    ValueError for bad options.
     """
     exporter = exporter_for("pytorch", torch.__version__, exporter, options)
     reader = Reader(TORCH, output or _recognised(module), classes, exporter.baseline)
@@ -39,8 +43,12 @@ def wrap(
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         return reader.read(first_input(args, kwargs), result)
 
+    readers = {
+        **readers_of(module, methods, Reader(TORCH, baseline=exporter.baseline), first_input),
+        "__call__": read,
+    }
     wait = _wait if synchronize else None
-    return Measured(module, exporter, {"__call__": read}, wait=wait, traced=_is_traced)
+    return MeasuredModule(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def watch_layers(
@@ -85,6 +93,18 @@ def collect_layers(
         for child, mode in modes.items():
             child.training = mode
     return collected.columns(names)
+
+
+class MeasuredModule(Measured):
+    """A measured ``nn.Module``."""
+
+    __slots__ = ()
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What ``torch.jit.script`` compiles in place of this proxy."""
+        module: nn.Module = self._measured_target
+        prepare = getattr(module, "__prepare_scriptable__", None)
+        return module if prepare is None else prepare()
 
 
 class _Hook:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sklearn
+from sklearn.base import BaseEstimator
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for
+from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for, readers_of
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input
 
@@ -21,11 +23,14 @@ _OUTPUTS: dict[str, Output | None] = {
     "transform": None,
 }
 
+_HOUSEKEEPING = frozenset(dir(BaseEstimator)) | {"densify", "sparsify"}
+
 
 def wrap(
     estimator: Any,
     *,
     output: Output | None = None,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -34,8 +39,9 @@ def wrap(
     They are ``predict``, ``predict_proba``, ``predict_log_proba``, ``decision_function``, ``score_samples``
     and ``transform``, as far as the estimator has them. Each call is a request, so call only one for each.
     Confidence comes from probabilities; with ``output="logits"`` also from ``decision_function``, which is
-    sound for logistic regression. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is
-    given; for a library with the same methods name its ``framework``. ValueError for bad options.
+    sound for logistic regression. ``methods`` are measured too, each call with its items. ``options`` are
+    those of ModelMetricsExporter, unless an ``exporter`` is given; for a library with the same methods name
+    its ``framework``. ValueError for bad options.
     """
     if output not in (None, "logits"):
         raise ValueError(
@@ -45,7 +51,12 @@ def wrap(
     outputs = {**_OUTPUTS, "decision_function": output}
     classes = getattr(estimator, "classes_", None)
     readers = {name: _read(name, of_method, classes, exporter) for name, of_method in outputs.items()}
-    return Measured(estimator, exporter, readers)
+
+    readers = {
+        **readers_of(estimator, methods, Reader(NUMPY, baseline=exporter.baseline), first_input),
+        **readers,
+    }
+    return Measured(estimator, exporter, readers, housekeeping=_HOUSEKEEPING)
 
 
 def _read(name: str, output: Output | None, classes: Any, exporter: ModelMetricsExporter) -> Read:

@@ -87,14 +87,14 @@ def undecorated_with_context() -> Response:
 
 
 @exporter
-def refuse() -> None:
+def refuse() -> str:
     raise NotFound
 
 
 @service.get("/refused")
-def refused() -> None:
+def refused() -> str:
     with tenant(request.args["name"]):
-        refuse()
+        return refuse()
 
 
 app = DispatcherMiddleware(service, {"/metrics": wsgi_app()})
