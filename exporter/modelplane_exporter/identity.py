@@ -10,6 +10,9 @@ from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, MAX_LABEL_LENGTH, RESERVED_TENANTS
 
 
+_TOO_LONG = f"what has more than {MAX_LABEL_LENGTH} characters is no tenant"
+
+
 class Version(NamedTuple):
     """The labels of a model version, in the order of the schema's ``VERSION_IDENTITY``."""
 
@@ -67,7 +70,10 @@ def tenant_text(value: object) -> str:
     elif issubclass(kind, UUID):
         text = UUID.__str__(value)
     elif issubclass(kind, Integral) and not issubclass(kind, bool):
-        text = f"{int(value)}"  # type: ignore[call-overload]  # it is one
+        try:
+            text = f"{int(value)}"  # type: ignore[call-overload]  # it is one
+        except ValueError:  # Python writes out no number of more than 4,300 digits
+            raise NotATenantError(_TOO_LONG) from None
     else:
         raise NotATenantError(f"a value of type {kind.__name__} is no tenant")
     if not text.strip():
@@ -75,7 +81,7 @@ def tenant_text(value: object) -> str:
     if text in RESERVED_TENANTS:
         raise NotATenantError(f"{text} is reserved")
     if len(text) > MAX_LABEL_LENGTH:
-        raise NotATenantError(f"a text of more than {MAX_LABEL_LENGTH} characters is no tenant")
+        raise NotATenantError(_TOO_LONG)
     if not is_unicode(text):
         raise NotATenantError("a text with lone surrogates is no tenant")
     return text
