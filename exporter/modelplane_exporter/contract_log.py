@@ -201,6 +201,7 @@ class ContractLog:
     def note(self, kind: str, part: str = "", detail: str = "") -> None:
         """Have a violation logged by the next ``log_noted``, for a caller that holds a lock."""
         if (kind, part) not in self._logged:
+            self._reasons.add(VIOLATIONS[kind].reason)
             _noted.append((self, kind, part, detail))
 
     def note_reasons(self, reasons: Iterable[str]) -> None:

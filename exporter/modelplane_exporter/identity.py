@@ -9,7 +9,6 @@ from uuid import UUID
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, MAX_LABEL_LENGTH, RESERVED_TENANTS
 
-
 _TOO_LONG = f"what has more than {MAX_LABEL_LENGTH} characters is no tenant"
 
 
