@@ -48,7 +48,7 @@ def wrap(
         "__call__": read,
     }
     wait = _wait if synchronize else None
-    return MeasuredModule(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
+    return Measured(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def watch_layers(
@@ -93,18 +93,6 @@ def collect_layers(
         for child, mode in modes.items():
             child.training = mode
     return collected.columns(names)
-
-
-class MeasuredModule(Measured):
-    """A measured ``nn.Module``."""
-
-    __slots__ = ()
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """What ``torch.jit.script`` compiles in place of this proxy."""
-        module: nn.Module = self._measured_target
-        prepare = getattr(module, "__prepare_scriptable__", None)
-        return module if prepare is None else prepare()
 
 
 class _Hook:
