@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, unwrapped
+from modelplane_exporter.frameworks.measured import (
+    Measured,
+    exporter_for,
+    readers_of,
+    require_methods,
+    unwrapped,
+)
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
 
 _HOUSEKEEPING = frozenset(dir(nn.Module)) - {"forward"}
@@ -37,6 +43,7 @@ def wrap(
     each call with its items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given.
     ValueError for bad options.
     """
+    require_methods(module, methods)
     exporter = exporter_for("pytorch", torch.__version__, exporter, options)
     reader = Reader(TORCH, output or _recognised(module), classes, exporter.baseline)
 
@@ -44,7 +51,7 @@ def wrap(
         return reader.read(first_input(args, kwargs), result)
 
     readers = {
-        **readers_of(module, methods, Reader(TORCH, baseline=exporter.baseline), first_input),
+        **readers_of(methods, Reader(TORCH, baseline=exporter.baseline), first_input),
         "__call__": read,
     }
     wait = _wait if synchronize else None
