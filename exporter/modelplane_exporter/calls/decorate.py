@@ -26,19 +26,22 @@ class Decorated(Proxy):
         object.__setattr__(self, "__call__", measured)
 
     def __copy__(self) -> Any:
-        copied: Any = super().__copy__()
-        return self._measured_decorator(copied)
+        return self._measured_again(super().__copy__())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._measured_decorator(super().__deepcopy__(memo))
+        return self._measured_again(super().__deepcopy__(memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         name = getattr(self._measured_target, "__qualname__", None)
-        if isinstance(name, str) and self._is_named(name):
+        if isinstance(name, str) and self._measured_is_named(name):
             return name  # as functions are
         return self._measured_decorator, (self._measured_target,)
 
-    def _is_named(self, name: str) -> bool:
+    def _measured_again(self, copied: Any) -> Any:
+        # Functions are copied as themselves.
+        return self if copied is self._measured_target else self._measured_decorator(copied)
+
+    def _measured_is_named(self, name: str) -> bool:
         try:
             named: object = operator.attrgetter(name)(sys.modules[self.__module__])
         except (AttributeError, KeyError):

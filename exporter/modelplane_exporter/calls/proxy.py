@@ -26,7 +26,16 @@ _SPECIAL = tuple(
 )
 
 
-class Proxy:
+class ProxyType(type):
+    """The type of a proxy has the attributes of its target's type."""
+
+    _measured_kind: type = object
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(cls._measured_kind, name)
+
+
+class Proxy(metaclass=ProxyType):
     """``target``, seen through an object of its own; a subclass says what differs.
 
     Attributes, operators, items, length, context manager, ``isinstance``, equality, hash and text are the
@@ -97,6 +106,11 @@ class Proxy:
     def __getstate__(self) -> Any:
         return self._measured_target.__getstate__()
 
+    def __prepare_scriptable__(self) -> Any:
+        """What ``torch.jit.script`` compiles in place of this proxy."""
+        prepare = getattr(self._measured_target, "__prepare_scriptable__", None)
+        return self._measured_target if prepare is None else prepare()
+
     def __copy__(self) -> Any:
         return copy.copy(self._measured_target)
 
@@ -133,6 +147,7 @@ def _type_for(cls: type[Proxy], target: Any) -> type[Proxy]:
     namespace: dict[str, Any] = {name: _forwarded(name) for name in _SPECIAL if name in names}
     module = getattr(target, "__module__", None)
     namespace |= {
+        "_measured_kind": kind,
         "__slots__": ("__call__",) if callable(target) else (),
         "__module__": module if isinstance(module, str) else kind.__module__,
         "__qualname__": kind.__qualname__,
@@ -140,7 +155,7 @@ def _type_for(cls: type[Proxy], target: Any) -> type[Proxy]:
     }
     if kind.__hash__ is None:
         namespace["__hash__"] = None
-    return type(kind.__name__, (cls,), namespace)
+    return cast("type[Proxy]", ProxyType(kind.__name__, (cls,), namespace))
 
 
 def _forwarded(name: str) -> Callable[..., Any]:

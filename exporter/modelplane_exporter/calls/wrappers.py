@@ -70,6 +70,7 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
             sinks.meter.drain()
         return result
 
+    measured.__prepare_scriptable__ = lambda: function  # type: ignore[attr-defined] # for torch.jit.script
     return measured
 
 

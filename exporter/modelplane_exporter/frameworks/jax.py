@@ -12,7 +12,7 @@ import numpy as np
 
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import readings
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of
+from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading
 
 # Of flax, and of what is jitted.
@@ -44,6 +44,7 @@ def wrap(
     measured too, each call with its items. ``options`` are those of ModelMetricsExporter, unless an
     ``exporter`` is given. ValueError for bad options.
     """
+    require_methods(function, methods)
     exporter = exporter_for("jax", jax.__version__, exporter, options)
     reader = Reader(JAX, output, classes, exporter.baseline)
 
@@ -53,7 +54,7 @@ def wrap(
         return reader.read(given(args, kwargs), result)
 
     readers = {
-        **readers_of(function, methods, Reader(JAX, baseline=exporter.baseline), given),
+        **readers_of(methods, Reader(JAX, baseline=exporter.baseline), given),
         "__call__": read,
     }
     wait = jax.block_until_ready if synchronize else None

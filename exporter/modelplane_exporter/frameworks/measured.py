@@ -19,7 +19,15 @@ from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.readings import Reader, Reading
 from modelplane_exporter.rate_limited_log import log_failure, rate_limited
 
-__all__ = ["Measured", "exporter_for", "exporter_of", "is_measured", "readers_of", "unwrapped"]
+__all__ = [
+    "Measured",
+    "exporter_for",
+    "exporter_of",
+    "is_measured",
+    "readers_of",
+    "require_methods",
+    "unwrapped",
+]
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
@@ -275,17 +283,8 @@ def is_measured(model: Any) -> bool:
     return issubclass(type(model), Measured)
 
 
-def readers_of(
-    model: Any, methods: Sequence[str], reader: Reader, given: Callable[[Arguments, Options], Any]
-) -> dict[str, Read]:
-    """What reads items and features of calls of ``methods``, by the input that ``given`` finds in arguments.
-
-    What such a method returns is its own affair. ValueError when the model lacks one.
-    """
-
-    def read(args: Arguments, kwargs: Options, result: Any) -> Reading:
-        return reader.read(given(args, kwargs), result)._replace(prediction=None)
-
+def require_methods(model: Any, methods: Sequence[str]) -> None:
+    """ValueError when the model lacks one of the ``methods``."""
     if isinstance(methods, str):
         raise ValueError(f"methods must be a list of names, such as methods=({methods!r},)")
     for name in methods:
@@ -296,6 +295,19 @@ def readers_of(
                 f"methods: {type(model).__name__} has no method {name!r}; "
                 f"close names: {', '.join(map(repr, close)) or 'none'}"
             )
+
+
+def readers_of(
+    methods: Sequence[str], reader: Reader, given: Callable[[Arguments, Options], Any]
+) -> dict[str, Read]:
+    """What reads items and features of calls of ``methods``, by the input that ``given`` finds in arguments.
+
+    What such a method returns is its own affair.
+    """
+
+    def read(args: Arguments, kwargs: Options, result: Any) -> Reading:
+        return reader.read(given(args, kwargs), result)._replace(prediction=None)
+
     return dict.fromkeys(methods, read)
 
 

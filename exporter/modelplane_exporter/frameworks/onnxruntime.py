@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of
+from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading
 
@@ -37,6 +37,7 @@ def wrap(
     output_label gives the signal "prediction" of the baseline; without one ``classes`` name the classes.
     ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad ones.
     """
+    require_methods(session, methods)
     exporter = exporter_for("onnxruntime", onnxruntime.__version__, exporter, options)
     named = Reader(NUMPY, "probabilities", classes, exporter.baseline)
     other = Reader(NUMPY, output, classes, exporter.baseline)
@@ -54,7 +55,7 @@ def wrap(
             reading = other.read(given, next(unlabelled, None))
         return reading._replace(prediction=labels) if named.predicts and labels is not None else reading
 
-    others = readers_of(session, methods, Reader(NUMPY), lambda args, kwargs: None)
+    others = readers_of(methods, Reader(NUMPY), lambda args, kwargs: None)
     return Measured(session, exporter, {**others, "run": read}, housekeeping=_HOUSEKEEPING)
 
 

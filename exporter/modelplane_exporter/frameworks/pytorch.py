@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, unwrapped
+from modelplane_exporter.frameworks.measured import (
+    Measured,
+    exporter_for,
+    readers_of,
+    require_methods,
+    unwrapped,
+)
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
 
 _HOUSEKEEPING = frozenset(dir(nn.Module)) - {"forward"}
@@ -37,6 +43,7 @@ def wrap(
     each call with its items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given.
     ValueError for bad options.
     """
+    require_methods(module, methods)
     exporter = exporter_for("pytorch", torch.__version__, exporter, options)
     reader = Reader(TORCH, output or _recognised(module), classes, exporter.baseline)
 
@@ -44,11 +51,11 @@ def wrap(
         return reader.read(first_input(args, kwargs), result)
 
     readers = {
-        **readers_of(module, methods, Reader(TORCH, baseline=exporter.baseline), first_input),
+        **readers_of(methods, Reader(TORCH, baseline=exporter.baseline), first_input),
         "__call__": read,
     }
     wait = _wait if synchronize else None
-    return MeasuredModule(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
+    return Measured(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def watch_layers(
@@ -93,18 +100,6 @@ def collect_layers(
         for child, mode in modes.items():
             child.training = mode
     return collected.columns(names)
-
-
-class MeasuredModule(Measured):
-    """A measured ``nn.Module``."""
-
-    __slots__ = ()
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """What ``torch.jit.script`` compiles in place of this proxy."""
-        module: nn.Module = self._measured_target
-        prepare = getattr(module, "__prepare_scriptable__", None)
-        return module if prepare is None else prepare()
 
 
 class _Hook:

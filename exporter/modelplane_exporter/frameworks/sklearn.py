@@ -9,7 +9,7 @@ import sklearn
 from sklearn.base import BaseEstimator
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for, readers_of
+from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input
 
@@ -47,13 +47,14 @@ def wrap(
         raise ValueError(
             f"output must be None or logits: it says what decision_function returns (got {output!r})"
         )
+    require_methods(estimator, methods)
     exporter = exporter_for("sklearn", sklearn.__version__, exporter, options)
     outputs = {**_OUTPUTS, "decision_function": output}
     classes = getattr(estimator, "classes_", None)
     readers = {name: _read(name, of_method, classes, exporter) for name, of_method in outputs.items()}
 
     readers = {
-        **readers_of(estimator, methods, Reader(NUMPY, baseline=exporter.baseline), first_input),
+        **readers_of(methods, Reader(NUMPY, baseline=exporter.baseline), first_input),
         **readers,
     }
     return Measured(estimator, exporter, readers, housekeeping=_HOUSEKEEPING)

@@ -11,7 +11,13 @@ import tensorflow as tf
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import layers
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, unwrapped
+from modelplane_exporter.frameworks.measured import (
+    Measured,
+    exporter_for,
+    readers_of,
+    require_methods,
+    unwrapped,
+)
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
 
@@ -38,6 +44,7 @@ def wrap(
     items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad
     options.
     """
+    require_methods(model, methods)
     exporter = exporter_for("tensorflow", tf.__version__, exporter, options)
     output = output or _recognised(model)
     tensors = Reader(TENSORFLOW, output, classes, exporter.baseline)
@@ -50,7 +57,7 @@ def wrap(
         return arrays.read(_input(args, kwargs), result)
 
     readers = {
-        **readers_of(model, methods, Reader(TENSORFLOW, baseline=exporter.baseline), _input),
+        **readers_of(methods, Reader(TENSORFLOW, baseline=exporter.baseline), _input),
         "__call__": read, "predict": read_array, "predict_on_batch": read_array,
     }  # fmt: skip
     wait = _wait if synchronize else None
