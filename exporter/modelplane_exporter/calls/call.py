@@ -26,7 +26,7 @@ from modelplane_exporter.measurement.identity_state import (
     new_call,
 )
 from modelplane_exporter.measurement.observation import Observation
-from modelplane_exporter.rate_limited_log import log_failure, rate_limited
+from modelplane_exporter.rate_limited_log import log_failure, logger, rate_limited
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import INVALID_REASONS
 
@@ -344,6 +344,13 @@ def current_trace_id() -> str | None:
     try:
         from opentelemetry.trace import get_current_span
     except ModuleNotFoundError:
+        _say_that_there_are_no_traces()
         return None
     context = get_current_span().get_span_context()
     return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else None
+
+
+@functools.cache
+def _say_that_there_are_no_traces() -> None:
+    """Once in a process."""
+    logger.warning("no exemplars are kept: pip install opentelemetry-api, or leave out exemplars=True")
