@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import functools
+import inspect
 import sys
+import types
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
 from modelplane_exporter.calls.call import Call, Sinks, end
@@ -27,6 +30,9 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
     happens from then on, its end is queued too; it is queued once, because ``end`` looks for the end time.
     """
     clock, drain_at, readable = sinks.meter.clock, sinks.meter.drain_at, _type_with(key)
+    # No global of this module is used in the function: see _with_globals_of.
+    begun, take_result, end_call, go_on, is_coming = Call.begun, _take_result, end, follow, is_deferred
+    ended_at, value_at = ENDED, VALUE
 
     @functools.wraps(function)
     def measured(*args: Any, **kwargs: Any) -> Any:
@@ -41,23 +47,24 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
             except Exception:  # noqa: BLE001 - no such key, or a hostile one; read says so
                 value = None
             if type(value) is not float:
-                if is_deferred(result):
-                    return follow(result, Call.begun(sinks, call), _take_result)
+                if is_coming(result):
+                    return go_on(result, begun(sinks, call), take_result)
                 value = sinks.read(result)
             finish = sinks.finish
             if finish is None:
-                call[ENDED], call[VALUE] = ended, value
+                call[ended_at], call[value_at] = ended, value
                 queue(call)
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end(sinks.meter, call, error)
+            end_call(sinks.meter, call, error)
             raise
         if len(sinks.events) > drain_at:
             sinks.meter.drain()
         return result
 
-    measured.__prepare_scriptable__ = lambda: function  # type: ignore[attr-defined] # for torch.jit.script
+    if "torch" in sys.modules:
+        measured = _with_globals_of(function, measured)
     return measured
 
 
@@ -154,7 +161,13 @@ def wrap_generator(function: Callable[..., Iterator[Any]], begin: Begin) -> Call
             finally:
                 timed.report(call)
 
-    return measured
+    return types.coroutine(measured) if _is_awaited(function) else measured
+
+
+def _is_awaited(function: Callable[..., Any]) -> bool:
+    """Whether what a generator function makes can be awaited: one of ``types.coroutine``."""
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def wrap_async_generator(
@@ -287,3 +300,19 @@ def _type_with(key: str | None) -> type:
 
 class _NoResult:
     """What no function returns."""
+
+
+def _with_globals_of(function: Callable[..., Any], measured: Callable[..., Any]) -> Any:
+    """``measured`` for ``torch.jit.script``, which compiles the source of ``function``.
+
+    Of a function it takes what ``__prepare_scriptable__`` gives. Of a method it looks the names in the source
+    up in the globals of what it was given: those of ``function`` are put there, unless these have something
+    else under the name of a builtin of ours.
+    """
+    ours = {step.argval for step in dis.get_instructions(measured.__code__) if step.opname == "LOAD_GLOBAL"}
+    if type(function) is FunctionType and ours.isdisjoint(function.__globals__):
+        code, cells = measured.__code__, measured.__closure__
+        scope = function.__globals__
+        measured = functools.update_wrapper(FunctionType(code, scope, code.co_name, None, cells), function)
+    measured.__prepare_scriptable__ = lambda: function  # type: ignore[attr-defined]
+    return measured

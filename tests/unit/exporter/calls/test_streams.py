@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import types
 from collections.abc import AsyncGenerator, Generator, Iterator
 
 import pytest
@@ -56,6 +57,20 @@ def test_a_generators_sends_throws_and_return_value_pass_through(exporter: Model
         talker.throw(problem)
     assert stopped.value.value == "done"
     assert log == ["hello", problem]
+
+
+def test_a_generator_that_is_awaited(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
+    @exporter
+    @types.coroutine
+    def nap() -> Generator[None, None, int]:
+        yield
+        return 3
+
+    async def scenario() -> int:
+        return await nap()
+
+    assert asyncio.run(scenario()) == 3
+    assert outcomes(registry) == [1, 0, 0]
 
 
 @pytest.mark.parametrize("how", ["close", "forget"])
