@@ -10,7 +10,7 @@ from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.identity import PER_CALL, tenant
-from modelplane_exporter.store.store import flush
+from modelplane_exporter.store.stores import flush
 from modelplane_schema.identity import Identity
 
 __all__ = [

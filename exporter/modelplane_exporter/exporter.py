@@ -7,13 +7,14 @@ import inspect
 import os
 import socket
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from modelplane_exporter import settings
-from modelplane_exporter.baseline import Baseline, BaselineError
+from modelplane_exporter.baseline import Baseline, BaselineError, CategoricalSignal
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
     Call,
@@ -29,19 +30,23 @@ from modelplane_exporter.identity import (
     resolve,
     valid_framework,
     valid_tenant_source,
+    version_of,
 )
 from modelplane_exporter.measurement.identity_state import IdentityState, Value
+from modelplane_exporter.measurement.names import required_name
 from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.loaded_versions import LoadedVersion
+from modelplane_exporter.store.stores import loading_store
 from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, VersionRecorder
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
 if TYPE_CHECKING:
     from modelplane_exporter.declared import Declared
+    from modelplane_exporter.signals.recorder import SignalRecorder
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -62,15 +67,14 @@ class ModelMetricsExporter:
     model has none.
     ``device`` and ``device_type`` say what the calls run on (default: this process).
     ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
-    ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
-    to ``increase``.
-    ``declared`` (a file or ``Declared``) says where values are in arguments and results.
-    ``baseline`` (a file or ``Baseline``) is what signals are compared with; they are counted for all tenants
-    together unless ``signals_by_tenant``. One call in ``signals_every`` has its signals observed, and no more
-    than ``signals_per_second`` of those.
-    ``registry`` is where series are registered (default: prometheus_client's global one); with another
-    registry no server starts unless ``port`` or MODELPLANE_EXPORTER_PORT is given.
-    ``port="off"`` starts none. Bad metadata is a ValueError that names the field.
+    ``events``, ``feedback`` and business ``values`` show these counts at 0 from the start, so that not even
+    the first one is lost to ``increase``. ``declared`` (a file or ``Declared``) says where values are in
+    arguments and results. ``baseline`` (a file or ``Baseline``) is what signals are compared with; they are
+    counted for all tenants together unless ``signals_by_tenant``. One call in ``signals_every`` has its
+    signals observed, and no more than ``signals_per_second`` of those. ``registry`` is where series are
+    registered (default: prometheus_client's global one); with another registry no server starts unless
+    ``port`` or MODELPLANE_EXPORTER_PORT is given. ``port="off"`` starts none. Bad metadata is a ValueError
+    that names the field.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ModelMetricsExporter:
         exemplars: bool = False,
         events: Iterable[str] = (),
         feedback: bool = False,
+        values: Iterable[str] = (),
         declared: Declared | str | os.PathLike[str] | None = None,
         baseline: Baseline | str | os.PathLike[str] | None = None,
         signals_by_tenant: bool = False,
@@ -120,16 +125,21 @@ class ModelMetricsExporter:
         sampler = Sampler(signals_every, signals_per_second)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
-        store = store_for(registry or REGISTRY)
-        self._flush = store.flush
-        self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
-        signals = None
-        if self.baseline is not None:
-            signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
-        store.add_model_info(version, owner, stage, framework_version)
+        value_names = [required_name("values", value) for value in (*values, *self._declared_values())]
+        store = loading_store(registry or REGISTRY)
+        self._store = store
+        self._recorder = VersionRecorder(
+            store, version, _device(device, device_type), max_tenants, idle_ttl, signals_by_tenant
+        )
+        signals = None if self.baseline is None else self._recorder.signals(self.baseline, sampler)
+        self._unload = self._load(version, (owner, stage, framework_version), idle_ttl, signals)
         trace = current_trace_id if exemplars else None
-        self._sinks = Sinks(self._recorder.meter, self._read, signals, self._recorder.count_event, trace)
+        self._sinks = Sinks(
+            self._recorder.meter, self._read, signals, self._recorder.count_event,
+            self._recorder.count_values, self._recorder.score, trace,
+        )  # fmt: skip
         store.events.expect(version, event_names, feedback)
+        store.values.expect(version, value_names)
         self._expose(tenants)
         if registry is None or port is not None or settings.PORT.name in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
@@ -189,6 +199,14 @@ class ModelMetricsExporter:
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("feedback was not counted", error)
 
+    def business(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
+        """Count and add up business values that follow from a call, as ``Call.business``; never raises."""
+        self._call_of(tenant_id).business(values)
+
+    def score(self, name: str, value: object, tenant_id: str | None = None) -> None:
+        """Observe a score from 0 to 1 that is known after the call, as ``Call.score``; never raises."""
+        self._call_of(tenant_id).score(name, value)
+
     def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
         try:
@@ -202,7 +220,21 @@ class ModelMetricsExporter:
         Only several worker processes need it, before an end that skips ``atexit``: calls, events and feedback
         are safe without, observed signals of the last second are not.
         """
-        self._flush()
+        self._store.flush()
+
+    def close(self) -> None:
+        """Unload the version, unless another exporter still has it loaded; never raises.
+
+        ``model_info`` and the series of the baseline go, and make room in the budget. Counters stay until
+        they were idle for ``idle_ttl``. What is measured by this exporter nevertheless is still counted,
+        except signals of the baseline. Another call does nothing. An exporter that nobody refers to any more
+        is closed by itself.
+        """
+        self._unload()
+        try:
+            self._store.apply_released()
+        except Exception as error:  # noqa: BLE001 - the next scrape does it
+            log_failure("a version was not unloaded", error)
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
@@ -232,6 +264,32 @@ class ModelMetricsExporter:
     def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
         return TrackedCall(self._sinks, self._fixed_state() or self._state_of(args, kwargs))
+
+    def _call_of(self, tenant_id: str | None) -> Call:
+        """A call that is not in flight: what is told to it counts for the tenant."""
+        return Call(self._sinks, self._tenant_state(tenant_id))
+
+    def _load(
+        self, version: Identity, info: tuple[str, ...], idle_ttl: float, signals: SignalRecorder | None
+    ) -> weakref.finalize[..., ModelMetricsExporter]:
+        """Expose that the version is loaded, until the result is called or nobody refers to this exporter."""
+        tenant_id = self._tenant_source if isinstance(self._tenant_source, str) else None
+        load = None if signals is None else signals.load
+        loaded = LoadedVersion(version_of(version), info, idle_ttl, tenant_id, load)
+        self._store.load(loaded)
+        unload = weakref.finalize(self, self._store.release, loaded)
+        unload.atexit = False
+        return unload
+
+    def _declared_values(self) -> Iterable[str]:
+        """Names of declared business values that add up: a category of the baseline does not."""
+        signals = () if self.baseline is None else self.baseline.of_kind("business")
+        categories = {signal.name for signal in signals if isinstance(signal, CategoricalSignal)}
+        return (
+            []
+            if self._declared is None
+            else [name for name in self._declared.values if name not in categories]
+        )
 
     def _tenant_state(self, tenant_id: str | None) -> IdentityState:
         if tenant_id is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,12 +13,15 @@ from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
     FAILED,
+    PAUSED,
+    RESUMED,
     VALUE,
     WAS_CANCELLED,
     CallRecord,
     IdentityState,
     Value,
     new_call,
+    turn,
 )
 from modelplane_exporter.measurement.observation import Observation
 from modelplane_exporter.rate_limited_log import log_failure, rate_limited
@@ -37,20 +40,23 @@ class Sinks:
     """Where the calls of one exporter report to.
 
     ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
-    event of a tenant, ``trace`` gives the id of the current trace and is None without exemplars.
+    event of a tenant, ``values`` its business values and ``score`` a score, ``trace`` gives the id of the
+    current trace and is None without exemplars.
     """
 
     meter: DeviceMeter
     read: Read
     signals: SignalRecorder | None
     event: Callable[[IdentityState, str, int], None]
+    values: Callable[[IdentityState, Any, Collection[str]], None]
+    score: Callable[[IdentityState, object, object], None]
     trace: Callable[[], str | None] | None = None
 
 
 class Call:
     """A call in flight; use as ``with exporter.track() as call``. Nothing here raises into the caller."""
 
-    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "sinks")
+    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "_was_paused", "sinks")
 
     def __init__(self, sinks: Sinks, state: IdentityState) -> None:
         self.sinks = sinks
@@ -60,6 +66,7 @@ class Call:
         self._record: CallRecord = []
         self._sampled: bool | None = None
         self._stopped: float | None = None
+        self._was_paused = False
 
     def __enter__(self) -> Call:
         self._record = new_call(self._meter.clock(), self._state)
@@ -75,6 +82,8 @@ class Call:
     ) -> Literal[False]:
         if self.sinks.trace is not None:
             self._note_trace(self.sinks.trace)
+        if self._was_paused:
+            self._end_pause()
         end(self._meter, self._record, error, self._observed, self._stopped)
         return False
 
@@ -86,6 +95,20 @@ class Call:
     def stop(self) -> None:
         """The inference has ended; what follows in the block is not part of its latency."""
         self._stopped = self._meter.clock()
+
+    def pause(self, now: float | None = None) -> None:
+        """The call waits for its reader: it stays in flight, and is charged no device time until ``resume``.
+
+        ``now`` is a time of the meter's clock.
+        """
+        if self.in_flight:
+            self._was_paused = True
+            self._queue_turn(PAUSED, self._meter.clock() if now is None else now)
+
+    def resume(self) -> None:
+        """The reader wants the next item: the call works again. Nothing happens unless it was paused."""
+        if self._was_paused and self.in_flight:
+            self._queue_turn(RESUMED, self._meter.clock())
 
     def confidence(self, value: object) -> None:
         """Observe confidence: a number or a batch of any shape, each in [0, 1]."""
@@ -136,8 +159,27 @@ class Call:
         self._observe("output", values, name)
 
     def business(self, values: Mapping[str, object]) -> None:
-        """Observe business values, a mapping of names to a value or a column each."""
-        self._observe("business", values)
+        """Count business values and add them up: a mapping of names to a number, truth value or column each.
+
+        What the baseline has as a signal is observed against it too.
+        """
+        try:
+            signals = self.sinks.signals
+            described = [] if signals is None else signals.names("business")
+            self.sinks.values(self._state, values, described)
+            present = {name: values[name] for name in described if name in values}
+        except Exception as error:  # noqa: BLE001 - hostile values
+            log_failure("business values were not counted", error)
+            return
+        if present:
+            self._observe("business", present)
+
+    def score(self, name: str, value: object) -> None:
+        """Observe a named score of this call, such as its groundedness: a number from 0 to 1, or a batch."""
+        try:
+            self.sinks.score(self._state, name, value)
+        except Exception as error:  # noqa: BLE001 - a hostile name or value
+            log_failure("a score was not observed", error)
 
     def activations(self, values: Mapping[str, object]) -> None:
         """Observe summaries of layer activations, whether or not this call's signals are sampled."""
@@ -160,6 +202,21 @@ class Call:
             )
         else:
             log_failure("an invalid value was not counted", ValueError("the reason is unknown"))
+
+    def _queue_turn(self, which: float, now: float) -> None:
+        meter = self._meter
+        meter.events.append(turn(which, now, self._record))
+        if len(meter.events) > meter.drain_at:
+            meter.drain()
+
+    def _end_pause(self) -> None:
+        """Before the end: a call that ends is on the device."""
+
+        def note(observed: Observation) -> None:
+            observed.was_paused = True
+
+        self.resume()
+        self._note("a pause was not noted", note)
 
     def _note_trace(self, trace: Callable[[], str | None]) -> None:
         def note(observed: Observation) -> None:

@@ -138,11 +138,11 @@ def wrap_generator(
     @functools.wraps(function)
     def measured(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with begin(args, kwargs) as call:
-            timed = _Timed(function(*args, **kwargs), clock)
+            timed = _Timed(function(*args, **kwargs), clock, call)
             try:
                 return (yield from timed)
             finally:
-                timed.report(call)
+                timed.report()
 
     return measured
 
@@ -164,7 +164,11 @@ def wrap_async_generator(
                         last = clock()
                         first = first or last
                         count += 1
-                        yield item
+                        call.pause(last)
+                        try:
+                            yield item
+                        finally:
+                            call.resume()
             finally:
                 if count:
                     call.streamed(first, last, count)
@@ -173,13 +177,17 @@ def wrap_async_generator(
 
 
 class _Timed:
-    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on."""
+    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on.
 
-    __slots__ = ("_clock", "_count", "_first", "_last", "_source")
+    From an item on until the next one is wanted, the call is paused.
+    """
 
-    def __init__(self, source: Any, clock: Callable[[], float]) -> None:
+    __slots__ = ("_call", "_clock", "_count", "_first", "_last", "_source")
+
+    def __init__(self, source: Any, clock: Callable[[], float], call: Call) -> None:
         self._source = source
         self._clock = clock
+        self._call = call
         self._count = 0
         self._first = self._last = 0.0
 
@@ -187,24 +195,29 @@ class _Timed:
         return self
 
     def __next__(self) -> Any:
+        self._call.resume()
         return self._noted(next(self._source))
 
     def send(self, value: Any) -> Any:
+        self._call.resume()
         return self._noted(self._source.send(value))
 
     def throw(self, *error: Any) -> Any:
+        self._call.resume()
         return self._noted(self._source.throw(*error))
 
     def close(self) -> None:
+        self._call.resume()
         self._source.close()
 
-    def report(self, call: Call) -> None:
+    def report(self) -> None:
         """Report to the call what was noted."""
         if self._count:
-            call.streamed(self._first, self._last, self._count)
+            self._call.streamed(self._first, self._last, self._count)
 
     def _noted(self, item: Any) -> Any:
         self._last = self._clock()
         self._first = self._first or self._last
         self._count += 1
+        self._call.pause(self._last)
         return item

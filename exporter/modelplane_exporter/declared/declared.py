@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Declared:
     """Where a model's values are; ``load`` reads it from a file.
 
-    ``prediction`` and ``values`` map signals of the baseline to expressions, ``tokens`` kinds of tokens.
+    ``prediction`` maps signals of the baseline to expressions, ``values`` business values, ``tokens`` kinds
+    of tokens.
     """
 
     source: str
@@ -68,19 +69,16 @@ class Declared:
         return tuple(event.name for event in self.events)
 
     def check(self, baseline: Baseline | None) -> None:
-        """DeclaredError unless ``baseline`` has the signals that are declared."""
+        """DeclaredError unless ``baseline`` has the features and predictions that are declared."""
         if self.features is not None and not (baseline and baseline.of_kind("input")):
             raise DeclaredError(f"{self.source}: features needs a baseline with signals of kind input")
-        for place, kind, declared in (
-            ("prediction", "output", self.prediction), ("values", "business", self.values),
-        ):  # fmt: skip
-            names = [signal.name for signal in baseline.of_kind(kind)] if baseline else []
-            for name in declared:
-                if name not in names:
-                    raise DeclaredError(
-                        f"{self.source}: {place}: {name!r} must be a signal of kind {kind} in the baseline; "
-                        f"allowed: {', '.join(names) or 'none, because there is no such signal'}"
-                    )
+        names = [signal.name for signal in baseline.of_kind("output")] if baseline else []
+        for name in self.prediction:
+            if name not in names:
+                raise DeclaredError(
+                    f"{self.source}: prediction: {name!r} must be a signal of kind output in the baseline; "
+                    f"allowed: {', '.join(names) or 'none, because there is no such signal'}"
+                )
 
     def observe(self, call: Call, arguments: Mapping[str, Any], result: Any) -> None:
         """Hand to ``call`` what is declared. A value that is missing or of the wrong type is counted.

@@ -1,7 +1,8 @@
 """One meter for each device: calls report to its queue, and a drain applies what waits there.
 
 Fair share: with k calls in flight each is charged 1/k device-second per second. Virtual time V grows by
-dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is idle.
+dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is idle. A stream is off the
+device from an item that it gave until its reader wants the next one.
 
 A call is a list, made by the caller and queued twice: when it starts and when it has ended. Building a list
 costs 0.04 us, an object with slots 0.2 us (CPython 3.11).
@@ -12,20 +13,31 @@ caller then leaves both to ``finish``.
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, IdentityState, Value
+from modelplane_exporter.measurement.identity_state import (
+    BEGUN,
+    PAUSED,
+    RESUMED,
+    VIRTUAL,
+    CallRecord,
+    IdentityState,
+    Value,
+)
 from modelplane_exporter.rate_limited_log import log_failure
 
 # Events (two for each call) at which a caller drains the queue, and at which it waits for a drain that goes
 # on. A drain takes all that is queued when it begins, which may be more than what triggers it.
 DRAIN_AT = 256
 WAIT_AT = 2048
+
+# Before every call, and after the turns of streams.
+_ALWAYS = -sys.float_info.max / 2
 
 Finish = Callable[[CallRecord, float, Value], None]
 
@@ -58,7 +70,7 @@ class DeviceMeter:
         self._in_flight = 0
         self._virtual = 0.0
         self._last = since
-        self._born = -math.inf
+        self._born = _ALWAYS
         self._unsettled: dict[IdentityState, None] = {}
 
     def drain(self, wait: bool = False) -> None:
@@ -115,9 +127,33 @@ class DeviceMeter:
         events, popleft = self.events, self.events.popleft
         try:
             for call in islice(iter(popleft, None), len(events)):
-                begun, state, at, ended, _, _ = call
+                begun, state, at, ended, value, _ = call
                 if begun < born:
-                    state.drop(call)
+                    if begun > RESUMED:
+                        state.drop(call)
+                        continue
+                    # A stream's turn; asked here, where no other call pays for the question.
+                    if value[BEGUN] < born:
+                        continue
+                    if ended > last:
+                        if in_flight:
+                            virtual += (ended - last) / in_flight
+                        last = ended
+                    if begun == RESUMED:
+                        if value[VIRTUAL] == PAUSED:
+                            value[VIRTUAL] = virtual
+                            in_flight += 1
+                            state.active += 1
+                            state.paused -= 1
+                            state.device_seconds -= virtual
+                    elif value[VIRTUAL] != PAUSED:
+                        value[VIRTUAL] = PAUSED
+                        in_flight -= 1
+                        state.active -= 1
+                        state.paused += 1
+                        state.device_seconds += virtual
+                        if not in_flight:
+                            virtual = 0.0
                     continue
                 if at is None:
                     if not in_flight and events and events[0] is call:

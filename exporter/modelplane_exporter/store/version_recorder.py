@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from modelplane_exporter.baseline import Baseline
 from modelplane_exporter.identity import is_unicode, version_of
 from modelplane_exporter.layout.calls import Key
+from modelplane_exporter.measurement.business_values import business_numbers
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
+from modelplane_exporter.measurement.names import is_name
 from modelplane_exporter.measurement.observation import is_count
 from modelplane_exporter.signals.recorder import SignalRecorder
 from modelplane_exporter.signals.sampling import Sampler
@@ -16,6 +19,7 @@ from modelplane_exporter.store.store import Store
 from modelplane_schema import metrics as schema
 from modelplane_schema.identity import Identity
 
+VALUE_WRONG_TYPE = "value_wrong_type"
 DEFAULT_IDLE_TTL = 26 * 3600.0
 
 
@@ -27,7 +31,7 @@ class VersionRecorder:
 
     def __init__(
         self, store: Store, version: Identity, device: tuple[str, str],
-        max_tenants: int, idle_ttl: float = DEFAULT_IDLE_TTL,
+        max_tenants: int, idle_ttl: float = DEFAULT_IDLE_TTL, signals_by_tenant: bool = False,
     ) -> None:  # fmt: skip
         self.meter = store.meter_of(device)
         self._store = store
@@ -35,6 +39,7 @@ class VersionRecorder:
         self._device = device
         self._max_tenants = max_tenants
         self._idle_ttl = idle_ttl
+        self._signals_by_tenant = signals_by_tenant
         self.states: dict[str, IdentityState] = store.tenants_of(version, device)
 
     def state_of(self, tenant_id: str) -> IdentityState:
@@ -62,7 +67,7 @@ class VersionRecorder:
         """Count a business event of a tenant; anything but a name and a whole number counts as invalid."""
         identity = next(iter(state.states())).key.identity
         if not isinstance(event, str) or not event.strip() or not is_count(count):
-            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
+            self._store.report_invalid(state, Counter({VALUE_WRONG_TYPE: 1}))
         elif not self._store.events.add_event(identity, event, count):
             self._store.overflowed(identity, "event")
 
@@ -72,21 +77,62 @@ class VersionRecorder:
         if not (isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")) or not is_count(
             count
         ):
-            self._store.report_invalid(state, Counter({"value_wrong_type": 1}))
+            self._store.report_invalid(state, Counter({VALUE_WRONG_TYPE: 1}))
         else:
             self._store.events.add_feedback(state.key.identity, bool(correct), count)
 
-    def signals(self, baseline: Baseline, by_tenant: bool, sampler: Sampler) -> SignalRecorder:
+    def count_values(self, state: IdentityState, values: Any, described: Collection[str] = ()) -> None:
+        """Count business values of a tenant, by name, and add them up.
+
+        ``described`` are those that the baseline has as signals: there it shows what cannot be added up. What
+        has no name, or a wrong one, counts as invalid.
+        """
+        identity = next(iter(state.states())).key.identity
+        invalid = Counter[str]()
+        columns = _columns(values)
+        if columns is None:
+            columns, invalid[VALUE_WRONG_TYPE] = (), 1
+        for name, value in columns:
+            if not is_name(name):
+                invalid[VALUE_WRONG_TYPE] += 1
+                continue
+            numbers, wrong = business_numbers(value)
+            if numbers and not self._store.values.add(identity, str.__str__(name), numbers):
+                self._store.overflowed(identity, "value")
+            if name not in described:
+                invalid += wrong
+        if invalid:
+            self._store.report_invalid(state, invalid)
+
+    def score(self, state: IdentityState, name: object, value: object) -> None:
+        """Observe a score of a tenant, where signals are by tenant, or of all of them together."""
+        identity = next(iter(state.states())).key.identity
+        if not self._signals_by_tenant:
+            identity = identity._replace(tenant_id=schema.ALL_TENANTS)
+        invalid, fits = self._store.signals.scores.observe(identity, name, value)
+        if not fits:
+            self._store.overflowed(identity, "signal")
+        if invalid:
+            self._store.report_invalid(state, invalid)
+
+    def signals(self, baseline: Baseline, sampler: Sampler) -> SignalRecorder:
         """Where signals of the version are observed; ValueError when the series budget has no room."""
-        store = self._store
+        try:
+            return self._signals(baseline, sampler)
+        except ValueError:
+            self._store.make_room()
+            return self._signals(baseline, sampler)
+
+    def _signals(self, baseline: Baseline, sampler: Sampler) -> SignalRecorder:
+        store, version = self._store, self._version
         return SignalRecorder(
             store.signals,
-            self._version,
+            version,
             baseline,
-            by_tenant,
+            self._signals_by_tenant,
             sampler,
             store.report_invalid,
-            lambda: store.overflowed(self._version, schema.TENANT_ID),
+            lambda: store.overflowed(version, schema.TENANT_ID),
         )
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
@@ -95,3 +141,12 @@ class VersionRecorder:
 
     def _key(self, tenant_id: str) -> Key:
         return Key(self._version._replace(tenant_id=tenant_id), *self._device)
+
+
+def _columns(values: Any) -> Iterable[tuple[object, object]] | None:
+    """Names and values of a mapping, or of a frame; None for anything else."""
+    if isinstance(values, Mapping):
+        return values.items()
+    if hasattr(values, "columns"):
+        return [(str(name), values[name]) for name in values.columns]
+    return None
