@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from numbers import Real
@@ -78,24 +79,38 @@ def _batch(value: Any) -> Any:
         value = value.detach().cpu()
     elif hasattr(value, "as_py"):  # a scalar of Arrow
         return (value.as_py(),)
-    elif hasattr(value, "block_until_ready") or not hasattr(value, "reshape"):
+    elif hasattr(value, "block_until_ready") or not _is_array(value):
         # JAX compiles anew for each place at which it cuts; a series has no shape that could be changed.
         value = _as_array(value)
-    if hasattr(value, "reshape"):
+    if _is_array(value):
         return value.reshape(-1)
     return value if hasattr(value, "tolist") else (value,)
 
 
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "reshape") and hasattr(value, "tolist")
+
+
 def _as_array(value: Any) -> Any:
-    """``value`` as an array of NumPy, or a list, where its library can give one; itself otherwise."""
-    if not isinstance(value, type):
-        for method in ("__array__", "numpy", "to_list", "to_pylist"):
-            if hasattr(value, method):
-                try:
-                    return getattr(value, method)()
-                except Exception:  # noqa: BLE001, S112 - without NumPy, for example: the next way may do
-                    continue
+    """``value`` as a list or an array of NumPy, where its library can give one; itself otherwise."""
+    # Without NumPy polars does not raise an Exception but a panic.
+    methods = ("to_list", "__array__", "numpy", "to_pylist") if _has_numpy() else ("to_list", "to_pylist")
+    for method in () if isinstance(value, type) else methods:
+        if hasattr(value, method):
+            try:
+                return getattr(value, method)()
+            except Exception:  # noqa: BLE001, S112 - a column with nulls, for example: the next way may do
+                continue
     return value
+
+
+@functools.cache
+def _has_numpy() -> bool:
+    try:
+        import numpy  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def _is_batch(value: Any) -> bool:

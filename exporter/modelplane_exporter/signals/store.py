@@ -103,7 +103,6 @@ class SignalStore:
                 self._check_room(load, before)
                 if before is not None:
                     self._hide(before)
-                    _log_replaced(before.loaded, baseline)
                 self._expose(load)
                 self._loads[version] = [*(other for other in loads if other is not load), load]
             load.holders += 1
@@ -125,6 +124,13 @@ class SignalStore:
                     self._expose(rest[-1])
             else:
                 del self._loads[version]
+
+    def warn_of_replaced(self, load: SignalLoad) -> None:
+        """Log which baselines of the version are still held by exporters, but not observed any more."""
+        with self._lock:
+            hidden = [other for other in self._loads[load.loaded.version] if not other.is_exposed]
+        for other in hidden:
+            _log_replaced(other.loaded, load.loaded.baseline)
 
     def state_of(self, load: SignalLoad, identity: Identity) -> SignalState | None:
         """The state of an identity; None when the budget has no room for its series."""

@@ -93,9 +93,11 @@ class Store(Collector):
 
     def load(self, loaded: LoadedVersion) -> None:
         """Expose that a model version is loaded."""
-        self.apply_released()
         with self._lock:
             self._versions.add(loaded)
+        self.apply_released()
+        if loaded.signals is not None:
+            self.signals.warn_of_replaced(loaded.signals)
 
     def release(self, loaded: LoadedVersion) -> None:
         """An exporter is closed or collected: what it alone had loaded goes at the next scrape."""
@@ -147,10 +149,10 @@ class Store(Collector):
 
     def _own_state(self) -> State:
         # First the signals: draining their queues finds invalid values, which count in the snapshots.
-        signals = self.local_signals()
+        signals, snapshots = self.local_signals(), self.local_snapshots()
         values = [sample for snapshot in self.values.snapshots() for sample in value_samples(snapshot)]
         return State(
-            self.local_snapshots(),
+            snapshots,
             [*self.local_samples(), *values],
             [snapshot for exposed in signals for snapshot in exposed.snapshots],
             [baseline for exposed in signals for baseline in exposed.baselines],
