@@ -21,8 +21,9 @@ ALL_TENANTS = "__all__"
 UNKNOWN_TENANT = "__unknown__"  # a call whose tenant could not be resolved
 RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 
-OUTCOMES = ("success", "failure", "cancelled")
-COMPLETED_OUTCOMES = ("success", "failure")  # a cancelled call says nothing about the model
+# Cancelled: the caller gave up. Rejected: an exception that the model team expects, as for bad input.
+OUTCOMES = ("success", "failure", "cancelled", "rejected")
+COMPLETED_OUTCOMES = ("success", "failure")  # the others say nothing about the model: no ratio counts them
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
 SCORE_KIND = "score"  # an evaluation from 0 to 1, in fixed bins, without training data
 SIGNAL_KINDS = ("input", "activation", "output", "business", SCORE_KIND)
@@ -53,6 +54,8 @@ CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1
 CONFIDENCE_TOLERANCE = 1e-6
 
 FRAMEWORK_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+# A label value is on each of some forty lines of its identity, in every scrape.
+MAX_LABEL_LENGTH = 256
 
 _SIGNAL = ("kind", "signal", "baseline")
 _DEVICE = ("device", "device_type")
@@ -81,7 +84,7 @@ LATENCY = Metric(
 )  # fmt: skip
 REQUESTS = Metric(
     "model_inference_requests_total", "counter", "count", (*IDENTITY, "outcome"),
-    "Finished inference calls by outcome; a cancelled call is not a failure.",
+    "Finished inference calls by outcome; one that was cancelled or rejected is no failure.",
     closed=(("outcome", OUTCOMES),),
 )  # fmt: skip
 CONFIDENCE = Metric(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from modelplane_exporter.measurement.device_meter import DeviceMeter
+from modelplane_exporter.calls.expected import IsExpected, outcome_of
+from modelplane_exporter.contract_log import NO_BASELINE, NOT_IN_FLIGHT, ContractLog, log_noted
+from modelplane_exporter.measurement.device_meter import DeviceMeter, Finish
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
     FAILED,
     PAUSED,
     RESUMED,
+    STATE,
     VALUE,
-    WAS_CANCELLED,
     CallRecord,
     IdentityState,
     Value,
@@ -37,24 +42,48 @@ Read = Callable[[Any], Value]
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Where the calls of one exporter report to.
+    """Where the calls of one exporter, the ``owner``, report to.
 
-    ``read`` finds confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business
-    event of a tenant, ``values`` its business values and ``score`` a score, ``trace`` gives the id of the
-    current trace and is None without exemplars.
+    ``fixed`` is the state of the one tenant, None when ``resolve`` finds it for each call. ``read`` finds
+    confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business event of a
+    tenant, ``values`` its business values and ``score`` a score, ``contract_log`` says what broke the data
+    contract, ``trace`` gives the id of the current trace and is None without exemplars, ``is_expected`` tells
+    exceptions that reject a call.
     """
 
+    owner: Any
     meter: DeviceMeter
+    fixed: IdentityState | None
+    resolve: Resolve
     read: Read
     signals: SignalRecorder | None
     event: Callable[[IdentityState, str, int], None]
     values: Callable[[IdentityState, Any, Collection[str]], None]
     score: Callable[[IdentityState, object, object], None]
+    contract_log: ContractLog
     trace: Callable[[], str | None] | None = None
+    is_expected: IsExpected | None = None
+    # Those of the meter, at hand for wrappers.
+    events: deque[CallRecord] = field(init=False)
+    queue: Callable[[CallRecord], None] = field(init=False)
+    finish: Finish | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        set_here = functools.partial(object.__setattr__, self)
+        set_here("events", self.meter.events)
+        set_here("queue", self.meter.events.append)
+        set_here("finish", self.meter.finish)
+
+    def __reduce__(self) -> Any:
+        # A function that is pickled by value finds the exporter of the process that it comes to.
+        return operator.attrgetter("_sinks"), (self.owner,)
 
 
 class Call:
-    """A call in flight; use as ``with exporter.track() as call``. Nothing here raises into the caller."""
+    """A call in flight; use as ``with exporter.track() as call``, or ``async with``.
+
+    It may be used again once its block was left. Nothing here raises into the caller.
+    """
 
     __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "_was_paused", "sinks")
 
@@ -68,7 +97,16 @@ class Call:
         self._stopped: float | None = None
         self._was_paused = False
 
+    @classmethod
+    def begun(cls, sinks: Sinks, record: CallRecord) -> Call:
+        """A call whose start was queued already."""
+        call = cls(sinks, record[STATE])
+        call._record = record
+        return call
+
     def __enter__(self) -> Call:
+        if self._record:  # it is used again
+            Call.__init__(self, self.sinks, self._state)
         self._record = new_call(self._meter.clock(), self._state)
         try:
             self._meter.events.append(self._record)
@@ -80,12 +118,36 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
+        if not self._record:  # another one goes on in its place
+            return False
         if self.sinks.trace is not None:
             self._note_trace(self.sinks.trace)
         if self._was_paused:
             self._end_pause()
-        end(self._meter, self._record, error, self._observed, self._stopped)
+        end(self._meter, self._record, error, self._observed, self._stopped, self.sinks.is_expected)
+        self._observed = None  # what is observed from now on is of no call
         return False
+
+    async def __aenter__(self) -> Call:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        return self.__exit__(kind, error, trace)
+
+    def hand_over(self) -> Call:
+        """The same call, which goes on when the block of this one is left."""
+        successor = Call.begun(self.sinks, self._record)
+        successor._observed, successor._sampled = self._observed, self._sampled
+        successor._was_paused = self._was_paused
+        self._record = []
+        return successor
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What gives the time of the meter, in seconds."""
+        return self._meter.clock
 
     @property
     def in_flight(self) -> bool:
@@ -167,6 +229,7 @@ class Call:
             signals = self.sinks.signals
             described = [] if signals is None else signals.names("business")
             self.sinks.values(self._state, values, described)
+            log_noted()
             present = {name: values[name] for name in described if name in values}
         except Exception as error:  # noqa: BLE001 - hostile values
             log_failure("business values were not counted", error)
@@ -178,6 +241,7 @@ class Call:
         """Observe a named score of this call, such as its groundedness: a number from 0 to 1, or a batch."""
         try:
             self.sinks.score(self._state, name, value)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile name or value
             log_failure("a score was not observed", error)
 
@@ -191,6 +255,7 @@ class Call:
         """Count a business event of this call's tenant."""
         try:
             self.sinks.event(self._state, name, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile name or count
             log_failure("an event was not counted", error)
 
@@ -228,6 +293,7 @@ class Call:
         """Observe a mapping of names to values, or the values of ``name``."""
         signals = self.sinks.signals
         if signals is None:
+            self.sinks.contract_log.log(NO_BASELINE, kind)
             self.invalid("signal_unknown")
             return
         try:
@@ -237,6 +303,7 @@ class Call:
                 if name is not None and not isinstance(values, Mapping):
                     values = {name: values}
                 signals.observe(kind, values, self._state)
+                log_noted()
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             log_failure("signals were not observed", error)
 
@@ -245,8 +312,16 @@ class Call:
             if self._observed is None:
                 self._observed = Observation()
             change(self._observed)
+            self._log(self._observed)
         except Exception as error:  # noqa: BLE001 - monitoring must not break the model
             log_failure(failure, error)
+
+    def _log(self, observed: Observation) -> None:
+        if observed.invalid:
+            self.sinks.contract_log.note_reasons(observed.invalid)
+            log_noted()
+        if not self.in_flight:
+            self.sinks.contract_log.log(NOT_IN_FLIGHT)
 
 
 _current: ContextVar[TrackedCall | None] = ContextVar("modelplane_call", default=None)
@@ -268,8 +343,11 @@ class TrackedCall(Call):
     ) -> Literal[False]:
         try:
             _current.reset(self._token)
-        except ValueError:  # left in another context than entered, by an async generator for example
-            _current.set(self._outer)
+        except ValueError:
+            # Left in another context than entered, by an async generator for example: only a copy that was
+            # made inside the block has this call.
+            if _current.get() is self:
+                _current.set(self._outer)
         return super().__exit__(kind, error, trace)
 
     def outer(self) -> TrackedCall | None:
@@ -291,29 +369,31 @@ def end(
     error: BaseException | None,
     observed: Observation | None = None,
     stopped: float | None = None,
+    is_expected: IsExpected | None = None,
 ) -> None:
     """Report the end of a call, now or when it was ``stopped``, unless it was reported already."""
     if record[ENDED] is not None:
         return
     value: Value = observed
-    if error is not None:
-        value = FAILED if isinstance(error, Exception) else WAS_CANCELLED
-        if observed is not None:
-            observed.outcome = value.outcome
-            value = observed
+    outcome = None if error is None else outcome_of(error, is_expected)
+    if outcome is not None:
+        if observed is None:
+            value = outcome
+        else:
+            observed.outcome = outcome.outcome
     ended = stopped or meter.clock()
     if meter.finish is None:
         record[ENDED], record[VALUE] = ended, value
         meter.events.append(record)
     else:
         meter.finish(record, ended, value)
-    if isinstance(error, Exception):
+    if error is not None and outcome is FAILED:
         log_failed_call(record[1].key.identity, error)
     if len(meter.events) > meter.drain_at:
         meter.drain()
 
 
-def log_failed_call(identity: Identity, error: Exception) -> None:
+def log_failed_call(identity: Identity, error: BaseException) -> None:
     """One line about a failed call, without the exception's text: that may quote an argument."""
     kind = type(error)
     rate_limited.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import sklearn
+from sklearn.base import BaseEstimator
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for
+from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input
 
@@ -22,11 +24,14 @@ _OUTPUTS: dict[str, Output | None] = {
     "transform": None,
 }
 
+_HOUSEKEEPING = frozenset(dir(BaseEstimator)) | {"densify", "sparsify"}
+
 
 def wrap(
     estimator: Any,
     *,
     output: Literal["logits", "multilabel"] | None = None,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -36,7 +41,8 @@ def wrap(
     and ``transform``, as far as the estimator has them. Each call is a request, so call only one for each.
     Confidence comes from probabilities; with ``output="logits"`` also from ``decision_function``, which is
     sound for logistic regression. Of several labels or outputs there is no single confidence: such a call
-    counts as ``confidence_ambiguous``, unless ``output="multilabel"`` says that it is meant. ``options`` are
+    counts as ``confidence_ambiguous``, unless ``output="multilabel"`` says that it is meant. ``methods`` are
+    measured too, each call with its items. ``options`` are
     those of ModelMetricsExporter, unless an ``exporter`` is given; for a library with the same methods name
     its ``framework``. ValueError for bad options.
     """
@@ -45,15 +51,17 @@ def wrap(
             "output must be None, logits (decision_function returns them) or multilabel (predict_proba "
             f"returns independent probabilities, of which none is the confidence) (got {output!r})"
         )
+    require_methods(estimator, methods)
     exporter = exporter_for("sklearn", sklearn.__version__, exporter, options)
     outputs: dict[str, Output | None] = dict.fromkeys(_OUTPUTS)
     if output != "multilabel":
         outputs = {**_OUTPUTS, "decision_function": output}
     classes = getattr(estimator, "classes_", None)
     readers = {
-        name: _read(estimator, name, of_method, classes, exporter) for name, of_method in outputs.items()
+        **readers_of(methods, Reader(NUMPY, baseline=exporter.baseline), first_input),
+        **{name: _read(estimator, name, of_method, classes, exporter) for name, of_method in outputs.items()},
     }
-    return Measured(estimator, exporter, readers)
+    return Measured(estimator, exporter, readers, housekeeping=_HOUSEKEEPING)
 
 
 def _read(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import BILLION
@@ -113,6 +114,15 @@ class BusinessValues:
     def _changed(self, identity: Identity, name: str, sums: _Sums) -> None:
         if self._on_change is not None:
             self._on_change(ValueSnapshot(ValueKey(name, identity), value_cells(*sums)))
+
+
+def columns_of(values: Any) -> Iterable[tuple[object, object]] | None:
+    """Names and values of a mapping, or of a frame; None for anything else."""
+    if isinstance(values, Mapping):
+        return values.items()
+    if hasattr(values, "columns"):
+        return [(str(name), values[name]) for name in values.columns]
+    return None
 
 
 def business_numbers(values: object) -> tuple[list[float], Counter[str]]:

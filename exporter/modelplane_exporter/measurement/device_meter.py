@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
+from modelplane_exporter.contract_log import log_noted
+from modelplane_exporter.layout.calls import Key
 from modelplane_exporter.measurement.identity_state import (
     BEGUN,
     PAUSED,
@@ -28,8 +30,10 @@ from modelplane_exporter.measurement.identity_state import (
     CallRecord,
     IdentityState,
     Value,
+    new_call,
 )
 from modelplane_exporter.rate_limited_log import log_failure
+from modelplane_schema.identity import Identity
 
 # Events (two for each call) at which a caller drains the queue, and at which it waits for a drain that goes
 # on. A drain takes all that is queued when it begins, which may be more than what triggers it.
@@ -38,6 +42,7 @@ WAIT_AT = 2048
 
 # Before every call, and after the turns of streams.
 _ALWAYS = -sys.float_info.max / 2
+_NOBODY = Key(Identity("", "", "", ""), "", "")
 
 Finish = Callable[[CallRecord, float, Value], None]
 
@@ -72,6 +77,7 @@ class DeviceMeter:
         self._last = since
         self._born = _ALWAYS
         self._unsettled: dict[IdentityState, None] = {}
+        self._on_next_call: Callable[[], None] | None = None
 
     def drain(self, wait: bool = False) -> None:
         """Apply what is queued; never raises an Exception.
@@ -86,15 +92,20 @@ class DeviceMeter:
                 self._again = self._again or wait
                 return
             self._draining = self._again = True
+            has_settled = False
             try:
                 while self._again:
                     self._again = False
                     self._apply_events()
-                    self._settle()
+                    has_settled = self._settle() or has_settled
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
                 log_failure("finished calls were not counted", error)
             finally:
                 self._draining = False
+        log_noted()
+        if has_settled and self._on_next_call is not None:
+            action, self._on_next_call = self._on_next_call, None
+            action()
 
     def virtual_now(self) -> float:
         """Virtual time at this moment; call it with the lock held, after a drain."""
@@ -114,6 +125,17 @@ class DeviceMeter:
         self._draining, self._in_flight, self._virtual = False, 0, 0.0
         self._born = self._last = self.clock()
         self._unsettled = {}
+        self._on_next_call = None
+
+    def notice_next_call(self, action: Callable[[], None]) -> None:
+        """In a forked child, after ``after_fork``: call ``action`` when the next call has ended.
+
+        The queue is filled up with calls of the parent, which are dropped, so that the call itself drains it.
+        In a child that serves no scrape nothing else would, and callers look at nothing but its length.
+        """
+        self._on_next_call = action
+        parents = new_call(_ALWAYS, IdentityState(_NOBODY))
+        self.events.extend([parents] * (self.drain_at + 1))
 
     def _apply_events(self) -> None:  # noqa: C901 - one loop: a call for each step would double its time
         """Apply every queued event.
@@ -195,7 +217,8 @@ class DeviceMeter:
         finally:
             self._in_flight, self._virtual, self._last = in_flight, virtual, last
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Whether any call had ended."""
         changed = list(self._unsettled)
         for state in changed:
             try:
@@ -206,3 +229,4 @@ class DeviceMeter:
             self._unsettled.pop(state, None)
         if self._on_drain is not None and changed:
             self._on_drain(changed, self._virtual, self._last)
+        return bool(changed)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import add, sub
 from typing import Any, cast
 
+from modelplane_exporter.contract_log import ContractLog
 from modelplane_exporter.layout.calls import (
     ACTIVE,
     BILLION,
@@ -32,8 +33,9 @@ from modelplane_exporter.measurement.histogram import count, count_ordered
 from modelplane_exporter.measurement.observation import Observation, split
 from modelplane_schema.metrics import INVALID_REASONS, OUTCOMES, TOKEN_KINDS, UNKNOWN_TENANT
 
-SUCCESS, FAILURE, CANCELLED = (OUTCOMES.index(name) for name in ("success", "failure", "cancelled"))
+SUCCESS, FAILURE, CANCELLED, REJECTED = map(OUTCOMES.index, ("success", "failure", "cancelled", "rejected"))
 
+_INVALID = slice(INVALID.start, INVALID.stop)
 _TENANT_INVALID = INVALID.start + INVALID_REASONS.index("tenant_invalid")
 
 # A call: [begun, state, virtual time at the start, ended, value, entry of the journal]; all but the first two
@@ -49,7 +51,7 @@ PAUSED, RESUMED = -math.inf, -sys.float_info.max
 Value = float | Observation | None
 
 
-FAILED, WAS_CANCELLED = Observation(FAILURE), Observation(CANCELLED)
+FAILED, WAS_CANCELLED, WAS_REJECTED = Observation(FAILURE), Observation(CANCELLED), Observation(REJECTED)
 
 
 def new_call(begun: float, state: IdentityState) -> CallRecord:
@@ -77,12 +79,14 @@ class IdentityState:
 
     With several processes, ``record`` is where the worker's file has the state, 0 until it has; ``entries``
     are those of the journal whose calls are settled, but not yet in the file's state.
+    ``contract_log`` gets what broke the data contract; a state that is only replayed has none.
     """
 
     __slots__ = (
         "__weakref__",
         "active",
         "cells",
+        "contract_log",
         "device_seconds",
         "entries",
         "exemplars",
@@ -96,8 +100,9 @@ class IdentityState:
         "shown_nanoseconds",
     )
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, contract_log: ContractLog | None = None) -> None:
         self.key = key
+        self.contract_log = contract_log
         self.cells = [0] * CELLS
         self.active = self.paused = 0
         self.device_seconds = 0.0
@@ -123,6 +128,7 @@ class IdentityState:
             _count_outcomes(cells, cast("list[float]", values))
         else:
             self._settle_mixed(cells, latencies, values)
+        self._note_invalid(cells)
         if self.key.identity.tenant_id == UNKNOWN_TENANT:
             cells[_TENANT_INVALID] += len(latencies)
         entries = self._all_entries()
@@ -159,12 +165,13 @@ class IdentityState:
         """Count values that broke the data contract and were found after their call was reported."""
         cells = self.cells.copy()
         _count_invalid(cells, invalid)
+        self._note_invalid(cells)
         self.cells = cells
 
     def reset(self) -> None:
         """Forget everything: in a forked child it is the parent's."""
         pinned = self.pinned
-        IdentityState.__init__(self, self.key)
+        IdentityState.__init__(self, self.key, self.contract_log)
         self.pinned = pinned
 
     def snapshot(self, virtual: float) -> Snapshot:
@@ -176,6 +183,13 @@ class IdentityState:
         self.shown_nanoseconds = max(self.shown_nanoseconds, charged)
         cells[DEVICE_SECONDS.start] = self.shown_nanoseconds
         return Snapshot(self.key, tuple(cells), self.exemplars)
+
+    def _note_invalid(self, cells: Sequence[int]) -> None:
+        """Note what new cells count as invalid and the present ones do not."""
+        before, after = self.cells[_INVALID], cells[_INVALID]
+        if before != after and self.contract_log is not None:
+            counts = zip(INVALID_REASONS, before, after, strict=True)
+            self.contract_log.note_reasons(reason for reason, old, new in counts if new > old)
 
     def _settle_mixed(self, cells: list[int], latencies: Sequence[float], values: Sequence[Value]) -> None:
         plain = [value for value in values if type(value) is float]

@@ -7,6 +7,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
+from modelplane_exporter.contract_log import ContractLog
 from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import Key
 from modelplane_exporter.measurement.identity_state import IdentityState
@@ -17,7 +18,7 @@ from modelplane_schema.identity import Identity
 Device = tuple[str, str]
 
 
-class TenantStates(dict[str, IdentityState]):
+class StatesByTenant(dict[str, IdentityState]):
     """The states of a version on a device, by tenant; a plain dictionary cannot be referred to weakly."""
 
     __slots__ = ("__weakref__",)
@@ -35,23 +36,25 @@ class IdentityStates:
         clock: Callable[[], float],
         on_begin: Callable[[Identity], None],
         on_forget: Callable[[Identity], None],
+        contract_log_of: Callable[[Identity], ContractLog],
     ) -> None:
         self._clock = clock
         self._on_begin = on_begin
         self._on_forget = on_forget
+        self._contract_log_of = contract_log_of
         self._states: dict[Key, IdentityState] = {}
         self._retired: weakref.WeakValueDictionary[Key, IdentityState] = weakref.WeakValueDictionary()
-        self._tenants: weakref.WeakValueDictionary[tuple[Identity, Device], TenantStates] = (
+        self._tenants: weakref.WeakValueDictionary[tuple[Identity, Device], StatesByTenant] = (
             weakref.WeakValueDictionary()
         )
         self._guards: dict[str, TenantGuard] = {}
 
-    def tenants_of(self, version: Identity, device: Device) -> TenantStates:
+    def tenants_of(self, version: Identity, device: Device) -> StatesByTenant:
         """The dictionary that all who count for a version on a device share; its tenant is ignored."""
         key = (version._replace(tenant_id=schema.UNKNOWN_TENANT), device)
         states = self._tenants.get(key)
         if states is None:
-            states = self._tenants[key] = TenantStates()
+            states = self._tenants[key] = StatesByTenant()
         return states
 
     def admit(
@@ -68,7 +71,7 @@ class IdentityStates:
         if state is None:
             state = self._retired.pop(key, None)
             if state is None:
-                state = IdentityState(key)
+                state = IdentityState(key, self._contract_log_of(key.identity))
             state.last_used = self._clock()
             self._add(state)
         by_tenant[key.identity.tenant_id] = state

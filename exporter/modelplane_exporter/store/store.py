@@ -15,7 +15,9 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter import settings
+from modelplane_exporter.contract_log import TENANTS_OVERFLOW, VIOLATIONS, ContractLog, log_noted
 from modelplane_exporter.exposition.families import families, family
+from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import ACTIVE, CALL_METRICS, Key, Snapshot
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, ExposedSignals
 from modelplane_exporter.layout.state import MetricSample, State
@@ -26,7 +28,7 @@ from modelplane_exporter.measurement.event_counters import EventCounters
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.rate_limited_log import log_failure, logger
 from modelplane_exporter.signals.store import SignalLoad, SignalStore
-from modelplane_exporter.store.identity_states import IdentityStates, TenantStates
+from modelplane_exporter.store.identity_states import IdentityStates, StatesByTenant
 from modelplane_exporter.store.loaded_versions import LoadedVersion, LoadedVersions
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.journal import finisher
@@ -59,8 +61,9 @@ class Store(Collector):
         self._clock = clock
         self._lock = threading.RLock()
         self._meters: dict[tuple[str, str], DeviceMeter] = {}
-        self._states = IdentityStates(clock, self._begin, self._forget)
+        self._states = IdentityStates(clock, self._begin, self._forget, self.contract_log_of)
         self._versions = LoadedVersions()
+        self._contract_logs: dict[Version, ContractLog] = {}
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
@@ -108,7 +111,13 @@ class Store(Collector):
         gc.collect()
         self.apply_released()
 
-    def tenants_of(self, version: Identity, device: tuple[str, str]) -> TenantStates:
+    def contract_log_of(self, version: Identity) -> ContractLog:
+        """What the exporters of a version have logged of broken contracts; its tenant is ignored."""
+        with self._lock:
+            labels = version_of(version)
+            return self._contract_logs.setdefault(labels, ContractLog(labels))
+
+    def tenants_of(self, version: Identity, device: tuple[str, str]) -> StatesByTenant:
         """The dictionary of a version's states on a device, which all its recorders share."""
         with self._lock:
             return self._states.tenants_of(version, device)
@@ -120,18 +129,32 @@ class Store(Collector):
         with self._lock:
             state, fits = self._states.admit(key, by_tenant, max_tenants, idle_ttl)
             if not fits:
-                self.overflowed(key.identity, schema.TENANT_ID)
+                self.overflowed(key.identity, schema.TENANT_ID, TENANTS_OVERFLOW)
         return state
 
-    def overflowed(self, version: Identity, label: str) -> None:
-        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored."""
+    def overflowed(self, version: Identity, label: str, kind: str) -> None:
+        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored.
+
+        ``kind`` is that of the violation.
+        """
         with self._lock:
             self._overflow[(version.model_name, version.model_version, version.framework, label)] += 1
+        self.contract_log_of(version).note(kind)
 
-    def report_invalid(self, state: IdentityState, invalid: Counter[str]) -> None:
-        """Count values that broke the data contract, found outside of a call's own report."""
+    def report_invalid(self, state: IdentityState, kind: str, count: int, part: str, detail: str) -> None:
+        """Count values that broke the data contract, found outside of a call's own report.
+
+        ``kind``, ``part`` and ``detail`` are those of ``ContractLog``.
+        """
+        counted = next(iter(state.states()))
+        self.contract_log_of(counted.key.identity).note(kind, part, detail)
         with self._meters[state.key[1:]].lock:
-            next(iter(state.states())).add_invalid(invalid)
+            counted.add_invalid(Counter({VIOLATIONS[kind].reason: count}))
+
+    def notice_next_call(self, action: Callable[[], None]) -> None:
+        """In a forked child: call ``action`` when the next call has ended, on each device."""
+        for meter in self._meters.values():
+            meter.notice_next_call(action)
 
     def batch_ended(self, batch: BatchState) -> None:
         """A batch call is no longer in flight."""
@@ -168,7 +191,9 @@ class Store(Collector):
 
     def local_signals(self) -> list[ExposedSignals]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
-        return self.signals.exposed()
+        exposed = self.signals.exposed()
+        log_noted()
+        return exposed
 
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every state of this process."""
@@ -313,6 +338,7 @@ class Store(Collector):
         unloaded = self._versions.unloaded()
         for gone in self._states.retire_idle(unloaded) if unloaded else ():
             self._versions.forget(gone)
+            self._contract_logs.pop(gone, None)
             self.events.forget_version(gone)
             self.values.forget_version(gone)
             self.signals.scores.forget_version(gone)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
+from modelplane_exporter.layout.calls import ACTIVE, DEVICE_SECONDS, ITEMS, LATENCY, REQUESTS, Key
 from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
@@ -140,7 +140,7 @@ def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
     for minute in range(60):
         clock.now = 60.0 * minute
         meter.drain(wait=True)
-        seen.append(stream.snapshot(meter.virtual_now()).cells[36] / 1e9)
+        seen.append(stream.snapshot(meter.virtual_now()).cells[DEVICE_SECONDS.start] / 1e9)
     assert seen == pytest.approx([60.0 * minute for minute in range(60)])
 
 

@@ -58,7 +58,7 @@ def left(registry: CollectorRegistry) -> int:
 def test_close_takes_what_is_loaded_away_and_leaves_the_counters(registry: CollectorRegistry) -> None:
     room = left(registry)
     target = exporter(registry, NUMBERS)
-    predict = target(dict)
+    predict = target(answer)
     predict()
     assert versions(registry) == ["v1"]
     assert left(registry) < room
@@ -88,7 +88,7 @@ def test_the_end_of_the_last_exporter_closes_it(registry: CollectorRegistry) -> 
 
 
 def test_a_decorated_function_keeps_its_version_loaded(registry: CollectorRegistry) -> None:
-    predict = exporter(registry, NUMBERS)(dict)
+    predict = exporter(registry, NUMBERS)(answer)
     gc.collect()
     assert versions(registry) == versions(registry) == ["v1"]
     predict()
@@ -188,7 +188,7 @@ def test_loading_a_thousand_baselines_one_after_the_other(
 def test_counters_of_an_unloaded_version_stay_until_they_were_idle(registry: CollectorRegistry) -> None:
     store = store_for(registry)
     old = made(registry, "v1", idle_ttl=0.0, events=["click"], values=["revenue"], confidence=None)
-    predict = old(dict)
+    predict = old(answer)
     predict()
     old.score("x", 0.5)
     kept = made(registry, "v2", confidence=None)
@@ -206,7 +206,7 @@ def test_counters_of_an_unloaded_version_stay_until_they_were_idle(registry: Col
 
 def test_counters_stay_while_idle_ttl_has_not_passed(registry: CollectorRegistry) -> None:
     old = made(registry, "v1", confidence=None)
-    old(dict)()
+    old(answer)()
     old.close()
     del old
     gc.collect()
@@ -218,7 +218,7 @@ def test_unloaded_versions_leave_nothing_behind(registry: CollectorRegistry) -> 
     store = store_for(registry)
     for number in range(200):
         target = made(registry, f"v{number}", idle_ttl=0.0, events=["click"], values=["x"], confidence=None)
-        target(dict)()
+        target(answer)()
         target.close()
         exposed(registry)
     del target
