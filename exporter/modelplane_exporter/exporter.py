@@ -14,25 +14,19 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from modelplane_exporter import settings
-from modelplane_exporter.baseline import Baseline, BaselineError, CategoricalSignal
+from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
     Call,
     Sinks,
     TrackedCall,
     current_call,
-    current_trace_id,
 )
 from modelplane_exporter.calls.decorate import decorate
 from modelplane_exporter.calls.expected import Expected, is_expected
 from modelplane_exporter.calls.pickled import PickledByArguments
-from modelplane_exporter.contract_log import (
-    NO_BASELINE,
-    NO_KEY,
-    NO_MAPPING,
-    RESULT_UNREADABLE,
-    log_noted,
-)
+from modelplane_exporter.calls.results import ConfidenceReader, current_trace_id, no_value
+from modelplane_exporter.contract_log import NO_BASELINE, log_noted
 from modelplane_exporter.identity import (
     NotATenantError,
     label_text,
@@ -41,9 +35,7 @@ from modelplane_exporter.identity import (
     valid_framework,
     version_of,
 )
-from modelplane_exporter.measurement.identity_state import Value
 from modelplane_exporter.measurement.names import required_name
-from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
@@ -153,7 +145,8 @@ class ModelMetricsExporter(PickledByArguments):
         sampler = Sampler(signals_every, signals_per_second)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
-        value_names = [required_name("values", value) for value in (*values, *self._declared_values())]
+        declared_values = self._declared.values_that_add_up(self.baseline) if self._declared else ()
+        value_names = [required_name("values", value) for value in (*values, *declared_values)]
         store = loading_store(registry or REGISTRY)
         self._store = store
         self._recorder = VersionRecorder(
@@ -165,7 +158,8 @@ class ModelMetricsExporter(PickledByArguments):
         load = None if signals is None else signals.load
         self._unload = self._load(LoadedVersion(version_of(version), tuple(info), idle_ttl, tenant, load))
         trace = current_trace_id if exemplars else None
-        read = self._read if confidence is not None or exemplars else _no_value
+        reader = ConfidenceReader(confidence, exemplars, self._recorder.contract_log)
+        read = reader.read if confidence is not None or exemplars else no_value
         self._sinks = Sinks(
             self, self._recorder.meter, self._tenants.fixed(), self._tenants.of_call, read, signals,
             self._recorder.count_event, self._recorder.count_values, self._recorder.score,
@@ -346,49 +340,6 @@ class ModelMetricsExporter(PickledByArguments):
         unload.atexit = False
         return unload
 
-    def _declared_values(self) -> Iterable[str]:
-        """Names of declared business values that add up: a category of the baseline does not."""
-        signals = () if self.baseline is None else self.baseline.of_kind("business")
-        categories = {signal.name for signal in signals if isinstance(signal, CategoricalSignal)}
-        declared = () if self._declared is None else self._declared.values
-        return [name for name in declared if name not in categories]
-
-    def _read(self, result: Any) -> Value:
-        """What a result says of confidence, and the trace if wanted; never raises an Exception."""
-        try:
-            value = self._confidence_in(result)
-            trace_id = current_trace_id() if self._exemplars else None
-        except Exception as error:  # noqa: BLE001 - a hostile result
-            self._recorder.contract_log.log(RESULT_UNREADABLE, detail=type(error).__name__)
-            return NO_CONFIDENCE
-        if trace_id is None:
-            return value
-        observed = Observation()
-        observed.trace_id = trace_id
-        if isinstance(value, Observation):
-            observed.take_from(value)
-        elif value is not None:
-            observed.add_confidence(value)
-        return observed
-
-    def _confidence_in(self, result: Any) -> Value:
-        key = self._confidence_key
-        if key is None:
-            return None
-        # Only of a mapping, and only a key that is there: a lookup may change a defaultdict.
-        if not isinstance(result, Mapping) or key not in result:
-            self._recorder.contract_log.log(NO_KEY if isinstance(result, Mapping) else NO_MAPPING)
-            return NO_CONFIDENCE
-        value = result[key]
-        if type(value) is float:
-            return value
-        observed = Observation()
-        observed.add_confidence(value)
-        if observed.invalid:
-            self._recorder.contract_log.note_reasons(observed.invalid)
-            log_noted()
-        return observed.reduced()
-
     def _expose(self, tenant_ids: list[str]) -> None:
         for tenant_id in tenant_ids:
             self._recorder.state_of(tenant_id)
@@ -397,10 +348,6 @@ class ModelMetricsExporter(PickledByArguments):
         if self._sinks.signals is not None:
             for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)
-
-
-def _no_value(result: Any) -> None:
-    """What a result says where the model has no confidence."""
 
 
 def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:

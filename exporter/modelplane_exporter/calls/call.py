@@ -397,13 +397,3 @@ def log_failed_call(identity: Identity, error: BaseException) -> None:
     """One line about a failed call, without the exception's text: that may quote an argument."""
     kind = type(error)
     rate_limited.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)
-
-
-def current_trace_id() -> str | None:
-    """The 32 hex digits of the current sampled span's trace, or None when there is none."""
-    try:
-        from opentelemetry.trace import get_current_span
-    except ModuleNotFoundError:
-        return None
-    context = get_current_span().get_span_context()
-    return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelplane_exporter.baseline import CategoricalSignal
 from modelplane_exporter.declared import file
 from modelplane_exporter.declared.expressions import Expression
 from modelplane_exporter.declared.file import DeclaredError, Event
@@ -67,6 +68,12 @@ class Declared:
     def event_names(self) -> tuple[str, ...]:
         """The events that may be counted."""
         return tuple(event.name for event in self.events)
+
+    def values_that_add_up(self, baseline: Baseline | None) -> tuple[str, ...]:
+        """Names of business values, without those that are categories in the baseline."""
+        signals = () if baseline is None else baseline.of_kind("business")
+        categories = {signal.name for signal in signals if isinstance(signal, CategoricalSignal)}
+        return tuple(name for name in self.values if name not in categories)
 
     def check(self, baseline: Baseline | None) -> None:
         """DeclaredError unless ``baseline`` has the features and predictions that are declared."""
