@@ -6,6 +6,7 @@ import inspect
 import os
 import socket
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -20,25 +21,34 @@ from modelplane_exporter.calls.call import (
     Sinks,
     TrackedCall,
     current_call,
-    current_trace_id,
 )
 from modelplane_exporter.calls.decorate import decorate
+from modelplane_exporter.calls.expected import Expected, is_expected
 from modelplane_exporter.calls.pickled import PickledByArguments
+from modelplane_exporter.calls.results import ConfidenceReader, current_trace_id, no_value
+from modelplane_exporter.contract_log import NO_BASELINE, log_noted
 from modelplane_exporter.identity import (
-    TenantSource,
-    is_tenant,
+    NotATenantError,
+    label_text,
     required_text,
-    resolve,
+    tenant_text,
     valid_framework,
-    valid_tenant_source,
+    version_of,
 )
-from modelplane_exporter.measurement.identity_state import IdentityState, Value
-from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
+from modelplane_exporter.measurement.names import required_name
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.loaded_versions import LoadedVersion
+from modelplane_exporter.store.stores import loading_store
+from modelplane_exporter.store.tenant_states import TenantStates
 from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, VersionRecorder
+from modelplane_exporter.tenant_context import (
+    TenantId,
+    TenantSource,
+    valid_tenant,
+    valid_tenant_source,
+)
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import UNKNOWN_TENANT
 
@@ -58,15 +68,17 @@ class ModelMetricsExporter(PickledByArguments):
     ``with exporter.track() as call``. A copy is the exporter itself; a pickle makes one of the same arguments
     in another process, on the default registry.
 
-    ``tenant_id`` is a text, a function of the call's arguments, or ``PER_CALL`` (named by
+    ``tenant_id`` is a text, int or UUID, a function of the call's arguments, or ``PER_CALL`` (named by
     ``track(tenant_id=...)`` or ``with tenant(...)``). ``tenants`` are exposed at 0 from the start. A model
     has at most ``max_tenants``; the surplus counts as ``__overflow__``, unless a tenant that was idle for
     ``idle_ttl`` seconds makes room. ``confidence`` is the key under which results carry it, None when the
     model has none.
     ``device`` and ``device_type`` say what the calls run on (default: this process).
     ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
-    ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
-    to ``increase``.
+    ``events``, ``feedback`` and business ``values`` show these counts at 0 from the start, so that not even
+    the first one is lost to ``increase``.
+    ``expected`` are exceptions that are no failure of the model, such as one for bad input: a type, a tuple
+    of types, or a function that says so of an exception. Such a call counts as ``rejected``.
     ``declared`` (a file or ``Declared``) says where values are in arguments and results.
     ``baseline`` (a file or ``Baseline``) is what signals are compared with; they are counted for all tenants
     together unless ``signals_by_tenant``. One call in ``signals_every`` has its signals observed, and no more
@@ -86,7 +98,7 @@ class ModelMetricsExporter(PickledByArguments):
         owner: str = "",
         stage: str = "",
         framework_version: str = "",
-        tenants: Iterable[str] = (),
+        tenants: Iterable[TenantId] = (),
         max_tenants: int = 1000,
         idle_ttl: float = DEFAULT_IDLE_TTL,
         confidence: str | None = "confidence",
@@ -95,6 +107,8 @@ class ModelMetricsExporter(PickledByArguments):
         exemplars: bool = False,
         events: Iterable[str] = (),
         feedback: bool = False,
+        values: Iterable[str] = (),
+        expected: Expected = (),
         declared: Declared | str | os.PathLike[str] | None = None,
         baseline: Baseline | str | os.PathLike[str] | None = None,
         signals_by_tenant: bool = False,
@@ -104,7 +118,7 @@ class ModelMetricsExporter(PickledByArguments):
         address: str | None = None,
         port: int | str | None = None,
     ) -> None:
-        tenants, events = list(tenants), list(events)
+        tenants, events, values = list(tenants), list(events), list(values)
         self._remember({name: value for name, value in locals().items() if name != "self"})
         version = Identity(
             required_text("model_name", model_name),
@@ -112,34 +126,48 @@ class ModelMetricsExporter(PickledByArguments):
             UNKNOWN_TENANT,
             valid_framework(framework),
         )
-        self._tenant_source = valid_tenant_source(tenant_id)
+        tenant_source = valid_tenant_source(tenant_id)
         if max_tenants < 1:
             raise ValueError(f"max_tenants must be at least 1 (got {max_tenants!r})")
         self._confidence_key = confidence
+        info = [
+            label_text(field, value)
+            for field, value in (("owner", owner), ("stage", stage), ("framework_version", framework_version))
+        ]
         self._exemplars = exemplars
         settings.warn_of_unknown_variables()
         listen_on = settings.port(port)
         # What may be refused comes before anything is registered.
         self.baseline = _baseline_of(version, baseline)
         self._declared = _declared(declared, self.baseline)
+        known_tenants = [valid_tenant("tenants", name) for name in tenants]
+        rejects = is_expected(expected)
         sampler = Sampler(signals_every, signals_per_second)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
-        store = store_for(registry or REGISTRY)
-        self._flush = store.flush
-        self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
-        signals = None
-        if self.baseline is not None:
-            signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
-        store.add_model_info(version, owner, stage, framework_version)
+        declared_values = self._declared.values_that_add_up(self.baseline) if self._declared else ()
+        value_names = [required_name("values", value) for value in (*values, *declared_values)]
+        store = loading_store(registry or REGISTRY)
+        self._store = store
+        self._recorder = VersionRecorder(
+            store, version, _device(device, device_type), max_tenants, idle_ttl, signals_by_tenant
+        )
+        self._tenants = TenantStates(tenant_source, self._recorder)
+        signals = None if self.baseline is None else self._recorder.signals(self.baseline, sampler)
+        tenant = tenant_source if isinstance(tenant_source, str) else None
+        load = None if signals is None else signals.load
+        self._unload = self._load(LoadedVersion(version_of(version), tuple(info), idle_ttl, tenant, load))
         trace = current_trace_id if exemplars else None
-        read = self._read if confidence is not None or exemplars else _no_value
+        reader = ConfidenceReader(confidence, exemplars, self._recorder.contract_log)
+        read = reader.read if confidence is not None or exemplars else no_value
         self._sinks = Sinks(
-            self, self._recorder.meter, self._fixed_state(), self._state_of, read, signals,
-            self._recorder.count_event, trace,
+            self, self._recorder.meter, self._tenants.fixed(), self._tenants.of_call, read, signals,
+            self._recorder.count_event, self._recorder.count_values, self._recorder.score,
+            self._recorder.contract_log, trace, rejects,
         )  # fmt: skip
         store.events.expect(version, event_names, feedback)
-        self._expose(tenants)
+        store.values.expect(version, value_names)
+        self._expose(known_tenants)
         if registry is None or port is not None or settings.PORT.name in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
 
@@ -153,7 +181,7 @@ class ModelMetricsExporter(PickledByArguments):
             return cast("Callable[Parameters, Result]", self._measure(function))
         return cast("Callable[Parameters, Result]", decorate(function, self, self._measure))
 
-    def track(self, tenant_id: str | None = None) -> Call:
+    def track(self, tenant_id: TenantId | None = None) -> Call:
         """A context manager that measures its block as one call.
 
         ``tenant_id`` overrides the exporter's source. A call without a valid tenant is counted as
@@ -161,7 +189,7 @@ class ModelMetricsExporter(PickledByArguments):
         """
         if tenant_id is None:
             return self._begin_tracked((), {})
-        return TrackedCall(self._sinks, self._tenant_state(tenant_id))
+        return TrackedCall(self._sinks, self._tenants.of(tenant_id))
 
     def track_stream(self) -> Call:
         """As ``track``, for a block that is left and entered again between the steps of a stream.
@@ -170,42 +198,67 @@ class ModelMetricsExporter(PickledByArguments):
         """
         return self._begin((), {})
 
-    def track_batch(self, items: Mapping[str, int]) -> Call:
+    def track_batch(self, items: Mapping[Any, int]) -> Call:
         """Measure a block as one call for several tenants; ``items`` maps each to its number of items.
 
         The call counts for each tenant; its device time is split by items. ValueError for anything else.
         """
-        if not items or not all(is_tenant(tenant_id) for tenant_id in items):
+        try:
+            counts = {tenant_text(tenant_id): count for tenant_id, count in items.items()}
+        except NotATenantError as error:
+            raise ValueError(f"items must map tenants to their number of items ({error})") from None
+        if not counts or len(counts) < len(items):
             raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
-        if not all(isinstance(count, int) and count > 0 for count in items.values()):
+        if not all(isinstance(count, int) and count > 0 for count in counts.values()):
             raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
-        return TrackedCall(self._sinks, self._recorder.batch_state(items))
+        return TrackedCall(self._sinks, self._recorder.batch_state(counts))
 
     def current_call(self) -> Call | None:
         """The innermost call of this exporter in whose ``track`` or ``track_batch`` block we are."""
         return current_call(self._sinks)
 
-    def event(self, name: str, tenant_id: str | None = None, count: int = 1) -> None:
+    def event(self, name: str, tenant_id: TenantId | None = None, count: int = 1) -> None:
         """Count a business event that follows from a call, such as a click; never raises.
 
         ``tenant_id`` overrides the exporter's source, as in ``track``.
         """
         try:
-            self._recorder.count_event(self._tenant_state(tenant_id), name, count)
+            self._recorder.count_event(self._tenants.of(tenant_id), name, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("an event was not counted", error)
 
-    def feedback(self, correct: bool, tenant_id: str | None = None, count: int = 1) -> None:
+    def feedback(self, correct: bool, tenant_id: TenantId | None = None, count: int = 1) -> None:
         """Count a prediction whose truth is known now; never raises. ``tenant_id`` as in ``track``."""
         try:
-            self._recorder.count_feedback(self._tenant_state(tenant_id), correct, count)
+            self._recorder.count_feedback(self._tenants.of(tenant_id), correct, count)
+            log_noted()
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("feedback was not counted", error)
 
-    def activations(self, values: Mapping[str, object], tenant_id: str | None = None) -> None:
+    def business(self, values: Mapping[str, object], tenant_id: TenantId | None = None) -> None:
+        """Count and add up business values that follow from a call, as ``Call.business``; never raises."""
+        try:
+            Call(self._sinks, self._tenants.of(tenant_id)).business(values)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            log_failure("business values were not counted", error)
+
+    def score(self, name: str, value: object, tenant_id: TenantId | None = None) -> None:
+        """Observe a score from 0 to 1 that is known after the call, as ``Call.score``; never raises."""
+        try:
+            Call(self._sinks, self._tenants.of(tenant_id)).score(name, value)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            log_failure("a score was not observed", error)
+
+    def activations(self, values: Mapping[str, object], tenant_id: TenantId | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
         try:
-            Call(self._sinks, self._tenant_state(tenant_id)).activations(values)
+            state = self._tenants.of(tenant_id)
+            if self._sinks.signals is None:
+                self._recorder.count_invalid(state, NO_BASELINE)
+                log_noted()
+            else:
+                Call(self._sinks, state).activations(values)
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("activations were not observed", error)
 
@@ -215,7 +268,21 @@ class ModelMetricsExporter(PickledByArguments):
         Only several worker processes need it, before an end that skips ``atexit``: calls, events and feedback
         are safe without, observed signals of the last second are not.
         """
-        self._flush()
+        self._store.flush()
+
+    def close(self) -> None:
+        """Unload the version, unless another exporter still has it loaded; never raises.
+
+        ``model_info`` and the series of the baseline go, and make room in the budget. Counters stay until
+        they were idle for ``idle_ttl``. What is measured by this exporter nevertheless is still counted,
+        except signals of the baseline. Another call does nothing. An exporter that nobody refers to any more
+        is closed by itself.
+        """
+        self._unload()
+        try:
+            self._store.apply_released()
+        except Exception as error:  # noqa: BLE001 - the next scrape does it
+            log_failure("a version was not unloaded", error)
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
@@ -260,79 +327,27 @@ class ModelMetricsExporter(PickledByArguments):
         return arguments
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return Call(self._sinks, self._sinks.fixed or self._state_of(args, kwargs))
+        return Call(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
     def _begin_tracked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
-        return TrackedCall(self._sinks, self._sinks.fixed or self._state_of(args, kwargs))
+        return TrackedCall(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
-    def _tenant_state(self, tenant_id: str | None) -> IdentityState:
-        if tenant_id is None:
-            return self._sinks.fixed or self._state_of((), {})
-        return self._recorder.state_of(tenant_id if is_tenant(tenant_id) else UNKNOWN_TENANT)
+    def _load(self, loaded: LoadedVersion) -> weakref.finalize[..., ModelMetricsExporter]:
+        """Expose that the version is loaded, until the result is called or nobody refers to this exporter."""
+        self._store.load(loaded)
+        unload = weakref.finalize(self, self._store.release, loaded)
+        unload.atexit = False
+        return unload
 
-    def _state_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> IdentityState:
-        """The state that one call counts for; a team's tenant function must not break its model."""
-        try:
-            named = resolve(self._tenant_source, args, kwargs)
-            # Of another type than text: None.
-            state: IdentityState | None = self._recorder.states.get(cast("str", named))
-        except Exception as error:  # noqa: BLE001 - it is the team's function
-            log_failure("the tenant function failed", error)
-            named, state = None, None
-        if state is not None:
-            return state
-        return self._recorder.state_of(named if is_tenant(named) else UNKNOWN_TENANT)
-
-    def _read(self, result: Any) -> Value:
-        """What a result says of confidence, and the trace if wanted; never raises an Exception."""
-        try:
-            value = self._confidence_in(result)
-            trace_id = current_trace_id() if self._exemplars else None
-        except Exception as error:  # noqa: BLE001 - a hostile result
-            log_failure("confidence was not observed", error)
-            return NO_CONFIDENCE
-        if trace_id is None:
-            return value
-        observed = Observation()
-        observed.trace_id = trace_id
-        if isinstance(value, Observation):
-            observed.take_from(value)
-        elif value is not None:
-            observed.add_confidence(value)
-        return observed
-
-    def _confidence_in(self, result: Any) -> Value:
-        key = self._confidence_key
-        if key is None:
-            return None
-        # Only of a mapping, and only a key that is there: a lookup may change a defaultdict.
-        if not isinstance(result, Mapping) or key not in result:
-            return NO_CONFIDENCE
-        value = result[key]
-        if type(value) is float:
-            return value
-        observed = Observation()
-        observed.add_confidence(value)
-        return observed.reduced()
-
-    def _fixed_state(self) -> IdentityState | None:
-        source = self._tenant_source
-        return self._recorder.pinned_state(source) if isinstance(source, str) else None
-
-    def _expose(self, tenants: Iterable[str]) -> None:
-        tenant_ids = [required_text("tenants", tenant_id) for tenant_id in tenants]
+    def _expose(self, tenant_ids: list[str]) -> None:
         for tenant_id in tenant_ids:
             self._recorder.state_of(tenant_id)
         if self._sinks.fixed is not None:
-            tenant_ids.append(str(self._tenant_source))
+            tenant_ids = [*tenant_ids, self._sinks.fixed.key.identity.tenant_id]
         if self._sinks.signals is not None:
             for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)
-
-
-def _no_value(result: Any) -> None:
-    """What a result says where the model has no confidence."""
 
 
 def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:

@@ -14,7 +14,20 @@ from typing import Any
 
 from modelplane_exporter.calls.call import Call, Sinks, end
 from modelplane_exporter.calls.deferred import Deferred, DeferredFuture, Finished, is_deferred
-from modelplane_exporter.measurement.identity_state import ENDED, VALUE
+from modelplane_exporter.calls.stream_functions import (
+    ASYNC_GENERATOR,
+    COROUTINE,
+    GENERATOR,
+    holding_tenant,
+    stream_function,
+)
+from modelplane_exporter.measurement.identity_state import ENDED, VALUE, CallRecord, IdentityState
+from modelplane_exporter.tenant_context import (
+    BoundAsyncGenerator,
+    BoundGenerator,
+    in_tenant,
+    tenant_in_force,
+)
 
 Begin = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[Call]]
 Observe = Callable[[Call, tuple[Any, ...], dict[str, Any], Any], None]
@@ -57,7 +70,7 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end_call(sinks.meter, call, error)
+            end_call(sinks.meter, call, error, is_expected=sinks.is_expected)
             raise
         if len(sinks.events) > drain_at:
             sinks.meter.drain()
@@ -70,12 +83,24 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
 
 def wrap_async(function: Callable[..., Any], sinks: Sinks, key: str | None) -> Callable[..., Any]:
     """Measure an async function, from its first step to its end; as ``wrap_function``, and as quick."""
+    if sinks.fixed is not None:
+        return _measured_async(function, sinks, key)
+    measured = _measured_async(holding_tenant(function), sinks, key)
+
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(tenant_in_force(), *args, modelplane_state=sinks.resolve(args, kwargs), **kwargs)
+
+    return stream_function(function, COROUTINE, make)
+
+
+def _measured_async(function: Callable[..., Any], sinks: Sinks, key: str | None) -> Callable[..., Any]:
+    """Where the tenant is not fixed, the state of a call is its keyword argument ``modelplane_state``."""
     clock, drain_at, readable = sinks.meter.clock, sinks.meter.drain_at, _type_with(key)
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> Any:
+    async def measured(*args: Any, modelplane_state: IdentityState | None = None, **kwargs: Any) -> Any:
         queue = sinks.queue
-        call = [clock(), sinks.fixed or sinks.resolve(args, kwargs), None, None, None, None]
+        call: CallRecord = [clock(), modelplane_state or sinks.fixed, None, None, None, None]
         try:
             queue(call)
             result = await function(*args, **kwargs)
@@ -95,7 +120,7 @@ def wrap_async(function: Callable[..., Any], sinks: Sinks, key: str | None) -> C
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end(sinks.meter, call, error)
+            end(sinks.meter, call, error, is_expected=sinks.is_expected)
             raise
         if len(sinks.events) > drain_at:
             sinks.meter.drain()
@@ -121,17 +146,26 @@ def wrap_observed(function: Callable[..., Any], begin: Begin, observe: Observe) 
 
 def wrap_observed_async(function: Callable[..., Any], begin: Begin, observe: Observe) -> Callable[..., Any]:
     """Measure an async function likewise."""
+    held = holding_tenant(function)
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> Any:
-        with begin(args, kwargs) as call:
-            result = await function(*args, **kwargs)
+    async def measured(
+        context: AbstractContextManager[Call],
+        tenant_id: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        with context as call:
+            result = await held(tenant_id, *args, **kwargs)
             if is_deferred(result):
                 return follow(result, call.hand_over(), functools.partial(_observe, observe, args, kwargs))
             observe(call, args, kwargs, result)
             return result
 
-    return measured
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(begin(args, kwargs), tenant_in_force(), args, kwargs)
+
+    return stream_function(function, COROUTINE, make)
 
 
 def follow(source: Any, call: Call, finished: Finished) -> Any:
@@ -153,15 +187,21 @@ def wrap_generator(function: Callable[..., Iterator[Any]], begin: Begin) -> Call
     """Measure a generator function: in flight from its first step until it is exhausted or closed."""
 
     @functools.wraps(function)
-    def measured(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with begin(args, kwargs) as call:
-            timed = _Timed(function(*args, **kwargs), call.clock)
+    def measured(context: AbstractContextManager[Call], source: BoundGenerator) -> Generator[Any, Any, Any]:
+        with context as call:
+            timed = _Timed(source, call)
             try:
                 return (yield from timed)
             finally:
-                timed.report(call)
+                timed.report()
 
-    return types.coroutine(measured) if _is_awaited(function) else measured
+    if _is_awaited(function):
+        measured = types.coroutine(measured)
+
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(begin(args, kwargs), BoundGenerator(function(*args, **kwargs), tenant_in_force()))
+
+    return stream_function(function, GENERATOR, make)
 
 
 def _is_awaited(function: Callable[..., Any]) -> bool:
@@ -176,25 +216,33 @@ def wrap_async_generator(
     """Measure an async generator function likewise."""
 
     @functools.wraps(function)
-    async def measured(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        with begin(args, kwargs) as call:
-            source = function(*args, **kwargs)
-            timed = _Timed(source, call.clock)
+    async def measured(
+        context: AbstractContextManager[Call], source: BoundAsyncGenerator
+    ) -> AsyncGenerator[Any, Any]:
+        with context as call:
+            timed = _Timed(source, call)
             try:
                 item = await _first_step(source)
                 while True:
                     try:
                         sent = yield timed.noted(item)
                     except BaseException as error:  # noqa: BLE001 - thrown in by the consumer
+                        call.resume()
                         item = await source.athrow(error)
                     else:
+                        call.resume()
                         item = await source.asend(sent)
             except StopAsyncIteration:
                 return
             finally:
-                timed.report(call)
+                timed.report()
 
-    return measured
+    def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return measured(
+            begin(args, kwargs), BoundAsyncGenerator(function(*args, **kwargs), tenant_in_force())
+        )
+
+    return stream_function(function, ASYNC_GENERATOR, make)
 
 
 def _first_step(source: Any) -> Any:
@@ -211,13 +259,16 @@ def _first_step(source: Any) -> Any:
 
 
 class _Timed:
-    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on."""
+    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on.
 
-    __slots__ = ("_clock", "_count", "_first", "_last", "_source")
+    From an item on until the next one is wanted, the call is paused.
+    """
 
-    def __init__(self, source: Any, clock: Callable[[], float]) -> None:
+    __slots__ = ("_call", "_count", "_first", "_last", "_source")
+
+    def __init__(self, source: Any, call: Call) -> None:
         self._source = source
-        self._clock = clock
+        self._call = call
         self._count = 0
         self._first = self._last = 0.0
 
@@ -225,33 +276,42 @@ class _Timed:
         return self
 
     def __next__(self) -> Any:
+        self._call.resume()
         return self.noted(next(self._source))
 
     def send(self, value: Any) -> Any:
+        self._call.resume()
         return self.noted(self._source.send(value))
 
     def throw(self, *error: Any) -> Any:
+        self._call.resume()
         return self.noted(self._source.throw(*error))
 
     def close(self) -> None:
+        self._call.resume()
         self._source.close()
 
-    def report(self, call: Call) -> None:
+    def report(self) -> None:
         """Report to the call what was noted."""
         if self._count:
-            call.streamed(self._first, self._last, self._count)
+            self._call.streamed(self._first, self._last, self._count)
 
     def noted(self, item: Any) -> Any:
         """An item has come."""
-        self._last = self._clock()
+        self._last = self._call.clock()
         self._first = self._first or self._last
         self._count += 1
+        self._call.pause(self._last)
         return item
 
 
-async def _follow_coroutine(deferred: Deferred) -> Any:
+def _follow_coroutine(deferred: Deferred) -> Any:
+    return _following(deferred, tenant_in_force())
+
+
+async def _following(deferred: Deferred, tenant_id: object) -> Any:
     with deferred as call:
-        result = await deferred.source
+        result = await in_tenant(tenant_id, deferred.source)
         if is_deferred(result):
             return follow(result, call.hand_over(), deferred.finished)
         deferred.finished(call, result)

@@ -132,7 +132,8 @@ def test_async_generators_are_measured_and_closed(
 
 
 def test_time_per_token_is_between_first_and_last(registry: CollectorRegistry) -> None:
-    ticks = iter([0.0, 1.0, 1.5, 2.0, 9.0])
+    # The start, an item and its reader's wish for the next one in turn, and the end.
+    ticks = iter([0.0, 1.0, 1.2, 1.5, 1.7, 2.0, 8.0, 8.0, 9.0])
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, confidence=None)
     exporter._recorder.meter.clock = lambda: next(ticks)
 
