@@ -52,6 +52,8 @@ TENANTS_OVERFLOW, EVENTS_OVERFLOW, SIGNALS_OVERFLOW = (
     "events_overflow",
     "signals_overflow",
 )
+BUSINESS_INVALID, BUSINESS_MISSING, SCORE_INVALID = "business_invalid", "business_missing", "score_invalid"
+VALUES_OVERFLOW, SCORES_OVERFLOW = "values_overflow", "scores_overflow"
 NOT_IN_FLIGHT = "not_in_flight"
 
 _GIVE_CONFIDENCE = (
@@ -80,9 +82,11 @@ VIOLATIONS = {
         "confidence", "a value is outside of 0 to 1",
         "give a probability, not per cent and not a logit", "confidence_out_of_range",
     ),
-    "confidence_too_many": Violation(
-        "confidence", "a call brings too many values at once",
-        "observe a large batch as several calls", "confidence_too_many",
+    "confidence_ambiguous": Violation(
+        "confidence", "probabilities of a row do not sum to 1, or are of several outputs",
+        'leave output="probabilities" out where there are several labels, or say output="multilabel" in '
+        "sklearn.wrap; give call.confidence(...) a number of your own; where these are logits, say "
+        'output="logits"', "confidence_ambiguous",
     ),
     "items_invalid": Violation(
         "items", "the number of items is not a whole number from 0 on",
@@ -122,6 +126,22 @@ VIOLATIONS = {
         "give numbers where the baseline has a numeric signal and texts where it has categories, and whole "
         "numbers as counts", "value_wrong_type",
     ),
+    "value_out_of_range": Violation(
+        "values", "a value is outside of what its field takes",
+        "give a score from 0 to 1, and a business value of at most 1e18", "value_out_of_range",
+    ),
+    BUSINESS_INVALID: Violation(
+        "business", "a name or a value can be neither counted nor added up",
+        "give a mapping of names, of at most 100 printable characters, to numbers or truth values; for "
+        "texts fit a baseline", "value_wrong_type",
+    ),
+    BUSINESS_MISSING: Violation(
+        "business", "a value is missing, None or NaN", "leave it out, or give a number", "value_missing",
+    ),
+    SCORE_INVALID: Violation(
+        "score", "a name or a value of a score cannot be used",
+        "give a name of at most 100 printable characters, and a number from 0 to 1", "value_wrong_type",
+    ),
     EVENT_INVALID: Violation(
         "event", "the name or the count of an event cannot be used",
         f"give a name of at most {MAX_LABEL_LENGTH} characters and a whole number from 0 on",
@@ -156,6 +176,14 @@ VIOLATIONS = {
     EVENTS_OVERFLOW: Violation(
         "event", f"the model has too many kinds of events, {_OVERFLOW}",
         "give names of kinds, and no ids or texts of users", overflow="event",
+    ),
+    VALUES_OVERFLOW: Violation(
+        "business", f"the model has too many business values, {_OVERFLOW}",
+        "give names of kinds, and no ids or texts of users", overflow="value",
+    ),
+    SCORES_OVERFLOW: Violation(
+        "score", f"the model has too many scores, or the budget no room for another, {_OVERFLOW}",
+        f"give names of kinds, or raise {SIGNAL_SERIES.name}", overflow="signal",
     ),
     NOT_IN_FLIGHT: Violation(
         "call", "a call was given a value when its block was not running, and the value is lost",

@@ -6,6 +6,7 @@ import inspect
 import os
 import socket
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -20,31 +21,26 @@ from modelplane_exporter.calls.call import (
     Sinks,
     TrackedCall,
     current_call,
-    current_trace_id,
 )
 from modelplane_exporter.calls.decorate import decorate
 from modelplane_exporter.calls.expected import Expected, is_expected
 from modelplane_exporter.calls.pickled import PickledByArguments
-from modelplane_exporter.contract_log import (
-    NO_BASELINE,
-    NO_KEY,
-    NO_MAPPING,
-    RESULT_UNREADABLE,
-    log_noted,
-)
+from modelplane_exporter.calls.results import ConfidenceReader, current_trace_id, no_value
+from modelplane_exporter.contract_log import NO_BASELINE, log_noted
 from modelplane_exporter.identity import (
     NotATenantError,
     label_text,
     required_text,
     tenant_text,
     valid_framework,
+    version_of,
 )
-from modelplane_exporter.measurement.identity_state import Value
-from modelplane_exporter.measurement.observation import NO_CONFIDENCE, Observation
+from modelplane_exporter.measurement.names import required_name
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.sampling import Sampler
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.loaded_versions import LoadedVersion
+from modelplane_exporter.store.stores import loading_store
 from modelplane_exporter.store.tenant_states import TenantStates
 from modelplane_exporter.store.version_recorder import DEFAULT_IDLE_TTL, VersionRecorder
 from modelplane_exporter.tenant_context import (
@@ -79,8 +75,8 @@ class ModelMetricsExporter(PickledByArguments):
     model has none.
     ``device`` and ``device_type`` say what the calls run on (default: this process).
     ``exemplars`` keeps the trace id of OpenTelemetry's current span with each latency bucket.
-    ``events`` and ``feedback`` show these counts at 0 from the start, so that not even the first one is lost
-    to ``increase``.
+    ``events``, ``feedback`` and business ``values`` show these counts at 0 from the start, so that not even
+    the first one is lost to ``increase``.
     ``expected`` are exceptions that are no failure of the model, such as one for bad input: a type, a tuple
     of types, or a function that says so of an exception. Such a call counts as ``rejected``.
     ``declared`` (a file or ``Declared``) says where values are in arguments and results.
@@ -111,6 +107,7 @@ class ModelMetricsExporter(PickledByArguments):
         exemplars: bool = False,
         events: Iterable[str] = (),
         feedback: bool = False,
+        values: Iterable[str] = (),
         expected: Expected = (),
         declared: Declared | str | os.PathLike[str] | None = None,
         baseline: Baseline | str | os.PathLike[str] | None = None,
@@ -121,7 +118,7 @@ class ModelMetricsExporter(PickledByArguments):
         address: str | None = None,
         port: int | str | None = None,
     ) -> None:
-        tenants, events = list(tenants), list(events)
+        tenants, events, values = list(tenants), list(events), list(values)
         self._remember({name: value for name, value in locals().items() if name != "self"})
         version = Identity(
             required_text("model_name", model_name),
@@ -148,21 +145,28 @@ class ModelMetricsExporter(PickledByArguments):
         sampler = Sampler(signals_every, signals_per_second)
         declared_events = self._declared.event_names if self._declared else ()
         event_names = [required_text("events", event) for event in (*events, *declared_events)]
-        store = store_for(registry or REGISTRY)
-        self._flush = store.flush
-        self._recorder = VersionRecorder(store, version, _device(device, device_type), max_tenants, idle_ttl)
+        declared_values = self._declared.values_that_add_up(self.baseline) if self._declared else ()
+        value_names = [required_name("values", value) for value in (*values, *declared_values)]
+        store = loading_store(registry or REGISTRY)
+        self._store = store
+        self._recorder = VersionRecorder(
+            store, version, _device(device, device_type), max_tenants, idle_ttl, signals_by_tenant
+        )
         self._tenants = TenantStates(tenant_source, self._recorder)
-        signals = None
-        if self.baseline is not None:
-            signals = self._recorder.signals(self.baseline, signals_by_tenant, sampler)
-        store.add_model_info(version, *info)
+        signals = None if self.baseline is None else self._recorder.signals(self.baseline, sampler)
+        tenant = tenant_source if isinstance(tenant_source, str) else None
+        load = None if signals is None else signals.load
+        self._unload = self._load(LoadedVersion(version_of(version), tuple(info), idle_ttl, tenant, load))
         trace = current_trace_id if exemplars else None
-        read = self._read if confidence is not None or exemplars else _no_value
+        reader = ConfidenceReader(confidence, exemplars, self._recorder.contract_log)
+        read = reader.read if confidence is not None or exemplars else no_value
         self._sinks = Sinks(
             self, self._recorder.meter, self._tenants.fixed(), self._tenants.of_call, read, signals,
-            self._recorder.count_event, self._recorder.contract_log, trace, rejects,
+            self._recorder.count_event, self._recorder.count_values, self._recorder.score,
+            self._recorder.contract_log, trace, rejects,
         )  # fmt: skip
         store.events.expect(version, event_names, feedback)
+        store.values.expect(version, value_names)
         self._expose(known_tenants)
         if registry is None or port is not None or settings.PORT.name in os.environ:
             server.ensure_started(registry or REGISTRY, address, listen_on, store.is_shared)
@@ -232,6 +236,20 @@ class ModelMetricsExporter(PickledByArguments):
         except Exception as error:  # noqa: BLE001 - a hostile argument
             log_failure("feedback was not counted", error)
 
+    def business(self, values: Mapping[str, object], tenant_id: TenantId | None = None) -> None:
+        """Count and add up business values that follow from a call, as ``Call.business``; never raises."""
+        try:
+            Call(self._sinks, self._tenants.of(tenant_id)).business(values)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            log_failure("business values were not counted", error)
+
+    def score(self, name: str, value: object, tenant_id: TenantId | None = None) -> None:
+        """Observe a score from 0 to 1 that is known after the call, as ``Call.score``; never raises."""
+        try:
+            Call(self._sinks, self._tenants.of(tenant_id)).score(name, value)
+        except Exception as error:  # noqa: BLE001 - a hostile argument
+            log_failure("a score was not observed", error)
+
     def activations(self, values: Mapping[str, object], tenant_id: TenantId | None = None) -> None:
         """Observe summaries of layer activations outside of a call; never raises."""
         try:
@@ -250,7 +268,21 @@ class ModelMetricsExporter(PickledByArguments):
         Only several worker processes need it, before an end that skips ``atexit``: calls, events and feedback
         are safe without, observed signals of the last second are not.
         """
-        self._flush()
+        self._store.flush()
+
+    def close(self) -> None:
+        """Unload the version, unless another exporter still has it loaded; never raises.
+
+        ``model_info`` and the series of the baseline go, and make room in the budget. Counters stay until
+        they were idle for ``idle_ttl``. What is measured by this exporter nevertheless is still counted,
+        except signals of the baseline. Another call does nothing. An exporter that nobody refers to any more
+        is closed by itself.
+        """
+        self._unload()
+        try:
+            self._store.apply_released()
+        except Exception as error:  # noqa: BLE001 - the next scrape does it
+            log_failure("a version was not unloaded", error)
 
     def show_sampling_ratio(self, kind: str, ratio: float) -> None:
         """Expose the share of calls whose signals of ``kind`` are observed, where the caller samples them."""
@@ -301,41 +333,12 @@ class ModelMetricsExporter(PickledByArguments):
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
         return TrackedCall(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
-    def _read(self, result: Any) -> Value:
-        """What a result says of confidence, and the trace if wanted; never raises an Exception."""
-        try:
-            value = self._confidence_in(result)
-            trace_id = current_trace_id() if self._exemplars else None
-        except Exception as error:  # noqa: BLE001 - a hostile result
-            self._recorder.contract_log.log(RESULT_UNREADABLE, detail=type(error).__name__)
-            return NO_CONFIDENCE
-        if trace_id is None:
-            return value
-        observed = Observation()
-        observed.trace_id = trace_id
-        if isinstance(value, Observation):
-            observed.take_from(value)
-        elif value is not None:
-            observed.add_confidence(value)
-        return observed
-
-    def _confidence_in(self, result: Any) -> Value:
-        key = self._confidence_key
-        if key is None:
-            return None
-        # Only of a mapping, and only a key that is there: a lookup may change a defaultdict.
-        if not isinstance(result, Mapping) or key not in result:
-            self._recorder.contract_log.log(NO_KEY if isinstance(result, Mapping) else NO_MAPPING)
-            return NO_CONFIDENCE
-        value = result[key]
-        if type(value) is float:
-            return value
-        observed = Observation()
-        observed.add_confidence(value)
-        if observed.invalid:
-            self._recorder.contract_log.note_reasons(observed.invalid)
-            log_noted()
-        return observed.reduced()
+    def _load(self, loaded: LoadedVersion) -> weakref.finalize[..., ModelMetricsExporter]:
+        """Expose that the version is loaded, until the result is called or nobody refers to this exporter."""
+        self._store.load(loaded)
+        unload = weakref.finalize(self, self._store.release, loaded)
+        unload.atexit = False
+        return unload
 
     def _expose(self, tenant_ids: list[str]) -> None:
         for tenant_id in tenant_ids:
@@ -345,10 +348,6 @@ class ModelMetricsExporter(PickledByArguments):
         if self._sinks.signals is not None:
             for tenant_id in tenant_ids:
                 self._sinks.signals.expect(tenant_id)
-
-
-def _no_value(result: Any) -> None:
-    """What a result says where the model has no confidence."""
 
 
 def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:

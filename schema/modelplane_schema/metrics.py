@@ -25,7 +25,8 @@ RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 OUTCOMES = ("success", "failure", "cancelled", "rejected")
 COMPLETED_OUTCOMES = ("success", "failure")  # the others say nothing about the model: no ratio counts them
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
-SIGNAL_KINDS = ("input", "activation", "output", "business")
+SCORE_KIND = "score"  # an evaluation from 0 to 1, in fixed bins, without training data
+SIGNAL_KINDS = ("input", "activation", "output", "business", SCORE_KIND)
 VERDICTS = ("correct", "incorrect")
 # Bins of a signal that are no range or category of its training data.
 OTHER_BIN, MISSING_BIN = "__other__", "__missing__"
@@ -33,12 +34,13 @@ INVALID_REASONS = (
     "confidence_missing",
     "confidence_not_a_number",
     "confidence_out_of_range",
-    "confidence_too_many",
+    "confidence_ambiguous",
     "items_invalid",
     "tokens_invalid",
     "tenant_invalid",
     "value_missing",
     "value_wrong_type",
+    "value_out_of_range",
     "signal_unknown",
     "signal_wrong_shape",
 )
@@ -161,6 +163,18 @@ BUSINESS_EVENTS = Metric(
     "model_business_events_total", "counter", "count", (*IDENTITY, "event"),
     "Business events, during the call or later (click, conversion).",
 )  # fmt: skip
+BUSINESS_VALUE_COUNT = Metric(
+    "model_business_value_count_total", "counter", "count", (*IDENTITY, "value"),
+    "Business values observed (the price of a sale, a truth value as 0 or 1), by name.",
+)  # fmt: skip
+BUSINESS_VALUE_SUM = Metric(
+    "model_business_value_sum_total", "counter", "number", (*IDENTITY, "value"),
+    "Sum of the business values above 0, in the value's own unit.",
+)  # fmt: skip
+BUSINESS_VALUE_NEGATIVE_SUM = Metric(
+    "model_business_value_negative_sum_total", "counter", "number", (*IDENTITY, "value"),
+    "Sum of the business values below 0, refunds for example, without their sign.",
+)  # fmt: skip
 FEEDBACK = Metric(
     "model_feedback_total", "counter", "count", (*IDENTITY, "verdict"),
     "Predictions judged once the truth is known.", closed=(("verdict", VERDICTS),),
@@ -233,6 +247,9 @@ METRICS: tuple[Metric, ...] = (
     BASELINE_STDDEV,
     BASELINE_OBSERVATIONS,
     BUSINESS_EVENTS,
+    BUSINESS_VALUE_COUNT,
+    BUSINESS_VALUE_SUM,
+    BUSINESS_VALUE_NEGATIVE_SUM,
     FEEDBACK,
     INVALID_OBSERVATIONS,
     SERIES_OVERFLOW,

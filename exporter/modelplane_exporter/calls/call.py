@@ -6,7 +6,7 @@ import functools
 import logging
 import operator
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,15 +18,18 @@ from modelplane_exporter.measurement.device_meter import DeviceMeter, Finish
 from modelplane_exporter.measurement.identity_state import (
     ENDED,
     FAILED,
+    PAUSED,
+    RESUMED,
     STATE,
     VALUE,
     CallRecord,
     IdentityState,
     Value,
     new_call,
+    turn,
 )
 from modelplane_exporter.measurement.observation import Observation
-from modelplane_exporter.rate_limited_log import log_failure, logger, rate_limited
+from modelplane_exporter.rate_limited_log import log_failure, rate_limited
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import INVALID_REASONS
 
@@ -43,8 +46,9 @@ class Sinks:
 
     ``fixed`` is the state of the one tenant, None when ``resolve`` finds it for each call. ``read`` finds
     confidence in a result, ``signals`` is None without a baseline, ``event`` counts a business event of a
-    tenant, ``contract_log`` says what broke the data contract, ``trace`` gives the id of the current trace
-    and is None without exemplars, ``is_expected`` tells exceptions that reject a call.
+    tenant, ``values`` its business values and ``score`` a score, ``contract_log`` says what broke the data
+    contract, ``trace`` gives the id of the current trace and is None without exemplars, ``is_expected`` tells
+    exceptions that reject a call.
     """
 
     owner: Any
@@ -54,6 +58,8 @@ class Sinks:
     read: Read
     signals: SignalRecorder | None
     event: Callable[[IdentityState, str, int], None]
+    values: Callable[[IdentityState, Any, Collection[str]], None]
+    score: Callable[[IdentityState, object, object], None]
     contract_log: ContractLog
     trace: Callable[[], str | None] | None = None
     is_expected: IsExpected | None = None
@@ -79,7 +85,7 @@ class Call:
     It may be used again once its block was left. Nothing here raises into the caller.
     """
 
-    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "sinks")
+    __slots__ = ("_meter", "_observed", "_record", "_sampled", "_state", "_stopped", "_was_paused", "sinks")
 
     def __init__(self, sinks: Sinks, state: IdentityState) -> None:
         self.sinks = sinks
@@ -89,6 +95,7 @@ class Call:
         self._record: CallRecord = []
         self._sampled: bool | None = None
         self._stopped: float | None = None
+        self._was_paused = False
 
     @classmethod
     def begun(cls, sinks: Sinks, record: CallRecord) -> Call:
@@ -115,6 +122,8 @@ class Call:
             return False
         if self.sinks.trace is not None:
             self._note_trace(self.sinks.trace)
+        if self._was_paused:
+            self._end_pause()
         end(self._meter, self._record, error, self._observed, self._stopped, self.sinks.is_expected)
         self._observed = None  # what is observed from now on is of no call
         return False
@@ -131,6 +140,7 @@ class Call:
         """The same call, which goes on when the block of this one is left."""
         successor = Call.begun(self.sinks, self._record)
         successor._observed, successor._sampled = self._observed, self._sampled
+        successor._was_paused = self._was_paused
         self._record = []
         return successor
 
@@ -147,6 +157,20 @@ class Call:
     def stop(self) -> None:
         """The inference has ended; what follows in the block is not part of its latency."""
         self._stopped = self._meter.clock()
+
+    def pause(self, now: float | None = None) -> None:
+        """The call waits for its reader: it stays in flight, and is charged no device time until ``resume``.
+
+        ``now`` is a time of the meter's clock.
+        """
+        if self.in_flight:
+            self._was_paused = True
+            self._queue_turn(PAUSED, self._meter.clock() if now is None else now)
+
+    def resume(self) -> None:
+        """The reader wants the next item: the call works again. Nothing happens unless it was paused."""
+        if self._was_paused and self.in_flight:
+            self._queue_turn(RESUMED, self._meter.clock())
 
     def confidence(self, value: object) -> None:
         """Observe confidence: a number or a batch of any shape, each in [0, 1]."""
@@ -197,8 +221,29 @@ class Call:
         self._observe("output", values, name)
 
     def business(self, values: Mapping[str, object]) -> None:
-        """Observe business values, a mapping of names to a value or a column each."""
-        self._observe("business", values)
+        """Count business values and add them up: a mapping of names to a number, truth value or column each.
+
+        What the baseline has as a signal is observed against it too.
+        """
+        try:
+            signals = self.sinks.signals
+            described = [] if signals is None else signals.names("business")
+            self.sinks.values(self._state, values, described)
+            log_noted()
+            present = {name: values[name] for name in described if name in values}
+        except Exception as error:  # noqa: BLE001 - hostile values
+            log_failure("business values were not counted", error)
+            return
+        if present:
+            self._observe("business", present)
+
+    def score(self, name: str, value: object) -> None:
+        """Observe a named score of this call, such as its groundedness: a number from 0 to 1, or a batch."""
+        try:
+            self.sinks.score(self._state, name, value)
+            log_noted()
+        except Exception as error:  # noqa: BLE001 - a hostile name or value
+            log_failure("a score was not observed", error)
 
     def activations(self, values: Mapping[str, object]) -> None:
         """Observe summaries of layer activations, whether or not this call's signals are sampled."""
@@ -222,6 +267,21 @@ class Call:
             )
         else:
             log_failure("an invalid value was not counted", ValueError("the reason is unknown"))
+
+    def _queue_turn(self, which: float, now: float) -> None:
+        meter = self._meter
+        meter.events.append(turn(which, now, self._record))
+        if len(meter.events) > meter.drain_at:
+            meter.drain()
+
+    def _end_pause(self) -> None:
+        """Before the end: a call that ends is on the device."""
+
+        def note(observed: Observation) -> None:
+            observed.was_paused = True
+
+        self.resume()
+        self._note("a pause was not noted", note)
 
     def _note_trace(self, trace: Callable[[], str | None]) -> None:
         def note(observed: Observation) -> None:
@@ -337,20 +397,3 @@ def log_failed_call(identity: Identity, error: BaseException) -> None:
     """One line about a failed call, without the exception's text: that may quote an argument."""
     kind = type(error)
     rate_limited.log(logging.WARNING, (identity, kind), "inference failed: %s %s", kind.__name__, identity)
-
-
-def current_trace_id() -> str | None:
-    """The 32 hex digits of the current sampled span's trace, or None when there is none."""
-    try:
-        from opentelemetry.trace import get_current_span
-    except ModuleNotFoundError:
-        _say_that_there_are_no_traces()
-        return None
-    context = get_current_span().get_span_context()
-    return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else None
-
-
-@functools.cache
-def _say_that_there_are_no_traces() -> None:
-    """Once in a process."""
-    logger.warning("no exemplars are kept: pip install opentelemetry-api, or leave out exemplars=True")

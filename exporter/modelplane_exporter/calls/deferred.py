@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,11 +14,17 @@ Finished = Callable[[Call, Any], None]
 
 _STREAMS = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
+# The answers so far, so that few calls wait for one; types that are made for each call do not pile up.
+_known: dict[type, bool] = {}
+_MAX_KNOWN = 256
+
 
 def is_deferred(result: Any) -> bool:
     """Whether a result is only on its way, or still to be asked for."""
+    kind = type(result)
     try:
-        return _is_deferred(type(result))  # type: ignore[arg-type]
+        known = _known.get(kind)
+        return _ask(kind) if known is None else known
     except Exception:  # noqa: BLE001 - anybody's metaclass
         return False
 
@@ -95,9 +100,11 @@ def _error_of(future: Any) -> BaseException | None:
     return error
 
 
-@functools.lru_cache(maxsize=256)
-def _is_deferred(kind: type) -> bool:
-    return kind in _STREAMS or issubclass(kind, Future) or _is_of_asyncio(kind)
+def _ask(kind: type) -> bool:
+    deferred = kind in _STREAMS or issubclass(kind, Future) or _is_of_asyncio(kind)
+    if len(_known) < _MAX_KNOWN:
+        _known[kind] = deferred
+    return deferred
 
 
 def _is_of_asyncio(kind: type) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import functools
+import inspect
 import sys
+import types
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
 from modelplane_exporter.calls.call import Call, Sinks, end
@@ -40,6 +43,9 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
     happens from then on, its end is queued too; it is queued once, because ``end`` looks for the end time.
     """
     clock, drain_at, readable = sinks.meter.clock, sinks.meter.drain_at, _type_with(key)
+    # No global of this module is used in the function: see _with_globals_of.
+    begun, take_result, end_call, go_on, is_coming = Call.begun, _take_result, end, follow, is_deferred
+    ended_at, value_at = ENDED, VALUE
 
     @functools.wraps(function)
     def measured(*args: Any, **kwargs: Any) -> Any:
@@ -54,23 +60,24 @@ def wrap_function(function: Callable[..., Any], sinks: Sinks, key: str | None) -
             except Exception:  # noqa: BLE001 - no such key, or a hostile one; read says so
                 value = None
             if type(value) is not float:
-                if is_deferred(result):
-                    return follow(result, Call.begun(sinks, call), _take_result)
+                if is_coming(result):
+                    return go_on(result, begun(sinks, call), take_result)
                 value = sinks.read(result)
             finish = sinks.finish
             if finish is None:
-                call[ENDED], call[VALUE] = ended, value
+                call[ended_at], call[value_at] = ended, value
                 queue(call)
             else:
                 finish(call, ended, value)
         except BaseException as error:
-            end(sinks.meter, call, error, is_expected=sinks.is_expected)
+            end_call(sinks.meter, call, error, is_expected=sinks.is_expected)
             raise
         if len(sinks.events) > drain_at:
             sinks.meter.drain()
         return result
 
-    measured.__prepare_scriptable__ = lambda: function  # type: ignore[attr-defined] # for torch.jit.script
+    if "torch" in sys.modules:
+        measured = _with_globals_of(function, measured)
     return measured
 
 
@@ -182,16 +189,25 @@ def wrap_generator(function: Callable[..., Iterator[Any]], begin: Begin) -> Call
     @functools.wraps(function)
     def measured(context: AbstractContextManager[Call], source: BoundGenerator) -> Generator[Any, Any, Any]:
         with context as call:
-            timed = _Timed(source, call.clock)
+            timed = _Timed(source, call)
             try:
                 return (yield from timed)
             finally:
-                timed.report(call)
+                timed.report()
+
+    if _is_awaited(function):
+        measured = types.coroutine(measured)
 
     def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return measured(begin(args, kwargs), BoundGenerator(function(*args, **kwargs), tenant_in_force()))
 
     return stream_function(function, GENERATOR, make)
+
+
+def _is_awaited(function: Callable[..., Any]) -> bool:
+    """Whether what a generator function makes can be awaited: one of ``types.coroutine``."""
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def wrap_async_generator(
@@ -204,20 +220,22 @@ def wrap_async_generator(
         context: AbstractContextManager[Call], source: BoundAsyncGenerator
     ) -> AsyncGenerator[Any, Any]:
         with context as call:
-            timed = _Timed(source, call.clock)
+            timed = _Timed(source, call)
             try:
                 item = await _first_step(source)
                 while True:
                     try:
                         sent = yield timed.noted(item)
                     except BaseException as error:  # noqa: BLE001 - thrown in by the consumer
+                        call.resume()
                         item = await source.athrow(error)
                     else:
+                        call.resume()
                         item = await source.asend(sent)
             except StopAsyncIteration:
                 return
             finally:
-                timed.report(call)
+                timed.report()
 
     def make(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return measured(
@@ -241,13 +259,16 @@ def _first_step(source: Any) -> Any:
 
 
 class _Timed:
-    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on."""
+    """A generator that notes when the items of ``source`` come; ``yield from`` passes sends and throws on.
 
-    __slots__ = ("_clock", "_count", "_first", "_last", "_source")
+    From an item on until the next one is wanted, the call is paused.
+    """
 
-    def __init__(self, source: Any, clock: Callable[[], float]) -> None:
+    __slots__ = ("_call", "_count", "_first", "_last", "_source")
+
+    def __init__(self, source: Any, call: Call) -> None:
         self._source = source
-        self._clock = clock
+        self._call = call
         self._count = 0
         self._first = self._last = 0.0
 
@@ -255,27 +276,32 @@ class _Timed:
         return self
 
     def __next__(self) -> Any:
+        self._call.resume()
         return self.noted(next(self._source))
 
     def send(self, value: Any) -> Any:
+        self._call.resume()
         return self.noted(self._source.send(value))
 
     def throw(self, *error: Any) -> Any:
+        self._call.resume()
         return self.noted(self._source.throw(*error))
 
     def close(self) -> None:
+        self._call.resume()
         self._source.close()
 
-    def report(self, call: Call) -> None:
+    def report(self) -> None:
         """Report to the call what was noted."""
         if self._count:
-            call.streamed(self._first, self._last, self._count)
+            self._call.streamed(self._first, self._last, self._count)
 
     def noted(self, item: Any) -> Any:
         """An item has come."""
-        self._last = self._clock()
+        self._last = self._call.clock()
         self._first = self._first or self._last
         self._count += 1
+        self._call.pause(self._last)
         return item
 
 
@@ -334,3 +360,19 @@ def _type_with(key: str | None) -> type:
 
 class _NoResult:
     """What no function returns."""
+
+
+def _with_globals_of(function: Callable[..., Any], measured: Callable[..., Any]) -> Any:
+    """``measured`` for ``torch.jit.script``, which compiles the source of ``function``.
+
+    Of a function it takes what ``__prepare_scriptable__`` gives. Of a method it looks the names in the source
+    up in the globals of what it was given: those of ``function`` are put there, unless these have something
+    else under the name of a builtin of ours.
+    """
+    ours = {step.argval for step in dis.get_instructions(measured.__code__) if step.opname == "LOAD_GLOBAL"}
+    if type(function) is FunctionType and ours.isdisjoint(function.__globals__):
+        code, cells = measured.__code__, measured.__closure__
+        scope = function.__globals__
+        measured = functools.update_wrapper(FunctionType(code, scope, code.co_name, None, cells), function)
+    measured.__prepare_scriptable__ = lambda: function  # type: ignore[attr-defined]
+    return measured

@@ -320,6 +320,8 @@ def observe(call: Call, read: Read, args: Arguments, kwargs: Options, result: An
         return
     if reading.items is not None:
         call.items(reading.items)
+    if reading.is_ambiguous:
+        call.invalid("confidence_ambiguous")
     if reading.confidence is not None:
         call.confidence(reading.confidence)
     if reading.prediction is not None:

@@ -210,7 +210,10 @@ def _confidence(scores: Tensor, output: Output) -> Tensor:
     if scores.shape[1] == 1:
         column = wide[:, 0]
         return torch.maximum(column, 1 - column) if output == "probabilities" else column.abs().sigmoid()
-    return (wide if output == "probabilities" else wide.softmax(1)).amax(1)
+    if output == "logits":
+        return wide.softmax(1).amax(1)
+    differs = (wide.sum(1) - 1).abs() > readings.SUM_TOLERANCE
+    return wide.amax(1).masked_fill(differs, readings.AMBIGUOUS)
 
 
 TORCH = Arrays(

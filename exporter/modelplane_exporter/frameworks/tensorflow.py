@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks import layers
+from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
 from modelplane_exporter.frameworks.measured import (
     Measured,
@@ -197,7 +197,11 @@ def _confidence(scores: Any, output: Output) -> Any:
     if scores.shape[1] == 1:
         column = wide[:, 0]
         return tf.maximum(column, 1 - column) if output == "probabilities" else tf.sigmoid(tf.abs(column))
-    return tf.reduce_max(wide if output == "probabilities" else tf.nn.softmax(wide), axis=1)
+    if output == "logits":
+        return tf.reduce_max(tf.nn.softmax(wide), axis=1)
+    highest = tf.reduce_max(wide, axis=1)
+    differs = tf.abs(tf.reduce_sum(wide, axis=1) - 1) > readings.SUM_TOLERANCE
+    return tf.where(differs, tf.constant(readings.AMBIGUOUS, wide.dtype), highest)
 
 
 def _winner(scores: Any, output: Output) -> Any:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.rate_limited_log import logger
 from modelplane_exporter.settings import WORKERS_DIR
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.stores import store_for
 
 REMEDY = (
     "Where several processes serve the model, as workers of gunicorn or uvicorn do, set "

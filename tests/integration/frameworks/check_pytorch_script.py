@@ -100,6 +100,32 @@ def check_scripts_of_a_decorated_function() -> None:
     assert series.requests() == 1
 
 
+DECORATED = Series()
+
+
+class Decorated(nn.Module):
+    """A module whose forward is decorated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    @exporter(DECORATED)
+    def forward(self, given: Tensor) -> Tensor:
+        return torch.relu(self.head(given))
+
+
+def check_scripts_of_a_decorated_forward() -> None:
+    module = Decorated()
+    wanted = module(images())
+    raises(RuntimeError, "shapes", lambda: module(torch.zeros(2, 5)))
+    assert torch.equal(scripted(module)(images()), wanted)
+    assert torch.equal(torch.compile(module, backend="eager")(images()), wanted)
+    assert torch.equal(pytorch.wrap(module, **Series().options)(images()), wanted)
+    assert DECORATED.requests() >= 2
+    assert DECORATED.requests("failure") == 1
+
+
 def check_tools_that_ask_the_type() -> None:
     series, module = Series(), network()
     model: Any = pytorch.wrap(module, **series.options)

@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry
 
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.layout.calls import REQUESTS
-from modelplane_exporter.store.store import Store, store_for
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.stores import store_for
 from modelplane_exporter.store.version_recorder import VersionRecorder
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_provisioning.processes import PATIENCE_SECONDS

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from exporter_support.llm_series import outcomes, value
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.serving.responder import exposition
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.stores import store_for
 
 
 def test_exemplars_name_the_trace_of_the_call(registry: CollectorRegistry) -> None:

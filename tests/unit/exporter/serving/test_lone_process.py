@@ -81,5 +81,5 @@ def test_a_mounted_application_says_so_when_there_are_several_of_it(
     environ: WSGIEnvironment = {"REQUEST_METHOD": "GET", "wsgi.multiprocess": is_multiprocess}
     for _ in range(2):
         (body,) = app(environ, lambda status, headers, error=None: lambda data: None)
-        assert b"model_info" in body
+        assert b"modelplane_exporter_build_info" in body
     assert [WORKERS_DIR.name in record.message for record in caplog.records] == [True] * lines
