@@ -14,19 +14,25 @@ from modelplane_exporter.frameworks.predictions import Predictions, shape_of
 
 Output = Literal["probabilities", "logits"]
 OUTPUTS = ("probabilities", "logits")
+# What stands for the confidence of a row whose probabilities do not sum to 1, and by how much they may
+# differ: bfloat16 has 8 bits, and a quantised model 256 steps for each class.
+AMBIGUOUS = -1.0
+SUM_TOLERANCE = 0.02
 
 
 class Reading(NamedTuple):
     """What a call says of the model; None is what it does not say.
 
     ``items`` counts rows, ``confidence`` and ``prediction`` have shape (rows,), ``features`` is what
-    ``Call.features`` takes.
+    ``Call.features`` takes. ``is_ambiguous`` says that there are probabilities, but of several labels or
+    outputs, so that no single one of a row is its confidence.
     """
 
     items: int | None = None
     confidence: Any = None
     prediction: Any = None
     features: Any = None
+    is_ambiguous: bool = False
 
 
 class Arrays(NamedTuple):
@@ -45,8 +51,9 @@ class Arrays(NamedTuple):
 def confidence(xp: Any, scores: Any, output: Output) -> Any:
     """The probability of each row's likeliest class, by the functions of ``xp`` (NumPy's or alike).
 
-    A single column p is the probability of the second of two classes: max(p, 1 - p). Logits go through
-    softmax, those of a single column through the logistic function. No exponent is above 0: none overflows.
+    A single column p is the probability of the second of two classes: max(p, 1 - p). Probabilities of a row
+    that do not sum to 1 give ``AMBIGUOUS``. Logits go through softmax, those of a single column through the
+    logistic function. No exponent is above 0: none overflows.
     """
     if scores.shape[1] == 1:
         column = scores[:, 0]
@@ -55,7 +62,7 @@ def confidence(xp: Any, scores: Any, output: Output) -> Any:
         return 1 / (1 + xp.exp(-xp.abs(column)))
     highest = xp.amax(scores, axis=1)
     if output == "probabilities":
-        return highest
+        return xp.where(xp.abs(xp.sum(scores, axis=1) - 1) > SUM_TOLERANCE, AMBIGUOUS, highest)
     return 1 / xp.sum(xp.exp(scores - highest[:, None]), axis=1)
 
 
@@ -119,6 +126,8 @@ class Reader:
         # Of an output without rows, with one axis or none, the scores say how many there are.
         items = rows if rows is not None and len(values.shape) == 2 else int(scores.shape[0])
         confidence = self._arrays.to_host(self._arrays.confidence(scores, self._output))
+        if bool((confidence == AMBIGUOUS).any()):
+            return Reading(items, None, None, features, is_ambiguous=True)
         predicted = self._predictions.of_scores(values, scores, self._output == "probabilities")
         return Reading(items, confidence, predicted, features)
 

@@ -49,6 +49,7 @@ class BinningPlan:
     """How values of some signals of one kind are counted; ``names`` are in the order of the columns."""
 
     def __init__(self, layout: SignalLayout, kind: str, names: tuple[str, ...]) -> None:
+        self.kind = kind
         self.names = names
         self.layout = layout
         signals = {signal.name: signal for signal in layout.baseline.of_kind(kind)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,18 @@ import polars as pl
 import sklearn
 from checking import MODEL, Series, baseline, close, edges, main, raises, table
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import load_iris
-from sklearn.ensemble import IsolationForest
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from modelplane_exporter import Baseline
@@ -66,7 +71,8 @@ def check_logits_of_a_decision_function() -> None:
     model = wrapper.wrap(bare, output="logits", **series.options)
     model.decision_function(ROWS)
     close(series.confidences(), (150, float(bare.predict_proba(ROWS).max(axis=1).sum())))
-    raises(ValueError, "output must be None or logits", lambda: wrapper.wrap(bare, output="probabilities"))
+    wrong: Any = "probabilities"
+    raises(ValueError, "output must be None, logits", lambda: wrapper.wrap(bare, output=wrong))
 
 
 def check_only_the_methods_that_are_there() -> None:
@@ -144,6 +150,48 @@ def check_several_outputs_have_no_single_confidence() -> None:
     )
     assert len(wrapper.wrap(several, **series.options).predict_proba(ROWS)) == 2
     assert (series.items(), series.confidences()) == (150, (0, 0))
+    assert series.invalid() == {"confidence_ambiguous": 1}
+
+
+def check_probabilities_of_several_labels_are_no_confidence() -> None:
+    rows, labels = make_multilabel_classification(300, n_classes=4, random_state=0)
+    for bare in (
+        OneVsRestClassifier(LogisticRegression(max_iter=500)),
+        OneVsRestClassifier(DecisionTreeClassifier()),  # rows of 0 and 1, of which many sum to 1
+        MLPClassifier(max_iter=30),
+        ClassifierChain(LogisticRegression(max_iter=500)),
+        RandomForestClassifier(5),
+        make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=500))),
+        GridSearchCV(OneVsRestClassifier(LogisticRegression(max_iter=500)), {"estimator__C": [1.0]}, cv=2),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the network does not converge in so few steps
+            bare.fit(rows, labels)
+        series = Series(baseline=baseline(prediction=["0", "1", "2", "3"]))
+        model = wrapper.wrap(bare, **series.options)
+        for row in rows[:20]:
+            model.predict_proba(row[None])
+        model.predict_proba(rows)
+        assert (series.items(), series.confidences()) == (320, (0, 0)), bare
+        assert series.invalid() == {"confidence_ambiguous": 21}, bare
+        assert series.observed("output", "prediction") == 0
+        series = Series()
+        wrapper.wrap(bare, output="multilabel", **series.options).predict_proba(rows)
+        assert (series.items(), series.confidences(), series.invalid()) == (300, (0, 0), {})
+
+
+def check_log_probabilities() -> None:
+    series, bare = Series(), pipeline()
+    wrapper.wrap(bare, **series.options).predict_log_proba(ROWS)
+    close(series.confidences(), (150, float(bare.predict_proba(ROWS).max(axis=1).sum())))
+    rows, labels = make_multilabel_classification(50, random_state=0)
+    series = Series()
+    network = MLPClassifier(max_iter=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.fit(rows, labels)
+    wrapper.wrap(network, **series.options).predict_log_proba(rows)
+    assert (series.confidences(), series.invalid()) == ((0, 0), {"confidence_ambiguous": 1})
 
 
 def check_texts() -> None:

@@ -199,7 +199,7 @@ def test_predictions_activations_and_business_values_go_the_same_way() -> None:
         call.prediction([5.0, "text", RaisesOnAnyAttribute()])
         call.prediction(np.zeros((2, 2)))
         call.prediction(5.0, name="score")
-        call.business({"margin": 5.0})
+        call.business({"margin": 5.0})  # no signal, but counted and added up
         call.activations({"layer": 5.0})
     assert model.counted() == {"prediction": {"00": 1}}
-    assert model.invalid() == {WRONG_TYPE: 4, WRONG_SHAPE: 1, UNKNOWN: 3}
+    assert model.invalid() == {WRONG_TYPE: 4, WRONG_SHAPE: 1, UNKNOWN: 2}
