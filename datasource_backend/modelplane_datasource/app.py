@@ -35,10 +35,13 @@ from modelplane_datasource.web.authentication import authorization
 from modelplane_datasource.web.compression import compress
 from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
 from modelplane_datasource.web.middleware import RequestLayer, remember_route
+from modelplane_datasource.web.refusals import RETRY_AFTER, refuse_overload
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
 _LOG = logging.getLogger(__name__)
 _EXTENSION = "modelplane"
+# Of those who read alerts and incidents, the writer of deliveries, readiness and maintenance.
+_CONNECTIONS_BESIDES = 6
 _BLUEPRINTS = (
     series_blueprint,
     drift_blueprint,
@@ -87,6 +90,12 @@ def maintenance_of(app: Flask) -> Maintenance:
     return Maintenance(context.store, rules, context.now)
 
 
+def telemetry_of(app: Flask) -> Telemetry:
+    """The metrics of an application about itself."""
+    context: AppContext = app.extensions[_EXTENSION]
+    return context.telemetry
+
+
 def close_app(app: Flask) -> None:
     """Close the application's connections to Prometheus and to its database."""
     context: AppContext = app.extensions[_EXTENSION]
@@ -97,6 +106,7 @@ def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | N
     """All that a request passes besides its view, from the outside in; a response goes the other way."""
     app.wsgi_app = RequestLayer(app.wsgi_app, telemetry)  # type: ignore[method-assign]  # Flask's manual does
     app.before_request(remember_route)
+    app.before_request(refuse_overload)
     app.before_request(authorization(gatekeeper))
     app.before_request(refuse_unknown_calls)
     app.after_request(compress)
@@ -106,7 +116,8 @@ def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | N
 
 def _store_error(error: Exception) -> Response:
     _LOG.error("the alert store failed: %s", error)
-    return error_response(ApiError(503, "store_unavailable", "The alert store is not available; try again."))
+    message = "The alert store is not available; try again."
+    return error_response(ApiError(503, "store_unavailable", message, headers=RETRY_AFTER))
 
 
 def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
@@ -117,8 +128,7 @@ def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
     store = AlertStore(
         settings.database_url,
         settings.max_raw_bodies,
-        settings.threads,
-        max_waiting_writers=settings.threads // 2,
+        settings.threads + _CONNECTIONS_BESIDES,
         on_call=telemetry.store_call,
     )
     prometheus = PrometheusClient(settings, cache, telemetry.upstream_error, TO_CALLER)
