@@ -23,6 +23,7 @@ from modelplane_datasource.api.operations import operations_blueprint
 from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
+from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
@@ -71,7 +72,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.extensions[_EXTENSION] = context
-    _add_middleware(app, context.telemetry, gatekeeper)
+    _add_middleware(app, context, gatekeeper)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint(context))
     return app
@@ -102,9 +103,10 @@ def close_app(app: Flask) -> None:
     context.close()
 
 
-def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | None) -> None:
+def _add_middleware(app: Flask, context: AppContext, gatekeeper: Gatekeeper | None) -> None:
     """All that a request passes besides its view, from the outside in; a response goes the other way."""
-    app.wsgi_app = RequestLayer(app.wsgi_app, telemetry)  # type: ignore[method-assign]  # Flask's manual does
+    webhook = WebhookLayer(app.wsgi_app, context, gatekeeper, _store_error)
+    app.wsgi_app = RequestLayer(webhook, context.telemetry)  # type: ignore[method-assign]  # Flask's manual does
     app.before_request(remember_route)
     app.before_request(refuse_overload)
     app.before_request(authorization(gatekeeper))

@@ -31,6 +31,26 @@ T = TypeVar("T")
 _BEFORE_ALL = -(2**62)
 _KEYS_AT_ONCE = 500
 _PAYLOADS_AT_ONCE = 200
+
+# Statements are made once: making them takes longer than executing them.
+_KINDS = sa.select(PAYLOADS.c.sha256, PAYLOADS.c.kind).where(
+    PAYLOADS.c.sha256.in_(sa.bindparam("sums", expanding=True))
+)
+_LAST_STARTS = (
+    sa.select(EPISODES.c.alert_key, sa.func.max(EPISODES.c.starts_at))
+    .where(
+        EPISODES.c.alert_key.in_(sa.bindparam("keys", expanding=True)),
+        EPISODES.c.starts_at <= sa.bindparam("earliest"),
+    )
+    .group_by(EPISODES.c.alert_key)
+)
+_SINCE = {
+    table: sa.select(table).where(
+        table.c.alert_key.in_(sa.bindparam("keys", expanding=True)),
+        table.c.starts_at >= sa.bindparam("since"),
+    )
+    for table in (OBSERVATIONS, EPISODES)
+}
 _COUNT_AGAIN = (
     sa.update(PAYLOADS)
     .where(PAYLOADS.c.sha256 == sa.bindparam("of"))
@@ -91,11 +111,9 @@ def _add_payloads(connection: sa.Connection, deliveries: Sequence[Delivery]) -> 
 
 
 def _stored_kinds(connection: sa.Connection, sums: Iterable[str]) -> dict[str, str]:
-    columns = PAYLOADS.c
     kinds: dict[str, str] = {}
     for some in chunks(sums, _KEYS_AT_ONCE):
-        stored = sa.select(columns.sha256, columns.kind).where(columns.sha256.in_(some))
-        kinds.update((row[0], row[1]) for row in connection.execute(stored))
+        kinds.update((row[0], row[1]) for row in connection.execute(_KINDS, {"sums": some}))
     return kinds
 
 
@@ -211,23 +229,15 @@ def _unsettled_since(connection: sa.Connection, keys: Sequence[str], earliest: i
 
     An episode ends before the next one starts, so that nothing later changes those before it.
     """
-    columns = EPISODES.c
-    bases = (
-        sa.select(columns.alert_key, sa.func.max(columns.starts_at))
-        .where(columns.alert_key.in_(keys), columns.starts_at <= earliest)
-        .group_by(columns.alert_key)
-    )
-    starts = {row[0]: row[1] for row in connection.execute(bases)}
+    rows = connection.execute(_LAST_STARTS, {"keys": keys, "earliest": earliest})
+    starts = {row[0]: row[1] for row in rows}
     return {key: starts.get(key, earliest) for key in keys}
 
 
 def _rows_since(connection: sa.Connection, table: sa.Table, since: Mapping[str, int]) -> list[Row]:
     """Rows of alerts from the start that is given for each."""
-    columns = table.c
-    query = sa.select(table).where(
-        columns.alert_key.in_(list(since)), columns.starts_at >= min(since.values())
-    )
-    rows = map(dict, connection.execute(query).mappings())
+    chosen = {"keys": list(since), "since": min(since.values())}
+    rows = map(dict, connection.execute(_SINCE[table], chosen).mappings())
     return [row for row in rows if row["starts_at"] >= since[row["alert_key"]]]
 
 

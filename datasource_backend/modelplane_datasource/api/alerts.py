@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, Response, request
 
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE
 from modelplane_datasource.alerts.parameters import (
     ALERTNAME,
     FROM,
@@ -77,16 +79,7 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
     def receive() -> Response:
         values = query_values()
         check_names(values, RECEIVED.parameters)
-        source, body, now = SOURCE.read(values), request.get_data(), context.now()
-        problems: list[str] = []
-        try:
-            observations = parse_payload(body, source, now, problems.append)
-        except PayloadError as error:
-            _LOG.warning("a body on the alert webhook is stored raw: %s", error)
-            context.store.record_raw(body, now, source)
-            return json_response({"stored": 0, "raw": True}, 202)
-        context.store.record(body, observations, now, source)
-        return json_response({"stored": len(observations), **_reported(problems)})
+        return json_response(*receive_notification(context, request.get_data(), SOURCE.read(values)))
 
     @routes.get("/alerts")
     @described(LISTED)
@@ -96,6 +89,22 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
         return json_response({"alerts": [alert_row(alert, context.incident_rules, now) for alert in alerts]})
 
     return routes
+
+
+def receive_notification(
+    context: AppContext, body: bytes, source: str = DEFAULT_SOURCE
+) -> tuple[dict[str, Any], int]:
+    """Store what Alertmanager sends; the answer and its status. StoreError."""
+    now = context.now()
+    problems: list[str] = []
+    try:
+        observations = parse_payload(body, source, now, problems.append)
+    except PayloadError as error:
+        _LOG.warning("a body on the alert webhook is stored raw: %s", error)
+        context.store.record_raw(body, now, source)
+        return {"stored": 0, "raw": True}, 202
+    context.store.record(body, observations, now, source)
+    return {"stored": len(observations), **_reported(problems)}, 200
 
 
 def _reported(problems: Sequence[str]) -> dict[str, list[str]]:
