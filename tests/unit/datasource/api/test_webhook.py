@@ -35,10 +35,12 @@ def protected(
     return make_client(dataclasses.replace(settings, token_file=path, max_body_bytes=2000))
 
 
-def post(
-    client: FlaskClient, path: str, body: bytes, token: str = "writer"
-) -> tuple[int, Any, dict[str, str]]:
-    response = client.post(path, data=body, headers={"Authorization": f"Bearer {token}"})
+Answer = tuple[int, Any, dict[str, str]]
+
+
+def post(client: FlaskClient, path: str, body: bytes, role: str = "writer") -> Answer:
+    """Status, body and headers of an answer."""
+    response = client.post(path, data=body, headers={"Authorization": f"Bearer {role}"})
     headers = {name: text for name, text in response.headers.items() if name != "X-Request-Id"}
     return response.status_code, response.json, headers
 
