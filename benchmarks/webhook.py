@@ -182,12 +182,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {"MODELPLANE_DATASOURCE_DATABASE_URL": f"sqlite:///{folder}/store.db"}
-        with servers.running_backend("backend", folder, env, "/healthz") as (port, _process):
+        with servers.running_backend("backend", folder, env, "/healthz") as (port, process):
             bursts = {str(size): burst(port, size, f"burst-{size}") for size in BURSTS}
             stored = sum(answers.get("200", 0) for answers in bursts.values())
             ours, theirs = [], []
             for number in range(asked.rounds):
+                before = servers.cpu_seconds(process.pid)
                 ours.append(deliver(port, asked.clients, f"round-{number}", asked.seconds))
+                cpu = servers.cpu_seconds(process.pid) - before
+                ours[-1]["cpu_ms_per_delivery"] = round(1000 * cpu / ours[-1]["stored"], 2)
                 theirs.append(plain(folder, asked.clients, f"round-{number}", asked.seconds))
                 print(ours[-1], theirs[-1], file=sys.stderr)
         with closing(sqlite3.connect(folder / "store.db")) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -31,6 +32,7 @@ T = TypeVar("T")
 _BEFORE_ALL = -(2**62)
 _KEYS_AT_ONCE = 500
 _PAYLOADS_AT_ONCE = 200
+_FILLING_BYTES = 32 * 1024
 
 # Statements are made once: making them takes longer than executing them.
 _KINDS = sa.select(PAYLOADS.c.sha256, PAYLOADS.c.kind).where(
@@ -158,10 +160,14 @@ def add_observations(connection: sa.Connection, observations: Iterable[Observati
 
 
 def beat(connection: sa.Connection) -> None:
-    """Write the row that proves that writing is possible, and read a table that is needed."""
-    counted = connection.execute(sa.update(HEARTBEAT).values(beats=HEARTBEAT.c.beats + 1))
+    """Write the row that proves that writing is possible, and read a table that is needed.
+
+    It takes as much room as a large delivery, so that it fails before those do on a disk that fills up.
+    """
+    filling = os.urandom(_FILLING_BYTES)  # nothing that a database could make smaller
+    counted = connection.execute(sa.update(HEARTBEAT).values(beats=HEARTBEAT.c.beats + 1, filling=filling))
     if counted.rowcount == 0:
-        connection.execute(sa.insert(HEARTBEAT), {"id": 1, "beats": 1})
+        connection.execute(sa.insert(HEARTBEAT), {"id": 1, "beats": 1, "filling": filling})
     connection.execute(sa.select(PAYLOADS.c.id).limit(1))
 
 

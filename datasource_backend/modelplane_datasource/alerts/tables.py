@@ -73,6 +73,7 @@ HEARTBEAT = sa.Table(
     "heartbeat", SCHEMA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("filling", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 
 

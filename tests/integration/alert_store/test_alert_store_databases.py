@@ -141,7 +141,7 @@ def test_hostile_texts(store: AlertStore) -> None:
         "generatorURL": "\0",
     }  # fmt: skip
     body = orjson.dumps({"version": "4", "alerts": [alert]})
-    store.record(body, parse_payload(body), 0)
+    store.record(body, parse_payload(body, received_at=RECEIVED_AT), RECEIVED_AT)
     store.record_raw(b"\xff\0", 0)
     (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
     assert orjson.loads(found.labels)["tenant_id"] == tenant
@@ -149,6 +149,27 @@ def test_hostile_texts(store: AlertStore) -> None:
     assert store.incident(incident.id, RULES) == incident
     assert store.replay(lambda done, total: None).raw == 1
     assert store.alerts(EVERYTHING) == [found]
+
+
+def test_many_deliveries_at_once(store: AlertStore) -> None:
+    """More than one transaction holds, each twice, one of them with an alert that is in all."""
+    bodies = [payload((f"f{number}", 1, None), ("shared", number % 7, None)) for number in range(150)]
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda body: store.record(body, parse_payload(body), RECEIVED_AT), bodies * 2))
+    found = store.alerts(EVERYTHING)
+    assert len(found) == 150 + 1
+    assert store.replay(lambda done, total: None).payloads == 150
+    assert store.alerts(EVERYTHING) == found
+    with store._database.reading() as connection:
+        assert set(connection.exec_driver_sql("SELECT count FROM payloads").scalars()) == {2}
+
+
+def test_readiness_is_a_write(store: AlertStore) -> None:
+    store.check_ready()
+    with store._database.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE heartbeat")
+    with pytest.raises(StoreError, match="heartbeat"):
+        store.check_ready()
 
 
 def test_replay_prune_and_reconciliation(store: AlertStore) -> None:

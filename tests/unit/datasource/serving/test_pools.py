@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,13 @@ def test_every_kind_has_a_bounded_pool() -> None:
     assert pools[QUERIES] == Bulkhead(QUERIES, 3, 5)
     assert pools[DELIVERIES].max_waiting == 7
     assert all(pool.threads > 0 and pool.max_waiting > 0 for pool in pools.values())
+
+
+def test_the_page_has_the_pools_of_the_code() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| .* \| (\d+|`threads` \(8\)) \| ([^|]*) \|$", page, re.MULTILINE)
+    table = [(name, *(int(re.sub(r"\D", "", text)) for text in numbers)) for name, *numbers in rows]
+    assert table == [tuple(pool) for pool in bulkheads(Settings())]
 
 
 class Parsed:

@@ -15,5 +15,6 @@ def upgrade() -> None:
         "heartbeat",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("beats", sa.BigInteger, nullable=False),
+        sa.Column("filling", sa.LargeBinary, nullable=False),
     )
-    op.bulk_insert(table, [{"id": 1, "beats": 0}])
+    op.bulk_insert(table, [{"id": 1, "beats": 0, "filling": b""}])
