@@ -164,7 +164,7 @@ def plain(folder: Path, clients: int, prefix: str, seconds: float) -> dict[str, 
 
 
 def median_of(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    return {name: statistics.median(measured[name] for measured in rounds) for name in rounds[0]}
 
 
 def _arguments() -> argparse.Namespace:
@@ -178,7 +178,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    asked = _arguments()
+    options = _arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {"MODELPLANE_DATASOURCE_DATABASE_URL": f"sqlite:///{folder}/store.db"}
@@ -186,24 +186,24 @@ def main() -> None:
             bursts = {str(size): burst(port, size, f"burst-{size}") for size in BURSTS}
             stored = sum(answers.get("200", 0) for answers in bursts.values())
             ours, theirs = [], []
-            for number in range(asked.rounds):
+            for number in range(options.rounds):
                 before = servers.cpu_seconds(process.pid)
-                ours.append(deliver(port, asked.clients, f"round-{number}", asked.seconds))
+                ours.append(deliver(port, options.clients, f"round-{number}", options.seconds))
                 cpu = servers.cpu_seconds(process.pid) - before
                 ours[-1]["cpu_ms_per_delivery"] = round(1000 * cpu / ours[-1]["stored"], 2)
-                theirs.append(plain(folder, asked.clients, f"round-{number}", asked.seconds))
+                theirs.append(plain(folder, options.clients, f"round-{number}", options.seconds))
                 print(ours[-1], theirs[-1], file=sys.stderr)
         with closing(sqlite3.connect(folder / "store.db")) as connection:
             (rows,) = connection.execute("SELECT count(*) FROM payloads").fetchone()
             (episodes,) = connection.execute("SELECT count(*) FROM episodes").fetchone()
-    acknowledged = stored + sum(int(one["stored"]) for one in ours)
+    acknowledged = stored + sum(int(measured["stored"]) for measured in ours)
     backend = median_of(ours)
     report = {
         "method": " ".join((__doc__ or "").split("\n\n")[1].split()),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "sqlite": sqlite3.sqlite_version,
-        "clients": asked.clients,
+        "clients": options.clients,
         "limits": LIMITS,
         "backend": backend,
         "plain_per_second": median_of(theirs),

@@ -127,7 +127,7 @@ def start() -> Iterator[Callable[[Backend], Backend]]:
 def stored(folder: Path) -> set[str]:
     """Fingerprints of what a restarted backend would have."""
     with closing(AlertStore(f"sqlite:///{folder}/m.db", 10)) as store:
-        return {one.fingerprint for one in store.alerts(AlertFilter(limit=100_000))}
+        return {episode.fingerprint for episode in store.alerts(AlertFilter(limit=100_000))}
 
 
 def acknowledged(outcomes: dict[str, Future[int]]) -> set[str]:
@@ -149,13 +149,13 @@ def test_slow_sockets_slow_queries_and_a_storm_at_once(
             half_open(stack, backend.port, head if number % 2 else head + b"\r\n{")
         queries = stack.enter_context(ThreadPoolExecutor(200))
         stack.callback(prometheus.may_answer.set)
-        asked = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(200)]
+        answers = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(200)]
         # 8 are asked of Prometheus and 100 wait; all others know at once.
-        assert wait_until(lambda: sum(one.done() for one in asked) == 92)
-        refused = [one.result() for one in asked if one.done()]
-        assert {answer.status for answer in refused} == {503}
-        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
-        assert {answer.body["error"] for answer in refused} == {"overloaded"}
+        assert wait_until(lambda: sum(answer.done() for answer in answers) == 92)
+        refused = [answer.result() for answer in answers if answer.done()]
+        assert {refusal.status for refusal in refused} == {503}
+        assert {refusal.headers["Retry-After"] for refusal in refused} == {"1"}
+        assert {refusal.body["error"] for refusal in refused} == {"overloaded"}
         storm = stack.enter_context(ThreadPoolExecutor(300))
         outcomes = {f"f{number}": storm.submit(backend.deliver, f"f{number}") for number in range(900)}
         while not all(outcome.done() for outcome in outcomes.values()):
@@ -163,7 +163,7 @@ def test_slow_sockets_slow_queries_and_a_storm_at_once(
         assert acknowledged(outcomes) == set(outcomes)
         assert backend.send("/readyz").status == 200
         assert backend.send("/api/v1/alerts?limit=1").status == 200
-        assert sum(one.done() for one in asked) == 92
+        assert sum(answer.done() for answer in answers) == 92
         backend.process.kill()
     assert stored(tmp_path) == set(outcomes)
 
@@ -173,11 +173,11 @@ def test_slow_queries_are_answered_when_prometheus_answers(
 ) -> None:
     backend = start(Backend(tmp_path, prometheus.port))
     with ThreadPoolExecutor(60) as queries:
-        asked = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(60)]
+        answers = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(60)]
         assert backend.send("/healthz").status == 200
         assert backend.deliver("f") == 200
         prometheus.may_answer.set()
-        assert {one.result(PATIENCE_SECONDS).status for one in asked} == {200}
+        assert {answer.result(PATIENCE_SECONDS).status for answer in answers} == {200}
 
 
 def test_who_waits_too_long_for_a_thread_is_refused(
@@ -185,11 +185,11 @@ def test_who_waits_too_long_for_a_thread_is_refused(
 ) -> None:
     backend = start(Backend(tmp_path, prometheus.port, THREADS=2, MAX_WAIT_SECONDS=0.2))
     with ThreadPoolExecutor(10) as queries:
-        asked = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(10)]
-        assert wait_until(lambda: sum(one.done() for one in asked) == 8)
-        assert {one.result().status for one in asked if one.done()} == {503}
+        answers = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(10)]
+        assert wait_until(lambda: sum(answer.done() for answer in answers) == 8)
+        assert {answer.result().status for answer in answers if answer.done()} == {503}
         prometheus.may_answer.set()
-        assert Counter(one.result(PATIENCE_SECONDS).status for one in asked) == {200: 2, 503: 8}
+        assert Counter(answer.result(PATIENCE_SECONDS).status for answer in answers) == {200: 2, 503: 8}
 
 
 @pytest.mark.parametrize("clients", [10, 100, 1000])

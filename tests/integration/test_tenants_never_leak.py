@@ -21,11 +21,11 @@ from werkzeug.test import TestResponse
 from datasource_support.two_tenants import (
     ABSENT,
     ABSENT_MODEL,
+    CALLER_TENANT,
     MARKERS,
     NOW,
     OTHER,
     OTHER_MODEL,
-    OWN,
     REGISTRY,
     SHARED_MODEL,
     exposition,
@@ -56,7 +56,7 @@ def client(
     (folder / "modelplane.yaml").write_text(REGISTRY)
     tokens: list[dict[str, Any]] = [
         {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
-        {"name": "acme", "role": "tenant", "tenants": [OWN], "sha256": hash_token(TENANT)},
+        {"name": "acme", "role": "tenant", "tenants": [CALLER_TENANT], "sha256": hash_token(TENANT)},
         {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER)},
     ]
     (folder / "tokens.json").write_text(json.dumps({"tokens": tokens}))
@@ -69,7 +69,7 @@ def client(
     )
     app = create_app(settings, clock=lambda: NOW)
     client = app.test_client()
-    for tenant, model in ((OWN, SHARED_MODEL), (OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)):
+    for tenant, model in ((CALLER_TENANT, SHARED_MODEL), (OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)):
         body = notification(tenant, model, f"{tenant}-alert-{model}")
         assert client.post("/api/v1/alerts", json=body, headers=bearer(WRITER)).status_code == 200
     yield client
@@ -124,15 +124,15 @@ def parameters_of(document: dict[str, Any], path: str, method: str) -> list[dict
     described: list[dict[str, Any]] = (
         document["paths"].get(path, {}).get(method.lower(), {}).get("parameters", [])
     )
-    return [one for one in described if one.get("in") == "query"]
+    return [parameter for parameter in described if parameter.get("in") == "query"]
 
 
 VALUES: dict[str, list[str]] = {
     "model-name": [SHARED_MODEL, OTHER_MODEL],
-    "tenant-id": [OWN],
+    "tenant-id": [CALLER_TENANT],
     "baseline": ["v1"],
     "candidate": ["v2"],
-    "signal": [f"{OWN}_age", f"{OTHER}_age"],
+    "signal": [f"{CALLER_TENANT}_age", f"{OTHER}_age"],
     "kind": ["input"],
     "from": [str((NOW - 3600) * 1000)],
     "to": [str(NOW * 1000)],
@@ -148,16 +148,16 @@ PROMETHEUS_QUERIES = (
 
 def get_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
     """Calls with the required parameters, and with each other one in turn."""
-    names = {one["name"] for one in described}
+    names = {parameter["name"] for parameter in described}
     base: dict[str, Any] = {name: VALUES[name][0] for name in ("from", "to") if name in names}
-    for one in described:
-        if one.get("required"):
-            base[one["name"]] = VALUES.get(one["name"], ["1"])[0]
+    for parameter in described:
+        if parameter.get("required"):
+            base[parameter["name"]] = VALUES.get(parameter["name"], ["1"])[0]
     has_tenant = "tenant-id" in names
     yield Call("GET", path, base, None, has_tenant)
-    for one in described:
-        for value in (*VALUES.get(one["name"], ()), *one["schema"].get("enum", ()), "nothing"):
-            yield Call("GET", path, {**base, one["name"]: value}, None, has_tenant)
+    for parameter in described:
+        for value in (*VALUES.get(parameter["name"], ()), *parameter["schema"].get("enum", ()), "nothing"):
+            yield Call("GET", path, {**base, parameter["name"]: value}, None, has_tenant)
     if has_tenant and "tenant-id" in base:
         yield Call("GET", path, {name: text for name, text in base.items() if name != "tenant-id"})
 
@@ -176,7 +176,7 @@ def grafana_bodies() -> Iterator[dict[str, Any]]:
     payloads: list[dict[str, Any]] = [
         {"model-name": model, **tenant}
         for model in (SHARED_MODEL, OTHER_MODEL)
-        for tenant in ({}, {"tenant-id": OWN}, {"tenant-id": OTHER})
+        for tenant in ({}, {"tenant-id": CALLER_TENANT}, {"tenant-id": OTHER})
     ]
     for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
         for kind, payload in itertools.product(("timeserie", "table", "frame"), payloads):
@@ -218,11 +218,11 @@ def calls(client: FlaskClient) -> list[Call]:
     return list(walk(client))
 
 
-def without_own_question(response: TestResponse, call: Call) -> bytes:
+def without_request_texts(response: TestResponse, call: Call) -> bytes:
     """The answer without the texts of the request, which errors repeat."""
     text = response.get_data()
-    asked = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
-    for value in itertools.chain.from_iterable(_texts(one) for one in asked):
+    queries = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
+    for value in itertools.chain.from_iterable(_texts(query) for query in queries):
         text = text.replace(json.dumps(value)[1:-1].encode(), b"")
     return text
 
@@ -236,16 +236,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def test_no_answer_to_a_tenant_holds_anything_of_another(client: FlaskClient, calls: list[Call]) -> None:
-    told, seen_by_admin, served = [], 0, 0
+    leaks, seen_by_admin, served = [], 0, 0
     for call in calls:
         response = call.send(client, TENANT)
         served += response.status_code == 200
-        if MARKERS.search(without_own_question(response, call)):
-            told.append((call, response.get_data()[:300]))
+        if MARKERS.search(without_request_texts(response, call)):
+            leaks.append((call, response.get_data()[:300]))
         assert response.status_code < 500, (call, response.get_data())
         admin = call.send(client, ADMIN)
-        seen_by_admin += bool(MARKERS.search(without_own_question(admin, call)))
-    assert not told, "\n".join(f"{call}\n  {answer!r}" for call, answer in told)
+        seen_by_admin += bool(MARKERS.search(without_request_texts(admin, call)))
+    assert not leaks, "\n".join(f"{call}\n  {answer!r}" for call, answer in leaks)
     assert len(calls) > 500
     assert served > 200
     assert seen_by_admin > 100  # the other tenant is there to be seen
@@ -289,11 +289,11 @@ def test_a_tenant_gets_what_an_admin_gets_for_that_tenant(client: FlaskClient, c
     compared = 0
     for call in calls:
         if call.names_tenant and call.query.get("model-name") != OTHER_MODEL:
-            mine = call._replace(query={**call.query, "tenant-id": OWN})
-            own, admins = mine.send(client, TENANT), mine.send(client, ADMIN)
-            assert own.status_code == admins.status_code, (call, own.get_data(), admins.get_data())
-            assert own.get_data() == admins.get_data(), call
-            compared += own.status_code == 200
+            mine = call._replace(query={**call.query, "tenant-id": CALLER_TENANT})
+            answer, admin = mine.send(client, TENANT), mine.send(client, ADMIN)
+            assert answer.status_code == admin.status_code, (call, answer.get_data(), admin.get_data())
+            assert answer.get_data() == admin.get_data(), call
+            compared += answer.status_code == 200
     assert compared > 30
 
 
@@ -301,13 +301,13 @@ def test_a_tenant_acknowledges_its_own_incidents_alone(client: FlaskClient) -> N
     listed = client.get("/api/v1/incidents", headers=bearer(ADMIN)).json
     assert listed is not None
     owners = {incident["id"]: incident["tenant_id"] for incident in listed["incidents"]}
-    assert set(owners.values()) == {OWN, OTHER}
+    assert set(owners.values()) == {CALLER_TENANT, OTHER}
     absent = "0" * len(next(iter(owners)))
     for incident, owner in {**owners, absent: ABSENT}.items():
         path = f"/api/v1/incidents/{incident}/acknowledge"
         answer = client.post(path, json={"by": "someone"}, headers=bearer(TENANT))
-        assert answer.status_code == (200 if owner == OWN else 404)
-        if owner != OWN:
+        assert answer.status_code == (200 if owner == CALLER_TENANT else 404)
+        if owner != CALLER_TENANT:
             assert answer.get_data().replace(incident.encode(), b"") == unknown_incident(client)
 
 

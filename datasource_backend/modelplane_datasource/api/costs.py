@@ -15,7 +15,7 @@ from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import CAPACITY, KEEP, Ledger
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
-from modelplane_datasource.costs.ledger_source import ledger_of, required_registry, window_of
+from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
 from modelplane_datasource.costs.parameters import (
     COST_OPTIONS,
     COST_SELECTION,
@@ -111,18 +111,18 @@ def costs_blueprint(context: AppContext) -> Blueprint:
     def costs() -> Response:
         values = query_values()
         check_names(values, PARAMETERS)
-        selection, window = _selection(values), _window(values, context.now())
+        selection, cells = _selection(values), _cells(values, context.now())
         step = _step(values)
         format_ = _format(values)
         options, by = selection.options, groups_of(selection)
-        ledger = ledger_of(context, window, options[IDLE_POLICY.name], options[SHARED.name])
+        ledger = ledger_of(context, cells, options[IDLE_POLICY.name], options[SHARED.name])
         if format_ != "json":
             _refuse_incomplete(format_)
         if format_ == "focus":
             return _csv(focus_csv(focus_export(_of_focus(ledger, selection)).rows))
         rows = context.cached(
-            ("costs", window, selection.key, step),
-            window.cell / 1000,
+            ("costs", cells, selection.key, step),
+            cells.cell / 1000,
             lambda: selected_rows(ledger, selection, step, context.settings.max_points),
             lambda rows: _ROW_BYTES * len(rows),
         )
@@ -130,8 +130,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             return _csv(rows_as_csv(rows, by))
         body = {
             "query_time": format_rfc3339(context.now()),
-            "from": format_rfc3339(window.start),
-            "to": format_rfc3339(window.end),
+            "from": format_rfc3339(cells.start),
+            "to": format_rfc3339(cells.end),
             "rows": [_row(row, by) for row in rows],
         }
         note(ledger.warnings)
@@ -147,8 +147,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         end = min(read_end(values, now), now)
         end -= end % DEFAULT_CELL
         start = min(month_of(end - 1).start, end - TRAILING)
-        window = window_of(TimeRange(start, end), now)
-        ledger = ledger_of(context, window, KEEP.idle, KEEP.shared)
+        cells = cells_of(TimeRange(start, end), now)
+        ledger = ledger_of(context, cells, KEEP.idle, KEEP.shared)
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
         note(ledger.warnings)
@@ -167,8 +167,8 @@ def _selection(values: Values) -> Selection:
     return Selection(models, tenants, versions, options)
 
 
-def _window(values: Values, now: int) -> CellGrid:
-    return window_of(read_range(values, now), now)
+def _cells(values: Values, now: int) -> CellGrid:
+    return cells_of(read_range(values, now), now)
 
 
 def _step(values: Values) -> int | None:
@@ -196,7 +196,7 @@ def _refuse_incomplete(format_: str) -> None:
 def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
     """The selected lines, and the capacities that they are shares of; ApiError 422 when they are too many."""
     lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_selected(line, selection))
-    check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MAX_FOCUS_ROWS)
+    check_rows(len(lines) * len(ledger.cells.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
 
 

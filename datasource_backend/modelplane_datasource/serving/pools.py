@@ -70,7 +70,7 @@ class BulkheadPools:
         """``on_refusal`` gets the name of the bulkhead of each request that is refused."""
         self._max_wait_seconds = max_wait_seconds
         self._on_refusal = on_refusal
-        self._pools = {one.name: Pool(one.threads, one.max_waiting) for one in bulkheads}
+        self._pools = {kind.name: Pool(kind.threads, kind.max_waiting) for kind in bulkheads}
         self._refusing = Pool(_REFUSING_THREADS)
         self._is_stopped = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)

@@ -13,20 +13,20 @@ from modelplane_schema.metrics import Metric
 NOW = 1_698_400_800  # 2023-10-27T10:00:00Z
 SECONDS = 3 * 3600
 SCRAPE = 15
-OWN, OTHER, ABSENT = "acme", "globex", "initech"
+CALLER_TENANT, OTHER, ABSENT = "acme", "globex", "initech"
 SHARED_MODEL, OTHER_MODEL, ABSENT_MODEL = "classifier", "globex-secret-model", "initech-secret-model"
 # What only the other tenant has: its names, and numbers that nothing else gives.
 MARKERS = re.compile(rb"globex|777717|7\.77717", re.IGNORECASE)
 REGISTRY = f"""
 apiVersion: modelplane/v1
 tenants:
-  - {{id: {OWN}, budget: {{amount: 100, currency: USD, period: month}}}}
+  - {{id: {CALLER_TENANT}, budget: {{amount: 100, currency: USD, period: month}}}}
   - {{id: {OTHER}, name: "Globex Corporation", budget: {{amount: 777717, currency: USD, period: month}}}}
 models:
   - name: {SHARED_MODEL}
     framework: jax
     owner: vision
-    tenants: [{OWN}, {OTHER}]
+    tenants: [{CALLER_TENANT}, {OTHER}]
     max_in_flight: 8
     versions: [{{version: v1, stage: production}}, {{version: v2}}]
     slos: [{{name: availability, objective: 0.99, window: 1d, indicator: {{type: errors}}}}]
@@ -52,8 +52,8 @@ class Use(NamedTuple):
 
 
 USES = (
-    Use(OWN, SHARED_MODEL, "v1", 1.0),
-    Use(OWN, SHARED_MODEL, "v2", 2.0),
+    Use(CALLER_TENANT, SHARED_MODEL, "v1", 1.0),
+    Use(CALLER_TENANT, SHARED_MODEL, "v2", 2.0),
     Use(OTHER, SHARED_MODEL, "v1", 777717.0),
     Use(OTHER, OTHER_MODEL, "globex-v1", 777717.0),
 )
@@ -70,8 +70,8 @@ def exposition() -> str:
     """The plane's series of both tenants."""
     lines: list[str] = []
     for use in USES:
-        own = dict(zip(metrics.IDENTITY, (use.model, use.version, use.tenant, "jax"), strict=True))
-        of_model = {name: text for name, text in own.items() if name != "tenant_id"}
+        identity = dict(zip(metrics.IDENTITY, (use.model, use.version, use.tenant, "jax"), strict=True))
+        of_model = {name: text for name, text in identity.items() if name != "tenant_id"}
         grows = partial(lambda seconds, rate: float(seconds) * rate, rate=use.rate)
         for metric, labels in (
             *((metrics.REQUESTS, {"outcome": outcome}) for outcome in ("success", "failure")),
@@ -83,17 +83,19 @@ def exposition() -> str:
                 for bin_ in ("00", "01", metrics.MISSING_BIN)
             ),
         ):  # fmt: skip
-            lines += lines_of(metric, "", grows, **own, **labels)
-        share = partial(lambda seconds, part: seconds * part, part=0.1 if use.tenant == OWN else 0.27)
+            lines += lines_of(metric, "", grows, **identity, **labels)
+        share = partial(
+            lambda seconds, part: seconds * part, part=0.1 if use.tenant == CALLER_TENANT else 0.27
+        )
         device = {"device": "host/serve", "device_type": "cpu-process"}
-        lines += lines_of(metrics.DEVICE_SECONDS, "", share, **own, **device)
+        lines += lines_of(metrics.DEVICE_SECONDS, "", share, **identity, **device)
         always = partial(lambda _, rate: rate, rate=use.rate)
-        lines += lines_of(metrics.ACTIVE, "", always, **own)
+        lines += lines_of(metrics.ACTIVE, "", always, **identity)
         for histogram, bounds in ((metrics.LATENCY, ("0.1", "0.25")), (metrics.CONFIDENCE, ("0.5", "0.9"))):
             for bound in (*bounds, "+Inf"):
-                lines += lines_of(histogram, "_bucket", grows, **own, le=bound)
+                lines += lines_of(histogram, "_bucket", grows, **identity, le=bound)
             for suffix in ("_sum", "_count"):
-                lines += lines_of(histogram, suffix, grows, **own)
+                lines += lines_of(histogram, suffix, grows, **identity)
         signal = {"kind": "input", "signal": f"{use.tenant}_age", "baseline": "0a1b"}
         for bin_ in ("00", "01", metrics.MISSING_BIN):
             lines += lines_of(metrics.BASELINE_RATIO, "", lambda _: 1 / 3, **of_model, **signal, bin=bin_)

@@ -83,9 +83,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """All lines of a window; ``warnings`` are sentences for whoever maintains the registry."""
+    """All lines of ``cells``; ``warnings`` are sentences for whoever maintains the registry."""
 
-    window: CellGrid
+    cells: CellGrid
     policy: Policy
     lines: tuple[Line, ...]
     warnings: tuple[str, ...]

@@ -57,13 +57,13 @@ def test_a_malformed_alert_does_not_lose_its_neighbours(broken: object, position
     problems: list[str] = []
     body = orjson.dumps({"version": "4", "alerts": alerts})
     observations = parse_payload(body, on_problem=problems.append)
-    assert [one.fingerprint for one in observations] == ["f1", "f2"]
+    assert [observation.fingerprint for observation in observations] == ["f1", "f2"]
     (problem,) = problems
     assert problem.startswith(f"alerts.{position}: ")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "kept"),
+    ("old", "new", "remaining"),
     [
         (b'"summary":"two"', b'"summary":"\\ud800"', ["f1", "f3"]),
         (b'"summary":"two"', b'"summary":"\xff"', ["f1", "f2", "f3"]),
@@ -72,10 +72,12 @@ def test_a_malformed_alert_does_not_lose_its_neighbours(broken: object, position
         (b'"receiver":"all"', b'"receiver":"\\udfff"', ["f1", "f2", "f3"]),
     ],
 )
-def test_what_is_no_strict_json_does_not_lose_all_alerts(old: bytes, new: bytes, kept: list[str]) -> None:
+def test_what_is_no_strict_json_does_not_lose_all_alerts(
+    old: bytes, new: bytes, remaining: list[str]
+) -> None:
     body = payload(alert("f1"), alert("f2", annotations={"summary": "two"}), alert("f3"))
     assert old in body
-    assert [one.fingerprint for one in parse_payload(body.replace(old, new))] == kept
+    assert [observation.fingerprint for observation in parse_payload(body.replace(old, new))] == remaining
 
 
 def test_problems_name_the_place_and_not_what_was_sent() -> None:

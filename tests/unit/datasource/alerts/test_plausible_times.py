@@ -38,13 +38,13 @@ def history(*absurd: dict[str, object]) -> list[Episode]:
     received = [
         (NOON - 3 * HOUR, alert("f", "resolved", **span("07:00", "07:30"))),
         (NOON - HOUR, alert("f", "resolved", **span("09:00", "09:30"))),
-        *((NOON, one) for one in absurd),
+        *((NOON, late) for late in absurd),
         (NOON + 2 * HOUR, alert("f", "resolved", **span("13:00", "13:30"))),
     ]
     return reduce_all(
         observation
-        for received_at, one in received
-        for observation in parse_payload(payload(one), received_at=received_at)
+        for received_at, notified in received
+        for observation in parse_payload(payload(notified), received_at=received_at)
     )
 
 

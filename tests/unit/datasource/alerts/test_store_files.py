@@ -66,7 +66,7 @@ def test_files_that_are_back_in_place_are_used_again(store: AlertStore, tmp_path
     folder.rename(tmp_path)
     store.check_ready()
     deliver(store, "after")
-    assert [one.fingerprint for one in store.alerts(AlertFilter())] == ["after"]
+    assert [episode.fingerprint for episode in store.alerts(AlertFilter())] == ["after"]
 
 
 def test_readiness_is_a_write(store: AlertStore, tmp_path: Path) -> None:
