@@ -72,9 +72,7 @@ def test_a_malformed_alert_does_not_lose_its_neighbours(broken: object, position
         (b'"receiver":"all"', b'"receiver":"\\udfff"', ["f1", "f2", "f3"]),
     ],
 )
-def test_what_is_no_strict_json_does_not_lose_all_alerts(
-    old: bytes, new: bytes, remaining: list[str]
-) -> None:
+def test_broken_json_does_not_lose_all_alerts(old: bytes, new: bytes, remaining: list[str]) -> None:
     body = payload(alert("f1"), alert("f2", annotations={"summary": "two"}), alert("f3"))
     assert old in body
     assert [observation.fingerprint for observation in parse_payload(body.replace(old, new))] == remaining
