@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from modelplane_datasource.settings import Settings
 
-HEALTH, READINESS, DELIVERIES, HISTORY, QUERIES = "health", "readiness", "deliveries", "history", "queries"
-_OPERATIONS = {"/healthz": HEALTH, "/metrics": HEALTH, "/readyz": READINESS}
+HEALTH, READINESS, METRICS = "health", "readiness", "metrics"
+DELIVERIES, HISTORY, QUERIES = "deliveries", "history", "queries"
+_OPERATIONS = {"/healthz": HEALTH, "/readyz": READINESS, "/metrics": METRICS}
 _WEBHOOK = ("POST", "/api/v1/alerts")
 _HISTORY_PATHS = ("/api/v1/alerts", "/api/v1/incidents")
 _DELIVERY_THREADS = 32
@@ -24,11 +25,12 @@ class Bulkhead(NamedTuple):
 
 
 def bulkheads(settings: Settings) -> tuple[Bulkhead, ...]:
-    """All of them. What a kind waits for: nothing, Prometheus and the store for a moment, a commit, reads
-    of the store, Prometheus."""
+    """All of them. What they wait for, in their order: nothing; Prometheus and the store, for a moment;
+    keys of Grafana, for some tokens; a commit; reads of the store; Prometheus."""
     return (
         Bulkhead(HEALTH, _FEW_THREADS, _FEW_WAITING),
         Bulkhead(READINESS, _FEW_THREADS, _FEW_WAITING),
+        Bulkhead(METRICS, _FEW_THREADS, _FEW_WAITING),
         Bulkhead(DELIVERIES, _DELIVERY_THREADS, settings.max_waiting_deliveries),
         Bulkhead(HISTORY, _HISTORY_THREADS, settings.max_waiting_requests),
         Bulkhead(QUERIES, settings.threads, settings.max_waiting_requests),

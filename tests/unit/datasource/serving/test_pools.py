@@ -13,6 +13,7 @@ from modelplane_datasource.serving.bulkheads import (
     DELIVERIES,
     HEALTH,
     HISTORY,
+    METRICS,
     QUERIES,
     READINESS,
     Bulkhead,
@@ -29,7 +30,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
     ("method", "path", "kind"),
     [
         ("GET", "/healthz", HEALTH), ("HEAD", "/healthz", HEALTH), ("GET", "/healthz/", HEALTH),
-        ("GET", "//healthz", HEALTH), ("GET", "/metrics", HEALTH), ("GET", "/readyz", READINESS),
+        ("GET", "//healthz", HEALTH), ("GET", "/metrics", METRICS), ("GET", "/readyz", READINESS),
         ("POST", "/api/v1/alerts", DELIVERIES), ("POST", "/api/v1/alerts/", DELIVERIES),
         ("GET", "/api/v1/alerts", HISTORY), ("GET", "/api/v1/incidents/7", HISTORY),
         ("POST", "/api/v1/incidents/7/acknowledge", HISTORY), ("GET", "/api/v1/metrics/latency", QUERIES),
@@ -44,7 +45,7 @@ def test_the_kind_of_a_request(method: str, path: str, kind: str) -> None:
 def test_every_kind_has_a_bounded_pool() -> None:
     settings = Settings(threads=3, max_waiting_requests=5, max_waiting_deliveries=7)
     pools = {pool.name: pool for pool in bulkheads(settings)}
-    assert set(pools) == {HEALTH, READINESS, DELIVERIES, HISTORY, QUERIES}
+    assert set(pools) == {HEALTH, READINESS, METRICS, DELIVERIES, HISTORY, QUERIES}
     assert pools[QUERIES] == Bulkhead(QUERIES, 3, 5)
     assert pools[DELIVERIES].max_waiting == 7
     assert all(pool.threads > 0 and pool.max_waiting > 0 for pool in pools.values())
