@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import waitress
 from flask import Flask
 from sqlalchemy import make_url
 
 from modelplane_datasource.alerts.store import StoreError
 from modelplane_datasource.app import close_app, create_app, maintenance_of, telemetry_of
 from modelplane_datasource.serving.bulkheads import bulkheads
-from modelplane_datasource.serving.channels import SPARE_CONNECTIONS, Channel
 from modelplane_datasource.serving.pools import BulkheadPools
+from modelplane_datasource.serving.waitress_server import Server
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
 from modelplane_schema.errors import UserError
 
@@ -70,17 +69,16 @@ def _run(app: Flask, settings: Settings) -> None:
     telemetry = telemetry_of(app)
     pools = BulkheadPools(bulkheads(settings), settings.max_wait_seconds, telemetry.refusal)
     telemetry.observe_waiting(lambda: pools.waiting)
-    server = waitress.create_server(
+    server = Server(
         app,
-        sockets=[listener],
-        _dispatcher=pools,
+        listener,
+        pools,
+        connections,
         ident="modelplane",
         max_request_body_size=_READ_TO_REFUSE * settings.max_body_bytes,
-        connection_limit=connections + SPARE_CONNECTIONS,
         channel_timeout=_IDLE_SECONDS,
         asyncore_use_poll=True,  # select() knows no more than 1024 files
     )
-    server.channel_class = Channel
     _LOG.info(
         "listening on http://%s:%d%s",
         settings.host,

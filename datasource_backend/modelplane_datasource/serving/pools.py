@@ -10,10 +10,15 @@ from typing import Any, NamedTuple
 from waitress.task import ThreadedTaskDispatcher
 
 from modelplane_datasource.serving.bulkheads import Bulkhead, kind_of
-from modelplane_datasource.serving.channels import refuse
 
 _REFUSING_THREADS = 1
 _SWEEP_SECONDS = 0.25
+_IS_REFUSED = "modelplane_is_refused"
+
+
+def is_refused(request: Any) -> bool:
+    """Whether a request of waitress is to be answered without doing anything for it."""
+    return bool(getattr(request, _IS_REFUSED, False))
 
 
 class _Arrival(NamedTuple):
@@ -104,7 +109,7 @@ class BulkheadPools:
 
     def _refuse(self, name: str, channel: Any) -> None:
         self._on_refusal(name)
-        refuse(channel.requests[0])
+        setattr(channel.requests[0], _IS_REFUSED, True)
         self._refusing.admit(channel)
 
     def _sweep(self) -> None:

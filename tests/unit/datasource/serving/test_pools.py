@@ -20,8 +20,7 @@ from modelplane_datasource.serving.bulkheads import (
     bulkheads,
     kind_of,
 )
-from modelplane_datasource.serving.channels import _IS_REFUSED
-from modelplane_datasource.serving.pools import BulkheadPools
+from modelplane_datasource.serving.pools import BulkheadPools, is_refused
 from modelplane_datasource.settings import Settings
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
@@ -79,7 +78,7 @@ class Channel:
 
     @property
     def is_refused(self) -> bool:
-        return getattr(self.requests[0], _IS_REFUSED, False)
+        return is_refused(self.requests[0])
 
     def service(self) -> None:
         if not self.is_refused and not self.requests[0].error:

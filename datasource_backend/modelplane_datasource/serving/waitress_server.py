@@ -1,4 +1,4 @@
-"""Connections of waitress: errors as JSON, refusals, and room for new ones."""
+"""Waitress with bulkheads: errors as JSON, refusals, and room for new connections."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
+from modelplane_datasource.serving.pools import BulkheadPools, is_refused
 from modelplane_datasource.web.refusals import REFUSED
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-SPARE_CONNECTIONS = 16  # waitress' own sockets, and those that are being closed
-_IS_REFUSED = "modelplane_is_refused"
-
-
-def refuse(request: Any) -> None:
-    """Have the application answer a request of waitress without doing anything."""
-    setattr(request, _IS_REFUSED, True)
+_ACCEPTED_AT_ONCE = 64
+_SPARE_CONNECTIONS = 2 * _ACCEPTED_AT_ONCE  # waitress' own sockets, and those that are being closed
 
 
 class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
@@ -30,7 +28,7 @@ class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
     def get_environment(self) -> WSGIEnvironment:
         """The environment of the request."""
         environ: WSGIEnvironment = super().get_environment()
-        if getattr(self.request, _IS_REFUSED, False):
+        if is_refused(self.request):
             environ[REFUSED] = True
         return environ
 
@@ -58,8 +56,42 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
     def __init__(self, server: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(server, *arguments, **options)
-        if len(server.active_channels) > server.adj.connection_limit - SPARE_CONNECTIONS:
+        if len(server.active_channels) > server.max_connections:
             _close_idlest(server.active_channels.values())
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
+    """Serves an application on a socket that listens; ``run`` does until SystemExit."""
+
+    channel_class = Channel
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        listener: socket.socket,
+        pools: BulkheadPools,
+        max_connections: int,
+        **adjustments: object,
+    ) -> None:
+        """``adjustments`` are those of waitress."""
+        self.max_connections = max_connections
+        super().__init__(
+            application,
+            _sock=listener,
+            dispatcher=pools,
+            adj=Adjustments(connection_limit=max_connections + _SPARE_CONNECTIONS, **adjustments),
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
+        )
+
+    def handle_accept(self) -> None:
+        """Take the connections that wait. Waitress takes one each time it has looked at all it has, so that
+        hundreds that come at once would keep others waiting for seconds."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            before = len(self._map)
+            super().handle_accept()
+            if len(self._map) == before:
+                return
 
 
 def _close_idlest(channels: Any) -> None:
