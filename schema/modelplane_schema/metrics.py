@@ -127,6 +127,12 @@ SIGNAL_DEVIATION_SQUARE = Metric(
     "model_signal_deviation_square_sum_total", "counter", "number", (*IDENTITY, *_SIGNAL),
     "Sum of the square of u.", closed=(("kind", SIGNAL_KINDS),),
 )  # fmt: skip
+SIGNAL_UNOBSERVED = Metric(
+    "model_signal_unobserved", "gauge", "count", (*IDENTITY, *_SIGNAL),
+    "1 as long as no value of the signal was observed, missing ones aside, and 0 from the first one on; "
+    "of several processes the minimum counts.",
+    closed=(("kind", SIGNAL_KINDS),),
+)  # fmt: skip
 BASELINE_RATIO = Metric(
     "model_signal_baseline_ratio", "gauge", "ratio", (*VERSION_IDENTITY, *_SIGNAL, "bin"),
     "Share of the training data in the bin.", closed=(("kind", SIGNAL_KINDS),),
@@ -223,6 +229,7 @@ METRICS: tuple[Metric, ...] = (
     SIGNAL_DEVIATION_POSITIVE,
     SIGNAL_DEVIATION_NEGATIVE,
     SIGNAL_DEVIATION_SQUARE,
+    SIGNAL_UNOBSERVED,
     BASELINE_RATIO,
     BASELINE_UPPER_BOUND,
     BASELINE_CENTER,

@@ -28,7 +28,7 @@ class NumericSignal:
     ``edges`` are the inner edges of its bins, ascending: bin i holds ``edges[i-1] <= x < edges[i]``, the
     outer bins are open. ``ratios`` has the share of each bin and last that of missing values; ``centers`` the
     mean of each bin, None where it is empty. ``observations`` counts missing values too, ``mean`` and
-    ``stddev`` (population) do not know them.
+    ``stddev`` (population) do not know them. ``is_time`` says that the values are seconds since 1970.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class NumericSignal:
     mean: float
     stddev: float
     observations: int
+    is_time: bool = False
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -109,6 +110,8 @@ def _check_numeric(signal: NumericSignal, place: str) -> None:
         raise BaselineError(f"{place}: centers must have {len(edges) + 1} numbers or nulls")
     if not _are_numbers((signal.mean, signal.stddev)) or signal.stddev < 0:
         raise BaselineError(f"{place}: mean and stddev must be numbers, stddev not negative")
+    if type(signal.is_time) is not bool:
+        raise BaselineError(f"{place}: is_time must be true or false")
 
 
 def _check_categorical(signal: CategoricalSignal, place: str) -> None:

@@ -125,7 +125,8 @@ class Call:
     def features(self, values: object) -> None:
         """Observe the features that the model was given, against the training baseline.
 
-        A mapping of names to numbers and texts (one row) or to columns, a pandas or polars frame, an array of
+        A mapping of names to numbers and texts (one row) or to columns, a pandas or polars frame, an Arrow
+        table, a structured array, a record such as a dataclass instance or a list of records, an array of
         shape (rows, features) in the baseline's order, or one row as a list or 1-D array. A feature that is
         not given counts as missing.
         """

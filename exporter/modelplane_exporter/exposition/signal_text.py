@@ -7,7 +7,7 @@ all its lines.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
@@ -41,21 +41,32 @@ def chunks(
     """Every family of signals, one chunk for each identity or baseline."""
     layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
     known = [snapshot for snapshot in signals if snapshot.key.fingerprint in layouts]
-    if known:
-        yield metadata(metrics.SIGNAL_OBSERVATIONS, openmetrics)
-        for snapshot in known:
-            yield _bins(layouts[snapshot.key.fingerprint], snapshot)
+    yield from _family(metrics.SIGNAL_OBSERVATIONS, _bins, known, layouts, openmetrics)
     for index, metric in enumerate(SUM_METRICS):
         deviating = [snapshot for snapshot in known if layouts[snapshot.key.fingerprint].deviating]
         if deviating:
             yield metadata(metric, openmetrics)
         for snapshot in deviating:
             yield _sums(layouts[snapshot.key.fingerprint], snapshot, index)
+    yield from _family(metrics.SIGNAL_UNOBSERVED, _unobserved, known, layouts, openmetrics)
     for metric in BASELINE_METRICS:
         texts = [_described(loaded.version, loaded.baseline)[metric.name] for loaded in baselines]
         if any(texts):
             yield metadata(metric, openmetrics)
         yield from texts
+
+
+def _family(
+    metric: Metric,
+    write: Callable[[SignalLayout, SignalSnapshot], bytes],
+    snapshots: Sequence[SignalSnapshot],
+    layouts: Mapping[str, SignalLayout],
+    openmetrics: bool,
+) -> Iterator[bytes]:
+    if snapshots:
+        yield metadata(metric, openmetrics)
+    for snapshot in snapshots:
+        yield write(layouts[snapshot.key.fingerprint], snapshot)
 
 
 def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[SignalSample]:
@@ -66,6 +77,8 @@ def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[Signa
     for metric, sums in zip(SUM_METRICS, layout.sums(snapshot.cells), strict=False):
         for signal, value in zip(layout.deviating, sums, strict=True):
             yield SignalSample(metric, _signal_labels(layout.baseline, signal), value)
+    for each, value in zip(layout.baseline.signals, layout.unobserved(snapshot.cells), strict=True):
+        yield SignalSample(metrics.SIGNAL_UNOBSERVED, _signal_labels(layout.baseline, each), value)
 
 
 def baseline_samples(baseline: Baseline) -> Iterator[SignalSample]:
@@ -97,6 +110,11 @@ def _sums(layout: SignalLayout, snapshot: SignalSnapshot, index: int) -> bytes:
     return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
 
 
+def _unobserved(layout: SignalLayout, snapshot: SignalSnapshot) -> bytes:
+    text = _unobserved_template(layout.baseline) % tuple(layout.unobserved(snapshot.cells))
+    return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
+
+
 @functools.lru_cache(maxsize=256)
 def _bins_template(baseline: Baseline) -> str:
     metric = metrics.SIGNAL_OBSERVATIONS
@@ -107,6 +125,12 @@ def _bins_template(baseline: Baseline) -> str:
 def _sums_template(baseline: Baseline, index: int) -> str:
     signals, metric = layout_of(baseline).deviating, SUM_METRICS[index]
     return "".join(_line(metric, _signal_labels(baseline, signal), "%r") for signal in signals)
+
+
+@functools.lru_cache(maxsize=256)
+def _unobserved_template(baseline: Baseline) -> str:
+    metric = metrics.SIGNAL_UNOBSERVED
+    return "".join(_line(metric, _signal_labels(baseline, signal), "%d") for signal in baseline.signals)
 
 
 def _line(metric: Metric, labels: tuple[str, ...], value: str) -> str:

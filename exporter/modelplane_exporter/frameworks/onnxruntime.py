@@ -35,9 +35,11 @@ def wrap(
     ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad ones.
     """
     exporter = exporter_for("onnxruntime", onnxruntime.__version__, exporter, options)
-    named = Reader(NUMPY, "probabilities", classes, exporter.baseline)
-    other = Reader(NUMPY, output, classes, exporter.baseline)
     all_names = [described.name for described in session.get_outputs()]
+    has_scores = output is not None or not set(_PROBABILITIES).isdisjoint(all_names)
+    labelled = not has_scores or not set(_LABELS).isdisjoint(all_names)
+    named = Reader(NUMPY, "probabilities", classes, exporter.baseline, labelled=labelled)
+    other = Reader(NUMPY, output, classes, exporter.baseline, labelled=labelled)
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         names, feed = _arguments(*args, **kwargs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sklearn
+from sklearn.base import is_regressor
 
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks.measured import Measured, Read, exporter_for
@@ -43,13 +44,15 @@ def wrap(
         )
     exporter = exporter_for("sklearn", sklearn.__version__, exporter, options)
     outputs = {**_OUTPUTS, "decision_function": output}
-    classes = getattr(estimator, "classes_", None)
-    readers = {name: _read(name, of_method, classes, exporter) for name, of_method in outputs.items()}
+    readers = {name: _read(name, of_method, estimator, exporter) for name, of_method in outputs.items()}
     return Measured(estimator, exporter, readers)
 
 
-def _read(name: str, output: Output | None, classes: Any, exporter: ModelMetricsExporter) -> Read:
-    reader = Reader(NUMPY, output, classes, exporter.baseline)
+def _read(name: str, output: Output | None, estimator: Any, exporter: ModelMetricsExporter) -> Read:
+    classes = getattr(estimator, "classes_", None)
+    if isinstance(classes, list):  # several outputs, each with classes of its own
+        classes = None
+    reader = Reader(NUMPY, output, classes, exporter.baseline, regresses=_regresses(estimator))
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         # Several outputs come as a list: no single confidence speaks for them.
@@ -57,3 +60,10 @@ def _read(name: str, output: Output | None, classes: Any, exporter: ModelMetrics
         return reading if output or name == "predict" else reading._replace(prediction=None)
 
     return read
+
+
+def _regresses(estimator: Any) -> bool:
+    try:
+        return bool(is_regressor(estimator))
+    except Exception:  # noqa: BLE001 - of a library with the same methods, which says nothing of itself
+        return False

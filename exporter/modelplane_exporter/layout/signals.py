@@ -30,7 +30,12 @@ BASELINE_METRICS = (
     metrics.BASELINE_STDDEV,
     metrics.BASELINE_OBSERVATIONS,
 )
-SIGNAL_METRICS = (metrics.SIGNAL_OBSERVATIONS, *SUM_METRICS, *BASELINE_METRICS)
+SIGNAL_METRICS = (
+    metrics.SIGNAL_OBSERVATIONS,
+    *SUM_METRICS,
+    metrics.SIGNAL_UNOBSERVED,
+    *BASELINE_METRICS,
+)
 SUM_UNITS = 10**15
 _LOW = 2**64 - 1
 
@@ -73,7 +78,14 @@ class SignalLayout:
     @property
     def series(self) -> int:
         """How many series one identity exposes."""
-        return self.bins + len(SUM_METRICS) * len(self.deviating)
+        return self.bins + len(SUM_METRICS) * len(self.deviating) + len(self.baseline.signals)
+
+    def unobserved(self, cells: Sequence[int]) -> list[int]:
+        """For each signal 1 if all bins but that of missing values are empty, else 0."""
+        return [
+            int(not any(cells[start : start + len(signal.bins) - 1]))
+            for signal, start in zip(self.baseline.signals, self.starts.values(), strict=True)
+        ]
 
     def sums(self, cells: Sequence[int]) -> Iterator[list[float]]:
         """For each of ``SUM_METRICS`` the sums of the deviating signals."""

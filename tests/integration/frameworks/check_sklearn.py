@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import sklearn
-from checking import Series, baseline, close, edges, main, raises, table
+from checking import MODEL, Series, baseline, close, edges, main, raises, table
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
 from sklearn.ensemble import IsolationForest
@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
+from modelplane_exporter import Baseline
 from modelplane_exporter.frameworks import sklearn as wrapper
 
 ROWS, LABELS = load_iris(return_X_y=True)
@@ -104,6 +105,29 @@ def check_labels_and_values_are_predictions() -> None:
     model = wrapper.wrap(LinearRegression().fit(ROWS[:, :3], ROWS[:, [3]]), **series.options)
     model.predict(ROWS[:, :3])
     assert series.observed("output", "prediction") == 300
+
+
+def check_training_rows_are_no_drift_against_what_the_model_returned() -> None:
+    for labels in (LABELS, SPECIES, LABELS == 0, LABELS.astype(float)):
+        noisy = np.random.default_rng(0).permutation(labels)  # a model that errs
+        bare = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+            ROWS, np.where(ROWS[:, 0] > 6, noisy, labels)
+        )
+        fitted = Baseline.fit(MODEL, ROWS, model=bare)
+        (signal,) = fitted.of_kind("output")
+        for method in ("predict", "predict_proba", "predict_log_proba"):
+            series = Series(baseline=fitted)
+            getattr(wrapper.wrap(bare, **series.options), method)(ROWS)
+            counts = [series.observed("output", "prediction", name) for name in signal.bins]
+            assert counts == [round(150 * ratio) for ratio in signal.ratios]
+    rows, values = ROWS[:, :3], ROWS[:, 3]
+    regression = LinearRegression().fit(rows, values)
+    fitted = Baseline.fit(MODEL, rows, model=regression)
+    series = Series(baseline=fitted)
+    wrapper.wrap(regression, **series.options).predict(rows)
+    assert series.histogram("output", "prediction") == [
+        round(150 * r) for r in fitted.signals[-1].ratios[:-1]
+    ]
 
 
 def check_other_methods_predict_nothing() -> None:

@@ -30,6 +30,7 @@ DESIGN_NAMES = [
     "model_time_per_output_token_seconds",
     "model_signal_observations_total",
     "model_signal_deviation_positive_sum_total",
+    "model_signal_unobserved",
     "model_signal_deviation_negative_sum_total",
     "model_signal_deviation_square_sum_total",
     "model_signal_baseline_ratio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -140,6 +141,25 @@ def test_features_are_read_from_tables_only() -> None:
     for given_ in untold:
         assert read(given_, None).features is None
     assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
+
+
+@dataclasses.dataclass
+class Person:
+    age: float
+    height: float
+
+
+def test_features_are_read_from_records() -> None:
+    read = Reader(NUMPY, baseline=TABLE).read
+    person = Person(1.0, 2.0)
+    structured = np.zeros(3, [("age", float), ("height", float)])
+    for table, items in (
+        (person, 1), ([person] * 4, 4), ([{"age": 1.0}] * 2, 2), (structured, 3), (structured[0], 1),
+    ):  # fmt: skip
+        assert first_input((table,), {}) is table
+        reading = read(table, None)
+        assert (reading.features is table, reading.items) == (True, items)
+    assert read([{"input_ids": [1, 2]}], None).features is None
 
 
 def test_a_single_feature_is_a_column() -> None:
