@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from generations import GENERATIONS, NEWEST, VERSIONS_FILE, Servers, find_servers, is_complete, newest_folder
+
+# A busy machine makes single examples slow; no test asserts a time.
+settings.register_profile("modelplane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("modelplane")
 
 
 def pytest_report_header() -> str:

@@ -91,7 +91,8 @@ def test_psi_recorded_and_served_is_that_of_the_raw_rows(plane: Plane, backend: 
         for signal in plane.baselines[DRIFTING].of_kind("input"):
             assert isinstance(signal, NumericSignal)
             rows = np.concatenate([within(stream, signal.name, instant) for stream in streams])
-            assert n[signal.name] == pytest.approx(len(rows), rel=0.02)
+            # Prometheus extrapolates to the window's edges, by more where a busy machine scraped late.
+            assert n[signal.name] == pytest.approx(len(rows), rel=0.05)
             assert psi[signal.name] == pytest.approx(numpy_psi(signal, rows), abs=0.005)
             assert served[signal.name] == pytest.approx(numpy_psi(signal, rows), abs=0.005)
             compared += 1
