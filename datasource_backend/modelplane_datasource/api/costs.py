@@ -24,11 +24,17 @@ from modelplane_datasource.costs.parameters import (
     SHARED,
     TENANT,
 )
-from modelplane_datasource.costs.rows import check_rows, groups_of, is_selected, selected_rows
+from modelplane_datasource.costs.rows import (
+    check_rows,
+    groups_of,
+    is_selected,
+    notices_of,
+    selected_rows,
+)
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.observability.query_warnings import note, noted
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.notices import note, noted_for_caller
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY, format_rfc3339
 from modelplane_datasource.web.openapi import (
@@ -75,7 +81,14 @@ _ROW = record(
 )
 ROWS = NamedSchema(
     "Costs",
-    with_warnings(record({**dict.fromkeys(("query_time", "from", "to"), QUERY_TIME), "rows": array(_ROW)})),
+    with_warnings(
+        record(
+            {
+                **dict.fromkeys(("query_time", "from", "to"), QUERY_TIME),
+                "rows": array(_ROW),
+            }
+        )
+    ),
 )
 COSTS = Operation(
     "The cost ledger as rows, as CSV or in the columns of FOCUS.",
@@ -134,7 +147,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             "to": format_rfc3339(window.end),
             "rows": [_row(row, by) for row in rows],
         }
-        note(ledger.warnings)
+        note(notices_of(ledger, selection))
         return json_response(body)
 
     @routes.get("/forecast")
@@ -151,7 +164,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         ledger = ledger_of(context, window, KEEP.idle, KEEP.shared)
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
-        note(ledger.warnings)
+        note(notices_of(ledger, Selection((), tenant_ids, (), {})))
         return json_response({"query_time": format_rfc3339(now), "rows": rows})
 
     return routes
@@ -186,16 +199,21 @@ def _format(values: Values) -> str:
 
 def _refuse_incomplete(format_: str) -> None:
     """UpstreamError when Prometheus warned of something: a file of costs has no place to say so."""
-    if noted():
+    if warnings := noted_for_caller():
         raise UpstreamError(
             INVALID,
-            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(noted())}",
+            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(warnings)}",
         )
 
 
 def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
     """The selected lines, and the capacities that they are shares of; ApiError 422 when they are too many."""
-    lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_selected(line, selection))
+    assets = {line.asset for line in ledger.lines if is_selected(line, selection)}
+    lines = tuple(
+        line
+        for line in ledger.lines
+        if is_selected(line, selection) or (line.kind == CAPACITY and line.asset in assets)
+    )
     check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
 

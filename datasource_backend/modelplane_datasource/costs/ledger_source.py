@@ -9,7 +9,7 @@ from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, REASON_FOR_OPERATORS, UpstreamError
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.registry import Registry
@@ -72,7 +72,8 @@ def _build(context: AppContext, registry: Registry, window: CellGrid, policy: Po
         _check_leaves(len(device_uses) + len(token_uses), window)
         return build_ledger(window, samples, tariff, policy)
     except ValueError as error:
-        raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
+        refused = "What Prometheus holds cannot be charged"
+        raise UpstreamError(INVALID, f"{refused}: {REASON_FOR_OPERATORS}.", f"{refused}: {error}.") from error
 
 
 def _check_leaves(keys: int, window: CellGrid) -> None:
@@ -80,7 +81,11 @@ def _check_leaves(keys: int, window: CellGrid) -> None:
         raise ApiError(
             422,
             "range_too_large",
-            f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at most "
-            f"{MAX_LEAVES} of both together are allowed: ask for a shorter one.",
-            {"parameter": "from", "identities": keys, "max_cells": MAX_LEAVES // keys},
+            "The range holds more use of devices than is allowed: ask for a shorter one.",
+            {"parameter": "from"},
+            operator_message=(
+                f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at "
+                f"most {MAX_LEAVES} of both together are allowed: ask for a shorter one."
+            ),
+            operator_details={"identities": keys, "max_cells": MAX_LEAVES // keys},
         )

@@ -20,10 +20,10 @@ from modelplane_datasource.costs.parameters import (
     IDLE_POLICY,
     SHARED,
 )
-from modelplane_datasource.costs.rows import groups_of, selected_rows
-from modelplane_datasource.observability.query_warnings import note
+from modelplane_datasource.costs.rows import groups_of, notices_of, selected_rows
 from modelplane_datasource.series.model import Series, SeriesResult
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.notices import note
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
@@ -41,7 +41,7 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     """
     step, window = _steps(grid, context.now())
     ledger = ledger_of(context, window, selection.options[IDLE_POLICY.name], selection.options[SHARED.name])
-    note(ledger.warnings)
+    note(notices_of(ledger, selection))
     steps = Grid(window.start, window.end - 1, step or window.end - window.start)
     rows = selected_rows(ledger, selection, step, context.settings.max_points)
     return SeriesResult(steps, tuple(_lines((row for row in rows if SIGNS[row.kind]), selection, steps)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import request
 
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.tenancy.caller import ANYONE, Role, set_caller
+from modelplane_datasource.tenancy.caller import ANYONE, NOBODY, Role, set_caller
 from modelplane_datasource.tenancy.tokens import (
     Gatekeeper,
 )
@@ -31,7 +31,7 @@ def authorization(gatekeeper: Gatekeeper | None) -> Callable[[], None]:
     """
 
     def authorize() -> None:
-        set_caller(ANYONE)
+        set_caller(ANYONE if gatekeeper is None else NOBODY)
         if gatekeeper is None or request.path in OPEN_PATHS:
             return
         headers = request.headers
