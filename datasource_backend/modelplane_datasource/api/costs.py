@@ -13,7 +13,7 @@ from modelplane_datasource.costs.ledger.allocation import MICRO
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, month_of
 from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
-from modelplane_datasource.costs.ledger.lines import CAPACITY, KEEP, Ledger
+from modelplane_datasource.costs.ledger.lines import CAPACITY, Ledger, Policy
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
 from modelplane_datasource.costs.ledger_source import ledger_of, required_registry, window_of
 from modelplane_datasource.costs.parameters import (
@@ -69,6 +69,7 @@ _ROW_BYTES = 800  # measured with tracemalloc on CPython 3.11
 MAX_FOCUS_ROWS = 100_000  # 3 kB each
 PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
 
+_POLICIES = {parameter.name: parameter.schema for parameter in (IDLE_POLICY, SHARED)}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ROW = record(
     {
@@ -85,6 +86,7 @@ ROWS = NamedSchema(
         record(
             {
                 **dict.fromkeys(("query_time", "from", "to"), QUERY_TIME),
+                **_POLICIES,
                 "rows": array(_ROW),
             }
         )
@@ -105,7 +107,7 @@ _FORECAST = record(
     }
 )
 FORECASTS = NamedSchema(
-    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, "rows": array(_FORECAST)}))
+    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, **_POLICIES, "rows": array(_FORECAST)}))
 )
 FORECAST = Operation(
     "What each tenant's month will cost, against its budget.",
@@ -127,8 +129,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         selection, window = _selection(values), _window(values, context.now())
         step = _step(values)
         format_ = _format(values)
-        options, by = selection.options, groups_of(selection)
-        ledger = ledger_of(context, window, options[IDLE_POLICY.name], options[SHARED.name])
+        by = groups_of(selection)
+        ledger = ledger_of(context, window, selection.options)
         if format_ != "json":
             _refuse_incomplete(format_)
         if format_ == "focus":
@@ -145,6 +147,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             "query_time": format_rfc3339(context.now()),
             "from": format_rfc3339(window.start),
             "to": format_rfc3339(window.end),
+            **_policies(ledger.policy),
             "rows": [_row(row, by) for row in rows],
         }
         note(notices_of(ledger, selection))
@@ -161,11 +164,12 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         end -= end % DEFAULT_CELL
         start = min(month_of(end - 1).start, end - TRAILING)
         window = window_of(TimeRange(start, end), now)
-        ledger = ledger_of(context, window, KEEP.idle, KEEP.shared)
+        ledger = ledger_of(context, window, {})
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
         note(notices_of(ledger, Selection((), tenant_ids, (), {})))
-        return json_response({"query_time": format_rfc3339(now), "rows": rows})
+        body = {"query_time": format_rfc3339(now), **_policies(ledger.policy), "rows": rows}
+        return json_response(body)
 
     return routes
 
@@ -174,8 +178,8 @@ def _selection(values: Values) -> Selection:
     models, tenants, versions = (parameter.read_all(values) for parameter in COST_SELECTION)
     options = {
         GROUP_BY.name: GROUP_BY.read_all(values),
-        IDLE_POLICY.name: IDLE_POLICY.read(values),
-        SHARED.name: SHARED.read(values),
+        IDLE_POLICY.name: IDLE_POLICY.read_one(values),
+        SHARED.name: SHARED.read_one(values),
     }
     return Selection(models, tenants, versions, options)
 
@@ -216,6 +220,11 @@ def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
     )
     check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
+
+
+def _policies(policy: Policy) -> dict[str, str]:
+    """What an answer says about how it was charged, under the names of the parameters."""
+    return {IDLE_POLICY.name: policy.idle, SHARED.name: policy.shared}
 
 
 def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:

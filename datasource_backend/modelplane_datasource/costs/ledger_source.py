@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.builder import build_ledger
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.parameters import IDLE_POLICY, SHARED
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.prometheus.errors import INVALID, REASON_FOR_OPERATORS, UpstreamError
+from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
+from modelplane_datasource.web.parameters import Parameter
 from modelplane_schema.registry import Registry
 
 LONGEST_RANGE = 92 * DAY
@@ -50,10 +56,16 @@ def window_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> 
         ) from error
 
 
-def ledger_of(context: AppContext, window: CellGrid, idle: str, shared: str) -> Ledger:
-    """The ledger of a window, of every identity. ApiError, UpstreamError."""
+def ledger_of(context: AppContext, window: CellGrid, options: Mapping[str, str | None]) -> Ledger:
+    """The ledger of a window, of every identity, by the policies that ``options`` of a request name.
+
+    ApiError, which is 403 for a policy that is not the caller's to choose, UpstreamError.
+    """
     registry = required_registry(context)
-    policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
+    policy = Policy(
+        idle=_permitted(IDLE_POLICY, options, "idle_policy", context.settings.idle_policy),
+        shared=_permitted(SHARED, options, "shared_policy", context.settings.shared_policy),
+    )
     return context.cached(
         ("ledger", window, policy),
         window.cell / 1000,
@@ -61,6 +73,25 @@ def ledger_of(context: AppContext, window: CellGrid, idle: str, shared: str) -> 
         lambda ledger: ledger.bytes,
         for_everyone=True,
     )
+
+
+def _permitted(
+    parameter: Parameter[str], options: Mapping[str, str | None], setting: str, configured: str
+) -> Any:
+    """The policy that a request names, else the ``configured`` one; ApiError 403.
+
+    Those who see some tenants alone may name no other: of two policies the difference is others' use.
+    """
+    requested = options.get(parameter.name)
+    if requested not in (None, configured) and current_tenants() is not None:
+        raise ApiError(
+            403,
+            "forbidden",
+            f"{parameter.name}={requested} would tell what other tenants use; allowed for this token: "
+            f"{configured}, which is the server's setting {setting}.",
+            {"parameter": parameter.name, "allowed": [configured], "setting": setting},
+        )
+    return requested or configured
 
 
 def _build(context: AppContext, registry: Registry, window: CellGrid, policy: Policy) -> Ledger:

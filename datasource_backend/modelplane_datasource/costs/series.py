@@ -16,10 +16,6 @@ from modelplane_datasource.costs.ledger_source import (
     ledger_of,
     window_of,
 )
-from modelplane_datasource.costs.parameters import (
-    IDLE_POLICY,
-    SHARED,
-)
 from modelplane_datasource.costs.rows import groups_of, notices_of, selected_rows
 from modelplane_datasource.series.model import Series, SeriesResult
 from modelplane_datasource.series.selection import Selection
@@ -40,7 +36,7 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     it, as it does for a rate. What is unpriced has no value, but a quantity.
     """
     step, window = _steps(grid, context.now())
-    ledger = ledger_of(context, window, selection.options[IDLE_POLICY.name], selection.options[SHARED.name])
+    ledger = ledger_of(context, window, selection.options)
     note(notices_of(ledger, selection))
     steps = Grid(window.start, window.end - 1, step or window.end - window.start)
     rows = selected_rows(ledger, selection, step, context.settings.max_points)
