@@ -46,7 +46,7 @@ _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-class Ask(NamedTuple):
+class Request(NamedTuple):
     """What to send; with ``body`` it is a POST."""
 
     path: str
@@ -63,17 +63,17 @@ class Turn(NamedTuple):
     end: int
 
 
-Route = Callable[[Turn], Ask]
+Route = Callable[[Turn], Request]
 
 
 def get(path: str, *, owner: Callable[[Turn], dict[str, Any]] | None = None, **parameters: object) -> Route:
     """A GET about a turn's model and tenant, unless ``owner`` gives other parameters."""
 
-    def ask(turn: Turn) -> Ask:
+    def ask(turn: Turn) -> Request:
         who = {"model-name": turn.model, "tenant-id": turn.tenant} if owner is None else owner(turn)
-        asked = {**who, "from": turn.start, "to": turn.end}
-        asked.update((name.replace("_", "-"), value) for name, value in parameters.items())
-        return Ask(f"{path}?{urlencode(asked, doseq=True)}")
+        query = {**who, "from": turn.start, "to": turn.end}
+        query.update((name.replace("_", "-"), value) for name, value in parameters.items())
+        return Request(f"{path}?{urlencode(query, doseq=True)}")
 
     return ask
 
@@ -81,15 +81,15 @@ def get(path: str, *, owner: Callable[[Turn], dict[str, Any]] | None = None, **p
 def at_end(path: str, **parameters: object) -> Route:
     """A GET about one moment."""
 
-    def ask(turn: Turn) -> Ask:
-        asked = {"model-name": turn.model, "to": turn.end}
-        asked.update((name.replace("_", "-"), value) for name, value in parameters.items())
-        return Ask(f"{path}?{urlencode(asked)}")
+    def ask(turn: Turn) -> Request:
+        query = {"model-name": turn.model, "to": turn.end}
+        query.update((name.replace("_", "-"), value) for name, value in parameters.items())
+        return Request(f"{path}?{urlencode(query)}")
 
     return ask
 
 
-def grafana(turn: Turn) -> Ask:
+def grafana(turn: Turn) -> Request:
     """A panel of the JSON datasource."""
     payload = {"model-name": turn.model, "tenant-id": turn.tenant}
     body = {
@@ -98,7 +98,7 @@ def grafana(turn: Turn) -> Ask:
         "maxDataPoints": 1441,
         "targets": [{"refId": "A", "target": "latency", "type": "timeserie", "payload": payload}],
     }
-    return Ask("/grafana/query", json.dumps(body).encode(), _JSON)
+    return Request("/grafana/query", json.dumps(body).encode(), _JSON)
 
 
 def everyone(turn: Turn) -> dict[str, Any]:
@@ -167,9 +167,9 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
     while number < ROUNDS and (number < 5 or time.monotonic() - started < seconds):
         number += 1
         turn = plane.turn(number)
-        asked = [_direct(query, first, turn) for query in queries]
+        requests = [_direct(query, first, turn) for query in queries]
         steps = (
-            ("direct", partial(_send_all, direct, asked)),
+            ("direct", partial(_send_all, direct, requests)),
             ("uncached", partial(uncached.send, *route(turn))),
         )
         # Whoever comes first may find caches of the machine cold.
@@ -182,15 +182,15 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
     return {"queries": len(queries), "bytes": len(answer), "rounds": number, **_summary(columns)}
 
 
-def _send_all(client: Client, asked: Sequence[Ask]) -> None:
-    for one in asked:
-        client.send(*one)
+def _send_all(client: Client, requests: Sequence[Request]) -> None:
+    for request in requests:
+        client.send(*request)
 
 
-def _direct(query: servers.Query, first: Turn, turn: Turn) -> Ask:
+def _direct(query: servers.Query, first: Turn, turn: Turn) -> Request:
     """A query that was logged for the first turn, about another."""
     promql = query.form["query"].replace(first.model, turn.model).replace(first.tenant, turn.tenant)
-    return Ask(query.path, urlencode({**query.form, "query": promql}).encode(), _FORM)
+    return Request(query.path, urlencode({**query.form, "query": promql}).encode(), _FORM)
 
 
 def _milliseconds(call: Callable[[], object]) -> float:
@@ -227,9 +227,9 @@ def measure_throughput(plane: Plane, port: int, pid: int, seconds: float) -> dic
     """Requests a second of one day of latency, all about the same or each about another turn."""
     route = ROUTES["metrics/latency, 500 points"]
     pids = {"workers": pid, "prometheus": plane.prometheus.process.pid}
-    found = {}
+    throughput = {}
 
-    def ask(turns: int, number: int) -> Ask:
+    def ask(turns: int, number: int) -> Request:
         return route(plane.turn(number % turns))
 
     for name, turns in (("same", 1), ("different", plane.size.models * plane.size.tenants)):
@@ -238,12 +238,12 @@ def measure_throughput(plane: Plane, port: int, pid: int, seconds: float) -> dic
         requests = _load(port, partial(ask, turns), started + seconds)
         elapsed = time.monotonic() - started
         cpu = {who: spent - before[who] for who, spent in _cpu_seconds(pids).items()}
-        found[name] = {
+        throughput[name] = {
             "requests_per_second": round(requests / elapsed),
             "cpu_ms_per_request": {who: round(1000 * spent / requests, 2) for who, spent in cpu.items()},
             "cores_busy": round(sum(cpu.values()) / elapsed, 2),
         }
-    return found
+    return throughput
 
 
 def _cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
@@ -251,10 +251,10 @@ def _cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
     return {**{who: servers.cpu_seconds(pid) for who, pid in pids.items()}, "clients": time.process_time()}
 
 
-def _load(port: int, ask: Callable[[int], Ask], until: float) -> int:
+def _load(port: int, ask: Callable[[int], Request], until: float) -> int:
     """How many requests ``CONNECTIONS`` clients had answered."""
 
-    def one_client(number: int) -> int:
+    def run_client(number: int) -> int:
         client, sent = Client(port), 0
         while time.monotonic() < until:
             client.send(*ask(number + CONNECTIONS * sent))
@@ -263,7 +263,7 @@ def _load(port: int, ask: Callable[[int], Ask], until: float) -> int:
         return sent
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return sum(pool.map(one_client, range(CONNECTIONS)))
+        return sum(pool.map(run_client, range(CONNECTIONS)))
 
 
 def measure_memory(plane: Plane, requests: int) -> dict[str, Any]:
@@ -311,11 +311,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    asked = _arguments()
+    arguments = _arguments()
     size = plane_data.Size(
-        models=asked.identities // (TENANTS * len(plane_data.VERSIONS)),
+        models=arguments.identities // (TENANTS * len(plane_data.VERSIONS)),
         tenants=TENANTS,
-        scrapes=asked.hours * 3600 // plane_data.INTERVAL + 1,
+        scrapes=arguments.hours * 3600 // plane_data.INTERVAL + 1,
     )
     end = servers.last_scrape(size.interval)
     with ExitStack() as stack:
@@ -333,21 +333,21 @@ def main() -> None:
         )
         routes = {}
         for name, route in ROUTES.items():
-            if asked.routes in name:
-                routes[name] = measure_route(plane, route, asked.seconds)
+            if arguments.routes in name:
+                routes[name] = measure_route(plane, route, arguments.seconds)
                 print(f"{name}: {routes[name]['milliseconds']}", file=sys.stderr)
         throughput = {}
         for name, cache_seconds in (("uncached", 0.0), ("cached", 60.0)):
             env = servers.environment(prometheus, folder, registry, cache_seconds, CACHE_BYTES)
             with servers.running_workers(folder, env, 2) as (port, process):
-                throughput[name] = measure_throughput(plane, port, process.pid, asked.seconds)
-        memory = measure_memory(plane, asked.requests) if asked.requests else None
+                throughput[name] = measure_throughput(plane, port, process.pid, arguments.seconds)
+        memory = measure_memory(plane, arguments.requests) if arguments.requests else None
     report = {
         "method": " ".join((__doc__ or "").split("\n\n")[1].split()),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "prometheus": _version_of("prometheus"),
-        "data": {"identities": size.identities, "samples": samples, "hours": asked.hours},
+        "data": {"identities": size.identities, "samples": samples, "hours": arguments.hours},
         "limits": LIMITS,
         "routes": routes,
         "throughput": throughput,

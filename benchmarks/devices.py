@@ -48,9 +48,9 @@ class Scraper(threading.Thread):
 
     def scrape(self) -> None:
         start = time.perf_counter()
-        found = list(self._registry.collect())
+        families = list(self._registry.collect())
         self.seconds.append(time.perf_counter() - start)
-        for sample in (sample for one in found for sample in one.samples):
+        for sample in (sample for family in families for sample in family.samples):
             if sample.name.startswith("model_device_") and sample.labels["device"] == self._device:
                 self.values[sample.name].append(sample.value)
 

@@ -163,8 +163,8 @@ def route(app: Flask, grid: Grid, methods: tuple[str, ...]) -> None:
     """The same, as JSON over HTTP."""
     forget(app.extensions["modelplane"])
     client = app.test_client()
-    asked = f"model-name=m&from={grid.start}&to={grid.end}&step={grid.step // 1000}s"
-    answers = [client.get(f"/api/v1/metrics/drift?{asked}&method={method}") for method in methods]
+    query = f"model-name=m&from={grid.start}&to={grid.end}&step={grid.step // 1000}s"
+    answers = [client.get(f"/api/v1/metrics/drift?{query}&method={method}") for method in methods]
     assert all(answer.status_code == 200 and answer.data for answer in answers), answers
 
 
@@ -226,7 +226,7 @@ class Service:
         return b"".join(signal_text.chunks(state.signals, state.baselines, openmetrics=False))
 
 
-def data() -> Data:
+def generate_data() -> Data:
     """Normal features; the live mean of the last is ``FARTHEST`` standard deviations off, of the first 0."""
     chance = np.random.default_rng(0)
     reference = pd.DataFrame(chance.normal(size=(TRAINING, len(FEATURES))), columns=FEATURES)
@@ -235,46 +235,49 @@ def data() -> Data:
     return Data(reference, live, Service(Baseline.fit("m", reference)))
 
 
-def raw_rows(found: Data, rounds: int = 5) -> dict[str, Any]:
-    counts = found.service.count(found.live)
+def raw_rows(data: Data, rounds: int = 5) -> dict[str, Any]:
+    counts = data.service.count(data.live)
     fetched = Fetched(counts)
     with application(fetched) as app:
         subjects = {
-            "modelplane_rows": Subject(lambda: by_bins(found.service.count(found.live))),
+            "modelplane_rows": Subject(lambda: by_bins(data.service.count(data.live))),
             "modelplane_counts": Subject(lambda: by_bins(counts)),
             "modelplane_route": Subject(lambda: route(app, fetched.grid, PEER_METHODS)),
         }
-        fits = {"modelplane": Subject(lambda: Baseline.fit("m", found.reference))}
+        fits = {"modelplane": Subject(lambda: Baseline.fit("m", data.reference))}
         peers = {
-            "evidently_report": evidently_report(found.reference, found.live),
-            "evidently_tests": evidently_tests(found.reference, found.live),
+            "evidently_report": evidently_report(data.reference, data.live),
+            "evidently_tests": evidently_tests(data.reference, data.live),
         }
-        fit = nannyml_fit(found.reference, ROWS)
+        fit = nannyml_fit(data.reference, ROWS)
         if fit is not None:
             fits["nannyml"] = Subject(fit)
             calculator = fit()
-            peers["nannyml_js_ks"] = lambda: nannyml_values(calculator, found.live)
+            peers["nannyml_js_ks"] = lambda: nannyml_values(calculator, data.live)
         subjects.update({name: Subject(run) for name, run in peers.items() if run is not None})
         return {
             "unit": "ms for all features",
             **report(measured(subjects, rounds), 1e3),
             "fit": {"unit": "s", **report(measured(fits, rounds), 1.0)},
-            "bytes": volumes(found, fetched),
+            "bytes": volumes(data, fetched),
         }
 
 
-def volumes(found: Data, fetched: Fetched) -> dict[str, int | None]:
+def volumes(data: Data, fetched: Fetched) -> dict[str, int | None]:
     """What moves: rows to a peer, or counts, to Prometheus at each scrape, to the backend at each request."""
     answered = [
         {"metric": dict(labels), "values": [[END / 1000, f"{values[0]:g}"]]}
         for labels, values in zip(fetched.counts.labels, fetched.counts.values, strict=True)
     ]
-    trained = [{"metric": dict(one.labels), "value": [END / 1000, repr(one.value)]} for one in fetched.ratios]
+    trained = [
+        {"metric": dict(sample.labels), "value": [END / 1000, repr(sample.value)]}
+        for sample in fetched.ratios
+    ]
     return {
-        "live_rows": int(found.live.to_numpy().nbytes),
-        "live_rows_parquet": parquet_bytes(found.live),
-        "training_rows": int(found.reference.to_numpy().nbytes),
-        "scrape": len(found.service.exposition()),
+        "live_rows": int(data.live.to_numpy().nbytes),
+        "live_rows_parquet": parquet_bytes(data.live),
+        "training_rows": int(data.reference.to_numpy().nbytes),
+        "scrape": len(data.service.exposition()),
         "live_counts_json": len(orjson.dumps(answered)),
         "baseline_json": len(orjson.dumps(trained)),
     }
@@ -289,43 +292,43 @@ def parquet_bytes(frame: pd.DataFrame) -> int | None:
     return buffer.tell()
 
 
-def agreement(found: Data) -> dict[str, Any]:
+def agreement(data: Data) -> dict[str, Any]:
     """Values of the first feature, which did not move, and of the last, and the largest difference of all."""
-    counts = found.service.count(found.live)
+    counts = data.service.count(data.live)
     ours = {method: values[:, 0] for method, values in by_bins(counts).items()}
-    exact_ks = np.array([ks_2samp(found.reference[name], found.live[name]).statistic for name in FEATURES])
+    exact_ks = np.array([ks_2samp(data.reference[name], data.live[name]).statistic for name in FEATURES])
     pairs = zip(counts.live[:, 0], counts.ratios, strict=True)
     scipys = np.array([jensenshannon(live, ratios, base=2) for live, ratios in pairs])
     against = {
-        "scipy_js_distance_of_our_bins": beside(ours["js_distance"], scipys),
-        "scipy_ks_of_rows": beside(ours["ks"], exact_ks),
+        "scipy_js_distance_of_our_bins": comparison(ours["js_distance"], scipys),
+        "scipy_ks_of_rows": comparison(ours["ks"], exact_ks),
     }
-    run = evidently_tests(found.reference, found.live)
+    run = evidently_tests(data.reference, data.live)
     if run is not None:
         theirs = run()
-        sturges = rebinned(
-            found, lambda live, training: np.histogram_bin_edges([*training, *live], "sturges")
-        )
+        sturges = rebinned(data, lambda live, training: np.histogram_bin_edges([*training, *live], "sturges"))
         nats = theirs["js_distance"] / np.sqrt(np.log(2))
-        against["evidently_psi"] = beside(ours["psi"], theirs["psi"], sturges["psi"])
-        against["evidently_js_distance_as_base_2"] = beside(ours["js_distance"], nats, sturges["js_distance"])
-    fit = nannyml_fit(found.reference, ROWS)
+        against["evidently_psi"] = comparison(ours["psi"], theirs["psi"], sturges["psi"])
+        against["evidently_js_distance_as_base_2"] = comparison(
+            ours["js_distance"], nats, sturges["js_distance"]
+        )
+    fit = nannyml_fit(data.reference, ROWS)
     if fit is not None:
-        theirs = nannyml_values(fit(), found.live)
-        doane = rebinned(found, lambda _live, training: np.histogram_bin_edges(training, "doane"))
-        against["nannyml_js_distance"] = beside(
+        theirs = nannyml_values(fit(), data.live)
+        doane = rebinned(data, lambda _live, training: np.histogram_bin_edges(training, "doane"))
+        against["nannyml_js_distance"] = comparison(
             ours["js_distance"], theirs["js_distance"], doane["js_distance"]
         )
-        against["nannyml_ks"] = beside(ours["ks"], theirs["ks"])
-        against["nannyml_ks_of_rows"] = beside(exact_ks, theirs["ks"])
+        against["nannyml_ks"] = comparison(ours["ks"], theirs["ks"])
+        against["nannyml_ks_of_rows"] = comparison(exact_ks, theirs["ks"])
     return against
 
 
-def rebinned(found: Data, edges_of: Callable[[Array, Array], Array]) -> dict[str, Array]:
+def rebinned(data: Data, edges_of: Callable[[Array, Array], Array]) -> dict[str, Array]:
     """Our formulas on the bins of a peer; live rows beyond them go to one more bin, as NannyML has it."""
     values = []
     for name in FEATURES:
-        live, training = found.live[name].to_numpy(), found.reference[name].to_numpy()
+        live, training = data.live[name].to_numpy(), data.reference[name].to_numpy()
         edges = edges_of(live, training)
         (counted, trained) = (np.histogram(rows, edges)[0] for rows in (live, training))
         counted = np.append(counted, len(live) - counted.sum())
@@ -335,17 +338,17 @@ def rebinned(found: Data, edges_of: Callable[[Array, Array], Array]) -> dict[str
     return {"psi": psi, "js_distance": js_distance}
 
 
-def beside(ours: Array, theirs: Array, on_their_bins: Array | None = None) -> Mapping[str, Any]:
+def comparison(ours: Array, theirs: Array, on_their_bins: Array | None = None) -> Mapping[str, Any]:
     ends = [0, len(ours) - 1]
-    found = {
+    summary = {
         "ours": [figures(value) for value in ours[ends]],
         "theirs": [figures(value) for value in theirs[ends]],
         "largest_difference": figures(np.abs(ours - theirs).max()),
         "median_ratio": figures(statistics.median((theirs / ours).tolist())),
     }
     if on_their_bins is not None:
-        found["largest_difference_on_their_bins"] = figures(np.abs(on_their_bins - theirs).max())
-    return found
+        summary["largest_difference_on_their_bins"] = figures(np.abs(on_their_bins - theirs).max())
+    return summary
 
 
 def figures(value: float) -> float:
@@ -353,7 +356,7 @@ def figures(value: float) -> float:
 
 
 def main() -> None:
-    found = data()
+    data = generate_data()
     printed = {
         "benchmark": "drift",
         "method": "interleaved rounds after one that is not counted; thread CPU time and wall time; medians",
@@ -366,8 +369,8 @@ def main() -> None:
             "limit": LIMIT,
             "shapes": [signal_windows(*shape) for shape in SHAPES],
         },
-        "rows": {"features": len(FEATURES), "live": ROWS, "training": TRAINING, **raw_rows(found)},
-        "agreement": agreement(found),
+        "rows": {"features": len(FEATURES), "live": ROWS, "training": TRAINING, **raw_rows(data)},
+        "agreement": agreement(data),
     }
     print(json.dumps(printed, indent=2))
 

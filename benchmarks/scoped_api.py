@@ -90,15 +90,15 @@ def measure(
     """Rounds of one query; each form comes as Prometheus gets it and as it is asked of the API."""
     columns: dict[str, list[float]] = {"direct": [], "api": []}
     size = 0
-    for number, (sent, asked) in enumerate(forms):
-        steps = [("direct", direct, sent), ("api", api, asked)]
+    for number, (direct_form, api_form) in enumerate(forms):
+        steps = [("direct", direct, direct_form), ("api", api, api_form)]
         answers = {}
         for name, ask, form in steps[:: 1 if number % 2 else -1]:
             started = time.perf_counter()
             answers[name] = ask(path, form)
             columns[name].append((time.perf_counter() - started) * 1000)
         if len(answers["direct"]) != len(answers["api"]):
-            raise SystemExit(f"the API answered {asked['query']} differently")
+            raise SystemExit(f"the API answered {api_form['query']} differently")
         size = len(answers["api"])
     return Rounds(size, columns["direct"], columns["api"])
 
@@ -122,8 +122,8 @@ def forms(
         times = {"time": str(last)}
         if path == "query_range":
             times = {"start": str(last - 3600), "end": str(last), "step": "60"}
-        asked = f"{text} # {number}" if kind == "different" else text
-        yield {"query": sent, **times}, {"query": asked, **times}
+        api_query = f"{text} # {number}" if kind == "different" else text
+        yield {"query": sent, **times}, {"query": api_query, **times}
 
 
 def token_file(folder: Path) -> Path:
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
     end = servers.last_scrape(SIZE.interval)
-    found: dict[str, Rounds] = {}
+    measurements: dict[str, Rounds] = {}
     restricted: list[float] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -161,9 +161,9 @@ def main() -> None:
         for name, (path, query) in QUERIES.items():
             for kind, role in KINDS.items():
                 api = asking(clients[1], "/prometheus", role)
-                rounds_of_one = measure(direct, api, path, forms(path, query, end, rounds, kind))
-                found[f"{name}, {kind}"] = rounds_of_one
-                restricted += rounds_of_one.overheads if role == "tenant" else ()
+                measurement = measure(direct, api, path, forms(path, query, end, rounds, kind))
+                measurements[f"{name}, {kind}"] = measurement
+                restricted += measurement.overheads if role == "tenant" else ()
             print(f"{name}: done", file=sys.stderr)
     report = {
         "method": " ".join((__doc__ or "").split("\n\n")[1].split()),
@@ -174,7 +174,7 @@ def main() -> None:
         "limit_ms": LIMIT_MS,
         "rounds": rounds,
         "restricted_overhead_ms": _percentiles(restricted),
-        "queries": {name: one.report() for name, one in found.items()},
+        "queries": {name: measurement.report() for name, measurement in measurements.items()},
     }
     print(json.dumps(report, indent=2))
 

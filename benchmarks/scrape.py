@@ -104,19 +104,19 @@ class SnapshotStore:
 
 def measured(subjects: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
     """CPU milliseconds of each subject."""
-    found: dict[str, list[float]] = {name: [] for name in subjects}
+    milliseconds: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name, subject in subjects.items():
             start = time.process_time()
             subject()
-            found[name].append((time.process_time() - start) * 1000)
+            milliseconds[name].append((time.process_time() - start) * 1000)
     return {
         name: {
             "median": round(statistics.median(times), 3),
             "least": round(min(times), 3),
             "most": round(max(times), 3),
         }
-        for name, times in found.items()
+        for name, times in milliseconds.items()
     }
 
 
@@ -151,8 +151,10 @@ def compared(identities: int) -> dict[str, object]:
 
 def main() -> None:
     """Print the JSON."""
-    found = [compared(identities) for identities in ROUNDS]
-    print(json.dumps({"python": platform.python_version(), "rounds": ROUNDS, "scrape": found}, indent=2))
+    comparisons = [compared(identities) for identities in ROUNDS]
+    print(
+        json.dumps({"python": platform.python_version(), "rounds": ROUNDS, "scrape": comparisons}, indent=2)
+    )
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Data(NamedTuple):
     baseline: Baseline
 
 
-def data() -> Data:
+def generate_data() -> Data:
     chance = np.random.default_rng(4)
     reference = chance.normal(size=(TRAINING, len(FEATURES)))
     batch = chance.normal(size=(BATCH, len(FEATURES)))
@@ -121,18 +121,18 @@ def whylogs_track() -> Callable[[Any], None] | None:
     return track
 
 
-def evidently_psi(found: Data) -> Function | None:
+def evidently_psi(data: Data) -> Function | None:
     """Evidently's PSI of each feature, without the report around it; None when it is not installed."""
     if installed("evidently") is None:
         return None
     from evidently.legacy.calculations.stattests import psi_stat_test
     from evidently.legacy.core import ColumnType
 
-    reference = pd.DataFrame(found.reference[:PEER_REFERENCE], columns=FEATURES)
+    reference = pd.DataFrame(data.reference[:PEER_REFERENCE], columns=FEATURES)
 
     def psi() -> None:
         for name in FEATURES:
-            psi_stat_test(reference[name], found.frame[name], ColumnType.Numerical, 0.1)
+            psi_stat_test(reference[name], data.frame[name], ColumnType.Numerical, 0.1)
 
     return psi
 
@@ -157,11 +157,11 @@ def report(times: dict[str, Times], scale: float) -> dict[str, Any]:
     peers = [name for name in times if name not in ours]
     return {
         "took": {
-            name: {"cpu": spread(found.cpu, scale), "wall": spread(found.wall, scale)}
-            for name, found in times.items()
+            name: {"cpu": spread(seconds.cpu, scale), "wall": spread(seconds.wall, scale)}
+            for name, seconds in times.items()
         },
         "times_faster": {
-            own: {peer: ratio(times[peer].cpu, times[own].cpu) for peer in peers} for own in ours
+            subject: {peer: ratio(times[peer].cpu, times[subject].cpu) for peer in peers} for subject in ours
         },
     }
 
@@ -188,14 +188,14 @@ def several(function: Callable[[Any], object], values: list[Any], count: int) ->
     return Subject(run, count)
 
 
-def batches(found: Data, rounds: int = 15) -> dict[str, Any]:
-    ours, whylogs, psi = Ours(found.baseline), whylogs_track(), evidently_psi(found)
+def batches(data: Data, rounds: int = 15) -> dict[str, Any]:
+    ours, whylogs, psi = Ours(data.baseline), whylogs_track(), evidently_psi(data)
     subjects = {
-        "modelplane_array": Subject(lambda: ours.call.features(found.batch)),
-        "modelplane_frame": Subject(lambda: ours.call.features(found.frame)),
+        "modelplane_array": Subject(lambda: ours.call.features(data.batch)),
+        "modelplane_frame": Subject(lambda: ours.call.features(data.frame)),
     }
     if whylogs is not None:
-        subjects["whylogs_frame"] = Subject(lambda: whylogs(found.frame))
+        subjects["whylogs_frame"] = Subject(lambda: whylogs(data.frame))
     if psi is not None:
         subjects["evidently_psi"] = Subject(psi)
     times = measured(subjects, rounds)
@@ -203,17 +203,17 @@ def batches(found: Data, rounds: int = 15) -> dict[str, Any]:
     return {"unit": "ms per batch", "limit": LIMITS["batch_ms"], **report(times, 1e3)}
 
 
-def single_rows(found: Data, rounds: int = 15) -> dict[str, Any]:
-    ours, whylogs, arrays = Ours(found.baseline), whylogs_track(), list(found.batch)
+def single_rows(data: Data, rounds: int = 15) -> dict[str, Any]:
+    ours, whylogs, arrays = Ours(data.baseline), whylogs_track(), list(data.batch)
     subjects = {
-        "modelplane_mapping": several(ours.call.features, found.rows, ROWS),
+        "modelplane_mapping": several(ours.call.features, data.rows, ROWS),
         "modelplane_array": several(ours.call.features, arrays, ROWS),
     }
     if whylogs is not None:
-        subjects["whylogs_mapping"] = several(whylogs, found.rows, PEER_ROWS)
+        subjects["whylogs_mapping"] = several(whylogs, data.rows, PEER_ROWS)
     times = measured(subjects, rounds)
     assert ours.observations() == 2 * (rounds + 1) * ROWS * len(FEATURES), "not every value was counted"
-    callers = {"mapping": caller(ours, found.rows), "array": caller(ours, arrays)}
+    callers = {"mapping": caller(ours, data.rows), "array": caller(ours, arrays)}
     return {"unit": "us per row", "limit": LIMITS["row_us"], **report(times, 1e6), "caller_wall": callers}
 
 
@@ -222,9 +222,11 @@ def caller(ours: Ours, values: list[Any], rounds: int = 9) -> dict[str, float]:
 
     One call in ``DRAIN_AT``, 0.4 %, finds the queue full and drains it; the last quantile is of those.
     """
-    found = [sorted(call_times(ours, values, 10 * DRAIN_AT)) for _ in range(rounds)]
+    sorted_times = [sorted(call_times(ours, values, 10 * DRAIN_AT)) for _ in range(rounds)]
     return {
-        f"p{100 * q:g}": round(statistics.median(times[int(q * len(times))] for times in found) * 1e6, 2)
+        f"p{100 * q:g}": round(
+            statistics.median(times[int(q * len(times))] for times in sorted_times) * 1e6, 2
+        )
         for q in (0.5, 0.99, 0.999)
     }
 
@@ -238,9 +240,9 @@ def call_times(ours: Ours, values: list[Any], count: int) -> list[float]:
     return seconds
 
 
-def small_calls(found: Data, rounds: int = 9) -> dict[str, Any]:
+def small_calls(data: Data, rounds: int = 9) -> dict[str, Any]:
     """One prediction, event or feedback, each beside a peer."""
-    ours, whylogs = Ours(found.baseline), whylogs_track()
+    ours, whylogs = Ours(data.baseline), whylogs_track()
     counter = Counter("plain", "plain", (*metrics.IDENTITY, "value"), registry=CollectorRegistry())
 
     def count(value: str) -> None:
@@ -266,10 +268,10 @@ def small_calls(found: Data, rounds: int = 9) -> dict[str, Any]:
     }
 
 
-def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
+def scrape(data: Data, rounds: int = 25) -> dict[str, Any]:
     """Rendering all series of the signals; before it, taking their state with a drain of rows that wait."""
-    ours = Ours(found.baseline)
-    ours.call.features(found.batch)
+    ours = Ours(data.baseline)
+    ours.call.features(data.batch)
     state = ours.store.state()
     registry = client_registry(state)
 
@@ -285,7 +287,7 @@ def scrape(found: Data, rounds: int = 25) -> dict[str, Any]:
         "bytes": len(text),
         **report(measured(subjects, rounds), 1e3),
         "state_before": {
-            str(rows): spread([collected(ours, found.rows[:rows]) for _ in range(rounds)], 1e3)
+            str(rows): spread([collected(ours, data.rows[:rows]) for _ in range(rounds)], 1e3)
             for rows in (0, DRAIN_AT - 1)
         },
     }
@@ -308,8 +310,10 @@ def client_registry(state: State) -> CollectorRegistry:
     (snapshot,), (loaded,) = state.signals, state.baselines
     live = signal_text.samples_of(layout_of(loaded.baseline), snapshot)
     fitted = signal_text.baseline_samples(loaded.baseline)
-    found = [(snapshot.key.identity, one) for one in live] + [(loaded.version, one) for one in fitted]
-    for owner, (metric, labels, value) in found:
+    owned_samples = [(snapshot.key.identity, sample) for sample in live] + [
+        (loaded.version, sample) for sample in fitted
+    ]
+    for owner, (metric, labels, value) in owned_samples:
         if metric.name not in families:
             kind = Counter if metric.type == "counter" else Gauge
             families[metric.name] = kind(metric.name, metric.help, metric.labels, registry=registry)
@@ -323,18 +327,18 @@ def samples(text: bytes) -> Samples:
     return {(s.name, frozenset(s.labels.items()), s.value) for family in families for s in family.samples}
 
 
-def fit(found: Data, rounds: int = 3) -> dict[str, Any]:
+def fit(data: Data, rounds: int = 3) -> dict[str, Any]:
     """Fitting a baseline; whylogs makes its profile of a tenth of the rows, and is charged tenfold."""
     whylogs = whylogs_track()
-    subjects = {"modelplane_array": Subject(lambda: Baseline.fit("m", found.reference, names=FEATURES))}
+    subjects = {"modelplane_array": Subject(lambda: Baseline.fit("m", data.reference, names=FEATURES))}
     if whylogs is not None:
-        frame = pd.DataFrame(found.reference[:PEER_REFERENCE], columns=FEATURES)
+        frame = pd.DataFrame(data.reference[:PEER_REFERENCE], columns=FEATURES)
         subjects["whylogs_frame"] = Subject(lambda: whylogs(frame), PEER_REFERENCE / TRAINING)
     return {"unit": f"s per {TRAINING:,} rows", **report(measured(subjects, rounds), 1.0)}
 
 
 def main() -> None:
-    found = data()
+    data = generate_data()
     peers = {name: installed(name) or "not installed" for name in ("whylogs", "evidently")}
     printed = {
         "benchmark": "signals",
@@ -343,11 +347,11 @@ def main() -> None:
         "numpy": np.__version__,
         "pandas": pd.__version__,
         "peers": peers,
-        "batch": batches(found),
-        "row": single_rows(found),
-        "calls": small_calls(found),
-        "scrape": scrape(found),
-        "fit": fit(found),
+        "batch": batches(data),
+        "row": single_rows(data),
+        "calls": small_calls(data),
+        "scrape": scrape(data),
+        "fit": fit(data),
     }
     print(json.dumps(printed, indent=2))
 

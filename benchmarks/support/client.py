@@ -19,16 +19,16 @@ class Client:
 
     def send(self, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         """The body of an answer to a GET, or a POST of ``body``; SystemExit when it is not a success."""
-        pieces: list[bytes] = []
+        chunks: list[bytes] = []
         self._handle.setopt(pycurl.URL, self._url + path)
         if body is None:
             self._handle.setopt(pycurl.HTTPGET, 1)
         else:
             self._handle.setopt(pycurl.POSTFIELDS, body)
         self._handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers.items()])
-        self._handle.setopt(pycurl.WRITEFUNCTION, pieces.append)
+        self._handle.setopt(pycurl.WRITEFUNCTION, chunks.append)
         self._handle.perform()
-        status, answer = self._handle.getinfo(pycurl.RESPONSE_CODE), b"".join(pieces)
+        status, answer = self._handle.getinfo(pycurl.RESPONSE_CODE), b"".join(chunks)
         if status != 200:
             raise SystemExit(f"{path[:200]} answered {status}: {answer[:500].decode()}")
         return answer

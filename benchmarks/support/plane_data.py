@@ -175,7 +175,7 @@ class SignalSeries:
         self._chance = np.random.default_rng(6)
         labels = list(_signal_labels(size))
         self._labels = labels
-        names = [one["__name__"] for one in labels]
+        names = [series["__name__"] for series in labels]
         counters = np.array([name.endswith("_total") for name in names])
         self._means = np.where(counters, 200.0, 0.0)
         constants = {
@@ -210,10 +210,10 @@ def _signal_labels(size: Size) -> Iterator[Labels]:
             }  # fmt: skip
             for number in range(SIGNALS):
                 signal = {"kind": "input", "signal": f"feature_{number:02d}", "baseline": f"b{model:07d}"}
-                yield from _one_signal(owner, signal)
+                yield from _signal_series(owner, signal)
 
 
-def _one_signal(owner: Labels, signal: Labels) -> Iterator[Labels]:
+def _signal_series(owner: Labels, signal: Labels) -> Iterator[Labels]:
     everyone = {**owner, metrics.TENANT_ID: metrics.ALL_TENANTS}
     for number in range(BINS):
         yield _named(metrics.SIGNAL_OBSERVATIONS.name, everyone, **signal, bin=f"{number:02d}")

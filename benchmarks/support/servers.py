@@ -182,9 +182,9 @@ def _running(
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process and of the children that it has."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = (int(fields[11]) + int(fields[12])) / _TICKS
+    process_seconds = (int(fields[11]) + int(fields[12])) / _TICKS
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    return process_seconds + sum(cpu_seconds(int(child)) for child in children)
 
 
 def resident_bytes(pid: int) -> int:

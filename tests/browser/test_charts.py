@@ -173,7 +173,7 @@ def drawn(page: Page, colour: str) -> dict[int, float]:
     for column, row in page.evaluate(NEAR, [png, parts]):
         if row >= LEGEND_HEIGHT:
             rows.setdefault(column, []).append(row)
-    return {column: sum(found) / len(found) for column, found in sorted(rows.items())}
+    return {column: sum(values) / len(values) for column, values in sorted(rows.items())}
 
 
 def column_of(line: dict[int, float], index: float) -> float:
@@ -239,14 +239,14 @@ def test_names_are_those_of_the_answer(page: Page, site: str, library: Library) 
 
 @each_library
 def test_nothing_is_fetched_from_elsewhere_and_nothing_fails(page: Page, site: str, library: Library) -> None:
-    asked: list[str] = []
+    urls: list[str] = []
     failures: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: urls.append(request.url))
     page.on("pageerror", lambda error: failures.append(str(error)))
     open_chart(page, site, library)
     assert failures == []
-    assert any(url.startswith(f"{site}/api/v1/metrics/latency?") for url in asked)
-    assert [url for url in asked if not url.startswith(site)] == []
+    assert any(url.startswith(f"{site}/api/v1/metrics/latency?") for url in urls)
+    assert [url for url in urls if not url.startswith(site)] == []
 
 
 @each_library

@@ -193,8 +193,8 @@ def last_settled_second(store_url: str) -> int:
 def has_rates(store_url: str) -> bool:
     """Whether there are rates of the last ten settled seconds."""
     query = f"rate({metrics.REQUESTS.name}[4s])"
-    asked: dict[str, str | float] = {"query": query, "time": last_settled_second(store_url) - 10}
-    answer = requests.get(f"{store_url}/api/v1/query", asked, timeout=PATIENCE_SECONDS).json()
+    parameters: dict[str, str | float] = {"query": query, "time": last_settled_second(store_url) - 10}
+    answer = requests.get(f"{store_url}/api/v1/query", parameters, timeout=PATIENCE_SECONDS).json()
     return len(answer["data"]["result"]) == 2 * len(LATENCIES)
 
 

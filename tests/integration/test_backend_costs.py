@@ -82,17 +82,17 @@ def rows(client: FlaskClient, first: int, last: int, more: str = "") -> dict[tup
 
 
 def test_an_hour_with_a_restart(client: FlaskClient) -> None:
-    found = rows(client, 0, HOUR)
-    assert found[("user-A", "direct")] == Decimal("1.8")
+    amounts = rows(client, 0, HOUR)
+    assert amounts[("user-A", "direct")] == Decimal("1.8")
     # What user-B used between its last scrape and its restart is not known, and no more than that is lost.
     lost = Decimal(SCRAPE) / 4 / 1000
-    assert Decimal("0.9") - lost <= found[("user-B", "direct")] <= Decimal("0.9")
+    assert Decimal("0.9") - lost <= amounts[("user-B", "direct")] <= Decimal("0.9")
 
 
 def test_what_nobody_scraped_is_unknown_and_nothing_is_lost(client: FlaskClient) -> None:
-    found = rows(client, 2 * HOUR, 3 * HOUR)
-    assert found[(None, "unknown")] > Decimal("3.5")
-    assert found[(None, "capacity")] == Decimal("3.6")
+    amounts = rows(client, 2 * HOUR, 3 * HOUR)
+    assert amounts[(None, "unknown")] > Decimal("3.5")
+    assert amounts[(None, "capacity")] == Decimal("3.6")
 
 
 @pytest.mark.parametrize("policy", ["keep", "proportional", "even"])
@@ -106,28 +106,28 @@ def test_four_hours_close_and_are_the_sum_of_their_hours(client: FlaskClient, po
         assert sum(hour.get(key, Decimal(0)) for hour in hours) == amount
 
 
-def test_steady_hours_are_read_cell_by_cell_and_cost_the_same(
+def test_gap_free_hours_are_read_cell_by_cell_and_cost_the_same(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds: list[bool] = []
     read = SampleReader.read
 
-    def watched(self: SampleReader, piece: TimeRange) -> RangeSamples:
-        found = read(self, piece)
-        kinds.append(found.is_gap_free)
-        return found
+    def watched(self: SampleReader, time_range: TimeRange) -> RangeSamples:
+        range_samples = read(self, time_range)
+        kinds.append(range_samples.is_gap_free)
+        return range_samples
 
     monkeypatch.setattr(SampleReader, "read", watched)
     monkeypatch.setattr(samples, "FIRST_RANGE", HOUR * 1000)
     monkeypatch.setattr(samples, "LONGEST_RANGE", HOUR * 1000)
     quick = rows(client, 300, 4 * HOUR)
-    # The hour of the restart, and those before, in and after the gap, are not steady.
+    # The hour of the restart, and those before, in and after the gap, are not gap-free.
     assert Counter(kinds) == {True: 2, False: 3}
     monkeypatch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
     assert rows(client, 300, 4 * HOUR) == quick
 
 
-def test_a_counter_that_fell_by_little_is_not_steady(
+def test_a_counter_that_fell_by_little_is_not_gap_free(
     backfilled: Callable[[Path, str], str], tmp_path: Path
 ) -> None:
     """From 1,000 to 950 seconds, and beyond 1,000 again before the cell ends: no edge tells of it."""
@@ -143,7 +143,9 @@ def test_a_counter_that_fell_by_little_is_not_steady(
         lines.append(f"{name}_total{{{labels}}} {value} {at}")
     url = backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
     settings = Settings(prometheus_url=url, prometheus_timeout_seconds=PATIENCE_SECONDS)
-    hours = [TimeRange((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)]
+    quarters = [
+        TimeRange((START + begin) * 1000, (START + begin + 900) * 1000) for begin in range(0, HOUR, 900)
+    ]
     with closing(prometheus_client(settings)) as client:
         reader = SampleReader(client, [metrics.DEVICE_SECONDS], ScrapeTiming(SCRAPE * 1000), 300_000)
-        assert [reader.read(piece).is_gap_free for piece in hours] == [True, True, False, True]
+        assert [reader.read(time_range).is_gap_free for time_range in quarters] == [True, True, False, True]

@@ -81,10 +81,10 @@ def test_every_acknowledged_alert_survives_kill_9(
         acknowledged[alertname] = kill_under_load(backend, url, alertname)
         backend = start_backend(tmp_path, "http://127.0.0.1:9", port)
         for name, fingerprints in acknowledged.items():
-            kept = stored(url, name)
-            assert fingerprints <= kept
+            stored_fingerprints = stored(url, name)
+            assert fingerprints <= stored_fingerprints
             # Each writer has at most one alert that was stored but not yet acknowledged.
-            assert len(kept) <= len(fingerprints) + WRITERS
+            assert len(stored_fingerprints) <= len(fingerprints) + WRITERS
 
 
 def test_the_same_alerts_again_change_nothing(tmp_path: Path, start_backend: Callable[..., Process]) -> None:

@@ -32,8 +32,8 @@ def get(url: str, path: str, **query: object) -> dict[str, Any]:
 
 
 def rest(url: str, metric: str, window: tuple[int, int], **query: object) -> list[dict[str, Any]]:
-    asked = {**WHO, "from": window[0], "to": window[1], "step": "1s", **query}
-    return list(get(url, f"/api/v1/metrics/{metric}", **asked)["data"])
+    parameters = {**WHO, "from": window[0], "to": window[1], "step": "1s", **query}
+    return list(get(url, f"/api/v1/metrics/{metric}", **parameters)["data"])
 
 
 def values(line: dict[str, Any]) -> list[float]:
@@ -41,8 +41,8 @@ def values(line: dict[str, Any]) -> list[float]:
 
 
 def test_latency_of_two_versions_in_the_contract(backend: str, window: tuple[int, int]) -> None:
-    asked = {**WHO, "from": window[0], "to": window[1], "step": "1s"}
-    body = get(backend, "/api/v1/metrics/latency", **asked)
+    parameters = {**WHO, "from": window[0], "to": window[1], "step": "1s"}
+    body = get(backend, "/api/v1/metrics/latency", **parameters)
     assert set(body) == {"query_time", "data"}
     assert [line["name"] for line in body["data"]] == ["resnet50 (v1.2.0)", "resnet50 (v1.3.0)"]
     for line, (low, high) in zip(body["data"], ((0.01, 0.025), (0.1, 0.25)), strict=True):
@@ -66,8 +66,8 @@ def test_ratios_and_gauges_are_those_of_the_calls(
 def test_throughput_is_what_the_store_counts(backend: str, store_url: str, window: tuple[int, int]) -> None:
     """The rate itself depends on when this machine found time to scrape; the two must still agree."""
     query = 'sum by (model_version) (rate(model_inference_requests_total{tenant_id="user-A"}[4s]))'
-    asked = {"query": query, "start": window[0] / 1000, "end": window[1] / 1000, "step": 1}
-    result = get(store_url, "/api/v1/query_range", **asked)["data"]["result"]
+    parameters = {"query": query, "start": window[0] / 1000, "end": window[1] / 1000, "step": 1}
+    result = get(store_url, "/api/v1/query_range", **parameters)["data"]["result"]
     direct = {
         entry["metric"]["model_version"]: [float(text) for _, text in entry["values"]] for entry in result
     }
@@ -85,8 +85,8 @@ def test_rest_rows_and_grafana_agree_point_by_point(
     assert len(lines) == 4
     expected = {(line["name"], point["x"], point["y"]) for line in lines for point in line["data"]}
 
-    asked = {**who, "from": window[0], "to": window[1], "step": "1s"}
-    rows = get(backend, f"/api/v1/rows/{metric}", **asked)["rows"]
+    parameters = {**who, "from": window[0], "to": window[1], "step": "1s"}
+    rows = get(backend, f"/api/v1/rows/{metric}", **parameters)["rows"]
     assert {(row["series"], row["time"], row["value"]) for row in rows} == expected
     assert [(row["time"], row["series"]) for row in rows] == sorted(
         (row["time"], row["series"]) for row in rows

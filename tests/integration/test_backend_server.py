@@ -33,21 +33,21 @@ class Backend(NamedTuple):
 
 
 class SlowPrometheus(NamedTuple):
-    """A Prometheus that tells when it has been asked and answers when it may."""
+    """A Prometheus that tells when it has been queried and answers when it may."""
 
     port: int
-    is_asked: threading.Event
+    is_queried: threading.Event
     may_answer: threading.Event
 
 
 @pytest.fixture(scope="module")
 def slow_prometheus() -> Iterator[SlowPrometheus]:
-    is_asked, may_answer = threading.Event(), threading.Event()
+    is_queried, may_answer = threading.Event(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            is_asked.set()
+            is_queried.set()
             may_answer.wait(PATIENCE_SECONDS)
             self.send_response(200)
             self.send_header("Content-Length", str(len(EMPTY_VECTOR)))
@@ -60,7 +60,7 @@ def slow_prometheus() -> Iterator[SlowPrometheus]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield SlowPrometheus(server.server_port, is_asked, may_answer)
+    yield SlowPrometheus(server.server_port, is_queried, may_answer)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -113,14 +113,14 @@ def test_five_hundred_half_open_connections_leave_it_answering(backend: Backend)
 
 def send_much(port: int, head: bytes, sent: list[int]) -> None:
     """Send 100 MB, or as much of it as is taken."""
-    piece = b"a" * (1 << 20)
+    mebibyte = b"a" * (1 << 20)
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
         try:
             client.sendall(head)
             for _ in range(100):
-                chunk = b"%x\r\n%s\r\n" % (len(piece), piece) if b"chunked" in head else piece
+                chunk = b"%x\r\n%s\r\n" % (len(mebibyte), mebibyte) if b"chunked" in head else mebibyte
                 client.sendall(chunk)
-                sent.append(len(piece))
+                sent.append(len(mebibyte))
         except OSError:
             return
 
@@ -167,7 +167,7 @@ def test_what_is_in_flight_is_answered_when_it_is_stopped(
     with running(slow_prometheus.port, tmp_path) as backend, ThreadPoolExecutor(1) as pool:
         status = pool.submit(get, backend.port, path)
         try:
-            assert slow_prometheus.is_asked.wait(PATIENCE_SECONDS)
+            assert slow_prometheus.is_queried.wait(PATIENCE_SECONDS)
             os.kill(backend.process.pid, signal.SIGTERM)
             time.sleep(0.5)  # long enough for the signal to be heard first, unless the machine is very busy
         finally:

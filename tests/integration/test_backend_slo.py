@@ -173,8 +173,8 @@ def test_a_tenant_without_failures_burns_nothing(client: FlaskClient) -> None:
 
 
 def test_a_series_over_the_range_has_its_gap_where_there_was_no_traffic(client: FlaskClient) -> None:
-    asked = {"from": (START + HOUR // 2) * 1000, "to": END * 1000, "step": "10m", "window": "20m"}
-    body = get(client, "/api/v1/metrics/slo", slo="availability", **asked, **{"model-version": "v1.3.0"})
+    parameters = {"from": (START + HOUR // 2) * 1000, "to": END * 1000, "step": "10m", "window": "20m"}
+    body = get(client, "/api/v1/metrics/slo", slo="availability", **parameters, **{"model-version": "v1.3.0"})
     (line,) = body["data"]
     silent = [point["x"] // 1000 for point in line["data"] if point["y"] is None]
     assert silent == [at for at in silent if SILENT.start + 1200 <= at <= SILENT.stop]
@@ -203,8 +203,8 @@ def test_the_state_of_the_objectives(client: FlaskClient, store: str) -> None:
 
 
 def compare(client: FlaskClient, baseline: str, candidate: str, **query: object) -> Any:
-    asked = {"from": START * 1000, "to": END * 1000, "baseline": baseline, "candidate": candidate}
-    return get(client, "/api/v1/compare", **{**asked, **query})
+    parameters = {"from": START * 1000, "to": END * 1000, "baseline": baseline, "candidate": candidate}
+    return get(client, "/api/v1/compare", **{**parameters, **query})
 
 
 def verdicts(body: Any) -> dict[str, str]:

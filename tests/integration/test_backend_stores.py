@@ -176,13 +176,13 @@ def peculiar() -> Iterator[Samples]:
 
 
 def exposition() -> str:
-    found = [
-        *(one for version in VERSIONS for tenant in TENANTS for one in calls(version, tenant)),
-        *(one for version in VERSIONS for one in signals(version)),
+    all_samples = [
+        *(samples for version in VERSIONS for tenant in TENANTS for samples in calls(version, tenant)),
+        *(samples for version in VERSIONS for samples in signals(version)),
         Samples(recorded.MAX_IN_FLIGHT.name, {MODEL_NAME: "resnet50"}, constant(12.0)),
         *peculiar(),
     ]
-    by_name = sorted(found, key=lambda samples: samples.name)
+    by_name = sorted(all_samples, key=lambda samples: samples.name)
     return "\n".join([*(line for samples in by_name for line in samples.lines()), "# EOF", ""])
 
 
@@ -255,20 +255,23 @@ def leaves(body: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(("path", "query"), ALIKE)
-def test_steady_figures_are_the_same(
+def test_figures_of_ordinary_series_are_the_same(
     clients: dict[str, FlaskClient], path: str, query: dict[str, object]
 ) -> None:
-    expected, found = (dict(leaves(get(clients[store], path, **query))) for store in STORES)
+    expected, actual = (dict(leaves(get(clients[store], path, **query))) for store in STORES)
     numbers = {place: value for place, value in expected.items() if isinstance(value, int | float)}
     assert len(numbers) >= 4
-    assert {place: found.pop(place, None) for place in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-12)
-    assert found == {place: value for place, value in expected.items() if place not in numbers}
+    assert {place: actual.pop(place, None) for place in numbers} == pytest.approx(
+        numbers, rel=1e-9, abs=1e-12
+    )
+    assert actual == {place: value for place, value in expected.items() if place not in numbers}
 
 
 def test_costs_are_the_same_to_the_last_digit(clients: dict[str, FlaskClient]) -> None:
-    asked = {**PERIOD, "format": "focus"}
+    parameters = {**PERIOD, "format": "focus"}
     prometheus, victoria_metrics = (
-        clients[store].get("/api/v1/costs", query_string=asked).get_data(as_text=True) for store in STORES
+        clients[store].get("/api/v1/costs", query_string=parameters).get_data(as_text=True)
+        for store in STORES
     )
     assert victoria_metrics == prometheus
     assert len(prometheus.splitlines()) > 4
@@ -277,22 +280,22 @@ def test_costs_are_the_same_to_the_last_digit(clients: dict[str, FlaskClient]) -
 def test_menus_and_annotations_are_the_same(clients: dict[str, FlaskClient]) -> None:
     period = {"from": "2026-09-21T14:00:00Z", "to": "2026-09-21T15:00:00Z"}
     query = {"target": "version_changes", "payload": {"model-name": "resnet50"}, "refId": "Anno"}
-    asked = {
+    bodies = {
         "/grafana/variable": {"payload": {"target": "versions model=resnet50"}, "range": period},
         "/grafana/tag-values": {"key": "tenant_id"},
         "/grafana/query": {"range": period, "targets": [query]},
     }
-    for path, body in asked.items():
-        found = [clients[store].post(path, json=body).json for store in STORES]
-        assert found[0] == found[1]
-        assert found[0]
+    for path, body in bodies.items():
+        answers = [clients[store].post(path, json=body).json for store in STORES]
+        assert answers[0] == answers[1]
+        assert answers[0]
 
 
 def counted(client: FlaskClient, model: str, seconds_after: int) -> float | None:
     """Calls in the ten minutes that end so long after the middle of the hour."""
     moment = (START + MIDDLE * SCRAPE + seconds_after) * 1000
-    asked = {"model-name": model, "tenant-id": "user-A", "window": "10m", "from": moment, "to": moment}
-    (line,) = get(client, "/api/v1/metrics/slo", **asked, maxDataPoints=1)["data"]
+    parameters = {"model-name": model, "tenant-id": "user-A", "window": "10m", "from": moment, "to": moment}
+    (line,) = get(client, "/api/v1/metrics/slo", **parameters, maxDataPoints=1)["data"]
     total: float | None = line["data"][0]["total"]
     return total
 
@@ -316,8 +319,8 @@ class TestDifferencesByName:
         assert counted(clients[store], "returned", 300) == expected
         end = START + MIDDLE * SCRAPE + 300
         period = {"from": (end - 600) * 1000, "to": end * 1000, "maxDataPoints": 1}
-        asked = {"model-name": "returned", "tenant-id": "user-A", **period}
-        (line,) = get(clients[store], "/api/v1/metrics/throughput", **asked)["data"]
+        parameters = {"model-name": "returned", "tenant-id": "user-A", **period}
+        (line,) = get(clients[store], "/api/v1/metrics/throughput", **parameters)["data"]
         assert [point["y"] for point in line["data"]] == [0]
 
     def test_a_restart_that_loses_less_than_an_eighth(
@@ -328,21 +331,21 @@ class TestDifferencesByName:
 
     def test_a_gauge_that_is_scraped_no_more(self, clients: dict[str, FlaskClient], store: str) -> None:
         last = START + PHASE + (MIDDLE - 1) * SCRAPE
-        asked = {"model-name": "left", "tenant-id": "user-A", "step": "5s", "from": (last - 60) * 1000}
-        (line,) = get(clients[store], "/api/v1/metrics/active", **asked, to=(last + 600) * 1000)["data"]
+        parameters = {"model-name": "left", "tenant-id": "user-A", "step": "5s", "from": (last - 60) * 1000}
+        (line,) = get(clients[store], "/api/v1/metrics/active", **parameters, to=(last + 600) * 1000)["data"]
         known = [point["x"] // 1000 for point in line["data"] if point["y"] is not None]
         longest = 300 if WAYS[store].carries_on_for_minutes else 2 * SCRAPE
         assert longest - SCRAPE <= known[-1] - last <= longest
 
     def test_no_traffic_has_no_ratio(self, clients: dict[str, FlaskClient], store: str) -> None:
-        asked = {"model-name": "idle", "tenant-id": "user-A", **RANGE}
-        lines = get(clients[store], "/api/v1/metrics/errors", **asked)["data"]
+        parameters = {"model-name": "idle", "tenant-id": "user-A", **RANGE}
+        lines = get(clients[store], "/api/v1/metrics/errors", **parameters)["data"]
         assert len(lines) == (1 if WAYS[store].keeps_nan else 0)
         assert {point["y"] for line in lines for point in line["data"]} <= {None}
 
     def test_a_query_of_more_than_16_kib(self, clients: dict[str, FlaskClient], store: str) -> None:
-        asked = {**WHO, **RANGE, "tenant-id": [f"{number:0>200}" for number in range(100)]}
-        response = clients[store].get("/api/v1/metrics/active", query_string=asked)
+        parameters = {**WHO, **RANGE, "tenant-id": [f"{number:0>200}" for number in range(100)]}
+        response = clients[store].get("/api/v1/metrics/active", query_string=parameters)
         assert response.json is not None
         if WAYS[store].takes_long_queries:
             assert (response.status_code, response.json["data"]) == (200, [])

@@ -269,10 +269,10 @@ def test_recorded_counts_are_the_increase(api: Api, window: str) -> None:
     compared = 0
     for instant, table in api.history(recorded.SIGNAL_BIN_INCREASE.over(window).name).items():
         if api.is_quiet(instant):
-            asked = api.increase(metrics.SIGNAL_OBSERVATIONS, window, instant)
-            assert table.keys() == asked.keys()
+            increases = api.increase(metrics.SIGNAL_OBSERVATIONS, window, instant)
+            assert table.keys() == increases.keys()
             for key, counts in table.items():
-                assert counts == pytest.approx(asked[key], rel=1e-12)
+                assert counts == pytest.approx(increases[key], rel=1e-12)
             compared += 1
     assert compared >= 5
 

@@ -76,9 +76,9 @@ def query(url: str, expression: str, at: float) -> dict[Key, float]:
 def phases(process: Process) -> dict[str, float]:
     """When each phase that a service has logged began for the first time."""
     log = process.log.read_text(encoding="utf-8")
-    found = re.findall(r"^(\S+ \S+) examples INFO phase: (.+)$", log, re.MULTILINE)
+    entries = re.findall(r"^(\S+ \S+) examples INFO phase: (.+)$", log, re.MULTILINE)
     began: dict[str, float] = {}
-    for text, name in found:
+    for text, name in entries:
         began.setdefault(name, datetime.datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp())
     return began
 
@@ -132,8 +132,8 @@ def drift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drift]:
         ports = [free_port() for _ in installed]
         port = free_port()
         services = {
-            service.model_name: service_process(folder, service, own_port)
-            for service, own_port in zip(installed, ports, strict=True)
+            service.model_name: service_process(folder, service, service_port)
+            for service, service_port in zip(installed, ports, strict=True)
         }
         prometheus = prometheus_process(folder, ports, port)
         for process in (prometheus, *services.values()):
@@ -154,25 +154,25 @@ def read_drift(url: str, services: Mapping[str, Process], followed_by: str) -> d
     for name, process in services.items():
         at = phases(process)[followed_by] - READ_BEFORE_END
         known = query(url, f'{BASELINE_OBSERVATIONS.name}{{model_name="{name}"}}', at)
-        found = query(url, f'{psi}{{model_name="{name}"}} - {noise}', at)
-        assert found.keys() == known.keys(), "too few calls in a window"
-        values |= found
+        model_drift = query(url, f'{psi}{{model_name="{name}"}} - {noise}', at)
+        assert model_drift.keys() == known.keys(), "too few calls in a window"
+        values |= model_drift
     return values
 
 
 def of_model(values: Mapping[Key, float], model: Model) -> dict[Key, float]:
     if not SERVICES[model.name].installed:
         pytest.skip(f"needs: {SERVICES[model.name].install}")
-    found = {key: value for key, value in values.items() if key.model == model.name}
-    assert {key.version for key in found} == {version.version for version in model.versions}
-    return found
+    model_drift = {key: value for key, value in values.items() if key.model == model.name}
+    assert {key.version for key in model_drift} == {version.version for version in model.versions}
+    return model_drift
 
 
 @each_model
 def test_no_signal_drifts_in_a_normal_phase(model: Model, drift: Drift) -> None:
-    found = of_model(drift["normal"], model)
-    assert {"input", "output"} <= {key.kind for key in found}
-    assert {key: value for key, value in found.items() if not value < QUIET} == {}
+    model_drift = of_model(drift["normal"], model)
+    assert {"input", "output"} <= {key.kind for key in model_drift}
+    assert {key: value for key, value in model_drift.items() if not value < QUIET} == {}
 
 
 @each_model

@@ -250,8 +250,8 @@ def parsed(exposition: str) -> Samples:
 def sums(samples: Samples, name: str, *labels: str) -> dict[tuple[str, ...], float]:
     """Values of a metric summed by ``labels``."""
     totals: dict[tuple[str, ...], float] = defaultdict(float)
-    for found, number in samples[name].items():
-        known = dict(found)
+    for label_set, number in samples[name].items():
+        known = dict(label_set)
         totals[tuple(known[label] for label in labels)] += number
     return totals
 

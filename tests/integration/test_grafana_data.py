@@ -123,8 +123,8 @@ def node_modules(pytestconfig: pytest.Config) -> Path:
 
 
 def body(*targets: dict[str, Any], **more: object) -> dict[str, Any]:
-    asked = {"range": RANGE, "intervalMs": 60_000, "maxDataPoints": 734, "targets": list(targets)}
-    return {**asked, **more}
+    request = {"range": RANGE, "intervalMs": 60_000, "maxDataPoints": 734, "targets": list(targets)}
+    return {**request, **more}
 
 
 def target(ref_id: str = "A", name: str = "errors", **payload: str) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def frames_of(request: pytest.FixtureRequest, node_modules: Path, served: str) -
     payload = {"version": "4", "alerts": [ALERT]}
     assert requests.post(f"{served}/api/v1/alerts", json=payload, timeout=PATIENCE_SECONDS).status_code == 200
     command = (str(FILES / "frames.cjs"), request.param, f"{served}/grafana/query")
-    asked = json.dumps(list(BODIES.values()))
+    stdin = json.dumps(list(BODIES.values()))
     done = node(
-        command, True, cwd=node_modules, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        command, True, cwd=node_modules, input=stdin, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(BODIES, json.loads(done.stdout), strict=True))
@@ -232,8 +232,8 @@ def live(backend: str, settled_second: int) -> Callable[..., requests.Response]:
     def ask(**more: object) -> requests.Response:
         end = settled_second * 1000
         period = {"from": format_rfc3339(end - 10_000), "to": format_rfc3339(end)}
-        asked = {"range": period, "intervalMs": 1000, "targets": [target()], **more}
-        return requests.post(f"{backend}/grafana/query", json=asked, timeout=PATIENCE_SECONDS)
+        request = {"range": period, "intervalMs": 1000, "targets": [target()], **more}
+        return requests.post(f"{backend}/grafana/query", json=request, timeout=PATIENCE_SECONDS)
 
     return ask
 
@@ -251,26 +251,26 @@ def live(backend: str, settled_second: int) -> Callable[..., requests.Response]:
 def test_case_19_filters_are_evaluated_by_prometheus(
     live: Callable[..., requests.Response], entry: dict[str, Any], versions: list[str]
 ) -> None:
-    found = live(filters=[{"key": "model_version", **entry}])
-    assert found.status_code == 200, found.text
-    assert [one["tags"]["model_version"] for one in found.json()] == versions
+    response = live(filters=[{"key": "model_version", **entry}])
+    assert response.status_code == 200, response.text
+    assert [series["tags"]["model_version"] for series in response.json()] == versions
 
 
 @pytest.mark.parametrize("value", ["(", "a{99999}", "((a{1,500}){1,500}){1,500}", r"(?<x", r"\1"])
 def test_case_19_a_regex_that_is_not_valid_or_too_large_is_400(
     live: Callable[..., requests.Response], value: str
 ) -> None:
-    found = live(adhocFilters=[{"key": "model_version", "operator": "=~", "value": value}])
-    assert found.status_code == 400, found.text
-    assert "error parsing regexp" in found.json()["message"]
+    response = live(adhocFilters=[{"key": "model_version", "operator": "=~", "value": value}])
+    assert response.status_code == 400, response.text
+    assert "error parsing regexp" in response.json()["message"]
 
 
 def test_case_22_and_23_menus_are_label_values_of_prometheus(backend: str) -> None:
-    def ask(path: str, asked: dict[str, Any]) -> Any:
-        return requests.post(f"{backend}/grafana{path}", json=asked, timeout=PATIENCE_SECONDS).json()
+    def ask(path: str, request: dict[str, Any]) -> Any:
+        return requests.post(f"{backend}/grafana{path}", json=request, timeout=PATIENCE_SECONDS).json()
 
-    found = ask("/variable", {"payload": {"target": "versions model=resnet50"}})
-    assert [entry["__value"] for entry in found] == ["v1.2.0", "v1.3.0"]
+    menu = ask("/variable", {"payload": {"target": "versions model=resnet50"}})
+    assert [entry["__value"] for entry in menu] == ["v1.2.0", "v1.3.0"]
     assert ask("/variable", {"payload": {"target": "versions model=nothing"}}) == []
     assert ask("/search", {"target": "models"}) == [MODEL]
     assert ask("/tag-values", {"key": "tenant_id"}) == [{"text": 'a"} or up{x="'}, {"text": "user-A"}]
@@ -281,19 +281,19 @@ def test_case_25_parallel_queries_agree_and_aborted_ones_block_nobody(
 ) -> None:
     end = settled_second * 1000
     period = {"from": format_rfc3339(end - 10_000), "to": format_rfc3339(end)}
-    asked = {"range": period, "intervalMs": 1000, "targets": [target()]}
+    request = {"range": period, "intervalMs": 1000, "targets": [target()]}
     url = urlsplit(backend)
-    data = json.dumps(asked).encode()
+    data = json.dumps(request).encode()
     head = f"POST /grafana/query HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode()
     for _ in range(20):
         with socket.create_connection((url.hostname, url.port)) as connection:
             connection.sendall(head + data)
 
     def ask(_: int) -> requests.Response:
-        return requests.post(f"{backend}/grafana/query", json=asked, timeout=PATIENCE_SECONDS)
+        return requests.post(f"{backend}/grafana/query", json=request, timeout=PATIENCE_SECONDS)
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(ask, range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    assert [one["tags"]["model_version"] for one in answers[0].json()] == ["v1.2.0", "v1.3.0"]
+    assert [series["tags"]["model_version"] for series in answers[0].json()] == ["v1.2.0", "v1.3.0"]

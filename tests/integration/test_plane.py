@@ -293,9 +293,9 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
         assert wait_until(lambda: (data / "plane.json").exists() or up.poll() is not None)
         plane = Plane.load(data)
         assert plane.grafana_url is not None
-        found = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
-        assert "ok   Grafana has the boards and reaches its datasources: 6 answers" in found.output
-        assert "model 'resnet50' is in the registry but no target reports it" in found.output
+        doctor_result = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
+        assert "ok   Grafana has the boards and reaches its datasources: 6 answers" in doctor_result.output
+        assert "model 'resnet50' is in the registry but no target reports it" in doctor_result.output
         up.send_signal(signal.SIGINT)
         output, _ = up.communicate(timeout=PATIENCE_SECONDS)
     assert up.returncode == 0, output

@@ -24,10 +24,10 @@ from werkzeug.test import TestResponse
 
 from datasource_support.clients import prometheus_client
 from datasource_support.hostile_requests import (
+    CALLER_TENANT,
     NOW,
     OTHER,
-    OWN,
-    Asked,
+    Request,
     requests,
 )
 from generations import Servers
@@ -59,11 +59,11 @@ groups:
 
 def series(with_others: bool) -> list[tuple[str, str, str]]:
     """Name, labels and value of each series; a counter's value is its growth in a minute."""
-    found = [
-        ("calls", f'tenant_id="{OWN}",model_name="resnet50",job="a"', "1"),
-        ("calls", f'tenant_id="{OWN}",model_name="bert",job="a"', "2"),
-        ("load", f'tenant_id="{OWN}",model_name="resnet50"', "3"),
-        ("target_info", f'tenant_id="{OWN}",job="a",version="v1"', "1"),
+    tenant_series = [
+        ("calls", f'tenant_id="{CALLER_TENANT}",model_name="resnet50",job="a"', "1"),
+        ("calls", f'tenant_id="{CALLER_TENANT}",model_name="bert",job="a"', "2"),
+        ("load", f'tenant_id="{CALLER_TENANT}",model_name="resnet50"', "3"),
+        ("target_info", f'tenant_id="{CALLER_TENANT}",job="a",version="v1"', "1"),
     ]
     others = [
         ("calls", f'tenant_id="{OTHER}",model_name="classified-model",job="a"', "7777.25"),
@@ -75,7 +75,7 @@ def series(with_others: bool) -> list[tuple[str, str, str]]:
         ("load", 'tenant_id="",model_name="classified-empty"', "8888.5"),
         ("target_info", f'tenant_id="{OTHER}",job="a",version="classified-version"', "1"),
     ]
-    return found + (others if with_others else [])
+    return tenant_series + (others if with_others else [])
 
 
 def exposition(with_others: bool) -> str:
@@ -140,24 +140,30 @@ def sides(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             stack.enter_context(process)
             urls.append(url)
         shared, alone = urls
-        yield Sides(api(shared, (OWN,), stack), api(alone, (OWN,), stack), api(shared, None, stack))
+        yield Sides(
+            api(shared, (CALLER_TENANT,), stack),
+            api(alone, (CALLER_TENANT,), stack),
+            api(shared, None, stack),
+        )
 
 
-def send(client: FlaskClient, asked: Asked) -> TestResponse:
+def send(client: FlaskClient, request: Request) -> TestResponse:
     more: dict[str, Any] = {}
-    if asked.method == "POST":
-        more["data"] = _multi(asked.body)
-    return client.open(f"{API}/{asked.path}", method=asked.method, query_string=_multi(asked.url), **more)
+    if request.method == "POST":
+        more["data"] = _multi(request.body)
+    return client.open(
+        f"{API}/{request.path}", method=request.method, query_string=_multi(request.url), **more
+    )
 
 
 def _multi(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for name, value in pairs:
-        found.setdefault(name, []).append(value)
-    return found
+        by_name.setdefault(name, []).append(value)
+    return by_name
 
 
-def told(response: TestResponse) -> object:
+def content_of(response: TestResponse) -> object:
     """What an answer says, in an order of its own; of a failure, that it is one."""
     if response.status_code != 200:
         return response.status_code
@@ -167,21 +173,21 @@ def told(response: TestResponse) -> object:
     return sorted(map(orjson.dumps, data)) if isinstance(data, list) else None
 
 
-def is_said_alone(sides: Sides, asked: Asked, said: object) -> bool:
+def is_said_alone(sides: Sides, request: Request, content: object) -> bool:
     """Whether a store without the other tenant says the same: topk and bottomk break ties by chance."""
-    has_chance = any("topk" in value or "bottomk" in value for _, value in (*asked.url, *asked.body))
-    return any(told(send(sides.alone, asked)) == said for _ in range(CHANCES if has_chance else 1))
+    has_chance = any("topk" in value or "bottomk" in value for _, value in (*request.url, *request.body))
+    return any(content_of(send(sides.alone, request)) == content for _ in range(CHANCES if has_chance else 1))
 
 
-def check(sides: Sides, asked: Asked) -> int:
+def check(sides: Sides, request: Request) -> int:
     """The status of an answer that reveals nothing."""
-    shared = send(sides.shared, asked)
+    shared = send(sides.shared, request)
     for mark in MARKS:
-        assert mark not in shared.data or shared.status_code == 400, (asked, shared.data)
+        assert mark not in shared.data or shared.status_code == 400, (request, shared.data)
     if shared.status_code == 200:
-        assert f'"tenant_id":"{OTHER}"'.encode() not in shared.data, (asked, shared.data)
-    assert is_said_alone(sides, asked, told(shared)), (asked, shared.data)
-    assert shared.status_code not in (500, 502), (asked, shared.data)
+        assert f'"tenant_id":"{OTHER}"'.encode() not in shared.data, (request, shared.data)
+    assert is_said_alone(sides, request, content_of(shared)), (request, shared.data)
+    assert shared.status_code not in (500, 502), (request, shared.data)
     return shared.status_code
 
 
@@ -196,8 +202,8 @@ def test_no_hostile_request_reveals_another_tenant(sides: Sides) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(requests())
-    def hunt(asked: Asked) -> None:
-        status = check(sides, asked)
+    def hunt(request: Request) -> None:
+        status = check(sides, request)
         statuses[status] = statuses.get(status, 0) + 1
 
     hunt()
@@ -224,21 +230,21 @@ def test_known_escapes_reveal_nothing(sides: Sides, query: str) -> None:
     moment = [("time", str(NOW)), ("query", query)]
     span = [("start", str(NOW - 600)), ("end", str(NOW)), ("step", "60"), ("query", query)]
     for path, parameters in (("query", moment), ("query_range", span), ("query_exemplars", span)):
-        check(sides, Asked("GET", path, parameters, []))
-        check(sides, Asked("POST", path, [], parameters))
+        check(sides, Request("GET", path, parameters, []))
+        check(sides, Request("POST", path, [], parameters))
     for path in (
         "series",
         "labels",
         *(f"label/{name}/values" for name in ("model_name", "__name__", "tenant_id")),
     ):
-        check(sides, Asked("GET", path, [("match[]", query)], []))
+        check(sides, Request("GET", path, [("match[]", query)], []))
 
 
 def test_the_marks_are_there_for_an_admin(sides: Sides) -> None:
     """Otherwise the hunt would find nothing because there is nothing to find."""
     seen = send(
         sides.admin,
-        Asked("GET", "query", [("query", '{__name__=~".+"}'), ("time", str(NOW))], []),
+        Request("GET", "query", [("query", '{__name__=~".+"}'), ("time", str(NOW))], []),
     )
     for mark in (b"7777.25", b"8888.5", b"9999.125", b"classified-model"):
         assert mark in seen.data
@@ -249,7 +255,7 @@ def test_alerts_and_rules_are_the_tenants(sides: Sides) -> None:
     assert wait_until(lambda: b"OwnBusy" in sides.shared.get(f"{API}/alerts").data)
     alerts = sides.shared.get(f"{API}/alerts").json
     assert alerts is not None
-    assert {alert["labels"]["tenant_id"] for alert in alerts["data"]["alerts"]} == {OWN}
+    assert {alert["labels"]["tenant_id"] for alert in alerts["data"]["alerts"]} == {CALLER_TENANT}
     assert {alert["labels"]["alertname"] for alert in alerts["data"]["alerts"]} == {"OwnBusy", "Busy"}
     rules = sides.shared.get(f"{API}/rules").json
     assert rules is not None
@@ -263,22 +269,22 @@ def test_grafana_is_served(sides: Sides) -> None:
     """The calls of its Prometheus datasource: health, version, names, labels, a panel, metadata."""
     when = {"start": str(NOW - 600), "end": str(NOW)}
 
-    def asked(path: str, method: str = "GET", **parameters: str) -> Any:
-        response = send(sides.shared, Asked(method, path, [*when.items(), *parameters.items()], []))
+    def fetch(path: str, method: str = "GET", **parameters: str) -> Any:
+        response = send(sides.shared, Request(method, path, [*when.items(), *parameters.items()], []))
         assert response.status_code == 200, response.data
         return orjson.loads(response.data)["data"]
 
     health = sides.shared.post(f"{API}/query", data={"query": "1+1", "time": "4"}).data
     assert orjson.loads(health)["data"] == {"resultType": "scalar", "result": [4, "2"]}
-    assert list(asked("status/buildinfo")) == ["version"]
-    assert asked("label/__name__/values") == ["calls", "load", "target_info"]
-    assert asked("labels", "POST", **{"match[]": "calls"}) == ["__name__", "job", "model_name", "tenant_id"]
-    assert asked("label/tenant_id/values") == [OWN]
-    panel = asked("query_range", "POST", step="60", query="sum by (model_name) (calls)")
-    assert sorted(one["metric"]["model_name"] for one in panel["result"]) == ["bert", "resnet50"]
-    assert asked("series", **{"match[]": "load"}) == [
-        {"__name__": "load", "model_name": "resnet50", "tenant_id": OWN}
+    assert list(fetch("status/buildinfo")) == ["version"]
+    assert fetch("label/__name__/values") == ["calls", "load", "target_info"]
+    assert fetch("labels", "POST", **{"match[]": "calls"}) == ["__name__", "job", "model_name", "tenant_id"]
+    assert fetch("label/tenant_id/values") == [CALLER_TENANT]
+    panel = fetch("query_range", "POST", step="60", query="sum by (model_name) (calls)")
+    assert sorted(sample["metric"]["model_name"] for sample in panel["result"]) == ["bert", "resnet50"]
+    assert fetch("series", **{"match[]": "load"}) == [
+        {"__name__": "load", "model_name": "resnet50", "tenant_id": CALLER_TENANT}
     ]
-    assert "model_info" in asked("metadata")
-    assert asked("query_exemplars", "POST", query="calls") == []
-    assert asked("query_exemplars", "POST", query="1") == []
+    assert "model_info" in fetch("metadata")
+    assert fetch("query_exemplars", "POST", query="calls") == []
+    assert fetch("query_exemplars", "POST", query="1") == []

@@ -126,7 +126,7 @@ def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
     return {"status": "success", "data": {"resultType": "vector", "result": samples}, **warnings}
 
 
-def asked(path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
+def status_and_body(path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
     """Status and body: Prometheus refuses a parameter that is missing or no number."""
     try:
         return 200, answer(path, form)
@@ -146,7 +146,7 @@ def prometheus() -> Iterator[str]:
             path, _, query = self.path.partition("?")
             text = query or self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             form = {name: values[0] for name, values in parse_qs(text, max_num_fields=100).items()}
-            status, content = asked(path, form)
+            status, content = status_and_body(path, form)
             body = orjson.dumps(content)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -193,9 +193,9 @@ def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) 
     )
     headers = {} if caller == NOBODY else {"Authorization": f"Bearer {caller}"}
     # Its WSGI client accepts gzip and does not decompress.
-    asked = {"headers": {**headers, "Accept-Encoding": "identity"}}
+    header_config = {"headers": {**headers, "Accept-Encoding": "identity"}}
     generation = {**CONFIG["generation"], "max-examples": EXAMPLES[caller]}
-    config = schemathesis.Config.from_dict({**CONFIG, **asked, "generation": generation})
+    config = schemathesis.Config.from_dict({**CONFIG, **header_config, "generation": generation})
     document = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config, headers=headers)
     yield document.exclude(path_regex=ALIKE)
     close_app(app)
@@ -215,12 +215,12 @@ def test_every_answer_is_one_that_the_document_describes(api: BaseSchema, caller
 
 def failures(event: events.ScenarioFinished) -> dict[str, str]:
     """One call for each kind of failure, with how it was answered."""
-    found = {}
+    by_title = {}
     for case, checks in event.recorder.checks.items():
         response = event.recorder.interactions[case].response
         answered = "" if response is None else f"{response.status_code} {response.content[:500]!r}"
         for check in checks:
             if (info := check.failure_info) is not None:
                 title = f"{event.label}: {info.failure.title}: {info.failure.message}"
-                found[title] = f"{info.code_sample}\n{answered}"
-    return found
+                by_title[title] = f"{info.code_sample}\n{answered}"
+    return by_title

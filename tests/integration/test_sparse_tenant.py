@@ -67,8 +67,8 @@ def increases(
     """Successful calls by tenant over nine hours, as Prometheus sees them."""
     url = backfill("prometheus", tmp_path_factory.mktemp("sparse"), nine_hours_of_scrapes())
     query = f'sum by (tenant_id) (increase(model_inference_requests_total{{outcome="success"}}[{HOURS}h]))'
-    asked: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
-    answer = requests.get(f"{url}/api/v1/query", asked, timeout=PATIENCE_SECONDS)
+    parameters: dict[str, str | int] = {"query": query, "time": START + HOURS * 3600}
+    answer = requests.get(f"{url}/api/v1/query", parameters, timeout=PATIENCE_SECONDS)
     result = answer.json()["data"]["result"]
     return {entry["metric"]["tenant_id"]: float(entry["value"][1]) for entry in result}
 

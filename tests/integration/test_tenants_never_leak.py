@@ -19,12 +19,12 @@ from datasource_support.route_walk import Call, bearer, walk, without_request
 from datasource_support.two_tenants import (
     ABSENT,
     ABSENT_MODEL,
+    CALLER_TENANT,
     MARKERS,
     NOW,
     OTHER,
     OTHER_MODEL,
     OTHER_VERSION,
-    OWN,
     QUIET,
     SHARED_MODEL,
     exposition,
@@ -39,7 +39,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS
 ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
 # The one has data, the other none, and the last may see both.
 NO_DATA, READER = "quiet-token", "reader-token"
-LIMITED = {TENANT: (OWN,), NO_DATA: (QUIET,), READER: (OWN, QUIET)}
+LIMITED = {TENANT: (CALLER_TENANT,), NO_DATA: (QUIET,), READER: (CALLER_TENANT, QUIET)}
 TOKENS: list[dict[str, Any]] = [
     {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
     {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER)},
@@ -89,7 +89,7 @@ def application(folder: Path, prometheus_url: str, with_others: bool) -> FlaskCl
     )
     client = create_app(settings, clock=lambda: NOW).test_client()
     others = ((OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)) if with_others else ()
-    for tenant, model in ((OWN, SHARED_MODEL), *others):
+    for tenant, model in ((CALLER_TENANT, SHARED_MODEL), *others):
         body = notification(tenant, model, f"{tenant}-alert-{model}")
         assert client.post("/api/v1/alerts", json=body, headers=bearer(WRITER)).status_code == 200
     return client
@@ -149,16 +149,16 @@ def test_warnings_of_costs_are_for_whom_they_are_about(client: FlaskClient, path
         assert body is not None
         return [str(text) for text in body.get("warnings", [])]
 
-    own = {
+    about_caller = {
         "Device acme-lost (t4) is used and not in the inventory: "
         "it has no capacity, and all its use is over.",
         "The price of t4 goes from 1 to 9 USD on 2023-06-01, by more than a factor of 5; check it.",
     }
-    assert set(warnings(TENANT)) == set(warnings(READER)) == own
+    assert set(warnings(TENANT)) == set(warnings(READER)) == about_caller
     assert warnings(NO_DATA) == []
     others = [text for text in warnings(ADMIN) if MARKERS.search(text.encode())]
     assert len(others) == 6
-    assert set(warnings(ADMIN)) == {*own, *others}
+    assert set(warnings(ADMIN)) == {*about_caller, *others}
 
 
 def test_version_changes_are_those_of_versions_that_the_caller_calls(client: FlaskClient) -> None:
@@ -168,8 +168,8 @@ def test_version_changes_are_those_of_versions_that_the_caller_calls(client: Fla
         assert body is not None
         return {row["title"] for row in body["rows"]}
 
-    own = {f"{SHARED_MODEL} v2 {state}" for state in ("loaded", "in production")}
-    assert titles(TENANT) == titles(READER) == titles(ADMIN, f"&tenant-id={OWN}") == own
+    called = {f"{SHARED_MODEL} v2 {state}" for state in ("loaded", "in production")}
+    assert titles(TENANT) == titles(READER) == titles(ADMIN, f"&tenant-id={CALLER_TENANT}") == called
     assert titles(NO_DATA) == set()
     assert f"{SHARED_MODEL} {OTHER_VERSION} loaded" in titles(ADMIN)
 
@@ -212,11 +212,11 @@ def test_a_tenant_gets_what_an_admin_gets_for_that_tenant(client: FlaskClient, c
     compared = 0
     for call in calls:
         if call.names_tenant and not call.names_policy and call.query.get("model-name") != OTHER_MODEL:
-            mine = call._replace(query={**call.query, "tenant-id": OWN})
-            own, admins = mine.send(client, TENANT), mine.send(client, ADMIN)
-            assert own.status_code == admins.status_code, (call, own.get_data(), admins.get_data())
-            assert own.get_data() == admins.get_data(), call
-            compared += own.status_code == 200
+            of_tenant = call._replace(query={**call.query, "tenant-id": CALLER_TENANT})
+            answer, admin = of_tenant.send(client, TENANT), of_tenant.send(client, ADMIN)
+            assert answer.status_code == admin.status_code, (call, answer.get_data(), admin.get_data())
+            assert answer.get_data() == admin.get_data(), call
+            compared += answer.status_code == 200
     assert compared > 30
 
 
@@ -224,13 +224,13 @@ def test_a_tenant_acknowledges_its_own_incidents_alone(client: FlaskClient) -> N
     listed = client.get("/api/v1/incidents", headers=bearer(ADMIN)).json
     assert listed is not None
     owners = {incident["id"]: incident["tenant_id"] for incident in listed["incidents"]}
-    assert set(owners.values()) == {OWN, OTHER}
+    assert set(owners.values()) == {CALLER_TENANT, OTHER}
     absent = "0" * len(next(iter(owners)))
     for incident, owner in {**owners, absent: ABSENT}.items():
         path = f"/api/v1/incidents/{incident}/acknowledge"
         answer = client.post(path, json={"by": "someone"}, headers=bearer(TENANT))
-        assert answer.status_code == (200 if owner == OWN else 404)
-        if owner != OWN:
+        assert answer.status_code == (200 if owner == CALLER_TENANT else 404)
+        if owner != CALLER_TENANT:
             assert answer.get_data().replace(incident.encode(), b"") == unknown_incident(client)
 
 

@@ -21,9 +21,9 @@ DEBIAN = Path("/usr/lib/postgresql")
 def program(name: str) -> str:
     """Path of one of PostgreSQL's programs: of PATH, else the newest that Debian has."""
     newest = max(DEBIAN.glob(f"*/bin/{name}"), default=None, key=lambda path: int(path.parts[-3]))
-    found = shutil.which(name) or (newest and str(newest))
-    assert found, f"{name} is not installed"
-    return found
+    executable = shutil.which(name) or (newest and str(newest))
+    assert executable, f"{name} is not installed"
+    return executable
 
 
 def unprivileged(*command: str) -> list[str]:

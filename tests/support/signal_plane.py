@@ -100,8 +100,8 @@ def counts(signal: Signal, values: Sequence[Any]) -> dict[str, int]:
             MISSING_BIN: len(values) - len(names),
         }
     present = finite(values)
-    found, _ = np.histogram(present, [-math.inf, *signal.edges, math.inf])
-    return dict(zip(signal.bins, [*found.tolist(), len(values) - len(present)], strict=True))
+    histogram, _ = np.histogram(present, [-math.inf, *signal.edges, math.inf])
+    return dict(zip(signal.bins, [*histogram.tolist(), len(values) - len(present)], strict=True))
 
 
 def expected_bins(baselines: Mapping[str, Baseline], sent: Mapping[str, list[dict[str, Columns]]]) -> Bins:
@@ -144,8 +144,8 @@ class Service:
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         assert line, f"the service ended; its log: {Path(self._log.name).read_text(encoding='utf-8')}"
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def stop(self) -> None:
         """End with the input, as at the end of a program."""
@@ -182,10 +182,10 @@ class Prometheus:
     def bins(self, job: str) -> Bins:
         """Counts of a job, summed over its replicas."""
         by = "model_name, signal, bin"
-        found = self.query(f'sum by ({by}) ({OBSERVATIONS}{{job="{job}",model_name!="{DRIFTING}"}})')
+        series = self.query(f'sum by ({by}) ({OBSERVATIONS}{{job="{job}",model_name!="{DRIFTING}"}})')
         return {
             (s["metric"]["model_name"], s["metric"]["signal"], s["metric"]["bin"]): float(s["value"][1])
-            for s in found
+            for s in series
         }
 
     def await_scrape(self, job: str, instances: int) -> None:

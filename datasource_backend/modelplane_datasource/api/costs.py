@@ -15,7 +15,7 @@ from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import CAPACITY, Ledger, Policy
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
-from modelplane_datasource.costs.ledger_source import ledger_of, required_registry, window_of
+from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
 from modelplane_datasource.costs.parameters import (
     COST_OPTIONS,
     COST_SELECTION,
@@ -126,18 +126,18 @@ def costs_blueprint(context: AppContext) -> Blueprint:
     def costs() -> Response:
         values = query_values()
         check_names(values, PARAMETERS)
-        selection, window = _selection(values), _window(values, context.now())
+        selection, cells = _selection(values), _cells(values, context.now())
         step = _step(values)
         format_ = _format(values)
         by = groups_of(selection)
-        ledger = ledger_of(context, window, selection.options)
+        ledger = ledger_of(context, cells, selection.options)
         if format_ != "json":
             _refuse_incomplete(format_)
         if format_ == "focus":
             return _csv(focus_csv(focus_export(_of_focus(ledger, selection)).rows))
         rows = context.cached(
-            ("costs", window, selection.key, step),
-            window.cell / 1000,
+            ("costs", cells, selection.key, step),
+            cells.cell / 1000,
             lambda: selected_rows(ledger, selection, step, context.settings.max_points),
             lambda rows: _ROW_BYTES * len(rows),
         )
@@ -145,8 +145,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             return _csv(rows_as_csv(rows, by))
         body = {
             "query_time": format_rfc3339(context.now()),
-            "from": format_rfc3339(window.start),
-            "to": format_rfc3339(window.end),
+            "from": format_rfc3339(cells.start),
+            "to": format_rfc3339(cells.end),
             **_policies(ledger.policy),
             "rows": [_row(row, by) for row in rows],
         }
@@ -163,8 +163,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         end = min(read_end(values, now), now)
         end -= end % DEFAULT_CELL
         start = min(month_of(end - 1).start, end - TRAILING)
-        window = window_of(TimeRange(start, end), now)
-        ledger = ledger_of(context, window, {})
+        cells = cells_of(TimeRange(start, end), now)
+        ledger = ledger_of(context, cells, {})
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
         note(notices_of(ledger, Selection((), tenant_ids, (), {})))
@@ -184,8 +184,8 @@ def _selection(values: Values) -> Selection:
     return Selection(models, tenants, versions, options)
 
 
-def _window(values: Values, now: int) -> CellGrid:
-    return window_of(read_range(values, now), now)
+def _cells(values: Values, now: int) -> CellGrid:
+    return cells_of(read_range(values, now), now)
 
 
 def _step(values: Values) -> int | None:
@@ -218,7 +218,7 @@ def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
         for line in ledger.lines
         if is_selected(line, selection) or (line.kind == CAPACITY and line.asset in assets)
     )
-    check_rows(len(lines) * len(ledger.window.first_of_each(DAY)), MAX_FOCUS_ROWS)
+    check_rows(len(lines) * len(ledger.cells.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
 
 

@@ -1,4 +1,4 @@
-"""The ledger of a window, from the registry and the samples of Prometheus."""
+"""The ledger of a time range, from the registry and the samples of Prometheus."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def required_registry(context: AppContext) -> Registry:
     return context.registry
 
 
-def window_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> CellGrid:
+def cells_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> CellGrid:
     """The whole cells of a range that are over; ApiError 400 when there is none, 422 when there are too many.
 
     What is to come has no cost yet, though its devices will be there.
@@ -56,8 +56,8 @@ def window_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> 
         ) from error
 
 
-def ledger_of(context: AppContext, window: CellGrid, options: Mapping[str, str | None]) -> Ledger:
-    """The ledger of a window, of every identity, by the policies that ``options`` of a request name.
+def ledger_of(context: AppContext, cells: CellGrid, options: Mapping[str, str | None]) -> Ledger:
+    """The ledger of ``cells``, of every identity, by the policies that ``options`` of a request name.
 
     ApiError, which is 403 for a policy that is not the caller's to choose, UpstreamError.
     """
@@ -67,9 +67,9 @@ def ledger_of(context: AppContext, window: CellGrid, options: Mapping[str, str |
         shared=_permitted(SHARED, options, "shared_policy", context.settings.shared_policy),
     )
     return context.cached(
-        ("ledger", window, policy),
-        window.cell / 1000,
-        lambda: _build(context, registry, window, policy),
+        ("ledger", cells, policy),
+        cells.cell / 1000,
+        lambda: _build(context, registry, cells, policy),
         lambda ledger: ledger.bytes,
         for_everyone=True,
     )
@@ -94,28 +94,28 @@ def _permitted(
     return requested or configured
 
 
-def _build(context: AppContext, registry: Registry, window: CellGrid, policy: Policy) -> Ledger:
+def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Policy) -> Ledger:
     tariff = tariff_of(registry.devices, registry.models)
     try:
-        samples = read_samples(context.prometheus, window, context.scrape_interval, bool(tariff.tokens))
+        samples = read_samples(context.prometheus, cells, context.scrape_interval, bool(tariff.tokens))
         device_uses = {series.key for series in samples.device_seconds}
         token_uses = {series.key for series in samples.tokens}
-        _check_leaves(len(device_uses) + len(token_uses), window)
-        return build_ledger(window, samples, tariff, policy)
+        _check_leaves(len(device_uses) + len(token_uses), cells)
+        return build_ledger(cells, samples, tariff, policy)
     except ValueError as error:
         refused = "What Prometheus holds cannot be charged"
         raise UpstreamError(INVALID, f"{refused}: {REASON_FOR_OPERATORS}.", f"{refused}: {error}.") from error
 
 
-def _check_leaves(keys: int, window: CellGrid) -> None:
-    if keys * len(window) > MAX_LEAVES:
+def _check_leaves(keys: int, cells: CellGrid) -> None:
+    if keys * len(cells) > MAX_LEAVES:
         raise ApiError(
             422,
             "range_too_large",
             "The range holds more use of devices than is allowed: ask for a shorter one.",
             {"parameter": "from"},
             operator_message=(
-                f"The range has {keys} identities on devices in {len(window)} cells of 5 minutes, and at "
+                f"The range has {keys} identities on devices in {len(cells)} cells of 5 minutes, and at "
                 f"most {MAX_LEAVES} of both together are allowed: ask for a shorter one."
             ),
             operator_details={"identities": keys, "max_cells": MAX_LEAVES // keys},

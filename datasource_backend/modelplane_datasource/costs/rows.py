@@ -30,7 +30,7 @@ def selected_rows(
     by = groups_of(selection)
     lines = tuple(line for line in ledger.lines if is_selected(line, selection))
     groups = {(group_of(line, by), line.kind) for line in lines}
-    check_rows(len(groups) * len(ledger.window.first_of_each(step)), max_rows)
+    check_rows(len(groups) * len(ledger.cells.first_of_each(step)), max_rows)
     return cost_rows(replace(ledger, lines=lines), by, step)
 
 

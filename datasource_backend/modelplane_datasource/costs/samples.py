@@ -49,13 +49,13 @@ MAX_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device
 
 
 def read_samples(
-    prometheus: PrometheusClient, window: CellGrid, scrape_interval: int, with_tokens: bool = True
+    prometheus: PrometheusClient, cells: CellGrid, scrape_interval: int, with_tokens: bool = True
 ) -> Samples:
-    """What charges a window; ApiError 422 when it is too much, UpstreamError."""
+    """What charges ``cells``; ApiError 422 when it is too much, UpstreamError."""
     timing = ScrapeTiming(scrape_interval)
     counters = [metrics.DEVICE_SECONDS, *([metrics.TOKENS] if with_tokens else [])]
-    reader = SampleReader(prometheus, counters, timing, window.cell)
-    ranges = _read(reader, TimeRange(window.start - timing.lookback, window.end))
+    reader = SampleReader(prometheus, counters, timing, cells.cell)
+    ranges = _read(reader, TimeRange(cells.start - timing.lookback, cells.end))
     return Samples(
         timing,
         tuple(_counters(ranges, metrics.DEVICE_SECONDS, _device_use)),

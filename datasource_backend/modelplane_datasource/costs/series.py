@@ -13,8 +13,8 @@ from modelplane_datasource.costs.ledger.lines import DIRECT, KINDS, SIGNS
 from modelplane_datasource.costs.ledger.report import CostRow
 from modelplane_datasource.costs.ledger_source import (
     LONGEST_RANGE,
+    cells_of,
     ledger_of,
-    window_of,
 )
 from modelplane_datasource.costs.rows import groups_of, notices_of, selected_rows
 from modelplane_datasource.series.model import Series, SeriesResult
@@ -35,21 +35,21 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     A step holds whole cells, so it may be larger than that of ``grid``. One point stands for the step before
     it, as it does for a rate. What is unpriced has no value, but a quantity.
     """
-    step, window = _steps(grid, context.now())
-    ledger = ledger_of(context, window, selection.options)
+    step, cells = _steps(grid, context.now())
+    ledger = ledger_of(context, cells, selection.options)
     note(notices_of(ledger, selection))
-    steps = Grid(window.start, window.end - 1, step or window.end - window.start)
+    steps = Grid(cells.start, cells.end - 1, step or cells.end - cells.start)
     rows = selected_rows(ledger, selection, step, context.settings.max_points)
     return SeriesResult(steps, tuple(_lines((row for row in rows if SIGNS[row.kind]), selection, steps)))
 
 
 def _steps(grid: Grid, now: int) -> tuple[int | None, CellGrid]:
-    """The step, None where the window is one, and the window of a grid."""
+    """The step, None where all cells are one step, and the cells of a grid."""
     if len(grid) == 1:
-        return None, window_of(TimeRange(grid.end - grid.step, grid.end), now)
+        return None, cells_of(TimeRange(grid.end - grid.step, grid.end), now)
     step = next((step for step in _STEPS if step >= grid.step), -(-grid.step // DAY) * DAY)
     time_range = TimeRange(grid.start - grid.start % step, grid.end)
-    return step, window_of(time_range, now, LONGEST_RANGE + step)
+    return step, cells_of(time_range, now, LONGEST_RANGE + step)
 
 
 class _Key(NamedTuple):

@@ -162,34 +162,34 @@ class WorkerDirectory:
             names = self._names()
             not_removed = self._unlink(archive.files & names)
             rest = iter(sorted(names - archive.files))
-            while self._fold(rest, not_removed):
+            while self._compact_step(rest, not_removed):
                 if time.monotonic() > until:
                     return
             self._drop_idle(not_removed)
         except OSError as error:
             _log("compact", "files of ended workers were not compacted in %s: %s", self._path, error.strerror)
 
-    def _fold(self, names: Iterator[str], not_removed: list[str]) -> bool:
+    def _compact_step(self, names: Iterator[str], not_removed: list[str]) -> bool:
         """Add the next files of dead workers to the archive and unlink them; False when there are none.
 
         Those that cannot be unlinked join ``not_removed``.
         """
         archive = self._archive.load()
-        totals, folded, held = Totals(archive), list[str](), list[WorkerFileReader]()
+        totals, compacted, held = Totals(archive), list[str](), list[WorkerFileReader]()
         try:
             for name in names:
                 if self._add_dead(name, totals, held):
-                    folded.append(name)
-                if len(folded) == STEP or len(held) == HELD:
+                    compacted.append(name)
+                if len(compacted) == STEP or len(held) == HELD:
                     break
-            if folded:
+            if compacted:
                 now = self._clock()
-                self._archive.replace(totals.archived(archive, [*not_removed, *folded], now))
-                not_removed += self._unlink(folded)
+                self._archive.replace(totals.archived(archive, [*not_removed, *compacted], now))
+                not_removed += self._unlink(compacted)
         finally:
             for file in held:
                 file.close()
-        return bool(folded)
+        return bool(compacted)
 
     def _add_dead(self, name: str, totals: Totals, held: list[WorkerFileReader]) -> bool:
         """Add a file if its worker is dead. What was not begun joins ``held``: a worker may just lock it."""

@@ -65,7 +65,7 @@ def payload(*alerts: tuple[str, int, int | None]) -> bytes:
 def deliver(store: AlertStore, bodies: Sequence[bytes], source: str = DEFAULT_SOURCE) -> list[Episode]:
     for body in bodies:
         store.record(body, parse_payload(body, source), 0, source)
-    return [replace(one, source="") for one in store.alerts(EVERYTHING) if one.source == source]
+    return [replace(episode, source="") for episode in store.alerts(EVERYTHING) if episode.source == source]
 
 
 def bodies_of(draw: random.Random) -> list[bytes]:
@@ -82,12 +82,12 @@ def test_orders_with_duplicates_give_the_table_of_the_fold(store: AlertStore) ->
     draw = random.Random(1)
     bodies = bodies_of(draw)
     folded = reduce_all(seen for body in bodies for seen in parse_payload(body, ""))
-    expected = sorted(folded, key=lambda one: (-one.starts_at, one.fingerprint))
+    expected = sorted(folded, key=lambda episode: (-episode.starts_at, episode.fingerprint))
     for number in range(10):
         order = [*bodies, *draw.choices(bodies, k=3)]
         draw.shuffle(order)
-        found = deliver(store, order, f"source{number}")
-        assert sorted(found, key=lambda one: (-one.starts_at, one.fingerprint)) == expected
+        episodes = deliver(store, order, f"source{number}")
+        assert sorted(episodes, key=lambda episode: (-episode.starts_at, episode.fingerprint)) == expected
 
 
 def test_writers_of_two_processes_miss_nothing_of_each_other(open_store: Callable[..., AlertStore]) -> None:
@@ -121,15 +121,17 @@ def test_the_tables_are_those_that_the_code_declares(store: AlertStore, database
 def test_incidents_and_acknowledgements(open_store: Callable[..., AlertStore]) -> None:
     store = open_store()
     deliver(store, [payload(("drift", 0, 5), ("burn", 10, 20), ("drift", 40, 41), ("drift", 300, None))])
-    found = store.incidents(IncidentFilter(), RULES)
-    assert [one.alertnames for one in found] == [("drift",), ("drift",), ("drift", "burn")]
-    assert [one.flapping for one in found] == [(), ("drift",), ()]
-    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == ["firing"]
-    store.acknowledge(found[2], Acknowledgement(7, "Ada", "a\0b"))
-    again = store.incident(found[2].id, RULES, ("user-A",))
+    incidents = store.incidents(IncidentFilter(), RULES)
+    assert [incident.alertnames for incident in incidents] == [("drift",), ("drift",), ("drift", "burn")]
+    assert [incident.flapping for incident in incidents] == [(), ("drift",), ()]
+    assert [incident.status for incident in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == [
+        "firing"
+    ]
+    store.acknowledge(incidents[2], Acknowledgement(7, "Ada", "a\0b"))
+    again = store.incident(incidents[2].id, RULES, ("user-A",))
     assert again is not None
     assert again.acknowledgements == (Acknowledgement(7, "Ada", "a\ufffdb"),)
-    assert store.incident(found[2].id, RULES, ("user-B",)) is None
+    assert store.incident(incidents[2].id, RULES, ("user-B",)) is None
 
 
 def test_hostile_texts(store: AlertStore) -> None:
@@ -142,12 +144,12 @@ def test_hostile_texts(store: AlertStore) -> None:
     body = orjson.dumps({"version": "4", "alerts": [alert]})
     store.record(body, parse_payload(body), 0)
     store.record_raw(b"\xff\0", 0)
-    (found,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
-    assert orjson.loads(found.labels)["tenant_id"] == tenant
+    (episode,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
+    assert orjson.loads(episode.labels)["tenant_id"] == tenant
     (incident,) = store.incidents(IncidentFilter(), RULES)
     assert store.incident(incident.id, RULES) == incident
     assert store.replay(lambda done, total: None).raw == 1
-    assert store.alerts(EVERYTHING) == [found]
+    assert store.alerts(EVERYTHING) == [episode]
 
 
 def test_replay_prune_and_reconciliation(store: AlertStore) -> None:
@@ -155,10 +157,10 @@ def test_replay_prune_and_reconciliation(store: AlertStore) -> None:
     store.record_poll([Observation("", "user-A", "p", "active", 5, 6, '{"alertname":"p"}')], 7, "")
     assert store.newest("", []).keys() == {("", "user-A", "p")}
     assert store.replay(lambda done, total: None).episodes == len(before) + 1
-    assert [replace(one, source="") for one in store.alerts(EVERYTHING) if one.source] == before
-    open_ones = [one for one in store.alerts(EVERYTHING) if one.ends_at is None]
+    assert [replace(episode, source="") for episode in store.alerts(EVERYTHING) if episode.source] == before
+    open_episodes = [episode for episode in store.alerts(EVERYTHING) if episode.ends_at is None]
     assert store.prune(2**60) > 0
-    assert store.alerts(EVERYTHING) == open_ones
+    assert store.alerts(EVERYTHING) == open_episodes
 
 
 def test_only_the_newest_raw_bodies_are_kept(store: AlertStore) -> None:
@@ -208,7 +210,7 @@ def test_a_dump_of_postgresql_is_a_store_of_its_own(postgresql: PostgreSQL) -> N
     (postgresql.folder / "dump.sql").write_bytes(text)
     postgresql.run([psql, "-q", "-v", "ON_ERROR_STOP=1", "-f", "dump.sql", new.replace("+psycopg", "")])
     with closing(AlertStore(new, 3)) as restored:
-        assert [replace(one, source="") for one in restored.alerts(EVERYTHING)] == expected
+        assert [replace(episode, source="") for episode in restored.alerts(EVERYTHING)] == expected
         deliver(restored, [payload(("h", 5, None))])
         assert len(restored.alerts(EVERYTHING)) == 3
 

@@ -184,9 +184,12 @@ def test_ten_thousand_alerts_through_alertmanager_with_kills_and_a_stopped_datab
             ended = RESOLVED_GROUPS * (ALERTS // GROUPS)
             expected = {"firing": ALERTS - ended, "resolved": ended}
             assert wait_until(lambda: states(store) == expected, interval=0.5), states(store)
-            found = {(one.fingerprint, one.status) for one in store.alerts(AlertFilter(limit=10 * ALERTS))}
-        assert {one for one in gateway.acknowledged if one[1] == "resolved"} <= found
-        assert {name for name, _ in gateway.acknowledged} == {name for name, _ in found}
+            stored = {
+                (episode.fingerprint, episode.status)
+                for episode in store.alerts(AlertFilter(limit=10 * ALERTS))
+            }
+        assert {alert for alert in gateway.acknowledged if alert[1] == "resolved"} <= stored
+        assert {name for name, _ in gateway.acknowledged} == {name for name, _ in stored}
         assert gateway.refused > 0
 
 
@@ -227,5 +230,5 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path, running: Callable[[Proc
     assert send(40) == {200}
     server.kill()
     with closing(AlertStore(f"sqlite:///{tmp_path}/m.db", 10)) as store:
-        found = {one.fingerprint for one in store.alerts(AlertFilter(limit=1000))}
-    assert {name for name, status in statuses.items() if status == 200} <= found
+        fingerprints = {episode.fingerprint for episode in store.alerts(AlertFilter(limit=1000))}
+    assert {name for name, status in statuses.items() if status == 200} <= fingerprints

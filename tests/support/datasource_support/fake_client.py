@@ -58,4 +58,4 @@ def ok(response: Any) -> Any:
 
 
 def vector(*labels: Mapping[str, str]) -> Mapping[str, object]:
-    return {"resultType": "vector", "result": [{"metric": one, "value": [1, "2"]} for one in labels]}
+    return {"resultType": "vector", "result": [{"metric": metric, "value": [1, "2"]} for metric in labels]}

@@ -95,12 +95,12 @@ class FixedPrometheus:
         assert grouped is not None, query
         by = [label for label in grouped[1].split(", ") if not (label == "le" and "quantile" in query)]
         held = self._selected(query)
-        groups = {tuple((name, one[name]) for name in by if name in one) for one in held}
+        groups = {tuple((name, labels[name]) for name in by if name in labels) for labels in held}
         return [dict(group) for group in sorted(groups, key=lambda group: zlib.crc32(str(group).encode()))]
 
     def _selected(self, query: str) -> Iterator[dict[str, str]]:
         chosen = _first_selector(promql_parser.parse(query))
-        tests = [(one.name, str(one.op), one.value) for one in chosen.matchers.matchers]
+        tests = [(matcher.name, str(matcher.op), matcher.value) for matcher in chosen.matchers.matchers]
         for labels in self.series[chosen.name]:
             if all(_matches(labels.get(name, ""), operator, value) for name, operator, value in tests):
                 yield labels
@@ -145,20 +145,20 @@ def _held() -> Mapping[str, Iterator[dict[str, str]]]:
 
 def _owned(**several: tuple[str, ...]) -> Iterator[dict[str, str]]:
     for model, version, tenant in OWNERS:
-        own = {"model_name": model, "model_version": version, "tenant_id": tenant, "framework": "pytorch"}
+        owner = {"model_name": model, "model_version": version, "tenant_id": tenant, "framework": "pytorch"}
         for name, values in (several or {"job": ("models",)}).items():
             for value in values:
                 kind = {"GPU-1": "h200", "GPU-2": "h100"}.get(value)
-                yield {**own, name: value, **({"device_type": kind} if kind else {})}
+                yield {**owner, name: value, **({"device_type": kind} if kind else {})}
 
 
 def _signals(*bins: str) -> Iterator[dict[str, str]]:
     tenants = [(model, version, tenant) for model, version, _ in OWNERS for tenant in ("__all__", "user-A")]
     for model, version, tenant in dict.fromkeys(tenants):
-        own = {"model_name": model, "model_version": version, "tenant_id": tenant, "baseline": "a1b2c3d4"}
+        owner = {"model_name": model, "model_version": version, "tenant_id": tenant, "baseline": "a1b2c3d4"}
         for kind, signal in (("input", "age"), ("input", STRANGE), ("output", "score")):
             for name in bins or ("",):
-                yield {**own, "kind": kind, "signal": signal, **({"bin": name} if name else {})}
+                yield {**owner, "kind": kind, "signal": signal, **({"bin": name} if name else {})}
 
 
 def _first_selector(node: Any) -> Any:

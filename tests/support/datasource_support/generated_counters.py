@@ -24,8 +24,8 @@ from modelplane_schema.registry import Device, Devices, Price, TokenPrice
 SCRAPE, CELL = 60_000, 300_000
 TIMING = ScrapeTiming(SCRAPE, lookback=4 * SCRAPE)
 MIDNIGHT = midnight(datetime.date(2026, 3, 2))
-WINDOW = CellGrid(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
-MINUTES = (WINDOW.end - WINDOW.start) // SCRAPE + 10
+CELLS = CellGrid(MIDNIGHT - 3 * CELL, MIDNIGHT + 3 * CELL)  # a price changes in the middle
+MINUTES = (CELLS.end - CELLS.start) // SCRAPE + 10
 IDENTITIES = [Identity("m", version, tenant, "jax") for version in ("v1", "v2") for tenant in ("a", "b")]
 OTHER = Identity("other", "v1", "c", "jax")
 LISTED = ("GPU-0", "GPU-1")
@@ -35,7 +35,7 @@ PROPERTY = settings(max_examples=40, deadline=None)
 
 
 def tariff(*amounts: str, currency: str = "USD", tokens: Sequence[TokenPrice] = ()) -> Tariff:
-    """Prices from the day before the window's middle on, one a day; the devices are there all the time."""
+    """Prices from the day before the middle of ``CELLS`` on, one a day; the devices are always there."""
     inventory = tuple(
         Device.model_validate({"device": device, "device_type": "h200", "from": "2026-01-01"})
         for device in LISTED
@@ -67,7 +67,7 @@ def counters(
     for position, step in enumerate(steps):
         values.append(step if position in restarts else values[-1] + step)
     late = 1000 * draw(st.integers(0, 59))
-    times = np.array([WINDOW.start - 10 * SCRAPE + minute * SCRAPE + late for minute in minutes])
+    times = np.array([CELLS.start - 10 * SCRAPE + minute * SCRAPE + late for minute in minutes])
     key = DeviceUse(draw(st.sampled_from(devices)), "h200", draw(st.sampled_from(IDENTITIES)))
     return CounterSeries(key, draw(st.sampled_from(("pod-1", "pod-2"))), times, np.array(values[1:]))
 
@@ -86,9 +86,9 @@ def ledger(
     series: Iterable[CounterSeries[DeviceUse]],
     tariff: Tariff = PRICED,
     policy: Policy = KEEP,
-    window: CellGrid = WINDOW,
+    cells: CellGrid = CELLS,
 ) -> Ledger:
-    return build_ledger(window, Samples(TIMING, tuple(series)), tariff, policy)
+    return build_ledger(cells, Samples(TIMING, tuple(series)), tariff, policy)
 
 
 def totals(rows: Iterable[CostRow]) -> Counter[tuple[object, ...]]:
@@ -118,7 +118,7 @@ def direct_of(book: Ledger, kind: str = "direct") -> dict[object, IntArray]:
 
 
 def direct_time(book: Ledger) -> dict[Asset, IntArray]:
-    sums: defaultdict[Asset, IntArray] = defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64))
+    sums: defaultdict[Asset, IntArray] = defaultdict(lambda: np.zeros(len(CELLS), dtype=np.int64))
     for line in book.lines:
         if line.kind == "direct" and line.asset is not None:
             sums[line.asset] += line.quantities

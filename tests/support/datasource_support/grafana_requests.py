@@ -39,9 +39,9 @@ def query(client: FlaskClient, *targets: object, **more: object) -> list[dict[st
     return response.json
 
 
-def refused(client: FlaskClient, asked: object, status: int = 400) -> str:
+def refused(client: FlaskClient, request: object, status: int = 400) -> str:
     """The message of a refused query."""
-    data = asked if isinstance(asked, bytes) else json.dumps(asked)
+    data = request if isinstance(request, bytes) else json.dumps(request)
     response = client.post("/grafana/query", data=data, content_type=JSON)
     assert response.status_code == status, response.text
     assert response.json is not None
@@ -60,7 +60,7 @@ def line(form: dict[str, str], value: Callable[[int], str] = str) -> list[tuple[
     return [(instant / 1000, value(instant)) for instant in range(start, end + 1, step)]
 
 
-def asked_label(upstream: FakePrometheus) -> tuple[str, dict[str, list[str]]]:
+def label_values_request(upstream: FakePrometheus) -> tuple[str, dict[str, list[str]]]:
     """Path and parameters of the last question for label values."""
     parts = urlsplit(upstream.calls[-1][0])
     return parts.path, parse_qs(parts.query)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-OWN, OTHER = "user-A", "user-B"
+CALLER_TENANT, OTHER = "user-A", "user-B"
 NOW = int(time.time()) // 60 * 60
 METRICS = [
     "calls",
@@ -20,7 +20,8 @@ METRICS = [
     '{"calls"}',
     "info",
 ]
-VALUES = [OWN, OWN, OTHER, "__all__", "", "resnet50", ".*", ".+", f"{OWN}|{OTHER}", f"({OTHER}|x)",
+VALUES = [CALLER_TENANT, CALLER_TENANT, OTHER, "__all__", "", "resnet50", ".*", ".+",
+          f"{CALLER_TENANT}|{OTHER}", f"({OTHER}|x)",
           "user-.", "[^x]*", "user-B\\\\", "(?i)USER-B", "r\\x65snet50", "user\\x2dB", "user\\u002dB", "é",
           "\\n", 'a\\"} or calls{tenant_id=\\"user-B']  # fmt: skip
 LABELS = ["tenant_id", "tenant_id", "model_name", "model_name", "job", '"tenant_id"', "Tenant_id",
@@ -50,7 +51,7 @@ SELECTORS = st.one_of(
 VECTORS = st.builds("{}{}".format, SELECTORS, MOMENTS)
 RANGES = ["rate({}[5m])", "count_over_time({}[1h])", "last_over_time({}[10m] offset 1m)",
           "absent_over_time({}[5m])", "present_over_time({}[5m] @ end())"]  # fmt: skip
-ONE = [
+UNARY = [
     "sum({})", "count({})", "sum by (tenant_id) ({})", "count without (model_name) ({})",
     "group by (job) ({})",
     'count_values("x", {})', 'count_values("tenant_id", {})', 'count_values(("tenant_id"), {})',
@@ -62,19 +63,21 @@ ONE = [
     "histogram_quantile(0.9, {})", "round({}, 10)", "stddev({})", "limitk(9, {})", "{} > bool 5",
     "sum_over_time(count({})[30m:1m])", "{} == 7777.250", "predict_linear(({})[5m:1m], 60)",
 ]  # fmt: skip
-TWO = [
+BINARY = [
     "{} or {}", "{} and {}", "{} unless {}", "{} or on() {}", "{} unless on(job) {}", "topk(scalar({}), {})",
     "quantile(scalar({}), {})", "bottomk(scalar(count({})), {})", "count_values('x', {} or {})",
     "{} + on(job) group_left(tenant_id) {}", "{} * ignoring(tenant_id) group_right(model_name) {}",
     "clamp_max({}, scalar({}))", "{} / ignoring(tenant_id, model_name, __name__) {}",
     "label_replace({}, 'x', '', '', '') or {}",
 ]  # fmt: skip
-RANGED = st.builds(lambda shape, one: shape.format(one), st.sampled_from(RANGES), SELECTORS)
+RANGED = st.builds(lambda shape, selector: shape.format(selector), st.sampled_from(RANGES), SELECTORS)
 EXPRESSIONS = st.recursive(
     st.one_of(VECTORS, VECTORS, RANGED),
     lambda inner: st.one_of(
-        st.builds(lambda shape, one: shape.format(one), st.sampled_from(ONE), inner),
-        st.builds(lambda shape, one, two: shape.format(one, two), st.sampled_from(TWO), inner, inner),
+        st.builds(lambda shape, operand: shape.format(operand), st.sampled_from(UNARY), inner),
+        st.builds(
+            lambda shape, left, right: shape.format(left, right), st.sampled_from(BINARY), inner, inner
+        ),
     ),
     max_leaves=3,
 )
@@ -109,14 +112,14 @@ def spliced(draw: st.DrawFn) -> str:
 
 
 QUERIES = st.one_of(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, spliced())
-ASKED_OFTEN = ["query", "query", "query", "query_range", "query_range", "series", "label/model_name/values"]
+COMMON_PATHS = ["query", "query", "query", "query_range", "query_range", "series", "label/model_name/values"]
 OTHER_PATHS = [
     "labels", "label/tenant_id/values", "label/__name__/values", "label/classified_label/values", "alerts",
     "query_exemplars", "metadata", "rules", "status/buildinfo", "targets", "federate", "../v1/query",
     "query/",
     "query%2f", "status/tsdb", "label/tenant_id", "read", "query;a=b",
 ]  # fmt: skip
-PATHS = st.one_of(*[st.sampled_from(ASKED_OFTEN)] * 3, st.sampled_from(OTHER_PATHS))
+PATHS = st.one_of(*[st.sampled_from(COMMON_PATHS)] * 3, st.sampled_from(OTHER_PATHS))
 # Parameters that some store or proxy knows.
 ODD = [("query[]", "calls"), ("Query", "calls"), ("extra_label", "tenant_id=user-B"), ("limit", "1"),
        ("extra_filters[]", '{tenant_id="user-B"}'), ("match[]", 'calls{tenant_id="user-B"}'),
@@ -124,7 +127,7 @@ ODD = [("query[]", "calls"), ("Query", "calls"), ("extra_label", "tenant_id=user
        ("query", "calls"), ("time", "1"), ("lookback_delta", "1h"), ("storeMatch[]", "{}")]  # fmt: skip
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """One request; ``url`` and ``body`` are its parameters."""
 
     method: str
@@ -134,7 +137,7 @@ class Asked(NamedTuple):
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> Asked:
+def requests(draw: st.DrawFn) -> Request:
     path = draw(PATHS)
     parameters = {"time": str(NOW), "start": str(NOW - 600), "end": str(NOW), "step": "60"}
     if path == "query":
@@ -149,5 +152,5 @@ def requests(draw: st.DrawFn) -> Asked:
         ]
     odd = draw(st.lists(st.sampled_from(ODD), max_size=1)) if draw(st.integers(0, 3)) == 0 else []
     if draw(st.booleans()):
-        return Asked("GET", path, known + odd, [])
-    return Asked("POST", path, odd, known)
+        return Request("GET", path, known + odd, [])
+    return Request("POST", path, odd, known)

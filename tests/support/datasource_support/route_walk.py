@@ -16,11 +16,11 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from datasource_support.two_tenants import (
+    CALLER_TENANT,
     NOW,
     OTHER,
     OTHER_MODEL,
     OTHER_VERSION,
-    OWN,
     SHARED_MODEL,
 )
 from modelplane_datasource.catalogue import SERIES_METRICS
@@ -38,10 +38,10 @@ PROMETHEUS_QUERIES = (
 _VALUES: dict[str, list[str]] = {
     "model-name": [SHARED_MODEL, OTHER_MODEL],
     "model-version": ["v1", OTHER_VERSION],
-    "tenant-id": [OWN],
+    "tenant-id": [CALLER_TENANT],
     "baseline": ["v1"],
     "candidate": ["v2", OTHER_VERSION],
-    "signal": [f"{OWN}_age", f"{OTHER}_age"],
+    "signal": [f"{CALLER_TENANT}_age", f"{OTHER}_age"],
     "slo": ["availability", "globex-slo"],
     "reference": ["previous:1h", f"version:{OTHER_VERSION}"],
     "kind": ["input"],
@@ -191,7 +191,7 @@ def _grafana_bodies() -> Iterator[dict[str, Any]]:
     payloads: list[dict[str, Any]] = [
         {"model-name": model, **tenant}
         for model in (SHARED_MODEL, OTHER_MODEL)
-        for tenant in ({}, {"tenant-id": OWN}, {"tenant-id": OTHER})
+        for tenant in ({}, {"tenant-id": CALLER_TENANT}, {"tenant-id": OTHER})
     ]
     for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
         for kind, payload in itertools.product(("timeserie", "table", "frame"), payloads):

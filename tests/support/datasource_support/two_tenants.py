@@ -18,7 +18,7 @@ NOW = 1_698_400_800  # 2023-10-27T10:00:00Z
 SECONDS = 3 * 3600
 RECENT = SECONDS - 1800  # when versions change
 SCRAPE = 15
-OWN, OTHER, QUIET, ABSENT = "acme", "globex", "quiet", "initech"
+CALLER_TENANT, OTHER, QUIET, ABSENT = "acme", "globex", "quiet", "initech"
 SHARED_MODEL, OTHER_MODEL, ABSENT_MODEL = "classifier", "globex-secret-model", "initech-secret-model"
 OTHER_VERSION = "globex-v9"  # of the shared model
 # What only the other tenant has: its names, its currency, and numbers that nothing else gives.
@@ -44,11 +44,11 @@ class Use(NamedTuple):
         return {"model_name": self.model, "model_version": self.version, "framework": self.framework}
 
 
-OWN_USES = (
-    Use(OWN, SHARED_MODEL, "v1", 1.0),
-    Use(OWN, SHARED_MODEL, "v2", 2.0),
+CALLER_USES = (
+    Use(CALLER_TENANT, SHARED_MODEL, "v1", 1.0),
+    Use(CALLER_TENANT, SHARED_MODEL, "v2", 2.0),
     # Neither listed nor priced as it should be, so that the tenant has warnings of its own.
-    Use(OWN, SHARED_MODEL, "v1", 1.0, device="acme-lost", device_type="t4"),
+    Use(CALLER_TENANT, SHARED_MODEL, "v1", 1.0, device="acme-lost", device_type="t4"),
 )
 OTHER_USES = (
     Use(OTHER, SHARED_MODEL, "v1", 777717.0, 0.27, tokens=("input", "reasoning")),
@@ -69,7 +69,7 @@ def exposition(with_others: bool = True) -> str:
 
 def uses(with_others: bool) -> tuple[Use, ...]:
     """What is called."""
-    return (*OWN_USES, *(OTHER_USES if with_others else ()))
+    return (*CALLER_USES, *(OTHER_USES if with_others else ()))
 
 
 def registry(with_others: bool = True) -> str:
@@ -79,7 +79,7 @@ def registry(with_others: bool = True) -> str:
     content = {
         "apiVersion": "modelplane/v1",
         "tenants": [
-            {"id": OWN, "budget": {"amount": 100, "currency": "USD"}},
+            {"id": CALLER_TENANT, "budget": {"amount": 100, "currency": "USD"}},
             {"id": QUIET, "budget": {"amount": 100, "currency": "USD"}},
             *others.get("tenants", ()),
         ],
@@ -110,7 +110,7 @@ def _shared_model(with_others: bool) -> dict[str, Any]:
         "name": SHARED_MODEL,
         "framework": "jax",
         "owner": "vision",
-        "tenants": [OWN, QUIET, *([OTHER] if with_others else [])],
+        "tenants": [CALLER_TENANT, QUIET, *([OTHER] if with_others else [])],
         "max_in_flight": 8,
         "versions": [
             {"version": "v1"},
@@ -164,7 +164,7 @@ def _others_registry() -> dict[str, Any]:
 
 
 def _lines(use: Use) -> Iterator[str]:
-    own = {**use.of_model, "tenant_id": use.tenant}
+    identity = {**use.of_model, "tenant_id": use.tenant}
     grows = partial(lambda seconds, rate: float(seconds) * rate, rate=use.rate)
     signal = {"kind": "input", "signal": f"{use.tenant}_age", "baseline": "0a1b"}
     bins = ("00", "01", metrics.MISSING_BIN)
@@ -179,10 +179,12 @@ def _lines(use: Use) -> Iterator[str]:
         counted |= {f"{histogram.name}{suffix}": [{}] for suffix in ("_sum", "_count")}
     for name, labels in counted.items():
         for of_series in labels:
-            yield from _samples(name, grows, {**own, **of_series})
-    yield from _samples(metrics.ACTIVE.name, lambda _: use.rate, own)
+            yield from _samples(name, grows, {**identity, **of_series})
+    yield from _samples(metrics.ACTIVE.name, lambda _: use.rate, identity)
     device = {"device": use.device, "device_type": use.device_type}
-    yield from _samples(metrics.DEVICE_SECONDS.name, lambda seconds: seconds * use.share, {**own, **device})
+    yield from _samples(
+        metrics.DEVICE_SECONDS.name, lambda seconds: seconds * use.share, {**identity, **device}
+    )
     yield from _of_version(use, signal, bins)
 
 

@@ -42,8 +42,8 @@ def ledger(
     tokens: dict[str, float] | None = None,
 ) -> Ledger:
     """One device; ``tenants`` are shares of it, ``gap`` is in days; ``tokens`` are per scrape and kind."""
-    window = CellGrid(START + first_day * DAY, START + days * DAY)
-    times = np.arange(window.start - 2 * SCRAPE, window.end + 1, SCRAPE)
+    cells = CellGrid(START + first_day * DAY, START + days * DAY)
+    times = np.arange(cells.start - 2 * SCRAPE, cells.end + 1, SCRAPE)
     age = (times - START) / DAY
     times = times[(age <= gap[0]) | (age >= gap[1])]
     elapsed = (times - times[0]) / 1000
@@ -63,4 +63,4 @@ def ledger(
     tariff = Tariff(
         Devices.model_validate({"inventory": listed, "prices": dated}), {"resnet50": TOKEN_PRICES}
     )
-    return build_ledger(window, Samples(ScrapeTiming(SCRAPE), series, counts), tariff, policy)
+    return build_ledger(cells, Samples(ScrapeTiming(SCRAPE), series, counts), tariff, policy)

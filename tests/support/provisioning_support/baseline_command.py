@@ -66,12 +66,12 @@ def training_baseline() -> Baseline:
     )
 
 
-def assert_alike(one: Baseline, other: Baseline) -> None:
+def assert_alike(actual: Baseline, expected: Baseline) -> None:
     """The same shares of the same bins; moments may differ in the last digits."""
-    assert [(s.kind, s.name, s.bins, s.ratios) for s in one.signals] == [
-        (s.kind, s.name, s.bins, s.ratios) for s in other.signals
+    assert [(s.kind, s.name, s.bins, s.ratios) for s in actual.signals] == [
+        (s.kind, s.name, s.bins, s.ratios) for s in expected.signals
     ]
-    for left, right in zip(one.signals, other.signals, strict=True):
+    for left, right in zip(actual.signals, expected.signals, strict=True):
         if isinstance(left, NumericSignal) and isinstance(right, NumericSignal):
             assert left.edges == pytest.approx(right.edges, rel=1e-12)
             assert (left.mean, left.stddev) == pytest.approx((right.mean, right.stddev), rel=1e-9)

@@ -180,13 +180,13 @@ def test_categories_of_any_name(check: Check) -> None:
 
 
 def test_two_replicas_are_one_and_share_one_baseline(check: Check) -> None:
-    one, two = (100, 20, 0, 7), (50, 0, 30, 3)
+    first, second = (100, 20, 0, 7), (50, 0, 30, 3)
     inputs = [
-        *counters(one, instance="a"), *counters(two, instance="b"),
+        *counters(first, instance="a"), *counters(second, instance="b"),
         *baseline(instance="a"), *baseline(instance="b"),
         *deviations(60, 20, instance="a"), *deviations(0, 10, instance="b"),
     ]  # fmt: skip
-    total = [a + b for a, b in zip(one, two, strict=True)]
+    total = [a + b for a, b in zip(first, second, strict=True)]
     check(
         inputs,
         [*all_close(golden(total)), *is_close("modelplane:signal_mean_shift:", 30 / (sum(total) - 10))],
@@ -204,16 +204,16 @@ def test_a_restarted_process_loses_nothing(check: Check) -> None:
 
 
 def test_a_tenants_signals_beside_those_of_all(check: Check) -> None:
-    everyone, one, few = (200, 100, 80, 5), (60, 30, 1, 0), (20, 20, 9, 0)
+    everyone, many, few = (200, 100, 80, 5), (60, 30, 1, 0), (20, 20, 9, 0)
     inputs = [
-        *counters(everyone), *counters(one, tenant_id="user-A"), *counters(few, tenant_id="user-B"),
+        *counters(everyone), *counters(many, tenant_id="user-A"), *counters(few, tenant_id="user-B"),
         *baseline(),
     ]  # fmt: skip
     check(
         inputs,
         [
             *all_close(golden(everyone)),
-            *all_close(golden(one), tenant_id="user-A"),
+            *all_close(golden(many), tenant_id="user-A"),
             *is_close("modelplane:signal_observations:increase", 49, tenant_id="user-B"),
             *absent("modelplane:signal_psi:", tenant_id="user-B"),
         ],

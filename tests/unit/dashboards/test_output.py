@@ -62,8 +62,8 @@ def test_write_then_check(registry: Registry, tmp_path: Path) -> None:
     assert check(content, tmp_path) == []
     second = write(content, tmp_path)
     assert (second.written, second.removed) == ((), ())
-    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
-    assert found == sorted(content)
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert written == sorted(content)
 
 
 def test_check_lists_missing_stale_and_surplus(registry: Registry, tmp_path: Path) -> None:

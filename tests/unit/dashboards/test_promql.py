@@ -57,9 +57,9 @@ def expressions(boards: Iterable[Board]) -> Iterator[str]:
 
 
 def nodes(expression: Any) -> list[Any]:
-    found: list[Any] = []
-    promql_parser.walk(expression, pre_visit=lambda node: found.append(node))
-    return found
+    visited: list[Any] = []
+    promql_parser.walk(expression, pre_visit=lambda node: visited.append(node))
+    return visited
 
 
 def selectors(text: str) -> list[Any]:
@@ -71,10 +71,10 @@ def parse(text: str) -> Any:
 
 
 def matchers(selector: Any) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for matcher in selector.matchers.matchers:
-        found.setdefault(matcher.name, []).append(matcher.value)
-    return found
+        by_name.setdefault(matcher.name, []).append(matcher.value)
+    return by_name
 
 
 def registry_of(tenant: str, model: str) -> Registry:
@@ -184,11 +184,11 @@ def test_any_printable_name_is_matched_literally(tenant: str, model: str) -> Non
     _, tenant_board, model_board = build(registry)
     for text in expressions([tenant_board]):
         for selector in selectors(text):
-            found = matchers(selector)
-            if "tenant_id" in found and found["tenant_id"] != [""]:
-                assert found["tenant_id"] == [tenant]
+            values = matchers(selector)
+            if "tenant_id" in values and values["tenant_id"] != [""]:
+                assert values["tenant_id"] == [tenant]
             else:
-                assert found["model_name"] == ["(a|b)", model] or found["model_name"] == [
+                assert values["model_name"] == ["(a|b)", model] or values["model_name"] == [
                     "(a|b)",
                     escape_regex(model),
                 ]
@@ -228,6 +228,6 @@ def test_any_printable_name_gives_valid_json_and_exact_parameters(tenant: str, m
 def test_hostile_names(name: str) -> None:
     _, tenant_board, model_board = build(registry_of(name, name))
     for board in (tenant_board, model_board):
-        found = [selector for text in expressions([board]) for selector in selectors(text)]
-        assert any([name] in matchers(selector).values() for selector in found)
-        assert {selector.name for selector in found} <= LABELS.keys()
+        board_selectors = [selector for text in expressions([board]) for selector in selectors(text)]
+        assert any([name] in matchers(selector).values() for selector in board_selectors)
+        assert {selector.name for selector in board_selectors} <= LABELS.keys()

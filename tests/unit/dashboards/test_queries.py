@@ -16,7 +16,7 @@ from modelplane_dashboards import Board, expand, panel_queries
 def test_panel_queries_are_exactly_those_of_the_rendered_boards(
     boards: tuple[Board, ...], rendered: tuple[dict[str, Any], ...]
 ) -> None:
-    asked = [
+    rendered_queries = [
         (board["uid"], board["title"], panel["title"], target["refId"], target.get("expr", target.get("url")))
         for board in rendered
         for panel in board["panels"]
@@ -26,7 +26,7 @@ def test_panel_queries_are_exactly_those_of_the_rendered_boards(
         (query.board_uid, query.board_title, query.panel_title, query.ref_id, query.text)
         for query in panel_queries(boards)
     ]
-    assert listed == asked
+    assert listed == rendered_queries
 
 
 def test_kind_and_instant_agree_with_the_rendered_boards(
@@ -40,9 +40,9 @@ def test_kind_and_instant_agree_with_the_rendered_boards(
 
 
 def test_defaults_hold_every_variable_of_a_query(boards: tuple[Board, ...]) -> None:
-    own = {"__rate_interval", "__from", "__to"}
+    built_in = {"__rate_interval", "__from", "__to"}
     for query in panel_queries(boards):
-        assert variables_in(query.text) <= dict(query.defaults).keys() | own, query
+        assert variables_in(query.text) <= dict(query.defaults).keys() | built_in, query
 
 
 def test_only_alert_tables_may_be_empty(boards: tuple[Board, ...]) -> None:

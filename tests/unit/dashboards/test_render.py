@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
 API = {"type": "yesoreyeram-infinity-datasource", "uid": "modelplane"}
-GRAFANAS_OWN = {
+GRAFANA_VARIABLES = {
     "__rate_interval",
     "__interval",
     "__from",
@@ -145,9 +145,9 @@ def test_panels_do_not_overlap_and_stay_within_24_columns(board: Json) -> None:
         assert place["w"] > 0
         assert place["x"] + place["w"] <= 24
     for a, b in combinations(places, 2):
-        beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+        side_by_side = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         above = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
-        assert beside or above, (a, b)
+        assert side_by_side or above, (a, b)
 
 
 def test_panel_ids_are_unique(board: Json) -> None:
@@ -176,7 +176,7 @@ def test_no_placeholder_of_a_template_is_left_over(board: Json) -> None:
 
 
 def test_every_variable_used_is_declared(board: Json) -> None:
-    declared = {variable["name"] for variable in board["templating"]["list"]} | GRAFANAS_OWN
+    declared = {variable["name"] for variable in board["templating"]["list"]} | GRAFANA_VARIABLES
     for text in strings(board):
         used = {re.split(r"[.:]", name)[0] for name in re.findall(r"\$\{([^}]+)\}", text)}
         assert used | variables_in(text) <= declared, text

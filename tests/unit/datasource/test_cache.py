@@ -149,12 +149,12 @@ def test_whatever_is_asked_no_answer_is_too_old_and_the_bytes_are_bounded(
     cache = SingleFlightCache(3 * ENTRY_BYTES, seen.append, clock)
     for key, passed, seconds, size in steps:
         clock.seconds += passed
-        asked_at = clock.seconds
+        requested_at = clock.seconds
         answered_for, when = cache.get_or_make(
-            key, seconds, partial(pair, key, asked_at), partial(count, size)
+            key, seconds, partial(pair, key, requested_at), partial(count, size)
         )
         assert answered_for == key
-        assert when == asked_at or asked_at - when < 12
+        assert when == requested_at or requested_at - when < 12
         assert cache.bytes <= 3 * ENTRY_BYTES
         assert cache.entries <= 3
     assert len(seen) == len(steps)
@@ -173,14 +173,14 @@ def test_all_who_ask_at_once_wait_for_one_call_and_share_its_end(
             raise ZeroDivisionError("shared")
         return "answer"
 
-    def one() -> str:
+    def fetch() -> str:
         try:
             return cache.get_or_make("a", 10, slowly, lambda _: 0)
         except ZeroDivisionError as error:
             return str(error)
 
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(one) for _ in range(8)]
+        answers = [pool.submit(fetch) for _ in range(8)]
         wait_until_long(outcomes, 8)
         release.set()
         assert {answer.result() for answer in answers} == {"shared" if fails else "answer"}

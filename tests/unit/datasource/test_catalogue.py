@@ -17,7 +17,7 @@ from modelplane_schema.recorded import RECORDED
 NAMES = st.text(min_size=1, max_size=20)
 HOSTILE = 'a"} or up{x="'
 CONSTANTS = {series.name for series in RECORDED if series.name.endswith(":config")}
-ONE = Selection(("resnet50",), ("user-A",), (), {"quantile": 0.95})
+SELECTION = Selection(("resnet50",), ("user-A",), (), {"quantile": 0.95})
 
 PROMQL_METRICS = [metric for metric in SERIES_METRICS if isinstance(metric.source, Promql)]
 
@@ -71,7 +71,7 @@ def test_only_metrics_of_the_schema_are_queried(metric: SeriesMetric) -> None:
     exposed = CONSTANTS | {
         name for declared in METRICS for name in (declared.name, *histogram_parts(declared.name))
     }
-    names = {selector.name for selector in selectors(promql_parser.parse(query(metric)(ONE, "60s")))}
+    names = {selector.name for selector in selectors(promql_parser.parse(query(metric)(SELECTION, "60s")))}
     assert names <= exposed
 
 
@@ -97,7 +97,7 @@ def test_the_queries() -> None:
         " / on (model_name) group_left () "
         'max by (model_name) (modelplane:max_in_flight:config{model_name="resnet50"})',
     }
-    assert {metric.name: query(metric)(ONE, "60s") for metric in PROMQL_METRICS} == expected
+    assert {metric.name: query(metric)(SELECTION, "60s") for metric in PROMQL_METRICS} == expected
 
 
 def test_several_values_become_an_escaped_alternative() -> None:

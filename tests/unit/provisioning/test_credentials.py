@@ -43,8 +43,8 @@ def change_tokens(folder: Path, change: dict[str, Any]) -> None:
     """Replace entries and sections of the token file; entries are known by name."""
     content = json.loads((folder / TOKENS_FILE).read_text(encoding="utf-8"))
     names = {entry["name"] for entry in change.get("tokens", ())}
-    kept = [entry for entry in content["tokens"] if entry["name"] not in names]
-    content = {**content, **change, "tokens": kept + change.get("tokens", [])}
+    unchanged = [entry for entry in content["tokens"] if entry["name"] not in names]
+    content = {**content, **change, "tokens": unchanged + change.get("tokens", [])}
     (folder / TOKENS_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 

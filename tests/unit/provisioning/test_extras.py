@@ -155,8 +155,8 @@ EVERYTHING = frozenset().union(*EXTRAS.values())
 def test_the_extra_of_the_command_or_the_smallest_that_helps_is_advised(
     command: str | None, module: str, installed: frozenset[str], extra: str | None
 ) -> None:
-    own = SOURCES[command].extra if command else WHOLE
-    assert advised_extra(module, own, EXTRAS, installed.__contains__) == extra
+    command_extra = SOURCES[command].extra if command else WHOLE
+    assert advised_extra(module, command_extra, EXTRAS, installed.__contains__) == extra
 
 
 def test_distributions_are_looked_up_by_any_spelling() -> None:

@@ -188,8 +188,8 @@ def test_boards_and_annotations_know_data_sources_by_uid_and_not_by_name() -> No
 
 
 def test_the_default_is_ours_only_in_a_grafana_that_we_start() -> None:
-    own, theirs = CONTAINERS, dataclasses.replace(CONTAINERS, starts_grafana=False)
-    assert [source["isDefault"] for source in sources_of(own)] == [True, False]
+    ours, theirs = CONTAINERS, dataclasses.replace(CONTAINERS, starts_grafana=False)
+    assert [source["isDefault"] for source in sources_of(ours)] == [True, False]
     assert [source["isDefault"] for source in sources_of(theirs)] == [False, False]
     assert "grafana" in compose(container_files(REGISTRY, "1:1"))
     files = container_files(REGISTRY, "1:1", starts_grafana=False)

@@ -63,7 +63,7 @@ _FOREVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """All that was measured from ``reading.lookback`` before the window to its end.
+    """All that was measured from ``timing.lookback`` before the first cell to the end of the last.
 
     Give the series of every identity on a device, or its idle time is wrong; what is shown to whom is decided
     on rows. ``seen_at`` are further times, in milliseconds, at which a series carried a device, such as
@@ -91,11 +91,11 @@ class _Holding(NamedTuple):
     asset: Asset
     ranges: tuple[TimeRange, ...]
     series: tuple[CounterSeries[DeviceUse], ...]
-    cells: BoolArray
+    cell_mask: BoolArray
 
 
-def build_ledger(window: CellGrid, samples: Samples, tariff: Tariff, policy: Policy = KEEP) -> Ledger:
-    """The ledger of ``window``; ValueError for samples that cannot be.
+def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Policy = KEEP) -> Ledger:
+    """The ledger of ``cells``; ValueError for samples that cannot be.
 
     A device that the inventory does not list has no capacity: what it is used for is charged, and stands in
     ``over`` too. One of the type ``cpu-process`` is there while samples carry it. A device that the inventory
@@ -111,15 +111,15 @@ def build_ledger(window: CellGrid, samples: Samples, tariff: Tariff, policy: Pol
         counters, entries = used.get(device, ()), inventory.get(device, ())
         extra = samples.seen_at.get(device, np.zeros(0, dtype=np.int64))
         seen_at = union_of((extra, *(counter.scrapes for counter in counters)))
-        for holding in _holdings(device, counters, entries, seen_at, samples.timing, window):
-            seen = seen_in_cells(seen_at, samples.timing.hold, holding.ranges, window)
-            rates = device_rates(tariff.of_device_type(holding.asset.device_type), window)
-            charges = _charges(holding, scrapes, window, samples.timing)
-            lines += _asset_lines(holding, charges, seen, rates, window, policy)
-    lines += _token_lines(tokens, scrapes, tariff, window, samples.timing)
+        for holding in _holdings(device, counters, entries, seen_at, samples.timing, cells):
+            seen = seen_in_cells(seen_at, samples.timing.hold, holding.ranges, cells)
+            rates = device_rates(tariff.of_device_type(holding.asset.device_type), cells)
+            charges = _charges(holding, scrapes, cells, samples.timing)
+            lines += _asset_lines(holding, charges, seen, rates, cells, policy)
+    lines += _token_lines(tokens, scrapes, tariff, cells, samples.timing)
     _check_sums(lines)
     warnings = (*_inventory_warnings(used, inventory), *_price_warnings(tariff, lines))
-    return Ledger(window, policy, tuple(lines), warnings)
+    return Ledger(cells, policy, tuple(lines), warnings)
 
 
 def _check_sums(lines: Sequence[Line]) -> None:
@@ -148,16 +148,16 @@ def _holdings(
     entries: Sequence[Device],
     seen_at: IntArray,
     timing: ScrapeTiming,
-    window: CellGrid,
+    cells: CellGrid,
 ) -> Iterator[_Holding]:
     if not entries:
-        everywhere = np.ones(len(window), dtype=np.bool_)
+        everywhere = np.ones(len(cells), dtype=np.bool_)
         for device_type, counters in groupby(series, lambda counter: counter.key.device_type):
             ranges = held_ranges(seen_at, timing.hold) if device_type == CPU_PROCESS else ()
             yield _Holding(Asset(device, device_type), ranges, tuple(counters), everywhere)
         return
     begins = np.array([midnight(entry.from_) for entry in entries], dtype=np.int64)
-    entry_of_cell = np.maximum(np.searchsorted(begins, window.starts, side="right") - 1, 0)
+    entry_of_cell = np.maximum(np.searchsorted(begins, cells.starts, side="right") - 1, 0)
     for device_type in sorted({entry.device_type for entry in entries}):
         chosen = [position for position, entry in enumerate(entries) if entry.device_type == device_type]
         ranges = tuple(_range(entries[position]) for position in chosen)
@@ -168,20 +168,20 @@ def _range(entry: Device) -> TimeRange:
     return TimeRange(midnight(entry.from_), _FOREVER if entry.to is None else midnight(entry.to))
 
 
-def _charges(holding: _Holding, scrapes: Scrapes, window: CellGrid, timing: ScrapeTiming) -> _Charges:
-    """Use by identity, each rounded once; identities without a sample in the window are left out."""
-    use = use_in_cells(holding.series, lambda key: key.identity, scrapes, window, timing)
-    sampled = use.sampled & holding.cells
+def _charges(holding: _Holding, scrapes: Scrapes, cells: CellGrid, timing: ScrapeTiming) -> _Charges:
+    """Use by identity, each rounded once; identities without a sample in ``cells`` are left out."""
+    use = use_in_cells(holding.series, lambda key: key.identity, scrapes, cells, timing)
+    sampled = use.sampled & holding.cell_mask
     seen: BoolArray = np.any(sampled, axis=1)
     identities = tuple(compress(use.rows, seen))
-    direct = whole(MICRO * use.increase[seen] * holding.cells)
-    return _Charges(identities, direct, sampled[seen], holding.cells & (use.processes > 1))
+    direct = whole(MICRO * use.increase[seen] * holding.cell_mask)
+    return _Charges(identities, direct, sampled[seen], holding.cell_mask & (use.processes > 1))
 
 
 def _asset_lines(
-    holding: _Holding, charges: _Charges, seen: IntArray, rates: Rates, window: CellGrid, policy: Policy
+    holding: _Holding, charges: _Charges, seen: IntArray, rates: Rates, cells: CellGrid, policy: Policy
 ) -> list[Line]:
-    present = time_in_cells(holding.ranges, window)
+    present = time_in_cells(holding.ranges, cells)
     capacity, unknown = present * MICROSECONDS, (present - seen) * MICROSECONDS
     direct, identities = charges.direct, charges.identities
     if policy.shared == "scale":
@@ -218,26 +218,26 @@ def _token_lines(
     series: Sequence[CounterSeries[TokenUse]],
     scrapes: Scrapes,
     tariff: Tariff,
-    window: CellGrid,
+    cells: CellGrid,
     timing: ScrapeTiming,
 ) -> Iterator[Line]:
     """Lines for the tokens of models that have token prices, each identity and kind apart."""
     for model_name, counters in groupby(series, lambda counter: counter.key.identity.model_name):
         if model_name not in tariff.tokens:
             continue
-        use = use_in_cells(counters, lambda key: key, scrapes, window, timing)
+        use = use_in_cells(counters, lambda key: key, scrapes, cells, timing)
         kinds = {key.kind for key in use.rows}
-        rates = {kind: _token_rates(tariff, model_name, kind, window) for kind in kinds}
+        rates = {kind: _token_rates(tariff, model_name, kind, cells) for kind in kinds}
         seen: BoolArray = np.any(use.sampled, axis=1)
         for key, tokens in zip(compress(use.rows, seen), whole(use.increase[seen]), strict=True):
             of_kind = rates[key.kind]
             yield Line(key.kind, None, key.identity, tokens, of_kind.cost(tokens), of_kind)
 
 
-def _token_rates(tariff: Tariff, model_name: str, kind: str, window: CellGrid) -> Rates:
+def _token_rates(tariff: Tariff, model_name: str, kind: str, cells: CellGrid) -> Rates:
     if kind not in TOKEN_KINDS:
         raise ValueError(f"kind of tokens must be one of {', '.join(TOKEN_KINDS)} (got {kind!r})")
-    return token_rates(tariff.of_tokens(model_name, kind), window)
+    return token_rates(tariff.of_tokens(model_name, kind), cells)
 
 
 def _inventory_warnings(

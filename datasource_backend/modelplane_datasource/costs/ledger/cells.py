@@ -36,7 +36,7 @@ class CellGrid:
             raise ValueError(f"start and end must be multiples of the cell of {self.cell} ms; use snapped()")
         if self.start >= self.end:
             raise ValueError(
-                f"the window holds no whole cell of {self.cell} ms; "
+                f"the range holds no whole cell of {self.cell} ms; "
                 "allowed: a start at least one cell before the end"
             )
 
@@ -88,27 +88,27 @@ def midnight(day: datetime.date) -> int:
     return (day - datetime.date(1970, 1, 1)).days * DAY
 
 
-def time_in_cells(ranges: Iterable[TimeRange], window: CellGrid) -> IntArray:
+def time_in_cells(ranges: Iterable[TimeRange], cells: CellGrid) -> IntArray:
     """Milliseconds of each cell that lie in ``ranges``, which do not overlap."""
-    total = np.zeros(len(window), dtype=np.int64)
+    total = np.zeros(len(cells), dtype=np.int64)
     for start, end in ranges:
-        edges: IntArray = np.clip(window.edges, start, end)
+        edges: IntArray = np.clip(cells.edges, start, end)
         total += edges[1:] - edges[:-1]
     return total
 
 
-def seen_in_cells(seen_at: IntArray, hold: int, ranges: Iterable[TimeRange], window: CellGrid) -> IntArray:
+def seen_in_cells(seen_at: IntArray, hold: int, ranges: Iterable[TimeRange], cells: CellGrid) -> IntArray:
     """Milliseconds of each cell that lie in ``ranges`` and at most ``hold`` after one of ``seen_at``.
 
     ``seen_at`` are ascending times. What comes after a cell does not change it.
     """
-    total = np.zeros(len(window), dtype=np.int64)
+    total = np.zeros(len(cells), dtype=np.int64)
     if not len(seen_at):
         return total
     held = np.minimum(np.diff(seen_at, append=np.iinfo(np.int64).max), hold)
     before = np.concatenate(([0], np.cumsum(held)))
     for start, end in ranges:
-        edges = np.clip(window.edges, start, end)
+        edges = np.clip(cells.edges, start, end)
         last = np.searchsorted(seen_at, edges, side="right") - 1
         seen = before[last] + np.minimum(edges - seen_at[last], held[last])
         total += np.diff(np.where(last < 0, 0, seen))

@@ -141,9 +141,9 @@ def _text(value: str | Decimal | None) -> str:
 
 def _charges(line: Line, ledger: Ledger) -> Iterator[_Charge]:
     """The line by UTC day; a price is the same all day."""
-    firsts = ledger.window.first_of_each(DAY)
-    starts = ledger.window.starts[firsts].tolist()
-    ends = [*starts[1:], ledger.window.end]
+    firsts = ledger.cells.first_of_each(DAY)
+    starts = ledger.cells.starts[firsts].tolist()
+    ends = [*starts[1:], ledger.cells.end]
     sign = SIGNS[line.kind] or 1
     quantities = (sign * np.add.reduceat(line.quantities, firsts)).tolist()
     amounts = (sign * np.add.reduceat(line.amounts, firsts)).tolist()

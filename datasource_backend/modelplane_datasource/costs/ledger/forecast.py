@@ -53,11 +53,11 @@ def forecasts(ledger: Ledger, tenants: Iterable[Tenant]) -> tuple[Forecast, ...]
     The month is that of the last cell of ``ledger``, which must begin with the month or before; let it begin
     a week before its end as well. ValueError when it begins later.
     """
-    window = ledger.window
-    month = month_of(window.end - 1)
-    if window.start > month.start:
+    cells = ledger.cells
+    month = month_of(cells.end - 1)
+    if cells.start > month.start:
         raise ValueError(
-            f"the window must begin with the month, at {month.start} or before (got {window.start})"
+            f"the ledger must begin with the month, at {month.start} or before (got {cells.start})"
         )
     by_tenant: defaultdict[str, list[Line]] = defaultdict(list)
     for line in ledger.lines:
@@ -67,15 +67,15 @@ def forecasts(ledger: Ledger, tenants: Iterable[Tenant]) -> tuple[Forecast, ...]
     return tuple(
         forecast
         for tenant in tenants
-        for forecast in _of_tenant(tenant, by_tenant[tenant.id], unknown, window)
+        for forecast in _of_tenant(tenant, by_tenant[tenant.id], unknown, cells)
     )
 
 
 def _of_tenant(
-    tenant: Tenant, lines: list[Line], unknown: Mapping[Asset | None, Line], window: CellGrid
+    tenant: Tenant, lines: list[Line], unknown: Mapping[Asset | None, Line], cells: CellGrid
 ) -> Iterator[Forecast]:
-    month, budget = month_of(window.end - 1), tenant.budget
-    looked_at = window.starts >= min(month.start, window.end - TRAILING)
+    month, budget = month_of(cells.end - 1), tenant.budget
+    looked_at = cells.starts >= min(month.start, cells.end - TRAILING)
     spent = _by_currency(lines, looked_at)
     doubt = _by_currency(
         (unknown[asset] for asset in {line.asset for line in lines if line.asset}), looked_at
@@ -84,9 +84,9 @@ def _of_tenant(
     currencies = {currency for currency in (*spent, *doubt) if currency}
     of_budget = {budget.currency} if budget else set()
     for currency in sorted(currencies | of_budget):
-        nothing = np.zeros(len(window), dtype=np.int64)
-        to_date, low = _projected(spent.get(currency, nothing), window)
-        _, uncertain = _projected(doubt.get(currency, nothing), window)
+        nothing = np.zeros(len(cells), dtype=np.int64)
+        to_date, low = _projected(spent.get(currency, nothing), cells)
+        _, uncertain = _projected(doubt.get(currency, nothing), cells)
         limit = None
         incomplete = unpriced
         if budget is not None and budget.currency == currency:
@@ -94,15 +94,15 @@ def _of_tenant(
             incomplete |= bool(currencies - {currency})
         high = None if incomplete else low + uncertain
         verdict = _verdict(low, high, limit)
-        yield Forecast(tenant.id, currency, window.end, month.end, to_date, low, high, limit, verdict)
+        yield Forecast(tenant.id, currency, cells.end, month.end, to_date, low, high, limit, verdict)
 
 
-def _by_currency(lines: Iterable[Line], cells: BoolArray) -> dict[str | None, IntArray]:
+def _by_currency(lines: Iterable[Line], cell_mask: BoolArray) -> dict[str | None, IntArray]:
     """Amounts by cell (cells,) of each currency; None is there when something in ``cells`` is unpriced."""
     sums: dict[str | None, IntArray] = {}
     for line in lines:
-        for number in np.unique(line.rates.in_force[cells]).tolist():
-            chosen = cells & (line.rates.in_force == number)
+        for number in np.unique(line.rates.in_force[cell_mask]).tolist():
+            chosen = cell_mask & (line.rates.in_force == number)
             if np.any(line.quantities[chosen]):
                 price = line.rates.price(number)
                 amounts, currency = line.amounts * chosen, price.currency if price else None
@@ -110,13 +110,13 @@ def _by_currency(lines: Iterable[Line], cells: BoolArray) -> dict[str | None, In
     return sums
 
 
-def _projected(amounts: IntArray, window: CellGrid) -> tuple[int, int]:
+def _projected(amounts: IntArray, cells: CellGrid) -> tuple[int, int]:
     """The month so far, and that with the rest of the month at the rate of the trailing week."""
-    month = month_of(window.end - 1)
-    trailing = max(window.start, window.end - TRAILING)
-    to_date = int(amounts[window.starts >= month.start].sum())
-    recent = int(amounts[window.starts >= trailing].sum())
-    return to_date, to_date + round(Fraction(recent * (month.end - window.end), window.end - trailing))
+    month = month_of(cells.end - 1)
+    trailing = max(cells.start, cells.end - TRAILING)
+    to_date = int(amounts[cells.starts >= month.start].sum())
+    recent = int(amounts[cells.starts >= trailing].sum())
+    return to_date, to_date + round(Fraction(recent * (month.end - cells.end), cells.end - trailing))
 
 
 def _verdict(low: int, high: int | None, budget: int | None) -> Verdict:

@@ -91,9 +91,9 @@ class LedgerWarning(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """All lines of a window, and what is odd about the registry or the series behind them."""
+    """All lines of ``cells``, and what is odd about the registry or the series behind them."""
 
-    window: CellGrid
+    cells: CellGrid
     policy: Policy
     lines: tuple[Line, ...]
     warnings: tuple[LedgerWarning, ...]

@@ -75,20 +75,20 @@ class Rates:
         return self.prices[in_force - 1] if in_force else None
 
 
-def device_rates(prices: Iterable[Price], window: CellGrid) -> Rates:
+def device_rates(prices: Iterable[Price], cells: CellGrid) -> Rates:
     """Rates for micro-seconds of a device."""
-    return _rates(prices, window, SECONDS_PER_HOUR)
+    return _rates(prices, cells, SECONDS_PER_HOUR)
 
 
-def token_rates(prices: Iterable[TokenPrice], window: CellGrid) -> Rates:
+def token_rates(prices: Iterable[TokenPrice], cells: CellGrid) -> Rates:
     """Rates for tokens: a price for a million tokens is micro-units for one."""
-    return _rates(prices, window, 1)
+    return _rates(prices, cells, 1)
 
 
-def _rates(prices: Iterable[AnyPrice], window: CellGrid, per: int) -> Rates:
+def _rates(prices: Iterable[AnyPrice], cells: CellGrid, per: int) -> Rates:
     dated = tuple(sorted(prices, key=lambda price: price.effective_from))
     begins = np.array([midnight(price.effective_from) for price in dated], dtype=np.int64)
-    in_force = np.searchsorted(begins, window.starts, side="right")
+    in_force = np.searchsorted(begins, cells.starts, side="right")
     amounts = np.array([0.0, *(float(price.amount) / per for price in dated)])
     return Rates(dated, in_force, amounts[in_force])
 

@@ -72,16 +72,16 @@ def cost_rows(ledger: Ledger, by: Sequence[GroupBy] = (), step: int | None = Non
     unknown = [label for label in by if label not in GROUPS]
     if unknown:
         raise ValueError(f"group-by must be one of {', '.join(GROUPS)} (got {unknown[0]!r})")
-    window = ledger.window
-    firsts = window.first_of_each(step)
-    starts = window.starts[firsts].tolist()
-    ends = [*starts[1:], window.end]
+    cells = ledger.cells
+    firsts = cells.first_of_each(step)
+    starts = cells.starts[firsts].tolist()
+    ends = [*starts[1:], cells.end]
     sums = _sums(ledger, by, firsts)
     rows = [
         CostRow(start, end, group, kind, unit, quantity, currency, amount if currency else None)
-        for (group, kind, unit, currency), (quantities, amounts, cells) in sums.items()
+        for (group, kind, unit, currency), (quantities, amounts, numbers) in sums.items()
         for start, end, quantity, amount, present in zip(
-            starts, ends, quantities.tolist(), amounts.tolist(), cells.tolist(), strict=True
+            starts, ends, quantities.tolist(), amounts.tolist(), numbers.tolist(), strict=True
         )
         if present
     ]

@@ -74,7 +74,7 @@ class ScrapeTiming:
 
     A sample stands for the ``hold`` after it, which is two scrapes. An increase between two samples further
     apart than ``lookback`` is not counted, so a cell depends on the samples of its ``lookback`` only:
-    fetch them from ``window.start - lookback`` on.
+    fetch them from ``cells.start - lookback`` on.
     """
 
     scrape_interval: int
@@ -134,10 +134,10 @@ def use_in_cells(
     series: Iterable[CounterSeries[Key]],
     group_of: Callable[[Key], Group],
     scrapes: Scrapes,
-    window: CellGrid,
+    cells: CellGrid,
     timing: ScrapeTiming,
 ) -> CellUse[Group]:
-    """Increase of counters in each cell of ``window``, summed for each value of ``group_of``.
+    """Increase of counters in each of ``cells``, summed for each value of ``group_of``.
 
     It is the last sample at or before the end of a cell minus the last at or before its start, resets
     corrected. A counter that is smaller than before has restarted at 0. One that is new in a process which
@@ -147,13 +147,13 @@ def use_in_cells(
     ordered = sorted(series, key=_counter)
     counters, of_series = _distinct([_counter(counter) for counter in ordered])
     processes = [process for _, process in counters]
-    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, window, timing)
+    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, cells, timing)
 
     def by_cell(row_of_counter: IntArray, height: int, weights: FloatArray | None = None) -> npt.NDArray[Any]:
         place = row_of_counter[number]
-        place *= len(window)
+        place *= len(cells)
         place += cell
-        shape = height, len(window)
+        shape = height, len(cells)
         return np.bincount(place, weights, math.prod(shape)).reshape(shape)
 
     rows, of_row = _distinct([group_of(key) for key, _ in counters])
@@ -208,9 +208,9 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
 
 
 def _increases(
-    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, window: CellGrid, timing: ScrapeTiming
+    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, cells: CellGrid, timing: ScrapeTiming
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Of each sample in the window its counter, its cell and the increase since the sample before.
+    """Of each sample in ``cells`` its counter, its cell and the increase since the sample before.
 
     ``processes`` are those of the counters.
     """
@@ -220,13 +220,13 @@ def _increases(
     np.copyto(change, values, where=change < 0)
     begins = np.ones(len(times), dtype=np.bool_)
     begins[1:] = ~samples.same_as_before() | (np.diff(times) > timing.lookback)
-    inside = (times > window.start) & (times <= window.end)
+    inside = (times > cells.start) & (times <= cells.end)
     for place in _by_process(np.flatnonzero(begins & inside), counter, processes):
         began_at_0 = scrapes.lately(processes[counter[place[0]]], times[place], timing.hold)
         change[place] = np.where(began_at_0, values[place], 0.0)
     cell = times[inside]
-    cell -= window.start + 1
-    cell //= window.cell
+    cell -= cells.start + 1
+    cell //= cells.cell
     return counter[inside], cell, change[inside]
 
 

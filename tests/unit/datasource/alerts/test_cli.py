@@ -25,8 +25,8 @@ def body(fingerprint: str, start: str = "2023-10-27T09:00:00Z", end: str | None 
 def url(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/m.db"
     store = AlertStore(url, 10)
-    for one in (body("f1"), body("f2", "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z")):
-        store.record(one, parse_payload(one), 1_577_836_800_000)
+    for delivery in (body("f1"), body("f2", "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z")):
+        store.record(delivery, parse_payload(delivery), 1_577_836_800_000)
     store.close()
     return url
 
@@ -38,7 +38,7 @@ def run(*arguments: str, url: str) -> Result:
 
 def fingerprints(url: str) -> list[str]:
     store = AlertStore(url, 10)
-    result = [one.fingerprint for one in store.alerts(AlertFilter())]
+    result = [episode.fingerprint for episode in store.alerts(AlertFilter())]
     store.close()
     return result
 

@@ -50,7 +50,10 @@ def seen(kind: str, start: int, last: int, text: str = "", fingerprint: str = "f
 
 
 def spans(*observations: Observation) -> list[tuple[int, int | None, str]]:
-    return [(one.starts_at, one.ends_at, one.reason or one.status) for one in reduce_alert(observations)]
+    return [
+        (episode.starts_at, episode.ends_at, episode.reason or episode.status)
+        for episode in reduce_alert(observations)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ OBSERVATIONS = st.one_of(
 
 
 def table(episodes: Sequence[Episode]) -> list[Episode]:
-    return sorted(episodes, key=lambda one: (one.key, one.starts_at))
+    return sorted(episodes, key=lambda episode: (episode.key, episode.starts_at))
 
 
 @pytest.mark.slow
@@ -145,17 +148,22 @@ def test_a_hundred_orders_with_duplicates_give_identical_tables(
     assert table(reduce_all(join(observations).values())) == expected
 
 
-def told_apart(observations: Sequence[Observation]) -> list[tuple[int, int | None]]:
+def merged_intervals(observations: Sequence[Observation]) -> list[tuple[int, int | None]]:
     """Episodes of one alert from the definition: every interval that does not end so lasts until the next
     known end; those that overlap are merged."""
-    ends = {one.last_at for one in observations if one.kind in ("resolved", "absent", "expired")}
+    ends = {
+        observation.last_at
+        for observation in observations
+        if observation.kind in ("resolved", "absent", "expired")
+    }
     forever = 10**6
     intervals = set()
-    for one in observations:
-        if one.kind == "resolved":
-            intervals.add((one.starts_at, one.last_at))
-        elif one.kind in ("firing", "active"):
-            intervals.add((one.starts_at, min((end for end in ends if end >= one.last_at), default=forever)))
+    for observation in observations:
+        start, last = observation.starts_at, observation.last_at
+        if observation.kind == "resolved":
+            intervals.add((start, last))
+        elif observation.kind in ("firing", "active"):
+            intervals.add((start, min((end for end in ends if end >= last), default=forever)))
     merged: list[tuple[int, int]] = []
     for start, end in sorted(intervals):
         if merged and start <= merged[-1][1]:
@@ -169,5 +177,7 @@ def told_apart(observations: Sequence[Observation]) -> list[tuple[int, int | Non
 @settings(max_examples=500, deadline=None)
 @given(st.lists(OBSERVATIONS, min_size=1, max_size=12))
 def test_episodes_are_the_merged_intervals(observations: list[Observation]) -> None:
-    one_alert = [dataclasses.replace(one, fingerprint="f") for one in observations]
-    assert [(one.starts_at, one.ends_at) for one in reduce_alert(one_alert)] == told_apart(one_alert)
+    alert_observations = [dataclasses.replace(observation, fingerprint="f") for observation in observations]
+    assert [
+        (episode.starts_at, episode.ends_at) for episode in reduce_alert(alert_observations)
+    ] == merged_intervals(alert_observations)

@@ -47,13 +47,17 @@ def observation(
 
 
 def add(store: AlertStore, *observations: Observation) -> None:
-    store.record(canonical([repr(one) for one in observations]).encode(), observations, 0)
+    store.record(canonical([repr(observation) for observation in observations]).encode(), observations, 0)
 
 
 def shape(incidents: Sequence[Incident]) -> list[tuple[int, int | None, tuple[str, ...]]]:
     return [
-        (one.starts_at // MINUTE, None if one.ends_at is None else one.ends_at // MINUTE, one.alertnames)
-        for one in incidents
+        (
+            incident.starts_at // MINUTE,
+            None if incident.ends_at is None else incident.ends_at // MINUTE,
+            incident.alertnames,
+        )
+        for incident in incidents
     ]
 
 
@@ -71,10 +75,13 @@ def test_a_drift_and_a_burn_of_one_model_are_one_incident(store: AlertStore) -> 
         (0, 20, ("SignalDrift", "ErrorBudgetBurn")),
     ]
     severities = {
-        (one.model_name, one.starts_at): one.severity for one in store.incidents(EVERYTHING, RULES, ("a",))
+        (incident.model_name, incident.starts_at): incident.severity
+        for incident in store.incidents(EVERYTHING, RULES, ("a",))
     }
     assert severities == {("m", 0): "critical", ("m", 31 * MINUTE): "warning", ("other", 0): "warning"}
-    assert [one.status for one in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == ["firing"]
+    assert [incident.status for incident in store.incidents(IncidentFilter(statuses=("firing",)), RULES)] == [
+        "firing"
+    ]
 
 
 def test_an_incident_is_whole_when_only_part_of_it_is_asked_for(store: AlertStore) -> None:
@@ -95,7 +102,7 @@ INTERVALS = st.lists(
 def grouped(episodes: Sequence[tuple[int, int | None]]) -> list[list[tuple[int, int | None]]]:
     """Groups from the definition: two episodes belong together when at most ten minutes lie between them."""
     groups: list[list[tuple[int, int | None]]] = []
-    for start, end in sorted(episodes, key=lambda one: one[0]):
+    for start, end in sorted(episodes, key=lambda episode: episode[0]):
         ends = [10**6 if last is None else last for _, last in groups[-1]] if groups else []
         if ends and start - max(ends) <= 10:
             groups[-1].append((start, end))
@@ -120,8 +127,8 @@ def test_incidents_are_groups_of_episodes(
     result = store.incidents(EVERYTHING, RULES, (tenant,))
     members = [
         [
-            (one.episode.starts_at // MINUTE, one.episode.ends_at and one.episode.ends_at // MINUTE)
-            for one in incident.members
+            (member.episode.starts_at // MINUTE, member.episode.ends_at and member.episode.ends_at // MINUTE)
+            for member in incident.members
         ]
         for incident in reversed(result)
     ]
@@ -148,18 +155,18 @@ def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStor
     store.acknowledge(before, Acknowledgement(35 * MINUTE, "Ada", "on it"))
     store.acknowledge(before, Acknowledgement(33 * MINUTE, "Bob", "\0"))
     add(store, observation("a", "y", 20, 31), observation("a", "z", 0, 2), observation("b", "x", 30, 40))
-    result = {one.id: one for one in store.incidents(EVERYTHING, RULES)}
+    result = {incident.id: incident for incident in store.incidents(EVERYTHING, RULES)}
     after = store.incident(before.id, RULES)
     assert after is not None
     assert after.id != before.id
     assert result[after.id] == after
-    assert [one.by for one in after.acknowledgements] == ["Bob", "Ada"]
-    assert sum(len(one.acknowledgements) for one in result.values()) == 2
+    assert [acknowledgement.by for acknowledgement in after.acknowledgements] == ["Bob", "Ada"]
+    assert sum(len(incident.acknowledgements) for incident in result.values()) == 2
 
 
 def test_an_alert_flaps_from_its_third_start_within_an_hour(store: AlertStore) -> None:
     add(store, *(observation("a", "x", minute, minute + 1) for minute in (0, 25, 50, 111)))
-    assert [one.flapping for one in store.incidents(EVERYTHING, RULES)] == [(), ("x",), (), ()]
+    assert [incident.flapping for incident in store.incidents(EVERYTHING, RULES)] == [(), ("x",), (), ()]
     add(store, observation("b", "x", 0, 1), *(observation("b", f"y{index}", index, 2) for index in range(3)))
     (other,) = store.incidents(EVERYTHING, RULES, ("b",))
     assert other.flapping == ()
@@ -176,8 +183,8 @@ def test_suppression_windows_mark_and_hide_nothing(store: AlertStore) -> None:
         observation("other", "Down", 120, 121),
     )
     marks = {
-        (one.tenant_id, one.model_name): (one.suppression_windows, one.planned)
-        for one in store.incidents(EVERYTHING, RULES)
+        (incident.tenant_id, incident.model_name): (incident.suppression_windows, incident.planned)
+        for incident in store.incidents(EVERYTHING, RULES)
     }
     assert marks == {
         ("planned", "m"): (("swap",), True),
@@ -197,7 +204,11 @@ def test_statistics(store: AlertStore) -> None:
         observation("planned", "Down", 100, 105),
     )
     first, last = (
-        next(one for one in store.incidents(EVERYTHING, RULES, ("a",)) if one.starts_at == start * MINUTE)
+        next(
+            incident
+            for incident in store.incidents(EVERYTHING, RULES, ("a",))
+            if incident.starts_at == start * MINUTE
+        )
         for start in (0, 90)
     )
     store.acknowledge(first, Acknowledgement(1 * MINUTE, "Ada", ""))
@@ -207,7 +218,9 @@ def test_statistics(store: AlertStore) -> None:
     assert (result.incidents, result.planned, result.acknowledged, result.resolved) == (4, 1, 2, 3)
     assert result.time_to_acknowledge == (1 + 5) / 2 * MINUTE
     assert result.time_to_resolve == pytest.approx((2 + 2 + 10) / 3 * MINUTE)
-    assert [(one.alertname, one.episodes, one.firing // MINUTE, one.flapping) for one in result.noisiest] == [
+    assert [
+        (alert.alertname, alert.episodes, alert.firing // MINUTE, alert.flapping) for alert in result.noisiest
+    ] == [
         ("x", 3, 6, True),
         ("z", 1, 10, False),
     ]

@@ -58,7 +58,8 @@ def test_alerts_and_payloads_are_kept(tmp_path: Path) -> None:
     first_version(tmp_path / "m.db")
     store = AlertStore(f"sqlite:///{tmp_path}/m.db", 10)
     result = [
-        (one.fingerprint, one.starts_at, one.ends_at, one.tenant_id) for one in store.alerts(AlertFilter())
+        (episode.fingerprint, episode.starts_at, episode.ends_at, episode.tenant_id)
+        for episode in store.alerts(AlertFilter())
     ]
     assert result == [("f1", 1000, None, TENANT), ("f2", 1000, 4000, TENANT)]
     # The same notification again is known, and the alert it speaks of is the same.
@@ -66,8 +67,8 @@ def test_alerts_and_payloads_are_kept(tmp_path: Path) -> None:
     assert len(store.alerts(AlertFilter())) == 2
     store.close()
     with closing(sqlite3.connect(tmp_path / "m.db")) as connection:
-        kept = connection.execute("SELECT id, kind, count, body FROM payloads ORDER BY id").fetchall()
-        assert kept == [(1, "webhook", 3, BODY), (9, "raw", 2, b"raw")]
+        payloads = connection.execute("SELECT id, kind, count, body FROM payloads ORDER BY id").fetchall()
+        assert payloads == [(1, "webhook", 3, BODY), (9, "raw", 2, b"raw")]
         assert connection.execute("SELECT count(*) FROM observations").fetchone() == (3,)
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     assert not {("deliveries",), ("alerts",)} & set(names)
@@ -76,7 +77,7 @@ def test_alerts_and_payloads_are_kept(tmp_path: Path) -> None:
 def test_replay_of_what_was_migrated_finds_the_alerts_of_the_payloads(tmp_path: Path) -> None:
     first_version(tmp_path / "m.db")
     store = AlertStore(f"sqlite:///{tmp_path}/m.db", 10)
-    before = [one for one in store.alerts(AlertFilter()) if one.fingerprint == "f1"]
+    before = [episode for episode in store.alerts(AlertFilter()) if episode.fingerprint == "f1"]
     store.replay(lambda done, total: None)
     assert store.alerts(AlertFilter()) == before
     store.close()

@@ -81,7 +81,7 @@ class Site:
     def __init__(self, store: AlertStore, *alertmanagers: Alertmanager) -> None:
         self.store = store
         self.seconds = 0
-        urls = [one.url for one in alertmanagers]
+        urls = [alertmanager.url for alertmanager in alertmanagers]
         self.reconciler = Reconciler(store, urls, lambda: START + self.seconds * 1000, GRACE)
 
     def notify(self, fingerprint: str, end: str | None = None) -> None:
@@ -97,10 +97,11 @@ class Site:
 
     def states(self) -> dict[str, tuple[str, str, int | None]]:
         return {
-            one.fingerprint: (
-                one.status, one.reason, None if one.ends_at is None else (one.ends_at - START) // 1000,
+            episode.fingerprint: (
+                episode.status, episode.reason,
+                None if episode.ends_at is None else (episode.ends_at - START) // 1000,
             )
-            for one in self.store.alerts(AlertFilter())
+            for episode in self.store.alerts(AlertFilter())
         }  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def test_silenced_and_inhibited_alerts_are_seen(site: Site, alertmanager: Alertm
         "known": ("suppressed", "", None),
         "plain": ("firing", "", None),
     }
-    by = {one.fingerprint: one.suppressed_by for one in site.store.alerts(AlertFilter())}
+    by = {episode.fingerprint: episode.suppressed_by for episode in site.store.alerts(AlertFilter())}
     assert by == {"silenced": '["silence s1"]', "known": '["alert f2"]', "plain": "[]"}
     assert site.poll(90) == 0
     alertmanager.lists(listed("silenced"), listed("known", mutedBy=["night"]), listed("plain"))
@@ -257,7 +258,7 @@ def test_upkeep_reconciles_and_deletes(store: AlertStore, alertmanager: Alertman
         assert wait_until(lambda: bool(store.alerts(AlertFilter())) and len(alertmanager.paths) >= 2)
     finally:
         upkeep.stop()
-    assert [one.fingerprint for one in store.alerts(AlertFilter())] == ["f"]
+    assert [episode.fingerprint for episode in store.alerts(AlertFilter())] == ["f"]
     assert store.replay(lambda done, total: None).payloads == 1
 
 

@@ -108,11 +108,13 @@ SOURCES = (f"source-{number}" for number in itertools.count())
 
 def stored(store: AlertStore, source: str) -> list[Episode]:
     result = store.alerts(AlertFilter(limit=100_000))
-    return [dataclasses.replace(one, source=DEFAULT_SOURCE) for one in result if one.source == source]
+    return [
+        dataclasses.replace(episode, source=DEFAULT_SOURCE) for episode in result if episode.source == source
+    ]
 
 
 def by_start(episodes: Sequence[Episode]) -> list[Episode]:
-    return sorted(episodes, key=lambda one: (one.starts_at, one.key))
+    return sorted(episodes, key=lambda episode: (episode.starts_at, episode.key))
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -176,11 +178,10 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
     assert done.raw == 1
     result = by_start(store.alerts(EVERYTHING))
     assert done.episodes == len(result)
-    others = [one for one in expected if one.fingerprint != "lost"]
-    assert [one for one in result if one.fingerprint not in ("lost", "late")] == others
-    assert {one.fingerprint: one.reason for one in result if one.fingerprint in ("lost", "late")} == {
-        "lost": "absent", "late": "",
-    }  # fmt: skip
+    others = [episode for episode in expected if episode.fingerprint != "lost"]
+    assert [episode for episode in result if episode.fingerprint not in ("lost", "late")] == others
+    reasons = {episode.fingerprint: episode.reason for episode in result}
+    assert (reasons["lost"], reasons["late"]) == ("absent", "")
     assert rows(tmp_path, "SELECT kind, count(*) FROM payloads GROUP BY 1 ORDER BY 1") == [
         ("poll", 1), ("raw", 1), ("webhook", len(bodies) + 1),
     ]  # fmt: skip
@@ -189,7 +190,7 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
 def test_sources_are_apart(store: AlertStore) -> None:
     for source in ("eu", "us"):
         store.record(payload(alert()), parse_payload(payload(alert()), source), 0, source)
-    assert sorted(one.source for one in store.alerts(EVERYTHING)) == ["eu", "us"]
+    assert sorted(episode.source for episode in store.alerts(EVERYTHING)) == ["eu", "us"]
 
 
 def test_a_poll_is_stored_as_it_was(store: AlertStore) -> None:
@@ -209,7 +210,7 @@ def test_prune_deletes_what_ended_before(store: AlertStore, tmp_path: Path) -> N
     store.record(second, parse_payload(second), 1_685_577_600_000)
     assert store.prune(1_680_000_000_000) == 3
     assert store.prune(1_680_000_000_000) == 0
-    assert {(one.fingerprint, one.ends_at) for one in store.alerts(EVERYTHING)} == {
+    assert {(episode.fingerprint, episode.ends_at) for episode in store.alerts(EVERYTHING)} == {
         ("old", None), ("long", None),
     }  # fmt: skip
     assert rows(tmp_path, "SELECT fingerprint FROM observations ORDER BY 1") == [("long",), ("old",)]
@@ -323,20 +324,20 @@ def test_filters(store: AlertStore) -> None:
     ended = alert("f2", "resolved", startsAt="2023-10-27T09:30:00Z", labels={"model_name": "m"})
     deliver(store, [payload(firing, ended)])
 
-    def found(**wanted: object) -> list[str]:
+    def matching(**wanted: object) -> list[str]:
         return [record.fingerprint for record in store.alerts(AlertFilter(**wanted))]  # type: ignore[arg-type]
 
     nine, ten = 1_698_397_200_000, 1_698_400_800_000
-    assert found() == ["f2", "f1"]
-    assert found(limit=1) == ["f2"]
-    assert found(tenant_ids=("x", "y")) == ["f1"]
-    assert found(model_names=("m",)) == ["f2"]
-    assert found(statuses=("resolved",)) == ["f2"]
-    assert found(alertnames=("A",), statuses=("resolved",)) == []
-    assert found(start=ten) == ["f2", "f1"]
-    assert found(start=ten + 1) == ["f1"]
-    assert found(end=nine) == ["f1"]
-    assert found(end=nine - 1) == []
+    assert matching() == ["f2", "f1"]
+    assert matching(limit=1) == ["f2"]
+    assert matching(tenant_ids=("x", "y")) == ["f1"]
+    assert matching(model_names=("m",)) == ["f2"]
+    assert matching(statuses=("resolved",)) == ["f2"]
+    assert matching(alertnames=("A",), statuses=("resolved",)) == []
+    assert matching(start=ten) == ["f2", "f1"]
+    assert matching(start=ten + 1) == ["f1"]
+    assert matching(end=nine) == ["f1"]
+    assert matching(end=nine - 1) == []
 
 
 def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def stored_series(upstream: FakePrometheus) -> list[dict[str, Any]]:
     """The series that Prometheus holds: user-A takes half of the device and user-B a quarter."""
     stored = [series("user-A", 0.5), series("user-B", 0.25)]
     upstream.reply = LedgerPrometheus(
-        lambda name: [one for one in stored if one["metric"]["__name__"] == name]
+        lambda name: [entry for entry in stored if entry["metric"]["__name__"] == name]
     )
     return stored
 

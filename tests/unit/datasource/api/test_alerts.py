@@ -64,7 +64,7 @@ def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "fingerprints"),
     [
         ("tenant-id=user-A", ["f1"]),
         ("tenant-id=user-A&tenant-id=user-B", ["f1"]),
@@ -76,11 +76,11 @@ def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None
         ("limit=1", ["f1"]),
     ],
 )
-def test_filters(client: FlaskClient, query: str, found: list[str]) -> None:
+def test_filters(client: FlaskClient, query: str, fingerprints: list[str]) -> None:
     client.post("/api/v1/alerts", json=PAYLOAD)
     listed = client.get(f"/api/v1/alerts?{query}").json
     assert listed is not None
-    assert [alert["fingerprint"] for alert in listed["alerts"]] == found
+    assert [alert["fingerprint"] for alert in listed["alerts"]] == fingerprints
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_difference_is_told_with_its_size_and_its_calls(
     body = compared()
     assert body["verdict"] == verdict
     assert [other for other, result in verdicts(body).items() if result != "same"] == [name]
-    (indicator,) = (one for one in body["indicators"] if one["name"] == name)
+    (indicator,) = (entry for entry in body["indicators"] if entry["name"] == name)
     assert indicator["low"] <= indicator["difference"] <= indicator["high"]
     assert (indicator["low"] > 0) == (indicator["difference"] > 0)
     (sentence,) = (text for text in body["summary"] if text.startswith(f"{name}: {verdict}"))

@@ -68,14 +68,14 @@ def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.Monkey
     assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
 
 
-def test_samples_are_read_in_pieces_that_fit(
+def test_samples_are_read_in_ranges_that_fit(
     costs: FlaskClient, upstream: FakePrometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last piece tells how long the others are; one that Prometheus refuses is read in halves."""
+    """The last range gives the length of the others; one that Prometheus refuses is read in halves."""
     expected = rows(costs)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-30d&to=now")
-    assert Counter(piece_lengths(upstream)) == {7200: 1, 86_400: 29, 82_800: 1}
+    assert Counter(range_lengths(upstream)) == {7200: 1, 86_400: 29, 82_800: 1}
     held_reply = upstream.reply
 
     def at_most_a_thousand_seconds(path: str, form: dict[str, str]) -> Any:
@@ -87,32 +87,32 @@ def test_samples_are_read_in_pieces_that_fit(
     upstream.reply = at_most_a_thousand_seconds
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert piece_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
+    assert range_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
     upstream.reply = held_reply
     upstream.calls.clear()
     monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 240)
     assert rows(costs) == expected
-    assert piece_lengths(upstream) == [7200]
+    assert range_lengths(upstream) == [7200]
     monkeypatch.setattr(samples, "FIRST_RANGE", 900_000)
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert Counter(piece_lengths(upstream)) == {900: 2, 1800: 3}
+    assert Counter(range_lengths(upstream)) == {900: 2, 1800: 3}
 
 
-def piece_lengths(upstream: FakePrometheus) -> list[int]:
-    """Seconds of each piece of device seconds that was asked for at the edges of cells."""
+def range_lengths(upstream: FakePrometheus) -> list[int]:
+    """Length in seconds of each range of device seconds that was queried at the edges of cells."""
     forms = [form for _, form, _ in upstream.calls if f"last_over_time({DEVICE_SECONDS}" in form["query"]]
     return [round(float(form["end"]) - float(form["start"])) for form in forms]
 
 
-def test_pieces_stay_short_where_a_plane_begins_in_the_middle_of_the_range(
+def test_ranges_stay_short_where_a_plane_begins_in_the_middle_of_the_period(
     costs: FlaskClient, upstream: FakePrometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest piece is asked for first, because it has the most series."""
+    """The newest range is queried first, because it has the most series."""
     monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 480)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-8h&to=now")
-    assert piece_lengths(upstream) == [7200, *[3600] * 7]
+    assert range_lengths(upstream) == [7200, *[3600] * 7]
 
 
 def test_samples_that_are_no_finite_numbers_are_none(
@@ -135,7 +135,7 @@ def test_values_that_are_none_are_an_upstream_error(
     assert "not a list of samples" in answer.get_json()["message"]
 
 
-def test_a_piece_that_is_too_large_however_short_is_refused(
+def test_a_range_that_is_too_large_however_short_is_refused(
     costs: FlaskClient, upstream: FakePrometheus
 ) -> None:
     body = {"status": "error", "errorType": "execution", "error": "too many samples"}
@@ -190,14 +190,14 @@ def test_tokens_are_read_only_where_they_have_prices(
     make_client: Callable[[Settings], FlaskClient],
     cost_registry: Path,
 ) -> None:
-    def asked_for_tokens() -> bool:
+    def has_queried_tokens() -> bool:
         return any(TOKENS in form["query"] for _, form, _ in upstream.calls)
 
     rows(costs)
-    assert asked_for_tokens()
+    assert has_queried_tokens()
     text = cost_registry.read_text()
     cost_registry.write_text(re.sub(r"    token_prices: .*\n", "", text))
     assert cost_registry.read_text() != text
     upstream.calls.clear()
     rows(make_client(dataclasses.replace(settings, registry_file=cost_registry)))
-    assert not asked_for_tokens()
+    assert not has_queried_tokens()

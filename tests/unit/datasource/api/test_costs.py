@@ -81,10 +81,12 @@ def test_csv_and_focus(costs: FlaskClient) -> None:
     assert {(row["tenant"], row["kind"]): row["amount"] for row in table}[("user-A", "direct")] == "1.8"
     focus = list(csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{RANGE}&format=focus").text)))
     assert sum(Decimal(row["BilledCost"]) for row in focus) == Decimal("3.6")
-    own = list(
+    tenant_rows = list(
         csv.DictReader(io.StringIO(costs.get(f"/api/v1/costs?{RANGE}&format=focus&tenant-id=user-B").text))
     )
-    assert [(row["x_tenant_id"], Decimal(row["BilledCost"])) for row in own] == [("user-B", Decimal("0.9"))]
+    assert [(row["x_tenant_id"], Decimal(row["BilledCost"])) for row in tenant_rows] == [
+        ("user-B", Decimal("0.9"))
+    ]
 
 
 def test_the_series_add_up_too(costs: FlaskClient) -> None:

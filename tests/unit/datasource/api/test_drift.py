@@ -62,7 +62,7 @@ class Prometheus:
 
 
 @pytest.fixture
-def asked(upstream: FakePrometheus, client: FlaskClient) -> Ask[Any]:
+def ask(upstream: FakePrometheus, client: FlaskClient) -> Ask[Any]:
     upstream.reply = Prometheus(matrix_reply, vector_reply)
 
     def ask(parameters: str = "") -> Any:
@@ -81,10 +81,10 @@ def only(answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_two_baselines_of_one_signal_have_names_of_their_own(
     client: FlaskClient, upstream: FakePrometheus
 ) -> None:
-    one = Prometheus(matrix_reply, vector_reply)
+    prometheus = Prometheus(matrix_reply, vector_reply)
 
     def with_another_baseline(path: str, form: dict[str, str]) -> Any:
-        status, headers, body = one(path, form)
+        status, headers, body = prometheus(path, form)
         answer = orjson.loads(body)
         result = answer["data"]["result"]
         result += [{**each, "metric": {**each["metric"], "baseline": "other"}} for each in result]
@@ -97,8 +97,8 @@ def test_two_baselines_of_one_signal_have_names_of_their_own(
     assert len(set(names)) == len(names)
 
 
-def test_psi_against_the_baseline_with_n_and_noise(asked: Ask[Any], upstream: FakePrometheus) -> None:
-    line, point = only(asked())
+def test_psi_against_the_baseline_with_n_and_noise(ask: Ask[Any], upstream: FakePrometheus) -> None:
+    line, point = only(ask())
     counts, ratios = np.array(list(LIVE.values())), np.array(list(RATIOS.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, ratios, 1000)), abs=1e-12)
     assert point["noise"] == pytest.approx(float(formulas.psi_noise(counts, ratios, 1000)), abs=1e-12)
@@ -115,8 +115,8 @@ def test_psi_against_the_baseline_with_n_and_noise(asked: Ask[Any], upstream: Fa
 
 
 @pytest.mark.parametrize("method", ["js_distance", "ks"])
-def test_other_methods_of_bins(asked: Ask[Any], method: str) -> None:
-    answer = asked(f"&method={method}")
+def test_other_methods_of_bins(ask: Ask[Any], method: str) -> None:
+    answer = ask(f"&method={method}")
     _, point = only(answer)
     used = slice(0, 3) if method == "ks" else slice(0, 4)
     counts, ratios = np.array(list(LIVE.values()))[used], np.array(list(RATIOS.values()))[used]
@@ -125,44 +125,44 @@ def test_other_methods_of_bins(asked: Ask[Any], method: str) -> None:
     assert point["n"] == counts.sum()
 
 
-def test_mean_shift_leaves_missing_values_out(asked: Ask[Any]) -> None:
-    _, point = only(asked("&method=mean_shift"))
+def test_mean_shift_leaves_missing_values_out(ask: Ask[Any]) -> None:
+    _, point = only(ask("&method=mean_shift"))
     assert (point["y"], point["n"]) == (pytest.approx(120 / 600), 600)
-    _, point = only(asked("&method=mean_shift_z"))
+    _, point = only(ask("&method=mean_shift_z"))
     assert point["y"] == pytest.approx(0.2 / np.sqrt(1 / 600 + 1 / 1000))
 
 
-def test_against_the_time_before(asked: Ask[Any], upstream: FakePrometheus) -> None:
-    _, point = only(asked("&reference=previous:7d&window=6h"))
+def test_against_the_time_before(ask: Ask[Any], upstream: FakePrometheus) -> None:
+    _, point = only(ask("&reference=previous:7d&window=6h"))
     counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, before / 900, 900)), abs=1e-12)
     assert any("[7d] offset 6h" in form["query"] for _, form, _ in upstream.calls)
-    _, point = only(asked("&reference=previous:7d&method=mean_shift"))
+    _, point = only(ask("&reference=previous:7d&method=mean_shift"))
     assert point["y"] == pytest.approx(120 / 600 + 30 / 900)
 
 
-def test_against_another_version(asked: Ask[Any]) -> None:
-    _, point = only(asked("&model-version=v1&reference=version:v2"))
+def test_against_another_version(ask: Ask[Any]) -> None:
+    _, point = only(ask("&model-version=v1&reference=version:v2"))
     counts, other = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
     assert point["y"] == pytest.approx(float(formulas.psi(counts, other / 900, 900)), abs=1e-12)
 
 
-def test_versions_with_different_baselines_do_not_compare(asked: Ask[Any]) -> None:
-    status, body = asked("&reference=version:v2&signal=strange")
+def test_versions_with_different_baselines_do_not_compare(ask: Ask[Any]) -> None:
+    status, body = ask("&reference=version:v2&signal=strange")
     assert (status, body["error"]) == (422, "not_comparable")
     assert "reference=baseline" in body["message"]
 
 
-def test_confidence_has_fixed_bounds(asked: Ask[Any]) -> None:
-    status, body = asked("&kind=confidence")
+def test_confidence_has_fixed_bounds(ask: Ask[Any]) -> None:
+    status, body = ask("&kind=confidence")
     assert (status, body["error"]) == (422, "not_comparable")
-    line, point = only(asked("&kind=confidence&reference=previous:1d"))
+    line, point = only(ask("&kind=confidence&reference=previous:1d"))
     assert (line["labels"]["signal"], point["y"], point["n"]) == ("confidence", 0.0, 500)
-    status, body = asked("&kind=confidence&reference=previous:1d&method=mean_shift")
+    status, body = ask("&kind=confidence&reference=previous:1d&method=mean_shift")
     assert (status, body["error"]) == (422, "not_comparable")
 
 
-def test_methods_share_what_was_arranged(asked: Ask[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods_share_what_was_arranged(ask: Ask[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     arranged = []
     blocks = queries.blocks
 
@@ -171,12 +171,12 @@ def test_methods_share_what_was_arranged(asked: Ask[Any], monkeypatch: pytest.Mo
         return blocks(*given)
 
     monkeypatch.setattr(queries, "blocks", counted)
-    result = {method: only(asked(f"&method={method}"))[1]["y"] for method in METHODS}
+    result = {method: only(ask(f"&method={method}"))[1]["y"] for method in METHODS}
     assert len(set(result.values())) == len(METHODS)
-    asked("&min-observations=1")
+    ask("&min-observations=1")
     assert len(arranged) == 1
     for other in ("&window=2h", "&signal=age", "&kind=input", "&reference=previous:7d", "&model-version=v1"):
-        asked(other)
+        ask(other)
     assert len(arranged) == 6
 
 
@@ -194,13 +194,13 @@ def test_without_signals_there_is_no_series(
         assert response.json["data"] == []
 
 
-def test_too_few_observations_give_n_and_no_value(asked: Ask[Any]) -> None:
-    _, point = only(asked("&min-observations=611"))
+def test_too_few_observations_give_n_and_no_value(ask: Ask[Any]) -> None:
+    _, point = only(ask("&min-observations=611"))
     assert (point["y"], point["noise"], point["n"]) == (None, None, 610)
 
 
-def test_a_categorical_signal_has_no_ks(asked: Ask[Any]) -> None:
-    assert {line["labels"]["signal"] for line in asked("&method=ks")["data"]} == {"age"}
+def test_a_categorical_signal_has_no_ks(ask: Ask[Any]) -> None:
+    assert {line["labels"]["signal"] for line in ask("&method=ks")["data"]} == {"age"}
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,13 @@ def test_a_categorical_signal_has_no_ks(asked: Ask[Any]) -> None:
         ("&quantile=0.5", "quantile"),
     ],
 )  # fmt: skip
-def test_bad_parameters_are_named(asked: Ask[Any], parameters: str, field: str) -> None:
-    status, body = asked(parameters)
+def test_bad_parameters_are_named(ask: Ask[Any], parameters: str, field: str) -> None:
+    status, body = ask(parameters)
     assert (status, body["details"]["parameter"]) == (400, field)
 
 
-def test_rows_carry_what_belongs_to_the_value(asked: Ask[Any], client: FlaskClient) -> None:
-    asked()
+def test_rows_carry_what_belongs_to_the_value(ask: Ask[Any], client: FlaskClient) -> None:
+    ask()
     answer = client.get(PATH.replace("/metrics/", "/rows/") + "&signal=age").json
     assert answer is not None
     row = next(row for row in answer["rows"] if row["signal"] == "age")
@@ -228,7 +228,7 @@ def test_rows_carry_what_belongs_to_the_value(asked: Ask[Any], client: FlaskClie
 TOP = "/api/v1/drift/top?model-name=churn&to=1698400800000"
 
 
-def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Ask[Any], client: FlaskClient) -> None:
+def test_top_ranks_signals_by_what_lies_above_the_noise(ask: Ask[Any], client: FlaskClient) -> None:
     body = client.get(TOP + "&reference=previous:7d").json
     assert body is not None
     assert [row["signal"] for row in body["rows"]] == ["age", "colour"]
@@ -242,7 +242,7 @@ def test_top_ranks_signals_by_what_lies_above_the_noise(asked: Ask[Any], client:
     assert len(limited["rows"]) == 1
 
 
-def test_top_puts_signals_without_a_value_last(asked: Ask[Any], client: FlaskClient) -> None:
+def test_top_puts_signals_without_a_value_last(ask: Ask[Any], client: FlaskClient) -> None:
     body = client.get(TOP + "&reference=previous:7d&min-observations=605").json
     assert body is not None
     assert [(row["signal"], row["value"] is None) for row in body["rows"]] == [
@@ -251,7 +251,7 @@ def test_top_puts_signals_without_a_value_last(asked: Ask[Any], client: FlaskCli
     ]
 
 
-def test_the_distribution_of_one_signal(asked: Ask[Any], client: FlaskClient) -> None:
+def test_the_distribution_of_one_signal(ask: Ask[Any], client: FlaskClient) -> None:
     body = client.get("/api/v1/drift/distribution?model-name=churn&kind=input&signal=age").json
     assert body is not None
     live, reference = [part for part in body["data"] if part["labels"]["signal"] == "age"]

@@ -150,7 +150,7 @@ def test_payloads_are_literal_values(
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "fields",
     [
         {"target": "latency model=resnet50 tenant=(user-A|user\\.B) quantile=0.5"},
         {"target": " latency  tenant-id=(user-A|user\\.B) quantile=0.5 model-name=resnet50 "},
@@ -166,9 +166,9 @@ def test_payloads_are_literal_values(
     ],
 )
 def test_parameters_may_stand_in_the_target(
-    upstream: FakePrometheus, client: FlaskClient, asked: dict[str, Any]
+    upstream: FakePrometheus, client: FlaskClient, fields: dict[str, Any]
 ) -> None:
-    response = client.post("/grafana/query", json=body({"refId": "A", "type": "timeserie", **asked}))
+    response = client.post("/grafana/query", json=body({"refId": "A", "type": "timeserie", **fields}))
     assert response.status_code == 200, response.text
     query = upstream.calls[0][1]["query"]
     assert query.startswith("histogram_quantile(0.5, ")
@@ -186,7 +186,7 @@ def test_several_metrics_share_the_parameters_in_the_target(
 
 
 @pytest.mark.parametrize(
-    ("asked", "word"),
+    ("fields", "word"),
     [
         ({"target": "latency model=resnet50 tenant="}, "name=value"),
         ({"target": "model=resnet50 latency"}, "name=value"),
@@ -195,8 +195,8 @@ def test_several_metrics_share_the_parameters_in_the_target(
         ({"target": "latency", "data": ["resnet50"]}, "payload"),
     ],
 )
-def test_bad_parameters_in_the_target_are_400(client: FlaskClient, asked: dict[str, Any], word: str) -> None:
-    response = client.post("/grafana/query", json=body({"refId": "Q7", **asked}))
+def test_bad_parameters_in_the_target_are_400(client: FlaskClient, fields: dict[str, Any], word: str) -> None:
+    response = client.post("/grafana/query", json=body({"refId": "Q7", **fields}))
     assert response.status_code == 400
     assert response.json is not None
     assert "Q7" in response.json["message"]
@@ -288,17 +288,19 @@ def test_the_numbers_are_those_of_the_rest_route(upstream: FakePrometheus, clien
     assert len({tuple(form.items()) for _, form, _ in upstream.calls}) == 1
 
 
-def test_a_kept_answer_is_never_that_of_other_filters(upstream: FakePrometheus, client: FlaskClient) -> None:
+def test_a_cached_answer_is_never_that_of_other_filters(
+    upstream: FakePrometheus, client: FlaskClient
+) -> None:
     """The same target with a filter, with another and without any are three questions."""
 
-    def asked(*values: str) -> list[str]:
+    def queries_with(*values: str) -> list[str]:
         upstream.calls.clear()
         filters = [{"key": "model_version", "operator": "=", "value": value} for value in values]
         for _ in range(2):
             assert client.post("/grafana/query", json=body(target(), filters=filters)).status_code == 200
         return [form["query"] for _, form, _ in upstream.calls]
 
-    without, (first,), (second,) = asked(), asked("v1"), asked("v2")
+    without, (first,), (second,) = queries_with(), queries_with("v1"), queries_with("v2")
     assert len(without) == 1
     assert 'model_version="v1"' in first
     assert 'model_version="v2"' in second

@@ -84,7 +84,7 @@ def test_case_05_several_targets_and_series_keep_their_order(
         *(({**LABELS, "model_version": version}, line(form)) for version in versions)
     )
     result = query(client, target("A"), target("B", "errors"), target("C", "active"))
-    assert [(one["refId"], one["tags"]["model_version"]) for one in result] == [
+    assert [(series["refId"], series["tags"]["model_version"]) for series in result] == [
         (ref, version) for ref in "ABC" for version in ("v1", "v2", "v3")
     ]
 
@@ -110,7 +110,7 @@ def test_case_09_a_bad_target_is_400_and_names_its_ref_id(client: FlaskClient, w
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "malformed",
     [
         b"{", b"[]", b"null", b"\xff", body(target(), range=None), body(target(), range={}),
         body(target(), range={"from": RANGE["to"], "to": RANGE["from"]}),
@@ -119,8 +119,8 @@ def test_case_09_a_bad_target_is_400_and_names_its_ref_id(client: FlaskClient, w
         body(target(), range={"from": RANGE["from"], "to": "10000-01-01T00:00:00Z"}),
     ],
 )  # fmt: skip
-def test_case_10_a_malformed_request_is_400_with_a_message(client: FlaskClient, asked: object) -> None:
-    assert "; allowed: " in refused(client, asked)
+def test_case_10_a_malformed_request_is_400_with_a_message(client: FlaskClient, malformed: object) -> None:
+    assert "; allowed: " in refused(client, malformed)
 
 
 def test_case_11_an_unknown_metric_is_404_json(client: FlaskClient) -> None:
@@ -159,9 +159,9 @@ def test_case_14_max_data_points_bounds_the_points_and_keeps_spikes(
     instants = times(result[0])
     assert len(instants) <= most
     form = upstream.calls[-1][1]
-    found_window = re.search(r"\[(\w+)\]", form["query"])
-    assert found_window is not None
-    window = parse_duration(found_window[1])
+    range_match = re.search(r"\[(\w+)\]", form["query"])
+    assert range_match is not None
+    window = parse_duration(range_match[1])
     # A rate that covers a whole step cannot miss a spike, and the first and the last step are there.
     assert window >= 1000 * float(form["step"])
     assert instants[-1] > MS - window
@@ -188,8 +188,8 @@ def test_case_16_numbers_that_are_not_finite_are_null_in_strict_json(
     upstream: FakePrometheus, client: FlaskClient, form: str
 ) -> None:
     texts = {0: "NaN", 1: "+Inf", 2: "-Inf", 3: "1.5"}
-    upstream.reply = lambda _, asked: matrix_reply(
-        (LABELS, line(asked, lambda instant: texts[instant // 60_000 % 4]))
+    upstream.reply = lambda _, form: matrix_reply(
+        (LABELS, line(form, lambda instant: texts[instant // 60_000 % 4]))
     )
     response = client.post(
         "/grafana/query", json=body(target(payload={**WHO, "format": form}), intervalMs=60000)
@@ -222,7 +222,7 @@ def test_case_17_the_same_instant_in_any_zone_gives_the_same_points(client: Flas
         for zone in ("browser", "utc", "Europe/Berlin", "")
     ]
     assert len(result) == 12
-    assert all(one == result[0] for one in result)
+    assert all(answer == result[0] for answer in result)
     # The last night of summer time in Berlin: steps stay aligned to UTC and 26 hours have 26 of them.
     night = {"from": "2023-10-28T12:00:00Z", "to": "2023-10-29T14:00:00Z"}
     (element,) = query(client, target(), range=night, intervalMs=3_600_000)

@@ -17,8 +17,8 @@ from datasource_support.grafana_requests import (
     NOW,
     RANGE,
     WHO,
-    asked_label,
     body,
+    label_values_request,
     line,
     query,
     refused,
@@ -124,7 +124,7 @@ def test_case_22_variables_are_texts_with_values(
         assert response.json == []
         return
     assert response.json == [{"__text": value, "__value": value} for value in sorted([HOSTILE, "ä"])]
-    path, requested = asked_label(upstream)
+    path, requested = label_values_request(upstream)
     assert path == f"/api/v1/label/{label}/values"
     assert requested["match[]"] == [matcher]
     assert (requested["start"], requested["end"]) == ([f"{NOW - 3600}.000"], [f"{NOW}.000"])
@@ -146,7 +146,9 @@ def test_case_23_tag_keys_and_values(
     others = [{"key": "model_name", "operator": "=", "value": "resnet50"}]
     result = client.post("/grafana/tag-values", json={**full, "key": "tenant_id", "filters": others}).json
     assert result == [{"text": "user-A"}, {"text": "user-B"}]
-    assert all('{model_name="resnet50"}' in one for one in asked_label(upstream)[1]["match[]"])
+    assert all(
+        '{model_name="resnet50"}' in selector for selector in label_values_request(upstream)[1]["match[]"]
+    )
 
 
 def test_case_24_annotations_in_both_protocols(
@@ -173,9 +175,10 @@ def test_case_24_annotations_in_both_protocols(
     assert points["text"][0].endswith("is in production.")
     old = client.post("/grafana/annotations", json={"range": RANGE, "annotation": definition}).json
     assert old is not None
-    assert [(one["title"], one["time"], one["timeEnd"], one["isRegion"]) for one in old] == [
-        ("inside", MS - 1_800_000, MS - 1_200_000, True)
-    ]
+    assert [
+        (annotation["title"], annotation["time"], annotation["timeEnd"], annotation["isRegion"])
+        for annotation in old
+    ] == [("inside", MS - 1_800_000, MS - 1_200_000, True)]
     assert old[0]["annotation"] == definition
     assert "alerts" in refused(client, body(target("Anno")))
 

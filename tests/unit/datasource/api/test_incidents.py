@@ -51,7 +51,7 @@ def read(client: FlaskClient, path: str) -> Any:
 
 def test_incidents_are_flat_rows_newest_first(stored: FlaskClient) -> None:
     newest, other, oldest = read(stored, "")["incidents"]
-    assert [one["alertnames"] for one in (newest, other, oldest)] == [
+    assert [incident["alertnames"] for incident in (newest, other, oldest)] == [
         "SignalDrift", "ModelDown", "SignalDrift, ErrorBudgetBurn",
     ]  # fmt: skip
     assert oldest == {
@@ -75,7 +75,7 @@ def test_incidents_are_flat_rows_newest_first(stored: FlaskClient) -> None:
     ],
 )
 def test_filters(stored: FlaskClient, query: str, expected: list[str]) -> None:
-    assert [one["alertnames"] for one in read(stored, f"?{query}")["incidents"]] == expected
+    assert [incident["alertnames"] for incident in read(stored, f"?{query}")["incidents"]] == expected
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_bad_parameters_are_400(client: FlaskClient, path: str, field: str) -> N
 def test_one_incident_is_acknowledged_by_somebody(stored: FlaskClient) -> None:
     number = read(stored, "")["incidents"][2]["id"]
     before = read(stored, f"/{number}")
-    assert [one["alertname"] for one in before["alerts"]] == ["SignalDrift", "ErrorBudgetBurn"]
+    assert [alert["alertname"] for alert in before["alerts"]] == ["SignalDrift", "ErrorBudgetBurn"]
     assert before["acknowledgements"] == []
     reported = stored.post(
         f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada", "note": "rolling back"}
@@ -179,10 +179,12 @@ def test_suppression_windows_mark_alerts_and_incidents(
     path.write_text(f"windows: [{{name: swap, from: {start}, to: {end}, models: [resnet50]}}]")
     client = make_client(dataclasses.replace(settings, suppression_file=path))
     client.post("/api/v1/alerts", json={"version": "4", "alerts": ALERTS})
-    marks = [(one["suppression_windows"], one["planned"]) for one in read(client, "")["incidents"]]
+    marks = [
+        (incident["suppression_windows"], incident["planned"]) for incident in read(client, "")["incidents"]
+    ]
     assert marks == [("swap", True), ("", False), ("", False)]
     listed: Any = client.get("/api/v1/alerts").json
-    assert [one["suppression_windows"] for one in listed["alerts"]] == ["swap", "", "", ""]
+    assert [alert["suppression_windows"] for alert in listed["alerts"]] == ["swap", "", "", ""]
     path.write_text("windows: 1")
     with pytest.raises(ConfigurationError, match=r"SUPPRESSION_FILE: .*windows.yaml: windows"):
         make_client(dataclasses.replace(settings, suppression_file=path))

@@ -143,9 +143,9 @@ def test_warnings_of_every_query_of_a_request_reach_the_caller_once(
     assert "warnings" not in (client.get("/api/v1/alerts").json or {})
 
 
-@pytest.mark.parametrize("told", [["a store is down"], "a store is down"])
+@pytest.mark.parametrize("warnings", [["a store is down"], "a store is down"])
 def test_warnings_about_samples_and_menus_are_notices_too(
-    upstream: FakePrometheus, settings: Settings, told: object
+    upstream: FakePrometheus, settings: Settings, warnings: object
 ) -> None:
     prometheus = prometheus_client(settings)
     calls: tuple[tuple[Callable[[], object], Any], ...] = (
@@ -154,10 +154,10 @@ def test_warnings_about_samples_and_menus_are_notices_too(
         (lambda: prometheus.query_range("up", Grid(0, 1000, 1000)), orjson.loads(matrix_reply()[2])),
     )
     for call, body in calls:
-        answer = orjson.dumps({**body, "warnings": told})
+        answer = orjson.dumps({**body, "warnings": warnings})
         upstream.reply = lambda *_, answer=answer: (200, {}, answer)
         forget_notices()
-        if isinstance(told, list):
+        if isinstance(warnings, list):
             call()
             with called_by_operator():
                 assert noted_for_caller() == ("a store is down",)

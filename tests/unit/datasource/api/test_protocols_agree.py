@@ -58,8 +58,8 @@ def plane(
 
 Options = dict[str, list[str]]
 EVERYBODY: Options = {"model-name": ["resnet50", "bert"], "tenant-id": ["user-B", "user-A", STRANGE]}
-ONE: Options = {"model-name": ["resnet50"], "tenant-id": ["user-A"]}
-CALLS: list[Options] = [EVERYBODY, ONE, {**EVERYBODY, "model-version": [NEW]}]
+SINGLE: Options = {"model-name": ["resnet50"], "tenant-id": ["user-A"]}
+CALLS: list[Options] = [EVERYBODY, SINGLE, {**EVERYBODY, "model-version": [NEW]}]
 SIGNALS: Options = {"model-name": ["resnet50", "bert"]}
 CASES: dict[str, list[Options]] = {
     "latency": [*CALLS, {**EVERYBODY, "quantile": ["0.999"]}],
@@ -77,15 +77,15 @@ CASES: dict[str, list[Options]] = {
     "slo": [
         {**EVERYBODY, "value": ["burn_rate"]},
         {**EVERYBODY, "value": ["budget_remaining"], "slo": ["fast"]},
-        {**ONE, "window": ["6h"], "slo": ["fast", "availability"]},
-        {**ONE, "model-version": [NEW], "window": ["auto"]},
+        {**SINGLE, "window": ["6h"], "slo": ["fast", "availability"]},
+        {**SINGLE, "model-version": [NEW], "window": ["auto"]},
     ],
     "cost": [
         {},
         *({"group-by": [by]} for by in ("tenant", "model", "version", "framework", "device_type")),
         {"group-by": ["version", "device_type", "model"], "idle": ["proportional"], "shared": ["scale"]},
         {"group-by": ["model"], "idle": ["even"], "shared": ["keep"], "tenant-id": ["user-A", STRANGE]},
-        {**ONE, "model-version": [NEW], "idle": ["keep"]},
+        {**SINGLE, "model-version": [NEW], "idle": ["keep"]},
     ],
 }
 PAIRS = [(name, options) for name, cases in CASES.items() for options in cases]
@@ -104,7 +104,7 @@ class Figures(NamedTuple):
     """The series of an answer in its order; ``extra`` has what belongs to each point, where it is given."""
 
     lines: list[Line]
-    beside: list[list[dict[str, str | None]]]
+    extra: list[list[dict[str, str | None]]]
 
 
 def plain(response: TestResponse) -> Any:
@@ -119,7 +119,7 @@ def exact(data: bytes) -> Any:
 
 START, END = MS - 1_800_000, MS
 WHEN = {"from": str(START), "to": str(END), "maxDataPoints": "31"}
-ASKED = {"range": {"from": format_rfc3339(START), "to": format_rfc3339(END)}, "maxDataPoints": 31}
+REQUEST = {"range": {"from": format_rfc3339(START), "to": format_rfc3339(END)}, "maxDataPoints": 31}
 
 
 def rest(client: FlaskClient, name: str, options: Options, **when: str) -> Figures:
@@ -127,10 +127,10 @@ def rest(client: FlaskClient, name: str, options: Options, **when: str) -> Figur
     assert response.status_code == 200, response.text
     result = exact(response.data)["data"]
     lines = [
-        Line(one["name"], one["labels"], [(point["x"], point["y"]) for point in one["data"]])
-        for one in result
+        Line(series["name"], series["labels"], [(point["x"], point["y"]) for point in series["data"]])
+        for series in result
     ]
-    return Figures(lines, [[_rest_of(point, "x", "y") for point in one["data"]] for one in result])
+    return Figures(lines, [[_rest_of(point, "x", "y") for point in series["data"]] for series in result])
 
 
 def rows(client: FlaskClient, name: str, options: Options, **when: str) -> Figures:
@@ -139,23 +139,26 @@ def rows(client: FlaskClient, name: str, options: Options, **when: str) -> Figur
     return from_rows(exact(response.data)["rows"], texts - {"series"})
 
 
-def from_rows(found: list[dict[str, Any]], labels: set[str]) -> Figures:
+def from_rows(flat_rows: list[dict[str, Any]], labels: set[str]) -> Figures:
     """The series of flat rows, which must be in the order of time and then of name."""
-    assert [(int(row["time"]), row["series"]) for row in found] == sorted(
-        (int(row["time"]), row["series"]) for row in found
+    assert [(int(row["time"]), row["series"]) for row in flat_rows] == sorted(
+        (int(row["time"]), row["series"]) for row in flat_rows
     )
     by_line: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in found:
+    for row in flat_rows:
         by_line.setdefault((row["series"], *(row[label] for label in sorted(labels))), []).append(row)
     lines = [
         Line(
-            own[0]["series"],
-            {label: own[0][label] for label in labels},
-            [(r["time"], r["value"]) for r in own],
+            line_rows[0]["series"],
+            {label: line_rows[0][label] for label in labels},
+            [(r["time"], r["value"]) for r in line_rows],
         )
-        for own in by_line.values()
+        for line_rows in by_line.values()
     ]
-    others = [[_rest_of(row, "time", "series", "value", *labels) for row in own] for own in by_line.values()]
+    others = [
+        [_rest_of(row, "time", "series", "value", *labels) for row in line_rows]
+        for line_rows in by_line.values()
+    ]
     return Figures(lines, others)
 
 
@@ -163,35 +166,35 @@ def _rest_of(point: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key not in keys}
 
 
-def asked_of(client: FlaskClient, target: dict[str, Any], **more: object) -> list[dict[str, Any]]:
-    response = client.post("/grafana/query", json={**ASKED, "targets": [{"refId": "A", **target}], **more})
+def grafana_answer(client: FlaskClient, target: dict[str, Any], **more: object) -> list[dict[str, Any]]:
+    response = client.post("/grafana/query", json={**REQUEST, "targets": [{"refId": "A", **target}], **more})
     assert response.status_code == 200, response.text
     result: list[dict[str, Any]] = exact(response.data)
     assert {element["refId"] for element in result} <= {"A"}
     return result
 
 
-def from_series(found: list[dict[str, Any]]) -> list[Line]:
-    for element in found:
+def from_series(elements: list[dict[str, Any]]) -> list[Line]:
+    for element in elements:
         assert element["title"] == element["target"]
     return [
-        Line(one["target"], one["tags"], [(instant, value) for value, instant in one["datapoints"]])
-        for one in found
+        Line(entry["target"], entry["tags"], [(instant, value) for value, instant in entry["datapoints"]])
+        for entry in elements
     ]
 
 
-def from_table(found: list[dict[str, Any]]) -> Figures:
-    (element,) = found
+def from_table(elements: list[dict[str, Any]]) -> Figures:
+    (element,) = elements
     columns = [column["text"] for column in element["columns"]]
     labels = {column["text"] for column in element["columns"][2:] if column["type"] == "string"}
-    own = {"Time": "time", "Series": "series", "Value": "value"}
-    keys = [own.get(column, column) for column in columns]
+    renamed = {"Time": "time", "Series": "series", "Value": "value"}
+    keys = [renamed.get(column, column) for column in columns]
     return from_rows([dict(zip(keys, row, strict=True)) for row in element["rows"]], labels)
 
 
-def from_frames(found: list[dict[str, Any]]) -> list[Line]:
+def from_frames(frames: list[dict[str, Any]]) -> list[Line]:
     lines = []
-    for frame in found:
+    for frame in frames:
         times, value = frame["fields"]
         assert (times["name"], times["type"], value["name"], value["type"]) == (
             "Time", "time", "Value", "number",
@@ -224,17 +227,17 @@ def test_every_protocol_gives_the_same_figures(plane: FlaskClient, name: str, op
     assert rows(plane, name, options) == by_name(expected)
     assert expected.lines or options.get("kind") in (["activation"], ["business"])
     code = {"target": name, "editorMode": "code"}
-    assert from_series(asked_of(plane, {**code, "payload": options})) == expected.lines
+    assert from_series(grafana_answer(plane, {**code, "payload": options})) == expected.lines
     built = {key: in_regex_form(texts) for key, texts in options.items()}
     builder = {"target": name, "editorMode": "builder"}
-    frames = asked_of(plane, {**builder, "payload": {**built, "format": "frame"}})
+    frames = grafana_answer(plane, {**builder, "payload": {**built, "format": "frame"}})
     assert from_frames(frames) == expected.lines
-    table = asked_of(plane, {**code, "payload": {**options, "format": "table"}})
+    table = grafana_answer(plane, {**code, "payload": {**options, "format": "table"}})
     assert from_table(table) == by_name(expected)
     text = as_text(name, options)
-    assert from_series(asked_of(plane, {"target": text, "type": "timeserie"})) == expected.lines
-    assert asked_of(plane, {"target": text, "type": "table"}) == table
-    assert asked_of(plane, {"target": name, "type": "table", "data": options}) == table
+    assert from_series(grafana_answer(plane, {"target": text, "type": "timeserie"})) == expected.lines
+    assert grafana_answer(plane, {"target": text, "type": "table"}) == table
+    assert grafana_answer(plane, {"target": name, "type": "table", "data": options}) == table
 
 
 @each_case
@@ -287,7 +290,7 @@ def test_every_protocol_has_the_same_times(
         side: f"{format_rfc3339(at)[:-1]}.{at % 1000:03d}Z" for side, at in (("from", start), ("to", end))
     }
     target = {"target": name, "payload": options, "editorMode": "code"}
-    assert from_series(asked_of(plane, target, range=period, **more)) == expected.lines
+    assert from_series(grafana_answer(plane, target, range=period, **more)) == expected.lines
 
 
 @pytest.mark.parametrize("key", ["filters", "adhocFilters"])
@@ -302,7 +305,7 @@ def test_a_filter_is_the_parameter_of_its_name(
     expected = rest(plane, name, {**options, "model-name": ["resnet50"], "model-version": [NEW]})
     assert expected.lines
     result = from_series(
-        asked_of(plane, {"target": name, "payload": options, "editorMode": "code"}, **{key: narrow})
+        grafana_answer(plane, {"target": name, "payload": options, "editorMode": "code"}, **{key: narrow})
     )
     assert [line._replace(name="") for line in result] == [line._replace(name="") for line in expected.lines]
 
@@ -318,13 +321,13 @@ def test_every_option_and_every_choice_is_among_the_cases() -> None:
 
 def test_every_protocol_lists_the_same_metrics_and_parameters(plane: FlaskClient) -> None:
     catalogue = plain(plane.get("/api/v1/metrics"))["metrics"]
-    listed = {one["value"]: one for one in plain(plane.post("/grafana/metrics", json={}))}
-    assert plane.post("/grafana/search", json={"target": ""}).json == [one["name"] for one in catalogue]
-    assert list(listed) == [*(one["name"] for one in catalogue), *SOURCES]
-    for one in catalogue:
-        assert listed[one["name"]]["label"] == one["title"]
-        names = [parameter["name"] for parameter in one["parameters"]]
-        fields = [field["name"] for field in listed[one["name"]]["payloads"]]
+    listed = {entry["value"]: entry for entry in plain(plane.post("/grafana/metrics", json={}))}
+    assert plane.post("/grafana/search", json={"target": ""}).json == [metric["name"] for metric in catalogue]
+    assert list(listed) == [*(metric["name"] for metric in catalogue), *SOURCES]
+    for metric in catalogue:
+        assert listed[metric["name"]]["label"] == metric["title"]
+        names = [parameter["name"] for parameter in metric["parameters"]]
+        fields = [field["name"] for field in listed[metric["name"]]["payloads"]]
         assert [*fields, "from", "to", "step", "maxDataPoints"] == [*names[:-4], "format", *names[-4:]]
 
 
@@ -332,13 +335,13 @@ def test_every_protocol_lists_the_same_metrics_and_parameters(plane: FlaskClient
 def test_every_shape_of_grafana_has_the_same_unit(plane: FlaskClient, metric: SeriesMetric) -> None:
     options = CASES[metric.name][0]
     target = {"target": metric.name, "editorMode": "code", "payload": options}
-    series = asked_of(plane, target)
-    frames = asked_of(plane, {**target, "payload": {**options, "format": "frame"}})
-    (table,) = asked_of(plane, {**target, "payload": {**options, "format": "table"}})
-    units = [unit_of(metric, Series(one["target"], one["tags"], ())) for one in series]
-    assert [one["unit"] for one in series] == units
+    series = grafana_answer(plane, target)
+    frames = grafana_answer(plane, {**target, "payload": {**options, "format": "frame"}})
+    (table,) = grafana_answer(plane, {**target, "payload": {**options, "format": "table"}})
+    units = [unit_of(metric, Series(element["target"], element["tags"], ())) for element in series]
+    assert [element["unit"] for element in series] == units
     assert [frame["fields"][1]["config"]["unit"] for frame in frames] == units
-    (column,) = (one for one in table["columns"] if one["text"] == "Value")
+    (column,) = (entry for entry in table["columns"] if entry["text"] == "Value")
     assert column["unit"] == (units[0] if len(set(units)) == 1 else "none")
 
 
@@ -350,7 +353,7 @@ FLAT: list[tuple[str, str, Options]] = [
     ("slo", "rows", EVERYBODY),
     ("costs", "rows", {"group-by": ["tenant", "model"], "from": ["now-1h"], "step": ["15m"]}),
     ("costs/forecast", "rows", {}),
-    ("compare", "indicators", {**ONE, "baseline": ["v1.0.0"], "candidate": [NEW]}),
+    ("compare", "indicators", {**SINGLE, "baseline": ["v1.0.0"], "candidate": [NEW]}),
     ("alerts", "alerts", {}),
     ("annotations/alerts", "rows", {}),
     ("annotations/version_changes", "rows", {}),
@@ -368,7 +371,7 @@ def test_infinity_gets_flat_rows_of_the_same_keys(
             "endsAt": ends, "labels": {"alertname": "ModelDown", **labels},
         }
         for status, ends, labels in (
-            ("firing", "0001-01-01T00:00:00Z", {}), ("resolved", format_rfc3339(MS - 60_000), ONE_ALERT),
+            ("firing", "0001-01-01T00:00:00Z", {}), ("resolved", format_rfc3339(MS - 60_000), ALERT_LABELS),
         )
     ]  # fmt: skip
     assert plane.post("/api/v1/alerts", json={"version": "4", "alerts": entries}).status_code == 200
@@ -380,7 +383,7 @@ def test_infinity_gets_flat_rows_of_the_same_keys(
         assert all(value is None or isinstance(value, str | int | float) for value in row.values()), row
 
 
-ONE_ALERT = {"tenant_id": "user-A", "model_name": "resnet50", "model_version": NEW, "severity": "warning"}
+ALERT_LABELS = {"tenant_id": "user-A", "model_name": "resnet50", "model_version": NEW, "severity": "warning"}
 
 
 def test_the_rows_of_a_distribution_are_its_bars(plane: FlaskClient) -> None:

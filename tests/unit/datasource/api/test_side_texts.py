@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from datasource_support.fake_prometheus import JSON_HEADERS, FakePrometheus, Form, Reply
 from datasource_support.route_walk import Call, bearer, walk
-from datasource_support.two_tenants import NOW, OWN, QUIET, SHARED_MODEL, notification, registry
+from datasource_support.two_tenants import CALLER_TENANT, NOW, QUIET, SHARED_MODEL, notification, registry
 from modelplane_datasource.prometheus.decoding import INCOMPLETE
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.query_restriction import NOTHING
@@ -26,8 +26,8 @@ ADMIN, TENANT, READER = "admin-token", "tenant-token", "reader-token"
 # What Prometheus says and no request does.
 CANARY = "canary"
 LABELS = {
-    "model_name": SHARED_MODEL, "model_version": "v1", "tenant_id": OWN, "framework": "jax", "kind": "input",
-    "device": "host/serve", "device_type": "cpu-process",
+    "model_name": SHARED_MODEL, "model_version": "v1", "tenant_id": CALLER_TENANT, "framework": "jax",
+    "kind": "input", "device": "host/serve", "device_type": "cpu-process",
 }  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def plane(
     (tmp_path / "modelplane.yaml").write_text(registry())
     tokens: list[dict[str, Any]] = [
         {"name": "operator", "role": "admin"},
-        {"name": "acme", "role": "tenant", "tenants": [OWN]},
-        {"name": "boards", "role": "reader", "tenants": [OWN, QUIET]},
+        {"name": "acme", "role": "tenant", "tenants": [CALLER_TENANT]},
+        {"name": "boards", "role": "reader", "tenants": [CALLER_TENANT, QUIET]},
     ]
     for token, secret in zip(tokens, (ADMIN, TENANT, READER), strict=True):
         token["sha256"] = hash_token(secret)
@@ -110,7 +110,7 @@ def plane(
             cache_seconds=0,
         )
     )
-    body = notification(OWN, SHARED_MODEL, "Slow")
+    body = notification(CALLER_TENANT, SHARED_MODEL, "Slow")
     assert client.post("/api/v1/alerts", json=body, headers=bearer(ADMIN)).status_code == 200
     return client
 
@@ -148,8 +148,8 @@ def test_what_prometheus_says_is_for_operators(
 
 def test_a_tenant_reads_that_something_is_missing(plane: FlaskClient, upstream: FakePrometheus) -> None:
     upstream.reply = SAYINGS["warnings"]
-    own = f"model-name={SHARED_MODEL}&tenant-id={OWN}"
-    body = plane.get(f"/api/v1/metrics/active?{own}", headers=bearer(TENANT)).json
+    selected = f"model-name={SHARED_MODEL}&tenant-id={CALLER_TENANT}"
+    body = plane.get(f"/api/v1/metrics/active?{selected}", headers=bearer(TENANT)).json
     assert body is not None
     assert body["warnings"][0] == INCOMPLETE
     assert "partial" in body["warnings"][1]

@@ -40,7 +40,7 @@ models:
   - {name: bare, framework: jax, owner: language, tenants: [user-A], versions: [{version: v1}]}
 """
 WHO = "model-name=resnet50&tenant-id=user-A"
-ONE_POINT = f"from={NOW}&to={NOW}&maxDataPoints=1"
+AT_NOW = f"from={NOW}&to={NOW}&maxDataPoints=1"
 OWNER = {"model_name": "resnet50", "model_version": "v1.2.0", "tenant_id": "user-A"}
 Parts = dict[str, str | None]
 
@@ -95,7 +95,7 @@ def lines(slo_client: FlaskClient) -> Callable[[str], dict[str, Any]]:
     """The series of a query string on one point, by name."""
 
     def ask(parameters: str = "") -> dict[str, Any]:
-        response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&{ONE_POINT}{parameters}")
+        response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&{AT_NOW}{parameters}")
         assert response.status_code == 200, response.json
         return {line["name"]: line for line in response.get_json()["data"]}
 
@@ -179,7 +179,7 @@ def test_models_keep_their_own_objectives(
     prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
 ) -> None:
     prometheus.models = ["resnet50", "bert"]
-    requested = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{ONE_POINT}"
+    requested = f"/api/v1/metrics/slo?{WHO}&model-name=bert&slo=availability&{AT_NOW}"
     data = slo_client.get(requested).get_json()["data"]
     assert [(line["name"], line["labels"]["objective"], point(line)["y"]) for line in data] == [
         ("bert (v1.2.0) availability", "0.95", pytest.approx(1)),
@@ -190,7 +190,7 @@ def test_models_keep_their_own_objectives(
 
 
 def test_rows_and_grafana_carry_it_too(prometheus: Prometheus, slo_client: FlaskClient) -> None:
-    rows = slo_client.get(f"/api/v1/rows/slo?{WHO}&slo=strict&{ONE_POINT}").get_json()["rows"]
+    rows = slo_client.get(f"/api/v1/rows/slo?{WHO}&slo=strict&{AT_NOW}").get_json()["rows"]
     assert rows == [
         {
             "time": NOW, "series": "resnet50 (v1.2.0) strict", "value": pytest.approx(50), "good": 950,
@@ -205,7 +205,7 @@ def test_a_histogram_without_all_buckets_is_an_upstream_error(
     prometheus: Prometheus, slo_client: FlaskClient
 ) -> None:
     prometheus.buckets = {"1.0": "800"}
-    response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo=fast&{ONE_POINT}")
+    response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo=fast&{AT_NOW}")
     assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
     assert "resnet50 (v1.2.0)" in response.get_json()["message"]
     assert "+Inf" in response.get_json()["message"]
@@ -216,7 +216,7 @@ def test_events_that_were_not_asked_for_are_an_upstream_error(
     prometheus: Prometheus, slo_client: FlaskClient, slo: str, part: str
 ) -> None:
     prometheus.buckets[part] = prometheus.outcomes[part] = "1"
-    response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo={slo}&{ONE_POINT}")
+    response = slo_client.get(f"/api/v1/metrics/slo?{WHO}&slo={slo}&{AT_NOW}")
     assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
     assert f"='{part}', which was not requested" in response.get_json()["message"]
 

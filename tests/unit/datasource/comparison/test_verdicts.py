@@ -177,9 +177,9 @@ def test_no_calls_are_not_enough_data() -> None:
 
 
 def test_one_call_each_is_not_enough_data() -> None:
-    one = version(1)
+    single = version(1)
     broken = version(1, 1, latency=latency({math.inf: 1}, 80.0))
-    for pair in ((one, one), (one, broken), (broken, one)):
+    for pair in ((single, single), (single, broken), (broken, single)):
         assert set(verdicts(compare(*pair)).values()) == {"not_enough_data"}
 
 
@@ -201,13 +201,13 @@ def test_increases_that_are_refused(increase: float) -> None:
 
 
 def test_parameters_that_are_refused() -> None:
-    one = version(1)
+    counts = version(1)
     with pytest.raises(ValueError, match=r"level is 1\.5; allowed: a number from 1e-06 to 0\.999999"):
-        compare(one, one, level=1.5)
+        compare(counts, counts, level=1.5)
     with pytest.raises(ValueError, match="quantile is 1; allowed: a number from 1e-06 to"):
-        compare(one, one, quantiles=(1,))
+        compare(counts, counts, quantiles=(1,))
     with pytest.raises(ValueError, match=r"quantiles are \(0\.5, 0\.5\); allowed: each once"):
-        compare(one, one, quantiles=(0.5, 0.5))
+        compare(counts, counts, quantiles=(0.5, 0.5))
     with pytest.raises(ValueError, match="margin of latency is 0; allowed: a number between 0 and 1"):
         Margins(latency=0)
 
@@ -271,7 +271,10 @@ def test_a_shift_inside_the_buckets_is_the_same_from_both_sides() -> None:
 
 
 def test_quantiles_near_one_have_names_of_their_own() -> None:
-    names = [one.name for one in compare(version(9), version(9), (0.9999, 0.99999, 0.999999)).indicators]
+    names = [
+        indicator.name
+        for indicator in compare(version(9), version(9), (0.9999, 0.99999, 0.999999)).indicators
+    ]
     assert names[1:4] == ["latency_p99.99", "latency_p99.999", "latency_p99.9999"]
 
 
@@ -282,7 +285,7 @@ def test_the_same_calls_in_other_buckets_are_the_same() -> None:
     pair = version(100_000, latency=fine), version(100_000, latency=coarse)
     assert by_name(compare(*pair, quantiles=(0.5,)))["latency_p50"].verdict == "worse"
     even = on_common_bounds(*pair)
-    assert {one.latency.bounds for one in even} == {(0.01, 0.05, 0.1)}
+    assert {counts.latency.bounds for counts in even} == {(0.01, 0.05, 0.1)}
     assert by_name(compare(*even, quantiles=(0.5,)))["latency_p50"].verdict == "same"
     alone = pair[0], version(0, latency=NO_OBSERVATIONS)
     assert on_common_bounds(*alone) == alone

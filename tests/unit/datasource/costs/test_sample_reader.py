@@ -1,4 +1,4 @@
-"""Fewer samples charge the same: a piece of time is read cell by cell only where that changes nothing."""
+"""Fewer samples charge the same: a range is read cell by cell only where that changes nothing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from modelplane_schema.registry import Registry
 
 CELL, SCRAPE, HOUR = 300_000, 60_000, 3_600_000
 START = 1_698_400_800_000
-WINDOW = CellGrid(START, START + HOUR, CELL)
-FIRST = START - HOUR  # of what a window depends on
+CELLS = CellGrid(START, START + HOUR, CELL)
+FIRST = START - HOUR  # of what the cells depend on
 REGISTRY = Registry.model_validate(
     {
         "apiVersion": "modelplane/v1",
@@ -65,11 +65,11 @@ class Store:
 
     def __init__(self, series: list[tuple[dict[str, str], list[Scrape]]]) -> None:
         held: list[dict[str, Any]] = [
-            {"metric": labels, "values": [[one.at / 1000, repr(one.value)] for one in scrapes]}
+            {"metric": labels, "values": [[scrape.at / 1000, repr(scrape.value)] for scrape in scrapes]}
             for labels, scrapes in series
         ]
         self._answer = LedgerPrometheus(
-            lambda name: [one for one in held if one["metric"]["__name__"] == name]
+            lambda name: [entry for entry in held if entry["metric"]["__name__"] == name]
         )
 
     def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
@@ -111,7 +111,7 @@ def read(store: Any) -> RangeSamples:
     return reader(store).read(TimeRange(START, START + HOUR))
 
 
-def test_of_a_steady_piece_the_last_sample_of_each_cell_is_read() -> None:
+def test_of_a_gap_free_range_the_last_sample_of_each_cell_is_read() -> None:
     result = read(Store([(seconds("user-A"), counted(ALWAYS))]))
     assert result.is_gap_free
     (series,) = result.series[metrics.DEVICE_SECONDS.name]
@@ -127,16 +127,16 @@ NOON = START + HOUR // 2
 
 
 def without(scrapes: list[Scrape], start: int, end: int) -> list[Scrape]:
-    return [one for one in scrapes if not start <= one.at < end]
+    return [scrape for scrape in scrapes if not start <= scrape.at < end]
 
 
 def restarted(scrapes: list[Scrape], at: int, value: float = 0.0) -> list[Scrape]:
-    before = next(one.value for one in scrapes if one.at >= at) - value
-    return [one._replace(value=one.value - before) if one.at >= at else one for one in scrapes]
+    before = next(scrape.value for scrape in scrapes if scrape.at >= at) - value
+    return [scrape._replace(value=scrape.value - before) if scrape.at >= at else scrape for scrape in scrapes]
 
 
 GROWN = [Scrape(at, 80.0 * number) for number, at in enumerate(at for at in ALWAYS if at >= NOON)]
-UNSTEADY = {
+NOT_GAP_FREE = {
     "it restarts": [(seconds("user-A"), restarted(counted(ALWAYS), NOON))],
     "it restarts and is beyond where it was before the cell ends": [
         (seconds("user-A"), [*without(counted(ALWAYS, 0.0), NOON, 2 * START), *GROWN])
@@ -169,19 +169,21 @@ UNSTEADY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("why", UNSTEADY)
-def test_a_piece_in_which_something_happens_is_read_as_it_was_scraped(why: str) -> None:
-    result = read(Store(UNSTEADY[why]))
+@pytest.mark.parametrize("why", NOT_GAP_FREE)
+def test_a_range_in_which_something_happens_is_read_as_it_was_scraped(why: str) -> None:
+    result = read(Store(NOT_GAP_FREE[why]))
     assert not result.is_gap_free
-    for labels, scrapes in UNSTEADY[why]:
-        expected = [one for one in scrapes if START - 2 * SCRAPE < one.at <= START + HOUR]
-        own = [one for one in result.series[labels["__name__"]] if one.labels == labels]
+    for labels, scrapes in NOT_GAP_FREE[why]:
+        expected = [scrape for scrape in scrapes if START - 2 * SCRAPE < scrape.at <= START + HOUR]
+        matching = [series for series in result.series[labels["__name__"]] if series.labels == labels]
         assert [
-            (at, value) for one in own for at, value in zip(one.times.tolist(), one.values, strict=True)
+            (at, value)
+            for series in matching
+            for at, value in zip(series.times.tolist(), series.values, strict=True)
         ] == expected
 
 
-def test_a_counter_that_falls_is_not_steady_whatever_is_said_of_resets() -> None:
+def test_a_counter_that_falls_is_not_gap_free_whatever_is_said_of_resets() -> None:
     """A store may withhold the latest samples from one of both queries."""
 
     class Forgetful(Store):
@@ -190,11 +192,11 @@ def test_a_counter_that_falls_is_not_steady_whatever_is_said_of_resets() -> None
 
     fallen = Forgetful([(seconds("user-A"), restarted(counted(ALWAYS), NOON))])
     assert not read(fallen).is_gap_free
-    steady = Forgetful([(seconds("user-A"), counted(ALWAYS))])
-    assert read(steady).is_gap_free
+    rising = Forgetful([(seconds("user-A"), counted(ALWAYS))])
+    assert read(rising).is_gap_free
 
 
-def test_witnesses_of_many_devices_are_asked_for_in_short_queries() -> None:
+def test_representatives_of_many_devices_are_read_by_short_queries() -> None:
     """Sixty tenants with names of 100 characters, each with a device of its own."""
     owners = [f"{number:0>100}" for number in range(60)]
     held = [(seconds(tenant, f"{tenant}:1", f"{tenant}/1"), counted(ALWAYS)) for tenant in owners]
@@ -223,20 +225,20 @@ def test_a_device_is_seen_by_any_of_its_series() -> None:
     gap = without(counted(ALWAYS), NOON, NOON + 150_000)
     other = without(counted(ALWAYS), NOON - 600_000, NOON - 450_000)
     both = Store([(seconds("user-A"), gap), (seconds("user-B"), other)])
-    assert not read(both).is_gap_free  # of one witness nothing is known there
-    assert lines(both, steady=True) == lines(both, steady=False)
+    assert not read(both).is_gap_free  # of one representative nothing is known there
+    assert lines(both, cell_by_cell=True) == lines(both, cell_by_cell=False)
 
 
-def lines(store: Any, *, steady: bool) -> list[tuple[Any, ...]]:
+def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
     """The ledger of ``WINDOW`` as plain values."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(samples, "FIRST_RANGE", 900_000)
         patch.setattr(samples, "LONGEST_RANGE", 900_000)
-        if not steady:
+        if not cell_by_cell:
             patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
-        measured = samples.read_samples(store, WINDOW, SCRAPE)
+        measured = samples.read_samples(store, CELLS, SCRAPE)
     # What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
-    ledger = build_ledger(WINDOW, measured, TARIFF, Policy("even", "scale"))
+    ledger = build_ledger(CELLS, measured, TARIFF, Policy("even", "scale"))
     return [
         (line.kind, line.asset, line.identity, line.quantities.tolist(), line.amounts.tolist())
         for line in ledger.lines
@@ -255,7 +257,7 @@ def happenings(draw: st.DrawFn) -> list[Scrape]:
     for at, length in draw(st.lists(st.tuples(MOMENTS, st.integers(0, 900_000)), max_size=2)):
         scrapes = without(scrapes, at, at + length)
     for at in draw(st.lists(MOMENTS, max_size=1)):
-        if any(one.at >= at for one in scrapes):
+        if any(scrape.at >= at for scrape in scrapes):
             scrapes = restarted(scrapes, at, draw(EIGHTHS))
     if draw(st.booleans()):
         scrapes = without(scrapes, 0, draw(MOMENTS))
@@ -275,21 +277,21 @@ SERIES = (
 @given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
 def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
     store = Store(list(zip(SERIES, held, strict=True)))
-    steady = [result.is_gap_free for result in pieces(store)]
-    event(f"steady pieces: {sum(steady)} of {len(steady)}")
-    assert lines(store, steady=True) == lines(store, steady=False)
+    gap_free = [result.is_gap_free for result in read_ranges(store)]
+    event(f"gap-free ranges: {sum(gap_free)} of {len(gap_free)}")
+    assert lines(store, cell_by_cell=True) == lines(store, cell_by_cell=False)
 
 
-def pieces(store: Any) -> Iterator[RangeSamples]:
+def read_ranges(store: Any) -> Iterator[RangeSamples]:
     for start in range(FIRST, START + HOUR, 900_000):
         yield reader(store).read(TimeRange(start, start + 900_000))
 
 
-def test_steady_and_other_pieces_follow_each_other() -> None:
-    """A restart and a gap of a scrape too many, in pieces of their own."""
+def test_gap_free_and_other_ranges_follow_each_other() -> None:
+    """A restart and a gap of a scrape too many, in ranges of their own."""
     scrapes = without(restarted(counted(ALWAYS), START + 1_000_000), START + 3_000_000, START + 3_200_000)
     store = Store([(seconds("user-A"), scrapes), (seconds("user-B"), counted(ALWAYS))])
-    assert [result.is_gap_free for result in pieces(store)] == [
+    assert [result.is_gap_free for result in read_ranges(store)] == [
         True,
         True,
         True,
@@ -299,6 +301,8 @@ def test_steady_and_other_pieces_follow_each_other() -> None:
         True,
         False,
     ]
-    assert lines(store, steady=True) == lines(store, steady=False)
-    charged = {line[2].tenant_id: sum(line[3]) for line in lines(store, steady=True) if line[0] == "direct"}
-    assert charged["user-B"] == np.diff([one.value for one in counted(ALWAYS)])[-60:].sum() * 1_000_000
+    assert lines(store, cell_by_cell=True) == lines(store, cell_by_cell=False)
+    charged = {
+        line[2].tenant_id: sum(line[3]) for line in lines(store, cell_by_cell=True) if line[0] == "direct"
+    }
+    assert charged["user-B"] == np.diff([scrape.value for scrape in counted(ALWAYS)])[-60:].sum() * 1_000_000

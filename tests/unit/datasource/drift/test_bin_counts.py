@@ -28,7 +28,7 @@ signals = st.builds(SignalKey, *(st.sampled_from(("", "a", "b")) for _ in SIGNAL
 cells = st.dictionaries(st.tuples(signals, st.sampled_from(BINS)), st.integers(0, 9), max_size=30)
 
 
-def found_of(numbers: Mapping[tuple[SignalKey, str], int]) -> QueryAnswer:
+def answer_of(numbers: Mapping[tuple[SignalKey, str], int]) -> QueryAnswer:
     """As Prometheus has it, which leaves empty labels out; at the second time it is one more."""
     labels = [{**signal._asdict(), "bin": name} for signal, name in numbers]
     values = np.array(list(numbers.values()), dtype=np.float64)[:, None] + np.arange(TIMES)
@@ -38,7 +38,7 @@ def found_of(numbers: Mapping[tuple[SignalKey, str], int]) -> QueryAnswer:
 @given(cells)
 def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalKey, str], int]) -> None:
     seen = {}
-    for live in live_counts_of(bin_table(found_of(numbers), SIGNAL_LABELS)):
+    for live in live_counts_of(bin_table(answer_of(numbers), SIGNAL_LABELS)):
         assert list(live.signals) == sorted(live.signals)
         for row, signal in enumerate(live.signals):
             names = live.bins_of(row)
@@ -59,9 +59,9 @@ def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalKey, str], int
 def test_other_counts_are_those_of_the_same_signal_and_bin(
     numbers: Mapping[tuple[SignalKey, str], int], others: Mapping[tuple[SignalKey, str], int]
 ) -> None:
-    other = bin_table(found_of(others), SIGNAL_LABELS)
+    other = bin_table(answer_of(others), SIGNAL_LABELS)
     owners = {signal for signal, _ in others}
-    for live in live_counts_of(bin_table(found_of(numbers), SIGNAL_LABELS)):
+    for live in live_counts_of(bin_table(answer_of(numbers), SIGNAL_LABELS)):
         assert other.has(live.signals).tolist() == [signal in owners for signal in live.signals]
         picked = other.of_bins(live.signals, live.names, live.bins)
         for row, signal in enumerate(live.signals):

@@ -26,7 +26,7 @@ PATH = (
 FloatArray = npt.NDArray[np.float64]
 
 
-class One(NamedTuple):
+class CountedSignal(NamedTuple):
     """A signal with its counts of shape (times, bins), live and of the 7 days before, and its deviations."""
 
     labels: Mapping[str, str]
@@ -41,7 +41,7 @@ class One(NamedTuple):
         return tuple(self.labels.values())
 
 
-def population() -> list[One]:
+def population() -> list[CountedSignal]:
     """Ranges, categories and counts at random; the third time of the second tenant is a gap.
 
     One signal has no baseline. The first bin of each held nothing before and in training.
@@ -67,7 +67,7 @@ def population() -> list[One]:
                 "model_name": "churn", "model_version": "v1", "tenant_id": tenant, "kind": "input",
                 "signal": f"signal {index}", "baseline": "a1b2c3d4",
             }  # fmt: skip
-            result.append(One(labels, tuple(order), live, before, ratios, sums))
+            result.append(CountedSignal(labels, tuple(order), live, before, ratios, sums))
     return result
 
 
@@ -79,7 +79,7 @@ def points(values: FloatArray) -> list[tuple[float, str]]:
 class Prometheus:
     """Answers in an order that has nothing to do with that of the bins, and leaves out what is always 0."""
 
-    def __init__(self, signals: list[One], matrix: Any, vector: Any) -> None:
+    def __init__(self, signals: list[CountedSignal], matrix: Any, vector: Any) -> None:
         self._signals, self._matrix, self._vector = signals, matrix, vector
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
@@ -92,52 +92,56 @@ class Prometheus:
         return self._matrix(*series)
 
     def _trained(self, is_ratio: bool) -> Iterator[tuple[dict[str, str], float]]:
-        for one in self._signals:
-            labels = {name: value for name, value in one.labels.items() if name != "tenant_id"}
-            if one.ratios is None:
+        for signal in self._signals:
+            labels = {name: value for name, value in signal.labels.items() if name != "tenant_id"}
+            if signal.ratios is None:
                 continue
             if is_ratio:
-                ratios = zip(one.bins, one.ratios.tolist(), strict=True)
+                ratios = zip(signal.bins, signal.ratios.tolist(), strict=True)
                 yield from (({**labels, "bin": name}, ratio) for name, ratio in ratios if ratio)
                 yield {**labels, "bin": "of training only"}, 0.25
             else:
                 yield labels, float(TRAINED)
 
     def _counts(self, is_before: bool) -> Iterator[tuple[dict[str, str], list[tuple[float, str]]]]:
-        for one in self._signals:
-            counts = one.before if is_before else one.live
-            for name, column in zip(one.bins, counts.T, strict=True):
+        for signal in self._signals:
+            counts = signal.before if is_before else signal.live
+            for name, column in zip(signal.bins, counts.T, strict=True):
                 if column.any():
-                    yield {**one.labels, "bin": name}, points(column)
+                    yield {**signal.labels, "bin": name}, points(column)
 
     def _deviations(self, is_before: bool) -> Iterator[tuple[dict[str, str], list[tuple[float, str]]]]:
-        for one in self._signals:
-            if one.deviations is not None:
-                yield dict(one.labels), points(one.deviations[is_before])
+        for signal in self._signals:
+            if signal.deviations is not None:
+                yield dict(signal.labels), points(signal.deviations[is_before])
 
 
-def expected(one: One, method: str, is_previous: bool) -> tuple[FloatArray, FloatArray] | None:
+def expected(signal: CountedSignal, method: str, is_previous: bool) -> tuple[FloatArray, FloatArray] | None:
     """Values and n at each time, from the formulas on one vector of bins after the other."""
-    if one.ratios is None and not is_previous:
+    if signal.ratios is None and not is_previous:
         return None
     values, sizes = [], []
     for at in range(TIMES):
-        counts, ratios, size = one.live[at], one.ratios, float(TRAINED)
+        counts, ratios, size = signal.live[at], signal.ratios, float(TRAINED)
         if is_previous:
-            size = one.before[at].sum()
-            ratios = one.before[at] / size
+            size = signal.before[at].sum()
+            ratios = signal.before[at] / size
         assert ratios is not None
-        value, n = at_one_time(one, method, at, (counts, ratios, size), is_previous)
+        value, n = value_at(signal, method, at, (counts, ratios, size), is_previous)
         values.append(value)
         sizes.append(n)
     return np.array(values), np.array(sizes)
 
 
-def at_one_time(
-    one: One, method: str, at: int, given: tuple[FloatArray, FloatArray, float], is_previous: bool
+def value_at(
+    signal: CountedSignal,
+    method: str,
+    at: int,
+    given: tuple[FloatArray, FloatArray, float],
+    is_previous: bool,
 ) -> tuple[float, float]:
     counts, ratios, size = given
-    present = [index for index, name in enumerate(one.bins) if name != MISSING]
+    present = [index for index, name in enumerate(signal.bins) if name != MISSING]
     if method == "psi":
         return float(formulas.psi(counts, ratios, size)), counts.sum()
     if method == "js_distance":
@@ -145,10 +149,10 @@ def at_one_time(
     n, known = counts[present].sum(), size * ratios[present].sum()
     if method == "ks":
         return float(formulas.ks(counts[present], ratios[present])), n
-    assert one.deviations is not None
-    shift = one.deviations[0][at] / n
+    assert signal.deviations is not None
+    shift = signal.deviations[0][at] / n
     if is_previous:
-        shift -= one.deviations[1][at] / known
+        shift -= signal.deviations[1][at] / known
     return shift if method == "mean_shift" else shift / math.sqrt(1 / n + 1 / known), n
 
 
@@ -166,7 +170,9 @@ def test_each_signal_among_many_is_as_alone(
     assert body is not None
     lines = {tuple(line["labels"].values())[:-1]: line["data"] for line in body["data"]}
     wanted = {
-        one.key: expected(one, method, "previous" in reference) for one in signals if applies(one, method)
+        signal.key: expected(signal, method, "previous" in reference)
+        for signal in signals
+        if applies(signal, method)
     }
     wanted = {key: result for key, result in wanted.items() if result is not None}
     assert list(lines) == sorted(wanted)
@@ -192,9 +198,9 @@ def test_what_is_no_number_is_none(upstream: FakePrometheus, client: FlaskClient
             assert [value is None for value in column] == is_gap
 
 
-def applies(one: One, method: str) -> bool:
+def applies(signal: CountedSignal, method: str) -> bool:
     """Categories have no order and no mean."""
-    return method in ("psi", "js_distance") or OTHER not in one.bins
+    return method in ("psi", "js_distance") or OTHER not in signal.bins
 
 
 def test_a_label_that_prometheus_leaves_out_is_empty(upstream: FakePrometheus, client: FlaskClient) -> None:

@@ -122,7 +122,7 @@ def test_version_changes_take_only_the_filters_of_versions(
 
 
 @pytest.mark.parametrize(
-    ("asked", "calls"),
+    ("fields", "calls"),
     [
         ({"payload": {"tenant-id": ["user-A", "user-B"]}}, '{tenant_id=~"user-A|user-B"}'),
         ({"filters": [{"key": "tenant_id", "operator": "=~", "value": "user-.*"}]}, '{tenant_id=~"user-.*"}'),
@@ -146,7 +146,7 @@ def test_version_changes_take_only_the_filters_of_versions(
 def test_a_tenant_narrows_version_changes_to_the_versions_that_it_calls(
     upstream: FakePrometheus,
     client: FlaskClient,
-    asked: dict[str, Any],
+    fields: dict[str, Any],
     calls: str,
     called: list[tuple[str, str]],
     matchers: str | None,
@@ -165,7 +165,7 @@ def test_a_tenant_narrows_version_changes_to_the_versions_that_it_calls(
             )
         )
     )
-    result = annotate(client, "version_changes", **{"payload": None, **asked})
+    result = annotate(client, "version_changes", **{"payload": None, **fields})
     (path, form, _), *queries = upstream.calls
     assert (path, form["match[]"]) == ("/api/v1/series", f"model_inference_requests_total{calls}")
     names = [
@@ -233,7 +233,7 @@ def test_there_are_no_rows_of_other_annotations(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "word"),
+    ("definition", "word"),
     [
         ({"range": RANGE}, "annotation"),
         ({"range": RANGE, "annotation": {"query": None}}, "annotation"),
@@ -252,8 +252,8 @@ def test_there_are_no_rows_of_other_annotations(client: FlaskClient) -> None:
         ),
     ],
 )
-def test_a_bad_annotation_query_is_400(client: FlaskClient, asked: dict[str, Any], word: str) -> None:
-    response = client.post("/grafana/annotations", json=asked)
+def test_a_bad_annotation_query_is_400(client: FlaskClient, definition: dict[str, Any], word: str) -> None:
+    response = client.post("/grafana/annotations", json=definition)
     assert response.status_code == 400
     assert response.json is not None
     assert word in response.json["message"]
@@ -264,7 +264,9 @@ def test_the_older_form_has_points_without_an_end(client: FlaskClient, upstream:
     definition = {"name": "Versions", "query": "version_changes model=(resnet50|bert)"}
     result = client.post("/grafana/annotations", json={"range": RANGE, "annotation": definition}).json
     assert result is not None
-    assert {(one["title"], "timeEnd" in one, "isRegion" in one) for one in result} == {
+    assert {
+        (annotation["title"], "timeEnd" in annotation, "isRegion" in annotation) for annotation in result
+    } == {
         ("resnet50 v1 loaded", False, False), ("resnet50 v1 in production", False, False),
     }  # fmt: skip
     assert 'model_name=~"bert|resnet50"' in upstream.calls[0][1]["query"]

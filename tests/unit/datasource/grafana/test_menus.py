@@ -35,7 +35,7 @@ def labelled(upstream: FakePrometheus) -> Callable[..., None]:
     return answer
 
 
-def asked(upstream: FakePrometheus) -> tuple[str, dict[str, list[str]]]:
+def requested_label(upstream: FakePrometheus) -> tuple[str, dict[str, list[str]]]:
     parts = urlsplit(upstream.calls[-1][0])
     return parts.path.split("/")[-2], parse_qs(parts.query)
 
@@ -110,7 +110,7 @@ def test_payload_options_are_label_values_of_the_last_week(
     question = {"metric": metric, "payload": payload, "name": name}
     result = client.post("/grafana/metric-payload-options", json=question).json
     assert result == [{"label": "y", "value": "y"}, {"label": "z", "value": "z"}]
-    got, form = asked(upstream)
+    got, form = requested_label(upstream)
     assert got == label
     assert sorted(re.split(r"[{},](?=[a-z]|$)", form["match[]"][0])) == sorted(
         re.split(r"[{},](?=[a-z]|$)", matcher)
@@ -139,7 +139,7 @@ def test_search_answers_variables_and_lists_metrics_otherwise(
 ) -> None:
     labelled("b", "a")
     assert client.post("/grafana/search", json={"target": target}).json == ["a", "b"]
-    assert asked(upstream)[0] == label
+    assert requested_label(upstream)[0] == label
     names = [metric.name for metric in SERIES_METRICS]
     for body in (b"", b"{}", b'{"type":"timeseries","target":"lat"}', b'{"target":null}'):
         assert client.post("/grafana/search", data=body).json == names
@@ -213,16 +213,18 @@ def test_a_regex_that_prometheus_refuses_is_400_with_its_reason(
 def test_a_literal_filter_admits_what_its_matcher_matches(
     operator: str, values: list[str], text: str
 ) -> None:
-    one = AdHocFilter("signal", operator, tuple(values if operator.endswith("|") else values[:1]))
-    matcher = one.matcher
+    ad_hoc_filter = AdHocFilter("signal", operator, tuple(values if operator.endswith("|") else values[:1]))
+    matcher = ad_hoc_filter.matcher
     matches = {
         "=": lambda: text == matcher.value,
         "!=": lambda: text != matcher.value,
         "=~": lambda: re.fullmatch(matcher.value, text) is not None,
         "!~": lambda: re.fullmatch(matcher.value, text) is None,
     }[matcher.op]()
-    assert one.admits({"signal": text}) is matches
-    assert one.admits({}) is AdHocFilter("signal", operator, one.values).admits({"signal": ""})
+    assert ad_hoc_filter.admits({"signal": text}) is matches
+    assert ad_hoc_filter.admits({}) is AdHocFilter("signal", operator, ad_hoc_filter.values).admits(
+        {"signal": ""}
+    )
 
 
 def test_filters_of_both_names_are_joined_and_bounded() -> None:

@@ -65,8 +65,8 @@ def test_values_lie_on_the_grid_and_only_finite_ones_are_numbers(
     )
     forget_notices()
     result = prometheus.query_range("up", GRID)
-    found: list[object] = [(series.labels, series.values) for series in result]
-    assert found == [
+    labelled_values: list[object] = [(series.labels, series.values) for series in result]
+    assert labelled_values == [
         ({"a": "x"}, (0.5, None, 1000.0)),
         ({"a": "y"}, (None, None, None)),
     ]

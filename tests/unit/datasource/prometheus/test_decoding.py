@@ -34,7 +34,9 @@ def go_text(number: float) -> str:
 
 
 def body(*values: Any) -> bytes:
-    result = [{"metric": {**LABELS, "bin": str(bin_)}, "values": one} for bin_, one in enumerate(values)]
+    result = [
+        {"metric": {**LABELS, "bin": str(bin_)}, "values": points} for bin_, points in enumerate(values)
+    ]
     data = {"resultType": "matrix", "result": result}
     return json.dumps({"status": "success", "data": data}, separators=(",", ":")).encode()
 

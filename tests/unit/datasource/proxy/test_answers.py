@@ -62,12 +62,12 @@ def test_series_are_of_the_tenant(web: FlaskClient, prometheus: FakeClient) -> N
 
 
 def test_exemplars_are_of_the_tenant(web: FlaskClient, prometheus: FakeClient) -> None:
-    own = {
+    exemplars = {
         "seriesLabels": {"tenant_id": "user-A"},
         "exemplars": [{"labels": {"trace_id": "1"}, "value": "1"}],
     }
-    prometheus.reply = lambda path, form: [own]
-    assert ok(web.get(f"{API}/query_exemplars?query=up")) == [own]
+    prometheus.reply = lambda path, form: [exemplars]
+    assert ok(web.get(f"{API}/query_exemplars?query=up")) == [exemplars]
     leaks: tuple[dict[str, Any], ...] = (
         {"seriesLabels": {}, "exemplars": []},
         {"seriesLabels": {"tenant_id": "user-A"}, "exemplars": [{"labels": {"tenant_id": "user-B"}}]},
@@ -94,9 +94,9 @@ def test_names_and_values_of_labels_are_those_of_the_tenants_series(
     web: FlaskClient, prometheus: FakeClient
 ) -> None:
     prometheus.reply = values_of("resnet50")
-    own = '{tenant_id="user-A"}'
+    selector = '{tenant_id="user-A"}'
     assert ok(web.get(f"{API}/label/model_name/values?start=1")) == ["resnet50"]
-    requested = ("label/model_name/values", {"match[]": [own], "start": "1"}, "GET")
+    requested = ("label/model_name/values", {"match[]": [selector], "start": "1"}, "GET")
     assert prometheus.calls[0] == requested
     assert ok(web.get(f"{API}/labels?match[]=up")) == ["resnet50"]
     assert prometheus.calls[2] == ("labels", {"match[]": ['{__name__="up",tenant_id="user-A"}']}, "POST")
@@ -114,25 +114,25 @@ def alert(**labels: str) -> dict[str, Any]:
 
 
 def test_alerts_are_of_the_tenant(web: FlaskClient, prometheus: FakeClient) -> None:
-    own = alert(tenant_id="user-A")
-    prometheus.reply = lambda path, form: {"alerts": [alert(tenant_id="user-B"), own, alert()]}
-    assert ok(web.get(f"{API}/alerts")) == {"alerts": [own]}
+    tenant_alert = alert(tenant_id="user-A")
+    prometheus.reply = lambda path, form: {"alerts": [alert(tenant_id="user-B"), tenant_alert, alert()]}
+    assert ok(web.get(f"{API}/alerts")) == {"alerts": [tenant_alert]}
 
 
 def test_rules_are_those_provably_about_the_tenant(web: FlaskClient, prometheus: FakeClient) -> None:
     def rule(name: str, query: str, **more: object) -> dict[str, object]:
         return {"name": name, "query": query, "type": "alerting", **more}
 
-    own = 'x{tenant_id="user-A"} > 1'
+    tenant_query = 'x{tenant_id="user-A"} > 1'
     rules = [
-        rule("own", own, alerts=[alert(tenant_id="user-A"), alert(tenant_id="user-B"), alert()]),
+        rule("own", tenant_query, alerts=[alert(tenant_id="user-A"), alert(tenant_id="user-B"), alert()]),
         rule("own constant", "vector(5)", labels={"tenant_id": "user-A"}),
         rule("a constant of others", "vector(7777)", labels={"tenant_id": "user-B"}),
         rule("a constant of nobody", "vector(7777)", labels={"model_name": "m"}),
         rule("generic", "sum by (tenant_id) (x) > 1", alerts=[alert(tenant_id="user-A")]),
         rule("both", 'x{tenant_id="user-A"} > scalar(x{tenant_id="user-B"})'),
         rule("labelled own, about others", 'x{tenant_id="user-B"}', labels={"tenant_id": "user-A"}),
-        rule("own, labelled with others", own, labels={"tenant_id": "user-B"}),
+        rule("own, labelled with others", tenant_query, labels={"tenant_id": "user-B"}),
         rule("not readable", "x anchored"),
     ]
     groups = [
@@ -141,7 +141,7 @@ def test_rules_are_those_provably_about_the_tenant(web: FlaskClient, prometheus:
     ]
     prometheus.reply = lambda path, form: {"groups": groups}
     (group,) = ok(web.get(f"{API}/rules?type=alert&rule_name[]=own"))["groups"]
-    assert [one["name"] for one in group.pop("rules")] == ["own", "own constant"]
+    assert [entry["name"] for entry in group.pop("rules")] == ["own", "own constant"]
     assert group == {"name": "g", "file": "f", "interval": 60, "evaluationTime": 0}
     assert prometheus.calls == [("rules", {"type": "alert", "rule_name[]": ["own"]}, "GET")]
     first = ok(web.get(f"{API}/rules"))["groups"][0]["rules"][0]

@@ -24,52 +24,61 @@ from modelplane_datasource.tenancy.promql_rewriter import (
 )
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 
-OWN = '{__name__="x",tenant_id="a"}'
+RESTRICTED = '{__name__="x",tenant_id="a"}'
 
 WRITTEN = {
-    "a name": ("x", OWN),
-    "a name among the matchers": ('{"x"}', OWN),
-    "empty braces": ("x{}", OWN),
+    "a name": ("x", RESTRICTED),
+    "a name among the matchers": ('{"x"}', RESTRICTED),
+    "empty braces": ("x{}", RESTRICTED),
     "no name": ('{job="j"}', '{job="j",tenant_id="a"}'),
     "a name by regular expression": ('{__name__=~".+"}', '{__name__=~".+",tenant_id="a"}'),
-    "the same tenant": ('x{tenant_id="a"}', OWN),
+    "the same tenant": ('x{tenant_id="a"}', RESTRICTED),
     "a keyword as a name": ("offset", '{__name__="offset",tenant_id="a"}'),
     "every operator": (
         'x{b="1",c!="2",d=~"3",e!~"4"}',
         '{__name__="x",b="1",c!="2",d=~"3",e!~"4",tenant_id="a"}',
     ),
-    "a range": ("rate(x[5m])", f"rate({OWN}[300s])"),
+    "a range": ("rate(x[5m])", f"rate({RESTRICTED}[300s])"),
     "a range with offset and @": (
         "rate(x[1h30m] offset -5m @ 7)",
-        f"rate({OWN}[5400s] @ 7.000 offset -300s)",
+        f"rate({RESTRICTED}[5400s] @ 7.000 offset -300s)",
     ),
-    "milliseconds": ("rate(x[1500ms])", f"rate({OWN}[1s500ms])"),
-    "a long range": ("rate(x[1y])", f"rate({OWN}[31536000s])"),
-    "@ start": ("x @ start()", f"{OWN} @ start()"),
-    "@ end": ("x @ end() offset 1w", f"{OWN} @ end() offset 604800s"),
+    "milliseconds": ("rate(x[1500ms])", f"rate({RESTRICTED}[1s500ms])"),
+    "a long range": ("rate(x[1y])", f"rate({RESTRICTED}[31536000s])"),
+    "@ start": ("x @ start()", f"{RESTRICTED} @ start()"),
+    "@ end": ("x @ end() offset 1w", f"{RESTRICTED} @ end() offset 604800s"),
     "a subquery": (
         "max_over_time(rate(x[5m])[1h:1m] offset 2m)",
-        f"max_over_time((rate({OWN}[300s]))[3600s:60s] offset 120s)",
+        f"max_over_time((rate({RESTRICTED}[300s]))[3600s:60s] offset 120s)",
     ),
-    "a subquery without a step": ("min_over_time(x[5m:] @ end())", f"min_over_time(({OWN})[300s:] @ end())"),
-    "an aggregation": ("sum by (b, tenant_id) (x)", f"sum by (b, tenant_id) ({OWN})"),
-    "an aggregation without": ("SUM(x) WITHOUT (b)", f"sum without (b) ({OWN})"),
-    "a selector in an aggregation's parameter": ("topk(scalar(x), x)", f"topk(scalar({OWN}), {OWN})"),
-    "one in a quantile's": ("quantile(scalar(x), x)", f"quantile(scalar({OWN}), {OWN})"),
-    "a string as a parameter": ('count_values("b", x)', f'count_values("b", {OWN})'),
+    "a subquery without a step": (
+        "min_over_time(x[5m:] @ end())",
+        f"min_over_time(({RESTRICTED})[300s:] @ end())",
+    ),
+    "an aggregation": ("sum by (b, tenant_id) (x)", f"sum by (b, tenant_id) ({RESTRICTED})"),
+    "an aggregation without": ("SUM(x) WITHOUT (b)", f"sum without (b) ({RESTRICTED})"),
+    "a selector in an aggregation's parameter": (
+        "topk(scalar(x), x)",
+        f"topk(scalar({RESTRICTED}), {RESTRICTED})",
+    ),
+    "one in a quantile's": ("quantile(scalar(x), x)", f"quantile(scalar({RESTRICTED}), {RESTRICTED})"),
+    "a string as a parameter": ('count_values("b", x)', f'count_values("b", {RESTRICTED})'),
     "group_left": (
         "x * on (b) group_left (tenant_id) x",
-        f"({OWN}) * on (b) group_left (tenant_id) ({OWN})",
+        f"({RESTRICTED}) * on (b) group_left (tenant_id) ({RESTRICTED})",
     ),
-    "group_right": ("x / ignoring () group_right () x", f"({OWN}) / ignoring () group_right () ({OWN})"),
-    "bool": ("x > bool 1", f"({OWN}) > bool (1.0)"),
+    "group_right": (
+        "x / ignoring () group_right () x",
+        f"({RESTRICTED}) / ignoring () group_right () ({RESTRICTED})",
+    ),
+    "bool": ("x > bool 1", f"({RESTRICTED}) > bool (1.0)"),
     "precedence": ("-2 ^ 2", "-((2.0) ^ (2.0))"),
-    "set operators": ("x unless x or x", f"(({OWN}) unless ({OWN})) or ({OWN})"),
+    "set operators": ("x unless x or x", f"(({RESTRICTED}) unless ({RESTRICTED})) or ({RESTRICTED})"),
     "label_replace": (
         'label_replace(x, "b", "$1", "c", "(.*)")',
-        f'label_replace({OWN}, "b", "$1", "c", "(.*)")',
+        f'label_replace({RESTRICTED}, "b", "$1", "c", "(.*)")',
     ),
-    "comments": ("x # or secret\n + # x\n x", f"({OWN}) + ({OWN})"),
+    "comments": ("x # or secret\n + # x\n x", f"({RESTRICTED}) + ({RESTRICTED})"),
     "escapes": ('x{b="\\x41\\u0042\\"\\\\\\n"}', '{__name__="x",b="AB\\"\\\\\\n",tenant_id="a"}'),
     "unicode": ('x{b="é😀"}', '{__name__="x",b="é😀",tenant_id="a"}'),
     "other quotes": ("x{b='\"', c=`d`}", '{__name__="x",b="\\"",c="d",tenant_id="a"}'),
@@ -79,7 +88,7 @@ WRITTEN = {
     ),
     "Grafana's health check": ("1+1", "(1.0) + (1.0)"),
     "special numbers": ("Inf - -Inf * NaN", "(Inf) - ((-Inf) * (NaN))"),
-    "absence": ("absent(x)", f"absent({OWN})"),
+    "absence": ("absent(x)", f"absent({RESTRICTED})"),
     "nothing selected": ("vector(time())", "vector(time())"),
 }
 
@@ -262,7 +271,7 @@ def test_any_id_is_selected_and_nothing_else(tenants: list[str]) -> None:
             count_restricted_selectors(text, others)
 
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     ["x", "y{", "}", "tenant_id", "=", "=~", "!=", '"a"', '"b"', '"a|b"', " or ", ",", "(", ")", "[5m]",
      "[5m:]", "sum", "topk", "by", "on", "group_left", " offset ", "5m", " @ ", "1", "start()", "+", "-", "#",
      "\n", "\\", '"', "'", "`", "\u2028", "\x00", "count_values", "label_replace", "info", "absent",
@@ -271,7 +280,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.one_of(st.lists(PIECES, max_size=25).map("".join), st.text(max_size=40)))
+@given(st.one_of(st.lists(FRAGMENTS, max_size=25).map("".join), st.text(max_size=40)))
 @settings(max_examples=500)
 def test_any_text_is_restricted_or_refused(text: str) -> None:
     try:

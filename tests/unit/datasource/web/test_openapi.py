@@ -219,13 +219,13 @@ def test_one_operation_for_each_value_of_a_placeholder() -> None:
 
 
 def test_two_meanings_of_one_name_are_refused() -> None:
-    one, other = (
+    first, second = (
         Operation(
             "It.", {200: json_content("It.", NamedSchema("Thing", {"type": kind}))}, path={"kind": kind}
         )
         for kind in ("string", "number")
     )
     with pytest.raises(ValueError, match="two schemas are named Thing"):
-        build(one, other)
+        build(first, second)
     with pytest.raises(ValueError, match="get /things/string is described twice"):
-        build(one, one)
+        build(first, first)

@@ -54,7 +54,9 @@ def counter(
     return CounterSeries(DeviceUse(device, device_type, identity), process, times, values)
 
 
-def steady(share: float, first: int = -600, last: int = 3600, base: float = 0.0) -> list[tuple[float, float]]:
+def growing(
+    share: float, first: int = -600, last: int = 3600, base: float = 0.0
+) -> list[tuple[float, float]]:
     """A scrape every 30 s of a counter that grows by ``share`` device-seconds a second."""
     return [(time, base + share * (time - first)) for time in range(first, last + 1, 30)]
 
@@ -63,10 +65,10 @@ def book(
     *series: CounterSeries[DeviceUse],
     policy: Policy = KEEP,
     tariff: Tariff = TARIFF,
-    window: CellGrid = HOUR,
+    cells: CellGrid = HOUR,
     **more: Any,
 ) -> Ledger:
-    return build_ledger(window, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
+    return build_ledger(cells, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
 
 
 def seconds(ledger: Ledger, *by: GroupBy) -> dict[object, float]:
@@ -87,7 +89,7 @@ def amounts(ledger: Ledger, *by: GroupBy) -> dict[object, float | None]:
 
 
 def test_an_hour_of_one_device_for_two_tenants() -> None:
-    ledger = book(counter(A, steady(0.5)), counter(B, steady(0.25)))
+    ledger = book(counter(A, growing(0.5)), counter(B, growing(0.25)))
     assert seconds(ledger, "tenant") == {
         ("a", "direct"): 1800, ("b", "direct"): 900, (None, "idle"): 900, (None, "capacity"): 3600,
     }  # fmt: skip
@@ -100,14 +102,14 @@ def test_an_hour_of_one_device_for_two_tenants() -> None:
     [("keep", {}), ("proportional", {"a": 600, "b": 300}), ("even", {"a": 450, "b": 450})],
 )
 def test_idle_policies(idle: IdlePolicy, shares: dict[str, float]) -> None:
-    ledger = book(counter(A, steady(0.5)), counter(B, steady(0.25)), policy=Policy(idle))
+    ledger = book(counter(A, growing(0.5)), counter(B, growing(0.25)), policy=Policy(idle))
     result = seconds(ledger, "tenant")
     assert {tenant: result[tenant, "idle_share"] for tenant in shares} == shares
     assert result.get((None, "idle"), 0) == 900 - sum(shares.values())
 
 
 def test_even_gives_idle_time_to_all_that_are_loaded_and_proportional_to_none_without_use() -> None:
-    unused = counter(A, steady(0)), counter(B, steady(0))
+    unused = counter(A, growing(0)), counter(B, growing(0))
     even = seconds(book(*unused, policy=Policy("even")), "tenant")
     assert even == {("a", "idle_share"): 1800, ("b", "idle_share"): 1800, (None, "capacity"): 3600}
     proportional = seconds(book(*unused, policy=Policy("proportional")))
@@ -122,8 +124,8 @@ def test_idle_of_a_device_that_nobody_uses_does_not_disappear_when_shared() -> N
 
 def test_a_gap_is_unknown_and_neither_free_nor_billed_twice() -> None:
     """An outage from 00:15 to 00:45: its use is counted, its time is unknown until the next sample."""
-    kept = [(time, value) for time, value in steady(0.5) if not 900 < time < 2700]
-    ledger = book(counter(A, kept))
+    samples = [(time, value) for time, value in growing(0.5) if not 900 < time < 2700]
+    ledger = book(counter(A, samples))
     unknown = 2700 - 900 - 60
     assert seconds(ledger)["unknown"] == unknown
     assert seconds(ledger)["direct"] == 1800
@@ -132,9 +134,9 @@ def test_a_gap_is_unknown_and_neither_free_nor_billed_twice() -> None:
 
 
 def test_a_gap_that_is_longer_than_the_lookback_is_unknown_and_not_billed() -> None:
-    kept = [(time, value) for time, value in steady(0.5) if not 900 < time < 2700]
+    samples = [(time, value) for time, value in growing(0.5) if not 900 < time < 2700]
     reading = ScrapeTiming(SCRAPE, lookback=1_500_000)
-    ledger = build_ledger(HOUR, Samples(reading, [counter(A, kept)]), tariff())
+    ledger = build_ledger(HOUR, Samples(reading, [counter(A, samples)]), tariff())
     assert seconds(ledger) == {"direct": 900, "idle": 3600 - 1740 - 900, "unknown": 1740, "capacity": 3600}
 
 
@@ -144,8 +146,8 @@ def test_a_device_that_is_never_seen_is_all_unknown() -> None:
 
 
 def test_one_missed_scrape_is_no_gap() -> None:
-    kept = [(time, value) for time, value in steady(0.5) if time != 900]
-    assert "unknown" not in seconds(book(counter(A, kept)))
+    samples = [(time, value) for time, value in growing(0.5) if time != 900]
+    assert "unknown" not in seconds(book(counter(A, samples)))
 
 
 def test_a_series_of_one_sample_in_a_new_process_has_no_use() -> None:
@@ -156,12 +158,14 @@ def test_a_series_of_one_sample_in_a_new_process_has_no_use() -> None:
 
 def test_the_first_sample_of_a_tenant_in_a_process_that_was_scraped_before_is_its_use() -> None:
     """A tenant whose only call ever is in its first sample is not free."""
-    ledger = book(counter(A, steady(0.5)), counter(B, [(1000, 4.0), (1030, 4.0)]))
+    ledger = book(counter(A, growing(0.5)), counter(B, [(1000, 4.0), (1030, 4.0)]))
     assert seconds(ledger, "tenant")["b", "direct"] == 4
     tokens = [CounterSeries(TokenUse(B, "input"), "pod-1", np.array([START + 1_000_000]), np.array([7.0]))]
     priced = [{"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}]
-    own = Tariff(tariff().devices, {"resnet50": [TokenPrice.model_validate(one) for one in priced]})
-    rows = cost_rows(book(counter(A, steady(0.5)), tokens=tokens, tariff=own))
+    token_tariff = Tariff(
+        tariff().devices, {"resnet50": [TokenPrice.model_validate(price) for price in priced]}
+    )
+    rows = cost_rows(book(counter(A, growing(0.5)), tokens=tokens, tariff=token_tariff))
     assert [(row.kind, row.quantity, row.amount) for row in rows if row.unit == "tokens"] == [
         ("input", 7, 14)
     ]
@@ -172,7 +176,8 @@ def test_a_counter_that_was_evicted_and_comes_back_starts_at_zero() -> None:
     ledger = build_ledger(
         HOUR,
         Samples(
-            ScrapeTiming(SCRAPE, lookback=600_000), [counter(A, steady(0)), counter(B, [*early, (1000, 5.0)])]
+            ScrapeTiming(SCRAPE, lookback=600_000),
+            [counter(A, growing(0)), counter(B, [*early, (1000, 5.0)])],
         ),
         tariff(),
     )
@@ -180,21 +185,21 @@ def test_a_counter_that_was_evicted_and_comes_back_starts_at_zero() -> None:
 
 
 def test_a_restart_of_the_same_process_counts_from_zero_and_a_new_pod_is_a_new_series() -> None:
-    same = [*steady(0.5, last=1800, base=1000), *steady(0.5, first=1810, last=3600)]
+    same = [*growing(0.5, last=1800, base=1000), *growing(0.5, first=1810, last=3600)]
     assert seconds(book(counter(A, same)))["direct"] == 900 + (3580 - 1810) / 2
-    old, new = counter(A, steady(0.5, last=1800)), counter(A, steady(0.5, first=1815), process="pod-2")
+    old, new = counter(A, growing(0.5, last=1800)), counter(A, growing(0.5, first=1815), process="pod-2")
     assert seconds(book(old, new))["direct"] == 900 + (3600 - 1815) // 30 * 15
 
 
 def test_duplicate_series_do_not_make_idle_negative() -> None:
-    one = counter(A, steady(0.9))
-    assert seconds(book(one, one, one)) == seconds(book(one))
+    series = counter(A, growing(0.9))
+    assert seconds(book(series, series, series)) == seconds(book(series))
 
 
 def test_two_processes_that_charge_full_seconds_show_over_or_are_scaled() -> None:
-    first, second = counter(A, steady(1.0)), counter(B, steady(0.5), process="pod-2")
-    kept = seconds(book(first, second), "tenant")
-    assert kept == {
+    first, second = counter(A, growing(1.0)), counter(B, growing(0.5), process="pod-2")
+    charged = seconds(book(first, second), "tenant")
+    assert charged == {
         ("a", "direct"): 3600, ("b", "direct"): 1800, (None, "over"): 1800, (None, "capacity"): 3600,
     }  # fmt: skip
     shrunk = seconds(book(first, second, policy=Policy(shared="scale")), "tenant")
@@ -204,12 +209,12 @@ def test_two_processes_that_charge_full_seconds_show_over_or_are_scaled() -> Non
 
 
 def test_one_process_is_not_scaled() -> None:
-    ledger = book(counter(A, steady(1.5)), policy=Policy(shared="scale"))
+    ledger = book(counter(A, growing(1.5)), policy=Policy(shared="scale"))
     assert seconds(ledger) == {"direct": 5400, "over": 1800, "capacity": 3600}
 
 
 def test_a_device_outside_the_inventory_is_charged_and_told() -> None:
-    lost = counter(A, steady(0.5), device="GPU-9"), counter(B, steady(0.5), "pod-2", device="GPU-9")
+    lost = counter(A, growing(0.5), device="GPU-9"), counter(B, growing(0.5), "pod-2", device="GPU-9")
     for shared in ("keep", "scale"):
         ledger = book(*lost, tariff=tariff(inventory=()), policy=Policy(shared=shared))
         assert seconds(ledger) == {"direct": 3600, "over": 3600}
@@ -219,7 +224,7 @@ def test_a_device_outside_the_inventory_is_charged_and_told() -> None:
 
 
 def test_a_cpu_process_is_there_while_it_is_seen_and_priced_by_the_process_hour() -> None:
-    process = counter(A, steady(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
+    process = counter(A, growing(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
     ledger = book(process, tariff=tariff(inventory=()))
     assert seconds(ledger) == {"direct": 870, "idle": 930, "capacity": 1800}
     assert amounts(ledger) == {"direct": 0.087, "idle": 0.093, "capacity": 0.18}
@@ -228,7 +233,7 @@ def test_a_cpu_process_is_there_while_it_is_seen_and_priced_by_the_process_hour(
 
 def test_a_cpu_process_in_the_inventory_has_the_time_of_its_entry() -> None:
     entry = {"device": "host/worker", "device_type": "cpu-process", "from": "2026-01-01"}
-    process = counter(A, steady(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
+    process = counter(A, growing(0.5, first=0, last=1740), device="host/worker", device_type="cpu-process")
     ledger = book(process, tariff=tariff(inventory=[entry]))
     assert seconds(ledger) == {"direct": 870, "idle": 930, "unknown": 1800, "capacity": 3600}
 
@@ -243,7 +248,7 @@ def test_two_values_at_one_time_count_as_the_larger_in_any_order() -> None:
 
 def test_use_before_a_device_is_listed_is_over() -> None:
     late = tariff([{**LISTED, "from": "2026-05-02"}])
-    assert seconds(book(counter(A, steady(0.5)), tariff=late)) == {"direct": 1800, "over": 1800}
+    assert seconds(book(counter(A, growing(0.5)), tariff=late)) == {"direct": 1800, "over": 1800}
 
 
 def test_devices_come_and_go_at_midnight() -> None:
@@ -251,8 +256,8 @@ def test_devices_come_and_go_at_midnight() -> None:
         {**LISTED, "to": "2026-05-01"},
         {**LISTED, "device": "GPU-1", "from": "2026-05-01", "to": "2026-05-02"},
     ]
-    window = CellGrid(START - DAY, START + 2 * DAY, cell=DAY)
-    ledger = book(tariff=tariff(inventory=entries), window=window)
+    cells = CellGrid(START - DAY, START + 2 * DAY, cell=DAY)
+    ledger = book(tariff=tariff(inventory=entries), cells=cells)
     capacity = {device_of(line): line.quantities.tolist() for line in ledger.lines if line.kind == "capacity"}
     day = DAY * 1000
     assert capacity == {"GPU-0": [day, 0, 0], "GPU-1": [0, day, 0]}
@@ -264,9 +269,9 @@ def test_a_device_that_becomes_shared_changes_its_price_at_midnight() -> None:
         {**LISTED, "device_type": "h200-time-sliced", "from": "2026-05-01"},
     ]
     prices = (PRICE, {**PRICE, "device_type": "h200-time-sliced", "amount": "7.20"})
-    window = CellGrid(START - 12 * CELL, START + 12 * CELL)
+    cells = CellGrid(START - 12 * CELL, START + 12 * CELL)
     values = [(time, 0.5 * (time + 4000)) for time in range(-4000, 3601, 20)]
-    ledger = book(counter(A, values), tariff=tariff(entries, prices), window=window)
+    ledger = book(counter(A, values), tariff=tariff(entries, prices), cells=cells)
     result = amounts(ledger, "device_type")
     assert result["h200", "direct"] == result["h200", "idle"] == 1.8
     assert result["h200-time-sliced", "direct"] == 3.6
@@ -279,14 +284,14 @@ def test_a_device_that_becomes_shared_changes_its_price_at_midnight() -> None:
 
 
 def test_a_type_that_differs_from_the_inventory_is_told_and_the_inventory_holds() -> None:
-    ledger = book(counter(A, steady(0.5), device_type="h100"))
+    ledger = book(counter(A, growing(0.5), device_type="h100"))
     assert seconds(ledger, "device_type")["h200", "direct"] == 1800
     text = "Device GPU-0 is h200 in the inventory and h100 in its series."
     assert ledger.warnings == (LedgerWarning(text, frozenset({A})),)
 
 
 def test_an_unlisted_device_with_two_types_keeps_them_apart() -> None:
-    series = counter(A, steady(0.5), device="GPU-9"), counter(A, steady(0.25), "p", "GPU-9", "h100")
+    series = counter(A, growing(0.5), device="GPU-9"), counter(A, growing(0.25), "p", "GPU-9", "h100")
     result = amounts(book(*series, tariff=tariff(inventory=())), "device_type")
     assert result == {
         ("h200", "direct"): 1.8, ("h200", "over"): 1.8, ("h100", "direct"): None, ("h100", "over"): None,
@@ -294,10 +299,10 @@ def test_an_unlisted_device_with_two_types_keeps_them_apart() -> None:
 
 
 def test_cells_of_an_hour_and_of_five_minutes_hold_the_same_time() -> None:
-    series = counter(A, steady(0.37)), counter(B, steady(0.21))
-    fine, coarse = book(*series), book(*series, window=CellGrid(HOUR.start, HOUR.end, cell=3_600_000))
+    series = counter(A, growing(0.37)), counter(B, growing(0.21))
+    fine, coarse = book(*series), book(*series, cells=CellGrid(HOUR.start, HOUR.end, cell=3_600_000))
     assert seconds(fine) == pytest.approx(seconds(coarse))
-    assert len(coarse.window) == 1
+    assert len(coarse.cells) == 1
 
 
 @pytest.mark.parametrize(
@@ -335,11 +340,11 @@ def test_bad_input_says_what_is_allowed(make: Callable[[], object], message: str
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
     series = CounterSeries(TokenUse(A, "image"), "pod-1", np.array([START]), np.array([1.0]))
     price = {"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}
-    own = Tariff(TARIFF.devices, {"resnet50": [TokenPrice.model_validate(price)]})
+    token_tariff = Tariff(TARIFF.devices, {"resnet50": [TokenPrice.model_validate(price)]})
     with pytest.raises(
         ValueError, match=r"kind of tokens must be one of input, cached_input, output, reasoning"
     ):
-        book(tokens=[series], tariff=own)
+        book(tokens=[series], tariff=token_tariff)
     assert seconds(book(tokens=[series])) == seconds(book())  # nobody pays for tokens without prices
 
 
@@ -349,7 +354,7 @@ def test_ten_thousand_leaves_of_one_device_close() -> None:
     series = [
         counter(A._replace(tenant_id=f"t{number}"), steps, f"pod-{number % 3}") for number in range(10_000)
     ]
-    ledger = book(*series, policy=Policy("even", "scale"), window=CellGrid(START, START + CELL))
+    ledger = book(*series, policy=Policy("even", "scale"), cells=CellGrid(START, START + CELL))
     assert min(line.amounts.min() for line in ledger.lines) >= 0
     charged = {row.kind: (row.quantity, row.amount or 0) for row in cost_rows(ledger)}
     assert charged["capacity"] == (300_000_000, 300_000)
@@ -369,8 +374,8 @@ def test_sums_that_leave_64_bits_are_refused_and_not_wrong() -> None:
     with pytest.raises(
         ValueError, match=r"a ledger must hold less than 2\*\*63 micro-units \(got 4.8e\+19\)"
     ):
-        book(tariff=dear, window=day)
-    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), window=day)
+        book(tariff=dear, cells=day)
+    large = book(tariff=tariff(inventory[:100], ({**PRICE, "amount": "1000000000"},)), cells=day)
     assert amounts(large)["capacity"] == pytest.approx(24e11, rel=1e-12)
 
 
@@ -386,7 +391,7 @@ def test_months_end_when_the_next_begins(month: str, days: int) -> None:
 
 def test_amounts_of_small_currencies_are_exact_to_half_a_micro_unit_in_a_cell() -> None:
     prices = ({**PRICE, "amount": Decimal("1300000"), "currency": "IRR"},)
-    ledger = book(counter(A, steady(0.5)), tariff=tariff(prices=prices))
+    ledger = book(counter(A, growing(0.5)), tariff=tariff(prices=prices))
     result = cost_rows(ledger)
     exact = {"direct": 650_000, "idle": 650_000, "unknown": 0, "over": 0, "capacity": 1_300_000}
     micro = {row.kind: row.amount for row in result if row.amount is not None}

@@ -55,18 +55,18 @@ def test_forecast_on_the_first_day_uses_the_week_before_and_at_the_end_nothing_i
 
 def test_a_forecast_in_the_first_minutes_of_a_month_is_the_rate_of_the_week_before() -> None:
     whole = ledger(1, {A: 0.5}, first_day=-7)
-    window = CellGrid(whole.window.start, START + 300_000)
-    cells = len(window)
+    cells = CellGrid(whole.cells.start, START + 300_000)
+    count = len(cells)
     lines = tuple(
         replace(
             line,
-            quantities=line.quantities[:cells],
-            amounts=line.amounts[:cells],
-            rates=replace(line.rates, in_force=line.rates.in_force[:cells]),
+            quantities=line.quantities[:count],
+            amounts=line.amounts[:count],
+            rates=replace(line.rates, in_force=line.rates.in_force[:count]),
         )
         for line in whole.lines
     )
-    (result,) = forecasts(replace(whole, window=window, lines=lines), [tenant()])
+    (result,) = forecasts(replace(whole, cells=cells, lines=lines), [tenant()])
     assert (result.spent, result.low, result.month_end) == (150_000, 31 * 43_200_000, START + 31 * DAY)
 
 
@@ -129,5 +129,5 @@ def test_given_idle_time_is_a_cost_and_what_a_tenant_does_not_use_is_not() -> No
 
 
 def test_a_forecast_needs_the_month_from_its_start() -> None:
-    with pytest.raises(ValueError, match="the window must begin with the month"):
+    with pytest.raises(ValueError, match="the ledger must begin with the month"):
         forecasts(ledger(10, {A: 0.5}, first_day=1), [tenant()])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from datasource_support.generated_counters import (
     CELL,
+    CELLS,
     LISTED,
     MIDNIGHT,
     OTHER,
@@ -23,7 +24,6 @@ from datasource_support.generated_counters import (
     PROPERTY,
     SCRAPE,
     TIMING,
-    WINDOW,
     DeviceSeries,
     counters,
     device_of,
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.slow
 def test_invariant_1_closure(series: DeviceSeries, policy: Policy) -> None:
     """Per device and cell all parts add up to the capacity, in time and in money, and that to its price."""
     book = ledger(series, policy=policy)
-    sums: defaultdict[object, IntArray] = defaultdict(lambda: np.zeros((2, len(WINDOW)), dtype=np.int64))
+    sums: defaultdict[object, IntArray] = defaultdict(lambda: np.zeros((2, len(CELLS)), dtype=np.int64))
     for line in book.lines:
         if line.kind != "capacity":
             sums[line.asset] += DEVICE_SIGNS[line.kind] * np.stack((line.quantities, line.amounts))
@@ -72,7 +72,7 @@ def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
     """What is charged above capacity is ``over`` to the last micro-second, under every policy."""
     book = ledger(series, policy=policy)
     by_kind: dict[str, defaultdict[Asset | None, IntArray]] = {
-        kind: defaultdict(lambda: np.zeros(len(WINDOW), dtype=np.int64)) for kind in DEVICE_SIGNS
+        kind: defaultdict(lambda: np.zeros(len(CELLS), dtype=np.int64)) for kind in DEVICE_SIGNS
     }
     for line in book.lines:
         assert (line.quantities >= 0).all()
@@ -92,12 +92,14 @@ def test_invariant_2_no_clamp_breaks_closure_and_nothing_is_negative(
 def test_invariant_3_idempotence(series: DeviceSeries, random: Random, policy: Policy) -> None:
     """Samples twice, out of order, or in parts from two scrapers give the same ledger."""
     again = []
-    for one in series:
-        places = list(range(len(one.times)))
+    for counter in series:
+        places = list(range(len(counter.times)))
         random.shuffle(places)
         cut = random.randint(0, len(places))
         for part in (places, places[:cut], places[cut:]):
-            again.append(CounterSeries(one.key, one.process, one.times[part], one.values[part]))
+            again.append(
+                CounterSeries(counter.key, counter.process, counter.times[part], counter.values[part])
+            )
     random.shuffle(again)
     assert leaves(ledger(again, policy=policy)) == leaves(ledger(series, policy=policy))
 
@@ -106,18 +108,20 @@ def test_invariant_3_idempotence(series: DeviceSeries, random: Random, policy: P
 @given(
     several(), st.integers(1, 5), st.sampled_from(POLICIES), st.sampled_from([(), *((by,) for by in GROUPS)])
 )
-def test_invariant_4_additivity_of_windows(
+def test_invariant_4_additivity_of_ranges(
     series: DeviceSeries, cut: int, policy: Policy, by: tuple[GroupBy, ...]
 ) -> None:
-    """Each window sees only the samples that it has to fetch."""
-    middle = WINDOW.start + cut * CELL
+    """Each range sees only the samples that it has to fetch."""
+    middle = CELLS.start + cut * CELL
     parts: list[CostRow] = []
-    for window in (CellGrid(WINDOW.start, middle), CellGrid(middle, WINDOW.end)):
+    for cells in (CellGrid(CELLS.start, middle), CellGrid(middle, CELLS.end)):
         fetched = []
-        for one in series:
-            chosen = (one.times >= window.start - TIMING.lookback) & (one.times <= window.end)
-            fetched.append(CounterSeries(one.key, one.process, one.times[chosen], one.values[chosen]))
-        parts += cost_rows(ledger(fetched, window=window, policy=policy), by)
+        for counter in series:
+            chosen = (counter.times >= cells.start - TIMING.lookback) & (counter.times <= cells.end)
+            fetched.append(
+                CounterSeries(counter.key, counter.process, counter.times[chosen], counter.values[chosen])
+            )
+        parts += cost_rows(ledger(fetched, cells=cells, policy=policy), by)
     assert totals(parts) == totals(cost_rows(ledger(series, policy=policy), by))
 
 
@@ -146,8 +150,8 @@ def test_invariant_4_what_others_do_does_not_change_a_direct_charge(
     mine: DeviceSeries, theirs: DeviceSeries
 ) -> None:
     others = [
-        CounterSeries(one.key._replace(identity=OTHER), f"other-{number}", one.times, one.values)
-        for number, one in enumerate(theirs)
+        CounterSeries(counter.key._replace(identity=OTHER), f"other-{number}", counter.times, counter.values)
+        for number, counter in enumerate(theirs)
     ]
     alone, together = direct_of(ledger(mine)), direct_of(ledger([*mine, *others]))
     for key, amounts in alone.items():
@@ -182,9 +186,11 @@ def test_invariant_5_each_cell_has_the_price_of_its_day(series: DeviceSeries, ce
             per_cell = [prices[0]] * 3 + [prices[-1]] * 3
             for quantity, amount, price in zip(line.quantities, line.amounts, per_cell, strict=True):
                 assert abs(Fraction(price) * int(quantity) / 3600 - int(amount)) <= Fraction(501, 1000)
-    earlier = CellGrid(WINDOW.start, MIDNIGHT)
-    one_price = ledger(series, tariff(prices[0]), window=earlier)
-    assert totals(cost_rows(ledger(series, tariff(*prices), window=earlier))) == totals(cost_rows(one_price))
+    earlier = CellGrid(CELLS.start, MIDNIGHT)
+    first_price_ledger = ledger(series, tariff(prices[0]), cells=earlier)
+    assert totals(cost_rows(ledger(series, tariff(*prices), cells=earlier))) == totals(
+        cost_rows(first_price_ledger)
+    )
 
 
 @given(
@@ -197,18 +203,20 @@ def test_invariant_5_no_price_changes_inside_a_cell(cell: int, day: int) -> None
 
 def plain_use(series: Sequence[CounterSeries[DeviceUse]]) -> dict[object, list[float]]:
     """Seconds by cell of each device and identity, sample by sample."""
-    use: defaultdict[object, list[float]] = defaultdict(lambda: [0.0] * len(WINDOW))
-    for one in series:
-        scrapes = [time for other in series if other.process == one.process for time in other.times.tolist()]
-        samples = [(-np.inf, 0.0), *zip(one.times.tolist(), one.values.tolist(), strict=True)]
+    use: defaultdict[object, list[float]] = defaultdict(lambda: [0.0] * len(CELLS))
+    for counter in series:
+        scrapes = [
+            time for other in series if other.process == counter.process for time in other.times.tolist()
+        ]
+        samples = [(-np.inf, 0.0), *zip(counter.times.tolist(), counter.values.tolist(), strict=True)]
         for (before, old), (time, new) in pairwise(samples):
-            if not WINDOW.start < time <= WINDOW.end:
+            if not CELLS.start < time <= CELLS.end:
                 continue
             if time - before <= TIMING.lookback:
                 change = new - old if new >= old else new
             else:
                 change = new if any(time - TIMING.hold <= scrape < time for scrape in scrapes) else 0.0
-            use[one.key.device, one.key.identity][(time - WINDOW.start - 1) // CELL] += change
+            use[counter.key.device, counter.key.identity][(time - CELLS.start - 1) // CELL] += change
     return use
 
 
@@ -231,16 +239,18 @@ def test_invariant_6_counter_reset(series: DeviceSeries) -> None:
 @PROPERTY
 @given(st.data())
 def test_invariant_6_a_restart_is_a_new_series_and_loses_one_scrape_at_most(data: st.DataObject) -> None:
-    one = data.draw(counters(devices=LISTED, least=2))
-    cut = data.draw(st.integers(1, len(one.times) - 1))
+    counter = data.draw(counters(devices=LISTED, least=2))
+    cut = data.draw(st.integers(1, len(counter.times) - 1))
     renamed = [
-        CounterSeries(one.key, "before", one.times[:cut], one.values[:cut]),
-        CounterSeries(one.key, "after", one.times[cut:], one.values[cut:]),
+        CounterSeries(counter.key, "before", counter.times[:cut], counter.values[:cut]),
+        CounterSeries(counter.key, "after", counter.times[cut:], counter.values[cut:]),
     ]
-    kept, split = (sum(time.sum() for time in direct_time(ledger(own)).values()) for own in ([one], renamed))
-    step = one.values[cut] - one.values[cut - 1]
-    lost = step if step >= 0 else one.values[cut]
-    assert -len(WINDOW) <= kept - split <= lost * 1e6 + len(WINDOW)
+    whole, split = (
+        sum(time.sum() for time in direct_time(ledger(series)).values()) for series in ([counter], renamed)
+    )
+    step = counter.values[cut] - counter.values[cut - 1]
+    lost = step if step >= 0 else counter.values[cut]
+    assert -len(CELLS) <= whole - split <= lost * 1e6 + len(CELLS)
 
 
 @PROPERTY
@@ -251,8 +261,10 @@ def test_invariant_7_gaps_are_unknown(series: DeviceSeries) -> None:
     for line in book.lines:
         if line.kind != "unknown" or device_of(line) not in LISTED:
             continue
-        times = np.concatenate([[0], *(one.times for one in series if one.key.device == device_of(line))])
-        instants = np.arange(WINDOW.start, WINDOW.end, 1000)
+        times = np.concatenate(
+            [[0], *(counter.times for counter in series if counter.key.device == device_of(line))]
+        )
+        instants = np.arange(CELLS.start, CELLS.end, 1000)
         age = np.min([np.where(instants >= time, instants - time, np.inf) for time in times], axis=0)
-        expected = (age >= 2 * SCRAPE).reshape(len(WINDOW), -1).sum(axis=1)
+        expected = (age >= 2 * SCRAPE).reshape(len(CELLS), -1).sum(axis=1)
         assert line.quantities.tolist() == (expected * 1_000_000).tolist()

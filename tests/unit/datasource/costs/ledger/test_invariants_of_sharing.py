@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from datasource_support.generated_counters import (
     CELL,
+    CELLS,
     IDENTITIES,
     LISTED,
     MIDNIGHT,
@@ -21,7 +22,6 @@ from datasource_support.generated_counters import (
     PROPERTY,
     SCRAPE,
     TIMING,
-    WINDOW,
     DeviceSeries,
     direct_of,
     direct_time,
@@ -55,13 +55,13 @@ pytestmark = pytest.mark.slow
 def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
     """Ten processes that see a device, or show it without using it, do not make it ten devices."""
     copies = [
-        CounterSeries(one.key, f"copy-{number}", one.times, np.zeros(len(one.times)))
+        CounterSeries(counter.key, f"copy-{number}", counter.times, np.zeros(len(counter.times)))
         for number in range(3)
-        for one in series
+        for counter in series
     ]
     result = totals(cost_rows(ledger([*series, *copies])))
     assert result == totals(cost_rows(ledger(series)))
-    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(WINDOW) * CELL * 1000
+    assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(CELLS) * CELL * 1000
 
 
 @PROPERTY
@@ -71,12 +71,16 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
 ) -> None:
     raw, shrunk = direct_time(ledger(series)), direct_time(ledger(series, policy=Policy(shared="scale")))
     for asset, time in raw.items():
-        processes = np.zeros(len(WINDOW), dtype=np.int64)
+        processes = np.zeros(len(CELLS), dtype=np.int64)
         for process in ("pod-1", "pod-2"):
-            own = [one.times for one in series if (one.process, one.key.device) == (process, asset.device)]
-            times = np.concatenate([np.zeros(0), *own])
-            cells = (times[(times > WINDOW.start) & (times <= WINDOW.end)] - WINDOW.start - 1) // CELL
-            processes += np.isin(np.arange(len(WINDOW)), cells)
+            process_times = [
+                counter.times
+                for counter in series
+                if (counter.process, counter.key.device) == (process, asset.device)
+            ]
+            times = np.concatenate([np.zeros(0), *process_times])
+            cells = (times[(times > CELLS.start) & (times <= CELLS.end)] - CELLS.start - 1) // CELL
+            processes += np.isin(np.arange(len(CELLS)), cells)
         room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
         np.testing.assert_array_equal(shrunk[asset], np.minimum(time, room))
 
@@ -130,13 +134,13 @@ def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: in
 @PROPERTY
 @given(several(), st.sampled_from(["proportional", "even"]))
 def test_invariant_9_shared_idle_is_the_idle_that_was_there(series: DeviceSeries, idle: IdlePolicy) -> None:
-    kept, given_away = (
+    unshared, given_away = (
         totals(cost_rows(ledger(series))),
         totals(cost_rows(ledger(series, policy=Policy(idle)))),
     )
     for currency, what in (("USD", "quantity"), ("USD", "amount")):
         shared = given_away[(), "idle", currency, what] + given_away[(), "idle_share", currency, what]
-        assert shared == kept[(), "idle", currency, what]
+        assert shared == unshared[(), "idle", currency, what]
 
 
 @PROPERTY
@@ -152,15 +156,15 @@ def test_invariant_10_a_version_change_splits_by_use_and_keeps_the_sum(
 
     The series of the new one begins with its first use, as an exporter's does.
     """
-    times = WINDOW.start + SCRAPE * np.arange(len(steps))
+    times = CELLS.start + SCRAPE * np.arange(len(steps))
     new = np.array([False, *of_new[1 : len(steps)]])
-    one = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
-    split = [replace(one, values=np.cumsum(np.where(new, 0, steps)))]
+    counter = CounterSeries(DeviceUse(device, "h200", IDENTITIES[0]), "pod-1", times, np.cumsum(steps))
+    split = [replace(counter, values=np.cumsum(np.where(new, 0, steps)))]
     if new.any():
-        key = one.key._replace(identity=IDENTITIES[2])
+        key = counter.key._replace(identity=IDENTITIES[2])
         begin, values = int(np.argmax(new)), np.cumsum(np.where(new, steps, 0))
         split.append(CounterSeries(key, "pod-1", times[begin:], values[begin:]))
-    whole, parts = direct_time(ledger([one])), direct_time(ledger(split))
+    whole, parts = direct_time(ledger([counter])), direct_time(ledger(split))
     for asset, time in whole.items():
         assert np.abs(time - parts[asset]).max() <= 1
 
@@ -175,10 +179,10 @@ def test_invariant_11_unpriced_is_not_zero(series: DeviceSeries) -> None:
     mixed = cost_rows(
         ledger(series, Tariff(Devices(inventory=PRICED.devices.inventory, prices=PRICED.devices.prices[1:])))
     )
-    kept = totals(cost_rows(book))
+    unpriced = totals(cost_rows(book))
     for kind in DEVICE_SIGNS:
         quantities = [row.quantity for row in mixed if row.kind == kind]
-        assert sum(quantities) == kept[(), kind, None, "quantity"]
+        assert sum(quantities) == unpriced[(), kind, None, "quantity"]
     capacity = {row.state: row for row in mixed if row.kind == "capacity"}
     assert capacity["unpriced"].quantity == capacity["priced"].quantity == 2 * 3 * CELL * 1000
     assert capacity["unpriced"].amount is None
@@ -195,12 +199,12 @@ TOKENS = tuple(
 def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKENS) -> tuple[CostRow, ...]:
     """Rows of one call after the other, a minute apart; ``counts`` are tokens of each call by kind."""
     calls = len(next(iter(counts.values())))
-    times = WINDOW.start + SCRAPE * np.arange(calls + 1)
+    times = CELLS.start + SCRAPE * np.arange(calls + 1)
     series = [
-        CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *own]))
-        for kind, own in counts.items()
+        CounterSeries(TokenUse(IDENTITIES[0], kind), "pod-1", times, np.cumsum([0.0, *tokens]))
+        for kind, tokens in counts.items()
     ]
-    book = build_ledger(WINDOW, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
+    book = build_ledger(CELLS, Samples(TIMING, tokens=series), tariff("3", tokens=prices))
     return tuple(row for row in cost_rows(book) if row.unit == "tokens")
 
 
@@ -213,12 +217,12 @@ def token_rows(counts: dict[str, list[int]], prices: Sequence[TokenPrice] = TOKE
 def test_invariant_12_token_classes_partition_the_total(counts: dict[str, list[int]]) -> None:
     """Each token is charged once, in its class, and a stream costs what one answer of its tokens costs."""
     rows = token_rows(counts)
-    assert {row.kind: row.quantity for row in rows} == {kind: sum(own) for kind, own in counts.items()}
+    assert {row.kind: row.quantity for row in rows} == {kind: sum(tokens) for kind, tokens in counts.items()}
     price: dict[str, int] = {token.kind: int(token.amount) for token in TOKENS}
     assert {row.kind: row.amount for row in rows} == {
-        kind: sum(own) * price[kind] for kind, own in counts.items()
+        kind: sum(tokens) * price[kind] for kind, tokens in counts.items()
     }
-    at_once = token_rows({kind: [0, 0, 0, sum(own)] for kind, own in counts.items()})
+    at_once = token_rows({kind: [0, 0, 0, sum(tokens)] for kind, tokens in counts.items()})
     assert rows == at_once
 
 
@@ -287,16 +291,16 @@ def test_invariant_13_a_price_jump_is_flagged(before: str, after: str, warns: in
 def test_invariant_14_currencies_are_never_added(series: DeviceSeries) -> None:
     dollars, euros = PRICED.devices.prices[0], PRICED.devices.prices[1].model_copy(update={"currency": "EUR"})
     both = Tariff(Devices(inventory=PRICED.devices.inventory, prices=(dollars, euros)))
-    first, second = CellGrid(WINDOW.start, MIDNIGHT), CellGrid(MIDNIGHT, WINDOW.end)
-    expected = totals(cost_rows(ledger(series, both, window=first))) + totals(
-        cost_rows(ledger(series, both, window=second))
+    first, second = CellGrid(CELLS.start, MIDNIGHT), CellGrid(MIDNIGHT, CELLS.end)
+    expected = totals(cost_rows(ledger(series, both, cells=first))) + totals(
+        cost_rows(ledger(series, both, cells=second))
     )
     result = cost_rows(ledger(series, both))
     assert totals(result) == expected
     by_day = {(row.start, row.currency) for row in cost_rows(ledger(series, both), step=DAY)}
-    assert by_day - {(WINDOW.start, None), (MIDNIGHT, None)} == {(WINDOW.start, "USD"), (MIDNIGHT, "EUR")}
-    assert {row.currency for row in cost_rows(ledger(series, both, window=first))} == {"USD"}
-    assert {row.currency for row in cost_rows(ledger(series, both, window=second))} == {"EUR"}
+    assert by_day - {(CELLS.start, None), (MIDNIGHT, None)} == {(CELLS.start, "USD"), (MIDNIGHT, "EUR")}
+    assert {row.currency for row in cost_rows(ledger(series, both, cells=first))} == {"USD"}
+    assert {row.currency for row in cost_rows(ledger(series, both, cells=second))} == {"EUR"}
 
 
 @given(
