@@ -37,6 +37,7 @@ from modelplane_datasource.tenancy.caller import for_caller
 from modelplane_datasource.tenancy.notices import collected, note
 from modelplane_datasource.tenancy.query_restriction import NOTHING, UNRESTRICTED, Restriction
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_schema.metrics import TENANT_ID
 
 T = TypeVar("T")
 Form = Mapping[str, str | Sequence[str]]
@@ -83,7 +84,7 @@ class PrometheusClient:
         """
         restricted = self._restriction.query(promql)
         series = self._reported(lambda: range_series(*self._matrix(restricted, grid)))
-        self._check_owners(of_series.labels for of_series in series)
+        self._check_owners(restricted, (of_series.labels for of_series in series))
         return series
 
     def query_table(self, promql: str, grid: Grid) -> RangeTable:
@@ -95,7 +96,7 @@ class PrometheusClient:
             lambda: self._reported(lambda: range_table(*self._matrix(restricted, grid))),
             lambda table: len(restricted) + table.bytes,
         )
-        self._check_owners(table.labels)
+        self._check_owners(restricted, table.labels)
         return table
 
     def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
@@ -109,7 +110,7 @@ class PrometheusClient:
             lambda: self._reported(lambda: instant_samples(self._api("query", form, VECTOR))),
             lambda samples: len(restricted) + samples_bytes(samples),
         )
-        self._check_owners(sample.labels for sample in samples)
+        self._check_owners(restricted, (sample.labels for sample in samples))
         return samples
 
     def at_once(self, *calls: Callable[[], T]) -> list[T]:
@@ -145,7 +146,7 @@ class PrometheusClient:
         form = self._selecting(selectors, start, end)
         path = f"label/{label}/values"
         values = self._reported(lambda: self._api(path, form, TEXTS, "GET"))
-        self._check_owners({label: value} for value in values)
+        self._check_owners(TENANT_ID, ({label: value} for value in values))
         if self._restriction.is_limited() and self._ignores_selectors(path):
             raise _not_yours()
         return tuple(sorted(values))
@@ -154,7 +155,7 @@ class PrometheusClient:
         """Labels of the series that a selector selects between two times in milliseconds; UpstreamError."""
         form = self._selecting(selectors, start, end)
         labels = self._reported(lambda: self._api("series", form, SERIES))
-        self._check_owners(labels)
+        self._check_owners(TENANT_ID, labels)
         return tuple(labels)
 
     def forward_unrestricted(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
@@ -185,9 +186,12 @@ class PrometheusClient:
             lambda _ignores: len(path),
         )
 
-    def _check_owners(self, labels: Iterable[Mapping[str, str]]) -> None:
-        """UpstreamError when series in an answer are not the caller's."""
-        if not self._restriction.admits(labels):
+    def _check_owners(self, restricted: str, labels: Iterable[Mapping[str, str]]) -> None:
+        """UpstreamError when series that a ``restricted`` query selects are not the caller's.
+
+        One that names no tenant is about metrics of models alone.
+        """
+        if TENANT_ID in restricted and not self._restriction.admits(labels):
             raise _not_yours()
 
     def _matrix(self, promql: str, grid: Grid) -> tuple[Matrix, Grid, int]:
