@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachetools import TLRUCache
 
-from modelplane_datasource.observability.query_warnings import collected, note
+from modelplane_datasource.tenancy.notices import Notice, collected, note
 
 T = TypeVar("T")
 
@@ -20,10 +20,10 @@ ENTRY_BYTES = 1024
 
 
 class _Made(NamedTuple):
-    """A value and what was warned of while it was made."""
+    """A value and what was noted while it was made, for whomever it concerns."""
 
     value: Any
-    warnings: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 class _Entry(NamedTuple):
@@ -37,7 +37,7 @@ class SingleFlightCache:
 
     Each value counts ``ENTRY_BYTES`` besides its own, which bounds their number too. The cache belongs
     to one process. A key must hold all that a value depends on. Errors are not cached, but all who wait
-    for a value get its error. Whoever gets a value is warned of what its maker was warned of.
+    for a value get its error. Whoever gets a value gets of the notices of its making those that it may read.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class SingleFlightCache:
         ``size_of`` gives the bytes of a value and its key.
         """
         made = self._get_or_make(key, seconds, make, size_of)
-        note(made.warnings)
+        note(made.notices)
         value: T = made.value
         return value
 
@@ -107,10 +107,9 @@ class SingleFlightCache:
         size_of: Callable[[T], int],
     ) -> _Made:
         try:
-            value, warnings = collected(make)
-            made = _Made(value, warnings)
+            made = _Made(*collected(make))
             is_cached = expires > self._clock()
-            entry = _Entry(made, ENTRY_BYTES + size_of(value), expires) if is_cached else None
+            entry = _Entry(made, ENTRY_BYTES + size_of(made.value), expires) if is_cached else None
         except BaseException as error:
             self._land(key, None)
             flight.set_exception(error)

@@ -106,6 +106,14 @@ class Settings:
         None, _FILE, "JSON file that says who may see what; without one only loopback is served."
     )
     registry_file: Path | None = _setting(None, _FILE, "The registry: SLOs, prices, budgets.")
+    idle_policy: str = _setting(
+        "keep", Kind(_matching(r"keep|proportional|even"), "keep, proportional or even"),
+        "Who is charged for idle time: what tenants and others who name none get.",
+    )  # fmt: skip
+    shared_policy: str = _setting(
+        "keep", Kind(_matching(r"keep|scale"), "keep or scale"),
+        "Whether charges beyond a device's time are scaled to it: what tenants and others who name none get.",
+    )  # fmt: skip
     host: str = _setting(
         "127.0.0.1", Kind(_matching(r"[^\s/]+"), "an address or host name"), "Address to listen on."
     )

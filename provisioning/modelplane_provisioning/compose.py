@@ -26,6 +26,12 @@ _PREINSTALLED_APPS = (
 )
 _REGISTRY = f"/etc/modelplane/{REGISTRY_FILE}"
 
+# What tenants get to see of shared cost is the operator's choice.
+_COST_POLICIES = {
+    "MODELPLANE_DATASOURCE_IDLE_POLICY": "keep",
+    "MODELPLANE_DATASOURCE_SHARED_POLICY": "keep",
+}
+
 Service = dict[str, Any]
 
 
@@ -131,6 +137,8 @@ def _backend(scrape_interval_seconds: int) -> Service:
             "MODELPLANE_DATASOURCE_DATABASE_URL": CONTAINERS.database_url,
             "MODELPLANE_DATASOURCE_TOKEN_FILE": f"/run/secrets/{credentials.TOKENS_FILE}",
             "MODELPLANE_DATASOURCE_REGISTRY_FILE": _REGISTRY,
+            # Compose reads them from the environment and from .env beside compose.yaml, which is not ours.
+            **{name: f"${{{name}:-{default}}}" for name, default in _COST_POLICIES.items()},
         },
         "ports": ["127.0.0.1:8090:8090"],
         "volumes": [

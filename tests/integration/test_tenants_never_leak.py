@@ -1,23 +1,21 @@
-"""Every route of the application, walked with the token of a tenant: nothing of another tenant comes back.
+"""Every route of the application, walked by who may see some tenants: nothing of another tenant comes back.
 
-The walk is made from the URL map and from the OpenAPI document, so that a new route is walked without
-anyone remembering; a path argument or a body that it does not know fails the test.
+Two applications have the same data of one tenant, one of them another tenant's, too. Whatever is answered to
+those who may not see the other one must hold none of its marks, and must be the same as if it did not exist.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from datasource_support.route_walk import Call, bearer, walk, without_request
 from datasource_support.two_tenants import (
     ABSENT,
     ABSENT_MODEL,
@@ -26,229 +24,154 @@ from datasource_support.two_tenants import (
     NOW,
     OTHER,
     OTHER_MODEL,
-    REGISTRY,
+    OTHER_VERSION,
+    QUIET,
     SHARED_MODEL,
     exposition,
     notification,
+    registry,
 )
 from modelplane_datasource.app import close_app, create_app
-from modelplane_datasource.catalogue import SERIES_METRICS
-from modelplane_datasource.grafana.annotations import SOURCES
-from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_provisioning.processes import PATIENCE_SECONDS
-from modelplane_schema import metrics
 
 ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
+# The one has data, the other none, and the last may see both.
+NO_DATA, READER = "quiet-token", "reader-token"
+LIMITED = {TENANT: (CALLER_TENANT,), NO_DATA: (QUIET,), READER: (CALLER_TENANT, QUIET)}
+TOKENS: list[dict[str, Any]] = [
+    {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
+    {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER)},
+    *(
+        {
+            "name": token,
+            "role": "reader" if token == READER else "tenant",
+            "tenants": list(tenants),
+            "sha256": hash_token(token),
+        }
+        for token, tenants in LIMITED.items()
+    ),
+]
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+class Planes(NamedTuple):
+    """The application over the data of two tenants, and over those of the first alone."""
+
+    both: FlaskClient
+    alone: FlaskClient
 
 
 @pytest.fixture(scope="module")
-def client(
+def planes(
     backfill: Callable[[str, Path, str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FlaskClient]:
-    """The application over a real Prometheus and a database that hold two tenants."""
-    folder = tmp_path_factory.mktemp("walk")
-    (folder / "modelplane.yaml").write_text(REGISTRY)
-    tokens: list[dict[str, Any]] = [
-        {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
-        {"name": "acme", "role": "tenant", "tenants": [CALLER_TENANT], "sha256": hash_token(TENANT)},
-        {"name": "alertmanager", "role": "writer", "sha256": hash_token(WRITER)},
-    ]
-    (folder / "tokens.json").write_text(json.dumps({"tokens": tokens}))
+) -> Iterator[Planes]:
+    """Applications over a real Prometheus and a database each."""
+    clients = []
+    for with_others in (True, False):
+        folder = tmp_path_factory.mktemp("walk")
+        url = backfill("prometheus", folder / "store", exposition(with_others))
+        clients.append(application(folder, url, with_others))
+    yield Planes(*clients)
+    for client in clients:
+        close_app(client.application)
+
+
+def application(folder: Path, prometheus_url: str, with_others: bool) -> FlaskClient:
+    (folder / "modelplane.yaml").write_text(registry(with_others))
+    (folder / "tokens.json").write_text(json.dumps({"tokens": TOKENS}))
     settings = Settings(
         prometheus_timeout_seconds=PATIENCE_SECONDS,
-        prometheus_url=backfill("prometheus", folder / "store", exposition()),
+        prometheus_url=prometheus_url,
         database_url=f"sqlite:///{folder}/modelplane.db",
         token_file=folder / "tokens.json",
         registry_file=folder / "modelplane.yaml",
     )
-    app = create_app(settings, clock=lambda: NOW)
-    client = app.test_client()
-    for tenant, model in ((CALLER_TENANT, SHARED_MODEL), (OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)):
+    client = create_app(settings, clock=lambda: NOW).test_client()
+    others = ((OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)) if with_others else ()
+    for tenant, model in ((CALLER_TENANT, SHARED_MODEL), *others):
         body = notification(tenant, model, f"{tenant}-alert-{model}")
         assert client.post("/api/v1/alerts", json=body, headers=bearer(WRITER)).status_code == 200
-    yield client
-    close_app(app)
+    return client
 
 
-class Call(NamedTuple):
-    """One request of the walk; ``names_tenant`` says whether it can ask for a tenant."""
-
-    method: str
-    path: str
-    query: dict[str, Any]
-    body: Any = None
-    names_tenant: bool = False
-
-    def send(self, client: FlaskClient, token: str) -> TestResponse:
-        return client.open(
-            self.path, method=self.method, query_string=self.query, json=self.body, headers=bearer(token)
-        )
-
-
-def of_incidents(client: FlaskClient) -> list[str]:
-    listed = client.get("/api/v1/incidents", headers=bearer(ADMIN)).json
-    assert listed is not None
-    return [str(incident["id"]) for incident in listed["incidents"]]
-
-
-def arguments(client: FlaskClient) -> dict[str, list[str]]:
-    """What can stand in a path."""
-    return {
-        "metric": [metric.name for metric in SERIES_METRICS],
-        "label": ["tenant_id", "model_name", "model_version", "owner", "signal", "__name__"],
-        "name": ["tenant_id", "model_name", "model_version", "owner", "signal", "__name__"],
-        "id": of_incidents(client),
-        "path": ["series", "status/tsdb", "targets", "metadata"],
-    }
-
-
-def paths(rule: Rule, known: dict[str, list[str]]) -> Iterator[str]:
-    """A rule with its arguments filled in."""
-    unknown = set(rule.arguments) - set(known)
-    assert not unknown, f"teach the walk what {unknown} of {rule.rule} can be"
-    names = sorted(rule.arguments)
-    for values in itertools.product(*(known[name] for name in names)):
-        path = rule.rule
-        for name, value in zip(names, values, strict=True):
-            path = re.sub(rf"<(?:[^:<>]+:)?{name}>", value, path)
-        yield path
-
-
-def parameters_of(document: dict[str, Any], path: str, method: str) -> list[dict[str, Any]]:
-    described: list[dict[str, Any]] = (
-        document["paths"].get(path, {}).get(method.lower(), {}).get("parameters", [])
-    )
-    return [parameter for parameter in described if parameter.get("in") == "query"]
-
-
-VALUES: dict[str, list[str]] = {
-    "model-name": [SHARED_MODEL, OTHER_MODEL],
-    "tenant-id": [CALLER_TENANT],
-    "baseline": ["v1"],
-    "candidate": ["v2"],
-    "signal": [f"{CALLER_TENANT}_age", f"{OTHER}_age"],
-    "kind": ["input"],
-    "from": [str((NOW - 3600) * 1000)],
-    "to": [str(NOW * 1000)],
-    "step": ["5m"],
-}
-PROMETHEUS_QUERIES = (
-    "model_info",
-    "count({__name__=~'.+'})",
-    f'{metrics.REQUESTS.name}{{tenant_id="{OTHER}"}}',
-    f"sum by (tenant_id) ({metrics.REQUESTS.name})",
-)
-
-
-def get_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
-    """Calls with the required parameters, and with each other one in turn."""
-    names = {parameter["name"] for parameter in described}
-    base: dict[str, Any] = {name: VALUES[name][0] for name in ("from", "to") if name in names}
-    for parameter in described:
-        if parameter.get("required"):
-            base[parameter["name"]] = VALUES.get(parameter["name"], ["1"])[0]
-    has_tenant = "tenant-id" in names
-    yield Call("GET", path, base, None, has_tenant)
-    for parameter in described:
-        for value in (*VALUES.get(parameter["name"], ()), *parameter["schema"].get("enum", ()), "nothing"):
-            yield Call("GET", path, {**base, parameter["name"]: value}, None, has_tenant)
-    if has_tenant and "tenant-id" in base:
-        yield Call("GET", path, {name: text for name, text in base.items() if name != "tenant-id"})
-
-
-def prometheus_calls(method: str, path: str) -> Iterator[Call]:
-    for query in PROMETHEUS_QUERIES:
-        form = {"query": query, "time": str(NOW - 60), "start": str(NOW - 600), "end": str(NOW - 60)}
-        yield Call(method, path, {**form, "step": "60"})
-        yield Call(method, path, {"match[]": query, "start": form["start"], "end": form["end"]})
-    yield Call(method, path, {})
-
-
-def grafana_bodies() -> Iterator[dict[str, Any]]:
-    span = {"from": "2023-10-27T09:00:00Z", "to": "2023-10-27T10:00:00Z"}
-    base: dict[str, Any] = {"range": span, "intervalMs": 60_000, "maxDataPoints": 100}
-    payloads: list[dict[str, Any]] = [
-        {"model-name": model, **tenant}
-        for model in (SHARED_MODEL, OTHER_MODEL)
-        for tenant in ({}, {"tenant-id": CALLER_TENANT}, {"tenant-id": OTHER})
-    ]
-    for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
-        for kind, payload in itertools.product(("timeserie", "table", "frame"), payloads):
-            targets = [{"refId": "A", "target": target, "type": kind, "payload": payload}]
-            yield {**base, "targets": targets, "adhocFilters": []}
-            filters = [{"key": "tenant_id", "operator": "=~", "value": ".*"}]
-            yield {**base, "targets": targets, "adhocFilters": filters, "scopedVars": {}}
-        for name in ("tenant-id", "model-name", "model-version", "signal", "kind"):
-            yield {"metric": target, "name": name, "payload": {}, **base}
-        yield {**base, "annotation": {"name": target, "query": target, "enable": True}}
-    for variable in VARIABLES:
-        yield {"payload": {"target": variable}, **base}
-        yield {"target": variable, **base}
-    for key in ("tenant_id", "model_name", "model_version"):
-        yield {"key": key, **base, "filters": [], "adhocFilters": []}
-    yield {}
-
-
-def walk(client: FlaskClient) -> Iterator[Call]:
-    """Every route with every method."""
-    known = arguments(client)
-    document = client.get("/openapi.json", headers=bearer(ADMIN)).json
-    assert document is not None
-    for rule in client.application.url_map.iter_rules():
-        for path in paths(rule, known):
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                if path.startswith("/prometheus"):
-                    yield from prometheus_calls(method, path)
-                elif path.startswith("/grafana") and method == "POST":
-                    yield from (Call(method, path, {}, body) for body in grafana_bodies())
-                elif method == "GET":
-                    yield from get_calls(path, parameters_of(document, path, method))
-                else:
-                    yield Call(method, path, {}, {"by": "someone", "note": "seen"})
+@pytest.fixture(scope="module")
+def client(planes: Planes) -> FlaskClient:
+    return planes.both
 
 
 @pytest.fixture(scope="module")
 def calls(client: FlaskClient) -> list[Call]:
-    return list(walk(client))
+    return list(walk(client, ADMIN))
 
 
-def without_request_texts(response: TestResponse, call: Call) -> bytes:
-    """The answer without the texts of the request, which errors repeat."""
-    text = response.get_data()
-    queries = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
-    for value in itertools.chain.from_iterable(_texts(query) for query in queries):
-        text = text.replace(json.dumps(value)[1:-1].encode(), b"")
-    return text
+def described(response: TestResponse) -> tuple[int, str, bytes]:
+    return response.status_code, str(response.headers), response.get_data()
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif value in (OTHER, OTHER_MODEL, f"{OTHER}_age", *PROMETHEUS_QUERIES):
-        yield value
-
-
-def test_no_answer_to_a_tenant_holds_anything_of_another(client: FlaskClient, calls: list[Call]) -> None:
-    leaks, seen_by_admin, served = [], 0, 0
+def test_no_answer_holds_anything_of_a_tenant_that_the_caller_may_not_see(
+    planes: Planes, calls: list[Call]
+) -> None:
+    """Status, headers and body. Both applications get the same calls in the same order, for some write."""
+    leaks, differences, seen_by_admin, served = [], [], 0, 0
     for call in calls:
-        response = call.send(client, TENANT)
-        served += response.status_code == 200
-        if MARKERS.search(without_request_texts(response, call)):
-            leaks.append((call, response.get_data()[:300]))
-        assert response.status_code < 500, (call, response.get_data())
-        admin = call.send(client, ADMIN)
-        seen_by_admin += bool(MARKERS.search(without_request_texts(admin, call)))
-    assert not leaks, "\n".join(f"{call}\n  {answer!r}" for call, answer in leaks)
+        for token in LIMITED:
+            response = call.send(planes.both, token)
+            served += response.status_code == 200
+            if MARKERS.search(without_request(response, call)):
+                leaks.append((token, call, response.get_data()[:300]))
+            assert response.status_code < 500, (call, response.get_data())
+            alone = call.send(planes.alone, token)
+            if described(response) != described(alone):
+                differences.append((token, call, response.get_data()[:300], alone.get_data()[:300]))
+        admin = call.send(planes.both, ADMIN)
+        call.send(planes.alone, ADMIN)
+        seen_by_admin += bool(MARKERS.search(without_request(admin, call)))
+    assert not leaks, "\n".join(map(str, leaks))
+    assert not differences, "\n".join(map(str, differences))
     assert len(calls) > 500
-    assert served > 200
-    assert seen_by_admin > 100  # the other tenant is there to be seen
+    assert served > 900
+    assert seen_by_admin > 200  # the other tenant is there to be seen
+
+
+WARNINGS = {
+    "costs": f"/api/v1/costs?from={(NOW - 3600) * 1000}",
+    "series": f"/api/v1/metrics/cost?from={(NOW - 3600) * 1000}",
+    "rows": f"/api/v1/rows/cost?from={(NOW - 3600) * 1000}",
+    "forecast": "/api/v1/costs/forecast",
+}
+
+
+@pytest.mark.parametrize("path", WARNINGS.values(), ids=WARNINGS)
+def test_warnings_of_costs_are_for_whom_they_are_about(client: FlaskClient, path: str) -> None:
+    def warnings(token: str) -> list[str]:
+        body = client.get(path, headers=bearer(token)).json
+        assert body is not None
+        return [str(text) for text in body.get("warnings", [])]
+
+    about_caller = {
+        "Device acme-lost (t4) is used and not in the inventory: "
+        "it has no capacity, and all its use is over.",
+        "The price of t4 goes from 1 to 9 USD on 2023-06-01, by more than a factor of 5; check it.",
+    }
+    assert set(warnings(TENANT)) == set(warnings(READER)) == about_caller
+    assert warnings(NO_DATA) == []
+    others = [text for text in warnings(ADMIN) if MARKERS.search(text.encode())]
+    assert len(others) == 6
+    assert set(warnings(ADMIN)) == {*about_caller, *others}
+
+
+def test_version_changes_are_those_of_versions_that_the_caller_calls(client: FlaskClient) -> None:
+    def titles(token: str, query: str = "") -> set[str]:
+        path = f"/api/v1/annotations/version_changes?from={(NOW - 3600) * 1000}{query}"
+        body = client.get(path, headers=bearer(token)).json
+        assert body is not None
+        return {row["title"] for row in body["rows"]}
+
+    called = {f"{SHARED_MODEL} v2 {state}" for state in ("loaded", "in production")}
+    assert titles(TENANT) == titles(READER) == titles(ADMIN, f"&tenant-id={CALLER_TENANT}") == called
+    assert titles(NO_DATA) == set()
+    assert f"{SHARED_MODEL} {OTHER_VERSION} loaded" in titles(ADMIN)
 
 
 def test_another_tenant_is_answered_like_one_that_does_not_exist(
@@ -288,9 +211,9 @@ def test_a_model_of_another_tenant_is_answered_like_one_that_does_not_exist(
 def test_a_tenant_gets_what_an_admin_gets_for_that_tenant(client: FlaskClient, calls: list[Call]) -> None:
     compared = 0
     for call in calls:
-        if call.names_tenant and call.query.get("model-name") != OTHER_MODEL:
-            mine = call._replace(query={**call.query, "tenant-id": CALLER_TENANT})
-            answer, admin = mine.send(client, TENANT), mine.send(client, ADMIN)
+        if call.names_tenant and not call.names_policy and call.query.get("model-name") != OTHER_MODEL:
+            of_tenant = call._replace(query={**call.query, "tenant-id": CALLER_TENANT})
+            answer, admin = of_tenant.send(client, TENANT), of_tenant.send(client, ADMIN)
             assert answer.status_code == admin.status_code, (call, answer.get_data(), admin.get_data())
             assert answer.get_data() == admin.get_data(), call
             compared += answer.status_code == 200

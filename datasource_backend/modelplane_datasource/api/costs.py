@@ -13,7 +13,7 @@ from modelplane_datasource.costs.ledger.allocation import MICRO
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, month_of
 from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
-from modelplane_datasource.costs.ledger.lines import CAPACITY, KEEP, Ledger
+from modelplane_datasource.costs.ledger.lines import CAPACITY, Ledger, Policy
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
 from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
 from modelplane_datasource.costs.parameters import (
@@ -24,11 +24,17 @@ from modelplane_datasource.costs.parameters import (
     SHARED,
     TENANT,
 )
-from modelplane_datasource.costs.rows import check_rows, groups_of, is_selected, selected_rows
+from modelplane_datasource.costs.rows import (
+    check_rows,
+    groups_of,
+    is_selected,
+    notices_of,
+    selected_rows,
+)
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.observability.query_warnings import note, noted
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.notices import note, noted_for_caller
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY, format_rfc3339
 from modelplane_datasource.web.openapi import (
@@ -63,6 +69,7 @@ _ROW_BYTES = 800  # measured with tracemalloc on CPython 3.11
 MAX_FOCUS_ROWS = 100_000  # 3 kB each
 PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
 
+_POLICIES = {parameter.name: parameter.schema for parameter in (IDLE_POLICY, SHARED)}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ROW = record(
     {
@@ -75,7 +82,15 @@ _ROW = record(
 )
 ROWS = NamedSchema(
     "Costs",
-    with_warnings(record({**dict.fromkeys(("query_time", "from", "to"), QUERY_TIME), "rows": array(_ROW)})),
+    with_warnings(
+        record(
+            {
+                **dict.fromkeys(("query_time", "from", "to"), QUERY_TIME),
+                **_POLICIES,
+                "rows": array(_ROW),
+            }
+        )
+    ),
 )
 COSTS = Operation(
     "The cost ledger as rows, as CSV or in the columns of FOCUS.",
@@ -92,7 +107,7 @@ _FORECAST = record(
     }
 )
 FORECASTS = NamedSchema(
-    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, "rows": array(_FORECAST)}))
+    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, **_POLICIES, "rows": array(_FORECAST)}))
 )
 FORECAST = Operation(
     "What each tenant's month will cost, against its budget.",
@@ -114,8 +129,8 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         selection, cells = _selection(values), _cells(values, context.now())
         step = _step(values)
         format_ = _format(values)
-        options, by = selection.options, groups_of(selection)
-        ledger = ledger_of(context, cells, options[IDLE_POLICY.name], options[SHARED.name])
+        by = groups_of(selection)
+        ledger = ledger_of(context, cells, selection.options)
         if format_ != "json":
             _refuse_incomplete(format_)
         if format_ == "focus":
@@ -132,9 +147,10 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             "query_time": format_rfc3339(context.now()),
             "from": format_rfc3339(cells.start),
             "to": format_rfc3339(cells.end),
+            **_policies(ledger.policy),
             "rows": [_row(row, by) for row in rows],
         }
-        note(ledger.warnings)
+        note(notices_of(ledger, selection))
         return json_response(body)
 
     @routes.get("/forecast")
@@ -148,11 +164,12 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         end -= end % DEFAULT_CELL
         start = min(month_of(end - 1).start, end - TRAILING)
         cells = cells_of(TimeRange(start, end), now)
-        ledger = ledger_of(context, cells, KEEP.idle, KEEP.shared)
+        ledger = ledger_of(context, cells, {})
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
-        note(ledger.warnings)
-        return json_response({"query_time": format_rfc3339(now), "rows": rows})
+        note(notices_of(ledger, Selection((), tenant_ids, (), {})))
+        body = {"query_time": format_rfc3339(now), **_policies(ledger.policy), "rows": rows}
+        return json_response(body)
 
     return routes
 
@@ -161,8 +178,8 @@ def _selection(values: Values) -> Selection:
     models, tenants, versions = (parameter.read_all(values) for parameter in COST_SELECTION)
     options = {
         GROUP_BY.name: GROUP_BY.read_all(values),
-        IDLE_POLICY.name: IDLE_POLICY.read(values),
-        SHARED.name: SHARED.read(values),
+        IDLE_POLICY.name: IDLE_POLICY.read_one(values),
+        SHARED.name: SHARED.read_one(values),
     }
     return Selection(models, tenants, versions, options)
 
@@ -186,18 +203,28 @@ def _format(values: Values) -> str:
 
 def _refuse_incomplete(format_: str) -> None:
     """UpstreamError when Prometheus warned of something: a file of costs has no place to say so."""
-    if noted():
+    if warnings := noted_for_caller():
         raise UpstreamError(
             INVALID,
-            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(noted())}",
+            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(warnings)}",
         )
 
 
 def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
     """The selected lines, and the capacities that they are shares of; ApiError 422 when they are too many."""
-    lines = tuple(line for line in ledger.lines if line.kind == CAPACITY or is_selected(line, selection))
+    assets = {line.asset for line in ledger.lines if is_selected(line, selection)}
+    lines = tuple(
+        line
+        for line in ledger.lines
+        if is_selected(line, selection) or (line.kind == CAPACITY and line.asset in assets)
+    )
     check_rows(len(lines) * len(ledger.cells.first_of_each(DAY)), MAX_FOCUS_ROWS)
     return replace(ledger, lines=lines)
+
+
+def _policies(policy: Policy) -> dict[str, str]:
+    """What an answer says about how it was charged, under the names of the parameters."""
+    return {IDLE_POLICY.name: policy.idle, SHARED.name: policy.shared}
 
 
 def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ What a client can rely on:
   rows.
 - Variables are ``tenants``, ``models``, ``versions model=resnet50``, ``kinds`` and
   ``signals model=resnet50 kind=input``; in the older ``/search`` any other text lists the metrics.
-- What Prometheus warned of is a notice on the panel, and in every answer the header ``X-Warnings``, a JSON
-  list of texts: menus and the older annotations have no other place for it.
+- What the caller may read of what was noted is a notice on the panel, and in every answer the header
+  ``X-Warnings``, a JSON list of texts: menus and the older annotations have no other place for it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from modelplane_datasource.grafana.requests import (
     visible_targets,
 )
 from modelplane_datasource.grafana.targets import QueryRequest, query_target
-from modelplane_datasource.observability.query_warnings import noted
+from modelplane_datasource.tenancy.notices import noted_for_caller
 from modelplane_datasource.web.authentication import GRAFANA_PATH
 from modelplane_datasource.web.openapi import described
 from modelplane_datasource.web.responses import json_response
@@ -90,7 +90,7 @@ def _add_queries(routes: Blueprint, context: AppContext) -> None:
             return json_response([])
         query_request = QueryRequest(read_range(body), read_grid(body, context.scrape_interval), filters)
         elements = [element for target in targets for element in query_target(context, target, query_request)]
-        elements_with_notices = with_notices(elements, noted(), str(targets[0].get("refId", "")))
+        elements_with_notices = with_notices(elements, noted_for_caller(), str(targets[0].get("refId", "")))
         return json_response([*map(orjson.Fragment, elements_with_notices)])
 
     @routes.post("/annotations")
@@ -155,7 +155,7 @@ def _add_menus(routes: Blueprint, context: AppContext) -> None:
 
 
 def _with_warnings(response: Response) -> Response:
-    warnings = [text[:MAX_WARNING] for text in noted()[:MAX_WARNINGS]]
+    warnings = [text[:MAX_WARNING] for text in noted_for_caller()[:MAX_WARNINGS]]
     if warnings:
         response.headers[WARNINGS_HEADER] = json.dumps(warnings)
     return response

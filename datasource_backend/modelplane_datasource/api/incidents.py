@@ -38,8 +38,8 @@ from modelplane_datasource.alerts.rows import (
 from modelplane_datasource.alerts.store import IncidentFilter
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.observability.query_warnings import note
 from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.tenancy.notices import Notice, note
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, NamedSchema, Operation, described
 from modelplane_datasource.web.parameters import (
@@ -179,7 +179,7 @@ def _started(context: AppContext, values: Values, time_range: TimeRange) -> list
     )
     incidents = context.store.incidents(wanted, context.incident_rules, current_tenants())
     if len(incidents) == MAX_INCIDENTS:
-        note([f"Only the newest {MAX_INCIDENTS} incidents were read."])
+        note([Notice.for_everyone(f"Only the newest {MAX_INCIDENTS} incidents were read.")])
     return [incident for incident in incidents if incident.starts_at >= time_range.start]
 
 

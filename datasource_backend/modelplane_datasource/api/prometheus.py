@@ -135,10 +135,9 @@ def _register_errors(routes: Blueprint) -> None:
 
     @routes.errorhandler(ApiError)
     def api_error(error: ApiError) -> Response:
+        message, _ = error.shown_to(current_tenants())
         response = _failed(
-            _STATUSES.get(error.status, error.status),
-            _ERROR_TYPES.get(error.status, "internal"),
-            error.message,
+            _STATUSES.get(error.status, error.status), _ERROR_TYPES.get(error.status, "internal"), message
         )
         response.headers.update(error.headers)
         return response

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.builder import build_ledger
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.parameters import IDLE_POLICY, SHARED
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, REASON_FOR_OPERATORS, UpstreamError
+from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
+from modelplane_datasource.web.parameters import Parameter
 from modelplane_schema.registry import Registry
 
 LONGEST_RANGE = 92 * DAY
@@ -50,10 +56,16 @@ def cells_of(time_range: TimeRange, now: int, longest: int = LONGEST_RANGE) -> C
         ) from error
 
 
-def ledger_of(context: AppContext, cells: CellGrid, idle: str, shared: str) -> Ledger:
-    """The ledger of ``cells``, of every identity. ApiError, UpstreamError."""
+def ledger_of(context: AppContext, cells: CellGrid, options: Mapping[str, str | None]) -> Ledger:
+    """The ledger of ``cells``, of every identity, by the policies that ``options`` of a request name.
+
+    ApiError, which is 403 for a policy that is not the caller's to choose, UpstreamError.
+    """
     registry = required_registry(context)
-    policy = Policy(idle=idle, shared=shared)  # type: ignore[arg-type]
+    policy = Policy(
+        idle=_permitted(IDLE_POLICY, options, "idle_policy", context.settings.idle_policy),
+        shared=_permitted(SHARED, options, "shared_policy", context.settings.shared_policy),
+    )
     return context.cached(
         ("ledger", cells, policy),
         cells.cell / 1000,
@@ -61,6 +73,25 @@ def ledger_of(context: AppContext, cells: CellGrid, idle: str, shared: str) -> L
         lambda ledger: ledger.bytes,
         for_everyone=True,
     )
+
+
+def _permitted(
+    parameter: Parameter[str], options: Mapping[str, str | None], setting: str, configured: str
+) -> Any:
+    """The policy that a request names, else the ``configured`` one; ApiError 403.
+
+    Those who see some tenants alone may name no other: of two policies the difference is others' use.
+    """
+    requested = options.get(parameter.name)
+    if requested not in (None, configured) and current_tenants() is not None:
+        raise ApiError(
+            403,
+            "forbidden",
+            f"{parameter.name}={requested} would tell what other tenants use; allowed for this token: "
+            f"{configured}, which is the server's setting {setting}.",
+            {"parameter": parameter.name, "allowed": [configured], "setting": setting},
+        )
+    return requested or configured
 
 
 def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Policy) -> Ledger:
@@ -72,7 +103,8 @@ def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Pol
         _check_leaves(len(device_uses) + len(token_uses), cells)
         return build_ledger(cells, samples, tariff, policy)
     except ValueError as error:
-        raise UpstreamError(INVALID, f"What Prometheus holds cannot be charged: {error}.") from error
+        refused = "What Prometheus holds cannot be charged"
+        raise UpstreamError(INVALID, f"{refused}: {REASON_FOR_OPERATORS}.", f"{refused}: {error}.") from error
 
 
 def _check_leaves(keys: int, cells: CellGrid) -> None:
@@ -80,7 +112,11 @@ def _check_leaves(keys: int, cells: CellGrid) -> None:
         raise ApiError(
             422,
             "range_too_large",
-            f"The range has {keys} identities on devices in {len(cells)} cells of 5 minutes, and at most "
-            f"{MAX_LEAVES} of both together are allowed: ask for a shorter one.",
-            {"parameter": "from", "identities": keys, "max_cells": MAX_LEAVES // keys},
+            "The range holds more use of devices than is allowed: ask for a shorter one.",
+            {"parameter": "from"},
+            operator_message=(
+                f"The range has {keys} identities on devices in {len(cells)} cells of 5 minutes, and at "
+                f"most {MAX_LEAVES} of both together are allowed: ask for a shorter one."
+            ),
+            operator_details={"identities": keys, "max_cells": MAX_LEAVES // keys},
         )

@@ -19,12 +19,14 @@ GROUP_BY = Parameter(
     repeated=True, default="tenant",
 )  # fmt: skip
 IDLE_POLICY = Parameter(
-    "idle", "Who is charged for idle time.", "keep (nobody), proportional, even",
-    choice(*IDLE_POLICIES), default="keep",
+    "idle", "Who is charged for idle time; the server's setting idle_policy when it is left out. "
+    "A token that is limited to tenants may name no other, because shares of idle time tell what others use.",
+    "keep (nobody), proportional, even", choice(*IDLE_POLICIES),
 )  # fmt: skip
 SHARED = Parameter(
-    "shared", "Whether charges of several processes beyond a device's time are scaled to it.", "keep, scale",
-    choice(*SHARED_POLICIES), default="keep",
+    "shared", "Whether charges of several processes beyond a device's time are scaled to it; the server's "
+    "setting shared_policy when it is left out. A token that is limited to tenants may name no other.",
+    "keep, scale", choice(*SHARED_POLICIES),
 )  # fmt: skip
 COST_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 COST_OPTIONS: tuple[Parameter[Any], ...] = (GROUP_BY, IDLE_POLICY, SHARED)

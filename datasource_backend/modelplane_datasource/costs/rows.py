@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from modelplane_datasource.costs.ledger.lines import Ledger, Line
 from modelplane_datasource.costs.ledger.report import CostRow, GroupBy, cost_rows, group_of
-from modelplane_datasource.costs.parameters import (
-    GROUP_BY,
-)
+from modelplane_datasource.costs.parameters import GROUP_BY
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.notices import Notice
+from modelplane_schema.identity import Identity
 
 
 def groups_of(selection: Selection) -> tuple[GroupBy, ...]:
@@ -47,9 +48,23 @@ def check_rows(rows: int, max_rows: int) -> None:
 
 def is_selected(line: Line, selection: Selection) -> bool:
     """Whether a line is of the selected models, tenants and versions; without any of them each is."""
-    identity = line.identity
-    if identity is None:
-        return not (selection.models or selection.tenants or selection.versions)
+    return is_everything(selection) if line.identity is None else _is_of(line.identity, selection)
+
+
+def is_everything(selection: Selection) -> bool:
+    """Whether no model, tenant or version is selected: what belongs to nobody is selected, too."""
+    return not (selection.models or selection.tenants or selection.versions)
+
+
+def notices_of(ledger: Ledger, selection: Selection) -> Iterator[Notice]:
+    """The warnings about selected lines, each for the tenants of these; all of them with everything."""
+    for warning in ledger.warnings:
+        selected = [identity for identity in warning.identities if _is_of(identity, selection)]
+        if selected or is_everything(selection):
+            yield Notice(warning.text, {identity.tenant_id for identity in selected})
+
+
+def _is_of(identity: Identity, selection: Selection) -> bool:
     selected = (
         (identity.model_name, selection.models),
         (identity.tenant_id, selection.tenants),

@@ -24,10 +24,10 @@ from modelplane_datasource.costs.ledger.usage import (
 )
 from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.observability.query_warnings import collected, note
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import RawSeries
 from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
+from modelplane_datasource.tenancy.notices import Notice, collected, note
 from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
@@ -129,12 +129,12 @@ def _read(reader: SampleReader, whole: TimeRange) -> list[RangeSamples]:
     pool = ThreadPoolExecutor(READERS)
 
     def read(ranges: Sequence[TimeRange]) -> None:
-        for samples, warnings in pool.map(fetch, ranges):
-            note(warnings)
+        for samples, notices in pool.map(fetch, ranges):
+            note(notices)
             parts.extend(samples)
             _check_number(sum(part.samples for part in parts))
 
-    def fetch(time_range: TimeRange) -> tuple[list[RangeSamples], tuple[str, ...]]:
+    def fetch(time_range: TimeRange) -> tuple[list[RangeSamples], tuple[Notice, ...]]:
         return collected(partial(_fetched, reader, time_range))
 
     try:

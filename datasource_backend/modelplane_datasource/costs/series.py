@@ -16,14 +16,10 @@ from modelplane_datasource.costs.ledger_source import (
     cells_of,
     ledger_of,
 )
-from modelplane_datasource.costs.parameters import (
-    IDLE_POLICY,
-    SHARED,
-)
-from modelplane_datasource.costs.rows import groups_of, selected_rows
-from modelplane_datasource.observability.query_warnings import note
+from modelplane_datasource.costs.rows import groups_of, notices_of, selected_rows
 from modelplane_datasource.series.model import Series, SeriesResult
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.notices import note
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
@@ -40,8 +36,8 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     it, as it does for a rate. What is unpriced has no value, but a quantity.
     """
     step, cells = _steps(grid, context.now())
-    ledger = ledger_of(context, cells, selection.options[IDLE_POLICY.name], selection.options[SHARED.name])
-    note(ledger.warnings)
+    ledger = ledger_of(context, cells, selection.options)
+    note(notices_of(ledger, selection))
     steps = Grid(cells.start, cells.end - 1, step or cells.end - cells.start)
     rows = selected_rows(ledger, selection, step, context.settings.max_points)
     return SeriesResult(steps, tuple(_lines((row for row in rows if SIGNS[row.kind]), selection, steps)))

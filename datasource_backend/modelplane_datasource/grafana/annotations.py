@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,9 +17,9 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana.filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana.formats import Element
-from modelplane_datasource.observability.query_warnings import note
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
 from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.tenancy.notices import Notice, note
 from modelplane_datasource.timeline.grid import Grid, grid_for_points
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import duration, parse_duration
@@ -74,7 +74,8 @@ def find(
     annotations = source.read(context, values, filters, time_range)
     annotations.sort(key=lambda annotation: (annotation.time, annotation.title))
     if len(annotations) > MAX_ANNOTATIONS:
-        note([f"Only the newest {MAX_ANNOTATIONS} of {len(annotations)} annotations are given."])
+        text = f"Only the newest {MAX_ANNOTATIONS} of {len(annotations)} annotations are given."
+        note([Notice.for_everyone(text)])
     return annotations[-MAX_ANNOTATIONS:]
 
 
@@ -95,7 +96,7 @@ def alerts(
     )
     episodes = context.store.alerts(wanted, current_tenants())
     if len(episodes) == MAX_ALERTS:
-        note([f"Only the newest {MAX_ALERTS} alerts were read."])
+        note([Notice.for_everyone(f"Only the newest {MAX_ALERTS} alerts were read.")])
     latest = min(context.now(), time_range.end)
     return [_alert(episode, latest) for episode in episodes if _is_admitted(episode, filters)]
 
@@ -115,7 +116,7 @@ def incidents(
     )
     newest = context.store.incidents(wanted, context.incident_rules, current_tenants())
     if len(newest) == MAX_ALERTS:
-        note([f"Only the newest {MAX_ALERTS} incidents were read."])
+        note([Notice.for_everyone(f"Only the newest {MAX_ALERTS} incidents were read.")])
     latest = min(context.now(), time_range.end)
     return [
         _incident(incident, latest)
@@ -132,8 +133,8 @@ def version_changes(
 ) -> list[Annotation]:
     """Versions that are loaded, or become the production version of the registry, as moments.
 
-    A tenant narrows them to the models that it has calls of. A version has no signals, so that filters on
-    these change nothing.
+    A tenant narrows them to the versions that it has calls of: those that only others call are not its
+    business. A version has no signals, so that filters on these change nothing.
     """
     versions = _matchers(((MODEL_NAME, _MODEL), (MODEL_VERSION, VERSION)), values, filters)
     tenants = _matchers(((TENANT_ID, _TENANT),), values, filters)
@@ -141,14 +142,15 @@ def version_changes(
     # One step earlier shows what had been there before.
     wider = Grid(max(0, grid.start - grid.step), grid.end, grid.step)
     with regexes_checked(filters):
-        called = _called_models(context, tenants, time_range) if tenants else None
-        if called == ():
+        called = _called_versions(context, tenants, time_range) if tenants else None
+        if called == set():
             return []
-        matchers = versions if called is None else (*versions, one_of(MODEL_NAME, called))
+        matchers = versions if called is None else (*versions, *_matchers_of(called))
         changes = [
             change
             for name, state in _STATES.items()
-            for change in _appearances(context, name, matchers, wider, state)
+            for version, change in _appearances(context, name, matchers, wider, state)
+            if called is None or version in called
         ]
     return [change for change in changes if change.time >= time_range.start]
 
@@ -229,11 +231,18 @@ def _matchers(
     )
 
 
-def _called_models(context: AppContext, tenants: Sequence[Matcher], time_range: TimeRange) -> tuple[str, ...]:
-    """The models that have calls of some tenants."""
-    return context.prometheus.label_values(
-        MODEL_NAME, [selector(metrics.REQUESTS.name, tenants)], *time_range
-    )
+def _called_versions(
+    context: AppContext, tenants: Sequence[Matcher], time_range: TimeRange
+) -> set[tuple[str, str]]:
+    """Model and version of all that some tenants call."""
+    called = context.prometheus.series([selector(metrics.REQUESTS.name, tenants)], *time_range)
+    return {(labels.get(MODEL_NAME, ""), labels.get(MODEL_VERSION, "")) for labels in called}
+
+
+def _matchers_of(called: set[tuple[str, str]]) -> tuple[Matcher, Matcher]:
+    """Matchers of models and of versions, which also fit pairs of both that nobody calls."""
+    models, versions = zip(*called, strict=True)
+    return one_of(MODEL_NAME, models), one_of(MODEL_VERSION, versions)
 
 
 def _is_admitted(episode: Episode, filters: Sequence[AdHocFilter]) -> bool:
@@ -276,18 +285,17 @@ def _incident(incident: Incident, latest: int) -> Annotation:
 
 def _appearances(
     context: AppContext, series_name: str, matchers: Sequence[Matcher], grid: Grid, state: str
-) -> list[Annotation]:
+) -> Iterator[tuple[tuple[str, str], Annotation]]:
+    """Each version that is there and was not, and the moment of it."""
     window = duration(max(grid.step, RESTART_GAP))
     by = f"{MODEL_NAME}, {MODEL_VERSION}"
     table = context.prometheus.query_table(
         f"max by ({by}) (present_over_time({selector(series_name, matchers)}[{window}]))", grid
     )
-    appearances = []
     for labels, present in zip(table.labels, ~np.isnan(table.values), strict=True):
         model, version = labels.get(MODEL_NAME, ""), labels.get(MODEL_VERSION, "")
         for before in np.flatnonzero(present[1:] & ~present[:-1]).tolist():
             title = f"{model} {version} {state}"
             tags = ("version", state, model, version)
             text = f"Version {version} of {model} is {state}."
-            appearances.append(Annotation(grid.times[before + 1], None, title, text, tags))
-    return appearances
+            yield (model, version), Annotation(grid.times[before + 1], None, title, text, tags)

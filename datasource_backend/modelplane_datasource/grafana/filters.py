@@ -12,7 +12,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
+from modelplane_datasource.prometheus.errors import (
+    REGEX_COMPLAINT,
+    REJECTED,
+    UpstreamError,
+    public_reason,
+)
 from modelplane_datasource.series.selection import Selection
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, MatchOp, one_of
@@ -25,8 +30,6 @@ MAX_TEXT = 1024
 _SINGLE: Mapping[str, MatchOp] = {"=": "=", "!=": "!=", "=~": "=~", "!~": "!~"}
 _SEVERAL = ("=|", "!=|")
 _OPERATORS = (*_SINGLE, *_SEVERAL)
-# How Go's regexp, and so Prometheus and its relatives, begins every complaint about an expression.
-_REGEX_COMPLAINT = "error parsing regexp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,17 @@ def regexes_checked(filters: Sequence[AdHocFilter]) -> Iterator[None]:
     try:
         yield
     except UpstreamError as error:
+        message, _ = error.shown_to(None)
+        reason = public_reason(message)
         if (
             error.error == REJECTED
-            and _REGEX_COMPLAINT in error.message
+            and reason.startswith(REGEX_COMPLAINT)
             and any(ad_hoc.is_regex for ad_hoc in filters)
         ):
-            problem = f"have a regular expression that is not valid ({error.message})"
-            raise invalid("filters", problem, "regular expressions of RE2") from error
+            problem = "have a regular expression that is not valid"
+            raise invalid(
+                "filters", f"{problem} ({reason})", "regular expressions of RE2", f"{problem} ({message})"
+            ) from error
         raise
 
 

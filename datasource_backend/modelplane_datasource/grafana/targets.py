@@ -58,9 +58,7 @@ def query_target(context: AppContext, target: Mapping[str, Any], request: QueryR
             for element in _query(context, _Target(name, values, target.get("type"), label), request)
         ]
     except ApiError as error:
-        message = f"refId {label!r}: {error.message}"
-        details = {**error.details, "refId": label}
-        raise ApiError(error.status, error.error, message, details) from error
+        raise error.within(f"refId {label!r}", {"refId": label}) from error
 
 
 def _names_and_values(text: str, target: Mapping[str, Any]) -> tuple[str, Values]:

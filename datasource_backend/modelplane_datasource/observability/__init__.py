@@ -1,1 +1,1 @@
-"""What the backend reports about its own work: logs, metrics, and warnings of the request being answered."""
+"""What the backend reports about its own work: logs and metrics."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlencode
 
 from modelplane_datasource.cache import SingleFlightCache
-from modelplane_datasource.observability.query_warnings import collected, note
 from modelplane_datasource.prometheus.decoding import (
     ANYTHING,
     RANGE,
     SAMPLES,
+    SERIES,
     SHORTEST_POINT,
     TEXTS,
     VECTOR,
@@ -29,13 +29,15 @@ from modelplane_datasource.prometheus.decoding import (
     raw_series,
     samples_bytes,
 )
-from modelplane_datasource.prometheus.errors import UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.errors import INVALID, UNREACHABLE, UpstreamError
 from modelplane_datasource.prometheus.ranges import RangeSeries, RangeTable, range_series, range_table
 from modelplane_datasource.prometheus.transport import Transport
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.caller import for_caller
-from modelplane_datasource.tenancy.query_restriction import UNRESTRICTED, Restriction
+from modelplane_datasource.tenancy.notices import collected, note
+from modelplane_datasource.tenancy.query_restriction import NOTHING, UNRESTRICTED, Restriction
 from modelplane_datasource.timeline.grid import Grid
+from modelplane_schema.metrics import TENANT_ID
 
 T = TypeVar("T")
 Form = Mapping[str, str | Sequence[str]]
@@ -81,29 +83,35 @@ class PrometheusClient:
         The result is not cached: it is for those who serve its texts, and cache what they serve.
         """
         restricted = self._restriction.query(promql)
-        return self._reported(lambda: range_series(*self._matrix(restricted, grid)))
+        series = self._reported(lambda: range_series(*self._matrix(restricted, grid)))
+        self._check_owners(restricted, (of_series.labels for of_series in series))
+        return series
 
     def query_table(self, promql: str, grid: Grid) -> RangeTable:
         """As ``query_range``, for those who compute with the values; the result is cached."""
         restricted = self._restriction.query(promql)
-        return self._cache.get_or_make(
+        table = self._cache.get_or_make(
             (restricted, grid),
             min(self._cache_seconds, grid.step / 1000),
             lambda: self._reported(lambda: range_table(*self._matrix(restricted, grid))),
             lambda table: len(restricted) + table.bytes,
         )
+        self._check_owners(restricted, table.labels)
+        return table
 
     def query(self, promql: str, instant: int) -> tuple[InstantSample, ...]:
         """Evaluate ``promql`` at ``instant``, in milliseconds; UpstreamError. The result is cached."""
         restricted = self._restriction.query(promql)
         # VictoriaMetrics, when it may cache, takes the moment -search.latencyOffset ago for a later one.
         form = {"query": restricted, "time": _seconds(instant), "nocache": "1"}
-        return self._cache.get_or_make(
+        samples = self._cache.get_or_make(
             (restricted, instant),
             self._cache_seconds,
             lambda: self._reported(lambda: instant_samples(self._api("query", form, VECTOR))),
             lambda samples: len(restricted) + samples_bytes(samples),
         )
+        self._check_owners(restricted, (sample.labels for sample in samples))
+        return samples
 
     def at_once(self, *calls: Callable[[], T]) -> list[T]:
         """What each of the ``calls`` gives, the first made by this thread and the others meanwhile.
@@ -114,8 +122,8 @@ class PrometheusClient:
         pending = [self._workers.submit(for_caller(partial(collected, call))) for call in others]
         results = [first()]
         for future in pending:
-            result, warnings = future.result()
-            note(warnings)
+            result, notices = future.result()
+            note(notices)
             results.append(result)
         return results
 
@@ -135,10 +143,20 @@ class PrometheusClient:
     def label_values(self, label: str, selectors: Sequence[str], start: int, end: int) -> tuple[str, ...]:
         """Values of ``label`` in the series that a selector selects between two times in milliseconds,
         sorted; UpstreamError."""
-        restricted = [self._restriction.selector(selector) for selector in selectors]
-        form = {"match[]": restricted, "start": _seconds(start), "end": _seconds(end)}
+        form = self._selecting(selectors, start, end)
         path = f"label/{label}/values"
-        return tuple(sorted(self._reported(lambda: self._api(path, form, TEXTS, "GET"))))
+        values = self._reported(lambda: self._api(path, form, TEXTS, "GET"))
+        self._check_owners(TENANT_ID, ({label: value} for value in values))
+        if self._restriction.is_limited() and self._ignores_selectors(path):
+            raise _not_yours()
+        return tuple(sorted(values))
+
+    def series(self, selectors: Sequence[str], start: int, end: int) -> tuple[Mapping[str, str], ...]:
+        """Labels of the series that a selector selects between two times in milliseconds; UpstreamError."""
+        form = self._selecting(selectors, start, end)
+        labels = self._reported(lambda: self._api("series", form, SERIES))
+        self._check_owners(TENANT_ID, labels)
+        return tuple(labels)
 
     def forward_unrestricted(self, path: str, form: Form, method: str = "POST") -> tuple[int, bytes]:
         """Status and body of any response of ``/api/v1/<path>``, unread; UpstreamError."""
@@ -155,6 +173,27 @@ class PrometheusClient:
         self._workers.shutdown(cancel_futures=True)
         self._transport.close()
 
+    def _selecting(self, selectors: Sequence[str], start: int, end: int) -> Form:
+        restricted = [self._restriction.selector(selector) for selector in selectors]
+        return {"match[]": restricted, "start": _seconds(start), "end": _seconds(end)}
+
+    def _ignores_selectors(self, path: str) -> bool:
+        """Whether Prometheus finds values of a label in no series, as old stores do; cached."""
+        return self._cache.get_or_make(
+            ("ignores selectors", path),
+            self._cache_seconds,
+            lambda: bool(self._reported(lambda: self._api(path, {"match[]": [NOTHING]}, TEXTS, "GET"))),
+            lambda _ignores: len(path),
+        )
+
+    def _check_owners(self, restricted: str, labels: Iterable[Mapping[str, str]]) -> None:
+        """UpstreamError when series that a ``restricted`` query selects are not the caller's.
+
+        One that names no tenant is about metrics of models alone.
+        """
+        if TENANT_ID in restricted and not self._restriction.admits(labels):
+            raise _not_yours()
+
     def _matrix(self, promql: str, grid: Grid) -> tuple[Matrix, Grid, int]:
         """The series of a range query, with what reading them needs."""
         return self._api("query_range", _range_form(promql, grid), RANGE), grid, self._max_values
@@ -163,7 +202,8 @@ class PrometheusClient:
         try:
             return call()
         except UpstreamError as error:
-            _LOG.warning("%s %s", error.message, error.__cause__ or "")
+            message, _ = error.shown_to(None)
+            _LOG.warning("%s %s", message, error.__cause__ or "")
             self._on_error(error.error)
             raise
 
@@ -176,8 +216,8 @@ class PrometheusClient:
 
     def _api(self, path: str, form: Form, expected: ResponseType[T], method: str = "POST") -> T:
         """The data of a successful call of ``/api/v1/<path>``."""
-        data, warnings = decode(*self._send_with_retries(method, f"/api/v1/{path}", form), expected)
-        note(warnings)
+        data, notices = decode(*self._send_with_retries(method, f"/api/v1/{path}", form), expected)
+        note(notices)
         return data
 
     def _send_with_retries(self, method: str, path: str, form: Form) -> tuple[int, bytes]:
@@ -205,6 +245,10 @@ class PrometheusClient:
         if method == "POST":
             return self._transport.request(path, fields, seconds)
         return self._transport.request(f"{path}?{fields}" if fields else path, None, seconds)
+
+
+def _not_yours() -> UpstreamError:
+    return UpstreamError(INVALID, "Prometheus' answer held what is not yours and was dropped.")
 
 
 def _can_wait(pause: float, deadline: float) -> bool:

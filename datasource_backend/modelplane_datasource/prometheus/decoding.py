@@ -11,7 +11,15 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from modelplane_datasource.prometheus.errors import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.errors import (
+    INVALID,
+    REJECTED,
+    TIMEOUT,
+    UNREACHABLE,
+    UpstreamError,
+    public_reason,
+)
+from modelplane_datasource.tenancy.notices import Notice
 from modelplane_datasource.timeline.arrays import FloatArray, IntArray
 from modelplane_datasource.timeline.json_columns import POINTS
 
@@ -19,7 +27,8 @@ from modelplane_datasource.timeline.json_columns import POINTS
 SHORTEST_POINT = len('[1698400740,"0"],')
 # What answers take in memory, measured with tracemalloc on CPython 3.11.
 _VALUE_BYTES, _LABEL_BYTES, _SERIES_BYTES = 32, 60, 350
-_PARTIAL = "The answer is partial: not all of Prometheus' stores answered."
+_PARTIAL = Notice.for_everyone("The answer is partial: not all of Prometheus' stores answered.")
+INCOMPLETE = "Prometheus warned of something while it answered, so that the answer may be incomplete."
 
 _PROMETHEUS_ERRORS = {
     "bad_data": REJECTED,
@@ -78,9 +87,10 @@ class _Envelope(msgspec.Struct, Generic[Data]):
     warnings: list[str] | None = None
     is_partial: bool | None = msgspec.field(name="isPartial", default=None)
 
-    def all_warnings(self) -> tuple[str, ...]:
-        """Warnings, and that the answer is partial."""
-        return (*(self.warnings or ()), *((_PARTIAL,) if self.is_partial else ()))
+    def notices(self) -> tuple[Notice, ...]:
+        """Warnings, which name stores, metrics and labels of anybody, and that the answer is partial."""
+        warnings = (Notice(text, otherwise=INCOMPLETE) for text in self.warnings or ())
+        return (*warnings, *((_PARTIAL,) if self.is_partial else ()))
 
 
 class RangeEntry(msgspec.Struct):
@@ -130,12 +140,13 @@ class Decoded(NamedTuple, Generic[Data]):
     """The data of a successful response, and what Prometheus warned of."""
 
     data: Data
-    warnings: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 RANGE = ResponseType("a range result", msgspec.json.Decoder(_Envelope[Matrix]))
 SAMPLES = ResponseType("a list of samples", msgspec.json.Decoder(_Envelope[RawMatrix]))
 VECTOR = ResponseType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
+SERIES = ResponseType("a list of series", msgspec.json.Decoder(_Envelope[list[dict[str, str]]]))
 TEXTS = ResponseType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
 ANYTHING = ResponseType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
 _LABELS = msgspec.json.Decoder(dict[str, str])
@@ -154,7 +165,7 @@ def decode(status: int, body: bytes, expected: ResponseType[Data]) -> Decoded[Da
     _check_success(status, envelope)
     if isinstance(envelope.data, msgspec.UnsetType):
         raise UpstreamError(INVALID, f"Prometheus' answer is not {expected.name}.")
-    return Decoded(envelope.data, envelope.all_warnings())
+    return Decoded(envelope.data, envelope.notices())
 
 
 def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
@@ -172,7 +183,9 @@ def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
 def _check_success(status: int, envelope: _Envelope[Any]) -> None:
     if envelope.status == "error":
         kind = _PROMETHEUS_ERRORS.get(envelope.error_type or "", INVALID)
-        raise UpstreamError(kind, f"Prometheus refused the query: {envelope.error}")
+        reason = str(envelope.error)
+        refused = "Prometheus refused the query: "
+        raise UpstreamError(kind, f"{refused}{public_reason(reason)}", f"{refused}{reason}")
     if status != 200 or envelope.status != "success":
         raise UpstreamError(INVALID, f"Prometheus answered with status {status}, which is not a success.")
 

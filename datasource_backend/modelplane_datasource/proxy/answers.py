@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
-from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.prometheus.decoding import INCOMPLETE
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError, public_reason
 from modelplane_datasource.tenancy.promql_rewriter import (
     InvalidQueryError,
     RefusedError,
@@ -18,6 +20,21 @@ from modelplane_schema.recorded import RECORDED
 
 _GROUP_FIELDS = ("name", "file", "interval", "limit", "lastEvaluation")
 _BUILD_FIELDS = ("version", "application")
+# Of Prometheus (web/api/v1/api.go) and Mimir.
+ERROR_TYPES = (
+    "bad_data", "canceled", "execution", "internal", "not_acceptable", "not_found", "timeout",
+    "too_large_entry", "too_many_requests", "unavailable",
+)  # fmt: skip
+
+
+class _Envelope(msgspec.Struct):
+    status: str
+    data: msgspec.Raw
+    warnings: list[str] | None = None
+    is_partial: bool | None = msgspec.field(name="isPartial", default=None)
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 class LeakError(Exception):
@@ -53,6 +70,22 @@ def check_texts(body: bytes, allowed: Collection[str] | None) -> None:
     texts = _data(body, list)
     if allowed is not None and not set(allowed).issuperset(texts):
         raise LeakError("values that are not of the tenants")
+
+
+def data_alone(body: bytes) -> bytes:
+    """A success with its data as they are, and nothing else that may name others; UpstreamError.
+
+    Warnings become one that does not quote them.
+    """
+    try:
+        envelope = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as failure:
+        raise _unexpected() from failure
+    if envelope.status != "success":
+        raise _unexpected()
+    warned = envelope.warnings or envelope.is_partial
+    warnings = b',"warnings":%b' % orjson.dumps([INCOMPLETE]) if warned else b""
+    return b'{"status":"success","data":%b%b}' % (bytes(envelope.data), warnings)
 
 
 def check_nothing(body: bytes) -> None:
@@ -122,6 +155,12 @@ def read_error(body: bytes) -> tuple[str, str]:
     """Type and text of a failure in Prometheus' format; UpstreamError."""
     failure = _loaded(body)
     return str(_field(failure, "errorType")), str(_field(failure, "error"))
+
+
+def public_error(error_type: str, text: str) -> tuple[str, str]:
+    """What everyone may read of the type and text of a failure."""
+    known = error_type in ERROR_TYPES or error_type.isdecimal()  # VictoriaMetrics gives the status
+    return error_type if known else "internal", f"Prometheus refused this: {public_reason(text)}."
 
 
 def _is_rule_of(rule: Any, tenants: Collection[str]) -> bool:

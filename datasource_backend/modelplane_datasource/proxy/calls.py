@@ -13,6 +13,7 @@ from modelplane_datasource.tenancy.promql_rewriter import (
     restricted,
     restricted_selector,
 )
+from modelplane_datasource.tenancy.query_restriction import NOTHING
 from modelplane_schema.metrics import TENANT_ID
 from modelplane_schema.promql import one_of
 
@@ -20,8 +21,6 @@ Tenants = tuple[str, ...]
 Form = dict[str, str | list[str]]
 MAX_SELECTORS = 64
 _MATCH = "match[]"
-# No series has two values of one label.
-_NOTHING = f'{{{TENANT_ID}="a",{TENANT_ID}="b"}}'
 _RELAYED_STATUSES = (400, 404, 422, 503)
 
 
@@ -45,9 +44,13 @@ class TenantCall:
 
     def body(self, changed: Mapping[str, str | list[str]]) -> bytes:
         """The body of Prometheus' answer with other parameters; FailureError, UpstreamError."""
-        return success_body(
-            *self.prometheus.forward_unrestricted(self.path, {**self.form, **changed}, self.method)
-        )
+        form = {**self.form, **changed}
+        status, body = self.prometheus.forward_unrestricted(self.path, form, self.method)
+        return success_body(status, body, answers.public_error)
+
+    def data(self, changed: Mapping[str, str | list[str]]) -> bytes:
+        """As ``body``, without what may stand beside its data."""
+        return answers.data_alone(self.body(changed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +76,19 @@ class Call:
 
 
 def _queried(call: TenantCall) -> bytes:
-    body = call.body({"query": restricted(str(call.form["query"]), call.tenants)})
+    body = call.data({"query": restricted(str(call.form["query"]), call.tenants)})
     answers.check_labels(body, call.tenants)
     return body
 
 
 def _exemplars(call: TenantCall) -> bytes:
-    body = call.body({"query": restricted(str(call.form["query"]), call.tenants)})
+    body = call.data({"query": restricted(str(call.form["query"]), call.tenants)})
     answers.check_series(body, call.tenants, "seriesLabels")
     return body
 
 
 def _series(call: TenantCall) -> bytes:
-    body = call.body({_MATCH: _selectors(call)})
+    body = call.data({_MATCH: _selectors(call)})
     answers.check_series(body, call.tenants)
     return body
 
@@ -96,7 +99,7 @@ def _texts(call: TenantCall) -> bytes:
     Hence those of no series are requested at the same time: old stores ignore ``match[]`` here.
     """
     body, nothing = call.prometheus.at_once(
-        lambda: call.body({_MATCH: _selectors(call)}), lambda: call.body({_MATCH: [_NOTHING]})
+        lambda: call.data({_MATCH: _selectors(call)}), lambda: call.data({_MATCH: [NOTHING]})
     )
     answers.check_nothing(nothing)
     answers.check_texts(body, call.tenants if call.path == f"label/{TENANT_ID}/values" else None)
@@ -154,13 +157,18 @@ CALLS = (
 )  # fmt: skip
 
 
-def success_body(status: int, body: bytes) -> bytes:
-    """The body of a success; FailureError for what Prometheus refuses, UpstreamError."""
+def success_body(
+    status: int, body: bytes, shown: Callable[[str, str], tuple[str, str]] = lambda *failure: failure
+) -> bytes:
+    """The body of a success; FailureError for what Prometheus refuses, UpstreamError.
+
+    ``shown`` gives what of the type and text of a failure the caller may read.
+    """
     if status == 200:
         return body
     if status == 204:  # its answer for exemplars when the query has no selector
         return answers.success([])
-    error_type, message = answers.read_error(body)
+    failure = answers.read_error(body)
     if status not in _RELAYED_STATUSES:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status}.")
-    raise FailureError(status, error_type, message)
+    raise FailureError(status, *shown(*failure))

@@ -50,7 +50,7 @@ def read_selection(metric: SeriesMetric, values: Values) -> Selection:
     """Models, tenants, versions and the metric's own options. ApiError 400."""
     model, tenant, version = (parameter.read_all(values) for parameter in metric.selection_parameters)
     options = {
-        option.name: option.read_all(values) if option.repeated else option.read(values)
+        option.name: option.read_all(values) if option.repeated else option.read_one(values)
         for option in metric.options
     }
     return Selection(model, tenant, version, options)

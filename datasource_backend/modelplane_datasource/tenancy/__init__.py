@@ -1,1 +1,1 @@
-"""Who calls, whose data they may see, and how queries are restricted to it."""
+"""Who calls, whose data they may see, how queries are restricted to it, and who reads which notice."""

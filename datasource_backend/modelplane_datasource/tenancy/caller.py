@@ -25,8 +25,8 @@ class Caller:
 
 
 ANYONE = Caller("anyone", "admin", None)  # where no tokens are configured
-_NOBODY = Caller("nobody", "tenant", ())  # outside of a request
-_CALLER: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
+NOBODY = Caller("nobody", "tenant", ())  # outside of a request, and without a token
+_CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
 
 
 def set_caller(caller: Caller) -> None:
@@ -52,6 +52,8 @@ def permitted_tenants(requested: tuple[str, ...]) -> tuple[str, ...]:
     tenants = current_tenants()
     if tenants is None:
         return requested
+    if not tenants:  # no tenant would read as all of them
+        raise ApiError(403, "forbidden", "This token may see no tenant.")
     if not set(requested) <= set(tenants):
         raise ApiError(
             403,

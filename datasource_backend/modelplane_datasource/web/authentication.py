@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import request
 
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.tenancy.caller import ANYONE, Caller, Role, set_caller
+from modelplane_datasource.tenancy.caller import ANYONE, NOBODY, Caller, Role, set_caller
 from modelplane_datasource.tenancy.tokens import (
     Gatekeeper,
 )
@@ -28,7 +28,7 @@ def authorization(gatekeeper: Gatekeeper | None) -> Callable[[], None]:
     """What refuses a request whose token does not allow it, before its view; probes stay open."""
 
     def authorize() -> None:
-        set_caller(ANYONE)
+        set_caller(ANYONE if gatekeeper is None else NOBODY)
         if request.path not in OPEN_PATHS:
             tokens = request.headers.get("Authorization", ""), request.headers.get(IDENTITY_HEADER)
             set_caller(permitted_caller(gatekeeper, request.method, request.path, *tokens))

@@ -8,12 +8,14 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from modelplane_datasource.errors import ApiError
+from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.web.responses import json_response
 
 
 def error_response(error: ApiError) -> Response:
-    """The JSON answer for an error."""
-    body = {"message": error.message, "error": error.error, "details": error.details}
+    """The JSON answer for an error: what the caller may read of it."""
+    message, details = error.shown_to(current_tenants())
+    body = {"message": message, "error": error.error, "details": details}
     return json_response(body, error.status, error.headers)
 
 

@@ -13,9 +13,9 @@ from flask import request
 from werkzeug.wsgi import ClosingIterator, get_path_info
 
 from modelplane_datasource.observability.logs import log_request, name_request
-from modelplane_datasource.observability.query_warnings import forget_warnings
 from modelplane_datasource.observability.telemetry import CompletedRequest, Telemetry
 from modelplane_datasource.tenancy.caller import current_caller
+from modelplane_datasource.tenancy.notices import forget_notices
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,7 +53,7 @@ class RequestLayer:
         """Respond as the application does, with more headers."""
         started = time.perf_counter()
         request_id = name_request(environ.get("HTTP_X_REQUEST_ID", ""))
-        forget_warnings()
+        forget_notices()
         statuses: list[str] = []
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 import orjson
 from flask import Response
 
-from modelplane_datasource.observability.query_warnings import noted
+from modelplane_datasource.tenancy.notices import noted_for_caller
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``body`` as strict JSON: a float that is not finite becomes null.
 
-    An object says in ``warnings`` what Prometheus warned of while the request was answered.
+    An object has in ``warnings`` what was noted while the request was answered and its caller may read.
+    TypeError for one that brings warnings of its own, which nobody filtered.
     """
-    warnings = noted()
-    if warnings and isinstance(body, Mapping):
-        body = {**body, "warnings": warnings}
+    if isinstance(body, Mapping):
+        if "warnings" in body:
+            raise TypeError("warnings of an answer must be noted")
+        warnings = noted_for_caller()
+        body = {**body, "warnings": warnings} if warnings else body
     return Response(orjson.dumps(body), status, headers, mimetype="application/json")

@@ -31,12 +31,13 @@ def array(items: Mapping[str, Any]) -> dict[str, Any]:
 
 WARNINGS: Mapping[str, Any] = {
     **array(TEXT),
-    "description": "What Prometheus warned of, for example that its answer is partial.",
+    "description": "What the caller should know besides, such as that an answer of Prometheus is partial. A "
+    "token that is limited to tenants reads what is about these, and no text of Prometheus.",
 }
 
 
 def with_warnings(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer that has ``warnings`` when Prometheus gave some."""
+    """An answer that has ``warnings`` when there are some for the caller."""
     return {**schema, "properties": {**schema["properties"], "warnings": WARNINGS}}
 
 

@@ -45,6 +45,8 @@ def test_every_field_can_be_set() -> None:
         "INCIDENT_GAP_SECONDS": "60",
         "FLAP_EPISODES": "3",
         "FLAP_WINDOW_SECONDS": "900",
+        "IDLE_POLICY": "even",
+        "SHARED_POLICY": "scale",
     }
     settings = Settings.from_environment({PREFIX + name: value for name, value in environ.items()})
     assert settings == Settings(
@@ -78,6 +80,8 @@ def test_every_field_can_be_set() -> None:
         incident_gap_seconds=60,
         flap_episodes=3,
         flap_window_seconds=900,
+        idle_policy="even",
+        shared_policy="scale",
     )
     assert set(environ) == {name.upper() for name in Settings.__dataclass_fields__}
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from generations import Servers
+from modelplane_datasource.settings import PREFIX, TABLE
 from modelplane_provisioning.bundle import (
     BundleError,
     bundle_files,
@@ -163,6 +164,16 @@ def test_compose_builds_images_that_the_dockerfile_defines(container_bundle: Pat
         if "build" in service:
             assert service["build"]["target"] in stages
             assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+def test_the_operator_sets_the_policies_of_cost_beside_the_bundle(container_bundle: Path) -> None:
+    """Compose takes them from ``.env``, and ``keep`` where that has none."""
+    environment = read_yaml(container_bundle / "compose.yaml")["services"]["backend"]["environment"]
+    policies = {name: text for name, text in environment.items() if name.endswith("_POLICY")}
+    assert policies == {
+        f"{PREFIX}{name}": f"${{{PREFIX}{name}:-keep}}" for name in ("IDLE_POLICY", "SHARED_POLICY")
+    }
+    assert {setting.variable for setting in TABLE} >= environment.keys()
 
 
 def test_example_containers_are_the_targets(container_bundle: Path) -> None:

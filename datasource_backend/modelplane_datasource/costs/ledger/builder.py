@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, groupby
@@ -28,10 +29,18 @@ from modelplane_datasource.costs.ledger.lines import (
     UNKNOWN,
     Asset,
     Ledger,
+    LedgerWarning,
     Line,
     Policy,
 )
-from modelplane_datasource.costs.ledger.prices import Rates, Tariff, device_rates, price_warnings, token_rates
+from modelplane_datasource.costs.ledger.prices import (
+    Priced,
+    Rates,
+    Tariff,
+    device_rates,
+    price_warnings,
+    token_rates,
+)
 from modelplane_datasource.costs.ledger.usage import (
     CounterSeries,
     DeviceUse,
@@ -90,7 +99,7 @@ def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Poli
 
     A device that the inventory does not list has no capacity: what it is used for is charged, and stands in
     ``over`` too. One of the type ``cpu-process`` is there while samples carry it. A device that the inventory
-    lists has the inventory's type, whatever its series say. ``warnings`` report both.
+    lists has the inventory's type, whatever its series say. Warnings report both.
     """
     series = sorted(samples.device_seconds, key=lambda counter: counter.key)
     tokens = sorted(samples.tokens, key=lambda counter: counter.key)
@@ -109,7 +118,7 @@ def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Poli
             lines += _asset_lines(holding, charges, seen, rates, cells, policy)
     lines += _token_lines(tokens, scrapes, tariff, cells, samples.timing)
     _check_sums(lines)
-    warnings = (*_inventory_warnings(used, inventory), *price_warnings(tariff))
+    warnings = (*_inventory_warnings(used, inventory), *_price_warnings(tariff, lines))
     return Ledger(cells, policy, tuple(lines), warnings)
 
 
@@ -233,15 +242,36 @@ def _token_rates(tariff: Tariff, model_name: str, kind: str, cells: CellGrid) ->
 
 def _inventory_warnings(
     used: Mapping[str, Sequence[CounterSeries[DeviceUse]]], inventory: Mapping[str, Sequence[Device]]
-) -> Iterator[str]:
+) -> Iterator[LedgerWarning]:
     for device, series in used.items():
         listed = {entry.device_type for entry in inventory.get(device, ())}
-        for device_type in sorted({counter.key.device_type for counter in series} - listed):
+        users: defaultdict[str, set[Identity]] = defaultdict(set)
+        for counter in series:
+            users[counter.key.device_type].add(counter.key.identity)
+        for device_type in sorted(users.keys() - listed):
+            identities = frozenset(users[device_type])
             if listed:
                 types = ", ".join(sorted(listed))
-                yield f"Device {device} is {types} in the inventory and {device_type} in its series."
+                text = f"Device {device} is {types} in the inventory and {device_type} in its series."
+                yield LedgerWarning(text, identities)
             elif device_type != CPU_PROCESS:
-                yield (
+                text = (
                     f"Device {device} ({device_type}) is used and not in the inventory: "
                     "it has no capacity, and all its use is over."
                 )
+                yield LedgerWarning(text, identities)
+
+
+def _price_warnings(tariff: Tariff, lines: Sequence[Line]) -> Iterator[LedgerWarning]:
+    payers: defaultdict[Priced, set[Identity]] = defaultdict(set)
+    for line in lines:
+        if line.identity is not None:
+            payers[_priced(line, line.identity)].add(line.identity)
+    for priced, text in price_warnings(tariff):
+        yield LedgerWarning(text, frozenset(payers[priced]))
+
+
+def _priced(line: Line, identity: Identity) -> Priced:
+    if line.asset is None:
+        return Priced(identity.model_name, line.kind)
+    return Priced(None, line.asset.device_type)

@@ -81,14 +81,22 @@ class Line:
         return "tokens" if self.asset is None else "device_seconds"
 
 
+class LedgerWarning(NamedTuple):
+    """A sentence for whoever maintains the registry, and whose charges it is about: nobody's of an unused
+    price."""
+
+    text: str
+    identities: frozenset[Identity]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """All lines of ``cells``; ``warnings`` are sentences for whoever maintains the registry."""
+    """All lines of ``cells``, and what is odd about the registry or the series behind them."""
 
     cells: CellGrid
     policy: Policy
     lines: tuple[Line, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[LedgerWarning, ...]
 
     @property
     def bytes(self) -> int:

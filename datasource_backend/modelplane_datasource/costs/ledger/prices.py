@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,16 @@ SECONDS_PER_HOUR = 3600
 PRICE_JUMP = 5  # a price that changes by a larger factor is more likely a slip than a price
 
 AnyPrice = Price | TokenPrice
+
+
+class Priced(NamedTuple):
+    """What a price is for: a kind of a model's tokens, or a device type, which has no model."""
+
+    model_name: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.model_name is None else f"{self.name} tokens of {self.model_name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +93,22 @@ def _rates(prices: Iterable[AnyPrice], cells: CellGrid, per: int) -> Rates:
     return Rates(dated, in_force, amounts[in_force])
 
 
-def price_warnings(tariff: Tariff) -> tuple[str, ...]:
+def price_warnings(tariff: Tariff) -> Iterator[tuple[Priced, str]]:
     """A sentence for each price that is more than ``PRICE_JUMP`` times the one before it, or the reverse."""
-    named: defaultdict[str, list[AnyPrice]] = defaultdict(list)
+    prices_of: defaultdict[Priced, list[AnyPrice]] = defaultdict(list)
     for price in tariff.devices.prices:
-        named[price.device_type].append(price)
+        prices_of[Priced(None, price.device_type)].append(price)
     for model_name, prices in tariff.tokens.items():
         for token_price in prices:
-            named[f"{token_price.kind} tokens of {model_name}"].append(token_price)
-    return tuple(
-        f"The price of {name} goes from {before.amount} to {after.amount} {after.currency} on "
-        f"{after.effective_from}, by more than a factor of {PRICE_JUMP}; check it."
-        for name, prices in named.items()
-        for before, after in pairwise(sorted(prices, key=lambda price: price.effective_from))
-        if before.currency == after.currency and _jumps(before.amount, after.amount)
-    )
+            prices_of[Priced(model_name, token_price.kind)].append(token_price)
+    for priced, of_priced in prices_of.items():
+        for before, after in pairwise(sorted(of_priced, key=lambda price: price.effective_from)):
+            if before.currency == after.currency and _jumps(before.amount, after.amount):
+                change = f"from {before.amount} to {after.amount} {after.currency} on {after.effective_from}"
+                text = (
+                    f"The price of {priced} goes {change}, by more than a factor of {PRICE_JUMP}; check it."
+                )
+                yield priced, text
 
 
 def _jumps(before: Decimal, after: Decimal) -> bool:

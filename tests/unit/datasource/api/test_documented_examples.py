@@ -41,8 +41,9 @@ def two_versions(upstream: FakePrometheus, client: FlaskClient) -> FlaskClient:
     """Latencies of two versions in the last half minute, the later version loaded fifteen seconds ago."""
 
     def reply(path: str, form: dict[str, str]) -> Any:
-        if "/label/" in path:
-            return 200, {}, b'{"status":"success","data":["digit-reader"]}'
+        if path.endswith("/series"):
+            series = [{"model_name": "digit-reader", "model_version": version} for version in VALUES]
+            return 200, {}, json.dumps({"status": "success", "data": series}).encode()
         lines = []
         for version, texts in VALUES.items():
             labels = {"model_name": "digit-reader", "model_version": version, "tenant_id": "vision-lab"}

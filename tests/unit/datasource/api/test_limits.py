@@ -11,11 +11,12 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.callers import called_by_operator
 from datasource_support.clients import prometheus_client
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
-from modelplane_datasource.observability.query_warnings import forget_warnings, noted
 from modelplane_datasource.prometheus.errors import UpstreamError
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.notices import forget_notices, noted_for_caller
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.web.compression import SMALLEST
 
@@ -155,15 +156,16 @@ def test_warnings_about_samples_and_menus_are_notices_too(
     for call, body in calls:
         answer = orjson.dumps({**body, "warnings": warnings})
         upstream.reply = lambda *_, answer=answer: (200, {}, answer)
-        forget_warnings()
+        forget_notices()
         if isinstance(warnings, list):
             call()
-            assert noted() == ("a store is down",)
+            with called_by_operator():
+                assert noted_for_caller() == ("a store is down",)
         else:
             with pytest.raises(UpstreamError, match="warnings"):
                 call()
     prometheus.close()
-    forget_warnings()
+    forget_notices()
 
 
 @pytest.mark.parametrize(

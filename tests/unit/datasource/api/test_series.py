@@ -197,7 +197,10 @@ def test_the_catalogue_declares_what_the_routes_accept(
     )
     client = make_client(replace(settings, registry_file=REGISTRY))
     # Of the others any text will do.
-    values = {"kind": "input", "model-name": "digit-reader", "slo": "availability"}
+    values = {
+        "kind": "input", "model-name": "digit-reader", "slo": "availability", "idle": "keep",
+        "shared": "keep",
+    }  # fmt: skip
     body = client.get("/api/v1/metrics").json
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -137,27 +136,44 @@ def test_version_changes_take_only_the_filters_of_versions(
     ],
 )
 @pytest.mark.parametrize(
-    ("models", "matcher"), [(["resnet50"], '="resnet50"'), (["bert", "a.b"], r'=~"a\\.b|bert"'), ([], None)]
+    ("called", "matchers"),
+    [
+        ([("resnet50", "v1")], '{model_name="resnet50",model_version="v1"}'),
+        ([("bert", "v1"), ("a.b", "v1")], r'{model_name=~"a\\.b|bert",model_version="v1"}'),
+        ([], None),
+    ],
 )
-def test_a_tenant_narrows_version_changes_to_the_models_that_it_calls(
+def test_a_tenant_narrows_version_changes_to_the_versions_that_it_calls(
     upstream: FakePrometheus,
     client: FlaskClient,
     fields: dict[str, Any],
     calls: str,
-    models: list[str],
-    matcher: str | None,
+    called: list[tuple[str, str]],
+    matchers: str | None,
 ) -> None:
-    names = json.dumps({"status": "success", "data": models}).encode()
+    """Of all pairs of its models and its versions only those that have calls."""
+    series = [{"model_name": model, "model_version": version} for model, version in called]
+    listed = json.dumps({"status": "success", "data": series}).encode()
+    loaded = [*called, ("resnet50", "v2")]
     upstream.reply = lambda path, form: (
-        (200, {}, names) if "/label/" in path else matrix_reply((LABELS, [(float(form["end"]), "1")]))
+        (200, {}, listed)
+        if path.endswith("/series")
+        else matrix_reply(
+            *(
+                ({"model_name": model, "model_version": version}, [(float(form["end"]), "1")])
+                for model, version in loaded
+            )
+        )
     )
     result = annotate(client, "version_changes", **{"payload": None, **fields})
-    (path, _, _), *queries = upstream.calls
-    parts = urlsplit(path)
-    assert parts.path == "/api/v1/label/model_name/values"
-    assert parse_qs(parts.query)["match[]"] == [f"model_inference_requests_total{calls}"]
-    assert len(result["time"]) == len(queries) == (2 if models else 0)
-    assert all(f"{{model_name{matcher}}}" in form["query"] for _, form, _ in queries)
+    (path, form, _), *queries = upstream.calls
+    assert (path, form["match[]"]) == ("/api/v1/series", f"model_inference_requests_total{calls}")
+    names = [
+        f"{model} {version} {state}" for model, version in called for state in ("in production", "loaded")
+    ]
+    assert sorted(result["title"]) == sorted(names)
+    assert len(queries) == (2 if called else 0)
+    assert all(f"{matchers}[" in form["query"] for _, form, _ in queries)
 
 
 def test_the_newest_changes_are_given_when_there_are_too_many(

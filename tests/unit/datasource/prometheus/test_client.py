@@ -8,12 +8,13 @@ from functools import partial
 
 import pytest
 
+from datasource_support.callers import called_by_operator
 from datasource_support.clients import prometheus_client
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
-from modelplane_datasource.observability.query_warnings import forget_warnings, noted
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.notices import forget_notices, noted_for_caller
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_provisioning.processes import free_port
 
@@ -62,14 +63,15 @@ def test_values_lie_on_the_grid_and_only_finite_ones_are_numbers(
     upstream.reply = lambda *_: matrix_reply(
         ({"a": "x"}, points), ({"a": "y"}, [(31, "+Inf"), (61, "-Inf")]), warnings=["partial"]
     )
-    forget_warnings()
+    forget_notices()
     result = prometheus.query_range("up", GRID)
     labelled_values: list[object] = [(series.labels, series.values) for series in result]
     assert labelled_values == [
         ({"a": "x"}, (0.5, None, 1000.0)),
         ({"a": "y"}, (None, None, None)),
     ]
-    assert noted() == ("partial",)
+    with called_by_operator():
+        assert noted_for_caller() == ("partial",)
 
 
 def test_a_long_query_is_one_request(upstream: FakePrometheus, prometheus: PrometheusClient) -> None:
@@ -274,10 +276,11 @@ def test_queries_made_at_once_keep_their_order_their_warnings_and_their_errors(
     upstream: FakePrometheus, prometheus: PrometheusClient
 ) -> None:
     upstream.reply = lambda _, form: matrix_reply(({"query": form["query"]}, []), warnings=[form["query"]])
-    forget_warnings()
+    forget_notices()
     results = prometheus.at_once(*(partial(prometheus.query_range, name, GRID) for name in "abc"))
     assert [result[0].labels["query"] for result in results] == ["a", "b", "c"]
-    assert noted() == ("a", "b", "c")
+    with called_by_operator():
+        assert noted_for_caller() == ("a", "b", "c")
 
     def fails() -> None:
         raise UpstreamError(REJECTED, "no")

@@ -165,24 +165,59 @@ def test_build_information_does_not_say_where_it_was_built(web: FlaskClient, pro
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (400, {"status": "error", "errorType": "bad_data", "error": "no"}, (400, "bad_data", "no")),
-        (422, {"status": "error", "errorType": "execution", "error": "dup"}, (422, "execution", "dup")),
-        (503, {"status": "error", "errorType": "timeout", "error": "slow"}, (503, "timeout", "slow")),
+        (400, {"status": "error", "errorType": "bad_data", "error": "secret"}, (400, "bad_data")),
+        (422, {"status": "error", "errorType": "execution", "error": "secret"}, (422, "execution")),
+        (422, {"status": "error", "errorType": "422", "error": "secret"}, (422, "422")),
+        (422, {"status": "error", "errorType": "secret", "error": "secret"}, (422, "internal")),
+        (503, {"status": "error", "errorType": "timeout", "error": "secret"}, (503, "timeout")),
         (500, {"status": "error", "errorType": "internal", "error": "secret"}, None),
         (302, {"status": "error", "errorType": "internal", "error": "secret"}, None),
         (400, ["secret"], None),
     ],
 )
 def test_failures_of_prometheus(
-    web: FlaskClient, prometheus: FakeClient, status: int, body: object, expected: object
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller, status: int, body: Any, expected: object
 ) -> None:
+    """An operator reads what Prometheus says, a tenant that it said something."""
     prometheus.reply = lambda path, form: (status, orjson.dumps(body))
-    result = failure(web.get(f"{API}/query?query=up"))
-    if expected is not None:
-        assert result == expected
-    else:
-        assert result[:2] == (502, "internal")
-        assert "secret" not in result[2]
+    *result, text = failure(web.get(f"{API}/query?query=up"))
+    assert tuple(result) == (expected or (502, "internal"))
+    assert "secret" not in text
+    if expected:
+        caller.tenants = None
+        assert failure(web.get(f"{API}/query?query=up")) == (status, body["errorType"], body["error"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            'found duplicate series for the match group {model="secret"} on the right hand-side',
+            "found duplicate series for the match group",
+        ),
+        (
+            "expanding series: query processing would load too many samples into memory in query execution",
+            "query processing would load too many samples into memory in query execution",
+        ),
+        (
+            'invalid parameter "query": 1:1: parse error: error parsing regexp: missing closing ): `(secret`',
+            "error parsing regexp: missing closing )",
+        ),
+        ('invalid parameter "step": cannot parse "secret"', 'invalid parameter "step"'),
+        (
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing",
+            "exceeded maximum resolution of 11,000 points per timeseries",
+        ),
+        ("store secret-1 is down", "the reason is for operators, and in the backend's log"),
+    ],
+)
+def test_a_tenant_reads_the_constant_part_of_a_reason(
+    web: FlaskClient, prometheus: FakeClient, text: str, shown: str
+) -> None:
+    body = {"status": "error", "errorType": "bad_data", "error": text}
+    prometheus.reply = lambda path, form: (400, orjson.dumps(body))
+    expected = (400, "bad_data", f"Prometheus refused this: {shown}.")
+    assert failure(web.get(f"{API}/query?query=up")) == expected
 
 
 @pytest.mark.parametrize(

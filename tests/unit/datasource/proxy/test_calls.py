@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from datasource_support.fake_client import API, EMPTY, NOTHING, FakeCaller, FakeClient, failure, ok, vector
+from modelplane_datasource.prometheus.decoding import INCOMPLETE
 from modelplane_datasource.proxy.calls import CALLS
 from modelplane_datasource.web.openapi import openapi_document
 
@@ -26,10 +28,26 @@ def test_a_query_is_sent_restricted_with_known_parameters_only(
     assert prometheus.calls == [("query_range", form, "POST")]
 
 
-def test_an_answer_is_given_byte_for_byte(web: FlaskClient, prometheus: FakeClient) -> None:
-    body = b'{"status":"success", "data":{"result":[{"metric":{"tenant_id":"user-A"}}]},"warnings":["w"]}'
-    prometheus.reply = lambda path, form: (200, body)
-    assert web.get(f"{API}/query?query=up").data == body
+def test_data_are_given_byte_for_byte_and_what_stands_beside_them_is_not(
+    web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
+) -> None:
+    data = b'{"result": [{"metric":{"tenant_id":"user-A"},"value":[1.50,"1e3"]}]}'
+    alone = b'{"status":"success","data":' + data + b"}"
+    warned = alone[:-1] + b',"warnings":' + orjson.dumps([INCOMPLETE]) + b"}"
+    for beside, expected in (
+        (b"", alone),
+        (b',"infos":["user-B"]', alone),
+        (b',"stats":{"user-B":1}', alone),
+        (b',"warnings":["the store of user-B is down"]', warned),
+        (b',"isPartial":true', warned),
+        (b',"isPartial":false', alone),
+    ):
+        body = b'{"status":"success", "data":' + data + beside + b"}"
+        prometheus.reply = lambda path, form, body=body: (200, body)  # type: ignore[misc]
+        caller.tenants = ("user-A",)
+        assert web.get(f"{API}/query?query=up").data == expected
+        caller.tenants = None
+        assert web.get(f"{API}/query?query=up").data == body
 
 
 def test_an_admin_asks_what_they_like_on_the_same_paths(

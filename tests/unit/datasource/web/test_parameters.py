@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import pytest
 
+from datasource_support.callers import called_by, called_by_operator
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.tenancy.caller import ANYONE, Caller, set_caller
 from modelplane_datasource.web.parameters import Parameter, TenantParameter, label_text, whole_number
 
 TENANT = TenantParameter("tenant-id", "Tenant.", "the id of a tenant", label_text)
@@ -16,15 +13,6 @@ TENANTS = TenantParameter(
     "tenant-id", "Tenants.", "the id of a tenant, repeatable", label_text, repeated=True
 )
 LIMIT = Parameter("limit", "Limit.", "a whole number from 1 to 9", whole_number(1, 9), default="5")
-
-
-@contextlib.contextmanager
-def called_by(*tenants: str) -> Iterator[None]:
-    set_caller(Caller("somebody", "tenant", tenants))
-    try:
-        yield
-    finally:
-        set_caller(ANYONE)
 
 
 @pytest.mark.parametrize("parameter", [TENANT, TENANTS], ids=["single", "repeated"])
@@ -44,8 +32,14 @@ def test_a_caller_who_names_no_tenant_means_their_own() -> None:
             TENANT.read_one({})
     with called_by("a"):
         assert TENANT.read_one({}) == "a"
-    assert TENANTS.read_all({}) == ()
-    assert TENANT.read_one({"tenant-id": ["any"]}) == "any"
+    with called_by_operator():
+        assert TENANTS.read_all({}) == ()
+        assert TENANT.read_one({"tenant-id": ["any"]}) == "any"
+
+
+def test_a_caller_without_tenants_reads_nothing_instead_of_everything() -> None:
+    with called_by(), pytest.raises(ApiError, match="may see no tenant"):
+        TENANTS.read_all({})
 
 
 def test_a_parameter_of_that_name_is_always_a_tenant_parameter() -> None:

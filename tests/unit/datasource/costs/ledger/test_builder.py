@@ -14,7 +14,7 @@ from datasource_support.generated_counters import device_of
 from modelplane_datasource.costs.ledger.allocation import IdlePolicy
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of, snapped
-from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, Policy
+from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, LedgerWarning, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
 from modelplane_datasource.costs.ledger.report import GroupBy, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
@@ -220,7 +220,7 @@ def test_a_device_outside_the_inventory_is_charged_and_told() -> None:
         assert seconds(ledger) == {"direct": 3600, "over": 3600}
         assert amounts(ledger) == {"direct": 3.6, "over": 3.6}
     (warning,) = ledger.warnings
-    assert warning.startswith("Device GPU-9 (h200) is used and not in the inventory")
+    assert warning.text.startswith("Device GPU-9 (h200) is used and not in the inventory")
 
 
 def test_a_cpu_process_is_there_while_it_is_seen_and_priced_by_the_process_hour() -> None:
@@ -286,7 +286,8 @@ def test_a_device_that_becomes_shared_changes_its_price_at_midnight() -> None:
 def test_a_type_that_differs_from_the_inventory_is_told_and_the_inventory_holds() -> None:
     ledger = book(counter(A, growing(0.5), device_type="h100"))
     assert seconds(ledger, "device_type")["h200", "direct"] == 1800
-    assert ledger.warnings == ("Device GPU-0 is h200 in the inventory and h100 in its series.",)
+    text = "Device GPU-0 is h200 in the inventory and h100 in its series."
+    assert ledger.warnings == (LedgerWarning(text, frozenset({A})),)
 
 
 def test_an_unlisted_device_with_two_types_keeps_them_apart() -> None:
