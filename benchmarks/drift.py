@@ -48,7 +48,7 @@ from modelplane_datasource.timeline.grid import Grid
 from modelplane_exporter import Baseline, ModelMetricsExporter
 from modelplane_exporter.exposition import signal_text
 from modelplane_exporter.layout.signals import layout_of
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.stores import store_for
 from modelplane_schema.metrics import ALL_TENANTS, MISSING_BIN
 
 SHAPES = ((100, 100), (1_000, 10), (10_000, 1))
@@ -208,7 +208,7 @@ class Service:
 
     def cells(self) -> Array:
         """Counts of (signals, bins) since the start; every signal has as many bins."""
-        (snapshot,), _ = self.store.local_signals()
+        ((_, _, (snapshot,)),) = self.store.local_signals()
         bins = snapshot.cells[: layout_of(self.baseline).bins]
         return np.array(bins, dtype=np.float64).reshape(len(self.baseline.signals), -1)
 

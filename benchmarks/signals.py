@@ -35,7 +35,8 @@ from modelplane_exporter.exposition import signal_text
 from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.signals.row_queue import DRAIN_AT
-from modelplane_exporter.store.store import Store, store_for
+from modelplane_exporter.store.store import Store
+from modelplane_exporter.store.stores import store_for
 from modelplane_schema import metrics
 
 FEATURES = [f"feature_{number:02d}" for number in range(50)]
@@ -98,7 +99,7 @@ class Ours:
 
     def observations(self) -> int:
         """How many values were counted since the start."""
-        (snapshot,), (loaded,) = self.store.local_signals()
+        ((_, (loaded,), (snapshot,)),) = self.store.local_signals()
         return sum(snapshot.cells[: layout_of(loaded.baseline).bins])
 
 

@@ -13,6 +13,8 @@ from modelplane_schema.promql import Matcher, one_of
 from modelplane_schema.registry import Receiver, Registry, Tenant
 
 BACKEND_RECEIVER = "modelplane-backend"
+# A notification of so many alerts of 8 KiB each is no larger than the backend takes (16 MiB).
+MAX_ALERTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def _model_down_inhibits_its_symptoms() -> dict[str, Any]:
 
 def _backend(routing: Routing) -> dict[str, Any]:
     webhook = _webhook(routing.backend_url + "/api/v1/alerts", routing.backend_credentials_file)
-    return {"name": BACKEND_RECEIVER, "webhook_configs": [webhook]}
+    return {"name": BACKEND_RECEIVER, "webhook_configs": [{**webhook, "max_alerts": MAX_ALERTS}]}
 
 
 def _tenant_receiver(tenant: Tenant, routing: Routing) -> dict[str, Any]:

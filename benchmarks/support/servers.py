@@ -145,11 +145,14 @@ def environment(
 
 
 @contextmanager
-def running_backend(name: str, folder: Path, env: Mapping[str, str]) -> Iterator[tuple[int, Process]]:
+def running_backend(
+    name: str, folder: Path, env: Mapping[str, str], ready_path: str = "/readyz"
+) -> Iterator[tuple[int, Process]]:
     """The backend as its own command runs it: one process."""
     port = free_port()
     arguments = [sys.executable, "-m", "modelplane_datasource"]
-    with _running(name, arguments, folder, {**env, f"{_PREFIX}PORT": str(port)}, port) as process:
+    env = {**env, f"{_PREFIX}PORT": str(port)}
+    with _running(name, arguments, folder, env, port, ready_path) as process:
         yield port, process
 
 
@@ -161,15 +164,15 @@ def running_workers(folder: Path, env: Mapping[str, str], workers: int) -> Itera
         sys.executable, "-m", "gunicorn", "--workers", str(workers), "--threads", "4",
         "--bind", f"127.0.0.1:{port}", "--pythonpath", str(Path(__file__).parents[1]), "support.wsgi:app",
     ]  # fmt: skip
-    with _running("workers", arguments, folder, env, port) as process:
+    with _running("workers", arguments, folder, env, port, "/readyz") as process:
         yield port, process
 
 
 @contextmanager
 def _running(
-    name: str, arguments: list[str], folder: Path, env: Mapping[str, str], port: int
+    name: str, arguments: list[str], folder: Path, env: Mapping[str, str], port: int, ready_path: str
 ) -> Iterator[Process]:
-    ready = f"http://127.0.0.1:{port}/readyz"
+    ready = f"http://127.0.0.1:{port}{ready_path}"
     process = Process(name, arguments, folder / f"{name}.log", env, ready)
     process.start()
     try:

@@ -29,7 +29,7 @@ def error_ratio_now(scope: BoardScope) -> Panel:
         key="error-ratio-now",
         kind="stat",
         title="Errors",
-        description="Failed calls as a share of succeeded and failed ones; cancelled calls do not count.",
+        description="Failed calls as a share of succeeded and failed ones; no others count.",
         unit=unit_of(ERROR_RATIO),
         queries=(PromQuery(promql.error_ratio(scope), instant=True),),
         width=4,

@@ -23,6 +23,7 @@ from modelplane_datasource.api.operations import operations_blueprint
 from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
+from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
@@ -35,10 +36,13 @@ from modelplane_datasource.web.authentication import authorization
 from modelplane_datasource.web.compression import compress
 from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
 from modelplane_datasource.web.middleware import RequestLayer, remember_route
+from modelplane_datasource.web.refusals import RETRY_AFTER, refuse_overload
 from modelplane_schema.registry import Registry, RegistryError, load_registry
 
 _LOG = logging.getLogger(__name__)
 _EXTENSION = "modelplane"
+# Of those who read alerts and incidents, the writer of deliveries, readiness and maintenance.
+_CONNECTIONS_BESIDES = 6
 _BLUEPRINTS = (
     series_blueprint,
     drift_blueprint,
@@ -68,7 +72,7 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.extensions[_EXTENSION] = context
-    _add_middleware(app, context.telemetry, gatekeeper)
+    _add_middleware(app, context, gatekeeper)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint(context))
     return app
@@ -87,16 +91,24 @@ def maintenance_of(app: Flask) -> Maintenance:
     return Maintenance(context.store, rules, context.now)
 
 
+def telemetry_of(app: Flask) -> Telemetry:
+    """The metrics of an application about itself."""
+    context: AppContext = app.extensions[_EXTENSION]
+    return context.telemetry
+
+
 def close_app(app: Flask) -> None:
     """Close the application's connections to Prometheus and to its database."""
     context: AppContext = app.extensions[_EXTENSION]
     context.close()
 
 
-def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | None) -> None:
+def _add_middleware(app: Flask, context: AppContext, gatekeeper: Gatekeeper | None) -> None:
     """All that a request passes besides its view, from the outside in; a response goes the other way."""
-    app.wsgi_app = RequestLayer(app.wsgi_app, telemetry)  # type: ignore[method-assign]  # Flask's manual does
+    webhook = WebhookLayer(app.wsgi_app, context, gatekeeper, _store_error)
+    app.wsgi_app = RequestLayer(webhook, context.telemetry)  # type: ignore[method-assign]  # Flask's manual does
     app.before_request(remember_route)
+    app.before_request(refuse_overload)
     app.before_request(authorization(gatekeeper))
     app.before_request(refuse_unknown_calls)
     app.after_request(compress)
@@ -106,7 +118,8 @@ def _add_middleware(app: Flask, telemetry: Telemetry, gatekeeper: Gatekeeper | N
 
 def _store_error(error: Exception) -> Response:
     _LOG.error("the alert store failed: %s", error)
-    return error_response(ApiError(503, "store_unavailable", "The alert store is not available; try again."))
+    message = "The alert store is not available; try again."
+    return error_response(ApiError(503, "store_unavailable", message, headers=RETRY_AFTER))
 
 
 def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
@@ -117,8 +130,7 @@ def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
     store = AlertStore(
         settings.database_url,
         settings.max_raw_bodies,
-        settings.threads,
-        max_waiting_writers=settings.threads // 2,
+        settings.threads + _CONNECTIONS_BESIDES,
         on_call=telemetry.store_call,
     )
     prometheus = PrometheusClient(settings, cache, telemetry.upstream_error, TO_CALLER)

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import orjson
-import waitress
 from flask import Flask
 from sqlalchemy import make_url
-from waitress.channel import HTTPChannel
-from waitress.task import ErrorTask
 
 from modelplane_datasource.alerts.store import StoreError
-from modelplane_datasource.app import close_app, create_app, maintenance_of
+from modelplane_datasource.app import close_app, create_app, maintenance_of, telemetry_of
+from modelplane_datasource.serving.bulkheads import bulkheads
+from modelplane_datasource.serving.pools import BulkheadPools
+from modelplane_datasource.serving.waitress_server import Server
 from modelplane_datasource.settings import ConfigurationError, Settings, is_loopback
 from modelplane_schema.errors import UserError
 
@@ -65,18 +64,21 @@ def serve(settings: Settings) -> None:
 
 
 def _run(app: Flask, settings: Settings) -> None:
-    _allow_open_files(settings.max_connections + _SPARE_FILES)
-    server = waitress.create_server(
+    listener = _listen(settings.host, settings.port)
+    connections = min(settings.max_connections, _allowed_open_files(settings.max_connections))
+    telemetry = telemetry_of(app)
+    pools = BulkheadPools(bulkheads(settings), settings.max_wait_seconds, telemetry.refusal)
+    telemetry.observe_waiting(lambda: pools.waiting)
+    server = Server(
         app,
-        sockets=[_listen(settings.host, settings.port)],
-        threads=settings.threads,
+        listener,
+        pools,
+        connections,
         ident="modelplane",
         max_request_body_size=_READ_TO_REFUSE * settings.max_body_bytes,
-        connection_limit=settings.max_connections,
         channel_timeout=_IDLE_SECONDS,
         asyncore_use_poll=True,  # select() knows no more than 1024 files
     )
-    server.channel_class = _Channel
     _LOG.info(
         "listening on http://%s:%d%s",
         settings.host,
@@ -92,30 +94,14 @@ def _run(app: Flask, settings: Settings) -> None:
     _LOG.info("stopped")
 
 
-class _JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
-    """Answers a request that never reaches the application: broken, or much too large."""
-
-    def execute(self) -> None:
-        """Write the status and body of the error."""
-        error = self.request.error
-        body = {"message": f"{error.reason}: {error.body}.", "error": "bad_request", "details": {}}
-        text = orjson.dumps(body)
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", "application/json"), ("Connection", "close")]
-        self.set_close_on_finish()
-        self.content_length = len(text)
-        self.write(text)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    error_task_class = _JsonErrorTask
-
-
-def _allow_open_files(count: int) -> None:
+def _allowed_open_files(connections: int) -> int:
+    """For how many connections files may be open besides the others; as many are allowed as can be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    wanted = connections + _SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(1, soft - _SPARE_FILES)
 
 
 def _listen(host: str, port: int) -> socket.socket:

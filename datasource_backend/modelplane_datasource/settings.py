@@ -119,16 +119,27 @@ class Settings:
     )
     port: int = _setting(8090, Kind(_between(1, 65535), "a port from 1 to 65535"), "Port to listen on.")
     threads: int = _setting(
-        8, Kind(_between(1, 256), "a whole number from 1 to 256"), "Requests that are answered at once."
+        8, Kind(_between(1, 256), "a whole number from 1 to 256"),
+        "Requests that are answered at once; the webhook and probes have threads of their own.",
+    )  # fmt: skip
+    max_waiting_requests: int = _setting(
+        200, _COUNT, "Requests that wait for one of the threads; more are answered 503."
+    )
+    max_waiting_deliveries: int = _setting(
+        1000, _COUNT, "Notifications of Alertmanager that wait to be stored; more are answered 503."
+    )
+    max_wait_seconds: float = _setting(
+        10.0, _SECONDS, "How long a request waits for its turn before it is answered 503."
     )
     max_connections: int = _setting(
-        1000, _COUNT, "Connections that may be open, idle and slow ones included; more wait."
-    )
+        4000, _COUNT,
+        "Connections that may be open, idle and slow ones included; one more closes the idlest.",
+    )  # fmt: skip
     log_format: str = _setting(
         "text", Kind(_matching(r"text|json"), "text or json"), "Lines of the log: for people or for programs."
     )
     max_body_bytes: int = _setting(
-        4 * 1024 * 1024, Kind(_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
+        16 * 1024 * 1024, Kind(_between(1, 32 * 1024 * 1024), "a number of bytes from 1 to 33554432"),
         "Largest body of a request.",
     )  # fmt: skip
     max_raw_bodies: int = _setting(

@@ -83,7 +83,6 @@ def build() -> Workload:
         train_rows,
         names=digits.feature_names,
         prediction=labels,
-        categorical=["prediction"],
     )
     return Workload((service(session, baseline),), TENANTS, digits.images, drift)
 

@@ -106,7 +106,6 @@ def fit_baseline(model: nn.Module, version: str, images: Array, names: list[str]
         model_version=version,
         prediction=model(inputs).argmax(dim=1),
         activations=collect_layers(model, LAYERS, torch.split(inputs, 1)),
-        categorical=["prediction"],
     )
 
 

@@ -73,7 +73,7 @@ def build() -> Workload:
         "tumour-screen",
         features[train],
         names=tumours.feature_names.tolist(),
-        prediction=model.predict(features[train]),
+        model=model,
     )
     truths = dict(zip(held_out.tolist(), labels[held_out], strict=True))
     return Workload((service(model, baseline),), TENANTS, features, drift, truths)

@@ -9,8 +9,8 @@
 from modelplane_exporter.baseline import Baseline, BaselineError
 from modelplane_exporter.calls.call import Call
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.identity import PER_CALL, tenant
-from modelplane_exporter.store.store import flush
+from modelplane_exporter.store.stores import flush
+from modelplane_exporter.tenant_context import PER_CALL, bind_tenant, tenant
 from modelplane_schema.identity import Identity
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "Identity",
     "ModelMetricsExporter",
+    "bind_tenant",
     "flush",
     "tenant",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from modelplane_exporter.serving.lone_process import say_when_mounted
 from modelplane_exporter.serving.responder import Response, respond
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def wsgi_app(registry: CollectorRegistry | None = None) -> WSGIApplication:
     """A WSGI application that serves ``registry`` (default: the global one) under any path."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        say_when_mounted(registry or REGISTRY, bool(environ.get("wsgi.multiprocess")))
         answer = respond(
             registry or REGISTRY,
             environ["REQUEST_METHOD"],

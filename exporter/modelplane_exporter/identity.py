@@ -1,25 +1,15 @@
-"""Who a call belongs to: valid identity labels, and the ways to name a tenant."""
+"""Who a call belongs to: valid identity labels."""
 
 from __future__ import annotations
 
-import contextlib
-import enum
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from typing import Any, Final, Literal, NamedTuple, TypeGuard
+from numbers import Integral
+from typing import NamedTuple, TypeGuard
+from uuid import UUID
 
 from modelplane_schema.identity import Identity
-from modelplane_schema.metrics import FRAMEWORK_PATTERN, RESERVED_TENANTS
+from modelplane_schema.metrics import FRAMEWORK_PATTERN, MAX_LABEL_LENGTH, RESERVED_TENANTS
 
-
-class _PerCall(enum.Enum):
-    PER_CALL = "PER_CALL"
-
-
-PER_CALL: Final = _PerCall.PER_CALL
-TenantSource = str | Callable[..., str] | Literal[_PerCall.PER_CALL]
-
-_current_tenant: ContextVar[str | None] = ContextVar("modelplane_tenant", default=None)
+_TOO_LONG = f"what has more than {MAX_LABEL_LENGTH} characters is no tenant"
 
 
 class Version(NamedTuple):
@@ -30,28 +20,28 @@ class Version(NamedTuple):
     framework: str
 
 
+class NotATenantError(ValueError):
+    """A value names no tenant; the text says why, without the value: it may be a secret."""
+
+
 def version_of(identity: Identity) -> Version:
     """The version of an identity, without its tenant."""
     return Version(identity.model_name, identity.model_version, identity.framework)
-
-
-@contextlib.contextmanager
-def tenant(tenant_id: str) -> Iterator[None]:
-    """Name the tenant of every call in this block; safe for threads and asyncio tasks.
-
-    Set it after authentication, never from a raw client header.
-    """
-    token = _current_tenant.set(tenant_id)
-    try:
-        yield
-    finally:
-        _current_tenant.reset(token)
 
 
 def required_text(field: str, value: object) -> str:
     """``value`` when it is a non-empty text; ValueError names the field otherwise."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{field} is required and must be a non-empty text (got {value!r})")
+    return label_text(field, value)
+
+
+def label_text(field: str, value: object) -> str:
+    """``value`` when it is a text that a label can hold, or empty; ValueError names the field otherwise."""
+    if not isinstance(value, str):
+        raise ValueError(f"{field} must be a text (got {value!r})")
+    if len(value) > MAX_LABEL_LENGTH:
+        raise ValueError(f"{field} must have at most {MAX_LABEL_LENGTH} characters (got {len(value)})")
     if not is_unicode(value):
         raise ValueError(f"{field} must be a text without lone surrogates (got {value!r})")
     return str.__str__(value)  # of an enumeration's member the text, not its name
@@ -67,27 +57,43 @@ def valid_framework(value: object) -> str:
     return framework
 
 
-def valid_tenant_source(value: object) -> TenantSource:
-    """``value`` when it can name tenants; ValueError says what is allowed otherwise."""
-    if value is PER_CALL:
-        return PER_CALL
-    if callable(value):
-        return value
-    if isinstance(value, str) and is_tenant(value) and is_unicode(value):
-        return str.__str__(value)
-    raise ValueError(
-        "tenant_id is required: a non-empty text that is not reserved, a function of the call's arguments, "
-        f"or PER_CALL (got {value!r})"
-    )
+def tenant_text(value: object) -> str:
+    """The id of the tenant that ``value`` names: a text, or an ``int`` or ``UUID`` as text.
 
-
-def is_tenant(value: object) -> TypeGuard[str]:
-    """Whether ``value`` can be a tenant's id."""
+    NotATenantError when it is another type, empty, reserved, or nothing that a label can hold.
+    """
     # Not isinstance, and not the value's own methods: those may be anybody's code.
-    if not issubclass(type(value), str):
-        return False
-    text = str.__str__(value)
-    return bool(text.strip()) and text not in RESERVED_TENANTS
+    kind = type(value)
+    if issubclass(kind, str):
+        text = str.__str__(value)
+    elif issubclass(kind, UUID):
+        text = UUID.__str__(value)
+    elif issubclass(kind, Integral) and not issubclass(kind, bool):
+        try:
+            text = f"{int(value)}"  # type: ignore[call-overload]  # it is one
+        except ValueError:  # Python writes out no number of more than 4,300 digits
+            raise NotATenantError(_TOO_LONG) from None
+    else:
+        raise NotATenantError(f"a value of type {kind.__name__} is no tenant")
+    if not text.strip():
+        raise NotATenantError("an empty text is no tenant")
+    if text in RESERVED_TENANTS:
+        raise NotATenantError(f"{text} is reserved")
+    if len(text) > MAX_LABEL_LENGTH:
+        raise NotATenantError(_TOO_LONG)
+    if not is_unicode(text):
+        raise NotATenantError("a text with lone surrogates is no tenant")
+    return text
+
+
+def is_label(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a text that is not empty and that a label can hold."""
+    return (
+        isinstance(value, str)
+        and bool(value.strip())
+        and len(value) <= MAX_LABEL_LENGTH
+        and is_unicode(value)
+    )
 
 
 def is_unicode(text: str) -> bool:
@@ -97,10 +103,3 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def resolve(source: TenantSource, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    """What names the tenant of one call; ``is_tenant`` says whether it can. A function's exceptions pass."""
-    if source is PER_CALL:
-        return _current_tenant.get()
-    return source if isinstance(source, str) else source(*args, **kwargs)

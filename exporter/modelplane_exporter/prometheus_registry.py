@@ -35,6 +35,14 @@ def other_collectors(registry: CollectorRegistry, store: Describing) -> list[Col
     return [collector for collector in collectors if collector is not ours]
 
 
+def is_registered(registry: CollectorRegistry, store: Collector) -> bool:
+    """Whether ``store`` is still one of the collectors; where a release does not tell, that it is."""
+    try:
+        return store in registry._collector_to_names
+    except AttributeError:
+        return True
+
+
 def replace_lock_after_fork(registry: CollectorRegistry) -> None:
     """In a forked child: a thread that is not there may hold the lock, and a scrape would never end.
 

@@ -13,11 +13,11 @@ from modelplane_dashboards import PanelQuery
 from modelplane_provisioning import credentials
 from modelplane_provisioning.plane import Connection, Plane, PlaneError, prometheus_query
 from modelplane_provisioning.processes import wait_until
+from modelplane_schema.alerts import PROBE_ALERT
 from modelplane_schema.metrics import MODEL_INFO, MODEL_NAME
 from modelplane_schema.registry import Registry
 from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID
 
-PROBE_ALERT = "ModelplaneDoctorProbe"
 _RANGE_SECONDS = 900
 _PROBE_SECONDS = 90
 

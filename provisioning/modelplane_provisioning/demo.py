@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelplane_provisioning.checks import (
-    PROBE_ALERT,
     Check,
     Finding,
     Parts,
@@ -21,6 +20,7 @@ from modelplane_provisioning.checks import (
 from modelplane_provisioning.examples import ExampleService, example_process
 from modelplane_provisioning.plane import Connection, prometheus_query
 from modelplane_provisioning.processes import Process, free_port
+from modelplane_schema.alerts import PROBE_ALERT
 from modelplane_schema.expressions import FAILED, SUCCEEDED, everything, quantile
 from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME, REQUESTS
 from modelplane_schema.promql import total

@@ -35,3 +35,6 @@ LATENCY_HIGH = Alert(
 )
 
 ALERTS: tuple[Alert, ...] = (MODEL_DOWN, ERROR_RATIO_HIGH, LATENCY_HIGH)
+
+# The name of the test alert of ``modelplane doctor``: it tells nothing about any model.
+PROBE_ALERT = "ModelplaneDoctorProbe"

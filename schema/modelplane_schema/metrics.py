@@ -21,10 +21,12 @@ ALL_TENANTS = "__all__"
 UNKNOWN_TENANT = "__unknown__"  # a call whose tenant could not be resolved
 RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 
-OUTCOMES = ("success", "failure", "cancelled")
-COMPLETED_OUTCOMES = ("success", "failure")  # a cancelled call says nothing about the model
+# Cancelled: the caller gave up. Rejected: an exception that the model team expects, as for bad input.
+OUTCOMES = ("success", "failure", "cancelled", "rejected")
+COMPLETED_OUTCOMES = ("success", "failure")  # the others say nothing about the model: no ratio counts them
 TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
-SIGNAL_KINDS = ("input", "activation", "output", "business")
+SCORE_KIND = "score"  # an evaluation from 0 to 1, in fixed bins, without training data
+SIGNAL_KINDS = ("input", "activation", "output", "business", SCORE_KIND)
 VERDICTS = ("correct", "incorrect")
 # Bins of a signal that are no range or category of its training data.
 OTHER_BIN, MISSING_BIN = "__other__", "__missing__"
@@ -32,12 +34,13 @@ INVALID_REASONS = (
     "confidence_missing",
     "confidence_not_a_number",
     "confidence_out_of_range",
-    "confidence_too_many",
+    "confidence_ambiguous",
     "items_invalid",
     "tokens_invalid",
     "tenant_invalid",
     "value_missing",
     "value_wrong_type",
+    "value_out_of_range",
     "signal_unknown",
     "signal_wrong_shape",
 )
@@ -51,6 +54,8 @@ CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1
 CONFIDENCE_TOLERANCE = 1e-6
 
 FRAMEWORK_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+# A label value is on each of some forty lines of its identity, in every scrape.
+MAX_LABEL_LENGTH = 256
 
 _SIGNAL = ("kind", "signal", "baseline")
 _DEVICE = ("device", "device_type")
@@ -79,7 +84,7 @@ LATENCY = Metric(
 )  # fmt: skip
 REQUESTS = Metric(
     "model_inference_requests_total", "counter", "count", (*IDENTITY, "outcome"),
-    "Finished inference calls by outcome; a cancelled call is not a failure.",
+    "Finished inference calls by outcome; one that was cancelled or rejected is no failure.",
     closed=(("outcome", OUTCOMES),),
 )  # fmt: skip
 CONFIDENCE = Metric(
@@ -127,6 +132,12 @@ SIGNAL_DEVIATION_SQUARE = Metric(
     "model_signal_deviation_square_sum_total", "counter", "number", (*IDENTITY, *_SIGNAL),
     "Sum of the square of u.", closed=(("kind", SIGNAL_KINDS),),
 )  # fmt: skip
+SIGNAL_UNOBSERVED = Metric(
+    "model_signal_unobserved", "gauge", "count", (*IDENTITY, *_SIGNAL),
+    "1 as long as no value of the signal was observed, missing ones aside, and 0 from the first one on; "
+    "of several processes the minimum counts.",
+    closed=(("kind", SIGNAL_KINDS),),
+)  # fmt: skip
 BASELINE_RATIO = Metric(
     "model_signal_baseline_ratio", "gauge", "ratio", (*VERSION_IDENTITY, *_SIGNAL, "bin"),
     "Share of the training data in the bin.", closed=(("kind", SIGNAL_KINDS),),
@@ -157,6 +168,18 @@ BASELINE_OBSERVATIONS = Metric(
 BUSINESS_EVENTS = Metric(
     "model_business_events_total", "counter", "count", (*IDENTITY, "event"),
     "Business events, during the call or later (click, conversion).",
+)  # fmt: skip
+BUSINESS_VALUE_COUNT = Metric(
+    "model_business_value_count_total", "counter", "count", (*IDENTITY, "value"),
+    "Business values observed (the price of a sale, a truth value as 0 or 1), by name.",
+)  # fmt: skip
+BUSINESS_VALUE_SUM = Metric(
+    "model_business_value_sum_total", "counter", "number", (*IDENTITY, "value"),
+    "Sum of the business values above 0, in the value's own unit.",
+)  # fmt: skip
+BUSINESS_VALUE_NEGATIVE_SUM = Metric(
+    "model_business_value_negative_sum_total", "counter", "number", (*IDENTITY, "value"),
+    "Sum of the business values below 0, refunds for example, without their sign.",
 )  # fmt: skip
 FEEDBACK = Metric(
     "model_feedback_total", "counter", "count", (*IDENTITY, "verdict"),
@@ -223,6 +246,7 @@ METRICS: tuple[Metric, ...] = (
     SIGNAL_DEVIATION_POSITIVE,
     SIGNAL_DEVIATION_NEGATIVE,
     SIGNAL_DEVIATION_SQUARE,
+    SIGNAL_UNOBSERVED,
     BASELINE_RATIO,
     BASELINE_UPPER_BOUND,
     BASELINE_CENTER,
@@ -230,6 +254,9 @@ METRICS: tuple[Metric, ...] = (
     BASELINE_STDDEV,
     BASELINE_OBSERVATIONS,
     BUSINESS_EVENTS,
+    BUSINESS_VALUE_COUNT,
+    BUSINESS_VALUE_SUM,
+    BUSINESS_VALUE_NEGATIVE_SUM,
     FEEDBACK,
     INVALID_OBSERVATIONS,
     SERIES_OVERFLOW,

@@ -29,7 +29,7 @@ FRAMEWORKS = {
     "tensorflow": ("tensorflow",),
     "jax": ("jax",),
     "onnxruntime": ("onnxruntime", "skl2onnx"),
-    "sklearn": ("sklearn",),
+    "sklearn": ("sklearn", "cloudpickle"),
 }
 # What the example of each section shows: framework, calls, items, signals observed.
 EXAMPLES = {

@@ -136,11 +136,12 @@ def _replay_file(store: AlertStore, path: Path, source: str) -> str:
     stored = raw = 0
     with Progress(console=Console(stderr=True)) as progress, progress.open(path, "rb") as lines:
         for line in filter(None, map(bytes.strip, lines)):
+            now = _now()
             try:
-                store.record(line, parse_payload(line, source), _now(), source)
+                store.record(line, parse_payload(line, source, now), now, source)
                 stored += 1
             except PayloadError:
-                store.record_raw(line, _now(), source)
+                store.record_raw(line, now, source)
                 raw += 1
     return f"{stored} notifications were stored, {raw} lines were stored raw."
 

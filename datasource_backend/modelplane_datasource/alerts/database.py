@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
@@ -16,7 +17,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from modelplane_datasource.alerts.sqlite_files import SqliteFiles
 
 _PATIENCE_SECONDS = 10
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -42,26 +46,27 @@ def not_observed(_operation: str, _succeeded: bool, _seconds: float) -> None:
 
 
 class StoreError(RuntimeError):
-    """The database cannot be opened, read or written now."""
+    """The database cannot be opened, read or written now.
+
+    ``concerns_all``: whatever had been written then would have failed in the same way.
+    """
+
+    def __init__(self, message: str, concerns_all: bool = True) -> None:
+        super().__init__(message)
+        self.concerns_all = concerns_all
 
 
 class Database:
-    """Transactions of one database. Writers of all processes take turns, so that none misses another's rows.
+    """Transactions of one database. Writers of all processes take turns, so that none misses another's rows;
+    none waits for longer than 10 s."""
 
-    Of one process ``max_waiting_writers`` wait for their turn, and no longer than 10 s; others are refused.
-    """
-
-    def __init__(
-        self, url: str, connections: int, max_waiting_writers: int, on_call: OnCall = not_observed
-    ) -> None:
+    def __init__(self, url: str, connections: int, on_call: OnCall = not_observed) -> None:
         """``on_call`` gets each transaction: ``read`` or ``write``, whether it succeeded, seconds."""
         self._on_call = on_call
         self._turn = threading.Lock()
-        self._places = threading.BoundedSemaphore(max_waiting_writers + 1)
-        try:
+        with _as_store_error("opened"):
+            self._files = _open_files(url)
             self._writer = _engine(url, connections)
-        except SQLAlchemyError as error:
-            raise StoreError(f"the database cannot be opened: {_reason(error)}") from error
         self._reader = self._writer.execution_options(read_only=True)
 
     @property
@@ -78,13 +83,14 @@ class Database:
     @contextmanager
     def writing(self, purpose: str = "written") -> Iterator[sa.Connection]:
         """The one transaction that writes; what it wrote is durable on leaving. StoreError."""
-        with (
-            self._observed("write"),
-            self._place(),
-            _as_store_error(purpose),
-            self._writer.begin() as connection,
-        ):
-            yield connection
+        with self._observed("write"):
+            with self._turn_to_write(), _as_store_error(purpose), self._writer.begin() as connection:
+                yield connection
+            if self._files is not None and not self._files.are_in_place:
+                raise StoreError(
+                    "the database cannot be written: its file was moved, deleted or replaced; "
+                    "put it back, or restart the backend"
+                )
 
     def back_up(self, target: str) -> None:
         """Copy a database of SQLite to a new file, as one transaction sees it. StoreError."""
@@ -94,6 +100,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._writer.dispose()
+        if self._files is not None:
+            self._files.close()
 
     @contextmanager
     def _observed(self, operation: str) -> Iterator[None]:
@@ -105,18 +113,13 @@ class Database:
             self._on_call(operation, succeeded, time.perf_counter() - started)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
-            raise StoreError("the database cannot be written: too many writers wait already")
+    def _turn_to_write(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=_PATIENCE_SECONDS):
+            raise StoreError("the database cannot be written: another writer takes too long")
         try:
-            if not self._turn.acquire(timeout=_PATIENCE_SECONDS):
-                raise StoreError("the database cannot be written: another writer takes too long")
-            try:
-                yield
-            finally:
-                self._turn.release()
+            yield
         finally:
-            self._places.release()
+            self._turn.release()
 
 
 def migrate(connection: sa.Connection) -> bool:
@@ -140,11 +143,30 @@ def migrate(connection: sa.Connection) -> bool:
     return True
 
 
+def _sqlite_path(url: str) -> str | None:
+    """The absolute path of a database of SQLite, None for another."""
+    parsed = sa.make_url(url)
+    return os.path.abspath(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _open_files(url: str) -> SqliteFiles | None:
+    path = _sqlite_path(url)
+    return None if path is None else SqliteFiles(path, _prepare_sqlite)
+
+
 def _engine(url: str, connections: int) -> sa.Engine:
     pool = {"pool_size": connections, "pool_timeout": _PATIENCE_SECONDS}
-    if sa.make_url(url).get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, **pool)
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+    path = _sqlite_path(url)
+    if path is not None:
+        # A database that has gone must not be replaced by an empty one.
+        address = f"file:{quote(os.fsencode(path))}?mode=rw"
+        engine = sa.create_engine(
+            "sqlite://",
+            poolclass=sa.QueuePool,
+            creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False),
+            **pool,
+        )
+        sa.event.listen(engine, "connect", lambda connection, _record: _prepare_sqlite(connection))
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     # A connection that the server closed, for example by a restart, is replaced before it is used.
@@ -153,14 +175,14 @@ def _engine(url: str, connections: int) -> sa.Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None  # transactions begin in _begin_sqlite, not in the driver
     for pragma in (f"busy_timeout={_PATIENCE_SECONDS * 1000}", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     _switch_to_wal(connection)
 
 
-def _switch_to_wal(connection: Any) -> None:
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
     """SQLite does not wait for other connections here, as it does elsewhere: so this does."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -194,7 +216,8 @@ def _as_store_error(purpose: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise StoreError(f"the database cannot be {purpose}: {_reason(error)}") from error
+        concerns_all = isinstance(error, OperationalError | PoolTimeout)
+        raise StoreError(f"the database cannot be {purpose}: {_reason(error)}", concerns_all) from error
 
 
 def _reason(error: Exception) -> str:

@@ -153,7 +153,9 @@ def summarise(incidents: Iterable[Incident], rules: IncidentRules, now: int, noi
     every = list(incidents)
     real = [incident for incident in every if not incident.planned]
     reactions = [
-        incident.acknowledgements[0].at - incident.starts_at for incident in real if incident.acknowledgements
+        max(0, incident.acknowledgements[0].at - incident.starts_at)
+        for incident in real
+        if incident.acknowledgements
     ]
     repairs = [incident.ends_at - incident.starts_at for incident in real if incident.ends_at is not None]
     return Statistics(

@@ -23,6 +23,7 @@ from modelplane_datasource.alerts.episodes import (
     columnar,
     tenant_of,
 )
+from modelplane_datasource.alerts.plausible_times import plausible_span
 from modelplane_datasource.alerts.store import AlertStore
 from modelplane_datasource.timeline.times import parse_rfc3339
 
@@ -194,11 +195,12 @@ def _is_news(alert: ListedAlert, newest: Episode | None, now: int) -> bool:
 
 
 def _active(alert: ListedAlert, now: int) -> Observation:
+    starts_at, last_at = plausible_span(alert.starts_at, now, now)
     return Observation(
         *alert.key,
         "active",
-        alert.starts_at,
-        max(now, alert.starts_at),
+        starts_at,
+        last_at,
         alert.labels,
         alert.annotations,
         alert.generator_url,

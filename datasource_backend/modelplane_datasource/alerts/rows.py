@@ -41,7 +41,7 @@ def alert_row(alert: Episode, rules: IncidentRules, now: int) -> dict[str, Any]:
     return {
         "starts_at": alert.starts_at,
         "ends_at": alert.ends_at,
-        "duration_seconds": (end - alert.starts_at) / 1000,
+        "duration_seconds": _seconds_between(alert.starts_at, end),
         "status": alert.status,
         "reason": alert.reason,
         "suppressed_by": ", ".join(orjson.loads(alert.suppressed_by)),
@@ -95,7 +95,7 @@ def incident_row(incident: Incident, now: int) -> dict[str, Any]:
         "id": incident.id,
         "starts_at": incident.starts_at,
         "ends_at": incident.ends_at,
-        "duration_seconds": (end - incident.starts_at) / 1000,
+        "duration_seconds": _seconds_between(incident.starts_at, end),
         "status": incident.status,
         "severity": incident.severity,
         "tenant_id": incident.tenant_id,
@@ -107,8 +107,13 @@ def incident_row(incident: Incident, now: int) -> dict[str, Any]:
         "planned": incident.planned,
         "acknowledged_at": first.at if first else None,
         "acknowledged_by": first.by if first else "",
-        "time_to_acknowledge_seconds": (first.at - incident.starts_at) / 1000 if first else None,
+        "time_to_acknowledge_seconds": _seconds_between(incident.starts_at, first.at) if first else None,
     }
+
+
+def _seconds_between(start: int, end: int) -> float:
+    """None passed where ``end`` comes first: the clock that gave the start was ahead."""
+    return max(0, end - start) / 1000
 
 
 def noisy_alert_row(alert: NoisyAlert) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from modelplane_datasource.alerts import store_writes
 from modelplane_datasource.alerts.database import Database, OnCall, StoreError, migrate, not_observed
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Key, Observation, columnar
+from modelplane_datasource.alerts.group_commit import GroupCommit
 from modelplane_datasource.alerts.incidents import (
     Acknowledgement,
     Incident,
@@ -27,8 +28,8 @@ from modelplane_datasource.alerts.store_queries import (
     select_alerts,
     select_incidents,
 )
-from modelplane_datasource.alerts.store_writes import Replayed, chunks
-from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, PAYLOADS, as_episode
+from modelplane_datasource.alerts.store_writes import Delivery, Replayed, chunks
+from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, as_episode
 
 __all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
 
@@ -50,19 +51,19 @@ class AlertStore:
         database_url: str,
         max_raw_bodies: int,
         connections: int = 8,
-        max_waiting_writers: int = 16,
         on_call: OnCall = not_observed,
     ) -> None:
         """``on_call`` gets each transaction, as ``Database`` says."""
         self._max_raw_bodies = max_raw_bodies
-        self._database = Database(database_url, connections, max_waiting_writers, on_call)
+        self._database = Database(database_url, connections, on_call)
         try:
             with self._database.writing("opened") as connection:
                 if migrate(connection):
                     store_writes.rebuild_episodes(connection)
         except Exception:
-            self.close()
+            self._database.close()
             raise
+        self._deliveries = GroupCommit(self._write, lambda delivery: len(delivery.body))
 
     def record(
         self,
@@ -72,22 +73,16 @@ class AlertStore:
         source: str = DEFAULT_SOURCE,
     ) -> None:
         """Store a notification and what it says; durable on return."""
-        with self._database.writing() as connection:
-            if store_writes.add_payload(connection, body, "webhook", source, received_at):
-                store_writes.add_observations(connection, observations)
+        self._deliveries.write(Delivery(body, "webhook", source, received_at, tuple(observations)))
 
     def record_raw(self, body: bytes, received_at: int, source: str = DEFAULT_SOURCE) -> None:
         """Store a body that cannot be read as a notification; durable on return."""
-        with self._database.writing() as connection:
-            store_writes.add_payload(connection, body, "raw", source, received_at)
-            store_writes.drop_raw_beyond(connection, self._max_raw_bodies)
+        self._deliveries.write(Delivery(body, "raw", source, received_at))
 
     def record_poll(self, observations: Sequence[Observation], received_at: int, source: str) -> None:
         """Store what Alertmanager's list of alerts says; durable on return."""
         body = poll_body(observations)
-        with self._database.writing() as connection:
-            if store_writes.add_payload(connection, body, "poll", source, received_at):
-                store_writes.add_observations(connection, observations)
+        self._deliveries.write(Delivery(body, "poll", source, received_at, tuple(observations)))
 
     def alerts(self, wanted: AlertFilter, tenants: Tenants = None) -> list[Episode]:
         """The episodes that match, newest start first."""
@@ -163,12 +158,18 @@ class AlertStore:
         self._database.back_up(target)
 
     def check_ready(self) -> None:
-        """StoreError unless the database can be read."""
-        self._read(sa.select(PAYLOADS.c.id).limit(1))
+        """StoreError unless the database can be written, and is the one that was opened."""
+        with self._database.writing() as connection:
+            store_writes.beat(connection)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections when what is being recorded is stored."""
+        self._deliveries.close()
         self._database.close()
+
+    def _write(self, deliveries: Sequence[Delivery]) -> None:
+        with self._database.writing() as connection:
+            store_writes.add_deliveries(connection, deliveries, self._max_raw_bodies)
 
     def _acknowledged(self, since: int) -> Mapping[str, list[tuple[int, Acknowledgement]]]:
         """Acknowledgements by tenant and model, each with the start that its incident had."""

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from modelplane_datasource.alerts.episodes import STATUSES, columnar
 from modelplane_datasource.alerts.incidents import IncidentRules
 from modelplane_datasource.alerts.tables import EPISODES
+from modelplane_schema.alerts import PROBE_ALERT
 
 _NEVER = 2**62
+_NO_PROBE = EPISODES.c.alertname != PROBE_ALERT
 
 Query = sa.Select[Any]
 
@@ -64,10 +66,10 @@ def select_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query
 def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tuple[str, ...] | None) -> Query:
     """The episodes of incidents, with ``incident_at``, ``incident_end`` and ``recent_starts``.
 
-    The newest incident comes first. Incidents are whole: one that touches the time of the filter has its
-    episodes outside of it, too.
+    Probe alerts belong to none. The newest incident comes first. Incidents are whole: one that touches the
+    time of the filter has its episodes outside of it, too.
     """
-    visible = _conditions(wanted.tenant_ids, wanted.model_names, tenants)
+    visible = [*_conditions(wanted.tenant_ids, wanted.model_names, tenants), _NO_PROBE]
     chosen = _incidents(_with_incident_number(_with_end_before(wanted, visible), rules), wanted)
     starts = EPISODES.alias()
     recent = sa.select(sa.func.count()).where(
@@ -116,7 +118,7 @@ def _with_end_before(wanted: IncidentFilter, visible: list[sa.ColumnElement[bool
             _status_rank().label("status_rank"),
             end_before.label("end_before"),
         )
-        .where(columns.group_key.in_(groups))
+        .where(columns.group_key.in_(groups), _NO_PROBE)
         .cte("ordered")
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -15,6 +17,7 @@ from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, p
 from modelplane_datasource.alerts.tables import (
     ACKNOWLEDGEMENTS,
     EPISODES,
+    HEARTBEAT,
     OBSERVATIONS,
     PAYLOADS,
     as_observation,
@@ -29,6 +32,36 @@ T = TypeVar("T")
 _BEFORE_ALL = -(2**62)
 _KEYS_AT_ONCE = 500
 _PAYLOADS_AT_ONCE = 200
+_FILLING_BYTES = 32 * 1024
+
+# Statements are made once: making them takes longer than executing them.
+_KINDS = sa.select(PAYLOADS.c.sha256, PAYLOADS.c.kind).where(
+    PAYLOADS.c.sha256.in_(sa.bindparam("sums", expanding=True))
+)
+_LAST_STARTS = (
+    sa.select(EPISODES.c.alert_key, sa.func.max(EPISODES.c.starts_at))
+    .where(
+        EPISODES.c.alert_key.in_(sa.bindparam("keys", expanding=True)),
+        EPISODES.c.starts_at <= sa.bindparam("earliest"),
+    )
+    .group_by(EPISODES.c.alert_key)
+)
+_SINCE = {
+    table: sa.select(table).where(
+        table.c.alert_key.in_(sa.bindparam("keys", expanding=True)),
+        table.c.starts_at >= sa.bindparam("since"),
+    )
+    for table in (OBSERVATIONS, EPISODES)
+}
+_COUNT_AGAIN = (
+    sa.update(PAYLOADS)
+    .where(PAYLOADS.c.sha256 == sa.bindparam("of"))
+    .values(
+        kind=sa.bindparam("now"),
+        count=PAYLOADS.c.count + sa.bindparam("times"),
+        last_received_at=sa.bindparam("at"),
+    )
+)
 
 
 class Replayed(NamedTuple):
@@ -40,24 +73,65 @@ class Replayed(NamedTuple):
     episodes: int
 
 
-def add_payload(
-    connection: sa.Connection, body: bytes, kind: PayloadKind, source: str, received_at: int
-) -> bool:
-    """Store a body, or count it once more; whether it says anything new."""
-    sha256 = hashlib.sha256(source.encode() + b"\0" + body).hexdigest()
-    stored = sa.select(PAYLOADS.c.id, PAYLOADS.c.kind).where(PAYLOADS.c.sha256 == sha256)
-    previous = connection.execute(stored).mappings().one_or_none()
-    if previous is None:
-        row = {"source": source, "kind": kind, "received_at": received_at, "last_received_at": received_at,
-               "count": 1, "sha256": sha256, "body": body}  # fmt: skip
-        connection.execute(sa.insert(PAYLOADS), row)
-        return True
-    again = {"kind": kind, "count": PAYLOADS.c.count + 1, "last_received_at": received_at}
-    connection.execute(sa.update(PAYLOADS).where(PAYLOADS.c.id == previous["id"]).values(again))
-    return bool(previous["kind"] != kind)
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A body and what it says; ``received_at`` in milliseconds."""
+
+    body: bytes
+    kind: PayloadKind
+    source: str
+    received_at: int
+    observations: tuple[Observation, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """What tells whether the same body was received before."""
+        return hashlib.sha256(self.source.encode() + b"\0" + self.body).hexdigest()
 
 
-def drop_raw_beyond(connection: sa.Connection, number: int) -> None:
+def add_deliveries(connection: sa.Connection, deliveries: Sequence[Delivery], max_raw: int) -> None:
+    """Store bodies and what they say, as one after the other would; keep the newest ``max_raw`` raw ones."""
+    news = _add_payloads(connection, deliveries)
+    add_observations(connection, chain.from_iterable(delivery.observations for delivery in news))
+    if any(delivery.kind == "raw" for delivery in deliveries):
+        _drop_raw_beyond(connection, max_raw)
+
+
+def _add_payloads(connection: sa.Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Store bodies, or count them once more; those that say anything new."""
+    by_sum: dict[str, list[Delivery]] = {}
+    for delivery in deliveries:
+        by_sum.setdefault(delivery.sha256, []).append(delivery)
+    kinds = _stored_kinds(connection, by_sum)
+    new = [_payload_row(sha256, same) for sha256, same in by_sum.items() if sha256 not in kinds]
+    again = [_repetition(sha256, same) for sha256, same in by_sum.items() if sha256 in kinds]
+    if new:
+        connection.execute(sa.insert(PAYLOADS), new)
+    if again:
+        connection.execute(_COUNT_AGAIN, again)
+    return [same[0] for sha256, same in by_sum.items() if kinds.get(sha256) != same[0].kind]
+
+
+def _stored_kinds(connection: sa.Connection, sums: Iterable[str]) -> dict[str, str]:
+    kinds: dict[str, str] = {}
+    for some in chunks(sums, _KEYS_AT_ONCE):
+        kinds.update((row[0], row[1]) for row in connection.execute(_KINDS, {"sums": some}))
+    return kinds
+
+
+def _payload_row(sha256: str, same: Sequence[Delivery]) -> Row:
+    first = same[0]
+    return {
+        "source": first.source, "kind": first.kind, "received_at": first.received_at,
+        "last_received_at": same[-1].received_at, "count": len(same), "sha256": sha256, "body": first.body,
+    }  # fmt: skip
+
+
+def _repetition(sha256: str, same: Sequence[Delivery]) -> Row:
+    return {"of": sha256, "now": same[-1].kind, "times": len(same), "at": same[-1].received_at}
+
+
+def _drop_raw_beyond(connection: sa.Connection, number: int) -> None:
     """Keep the newest ``number`` of the bodies that could not be parsed."""
     surplus = (
         sa.select(PAYLOADS.c.id)
@@ -83,6 +157,18 @@ def add_observations(connection: sa.Connection, observations: Iterable[Observati
         _replace(connection, OBSERVATIONS, rows, map(observation_row, every))
         before = _rows_since(connection, EPISODES, since)
         _replace(connection, EPISODES, before, map(episode_row, reduce_all(every)))
+
+
+def beat(connection: sa.Connection) -> None:
+    """Write the row that proves that writing is possible, and read a table that is needed.
+
+    It takes as much room as a large delivery, so that it fails before those do on a disk that fills up.
+    """
+    filling = os.urandom(_FILLING_BYTES)  # nothing that a database could make smaller
+    counted = connection.execute(sa.update(HEARTBEAT).values(beats=HEARTBEAT.c.beats + 1, filling=filling))
+    if counted.rowcount == 0:
+        connection.execute(sa.insert(HEARTBEAT), {"id": 1, "beats": 1, "filling": filling})
+    connection.execute(sa.select(PAYLOADS.c.id).limit(1))
 
 
 def rebuild_episodes(connection: sa.Connection) -> None:
@@ -149,23 +235,15 @@ def _unsettled_since(connection: sa.Connection, keys: Sequence[str], earliest: i
 
     An episode ends before the next one starts, so that nothing later changes those before it.
     """
-    columns = EPISODES.c
-    bases = (
-        sa.select(columns.alert_key, sa.func.max(columns.starts_at))
-        .where(columns.alert_key.in_(keys), columns.starts_at <= earliest)
-        .group_by(columns.alert_key)
-    )
-    starts = {row[0]: row[1] for row in connection.execute(bases)}
+    rows = connection.execute(_LAST_STARTS, {"keys": keys, "earliest": earliest})
+    starts = {row[0]: row[1] for row in rows}
     return {key: starts.get(key, earliest) for key in keys}
 
 
 def _rows_since(connection: sa.Connection, table: sa.Table, since: Mapping[str, int]) -> list[Row]:
     """Rows of alerts from the start that is given for each."""
-    columns = table.c
-    query = sa.select(table).where(
-        columns.alert_key.in_(list(since)), columns.starts_at >= min(since.values())
-    )
-    rows = map(dict, connection.execute(query).mappings())
+    chosen = {"keys": list(since), "since": min(since.values())}
+    rows = map(dict, connection.execute(_SINCE[table], chosen).mappings())
     return [row for row in rows if row["starts_at"] >= since[row["alert_key"]]]
 
 
@@ -202,7 +280,9 @@ def _pages(connection: sa.Connection) -> Iterator[Sequence[Any]]:
 
 def _parse(row: Mapping[str, Any]) -> tuple[Observation, ...] | None:
     try:
-        return parse_poll(row["body"]) if row["kind"] == "poll" else parse_payload(row["body"], row["source"])
+        if row["kind"] == "poll":
+            return parse_poll(row["body"])
+        return parse_payload(row["body"], row["source"], row["received_at"])
     except PayloadError:
         return None
 

@@ -68,6 +68,13 @@ ACKNOWLEDGEMENTS = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Index("acknowledgements_by_group", "group_key", "incident_at"),
 )  # fmt: skip
+# Its one row is written to find out whether the database can be.
+HEARTBEAT = sa.Table(
+    "heartbeat", SCHEMA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("filling", sa.LargeBinary, nullable=False),
+)  # fmt: skip
 
 
 # asdict copies every value, which takes longer than all the rest of a write.

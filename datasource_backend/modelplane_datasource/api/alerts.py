@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, Response, request
 
+from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE
 from modelplane_datasource.alerts.parameters import (
     ALERTNAME,
     FROM,
@@ -37,17 +40,21 @@ from modelplane_datasource.web.parameters import (
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
-from modelplane_datasource.web.schemas import array, ok, record
+from modelplane_datasource.web.schemas import TEXT, array, ok, record
 from modelplane_datasource.web.time_parameters import read_open_range
 
 _LOG = logging.getLogger(__name__)
 
 
+_PROBLEMS_NAMED = 20
+_COUNT = {"type": "integer"}
+_STORED = record({"stored": _COUNT})
+_STORED["properties"]["problems"] = {**array(TEXT), "description": "What could not be read, or was left out."}
 ALERTS = NamedSchema("Alerts", record({"alerts": array(ALERT_ROW)}))
 RECEIVED = Operation(
     "Alertmanager's webhook.",
     {
-        200: json_content("The alerts are stored.", record({"stored": {"type": "integer"}})),
+        200: json_content("The alerts are stored, all but those that problems names.", _STORED),
         202: json_content(
             "The body is not a notification of version 4 and is stored as it is.",
             record({"stored": {"const": 0}, "raw": {"const": True}}),
@@ -72,15 +79,7 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
     def receive() -> Response:
         values = query_values()
         check_names(values, RECEIVED.parameters)
-        source, body = SOURCE.read(values), request.get_data()
-        try:
-            observations = parse_payload(body, source)
-        except PayloadError as error:
-            _LOG.warning("a body on the alert webhook is stored raw: %s", error)
-            context.store.record_raw(body, context.now(), source)
-            return json_response({"stored": 0, "raw": True}, 202)
-        context.store.record(body, observations, context.now(), source)
-        return json_response({"stored": len(observations)})
+        return json_response(*receive_notification(context, request.get_data(), SOURCE.read(values)))
 
     @routes.get("/alerts")
     @described(LISTED)
@@ -90,6 +89,31 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
         return json_response({"alerts": [alert_row(alert, context.incident_rules, now) for alert in alerts]})
 
     return routes
+
+
+def receive_notification(
+    context: AppContext, body: bytes, source: str = DEFAULT_SOURCE
+) -> tuple[dict[str, Any], int]:
+    """Store what Alertmanager sends; the answer and its status. StoreError."""
+    now = context.now()
+    problems: list[str] = []
+    try:
+        observations = parse_payload(body, source, now, problems.append)
+    except PayloadError as error:
+        _LOG.warning("a body on the alert webhook is stored raw: %s", error)
+        context.store.record_raw(body, now, source)
+        return {"stored": 0, "raw": True}, 202
+    context.store.record(body, observations, now, source)
+    return {"stored": len(observations), **_reported(problems)}, 200
+
+
+def _reported(problems: Sequence[str]) -> dict[str, list[str]]:
+    """What was wrong with some alerts of a body whose others are stored."""
+    if not problems:
+        return {}
+    named = [*problems[:_PROBLEMS_NAMED]]
+    _LOG.warning("%d problems of a body on the alert webhook: %s", len(problems), "; ".join(named))
+    return {"problems": named}
 
 
 def _read_filter(values: Values, now: int) -> AlertFilter:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import wait
+from functools import partial
+
 from flask import Blueprint, Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelplane_datasource.alerts.store import StoreError
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
+from modelplane_datasource.observability.readiness import PATIENCE_SECONDS, ReadinessCheck, state_of
 from modelplane_datasource.prometheus.errors import UpstreamError
 from modelplane_datasource.web.openapi import Content, Operation, described, openapi_document
 from modelplane_datasource.web.responses import json_response
@@ -22,6 +26,10 @@ _EXPOSITION = Content("The backend's metrics in Prometheus' text format.", {"tex
 def operations_blueprint(context: AppContext) -> Blueprint:
     """``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json``."""
     routes = Blueprint("operations", __name__)
+    checks = {
+        name: ReadinessCheck(f"check {name}", partial(state, context))
+        for name, state in (("prometheus", _prometheus_state), ("store", _store_state))
+    }
 
     @routes.get("/healthz")
     @described(Operation("Whether the server is alive.", ok("It is.", _STATE)))
@@ -29,13 +37,15 @@ def operations_blueprint(context: AppContext) -> Blueprint:
         return json_response({"status": _OK})
 
     @routes.get("/readyz")
-    @described(Operation("Whether queries can be answered.", ok("They can.", _READY), errors=(503,)))
+    @described(Operation("Whether it can query and store.", ok("They can.", _READY), errors=(503,)))
     def readyz() -> Response:
-        checks = {"prometheus": _prometheus_state(context), "store": _store_state(context)}
-        problems = [f"{name}: {state}" for name, state in checks.items() if state != _OK]
+        outcomes = {name: check.start() for name, check in checks.items()}
+        wait(outcomes.values(), PATIENCE_SECONDS)
+        states = {name: state_of(outcome) for name, outcome in outcomes.items()}
+        problems = [f"{name}: {state}" for name, state in states.items() if state != _OK]
         if problems:
-            raise ApiError(503, "not_ready", f"Not ready. {' '.join(problems)}", checks)
-        return json_response({"status": _OK, "checks": checks})
+            raise ApiError(503, "not_ready", f"Not ready. {' '.join(problems)}", states)
+        return json_response({"status": _OK, "checks": states})
 
     @routes.get("/metrics")
     @described(Operation("Metrics of the backend itself.", {200: _EXPOSITION}))

@@ -55,7 +55,8 @@ class VersionCounts:
     ) -> VersionCounts:
         """From the increases of requests by ``outcome``, each rounded to the nearest whole number.
 
-        A cancelled call is neither success nor failure. ValueError: an increase is negative or not finite.
+        A cancelled or rejected call is neither success nor failure. ValueError: an increase is negative or
+        not finite.
         """
         for outcome, increase in outcomes.items():
             if not 0 <= increase < math.inf:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -34,6 +35,10 @@ class CacheSize(Protocol):
         """Their size."""
 
 
+def _waiting_of(waiting: Callable[[], Mapping[str, int]], kind: str) -> int:
+    return waiting()[kind]
+
+
 class Telemetry:
     """Counters of one application on a registry of its own."""
 
@@ -57,7 +62,12 @@ class Telemetry:
             ("kind",),
             registry=self.registry,
         )
-
+        self._refusals = Counter(
+            "modelplane_datasource_refused_requests_total",
+            "Requests that were refused because too many of their kind waited, or they for too long.",
+            ("kind",),
+            registry=self.registry,
+        )
         self._lookups = Counter(
             "modelplane_datasource_cache_lookups_total",
             "Answers, and queries that they are made of: hit (cached), miss (made or queried), "
@@ -91,6 +101,22 @@ class Telemetry:
             ("modelplane_datasource_cache_bytes", "Size of the cached answers.", lambda: cache.bytes),
         ):
             Gauge(name, help_, registry=self.registry).set_function(read)
+
+    def refusal(self, kind: str) -> None:
+        """Count one request that was refused because too many of its kind wait."""
+        self._refusals.labels(kind).inc()
+
+    def observe_waiting(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """Expose how many requests of each kind wait for a thread."""
+        gauge = Gauge(
+            "modelplane_datasource_waiting_requests",
+            "Requests that wait for a thread of their kind.",
+            ("kind",),
+            registry=self.registry,
+        )
+        for kind in waiting():
+            self._refusals.labels(kind)
+            gauge.labels(kind).set_function(partial(_waiting_of, waiting, kind))
 
     def upstream_error(self, kind: str) -> None:
         """Count one failed call of Prometheus."""

@@ -36,7 +36,7 @@ _NO_DATA = np.array(np.nan)
 
 
 def error_events(outcomes: Mapping[str, FloatArray]) -> Events:
-    """Events of an ``errors`` indicator from increases by ``outcome``; a cancelled call is no event.
+    """Events of an ``errors`` indicator from increases by ``outcome``; only successes and failures count.
 
     Where only one outcome has data, the other did not happen.
     """

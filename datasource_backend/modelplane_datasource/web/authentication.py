@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import request
 
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.tenancy.caller import ANYONE, NOBODY, Role, set_caller
+from modelplane_datasource.tenancy.caller import ANYONE, NOBODY, Caller, Role, set_caller
 from modelplane_datasource.tenancy.tokens import (
     Gatekeeper,
 )
@@ -25,26 +25,32 @@ IDENTITY_HEADER = "X-Grafana-Id"
 
 
 def authorization(gatekeeper: Gatekeeper | None) -> Callable[[], None]:
-    """What refuses a request whose token does not allow it, before its view; probes stay open.
-
-    Without a gatekeeper everyone may do everything.
-    """
+    """What refuses a request whose token does not allow it, before its view; probes stay open."""
 
     def authorize() -> None:
         set_caller(ANYONE if gatekeeper is None else NOBODY)
-        if gatekeeper is None or request.path in OPEN_PATHS:
-            return
-        headers = request.headers
-        caller = gatekeeper.caller(headers.get("Authorization", ""), headers.get(IDENTITY_HEADER))
-        if caller is None:
-            raise _unauthenticated()
-        if not _may_call(caller.role, request.method, request.path):
-            raise ApiError(
-                403, "forbidden", f"The role {caller.role} may not do this.", {"role": caller.role}
-            )
-        set_caller(caller)
+        if request.path not in OPEN_PATHS:
+            tokens = request.headers.get("Authorization", ""), request.headers.get(IDENTITY_HEADER)
+            set_caller(permitted_caller(gatekeeper, request.method, request.path, *tokens))
 
     return authorize
+
+
+def permitted_caller(
+    gatekeeper: Gatekeeper | None, method: str, path: str, authorization: str, identity: str | None
+) -> Caller:
+    """Who calls, by the values of two headers; ApiError unless they may.
+
+    Without a gatekeeper everyone may do everything.
+    """
+    if gatekeeper is None:
+        return ANYONE
+    caller = gatekeeper.caller(authorization, identity)
+    if caller is None:
+        raise _unauthenticated(path)
+    if not _may_call(caller.role, method, path):
+        raise ApiError(403, "forbidden", f"The role {caller.role} may not do this.", {"role": caller.role})
+    return caller
 
 
 def _may_call(role: Role, method: str, path: str) -> bool:
@@ -57,9 +63,9 @@ def _may_call(role: Role, method: str, path: str) -> bool:
     return role != "writer" and path.startswith(TENANT_PATHS)
 
 
-def _unauthenticated() -> ApiError:
+def _unauthenticated(path: str) -> ApiError:
     message = "A valid token is needed: send the header Authorization: Bearer <token>."
-    if any(request.path == path or request.path.startswith(f"{path}/") for path in _CALLED_BY_GRAFANA):
+    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in _CALLED_BY_GRAFANA):
         # Grafana's proxy replaces a 401 by a text of its own, which would hide this message.
         return ApiError(403, "unauthenticated", message)
     return ApiError(401, "unauthenticated", message, headers={"WWW-Authenticate": "Bearer"})

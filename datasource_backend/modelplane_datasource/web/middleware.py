@@ -33,7 +33,13 @@ _ROUTE = "modelplane.route"  # key of the template of a request's path
 
 def remember_route() -> None:
     """Keep the template of a request's path for its log; it belongs before the request."""
-    request.environ[_ROUTE] = request.url_rule.rule if request.url_rule else None
+    if request.url_rule:
+        note_route(request.environ, request.url_rule.rule)
+
+
+def note_route(environ: WSGIEnvironment, rule: str) -> None:
+    """``rule`` is the template of the path of the request with this environment."""
+    environ[_ROUTE] = rule
 
 
 class RequestLayer:

@@ -28,7 +28,7 @@ _UNDOCUMENTED_METHODS = {"HEAD", "OPTIONS"}
 BAD_INPUT = (400,)
 UPSTREAM = (422, 502, 503, 504)
 STORE = (503,)
-_EVERY_OPERATION = (500,)
+_EVERY_OPERATION = (500, 503)
 _PROTECTED = (401, 403)
 _REASONS = {
     400: "Bad input: details name the parameter and what is allowed.",
@@ -39,7 +39,7 @@ _REASONS = {
     422: "The range, or the result, is too large, or versions do not compare.",
     500: "The server failed unexpectedly.",
     502: "Prometheus gave no usable answer.",
-    503: "Prometheus or the alert store is not available.",
+    503: "Prometheus or the alert store is not available, or too many requests wait.",
     504: "Prometheus did not answer in time.",
 }
 

@@ -97,6 +97,7 @@ class Baseline:
         *,
         model_version: str | None = None,
         prediction: Any = None,
+        model: Any = None,
         business: Any = None,
         activations: Any = None,
         names: Sequence[str] | None = None,
@@ -107,13 +108,26 @@ class Baseline:
         """Fit a baseline to training data. Needs NumPy.
 
         Each of ``features``, ``prediction``, ``business`` and ``activations`` is a mapping of names to
-        columns, a pandas or polars frame, or a 2-D array of shape (rows, signals); ``names`` names the
-        columns of a features array. A 1-D ``prediction`` is one signal called "prediction". Numbers and dates
-        are numeric, texts and truth values categorical; ``categorical`` names numeric signals to take as
-        categories, ``hashed`` those whose values must not be readable. BaselineError for other data.
+        columns, a pandas or polars frame, a table of Arrow, a structured array, a list of records (mappings,
+        dataclasses, pydantic models, named tuples), or a 2-D array of shape (rows, signals); ``names`` names
+        the columns of a features array.
+
+        A 1-D ``prediction`` is one signal called "prediction". It is what the model returned, not the true
+        labels, which differ wherever the model errs. ``model`` makes it: an object with a method ``predict``,
+        or a function of the features such as the method that the service calls.
+
+        Numbers and dates are numeric, texts and truth values categorical, and so are predictions of at most
+        20 whole numbers. ``categorical`` names numeric signals to take as categories, ``hashed`` those whose
+        values must not be readable. BaselineError for other data.
         """
         from modelplane_exporter.baseline.fitting import fit
 
+        if model is not None:
+            from modelplane_exporter.baseline.model_outputs import predictions_of
+
+            if prediction is not None or features is None:
+                raise BaselineError("model goes with features and instead of prediction: it makes it of them")
+            prediction = predictions_of(model, features)
         groups = {"input": features, "output": prediction, "business": business, "activation": activations}
         fitted, salt = fit(groups, names=names, categorical=categorical, hashed=hashed, salt=salt)
         return cls(model_name, model_version, fitted, _now(), salt)
@@ -128,15 +142,18 @@ class Baseline:
         model_version: str | None = None,
         hashed: Collection[Key] = (),
         salt: str | None = None,
+        left_out: Callable[[Key], None] | None = None,
     ) -> Baseline:
         """Fit a baseline to ``signals`` that come in chunks, from files larger than memory. Needs NumPy.
 
         ``chunks`` is called twice and gives the same each time. ``hashed`` names categorical signals whose
-        categories must not be readable. BaselineError for data that no baseline can be fitted to.
+        categories must not be readable. ``left_out`` gets each signal that has no value in any row, which
+        then is not in the baseline. BaselineError for data that no baseline can be fitted to; without
+        ``left_out`` a numeric signal without values is an error.
         """
         from modelplane_exporter.baseline.fitting import fit_chunks
 
-        fitted, salt = fit_chunks(chunks, signals, hashed=hashed, salt=salt)
+        fitted, salt = fit_chunks(chunks, signals, hashed=hashed, salt=salt, left_out=left_out)
         return cls(model_name, model_version, fitted, _now(), salt)
 
     @classmethod
@@ -198,7 +215,9 @@ def _now() -> str:
 
 def _signal_to_json(signal: Signal) -> dict[str, Any]:
     kind = "numeric" if isinstance(signal, NumericSignal) else "categorical"
-    return {"type": kind, **dataclasses.asdict(signal)}
+    content = {"type": kind, **dataclasses.asdict(signal)}
+    # A file written before there was this key, and its fingerprint, stay valid.
+    return {key: value for key, value in content.items() if key != "is_time" or value}
 
 
 def _parsed(text: str) -> Any:
@@ -214,7 +233,7 @@ def _signal_from_json(content: Any, place: str) -> Signal:
     if signal_type is None:
         raise BaselineError(f"{place}.type must be one of {', '.join(_TYPES)}")
     expected = {field.name for field in dataclasses.fields(signal_type)}
-    if set(fields) != expected:
+    if set(fields) | {"is_time"} & expected != expected:
         raise BaselineError(f"{place} must have exactly the keys type, {', '.join(sorted(expected))}")
     for name, value in fields.items():
         if isinstance(value, list):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import itertools
 import math
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -15,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelplane_exporter.baseline.fit_categorical import Counts
-from modelplane_exporter.baseline.fit_numeric import Numbers
-from modelplane_exporter.baseline.model import BaselineError
-from modelplane_exporter.baseline.values import category, to_numbers, without_mask
+from modelplane_exporter.baseline.fit_numeric import Numbers, Times
+from modelplane_exporter.baseline.model import MAX_CATEGORIES, BaselineError
+from modelplane_exporter.baseline.records import is_of
+from modelplane_exporter.baseline.tables import arrow_values, is_arrow_column, named_columns
+from modelplane_exporter.baseline.values import category, listed, to_numbers, to_seconds, without_mask
 
 Values = NDArray[Any]
 
@@ -28,16 +32,18 @@ _UNNAMED = {"input": "feature", "output": "prediction", "business": "business", 
 
 _FLOATS = (int, float, np.integer, np.floating)
 _NUMBERS = (*_FLOATS, Decimal)
-_TIMES = (datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)
+_INSTANTS = (datetime.date, np.datetime64)
+_TIMES = (*_INSTANTS, datetime.timedelta, np.timedelta64)
 _MISSING = ("NoneType", "NAType", "NaTType")
-_CATEGORIES = (*_FLOATS, str, bytes, bool, np.bool_)
+_CATEGORIES = (*_NUMBERS, str, bytes, bool, np.bool_, uuid.UUID, datetime.time)
+_CATEGORY_NAMES = ("Interval", "Period")
 
 
 class ArrayColumn(NamedTuple):
     """A column in memory, and how a part of it is read."""
 
     values: Values
-    read: Callable[[Values], Numbers | Counts]
+    read: Callable[[Values], Numbers | Times | Counts]
 
 
 class SignalColumns(NamedTuple):
@@ -46,7 +52,7 @@ class SignalColumns(NamedTuple):
     kind: str
     columns: Mapping[str, ArrayColumn]
 
-    def chunks(self) -> Iterator[dict[tuple[str, str], Numbers | Counts]]:
+    def chunks(self) -> Iterator[dict[tuple[str, str], Numbers | Times | Counts]]:
         """The columns one after the other, in parts, so that what is made of them stays small."""
         for name, (values, read) in self.columns.items():
             for start in range(0, len(values), CHUNK_ROWS):
@@ -61,7 +67,10 @@ def columns_of(
     named = _columns(kind, data, names)
     if not named:
         raise BaselineError(f"{field} must have at least one column")
-    columns = {name: _column(values, name in categorical, f"{field}[{name!r}]") for name, values in named}
+    columns = {
+        name: _column(values, name in categorical, kind == "output", f"{field}[{name!r}]")
+        for name, values in named
+    }
     if len(columns) < len(named):
         repeated = next(name for name, count in Counter(name for name, _ in named).items() if count > 1)
         raise BaselineError(f"{field}: the name {repeated!r} occurs more than once")
@@ -86,7 +95,7 @@ def category_counts(pairs: Iterable[tuple[Any, int]], place: str) -> Counter[str
 
 
 def _columns(kind: str, data: Any, names: Sequence[str] | None) -> list[tuple[str, Any]]:
-    named = _named_columns(data)
+    named = named_columns(data)
     if named is not None:
         if names is not None:
             raise BaselineError("names goes with an array; a mapping or frame names its columns itself")
@@ -110,29 +119,42 @@ def _columns(kind: str, data: Any, names: Sequence[str] | None) -> list[tuple[st
     return list(zip(names, array.T, strict=True))
 
 
-def _named_columns(data: Any) -> list[tuple[Any, Any]] | None:
-    if isinstance(data, Mapping):
-        return list(data.items())
-    if _is(data, "pandas", "DataFrame"):
-        return list(data.items())
-    if _is(data, "polars", "DataFrame"):
-        return [(column.name, column) for column in data.get_columns()]
-    return None
-
-
-def _column(data: Any, as_category: bool, place: str) -> ArrayColumn:
-    if _is(data, "pandas", "Series"):
+def _column(data: Any, as_category: bool, may_be_classes: bool, place: str) -> ArrayColumn:
+    if is_of(data, "pandas", "Series"):
         as_category = as_category or hasattr(data.dtype, "categories")
         values = _of_pandas(data, as_category)
-    elif _is(data, "polars", "Series"):
+    elif is_of(data, "polars", "Series"):
         values = _of_polars(data, as_category)
+    elif is_arrow_column(data):
+        values = _array(arrow_values(data), place)
     else:
         values = _array(data, place)
     if values.ndim != 1:
         raise BaselineError(f"{place} must be one-dimensional (got shape {values.shape})")
-    if as_category or _is_categorical(values, place):
+    if values.dtype.kind == "O":
+        values = _without_members(values)
+    if as_category or _is_categorical(values, place) or (may_be_classes and are_classes(values)):
         return ArrayColumn(values, lambda part: _counts(part, place))
     return ArrayColumn(values, _numbers)
+
+
+def are_classes(values: Values) -> bool:
+    """Whether whole numbers are so few that they are a classifier's classes, and no amounts.
+
+    What has more of them than a signal has categories would lose most of them as categories.
+    """
+    if values.dtype.kind == "O":
+        present = [value for value in values.tolist() if type(value).__name__ not in _MISSING]
+        whole = all(isinstance(value, int | np.integer) for value in present)
+        return whole and 0 < len(set(present)) <= MAX_CATEGORIES
+    return values.dtype.kind in "iu" and len(np.unique(values)) <= MAX_CATEGORIES
+
+
+def _without_members(values: Values) -> Values:
+    """Objects, with each member of an enumeration as its value."""
+    if not any(issubclass(kind, enum.Enum) for kind in set(map(type, values))):
+        return values
+    return _objects([value.value if isinstance(value, enum.Enum) else value for value in values])
 
 
 def _of_pandas(series: Any, as_category: bool) -> Values:
@@ -206,7 +228,11 @@ def _objects_are_categorical(values: Values, place: str) -> bool:
         return False
     if all(issubclass(kind, (*_TIMES, float)) for kind in types):  # float: a NaN
         return False
-    strange = [kind.__name__ for kind in types if not issubclass(kind, _CATEGORIES)]
+    strange = [
+        kind.__name__
+        for kind in types
+        if not issubclass(kind, _CATEGORIES) and kind.__name__ not in _CATEGORY_NAMES
+    ]
     if strange:
         raise BaselineError(
             f"{place} must hold numbers, dates, texts or truth values (got {', '.join(sorted(strange))})"
@@ -214,28 +240,25 @@ def _objects_are_categorical(values: Values, place: str) -> bool:
     return True
 
 
-def _numbers(values: Values) -> Numbers:
+def _numbers(values: Values) -> Numbers | Times:
     """Values as floats, NaN where missing; times in seconds, dates since 1970."""
     if values.dtype.kind == "M":
-        values = values - np.datetime64(0, "s")
+        return Times(to_seconds(values))
     if values.dtype.kind == "m":
-        seconds: Numbers = values / np.timedelta64(1, "s")
-        return seconds
+        return to_seconds(values)
     with np.errstate(over="ignore"):  # what is too large for a float is missing
-        return to_numbers(values)[0]
+        numbers = to_numbers(values)[0]
+    are_times = values.dtype.kind == "O" and any(
+        issubclass(kind, _INSTANTS) for kind in set(map(type, values))
+    )
+    return Times(numbers) if are_times else numbers
 
 
 def _counts(values: Values, place: str) -> Counter[str | None]:
     if values.dtype.kind in "biuf":
         distinct, counts = np.unique(values, return_counts=True)
-        return category_counts(zip(distinct.tolist(), counts.tolist(), strict=True), place)
-    listed = values.tolist()
+        return category_counts(zip(listed(distinct), counts.tolist(), strict=True), place)
+    items = listed(values)
     # With the type, because True equals 1, which would be counted as the other.
-    typed = Counter(zip(map(type, listed), listed, strict=True))
+    typed = Counter(zip(map(type, items), items, strict=True))
     return category_counts(((value, count) for (_, value), count in typed.items()), place)
-
-
-def _is(value: Any, module: str, name: str) -> bool:
-    """Whether a value is of a type of a module that may not be installed."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(value, getattr(loaded, name))

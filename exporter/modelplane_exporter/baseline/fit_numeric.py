@@ -26,6 +26,12 @@ _GUARD = 1e-6
 _GUARD_OF_ZERO = 1e-12
 
 
+class Times(NamedTuple):
+    """Times as seconds since 1970, NaN where missing."""
+
+    seconds: Numbers
+
+
 class Moments:
     """Count, mean and standard deviation of all values so far.
 
@@ -132,19 +138,28 @@ class _Bin(NamedTuple):
 class NumericFit:
     """The fit of one signal: ``survey`` all values, ``settle``, ``count`` them all again, take ``signal``.
 
-    Values that are not finite are missing. BaselineError when no value is finite or one is too large.
+    Values are numbers or times; those that are not finite are missing. BaselineError when no value is finite
+    or one is too large.
     """
 
     def __init__(self, kind: str, name: str, sample_size: int) -> None:
         self._kind, self._name = kind, name
         self._observations = 0
+        self._is_time = False
         self._moments = Moments()
         self._sample = Sample(sample_size)
         self._cuts: Numbers = np.empty(0)
         self._bins: list[_Bin] = []
 
-    def survey(self, values: Numbers) -> None:
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no value in the first pass."""
+        return not self._moments.count
+
+    def survey(self, values: Numbers | Times) -> None:
         """Take values in the first pass."""
+        if isinstance(values, Times):
+            self._is_time, values = True, values.seconds
         finite = values[np.isfinite(values)]
         self._observations += len(values)
         if not len(finite):
@@ -160,17 +175,19 @@ class NumericFit:
 
     def settle(self) -> None:
         """Decide between which values to cut, after the first pass."""
-        if not self._moments.count:
+        if self.is_empty:
             raise BaselineError(
-                f"{self._kind} {self._name!r}: has no finite number in {self._observations:,} rows"
+                f"{self._kind} {self._name!r}: has no finite number in {self._observations:,} rows; "
+                "leave it out"
             )
         self._cuts = decile_cuts(self._sample.sorted())
         self._bins = [_Bin()] * (len(self._cuts) + 1)
         del self._sample  # it may be large, and other signals need memory too
 
-    def count(self, values: Numbers) -> None:
+    def count(self, values: Numbers | Times) -> None:
         """Take values in the second pass."""
-        ascending = np.sort(values[np.isfinite(values)])
+        numbers = values.seconds if isinstance(values, Times) else values
+        ascending = np.sort(numbers[np.isfinite(numbers)])
         stops = [0, *np.searchsorted(ascending, self._cuts).tolist(), len(ascending)]
         self._bins = [
             bin_.plus(ascending[start:stop], self._moments.mean)
@@ -203,6 +220,7 @@ class NumericFit:
             mean=self._moments.mean,
             stddev=self._moments.stddev,
             observations=self._observations,
+            is_time=self._is_time,
         )
 
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from modelplane_exporter.baseline.fit_categorical import CategoricalFit, Counts
 from modelplane_exporter.baseline.fit_columns import SignalColumns, columns_of
-from modelplane_exporter.baseline.fit_numeric import Numbers, NumericFit
+from modelplane_exporter.baseline.fit_numeric import Numbers, NumericFit, Times
 from modelplane_exporter.baseline.model import BaselineError, Signal
 
 Key = tuple[str, str]
 """Kind and name of a signal."""
-Chunk = Mapping[Key, Numbers | Counts]
-"""Some rows of some signals: numbers (not finite: missing), or counts of categories (None: missing)."""
+Chunk = Mapping[Key, Numbers | Times | Counts]
+"""Some rows of signals: numbers or times (not finite: missing), or counts by category (None: missing)."""
 
 # For the samples of all numeric signals together; each value takes twice its 8 bytes and 8 of its key.
 _SAMPLE_BYTES = 64 << 20
@@ -26,6 +26,9 @@ _SALT = re.compile(r"([0-9a-fA-F]{2}){8,64}")
 
 
 class _SignalFit(Protocol):
+    @property
+    def is_empty(self) -> bool: ...
+
     def survey(self, values: Any, /) -> None: ...
 
     def settle(self) -> None: ...
@@ -67,27 +70,49 @@ def fit_chunks(
     *,
     hashed: Collection[Key] = (),
     salt: str | None = None,
+    left_out: Callable[[Key], None] | None = None,
 ) -> tuple[tuple[Signal, ...], str]:
     """``signals`` fitted to data in chunks, and their salt; see ``Baseline.fit_chunks``."""
     if not signals:
         raise BaselineError("there must be at least one of features, prediction, business and activations")
     salt = _valid_salt(salt) if hashed else ""
     sample = max(_LEAST_SAMPLE, _SAMPLE_BYTES // _BYTES_OF_A_VALUE // len(signals))
-    fits: dict[Key, _SignalFit] = {}
+    fits = _surveyed(chunks(), sample, salt, hashed)
+    if absent := [name for kind, name in signals if (kind, name) not in fits]:
+        raise BaselineError(f"{absent[0]!r} must have at least one row")
+    if left_out is not None:
+        fits = _without_empty(fits, left_out)
+    for fit_of_signal in fits.values():
+        fit_of_signal.settle()
     for chunk in chunks():
+        for key, values in chunk.items():
+            if key in fits:
+                fits[key].count(values)
+    return tuple(fits[key].signal() for key in signals if key in fits), salt
+
+
+def _surveyed(
+    chunks: Iterable[Chunk], sample: int, salt: str, hashed: Collection[Key]
+) -> dict[Key, _SignalFit]:
+    """A fit for each signal after the first pass."""
+    fits: dict[Key, _SignalFit] = {}
+    for chunk in chunks:
         for key, values in chunk.items():
             if key not in fits:
                 fits[key] = _new_fit(key, values, sample, salt if key in hashed else "")
             _refuse_mixture(key, fits[key], values)
             fits[key].survey(values)
-    if absent := [name for kind, name in signals if (kind, name) not in fits]:
-        raise BaselineError(f"{absent[0]!r} must have at least one row")
-    for fit_of_signal in fits.values():
-        fit_of_signal.settle()
-    for chunk in chunks():
-        for key, values in chunk.items():
-            fits[key].count(values)
-    return tuple(fits[key].signal() for key in signals), salt
+    return fits
+
+
+def _without_empty(fits: dict[Key, _SignalFit], left_out: Callable[[Key], None]) -> dict[Key, _SignalFit]:
+    for key, fitted in fits.items():
+        if fitted.is_empty:
+            left_out(key)
+    filled = {key: fitted for key, fitted in fits.items() if not fitted.is_empty}
+    if not filled:
+        raise BaselineError("no signal has a value in any row")
+    return filled
 
 
 def _all_chunks(groups: Iterable[SignalColumns]) -> Iterator[Chunk]:
@@ -95,14 +120,14 @@ def _all_chunks(groups: Iterable[SignalColumns]) -> Iterator[Chunk]:
         yield from group.chunks()
 
 
-def _new_fit(key: Key, values: Numbers | Counts, sample: int, salt: str) -> _SignalFit:
+def _new_fit(key: Key, values: Numbers | Times | Counts, sample: int, salt: str) -> _SignalFit:
     kind, name = key
     if isinstance(values, Mapping):
         return CategoricalFit(kind, name, salt)
     return NumericFit(kind, name, sample)
 
 
-def _refuse_mixture(key: Key, fitted: _SignalFit, values: Numbers | Counts) -> None:
+def _refuse_mixture(key: Key, fitted: _SignalFit, values: Numbers | Times | Counts) -> None:
     if isinstance(fitted, CategoricalFit) != isinstance(values, Mapping):
         raise BaselineError(f"{key[0]} {key[1]!r}: holds numbers in one part of the data, texts in another")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelplane_schema.errors import UserError
-from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN, SIGNAL_KINDS
+from modelplane_schema.metrics import MAX_LABEL_LENGTH, MISSING_BIN, OTHER_BIN, SIGNAL_KINDS
 
 MAX_BINS = 10
 MAX_CATEGORIES = 20
@@ -28,7 +28,7 @@ class NumericSignal:
     ``edges`` are the inner edges of its bins, ascending: bin i holds ``edges[i-1] <= x < edges[i]``, the
     outer bins are open. ``ratios`` has the share of each bin and last that of missing values; ``centers`` the
     mean of each bin, None where it is empty. ``observations`` counts missing values too, ``mean`` and
-    ``stddev`` (population) do not know them.
+    ``stddev`` (population) do not know them. ``is_time`` says that the values are seconds since 1970.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class NumericSignal:
     mean: float
     stddev: float
     observations: int
+    is_time: bool = False
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -86,7 +87,9 @@ def check_signal(signal: Signal, place: str) -> None:
     if signal.kind not in SIGNAL_KINDS:
         raise BaselineError(f"{place}: kind must be one of {', '.join(SIGNAL_KINDS)} (got {signal.kind!r})")
     if not is_text(signal.name):
-        raise BaselineError(f"{place}: name must be a non-empty text")
+        raise BaselineError(
+            f"{place}: name must be a non-empty text of at most {MAX_LABEL_LENGTH} characters"
+        )
     if type(signal.observations) is not int or not 1 <= signal.observations < 2**53:
         raise BaselineError(f"{place}: observations must be a whole number from 1 on")
     if isinstance(signal, NumericSignal):
@@ -109,6 +112,8 @@ def _check_numeric(signal: NumericSignal, place: str) -> None:
         raise BaselineError(f"{place}: centers must have {len(edges) + 1} numbers or nulls")
     if not _are_numbers((signal.mean, signal.stddev)) or signal.stddev < 0:
         raise BaselineError(f"{place}: mean and stddev must be numbers, stddev not negative")
+    if type(signal.is_time) is not bool:
+        raise BaselineError(f"{place}: is_time must be true or false")
 
 
 def _check_categorical(signal: CategoricalSignal, place: str) -> None:
@@ -116,8 +121,8 @@ def _check_categorical(signal: CategoricalSignal, place: str) -> None:
     are_texts = type(categories) is tuple and all(value == "" or is_text(value) for value in categories)
     if not are_texts or len(set(signal.bins)) < len(signal.bins) or len(categories) > MAX_CATEGORIES:
         raise BaselineError(
-            f"{place}: categories must be up to {MAX_CATEGORIES} distinct texts other than "
-            f"{OTHER_BIN} and {MISSING_BIN}"
+            f"{place}: categories must be up to {MAX_CATEGORIES} distinct texts other than {OTHER_BIN} and "
+            f"{MISSING_BIN}, of at most {MAX_LABEL_LENGTH} characters"
         )
     if type(signal.hashed) is not bool:
         raise BaselineError(f"{place}: hashed must be true or false")
@@ -132,5 +137,5 @@ def _are_numbers(values: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Whether ``value`` can be the value of a label: not empty, and without surrogates it fits in UTF-8."""
-    return isinstance(value, str) and bool(value) and not _SURROGATE.search(value)
+    """Whether ``value`` can be that of a label: not empty, not too long, and without surrogates."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_LABEL_LENGTH and not _SURROGATE.search(value)

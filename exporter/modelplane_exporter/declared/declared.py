@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelplane_exporter.baseline import CategoricalSignal
 from modelplane_exporter.declared import file
 from modelplane_exporter.declared.expressions import Expression
 from modelplane_exporter.declared.file import DeclaredError, Event
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Declared:
     """Where a model's values are; ``load`` reads it from a file.
 
-    ``prediction`` and ``values`` map signals of the baseline to expressions, ``tokens`` kinds of tokens.
+    ``prediction`` maps signals of the baseline to expressions, ``values`` business values, ``tokens`` kinds
+    of tokens.
     """
 
     source: str
@@ -67,20 +69,23 @@ class Declared:
         """The events that may be counted."""
         return tuple(event.name for event in self.events)
 
+    def values_that_add_up(self, baseline: Baseline | None) -> tuple[str, ...]:
+        """Names of business values, without those that are categories in the baseline."""
+        signals = () if baseline is None else baseline.of_kind("business")
+        categories = {signal.name for signal in signals if isinstance(signal, CategoricalSignal)}
+        return tuple(name for name in self.values if name not in categories)
+
     def check(self, baseline: Baseline | None) -> None:
-        """DeclaredError unless ``baseline`` has the signals that are declared."""
+        """DeclaredError unless ``baseline`` has the features and predictions that are declared."""
         if self.features is not None and not (baseline and baseline.of_kind("input")):
             raise DeclaredError(f"{self.source}: features needs a baseline with signals of kind input")
-        for place, kind, declared in (
-            ("prediction", "output", self.prediction), ("values", "business", self.values),
-        ):  # fmt: skip
-            names = [signal.name for signal in baseline.of_kind(kind)] if baseline else []
-            for name in declared:
-                if name not in names:
-                    raise DeclaredError(
-                        f"{self.source}: {place}: {name!r} must be a signal of kind {kind} in the baseline; "
-                        f"allowed: {', '.join(names) or 'none, because there is no such signal'}"
-                    )
+        names = [signal.name for signal in baseline.of_kind("output")] if baseline else []
+        for name in self.prediction:
+            if name not in names:
+                raise DeclaredError(
+                    f"{self.source}: prediction: {name!r} must be a signal of kind output in the baseline; "
+                    f"allowed: {', '.join(names) or 'none, because there is no such signal'}"
+                )
 
     def observe(self, call: Call, arguments: Mapping[str, Any], result: Any) -> None:
         """Hand to ``call`` what is declared. A value that is missing or of the wrong type is counted.

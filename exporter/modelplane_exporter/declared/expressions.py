@@ -21,9 +21,9 @@ except ModuleNotFoundError as error:
         "declared values need JMESPath; add it with: pip install 'modelplane[declared]'", name=error.name
     ) from error
 
-from modelplane_exporter.measurement.observation import MAX_VALUES, TooManyValuesError
-
 ROOTS = ("result", "arguments")
+# Of an array that an expression computes with, because JMESPath walks through them one by one.
+MAX_VALUES = 10_000
 
 _TEXTS = (str, bytes, bytearray, memoryview)
 _ATOMS = (*_TEXTS, int, float, complex)
@@ -45,6 +45,10 @@ _EVERY = (
     "function_expression", "comparator", "or_expression", "and_expression", "not_expression",
     "multi_select_list", "multi_select_dict", "key_val_pair",
 )  # fmt: skip
+
+
+class TooManyValuesError(ValueError):
+    """An expression computes with an array of more than ``MAX_VALUES`` values."""
 
 
 class ExpressionError(ValueError):

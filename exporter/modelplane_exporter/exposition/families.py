@@ -70,6 +70,8 @@ def _signal_families(signals: Iterable[SignalSnapshot], baselines: Sequence[Load
         for sample in samples_of(layouts[snapshot.key.fingerprint], snapshot):
             _add(by_name, sample, snapshot.key.identity)
     for loaded in baselines:
+        if loaded.is_fixed:
+            continue
         for sample in baseline_samples(loaded.baseline):
             _add(by_name, sample, loaded.version)
     return [filled for filled in by_name.values() if filled.samples]

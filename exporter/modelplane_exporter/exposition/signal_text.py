@@ -6,8 +6,8 @@ all its lines.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelplane_exporter.baseline import Baseline, NumericSignal, Signal
@@ -41,21 +41,37 @@ def chunks(
     """Every family of signals, one chunk for each identity or baseline."""
     layouts = {loaded.baseline.fingerprint: layout_of(loaded.baseline) for loaded in baselines}
     known = [snapshot for snapshot in signals if snapshot.key.fingerprint in layouts]
-    if known:
-        yield metadata(metrics.SIGNAL_OBSERVATIONS, openmetrics)
-        for snapshot in known:
-            yield _bins(layouts[snapshot.key.fingerprint], snapshot)
+    yield from _family(metrics.SIGNAL_OBSERVATIONS, _bins, known, layouts, openmetrics)
     for index, metric in enumerate(SUM_METRICS):
         deviating = [snapshot for snapshot in known if layouts[snapshot.key.fingerprint].deviating]
         if deviating:
             yield metadata(metric, openmetrics)
         for snapshot in deviating:
             yield _sums(layouts[snapshot.key.fingerprint], snapshot, index)
+    yield from _family(metrics.SIGNAL_UNOBSERVED, _unobserved, known, layouts, openmetrics)
+    described = [
+        _described(loaded.version, layouts[loaded.baseline.fingerprint])
+        for loaded in baselines
+        if not loaded.is_fixed
+    ]
     for metric in BASELINE_METRICS:
-        texts = [_described(loaded.version, loaded.baseline)[metric.name] for loaded in baselines]
+        texts = [text[metric.name] for text in described]
         if any(texts):
             yield metadata(metric, openmetrics)
         yield from texts
+
+
+def _family(
+    metric: Metric,
+    write: Callable[[SignalLayout, SignalSnapshot], bytes],
+    snapshots: Sequence[SignalSnapshot],
+    layouts: Mapping[str, SignalLayout],
+    openmetrics: bool,
+) -> Iterator[bytes]:
+    if snapshots:
+        yield metadata(metric, openmetrics)
+    for snapshot in snapshots:
+        yield write(layouts[snapshot.key.fingerprint], snapshot)
 
 
 def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[SignalSample]:
@@ -66,6 +82,8 @@ def samples_of(layout: SignalLayout, snapshot: SignalSnapshot) -> Iterator[Signa
     for metric, sums in zip(SUM_METRICS, layout.sums(snapshot.cells), strict=False):
         for signal, value in zip(layout.deviating, sums, strict=True):
             yield SignalSample(metric, _signal_labels(layout.baseline, signal), value)
+    for each, value in zip(layout.baseline.signals, layout.unobserved(snapshot.cells), strict=True):
+        yield SignalSample(metrics.SIGNAL_UNOBSERVED, _signal_labels(layout.baseline, each), value)
 
 
 def baseline_samples(baseline: Baseline) -> Iterator[SignalSample]:
@@ -86,27 +104,50 @@ def baseline_samples(baseline: Baseline) -> Iterator[SignalSample]:
         yield SignalSample(metrics.BASELINE_OBSERVATIONS, labels, signal.observations)
 
 
+class _Texts:
+    """What of the text of a baseline's signals never changes."""
+
+    def __init__(self, layout: SignalLayout) -> None:
+        baseline = layout.baseline
+        self.bins = "".join(
+            _line(metrics.SIGNAL_OBSERVATIONS, labels, "%d") for labels in _bin_labels(baseline)
+        )
+        self.sums = [
+            "".join(_line(metric, _signal_labels(baseline, signal), "%r") for signal in layout.deviating)
+            for metric in SUM_METRICS
+        ]
+        self.unobserved = "".join(
+            _line(metrics.SIGNAL_UNOBSERVED, _signal_labels(baseline, signal), "%d")
+            for signal in baseline.signals
+        )
+        self.described: dict[Version, dict[str, bytes]] = {}
+
+
+# As long as the layout is used.
+_texts: weakref.WeakKeyDictionary[SignalLayout, _Texts] = weakref.WeakKeyDictionary()
+
+
+def _texts_of(layout: SignalLayout) -> _Texts:
+    texts = _texts.get(layout)
+    if texts is None:
+        texts = _texts[layout] = _Texts(layout)
+    return texts
+
+
 def _bins(layout: SignalLayout, snapshot: SignalSnapshot) -> bytes:
-    text = _bins_template(layout.baseline) % tuple(snapshot.cells[: layout.bins])
+    text = _texts_of(layout).bins % tuple(snapshot.cells[: layout.bins])
     return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
 
 
 def _sums(layout: SignalLayout, snapshot: SignalSnapshot, index: int) -> bytes:
     sums = list(layout.sums(snapshot.cells))[index]
-    text = _sums_template(layout.baseline, index) % tuple(sums)
+    text = _texts_of(layout).sums[index] % tuple(sums)
     return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
 
 
-@functools.lru_cache(maxsize=256)
-def _bins_template(baseline: Baseline) -> str:
-    metric = metrics.SIGNAL_OBSERVATIONS
-    return "".join(_line(metric, labels, "%d") for labels in _bin_labels(baseline))
-
-
-@functools.lru_cache(maxsize=1024)
-def _sums_template(baseline: Baseline, index: int) -> str:
-    signals, metric = layout_of(baseline).deviating, SUM_METRICS[index]
-    return "".join(_line(metric, _signal_labels(baseline, signal), "%r") for signal in signals)
+def _unobserved(layout: SignalLayout, snapshot: SignalSnapshot) -> bytes:
+    text = _texts_of(layout).unobserved % tuple(layout.unobserved(snapshot.cells))
+    return text.encode().replace(_SLOT, identity_labels(snapshot.key.identity))
 
 
 def _line(metric: Metric, labels: tuple[str, ...], value: str) -> str:
@@ -116,9 +157,15 @@ def _line(metric: Metric, labels: tuple[str, ...], value: str) -> str:
     return f"{metric.name}{{{SLOT},{text}}} {value}\n"
 
 
-@functools.lru_cache(maxsize=256)
-def _described(version: Version, baseline: Baseline) -> dict[str, bytes]:
+def _described(version: Version, layout: SignalLayout) -> dict[str, bytes]:
     """The text of each baseline metric."""
+    described = _texts_of(layout).described
+    if version not in described:
+        described[version] = _description(version, layout.baseline)
+    return described[version]
+
+
+def _description(version: Version, baseline: Baseline) -> dict[str, bytes]:
     parts: dict[str, list[bytes]] = {metric.name: [] for metric in BASELINE_METRICS}
     identity = label_text(VERSION_IDENTITY, version)
     for metric, labels, value in baseline_samples(baseline):

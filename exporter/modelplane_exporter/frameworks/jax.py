@@ -12,8 +12,13 @@ import numpy as np
 
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import readings
-from modelplane_exporter.frameworks.measured import Measured, exporter_for
+from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading
+
+# Of flax, and of what is jitted.
+_HOUSEKEEPING = frozenset(
+    ("bind", "clone", "copy", "init", "init_with_output", "replace", "tabulate", "unbind", "variable")
+).union(dir(jax.jit(lambda: None)))
 
 
 def wrap(
@@ -23,6 +28,7 @@ def wrap(
     classes: Sequence[object] | None = None,
     inputs: int | str | None = None,
     synchronize: bool = False,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -34,17 +40,25 @@ def wrap(
     name the classes for the signal "prediction" of the baseline. ``synchronize`` waits with
     ``jax.block_until_ready``, so that latency holds the computation; its errors are raised then. Without it
     the call waits, after its latency was taken, for confidence and prediction if these are read. Inside a
-    transformation of JAX (jit, grad, vmap) calls pass through unmeasured. ``options`` are those of
-    ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad options.
+    transformation of JAX (jit, grad, vmap) calls pass through unmeasured. ``methods`` of an object are
+    measured too, each call with its items. ``options`` are those of ModelMetricsExporter, unless an
+    ``exporter`` is given. ValueError for bad options.
     """
+    require_methods(function, methods)
     exporter = exporter_for("jax", jax.__version__, exporter, options)
     reader = Reader(JAX, output, classes, exporter.baseline)
 
-    def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
-        return reader.read(_input(args, kwargs, inputs), result)
+    given = functools.partial(_input, inputs=inputs)
 
+    def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
+        return reader.read(given(args, kwargs), result)
+
+    readers = {
+        **readers_of(methods, Reader(JAX, baseline=exporter.baseline), given),
+        "__call__": read,
+    }
     wait = jax.block_until_ready if synchronize else None
-    return Measured(function, exporter, {"__call__": read}, wait=wait, traced=_is_traced)
+    return Measured(function, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def _input(args: tuple[Any, ...], kwargs: dict[str, Any], inputs: int | str | None) -> Any:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured
+from modelplane_exporter.frameworks import measured
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.signals.sampling import Sampler
 
@@ -118,9 +118,9 @@ def exporter_of(model: Any, exporter: ModelMetricsExporter | None) -> ModelMetri
     """``exporter``, or that of a measured model; ValueError when there is none."""
     if exporter is not None:
         return exporter
-    if type(model) is not Measured:
+    if not measured.is_measured(model):
         raise ValueError("exporter is required for a model that was not wrapped")
-    return model.exporter
+    return measured.exporter_of(model)
 
 
 def sampled(exporter: ModelMetricsExporter, names: Sequence[str], every: int) -> Callable[[], bool]:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks.measured import Measured, exporter_for
+from modelplane_exporter.frameworks.measured import Measured, exporter_for, readers_of, require_methods
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Output, Reader, Reading
 
@@ -17,16 +17,19 @@ from modelplane_exporter.frameworks.readings import Output, Reader, Reading
 _PROBABILITIES = ("probabilities", "output_probability", "probability")
 _LABELS = ("label", "output_label")
 
+_HOUSEKEEPING = frozenset(("disable_fallback", "enable_fallback", "end_profiling", "io_binding"))
+
 
 def wrap(
     session: onnxruntime.InferenceSession,
     *,
     output: Output | None = None,
     classes: Sequence[object] | None = None,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
-    """Measure every ``run`` of ``session``; its other methods pass through unmeasured.
+    """Measure every ``run`` of ``session``, and ``methods``; its other methods pass through unmeasured.
 
     ``run`` returns when the result is there, so latency holds all of the work. An output called
     probabilities, output_probability or probability gives confidence, as an array or as a list of mappings.
@@ -34,10 +37,13 @@ def wrap(
     output_label gives the signal "prediction" of the baseline; without one ``classes`` name the classes.
     ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad ones.
     """
+    require_methods(session, methods)
     exporter = exporter_for("onnxruntime", onnxruntime.__version__, exporter, options)
-    named = Reader(NUMPY, "probabilities", classes, exporter.baseline)
-    other = Reader(NUMPY, output, classes, exporter.baseline)
     all_names = [described.name for described in session.get_outputs()]
+    has_scores = output is not None or not set(_PROBABILITIES).isdisjoint(all_names)
+    labelled = not has_scores or not set(_LABELS).isdisjoint(all_names)
+    named = Reader(NUMPY, "probabilities", classes, exporter.baseline, labelled=labelled)
+    other = Reader(NUMPY, output, classes, exporter.baseline, labelled=labelled)
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         names, feed = _arguments(*args, **kwargs)
@@ -51,7 +57,8 @@ def wrap(
             reading = other.read(given, next(unlabelled, None))
         return reading._replace(prediction=labels) if named.predicts and labels is not None else reading
 
-    return Measured(session, exporter, {"run": read})
+    others = readers_of(methods, Reader(NUMPY), lambda args, kwargs: None)
+    return Measured(session, exporter, {**others, "run": read}, housekeeping=_HOUSEKEEPING)
 
 
 def _arguments(

@@ -12,8 +12,16 @@ from torch import Tensor, nn
 from modelplane_exporter.exporter import ModelMetricsExporter
 from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, unwrapped
+from modelplane_exporter.frameworks.measured import (
+    Measured,
+    exporter_for,
+    readers_of,
+    require_methods,
+    unwrapped,
+)
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
+
+_HOUSEKEEPING = frozenset(dir(nn.Module)) - {"forward"}
 
 
 def wrap(
@@ -22,6 +30,7 @@ def wrap(
     output: Output | None = None,
     classes: Sequence[object] | None = None,
     synchronize: bool = False,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -30,17 +39,23 @@ def wrap(
     ``output`` says what the returned tensor of shape (rows, classes), (rows, 1) or (rows,) is. Without it a
     Sequential that ends in Softmax, LogSoftmax, or Sigmoid of one column is recognised. ``classes`` name the
     classes for the signal "prediction" of the baseline. ``synchronize`` waits until the GPU has finished, so
-    that latency holds the device's work; on a CPU there is nothing to wait for. ``options`` are those of
-    ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad options.
+    that latency holds the device's work; on a CPU there is nothing to wait for. ``methods`` are measured too,
+    each call with its items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given.
+    ValueError for bad options.
     """
+    require_methods(module, methods)
     exporter = exporter_for("pytorch", torch.__version__, exporter, options)
     reader = Reader(TORCH, output or _recognised(module), classes, exporter.baseline)
 
     def read(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         return reader.read(first_input(args, kwargs), result)
 
+    readers = {
+        **readers_of(methods, Reader(TORCH, baseline=exporter.baseline), first_input),
+        "__call__": read,
+    }
     wait = _wait if synchronize else None
-    return Measured(module, exporter, {"__call__": read}, wait=wait, traced=_is_traced)
+    return Measured(module, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def watch_layers(
@@ -195,7 +210,10 @@ def _confidence(scores: Tensor, output: Output) -> Tensor:
     if scores.shape[1] == 1:
         column = wide[:, 0]
         return torch.maximum(column, 1 - column) if output == "probabilities" else column.abs().sigmoid()
-    return (wide if output == "probabilities" else wide.softmax(1)).amax(1)
+    if output == "logits":
+        return wide.softmax(1).amax(1)
+    differs = (wide.sum(1) - 1).abs() > readings.SUM_TOLERANCE
+    return wide.amax(1).masked_fill(differs, readings.AMBIGUOUS)
 
 
 TORCH = Arrays(

@@ -9,13 +9,19 @@ from typing import Any
 import tensorflow as tf
 
 from modelplane_exporter.exporter import ModelMetricsExporter
-from modelplane_exporter.frameworks import layers
+from modelplane_exporter.frameworks import layers, readings
 from modelplane_exporter.frameworks.layers import Watch
-from modelplane_exporter.frameworks.measured import Measured, exporter_for, unwrapped
+from modelplane_exporter.frameworks.measured import (
+    Measured,
+    exporter_for,
+    readers_of,
+    require_methods,
+    unwrapped,
+)
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
 from modelplane_exporter.frameworks.readings import Arrays, Output, Reader, Reading, first_input
 
-_METHODS = ("__call__", "predict", "predict_on_batch")
+_HOUSEKEEPING = frozenset(dir(tf.keras.Model)) - {"call", "test_on_batch"}
 
 
 def wrap(
@@ -24,6 +30,7 @@ def wrap(
     output: Output | None = None,
     classes: Sequence[object] | None = None,
     synchronize: bool = False,
+    methods: Sequence[str] = (),
     exporter: ModelMetricsExporter | None = None,
     **options: Any,
 ) -> Measured:
@@ -33,9 +40,11 @@ def wrap(
     Sequential or functional model is recognised whose last layer is a softmax, or a sigmoid of one unit.
     ``classes`` name the classes for the signal "prediction" of the baseline. ``synchronize`` waits until
     every GPU has finished, so that latency holds the device's work; on a CPU there is nothing to wait for.
-    Inside a traced graph calls pass through unmeasured. ``options`` are those of ModelMetricsExporter, unless
-    an ``exporter`` is given. ValueError for bad options.
+    Inside a traced graph calls pass through unmeasured. ``methods`` are measured too, each call with its
+    items. ``options`` are those of ModelMetricsExporter, unless an ``exporter`` is given. ValueError for bad
+    options.
     """
+    require_methods(model, methods)
     exporter = exporter_for("tensorflow", tf.__version__, exporter, options)
     output = output or _recognised(model)
     tensors = Reader(TENSORFLOW, output, classes, exporter.baseline)
@@ -47,9 +56,12 @@ def wrap(
     def read_array(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Reading:
         return arrays.read(_input(args, kwargs), result)
 
-    readers = {"__call__": read, "predict": read_array, "predict_on_batch": read_array}
+    readers = {
+        **readers_of(methods, Reader(TENSORFLOW, baseline=exporter.baseline), _input),
+        "__call__": read, "predict": read_array, "predict_on_batch": read_array,
+    }  # fmt: skip
     wait = _wait if synchronize else None
-    return Measured(model, exporter, readers, wait=wait, traced=_is_traced)
+    return Measured(model, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 
 
 def watch_layers(
@@ -185,7 +197,11 @@ def _confidence(scores: Any, output: Output) -> Any:
     if scores.shape[1] == 1:
         column = wide[:, 0]
         return tf.maximum(column, 1 - column) if output == "probabilities" else tf.sigmoid(tf.abs(column))
-    return tf.reduce_max(wide if output == "probabilities" else tf.nn.softmax(wide), axis=1)
+    if output == "logits":
+        return tf.reduce_max(tf.nn.softmax(wide), axis=1)
+    highest = tf.reduce_max(wide, axis=1)
+    differs = tf.abs(tf.reduce_sum(wide, axis=1) - 1) > readings.SUM_TOLERANCE
+    return tf.where(differs, tf.constant(readings.AMBIGUOUS, wide.dtype), highest)
 
 
 def _winner(scores: Any, output: Output) -> Any:

@@ -8,7 +8,7 @@ low and high, because 64 bits end at 10**19.
 
 from __future__ import annotations
 
-import functools
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,7 +30,12 @@ BASELINE_METRICS = (
     metrics.BASELINE_STDDEV,
     metrics.BASELINE_OBSERVATIONS,
 )
-SIGNAL_METRICS = (metrics.SIGNAL_OBSERVATIONS, *SUM_METRICS, *BASELINE_METRICS)
+SIGNAL_METRICS = (
+    metrics.SIGNAL_OBSERVATIONS,
+    *SUM_METRICS,
+    metrics.SIGNAL_UNOBSERVED,
+    *BASELINE_METRICS,
+)
 SUM_UNITS = 10**15
 _LOW = 2**64 - 1
 
@@ -55,6 +60,19 @@ class LoadedBaseline(NamedTuple):
     version: Version
     baseline: Baseline
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is no training data behind it, but the fixed bins of a score."""
+        return self.baseline.signals[0].kind == metrics.SCORE_KIND
+
+
+class ExposedSignals(NamedTuple):
+    """What is exposed of one load of a baseline; ``load`` tells it from others, and is 0 for all scores."""
+
+    load: int
+    baselines: Sequence[LoadedBaseline]
+    snapshots: Sequence[SignalSnapshot]
+
 
 class SignalLayout:
     """The cells of a baseline's signals."""
@@ -73,7 +91,14 @@ class SignalLayout:
     @property
     def series(self) -> int:
         """How many series one identity exposes."""
-        return self.bins + len(SUM_METRICS) * len(self.deviating)
+        return self.bins + len(SUM_METRICS) * len(self.deviating) + len(self.baseline.signals)
+
+    def unobserved(self, cells: Sequence[int]) -> list[int]:
+        """For each signal 1 if all bins but that of missing values are empty, else 0."""
+        return [
+            int(not any(cells[start : start + len(signal.bins) - 1]))
+            for signal, start in zip(self.baseline.signals, self.starts.values(), strict=True)
+        ]
 
     def sums(self, cells: Sequence[int]) -> Iterator[list[float]]:
         """For each of ``SUM_METRICS`` the sums of the deviating signals."""
@@ -90,10 +115,16 @@ def split_sums(sums: Sequence[int]) -> list[int]:
     return [half for value in sums for half in (value & _LOW, value >> 64)]
 
 
-@functools.lru_cache(maxsize=256)
+# Only as long as somebody uses it: a process may load any number of baselines one after the other.
+_layouts: weakref.WeakValueDictionary[Baseline, SignalLayout] = weakref.WeakValueDictionary()
+
+
 def layout_of(baseline: Baseline) -> SignalLayout:
-    """The layout of a baseline; it is computed once."""
-    return SignalLayout(baseline)
+    """The layout of a baseline; it is computed once for all who hold it."""
+    layout = _layouts.get(baseline)
+    if layout is None:
+        layout = _layouts[baseline] = SignalLayout(baseline)
+    return layout
 
 
 def _deviates(signal: Signal) -> bool:

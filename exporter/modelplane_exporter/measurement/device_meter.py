@@ -1,7 +1,8 @@
 """One meter for each device: calls report to its queue, and a drain applies what waits there.
 
 Fair share: with k calls in flight each is charged 1/k device-second per second. Virtual time V grows by
-dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is idle.
+dt/k; a call is charged V(finish) - V(start); V restarts at 0 when the device is idle. A stream is off the
+device from an item that it gave until its reader wants the next one.
 
 A call is a list, made by the caller and queued twice: when it starts and when it has ended. Building a list
 costs 0.04 us, an object with slots 0.2 us (CPython 3.11).
@@ -12,20 +13,36 @@ caller then leaves both to ``finish``.
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from modelplane_exporter.measurement.identity_state import VIRTUAL, CallRecord, IdentityState, Value
+from modelplane_exporter.contract_log import log_noted
+from modelplane_exporter.layout.calls import Key
+from modelplane_exporter.measurement.identity_state import (
+    BEGUN,
+    PAUSED,
+    RESUMED,
+    VIRTUAL,
+    CallRecord,
+    IdentityState,
+    Value,
+    new_call,
+)
 from modelplane_exporter.rate_limited_log import log_failure
+from modelplane_schema.identity import Identity
 
 # Events (two for each call) at which a caller drains the queue, and at which it waits for a drain that goes
 # on. A drain takes all that is queued when it begins, which may be more than what triggers it.
 DRAIN_AT = 256
 WAIT_AT = 2048
+
+# Before every call, and after the turns of streams.
+_ALWAYS = -sys.float_info.max / 2
+_NOBODY = Key(Identity("", "", "", ""), "", "")
 
 Finish = Callable[[CallRecord, float, Value], None]
 
@@ -58,8 +75,9 @@ class DeviceMeter:
         self._in_flight = 0
         self._virtual = 0.0
         self._last = since
-        self._born = -math.inf
+        self._born = _ALWAYS
         self._unsettled: dict[IdentityState, None] = {}
+        self._on_next_call: Callable[[], None] | None = None
 
     def drain(self, wait: bool = False) -> None:
         """Apply what is queued; never raises an Exception.
@@ -74,15 +92,20 @@ class DeviceMeter:
                 self._again = self._again or wait
                 return
             self._draining = self._again = True
+            has_settled = False
             try:
                 while self._again:
                     self._again = False
                     self._apply_events()
-                    self._settle()
+                    has_settled = self._settle() or has_settled
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
                 log_failure("finished calls were not counted", error)
             finally:
                 self._draining = False
+        log_noted()
+        if has_settled and self._on_next_call is not None:
+            action, self._on_next_call = self._on_next_call, None
+            action()
 
     def virtual_now(self) -> float:
         """Virtual time at this moment; call it with the lock held, after a drain."""
@@ -102,6 +125,17 @@ class DeviceMeter:
         self._draining, self._in_flight, self._virtual = False, 0, 0.0
         self._born = self._last = self.clock()
         self._unsettled = {}
+        self._on_next_call = None
+
+    def notice_next_call(self, action: Callable[[], None]) -> None:
+        """In a forked child, after ``after_fork``: call ``action`` when the next call has ended.
+
+        The queue is filled up with calls of the parent, which are dropped, so that the call itself drains it.
+        In a child that serves no scrape nothing else would, and callers look at nothing but its length.
+        """
+        self._on_next_call = action
+        parents = new_call(_ALWAYS, IdentityState(_NOBODY))
+        self.events.extend([parents] * (self.drain_at + 1))
 
     def _apply_events(self) -> None:  # noqa: C901 - one loop: a call for each step would double its time
         """Apply every queued event.
@@ -115,9 +149,33 @@ class DeviceMeter:
         events, popleft = self.events, self.events.popleft
         try:
             for call in islice(iter(popleft, None), len(events)):
-                begun, state, at, ended, _, _ = call
+                begun, state, at, ended, value, _ = call
                 if begun < born:
-                    state.drop(call)
+                    if begun > RESUMED:
+                        state.drop(call)
+                        continue
+                    # A stream's turn; asked here, where no other call pays for the question.
+                    if value[BEGUN] < born:
+                        continue
+                    if ended > last:
+                        if in_flight:
+                            virtual += (ended - last) / in_flight
+                        last = ended
+                    if begun == RESUMED:
+                        if value[VIRTUAL] == PAUSED:
+                            value[VIRTUAL] = virtual
+                            in_flight += 1
+                            state.active += 1
+                            state.paused -= 1
+                            state.device_seconds -= virtual
+                    elif value[VIRTUAL] != PAUSED:
+                        value[VIRTUAL] = PAUSED
+                        in_flight -= 1
+                        state.active -= 1
+                        state.paused += 1
+                        state.device_seconds += virtual
+                        if not in_flight:
+                            virtual = 0.0
                     continue
                 if at is None:
                     if not in_flight and events and events[0] is call:
@@ -159,7 +217,8 @@ class DeviceMeter:
         finally:
             self._in_flight, self._virtual, self._last = in_flight, virtual, last
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
+        """Whether any call had ended."""
         changed = list(self._unsettled)
         for state in changed:
             try:
@@ -170,3 +229,4 @@ class DeviceMeter:
             self._unsettled.pop(state, None)
         if self._on_drain is not None and changed:
             self._on_drain(changed, self._virtual, self._last)
+        return bool(changed)

@@ -52,6 +52,11 @@ class EventCounters:
         with self._lock:
             self._counts.pop(identity, None)
 
+    def forget_version(self, version: Version) -> None:
+        """No tenant of the version is left."""
+        with self._lock:
+            self._known.pop(version, None)
+
     def add_event(self, identity: Identity, event: str, count: int) -> bool:
         """Count an event; False when it went to ``__overflow__``, because the version has too many."""
         with self._lock:

@@ -5,37 +5,44 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any, TypeGuard
 
+from modelplane_exporter.layout.calls import CELLS, CONFIDENCE
+from modelplane_exporter.measurement import histogram
+from modelplane_exporter.measurement.numbers_in import AT_ONCE, parts_of, to_float
 from modelplane_schema.metrics import CONFIDENCE_TOLERANCE
 
 MISSING, NOT_A_NUMBER = "confidence_missing", "confidence_not_a_number"
 OUT_OF_RANGE, ITEMS_INVALID, TOKENS_INVALID = "confidence_out_of_range", "items_invalid", "tokens_invalid"
-TOO_MANY = "confidence_too_many"
-
-# Sorting this many takes about 2 ms, the longest that one call may hold up others.
-MAX_VALUES = 10_000
 
 
 class Observation:
     """Everything a call observed that is more than one confidence; ``outcome`` indexes ``OUTCOMES``.
 
-    ``items`` None means: one, or as many as there were confidences. Times are in seconds.
+    ``items`` None means: one, or as many as there were confidences. Times are in seconds. Of a batch that is
+    large, ``cells`` has the histogram of confidences already, laid out as those of a state: who settles the
+    call holds up all others of its device, and must not have to sort them. ``was_paused`` says that not all
+    of the call's time is to be charged, which no entry of a journal can tell.
     """
 
     __slots__ = (
-        "confidences", "first_token", "invalid", "items", "outcome", "per_token", "tokens", "trace_id",
+        "cells", "confidences", "first_token", "invalid", "items", "outcome", "per_token", "tokens",
+        "trace_id",
+        "was_paused",
     )  # fmt: skip
 
     def __init__(self, outcome: int = 0) -> None:
         self.outcome = outcome
         self.confidences: Sequence[float] = ()
+        self.cells: list[int] | None = None
         self.invalid: Counter[str] = Counter()
         self.items: int | None = None
         self.tokens: Mapping[str, int] = {}
         self.first_token: float | None = None
         self.per_token: float | None = None
         self.trace_id: str | None = None
+        self.was_paused = False
 
     def reduced(self) -> Observation | float | None:
         """The same without an object of its own, where nothing but one confidence, or none, was observed."""
@@ -47,6 +54,8 @@ class Observation:
             or self.first_token is not None
             or self.per_token is not None
             or self.trace_id is not None
+            or self.cells is not None
+            or self.was_paused
             or len(self.confidences) > 1
         ):
             return self
@@ -54,19 +63,31 @@ class Observation:
 
     def add_confidence(self, value: object) -> None:
         """Take confidence from a number or a batch of any shape; what is not in [0, 1] counts as invalid."""
-        try:
-            leaves = numbers(value)
-        except TooManyValuesError:
-            self.invalid[TOO_MANY] += 1
-            return
-        accepted, invalid = split(leaves)
-        self.confidences = [*self.confidences, *accepted]
-        self.invalid += invalid
+        for part in parts_of(value):
+            accepted, invalid = split(part)
+            self._take(accepted)
+            self.invalid += invalid
 
     def take_from(self, other: Observation) -> None:
         """Add the confidences of another observation, and what was invalid in it."""
-        self.confidences = [*self.confidences, *other.confidences]
+        self._take(other.confidences)
+        if other.cells is not None:
+            self.cells = list(map(add, self.cells or [0] * CELLS, other.cells))
         self.invalid += other.invalid
+
+    @property
+    def values(self) -> int:
+        """How many confidences there are."""
+        counted = 0 if self.cells is None else sum(self.cells[CONFIDENCE.start : CONFIDENCE.sum_cell])
+        return counted + len(self.confidences)
+
+    def _take(self, confidences: Sequence[float]) -> None:
+        if len(self.confidences) + len(confidences) > AT_ONCE:
+            cells = self.cells or [0] * CELLS
+            histogram.count(cells, CONFIDENCE, self.confidences)
+            self.cells, self.confidences = cells, confidences
+        else:
+            self.confidences = [*self.confidences, *confidences]
 
     def set_items(self, count: object) -> None:
         """Take the number of items; anything but a whole number from 0 on counts as invalid."""
@@ -95,39 +116,6 @@ def is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
-class TooManyValuesError(ValueError):
-    """A batch holds more than ``MAX_VALUES`` values."""
-
-
-def numbers(value: Any) -> Sequence[Any]:
-    """The leaves of a number or a nested batch, without walking arrays and tensors one by one.
-
-    TooManyValuesError before much time is spent on them.
-    """
-    if hasattr(value, "detach"):  # PyTorch: a tensor that is on a device or has a gradient
-        value = value.detach().cpu()
-    if hasattr(value, "numpy") and not hasattr(value, "tolist"):  # TensorFlow
-        value = value.numpy()
-    if hasattr(value, "tolist"):  # NumPy, PyTorch, JAX, array.array, pandas
-        _check(math.prod(getattr(value, "shape", ())) if hasattr(value, "shape") else len(value))
-        value = value.reshape(-1).tolist() if hasattr(value, "reshape") else value.tolist()
-    if not isinstance(value, list | tuple):
-        return (value,)
-    _check(len(value))
-    if any(isinstance(item, list | tuple) or hasattr(item, "tolist") for item in value):
-        leaves: list[Any] = []
-        for item in value:
-            leaves += numbers(item)
-            _check(len(leaves))
-        return leaves
-    return value
-
-
-def _check(count: int) -> None:
-    if count > MAX_VALUES:
-        raise TooManyValuesError(f"more than {MAX_VALUES} values in one call")
-
-
 def split(values: Sequence[Any]) -> tuple[Sequence[float], Counter[str]]:
     """The values that are confidences, clamped to [0, 1], and how many others there were by reason."""
     if values and set(map(type, values)) == {float}:
@@ -137,17 +125,11 @@ def split(values: Sequence[Any]) -> tuple[Sequence[float], Counter[str]]:
             return values, Counter()
     accepted, invalid = [], Counter[str]()
     for value in values:
-        reason = _problem(value)
-        if reason is None:
-            accepted.append(min(max(float(value), 0.0), 1.0))
+        number = to_float(value)
+        if number is None or math.isnan(number):
+            invalid[NOT_A_NUMBER] += 1
+        elif -CONFIDENCE_TOLERANCE <= number <= 1 + CONFIDENCE_TOLERANCE:
+            accepted.append(min(max(number, 0.0), 1.0))
         else:
-            invalid[reason] += 1
+            invalid[OUT_OF_RANGE] += 1
     return accepted, invalid
-
-
-def _problem(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        return NOT_A_NUMBER
-    if not -CONFIDENCE_TOLERANCE <= value <= 1 + CONFIDENCE_TOLERANCE:
-        return OUT_OF_RANGE
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modelplane_exporter.measurement.identity_state import IdentityState
+from modelplane_schema.metrics import RESERVED_TENANTS
 
 
 class TenantGuard:
@@ -37,8 +38,23 @@ class TenantGuard:
         self.tenants[tenant_id] = []
         return True, evicted
 
+    def add(self, state: IdentityState) -> None:
+        """A state of a tenant that was admitted, or comes back; those of reserved tenants do not count."""
+        tenant_id = state.key.identity.tenant_id
+        if tenant_id not in RESERVED_TENANTS:
+            self.tenants.setdefault(tenant_id, []).append(state)
+
+    def forget(self, state: IdentityState) -> None:
+        """A state has gone; with its last one the tenant has."""
+        tenant_id = state.key.identity.tenant_id
+        states = self.tenants.get(tenant_id, [])
+        if state in states:
+            states.remove(state)
+            if not states:
+                del self.tenants[tenant_id]
+
     def _last_used(self, tenant_id: str) -> float:
         states = self.tenants[tenant_id]
-        if any(state.pinned or state.active or state.finished for state in states):
+        if any(state.pinned or state.is_in_use for state in states):
             return self._clock()
         return max((state.last_used for state in states), default=self._clock())

@@ -19,7 +19,7 @@ from modelplane_exporter.exposition import signal_text, text
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.prometheus_registry import Describing, other_collectors
 from modelplane_exporter.rate_limited_log import log_failure
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.stores import store_for
 
 METHODS = ("GET", "HEAD")
 GZIP_LEVEL = 1  # 500 identities, 2.7 MB: 8 ms to 180 kB; level 6: 23 ms to 150 kB; level 9: 57 ms to 140 kB

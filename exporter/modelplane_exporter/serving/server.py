@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import io
@@ -20,6 +21,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from modelplane_exporter.rate_limited_log import log_failure, logger
+from modelplane_exporter.serving.lone_process import REMEDY, say_when_forked
 from modelplane_exporter.serving.port_holder import PortHolder
 from modelplane_exporter.serving.responder import METHODS, Response, method_not_allowed, plain, respond
 from modelplane_exporter.serving.server_settings import ServerSettings, server_settings
@@ -215,8 +217,9 @@ def ensure_started(
         except OSError as error:
             logger.error(
                 "metrics are not served: cannot listen on %s:%d (%s); the model goes on. "
-                "Set %s to a free port, or to 'off' to mount /metrics yourself.",
+                "Set %s to a free port, or to 'off' to mount /metrics yourself.%s",
                 settings.address, port, error.strerror or error, PORT.name,
+                f" {REMEDY}" if error.errno == errno.EADDRINUSE else "",
             )  # fmt: skip
             return
     threading.Thread(target=server.serve_forever, name="modelplane-metrics", daemon=True).start()
@@ -228,6 +231,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     for server in list(_servers):
         server.forget()
+        say_when_forked(server.registry)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -15,15 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelplane_exporter.baseline.model import MAX_BINS, CategoricalSignal, NumericSignal
+from modelplane_exporter.baseline.texts import category_key
 from modelplane_exporter.baseline.values import (
     Column,
     category,
     digest,
     is_category,
+    listed,
     quick_array,
     to_numbers,
 )
 from modelplane_exporter.layout.signals import SUM_METRICS, SignalLayout
+from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 
 Matrix = NDArray[np.float64]
 
@@ -31,6 +34,7 @@ Matrix = NDArray[np.float64]
 MAX_DEVIATION = 1e6
 # Values taken at once, so that they and what is computed of them stay in the processor's cache.
 _BLOCK = 1 << 16
+_TRUTH_VALUES, _DIGITS = ("true", "false"), ("1", "0")
 
 
 class BinCounts:
@@ -45,6 +49,7 @@ class BinningPlan:
     """How values of some signals of one kind are counted; ``names`` are in the order of the columns."""
 
     def __init__(self, layout: SignalLayout, kind: str, names: tuple[str, ...]) -> None:
+        self.kind = kind
         self.names = names
         self.layout = layout
         signals = {signal.name: signal for signal in layout.baseline.of_kind(kind)}
@@ -57,6 +62,8 @@ class BinningPlan:
             if isinstance(signal, CategoricalSignal)
         ]
         numeric = [signal for signal in chosen if isinstance(signal, NumericSignal)]
+        self._are_times = [signal.is_time for signal in numeric]
+        self._all_numbers = not self._categorical and not any(self._are_times)
         self._prepare_bins(numeric, [starts[column] for column in self._numeric])
         self._prepare_deviations(numeric)
 
@@ -87,7 +94,7 @@ class BinningPlan:
 
         Gives how many values of each row are of the wrong type, None for none; those are not counted.
         """
-        if not self._categorical:
+        if self._all_numbers:
             values = quick_array(rows)
             if values is not None and values.dtype.kind in "fiub":
                 self._count_numbers(bin_counts, values.T, owners)
@@ -98,7 +105,7 @@ class BinningPlan:
         """Count the columns, or a 2-D array of numbers, of one owner; gives how many values were wrong."""
         first = np.zeros(1, np.intp)
         if isinstance(columns, np.ndarray):
-            if not self._categorical:
+            if self._all_numbers:
                 self._count_numbers(bin_counts, columns.T, first)
                 return 0
             columns = list(columns.T)
@@ -117,7 +124,8 @@ class BinningPlan:
                 if categories.count(bin_counts.counts[owner], values[first:last]):
                     wrong[first:last, column] = [not is_category(value) for value in values[first:last]]
         if self._numeric:
-            numbers, masks = zip(*(to_numbers(columns[column]) for column in self._numeric), strict=True)
+            read = map(to_numbers, [columns[column] for column in self._numeric], self._are_times)
+            numbers, masks = zip(*read, strict=True)
             wrong[:, self._numeric] = np.stack(masks, axis=1)
             self._count_numbers(bin_counts, np.stack(numbers), owners)
             bin_counts.counts[:, self._missing] -= np.add.reduceat(
@@ -184,27 +192,42 @@ class _Categories:
         self._cells = {name: start + index for index, name in enumerate(signal.bins)}
         self._other = start + len(signal.categories)
         self._salt = salt if signal.hashed else None
+        if not signal.hashed:
+            for index, name in enumerate(signal.categories):
+                self._cells.setdefault(category_key(name), start + index)
+            self._add_truth_values(signal.categories)
+
+    def _add_truth_values(self, categories: Sequence[str]) -> None:
+        """Of truth values alone 0 and 1 are the same: an array of numbers holds them so."""
+        for names, others in ((_TRUTH_VALUES, _DIGITS), (_DIGITS, _TRUTH_VALUES)):
+            if categories and set(categories) <= set(names):
+                same = zip(names, others, strict=True)
+                self._cells |= {other: self._cells[name] for name, other in same if name in self._cells}
 
     def count(self, counts: NDArray[np.int64], values: Column) -> int:
         """Add the values to one owner's counts; gives how many were not categories."""
         wrong = 0
         if isinstance(values, np.ndarray):
-            values = values.tolist()
+            values = listed(values)
         for (_, value), number in _distinct(values):
             try:
-                cell = self._cell(category(value))
+                cell = self._cell(value)
             except Exception:  # noqa: BLE001 - not a category; a foreign object may raise anything
                 wrong += number
             else:
                 counts[cell] += number
         return wrong
 
-    def _cell(self, text: str | None) -> int:
+    def _cell(self, value: Any) -> int:
+        if self._salt is None and type(value) is str and value in self._cells:
+            return self._cells[value]
+        text = category(value)
         if text is None:
             return self._other + 1
-        if self._salt is not None and text not in ("__other__", "__missing__"):
-            text = digest(text, self._salt)
-        return self._cells.get(text, self._other)
+        if text in (OTHER_BIN, MISSING_BIN):
+            return self._cells[text]
+        key = category_key(text)
+        return self._cells.get(key if self._salt is None else digest(key, self._salt), self._other)
 
 
 def _distinct(values: Column) -> Sequence[tuple[tuple[type, Any], int]]:

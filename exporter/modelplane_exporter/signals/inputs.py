@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import enum
+import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from modelplane_exporter.baseline import tables
+from modelplane_exporter.baseline.records import is_of, record, records
 from modelplane_exporter.baseline.values import without_mask
 
 Array = NDArray[Any]
@@ -20,11 +24,14 @@ Array = NDArray[Any]
 _SCALARS = frozenset(
     {float, int, bool, str, bytes, type(None), np.float64, np.float32, np.int64, np.int32, np.bool_}
 )
+_PLAIN = _SCALARS | {list, tuple}
 # Other values of one row. Anything else becomes NO_VALUE: it may change, raise or take much memory.
 _VALUES = (
-    type(None), float, int, str, bytes, Decimal, Fraction, datetime.date, datetime.timedelta, np.generic,
+    type(None), float, int, str, bytes, Decimal, Fraction, datetime.date, datetime.time, datetime.timedelta,
+    uuid.UUID, np.generic,
 )  # fmt: skip
-_MISSING = ("NAType", "NaTType")
+# Types of pandas that are values, too, by name: it may not be installed.
+_PANDAS_VALUES = ("NAType", "NaTType", "Interval", "Period")
 NO_VALUE = object()
 
 
@@ -65,14 +72,21 @@ class SignalReader:
                 return SignalValues(self._names, [row], [])
         if isinstance(values, Mapping):
             return self._mapping(values)
+        if isinstance(values, np.ndarray):
+            return self._any_array(values)
         if hasattr(values, "columns"):
             return self._frame(values)
+        row = self._known(record(values))
+        if row is not None:
+            return self._rows([row])
         if isinstance(values, list | tuple):
             return self._list(values)
         return self._array(as_array(values))
 
     def _mapping(self, values: Mapping[Any, Any]) -> SignalValues:
         names, unknown = self._present(values)
+        if unknown and not all(isinstance(name, str) for name in values):
+            return self._mapping({str(name): value for name, value in values.items()})
         present = [values.get(name) for name in names]
         shaped = [plain(value) if _is_scalar(value) else as_column(value) for value in present]
         lengths = {len(value) for value in shaped if not _is_scalar(value)}
@@ -86,15 +100,40 @@ class SignalReader:
         columns = [[None] * length if gone else value for value, gone in zip(shaped, absent, strict=True)]
         return SignalValues(names, None, columns, unknown)
 
+    def _known(self, row: Mapping[Any, Any] | None) -> Mapping[Any, Any] | None:
+        """A row that names one of the signals; what names none goes by the order of its values."""
+        return None if row is None or self._name_set.isdisjoint(row) else row
+
+    def _rows(self, rows: Sequence[Mapping[Any, Any]]) -> SignalValues:
+        """Rows with named values."""
+        given = dict.fromkeys(name for row in rows for name in row)
+        names, unknown = self._present(given)
+        if unknown and not all(isinstance(name, str) for name in given):
+            return self._rows([{str(name): value for name, value in row.items()} for row in rows])
+        values: list[Sequence[Any]] = [tuple([plain(row.get(name)) for name in names]) for row in rows]
+        return SignalValues(names, values if names else [], [], unknown)
+
+    def _any_array(self, array: Array) -> SignalValues:
+        if array.dtype.names is not None:  # a structured array
+            if self._name_set.isdisjoint(array.dtype.names):
+                raise ShapeError("none of the fields is a signal")
+            return self._mapping({name: array[name].ravel() for name in array.dtype.names})
+        if array.dtype.kind == "O" and array.ndim == 1:
+            rows = records(array)
+            if rows is not None:
+                return self._rows(rows)
+        return self._array(as_array(array))
+
     def _frame(self, frame: Any) -> SignalValues:
-        labels = [str(label) for label in frame.columns]
+        by_label = tables.labels_of(frame)
+        labels = [str(label) for label in by_label]
         if tuple(labels) == self._names and hasattr(frame, "to_numpy"):
-            array = frame.to_numpy()
-            if array.dtype.kind in "fiu":
+            array = _numbers_of(frame)
+            if array is not None:
                 return SignalValues(self._names, None, array)
         columns: dict[str, Any] = {
             label: as_column(frame[column])
-            for label, column in zip(labels, frame.columns, strict=True)
+            for label, column in zip(labels, by_label, strict=True)
             if label in self._name_set
         }
         unknown = len(labels) - len(columns)
@@ -104,6 +143,10 @@ class SignalReader:
 
     def _list(self, values: Sequence[Any]) -> SignalValues:
         """One row, rows, or of a single signal a column; an array would make texts of all."""
+        if values and type(values[0]) not in _PLAIN:
+            rows_by_name = records(values)
+            if rows_by_name is not None and (type(values[0]) is dict or any(map(self._known, rows_by_name))):
+                return self._rows(rows_by_name)
         nested = [_is_list(value) for value in values]
         if any(nested):
             rows: list[Sequence[Any]] = [
@@ -138,6 +181,14 @@ class SignalReader:
         return tuple(name for name in self._names if name in values), unknown
 
 
+def _numbers_of(frame: Any) -> Array | None:
+    """A frame of numbers alone as an array; None for another one."""
+    if is_of(frame, "polars", "DataFrame") and not all(dtype.is_numeric() for dtype in frame.dtypes):
+        return None  # it would make numbers of dates
+    array: Array = frame.to_numpy()
+    return array if array.dtype.kind in "fiu" else None
+
+
 def as_array(values: Any) -> Array:
     """A list, array or framework tensor as a NumPy array; ShapeError when it cannot be one."""
     if not isinstance(values, list | tuple) and not hasattr(values, "__array__"):
@@ -167,6 +218,10 @@ def as_column(values: Any) -> Sequence[Any] | Array:
         if any(map(_is_list, values)):
             raise ShapeError("a column must be one-dimensional")
         return values
+    if tables.is_arrow_column(values):
+        values = tables.arrow_values(values)
+        if isinstance(values, list):
+            return values
     array = values.to_numpy() if hasattr(values, "to_numpy") else as_array(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -180,9 +235,16 @@ def plain(value: Any) -> Any:
     if type(value) in _SCALARS:
         return value
     try:
-        if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):
-            value = _to_numpy(value)[()]
-        return value if isinstance(value, _VALUES) or type(value).__name__ in _MISSING else NO_VALUE
+        if isinstance(value, _VALUES) or type(value).__name__ in _PANDAS_VALUES:
+            return value
+        if issubclass(type(value), enum.Enum):
+            return plain(value.value)
+        if is_of(value, "pyarrow", "Scalar"):
+            return plain(value.as_py())
+        if getattr(value, "ndim", None) != 0:
+            return NO_VALUE
+        value = _to_numpy(value)[()]
+        return value if isinstance(value, _VALUES) else NO_VALUE
     except Exception:  # noqa: BLE001 - a foreign object may raise anything
         return NO_VALUE
 

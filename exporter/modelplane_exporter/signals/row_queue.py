@@ -28,8 +28,9 @@ WAIT_AT = 2048
 # From this many rows on a batch is counted at once: in the queue it would take a list for each row.
 _BATCH = 64
 _MAX_PLANS = 256
+_NAMES_SHOWN = 10
 
-Report = Callable[[IdentityState, Counter[str]], None]
+Report = Callable[[IdentityState, str, int, str, str], None]
 Waiting = tuple["SignalState", BinningPlan, IdentityState, Sequence[Any]]
 
 
@@ -60,7 +61,8 @@ class SignalState:
 class RowQueue:
     """Rows of signals that wait until they are counted into the bins of one baseline.
 
-    ``report`` gets how many values of a call broke the data contract, by reason.
+    ``report`` gets what broke the data contract in a call: the kind of violation, how many values, the kind
+    of signals, and a detail for the log.
     """
 
     def __init__(self, layout: SignalLayout, report: Report) -> None:
@@ -69,6 +71,11 @@ class RowQueue:
         names = {kind: tuple(s.name for s in layout.baseline.of_kind(kind)) for kind, _ in layout.starts}
         self._readers = {
             kind: SignalReader(of_kind, complete=kind == "input") for kind, of_kind in names.items()
+        }
+        self._known = {
+            kind: f"the baseline has {', '.join(of_kind[:_NAMES_SHOWN])}"
+            + (f" and {len(of_kind) - _NAMES_SHOWN} more" if len(of_kind) > _NAMES_SHOWN else "")
+            for kind, of_kind in names.items()
         }
         self._plans: dict[tuple[str, tuple[str, ...]], BinningPlan] = {}
         self._waiting: deque[Waiting] = deque()
@@ -79,17 +86,18 @@ class RowQueue:
         """Observe values of one kind for ``state``; what cannot be observed is reported for ``call``."""
         reader = self._readers.get(kind)
         if reader is None:
-            self._report(call, Counter({UNKNOWN: 1}))
+            self._report(call, UNKNOWN, 1, kind, "the baseline has none of this kind")
             return
         try:
             signal_values = reader.read(values)
         except Exception as error:  # noqa: BLE001 - a foreign object may raise anything
             if not isinstance(error, ShapeError):
                 log_failure("signals were not observed", error)
-            self._report(call, Counter({WRONG_SHAPE: 1}))
+            detail = str(error) if isinstance(error, ShapeError) else type(error).__name__
+            self._report(call, WRONG_SHAPE, 1, kind, detail)
             return
         if signal_values.unknown:
-            self._report(call, Counter({UNKNOWN: signal_values.unknown}))
+            self._report(call, UNKNOWN, signal_values.unknown, kind, self._known[kind])
         if signal_values.names:
             self._add(self._plan(kind, signal_values.names), signal_values, state, call)
 
@@ -141,7 +149,7 @@ class RowQueue:
         with self._lock:
             state.add(bin_counts.counts[0], bin_counts.sums[:, 0])
         if wrong:
-            self._report(call, Counter({WRONG_TYPE: wrong}))
+            self._report(call, WRONG_TYPE, wrong, plan.kind, "")
 
     def _count_waiting(self) -> None:
         by_plan: dict[BinningPlan, list[Waiting]] = {}
@@ -164,7 +172,7 @@ class RowQueue:
             state.add(bin_counts.counts[index], bin_counts.sums[:, index])
         if wrong is not None:
             for row in np.flatnonzero(wrong).tolist():
-                self._report(waiting[row][2], Counter({WRONG_TYPE: int(wrong[row])}))
+                self._report(waiting[row][2], WRONG_TYPE, int(wrong[row]), plan.kind, "")
 
 
 def _length(columns: Any) -> int:

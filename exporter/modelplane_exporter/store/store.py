@@ -1,36 +1,35 @@
-"""All that a process has measured, on the registry that was injected.
-
-``Store`` is one prometheus_client collector; ``store_for`` gives the one of a registry.
-"""
+"""All that a process has measured: ``Store`` is one prometheus_client collector."""
 
 from __future__ import annotations
 
-import os
+import gc
 import platform
 import threading
 import time
-import weakref
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from modelplane_exporter import settings
+from modelplane_exporter.contract_log import TENANTS_OVERFLOW, VIOLATIONS, ContractLog, log_noted
 from modelplane_exporter.exposition.families import families, family
+from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import ACTIVE, CALL_METRICS, Key, Snapshot
-from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot
+from modelplane_exporter.layout.signals import SIGNAL_METRICS, ExposedSignals
 from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.layout.values import VALUE_METRICS, value_samples
+from modelplane_exporter.measurement.business_values import BusinessValues
 from modelplane_exporter.measurement.device_meter import DeviceMeter
 from modelplane_exporter.measurement.event_counters import EventCounters
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
-from modelplane_exporter.measurement.tenant_guard import TenantGuard
-from modelplane_exporter.prometheus_registry import replace_lock_after_fork
 from modelplane_exporter.rate_limited_log import log_failure, logger
-from modelplane_exporter.signals.store import SignalStore
+from modelplane_exporter.signals.store import SignalLoad, SignalStore
+from modelplane_exporter.store.identity_states import IdentityStates, StatesByTenant
+from modelplane_exporter.store.loaded_versions import LoadedVersion, LoadedVersions
 from modelplane_exporter.workers.file_format import WorkersError
 from modelplane_exporter.workers.journal import finisher
 from modelplane_exporter.workers.publisher import Publisher
@@ -38,11 +37,11 @@ from modelplane_schema import metrics as schema
 from modelplane_schema.identity import Identity
 
 _SNAPSHOTS_PER_LOCK = 100
-_RETIRED_SECONDS = 60.0
 _SAMPLE_METRICS = (
     schema.MODEL_INFO,
     schema.SERIES_OVERFLOW,
     schema.BUSINESS_EVENTS,
+    *VALUE_METRICS,
     schema.FEEDBACK,
     schema.EXPORTER_SAMPLING,
     schema.EXPORTER_BUILD_INFO,
@@ -62,17 +61,19 @@ class Store(Collector):
         self._clock = clock
         self._lock = threading.RLock()
         self._meters: dict[tuple[str, str], DeviceMeter] = {}
-        self._tenants: dict[tuple[Identity, tuple[str, str]], dict[str, IdentityState]] = {}
-        self._states: dict[Key, IdentityState] = {}
-        self._retired: list[tuple[IdentityState, float]] = []
-        self._guards: dict[str, TenantGuard] = {}
-        self._info: dict[tuple[str, ...], None] = {}
+        self._states = IdentityStates(clock, self._begin, self._forget, self.contract_log_of)
+        self._versions = LoadedVersions()
+        self._contract_logs: dict[Version, ContractLog] = {}
         self._overflow: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.scrape_seconds = 0.0
         self.batches: dict[BatchState, None] = {}
         self.signals = SignalStore(settings.signal_series())
         self._publisher = None if workers_directory is None else self._publish_to(workers_directory)
-        self.events = EventCounters(None if self._publisher is None else self._publisher.count)
+        count, count_value = (
+            (None, None) if self._publisher is None else (self._publisher.count, self._publisher.count_value)
+        )
+        self.events = EventCounters(count)
+        self.values = BusinessValues(count_value)
 
     @property
     def is_shared(self) -> bool:
@@ -87,49 +88,73 @@ class Store(Collector):
                 meter = self._meters[device] = self._new_meter()
         return meter
 
-    def add_model_info(self, version: Identity, owner: str, stage: str, framework_version: str) -> None:
-        """Expose that a model version is loaded; its tenant is ignored."""
-        labels = (version.model_name, version.model_version, version.framework)
-        self._info[(*labels, owner, stage, framework_version)] = None
+    @property
+    def is_loaded(self) -> bool:
+        """Whether an exporter of this store is alive and not closed."""
+        self.apply_released()
+        return bool(self._versions)
 
-    def tenants_of(self, version: Identity, device: tuple[str, str]) -> dict[str, IdentityState]:
+    def load(self, loaded: LoadedVersion) -> None:
+        """Expose that a model version is loaded."""
+        with self._lock:
+            self._versions.add(loaded)
+        self.apply_released()
+        if loaded.signals is not None:
+            self.signals.warn_of_replaced(loaded.signals)
+
+    def release(self, loaded: LoadedVersion) -> None:
+        """An exporter is closed or collected: what it alone had loaded goes at the next scrape."""
+        self._versions.release(loaded)
+
+    def make_room(self) -> None:
+        """Unload what exporters had loaded that are closed, or that nobody refers to any more."""
+        gc.collect()
+        self.apply_released()
+
+    def contract_log_of(self, version: Identity) -> ContractLog:
+        """What the exporters of a version have logged of broken contracts; its tenant is ignored."""
+        with self._lock:
+            labels = version_of(version)
+            return self._contract_logs.setdefault(labels, ContractLog(labels))
+
+    def tenants_of(self, version: Identity, device: tuple[str, str]) -> StatesByTenant:
         """The dictionary of a version's states on a device, which all its recorders share."""
         with self._lock:
-            any_tenant = version._replace(tenant_id=schema.UNKNOWN_TENANT)
-            return self._tenants.setdefault((any_tenant, device), {})
+            return self._states.tenants_of(version, device)
 
     def admit(
         self, key: Key, by_tenant: dict[str, IdentityState], max_tenants: int, idle_ttl: float
     ) -> IdentityState:
         """A state for a key that has none yet, within the cap on tenants."""
-        identity = key.identity
         with self._lock:
-            guard = self._guards.setdefault(identity.model_name, TenantGuard(self._clock))
-            if identity.tenant_id not in schema.RESERVED_TENANTS:
-                admitted, evicted = guard.admit(identity.tenant_id, max_tenants, idle_ttl)
-                self._retire(evicted)
-                if not admitted:
-                    self.overflowed(identity, schema.TENANT_ID)
-                    key = key._replace(identity=identity._replace(tenant_id=schema.OVERFLOW))
-            state = self._states.get(key)
-            if state is None:
-                state = self._states[key] = IdentityState(key)
-                state.last_used = self._clock()
-                by_tenant[key.identity.tenant_id] = state
-                self.events.begin(key.identity)
-                if key.identity.tenant_id in guard.tenants:
-                    guard.tenants[key.identity.tenant_id].append(state)
+            state, fits = self._states.admit(key, by_tenant, max_tenants, idle_ttl)
+            if not fits:
+                self.overflowed(key.identity, schema.TENANT_ID, TENANTS_OVERFLOW)
         return state
 
-    def overflowed(self, version: Identity, label: str) -> None:
-        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored."""
+    def overflowed(self, version: Identity, label: str, kind: str) -> None:
+        """A value of ``label`` went to ``__overflow__``; the version's tenant is ignored.
+
+        ``kind`` is that of the violation.
+        """
         with self._lock:
             self._overflow[(version.model_name, version.model_version, version.framework, label)] += 1
+        self.contract_log_of(version).note(kind)
 
-    def report_invalid(self, state: IdentityState, invalid: Counter[str]) -> None:
-        """Count values that broke the data contract, found outside of a call's own report."""
+    def report_invalid(self, state: IdentityState, kind: str, count: int, part: str, detail: str) -> None:
+        """Count values that broke the data contract, found outside of a call's own report.
+
+        ``kind``, ``part`` and ``detail`` are those of ``ContractLog``.
+        """
+        counted = next(iter(state.states()))
+        self.contract_log_of(counted.key.identity).note(kind, part, detail)
         with self._meters[state.key[1:]].lock:
-            next(iter(state.states())).add_invalid(invalid)
+            counted.add_invalid(Counter({VIOLATIONS[kind].reason: count}))
+
+    def notice_next_call(self, action: Callable[[], None]) -> None:
+        """In a forked child: call ``action`` when the next call has ended, on each device."""
+        for meter in self._meters.values():
+            meter.notice_next_call(action)
 
     def batch_ended(self, batch: BatchState) -> None:
         """A batch call is no longer in flight."""
@@ -140,11 +165,21 @@ class Store(Collector):
 
         A snapshot holds all calls that ended before, and what those in flight were charged so far.
         """
-        if self._publisher is not None:
-            return self._publisher.collect()
+        # What exporters had loaded that are gone is shown once more, for the sake of its last counts.
+        shown = self._own_state() if self._publisher is None else self._publisher.collect()
+        self.apply_released()
+        return shown
+
+    def _own_state(self) -> State:
         # First the signals: draining their queues finds invalid values, which count in the snapshots.
-        signals, baselines = self.local_signals()
-        return State(self.local_snapshots(), self.local_samples(), signals, baselines)
+        signals, snapshots = self.local_signals(), self.local_snapshots()
+        values = [sample for snapshot in self.values.snapshots() for sample in value_samples(snapshot)]
+        return State(
+            snapshots,
+            [*self.local_samples(), *values],
+            [snapshot for exposed in signals for snapshot in exposed.snapshots],
+            [baseline for exposed in signals for baseline in exposed.baselines],
+        )
 
     def flush(self) -> None:
         """Show other processes all that finished here; a process without others has no need. Never raises."""
@@ -154,9 +189,11 @@ class Store(Collector):
             except Exception as error:  # noqa: BLE001 - monitoring must not break the model
                 log_failure("counts were not published", error)
 
-    def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
+    def local_signals(self) -> list[ExposedSignals]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
-        return self.signals.snapshots(), self.signals.baselines()
+        exposed = self.signals.exposed()
+        log_noted()
+        return exposed
 
     def local_snapshots(self) -> list[Snapshot]:
         """A copy of every state of this process."""
@@ -169,12 +206,16 @@ class Store(Collector):
 
         The meter's lock is held meanwhile, so nobody can show a newer state before an older one.
         """
+        if self._publisher is not None:
+            self.apply_released()
         meters = list(self._meters.items())
         for _, meter in meters:
             meter.drain(wait=True)
         with self._lock:
-            self._revive_retired()
-            every = list(self._states.values())
+            self._states.revive()
+            if self._publisher is None:  # what is in a worker's file stays there
+                self._retire_unloaded()
+            every = self._states.every()
         for device, meter in meters:
             on_device = [state for state in every if state.key[1:] == device]
             for start in range(0, len(on_device), _SNAPSHOTS_PER_LOCK):
@@ -192,7 +233,7 @@ class Store(Collector):
     def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
         """Call ``visit`` with the samples that are not about calls; no event is counted meanwhile."""
         with self._lock:
-            info = [MetricSample(schema.MODEL_INFO, labels, 1) for labels in self._info]
+            info = [MetricSample(schema.MODEL_INFO, labels, 1) for labels in self._versions.info()]
             overflow = [MetricSample(schema.SERIES_OVERFLOW, k, n) for k, n in self._overflow.items()]
         build = (_package_version(), platform.python_version())
         others = [
@@ -223,10 +264,10 @@ class Store(Collector):
         self._lock = threading.RLock()
         for meter in self._meters.values():
             meter.after_fork()
-        for state in (*self._states.values(), *(state for state, _ in self._retired)):
-            state.reset()
-        self._retired, self._overflow = [], defaultdict(int)
+        self._states.after_fork()
+        self._overflow = defaultdict(int)
         self.events.reset()
+        self.values.reset()
         self.signals.after_fork()
         self.batches = {}
         if self._publisher is not None:
@@ -257,32 +298,52 @@ class Store(Collector):
         running: defaultdict[Key, int] = defaultdict(int)
         for batch in list(self.batches):
             for part, _ in batch.parts:
-                running[part.key] += batch.active
+                running[part.key] += batch.active + batch.paused
         if not running:
             return snapshots
         return [_more_active(snapshot, running.get(snapshot.key, 0)) for snapshot in snapshots]
 
-    def _retire(self, evicted: list[IdentityState]) -> None:
-        for state in evicted:
-            del self._states[state.key]
-            identity = state.key.identity
-            self.tenants_of(identity, state.key[1:]).pop(identity.tenant_id, None)
-            self.events.forget(identity)
-            self.signals.forget(identity)
-            self._retired.append((state, self._clock()))
+    def _begin(self, identity: Identity) -> None:
+        self.events.begin(identity)
+        self.values.begin(identity)
 
-    def _revive_retired(self) -> None:
-        """Put a state back that a call was just about to use when it was evicted."""
-        still_retired = []
-        for state, since in self._retired:
-            identity = state.key.identity
-            if state.last_used >= since or state.active:
-                if state.key not in self._states:
-                    self._states[state.key] = state
-                    self.tenants_of(identity, state.key[1:])[identity.tenant_id] = state
-            elif self._clock() - since < _RETIRED_SECONDS:
-                still_retired.append((state, since))
-        self._retired = still_retired
+    def _forget(self, identity: Identity) -> None:
+        self.events.forget(identity)
+        self.values.forget(identity)
+        self.signals.forget(identity)
+
+    def apply_released(self) -> None:
+        """Unload what exporters had loaded that are closed or gone."""
+        with self._lock:
+            released = list(self._versions.take_released())
+            for loaded in released:
+                if loaded.tenant_id and not self._versions.has_tenant(loaded.version, loaded.tenant_id):
+                    self._states.unpin(loaded.version, loaded.tenant_id)
+                if loaded.version not in self._versions:
+                    self.signals.forget_sampling_ratios(loaded.version)
+        for loaded in released:
+            if loaded.signals is not None:
+                self._unload(loaded.signals)
+
+    def _unload(self, load: SignalLoad) -> None:
+        if self._publisher is None:
+            self.signals.unload(load)
+        else:
+            self._publisher.publish_signals()  # the last counts of what may go now
+            self.signals.unload(load)
+            self._publisher.publish_signals()
+
+    def _retire_unloaded(self) -> None:
+        """Let counters of versions go that are not loaded and were idle for long enough."""
+        unloaded = self._versions.unloaded()
+        for gone in self._states.retire_idle(unloaded) if unloaded else ():
+            self._versions.forget(gone)
+            self._contract_logs.pop(gone, None)
+            self.events.forget_version(gone)
+            self.values.forget_version(gone)
+            self.signals.scores.forget_version(gone)
+            for labels in [labels for labels in self._overflow if labels[:3] == gone]:
+                del self._overflow[labels]
 
 
 def _more_active(snapshot: Snapshot, more: int) -> Snapshot:
@@ -296,39 +357,3 @@ def _package_version() -> str:
         return version("modelplane")
     except PackageNotFoundError:  # the source was copied into another project
         return "unknown"
-
-
-_stores: weakref.WeakKeyDictionary[CollectorRegistry, Store] = weakref.WeakKeyDictionary()
-_stores_lock = threading.Lock()
-# An exporter outlives a registry that nobody keeps, and other processes still see its counts.
-_stores_alive: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def store_for(registry: CollectorRegistry) -> Store:
-    """The store on ``registry``; it is made and registered at the first use."""
-    with _stores_lock:
-        store = _stores.get(registry)
-        if store is None:
-            store = Store(workers_directory=settings.workers_directory())
-            registry.register(store)
-            _stores[registry] = store
-            _stores_alive.add(store)
-        return store
-
-
-def flush() -> None:
-    """Make all that finished in this process visible to every scrape, now and not within a second."""
-    for store in list(_stores_alive):
-        store.flush()
-
-
-def _after_fork() -> None:
-    global _stores_lock
-    _stores_lock = threading.Lock()
-    for registry in list(_stores):
-        replace_lock_after_fork(registry)
-    for store in list(_stores_alive):
-        store.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)

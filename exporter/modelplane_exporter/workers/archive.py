@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from modelplane_exporter.baseline import Baseline
-from modelplane_exporter.identity import Version
+from modelplane_exporter.identity import Version, version_of
+from modelplane_exporter.layout.signals import SignalKey
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.file_format import AnyKey, SampleKey, StateKey, key_from_json, key_to_json
 from modelplane_exporter.workers.file_lock import guard
@@ -36,6 +37,15 @@ class Archive:
         """The keys that last changed before ``time``."""
         changes = chain[tuple[AnyKey, tuple[float, float]]](self.states.items(), self.samples.items())
         return {key for key, (_, changed) in changes if changed < time}
+
+    def unloaded(self) -> set[AnyKey]:
+        """The keys of signals whose baseline the last worker that had it has unloaded."""
+        return {
+            key
+            for key in self.states
+            if isinstance(key, SignalKey)
+            and (version_of(key.identity), key.fingerprint) not in self.baselines
+        }
 
 
 class ArchiveFile:

@@ -38,8 +38,8 @@ from pathlib import Path
 from modelplane_exporter.layout.state import State
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.settings import WORKERS_DIR
-from modelplane_exporter.workers.archive import ArchiveFile
-from modelplane_exporter.workers.file_format import LAYOUT, WorkersError
+from modelplane_exporter.workers.archive import Archive, ArchiveFile
+from modelplane_exporter.workers.file_format import LAYOUT, SIGNALS, WORKER, WorkersError
 from modelplane_exporter.workers.file_lock import FileLock
 from modelplane_exporter.workers.file_reader import WorkerFileReader, WorkerIndex
 from modelplane_exporter.workers.totals import Totals
@@ -53,7 +53,9 @@ COMPACT_SECONDS = 0.1
 # A worker that starts among more files than this compacts first: none may live for a second.
 CROWD = 64
 
-_WORKERS_FILE = re.compile(r"(?:worker|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)")
+_WORKERS_FILE = re.compile(
+    r"(?:worker|signals|archive)-(?P<layout>[0-9a-f]{16})(?:-\d+-[0-9a-f]{16}|(?:\.new)?)"
+)
 _ATTEMPTS, _RETRY_SECONDS = 100, 0.01
 
 
@@ -136,7 +138,7 @@ class WorkerDirectory:
 
     def _is_first(self, worker: str, names: set[str]) -> bool:
         """Whether the worker's file is the first of a live worker; the others probe one live file each."""
-        for name in sorted(names):
+        for name in sorted(name for name in names if name.startswith(WORKER)):
             if name == worker:
                 return True
             if self._is_alive(name):
@@ -165,7 +167,7 @@ class WorkerDirectory:
             while self._compact_step(rest, not_removed):
                 if time.monotonic() > until:
                     return
-            self._drop_idle(not_removed)
+            self._drop_idle(not_removed, archive)
         except OSError as error:
             _log("compact", "files of ended workers were not compacted in %s: %s", self._path, error.strerror)
 
@@ -207,10 +209,16 @@ class WorkerDirectory:
                 held.append(file)
         return True
 
-    def _drop_idle(self, not_removed: Iterable[str]) -> None:
-        """Replace the archive by one without the keys that no file has, if they are old enough."""
+    def _drop_idle(self, not_removed: Iterable[str], before: Archive) -> None:
+        """Replace the archive by one without the keys that no file has, if they are old enough.
+
+        Signals of baselines that were unloaded need no age. They are looked for when the archive differs from
+        the one ``before``.
+        """
         archive = self._archive.load()
         idle = archive.unchanged_since(self._clock() - self._idle_seconds)
+        if archive is not before:
+            idle |= archive.unloaded()
         if not idle:
             return
         for name in self._names() - archive.files:
@@ -254,8 +262,8 @@ class WorkerDirectory:
         return True
 
     def _names(self) -> set[str]:
-        prefix = f"worker-{LAYOUT}-"
-        return {name for name in os.listdir(self._path) if name.startswith(prefix)}
+        prefixes = tuple(f"{kind}-{LAYOUT}-" for kind in (WORKER, SIGNALS))
+        return {name for name in os.listdir(self._path) if name.startswith(prefixes)}
 
     def _unlink(self, names: Iterable[str]) -> list[str]:
         """Remove files; gives those that could not be removed."""
@@ -298,7 +306,7 @@ class WorkerDirectory:
         return by_layout
 
     def _clear_release(self, layout: str, names: list[str]) -> None:
-        workers = [name for name in names if name.startswith("worker-")]
+        workers = [name for name in names if name.startswith((WORKER, SIGNALS))]
         if any(self._is_alive(name) for name in workers) or not all(map(self._remove_dead, workers)):
             _log(layout, "workers of another release in %s are not counted", self._path)
         else:

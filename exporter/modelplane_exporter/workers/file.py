@@ -29,6 +29,7 @@ from modelplane_exporter.workers.file_format import (
     RECORD,
     RECORDS,
     VALUE,
+    WORKER,
     SampleKey,
     Slots,
     StateKey,
@@ -95,22 +96,24 @@ class WorkerFile:
         self._written: list[tuple[_Record, int]] = []
         self._epoch = 0
         self._map = self._reserve(_FIRST_SIZE)
-        # A map of its own, because callers write to it while the other one may be replaced.
-        self.journal = Journal(self._reserve(JOURNAL.stop))
+        self._journal: Journal | None = None
         self._end = RECORDS
         HEADER.pack_into(self._map, 0, MAGIC, LAYOUT_BYTES, self._end, 0, born)
         with guard:
             inherited.add(self)
 
     @classmethod
-    def create(cls, directory: str | os.PathLike[str], born: float = -math.inf) -> WorkerFile:
-        """A new file that this process holds for its life. WorkersError when it cannot be made or locked.
+    def create(
+        cls, directory: str | os.PathLike[str], born: float = -math.inf, kind: str = WORKER
+    ) -> WorkerFile:
+        """A new file that this process holds until it closes it. WorkersError when it cannot be made or
+        locked.
 
         Calls that began before ``born`` are those of the process that forked this one.
         """
         try:
             for _ in range(_ATTEMPTS):
-                path = Path(directory, f"worker-{LAYOUT}-{os.getpid()}-{secrets.token_hex(8)}")
+                path = Path(directory, f"{kind}-{LAYOUT}-{os.getpid()}-{secrets.token_hex(8)}")
                 try:
                     lock = FileLock(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
                 except BlockingIOError:
@@ -130,6 +133,14 @@ class WorkerFile:
             path.unlink(missing_ok=True)
             lock.close()
             raise
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of the calls that end; a file of signals needs none."""
+        if self._journal is None:
+            # A map of its own, because callers write to it while the other one may be replaced.
+            self._journal = Journal(self._reserve(JOURNAL.stop))
+        return self._journal
 
     def record_of(self, key: StateKey) -> int:
         """What stands for a state in the journal: where its record is, 0 before its first commit."""
@@ -152,7 +163,7 @@ class WorkerFile:
             except (WorkersError, struct.error, TypeError) as error:
                 failure = error
         for record, _ in self._written:
-            if record.epoch == epoch:
+            if record.epoch == epoch and record.entries:
                 self.journal.include(record.entries, epoch)
         self._store(EPOCH_OFFSET, NUMBER.pack(epoch))
         self._end_commit()
@@ -169,6 +180,10 @@ class WorkerFile:
         if key not in self._baselines:
             self._append(["baseline", loaded.version, loaded.baseline.to_json()], 0)
             self._baselines.add(key)
+
+    def write_unloaded(self) -> None:
+        """Say that the baselines of this file are not loaded any more; errors as above."""
+        self._append(["unloaded"], 0)
 
     def write_samples(self, samples: Iterable[MetricSample]) -> None:
         """Replace all samples; a gauge that is missing in ``samples`` vanishes, a counter stays.
@@ -202,7 +217,8 @@ class WorkerFile:
     def drop_in_child(self) -> None:
         """Give up the parent's file; the lock drops itself."""
         self._map.close()
-        self.journal.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def _end_commit(self) -> None:
         """Let the last commit's entries be used again; undo it if it was cut off before the header had it."""
@@ -213,7 +229,8 @@ class WorkerFile:
             elif record.epoch == self._epoch:
                 # No call between taking them and giving them: a signal handler that raises cannot lose any.
                 entries, record.entries = record.entries, []
-                self.journal.free.extend(entries)
+                if entries:
+                    self.journal.free.extend(entries)
         self._written = []
 
     def _undo(self, record: _Record, index: int) -> None:
@@ -222,7 +239,8 @@ class WorkerFile:
             self._store(epoch_offset, _NO_EPOCH)
         if record.epoch == self._epoch:
             record.index, record.epoch = index ^ 1, 0
-        self.journal.exclude(record.entries, self._epoch)
+        if record.entries:
+            self.journal.exclude(record.entries, self._epoch)
 
     def _write_slot(self, update: StateUpdate, epoch: int) -> None:
         record = self._states.get(update.key)

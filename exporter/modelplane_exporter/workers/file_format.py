@@ -8,7 +8,7 @@ machine::
     journal  ``ENTRIES`` entries: record of the state | kind | begun | ended | confidence | mark
     records  size of data | size of key | data | key as JSON, padded to 8 bytes
     data     of a state: two slots, each its cells, the time up to which calls in flight are charged, and
-             an epoch; of a sample: a float64; of a baseline: nothing, its key says all
+             an epoch; of a sample: a float64; of a baseline, or that it is unloaded: nothing but its key
 
 Records are only appended. ``end`` is moved behind a record once it is complete, so a reader never sees half a
 record.
@@ -37,6 +37,11 @@ the epochs changed. All this relies on 8 bytes being stored at once, and on stor
 order: x86-64 guarantees it, elsewhere the interpreter's own work between two stores gives them time to
 arrive. What a process stored in a shared map outlives it however it ends; a machine that crashes loses it.
 
+Signals against a baseline are in a file of their own, ``signals-...``, for as long as the worker has the
+baseline loaded. When it unloads the baseline it says so in a last record and lets go of the file, which is
+then compacted as that of an ended worker is: so a worker that loads one baseline after the other needs no
+more space, and no sum falls. The journal of such a file stays empty.
+
 A worker is alive while it holds an exclusive ``flock`` on its file. POSIX locks (``lockf``) would be lost
 when any code of the process closes any descriptor of that file, a scrape that reads it for example. ``flock``
 belongs to the open file description, which a forked child shares: the child therefore closes it at once,
@@ -55,6 +60,7 @@ from typing import Any, NamedTuple
 
 from modelplane_exporter.layout.calls import CALL_METRICS, Key
 from modelplane_exporter.layout.signals import SignalKey
+from modelplane_exporter.layout.values import ValueKey
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import METRICS
 
@@ -70,32 +76,39 @@ class SampleKey(NamedTuple):
     labels: tuple[str, ...]
 
 
-StateKey = Key | SignalKey
+StateKey = Key | SignalKey | ValueKey
 AnyKey = StateKey | SampleKey
+
+
+_KINDS: dict[str, type[StateKey]] = {"calls": Key, "signals": SignalKey, "value": ValueKey}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def key_to_json(key: StateKey) -> list[Any]:
     """What stands in files for the key of a state."""
-    return ["calls" if isinstance(key, Key) else "signals", *key]
+    return [_NAMES[type(key)], *key]
 
 
 def key_from_json(content: Sequence[Any]) -> StateKey:
     """The key that ``key_to_json`` wrote."""
-    kind, identity, *others = content
-    return (Key if kind == "calls" else SignalKey)(Identity(*identity), *others)
+    kind, *content_fields = content
+    fields: list[Any] = [Identity(*field) if isinstance(field, list) else field for field in content_fields]
+    return _KINDS[kind](*fields)
 
 
 def _fingerprint() -> str:
     """16 hex digits that differ whenever the meaning of a file's content does."""
     cells = [(layout.metric.name, layout.start, layout.scale) for layout in CALL_METRICS]
     content = [(metric.name, metric.type, metric.labels, metric.buckets, metric.closed) for metric in METRICS]
-    return hashlib.sha256(json.dumps([4, cells, content]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([5, cells, content]).encode()).hexdigest()[:16]
 
 
 LAYOUT = _fingerprint()
 METRICS_BY_NAME = {metric.name: metric for metric in METRICS}
 
 HEADER = struct.Struct("8s8sQQd")
+# What the names of files begin with: all that a worker counts, and its signals against one baseline.
+WORKER, SIGNALS = "worker", "signals"
 MAGIC, LAYOUT_BYTES = b"mpworker", bytes.fromhex(LAYOUT)
 NUMBER = struct.Struct("Q")
 END_OFFSET, EPOCH_OFFSET = 16, 24

@@ -43,12 +43,16 @@ _ATTEMPTS = 100
 
 @dataclass(slots=True)
 class WorkerIndex:
-    """What is where in a worker's file, up to ``parsed``: keys with offsets, of states with their slots."""
+    """What is where in a worker's file, up to ``parsed``: keys with offsets, of states with their slots.
+
+    ``is_unloaded`` says that the worker does not use the baselines any more.
+    """
 
     parsed: int = RECORDS
     states: list[tuple[StateKey, int, Slots]] = field(default_factory=list)
     samples: list[tuple[SampleKey, int]] = field(default_factory=list)
     baselines: list[LoadedBaseline] = field(default_factory=list)
+    is_unloaded: bool = False
 
     def keys(self) -> Iterator[StateKey | SampleKey]:
         """What the file has, vanished samples included."""
@@ -61,6 +65,8 @@ class WorkerIndex:
             self.samples.append((SampleKey(key[1], tuple(key[2])), data))
         elif key[0] == "baseline":
             self.baselines.append(LoadedBaseline(Version(*key[1]), Baseline.from_json(key[2])))
+        elif key[0] == "unloaded":
+            self.is_unloaded = True
         else:
             self.states.append((key_from_json(key), data, slots_in(data_size)))
 

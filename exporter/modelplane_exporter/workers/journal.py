@@ -15,6 +15,7 @@ from modelplane_exporter.measurement.identity_state import (
     STATE,
     VALUE,
     WAS_CANCELLED,
+    WAS_REJECTED,
     CallRecord,
     Value,
 )
@@ -24,7 +25,7 @@ from modelplane_exporter.workers.file_format import FINISHED, JOURNAL, MARK_OFFS
 
 # What stands in an entry for the value of a call; 0 for one confidence, which has a field of its own.
 CONFIDENCE = 0
-VALUES: tuple[Value, ...] = (0.0, None, FAILED, WAS_CANCELLED, NO_CONFIDENCE)
+VALUES: tuple[Value, ...] = (0.0, None, FAILED, WAS_CANCELLED, NO_CONFIDENCE, WAS_REJECTED)
 _KINDS = {value: kind for kind, value in enumerate(VALUES) if kind != CONFIDENCE}
 
 

@@ -8,22 +8,24 @@ their charges, and signals. It also compacts, module ``directory`` says when.
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from modelplane_exporter.layout.calls import Snapshot
-from modelplane_exporter.layout.signals import LoadedBaseline, SignalSnapshot
+from modelplane_exporter.layout.signals import ExposedSignals
 from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.layout.values import ValueKey, ValueSnapshot
 from modelplane_exporter.measurement.identity_state import IdentityState
 from modelplane_exporter.rate_limited_log import rate_limited
 from modelplane_exporter.workers.directory import WorkerDirectory
 from modelplane_exporter.workers.file import StateUpdate, WorkerFile
-from modelplane_exporter.workers.file_format import WorkersError
+from modelplane_exporter.workers.file_format import SIGNALS, WorkersError
 from modelplane_exporter.workers.journal import Journal
 from modelplane_exporter.workers.process_end import EndOfProcess
 
@@ -42,7 +44,7 @@ class Source(Protocol):
     def visit_samples(self, visit: Callable[[list[MetricSample]], None]) -> None:
         """Call ``visit`` with this process's samples that are not about calls; none grows meanwhile."""
 
-    def local_signals(self) -> tuple[list[SignalSnapshot], list[LoadedBaseline]]:
+    def local_signals(self) -> list[ExposedSignals]:
         """A copy of every state of signals of this process, and the baselines they are compared with."""
 
 
@@ -81,26 +83,55 @@ class Publisher:
 
     def publish(self) -> None:
         """Publish all of this process."""
+        self.publish_signals()
+        self._source.visit_states(self.commit)
+        self._source.visit_samples(lambda samples: self._write(lambda file: file.write_samples(samples)))
+        self._write(self._write_values)
+
+    def publish_signals(self) -> None:
+        """Publish the signals of this process, and let go of the files of baselines that are unloaded."""
         # Another lock, because draining signals takes the lock of a meter, under which others write.
         with self._signals_lock:
-            signals, baselines = self._source.local_signals()
-            self._write(lambda file: file.commit(StateUpdate(*signal) for signal in signals))
-        self._source.visit_states(self.commit)
-        self._source.visit_samples(
-            lambda samples: self._write(lambda file: self._write_samples(file, baselines, samples))
-        )
+            every = self._source.local_signals()
+            for signals in every:
+                self._write(functools.partial(self._write_signals, signals))
+            loads = {signals.load for signals in every}
+            for load in self._signal_files.keys() - loads:
+                self._write(functools.partial(self._end_signals, load))
+
+    def count_value(self, value: ValueSnapshot) -> None:
+        """Publish a business value that has just changed."""
+        self._late_values[value.key] = value.cells
+        self._write(self._write_values)
 
     def count(self, sample: MetricSample) -> None:
         """Publish a counter that has just grown."""
         self._write(lambda file: file.write_sample(sample))
 
-    @staticmethod
-    def _write_samples(
-        file: WorkerFile, baselines: Iterable[LoadedBaseline], samples: Iterable[MetricSample]
-    ) -> None:
-        for loaded in baselines:
+    def _write_signals(self, signals: ExposedSignals, file: WorkerFile) -> None:
+        if signals.load:
+            file = self._signal_files.get(signals.load) or WorkerFile.create(self._path, kind=SIGNALS)
+            self._signal_files[signals.load] = file
+        for loaded in signals.baselines:
             file.write_baseline(loaded)
-        file.write_samples(samples)
+        file.commit(StateUpdate(*signal) for signal in signals.snapshots)
+
+    def _end_signals(self, load: int, _: WorkerFile) -> None:
+        file = self._signal_files.pop(load)
+        file.write_unloaded()
+        file.close()
+
+    def _write_values(self, file: WorkerFile) -> None:
+        """Write what changed since it was written; who makes a change meanwhile writes it himself."""
+        late: dict[ValueKey, Sequence[int]] = {}
+        while self._late_values:
+            late.update((self._late_values.popitem(),))
+        try:
+            file.commit(StateUpdate(*change) for change in late.items())
+        except BaseException:
+            for key, cells in late.items():  # the next second may do
+                self._late_values.setdefault(key, cells)
+            raise
 
     def _write(self, action: Callable[[WorkerFile], object]) -> None:
         with self._lock:
@@ -135,6 +166,8 @@ class Publisher:
         self._lock, self._signals_lock = threading.RLock(), threading.RLock()
         self._is_writing = False
         self._file = WorkerFile.create(self._path, born)
+        self._signal_files: dict[int, WorkerFile] = {}
+        self._late_values: dict[ValueKey, Sequence[int]] = {}
         self.journal = self._file.journal
         self._stop = threading.Event()
         threading.Thread(target=self._publish_regularly, name="modelplane-workers", daemon=True).start()

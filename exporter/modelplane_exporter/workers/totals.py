@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from modelplane_exporter.identity import version_of
+from modelplane_exporter.baseline import Baseline
+from modelplane_exporter.identity import Version, version_of
 from modelplane_exporter.layout.calls import ACTIVE, CELLS, Key, Snapshot
 from modelplane_exporter.layout.signals import LoadedBaseline, SignalKey, SignalSnapshot, layout_of
 from modelplane_exporter.layout.state import MetricSample, State
+from modelplane_exporter.layout.values import VALUE_CELLS, ValueKey, ValueSnapshot, value_samples
 from modelplane_exporter.workers.archive import Archive
 from modelplane_exporter.workers.file_format import METRICS_BY_NAME, AnyKey, SampleKey, StateKey
 from modelplane_exporter.workers.file_reader import FileState, WorkerFileReader
@@ -25,7 +27,9 @@ class Totals:
     def __init__(self, archive: Archive) -> None:
         self.states = {key: state for key, (state, _) in archive.states.items()}
         self.samples = {key: value for key, (value, _) in archive.samples.items()}
-        self.baselines = dict(archive.baselines)
+        self._archived_baselines = archive.baselines
+        self._loaded_baselines: dict[tuple[Version, str], Baseline] = {}
+        self._unloaded: set[tuple[Version, str]] = set()
         self.in_flight: dict[StateKey, int] = {}
         self.from_files: set[AnyKey] = set()
 
@@ -40,9 +44,21 @@ class Totals:
             self._add_journal(file, states)
         for sample_key, value in file.samples():
             self._add_sample(sample_key, value, alive)
-        for version, baseline in file.index.baselines:
-            self.baselines[version, baseline.fingerprint] = baseline
+        baselines = {(version, baseline.fingerprint): baseline for version, baseline in file.index.baselines}
+        if file.index.is_unloaded:
+            self._unloaded.update(baselines)
+        else:
+            self._loaded_baselines.update(baselines)
         self.from_files.update(file.index.keys())
+
+    @property
+    def baselines(self) -> dict[tuple[Version, str], Baseline]:
+        """Those that a file has loaded, or had when its worker ended unless another one unloaded them."""
+        archived = self._archived_baselines.items()
+        return {
+            **{key: baseline for key, baseline in archived if key not in self._unloaded},
+            **self._loaded_baselines,
+        }
 
     def forget(self, keys: Iterable[AnyKey]) -> None:
         """Leave keys out."""
@@ -73,7 +89,7 @@ class Totals:
 
     def state(self) -> State:
         """What is exposed of the sum."""
-        layouts = {fingerprint: layout_of(baseline) for (_, fingerprint), baseline in self.baselines.items()}
+        layouts = {key: layout_of(baseline) for key, baseline in self.baselines.items()}
         return State(
             [
                 Snapshot(key, _cells(state, self.in_flight.get(key, 0)))
@@ -83,11 +99,18 @@ class Totals:
             [
                 MetricSample(METRICS_BY_NAME[key.metric], key.labels, value)
                 for key, value in self.samples.items()
+            ]
+            + [
+                sample
+                for key, state in self.states.items()
+                if isinstance(key, ValueKey)
+                for sample in value_samples(ValueSnapshot(key, digits(state, VALUE_CELLS)))
             ],
             [
-                SignalSnapshot(key, digits(state, layouts[key.fingerprint].cells))
+                SignalSnapshot(key, digits(state, layout.cells))
                 for key, state in self.states.items()
-                if isinstance(key, SignalKey) and key.fingerprint in layouts
+                if isinstance(key, SignalKey)
+                and (layout := layouts.get((version_of(key.identity), key.fingerprint)))
             ],
             [LoadedBaseline(version, baseline) for (version, _), baseline in self.baselines.items()],
         )

@@ -23,7 +23,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _EMPTY = "·"
 _BAR_WIDTH = 40
 _PASSES = 2
-_KINDS = {"prediction": "output", "business": "business", "activation": "activation"}
+_KINDS = {"predictions": "output", "business": "business", "activation": "activation"}
 
 
 @click.group("baseline")
@@ -40,7 +40,12 @@ def baseline_group() -> None:
 @click.option("--version", "model_version", help="Version of the model (default: the baseline is for all).")
 @click.option("--columns", multiple=True, metavar="COLUMN", help="A feature (default: all other columns).")
 @click.option(
-    "--prediction", multiple=True, metavar="COLUMN", help="A column that is what the model returned."
+    "--predictions",
+    "--prediction",
+    "predictions",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column with what the model returned for the row, not with the true label.",
 )
 @click.option("--business", multiple=True, metavar="COLUMN", help="A column that is a business value.")
 @click.option("--activation", multiple=True, metavar="COLUMN", help="A column that is a layer's activation.")
@@ -48,6 +53,8 @@ def baseline_group() -> None:
 @click.option(
     "--categorical", multiple=True, metavar="COLUMN", help="A column of numbers that are categories."
 )
+@click.option("--encoding", help="How a CSV or JSON file is encoded (default: UTF-8, else Windows-1252).")
+@click.option("--delimiter", help="What is between the columns of a CSV file (default: found out).")
 @click.option("--hash", "hashed", multiple=True, metavar="COLUMN", help="A column of categories to hash.")
 @click.option("--salt", help="Hexadecimal salt of the hashes, to get the same ones again (default: random).")
 @click.option(
@@ -65,39 +72,50 @@ def baseline_fit(
     categorical: tuple[str, ...],
     hashed: tuple[str, ...],
     salt: str | None,
+    encoding: str | None,
+    delimiter: str | None,
     out: Path,
     **roles: tuple[str, ...],
 ) -> None:
     """Fit a baseline to training data and write it to one JSON file.
 
-    DATA is a CSV file, or Parquet files: files, a folder or a pattern. It may be larger than memory; it is
-    read twice. Each option that names a COLUMN may be given several times. One prediction is the signal
-    "prediction", several keep their names. In a CSV file a --categorical or --hash column is taken as it is
-    written: "1.0" and "1" are two categories.
+    DATA is a CSV file (.csv, .tsv) or a JSON Lines file (.jsonl), also .gz, or Parquet files: files, a folder
+    or a pattern. It may be larger than memory; it is read twice. Each option that names a COLUMN may be given
+    several times. One column of predictions is the signal "prediction", several keep their names. Predictions
+    of few whole numbers are classes. Texts mean what they mean in a call: dates are times, digits after a 0
+    an identifier.
 
-    Example: modelplane baseline fit train.parquet --model resnet50 --version v1.2.0 --prediction score
-    --ignore id --out baseline.json
+    Example: modelplane baseline fit train.parquet --model resnet50 --version v1.2.0 --predictions predicted
+    --ignore label --out baseline.json
     """
     from modelplane_provisioning import baseline_files
 
     if not out.absolute().parent.is_dir():
         raise BaselineError(f"--out: there is no folder {out.parent}")
-    files = baseline_files.open_files(data, {*categorical, *hashed})
+    files = baseline_files.open_files(data, encoding, delimiter)
+    _say(files.notices)
     _refuse_unknown(files, {"columns": columns, "ignore": ignore, "categorical": categorical, "hash": hashed})
     signals = _signals(files, columns, ignore, roles)
+    classes = [name for name in roles["predictions"] if files.has_classes(name)]
+    categories = {*categorical, *hashed, *classes}
+    empty: list[tuple[str, str]] = []
     with _progress() as progress:
         task = progress.add_task(f"reading {files.unit} twice", total=_PASSES * files.size)
         baseline = Baseline.fit_chunks(
             model_name,
-            lambda: baseline_files.chunks(
-                files, signals, {*categorical, *hashed}, lambda amount: progress.advance(task, amount)
-            ),
+            lambda: files.chunks(signals, categories, lambda amount: progress.advance(task, amount)),
             list(signals.values()),
             model_version=model_version,
             hashed=[signals[column] for column in hashed if column in signals],
             salt=salt,
+            left_out=empty.append,
         )
     baseline.save(out)
+    _say(
+        f"column {column!r} has no value in any row, and so was left out; --ignore it"
+        for column, key in signals.items()
+        if key in empty
+    )
     rows = max(signal.observations for signal in baseline.signals)
     console.print(
         f"{out}: {len(baseline.signals)} signals of {model_name}, {rows:,} rows, baseline {baseline.label}",
@@ -130,6 +148,11 @@ def baseline_show(file: Path, name: str | None) -> None:
         console.print(_bin_table(signal))
 
 
+def _say(notices: Iterable[str]) -> None:
+    for notice in notices:
+        console.print(notice, markup=False)
+
+
 def _progress() -> Progress:
     parts = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     # Not ``disable``: rich before 14.3 ends a bar that is disabled with an empty line.
@@ -150,7 +173,7 @@ def _signals(
     features = columns or [name for name in files.columns if name not in given]
     signals = {name: ("input", name) for name in features}
     for role, kind in _KINDS.items():
-        alone = role == "prediction" and len(roles[role]) == 1
+        alone = role == "predictions" and len(roles[role]) == 1
         signals |= {name: (kind, "prediction" if alone else name) for name in roles[role]}
     if not signals:
         raise BaselineError("there is no column left to fit")

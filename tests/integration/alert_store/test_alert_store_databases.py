@@ -26,6 +26,7 @@ from postgresql_server import PostgreSQL, program
 
 EVERYTHING = AlertFilter(limit=100_000)
 HOUR = 3_600_000
+RECEIVED_AT = 1_698_500_000_000  # later than all that the notifications say
 RULES = IncidentRules(flap_episodes=2, flap_window=HOUR)
 
 
@@ -64,7 +65,7 @@ def payload(*alerts: tuple[str, int, int | None]) -> bytes:
 
 def deliver(store: AlertStore, bodies: Sequence[bytes], source: str = DEFAULT_SOURCE) -> list[Episode]:
     for body in bodies:
-        store.record(body, parse_payload(body, source), 0, source)
+        store.record(body, parse_payload(body, source), RECEIVED_AT, source)
     return [replace(episode, source="") for episode in store.alerts(EVERYTHING) if episode.source == source]
 
 
@@ -142,7 +143,7 @@ def test_hostile_texts(store: AlertStore) -> None:
         "generatorURL": "\0",
     }  # fmt: skip
     body = orjson.dumps({"version": "4", "alerts": [alert]})
-    store.record(body, parse_payload(body), 0)
+    store.record(body, parse_payload(body, received_at=RECEIVED_AT), RECEIVED_AT)
     store.record_raw(b"\xff\0", 0)
     (episode,) = store.alerts(AlertFilter(tenant_ids=(tenant,), alertnames=("\0",)), (tenant,))
     assert orjson.loads(episode.labels)["tenant_id"] == tenant
@@ -150,6 +151,27 @@ def test_hostile_texts(store: AlertStore) -> None:
     assert store.incident(incident.id, RULES) == incident
     assert store.replay(lambda done, total: None).raw == 1
     assert store.alerts(EVERYTHING) == [episode]
+
+
+def test_many_deliveries_at_once(store: AlertStore) -> None:
+    """Each comes twice, and all of them have an alert in common."""
+    bodies = [payload((f"f{number}", 1, None), ("shared", number % 7, None)) for number in range(150)]
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda body: store.record(body, parse_payload(body), RECEIVED_AT), bodies * 2))
+    episodes = store.alerts(EVERYTHING)
+    assert len(episodes) == 150 + 1
+    assert store.replay(lambda done, total: None).payloads == 150
+    assert store.alerts(EVERYTHING) == episodes
+    with store._database.reading() as connection:
+        assert set(connection.exec_driver_sql("SELECT count FROM payloads").scalars()) == {2}
+
+
+def test_readiness_is_a_write(store: AlertStore) -> None:
+    store.check_ready()
+    with store._database.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE heartbeat")
+    with pytest.raises(StoreError, match="heartbeat"):
+        store.check_ready()
 
 
 def test_replay_prune_and_reconciliation(store: AlertStore) -> None:

@@ -82,12 +82,12 @@ class Gateway:
         self._server.server_close()
 
 
-def backend(folder: Path, database_url: str, port: int) -> Process:
+def backend(folder: Path, database_url: str, port: int, **settings: str) -> Process:
     """``python -m modelplane_datasource``; not started."""
-    prefix = "MODELPLANE_DATASOURCE_"
-    environment = {
-        f"{prefix}DATABASE_URL": database_url, f"{prefix}PORT": str(port), f"{prefix}PROMETHEUS_URL": "http://127.0.0.1:9",
+    settings = {
+        "DATABASE_URL": database_url, "PORT": str(port), "PROMETHEUS_URL": "http://127.0.0.1:9", **settings,
     }  # fmt: skip
+    environment = {f"MODELPLANE_DATASOURCE_{name}": text for name, text in settings.items()}
     command = [sys.executable, "-m", "modelplane_datasource"]
     return Process(
         "backend", command, folder / "backend.log", environment, f"http://127.0.0.1:{port}/healthz"
@@ -193,6 +193,33 @@ def test_ten_thousand_alerts_through_alertmanager_with_kills_and_a_stopped_datab
         assert gateway.refused > 0
 
 
+def failed_notifications(url: str) -> float:
+    """How often Alertmanager could not deliver a group to a webhook."""
+    text = requests.get(f"{url}/metrics", timeout=PATIENCE_SECONDS).text
+    name = 'alertmanager_notifications_failed_total{integration="webhook"'
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+@pytest.mark.parametrize("limit", [2000, 20_000])
+def test_alertmanager_sends_again_what_was_too_large(
+    servers: Servers, tmp_path: Path, running: Callable[[Process], Process], limit: int
+) -> None:
+    """So that nothing is lost when the limit is raised, or the group becomes smaller.
+
+    The larger limit refuses a body of 28 kB after reading it, the smaller one unread.
+    """
+    database_url, port, alerts_port = f"sqlite:///{tmp_path}/m.db", free_port(), free_port()
+    alerts_url = f"http://127.0.0.1:{alerts_port}"
+    server = running(backend(tmp_path, database_url, port, MAX_BODY_BYTES=str(limit)))
+    running(alertmanager(servers, tmp_path, f"http://127.0.0.1:{port}/api/v1/alerts", alerts_port))
+    send_group(alerts_url, 1, 3600)
+    assert wait_until(lambda: failed_notifications(alerts_url) >= 2)
+    server.kill()
+    running(backend(tmp_path, database_url, port))
+    with closing(AlertStore(database_url, 10)) as store:
+        assert wait_until(lambda: states(store) == {"firing": ALERTS // GROUPS})
+
+
 def post(url: str, fingerprint: str) -> int:
     alert = {
         "status": "firing", "labels": {"alertname": "Disk", "text": "x" * 2000},
@@ -204,6 +231,14 @@ def post(url: str, fingerprint: str) -> int:
 def limit_files(process: Process, size: int) -> None:
     """Let no file of a process grow beyond ``size`` bytes: its writes fail as on a full disk."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def store_state(port: int) -> str:
+    """What ``/readyz`` says of the store; Prometheus, which is missing here, makes it 503."""
+    answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_SECONDS)
+    assert answer.status_code == 503
+    state: str = answer.json()["details"]["store"]
+    return state
 
 
 def test_a_disk_that_is_full_for_a_while(tmp_path: Path, running: Callable[[Process], Process]) -> None:
@@ -226,8 +261,10 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path, running: Callable[[Proc
     assert full <= {200, 503}
     assert requests.get(url, timeout=PATIENCE_SECONDS).status_code == 200
     assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE_SECONDS).status_code == 200
+    assert "cannot be written" in store_state(port)
     limit_files(server, resource.RLIM_INFINITY)
     assert send(40) == {200}
+    assert store_state(port) == "ok"
     server.kill()
     with closing(AlertStore(f"sqlite:///{tmp_path}/m.db", 10)) as store:
         fingerprints = {episode.fingerprint for episode in store.alerts(AlertFilter(limit=1000))}

@@ -5,24 +5,30 @@ from __future__ import annotations
 import copy
 import importlib.util
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import sklearn
-from checking import Series, baseline, close, edges, main, raises, table
+from checking import MODEL, Series, baseline, close, edges, main, raises, table
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import load_iris
-from sklearn.ensemble import IsolationForest
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.multioutput import MultiOutputClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
+from modelplane_exporter import Baseline
 from modelplane_exporter.frameworks import sklearn as wrapper
 
 ROWS, LABELS = load_iris(return_X_y=True)
@@ -65,7 +71,8 @@ def check_logits_of_a_decision_function() -> None:
     model = wrapper.wrap(bare, output="logits", **series.options)
     model.decision_function(ROWS)
     close(series.confidences(), (150, float(bare.predict_proba(ROWS).max(axis=1).sum())))
-    raises(ValueError, "output must be None or logits", lambda: wrapper.wrap(bare, output="probabilities"))
+    wrong: Any = "probabilities"
+    raises(ValueError, "output must be None, logits", lambda: wrapper.wrap(bare, output=wrong))
 
 
 def check_only_the_methods_that_are_there() -> None:
@@ -106,6 +113,29 @@ def check_labels_and_values_are_predictions() -> None:
     assert series.observed("output", "prediction") == 300
 
 
+def check_training_rows_are_no_drift_against_what_the_model_returned() -> None:
+    for labels in (LABELS, SPECIES, LABELS == 0, LABELS.astype(float)):
+        noisy = np.random.default_rng(0).permutation(labels)  # a model that errs
+        bare = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+            ROWS, np.where(ROWS[:, 0] > 6, noisy, labels)
+        )
+        fitted = Baseline.fit(MODEL, ROWS, model=bare)
+        (signal,) = fitted.of_kind("output")
+        for method in ("predict", "predict_proba", "predict_log_proba"):
+            series = Series(baseline=fitted)
+            getattr(wrapper.wrap(bare, **series.options), method)(ROWS)
+            counts = [series.observed("output", "prediction", name) for name in signal.bins]
+            assert counts == [round(150 * ratio) for ratio in signal.ratios]
+    rows, values = ROWS[:, :3], ROWS[:, 3]
+    regression = LinearRegression().fit(rows, values)
+    fitted = Baseline.fit(MODEL, rows, model=regression)
+    series = Series(baseline=fitted)
+    wrapper.wrap(regression, **series.options).predict(rows)
+    assert series.histogram("output", "prediction") == [
+        round(150 * r) for r in fitted.signals[-1].ratios[:-1]
+    ]
+
+
 def check_other_methods_predict_nothing() -> None:
     series = Series(baseline=baseline(prediction=ROWS[:, 3]))
     wrapper.wrap(IsolationForest(n_estimators=5).fit(ROWS), **series.options).score_samples(ROWS)
@@ -120,6 +150,48 @@ def check_several_outputs_have_no_single_confidence() -> None:
     )
     assert len(wrapper.wrap(several, **series.options).predict_proba(ROWS)) == 2
     assert (series.items(), series.confidences()) == (150, (0, 0))
+    assert series.invalid() == {"confidence_ambiguous": 1}
+
+
+def check_probabilities_of_several_labels_are_no_confidence() -> None:
+    rows, labels = make_multilabel_classification(300, n_classes=4, random_state=0)
+    for bare in (
+        OneVsRestClassifier(LogisticRegression(max_iter=500)),
+        OneVsRestClassifier(DecisionTreeClassifier()),  # rows of 0 and 1, of which many sum to 1
+        MLPClassifier(max_iter=30),
+        ClassifierChain(LogisticRegression(max_iter=500)),
+        RandomForestClassifier(5),
+        make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression(max_iter=500))),
+        GridSearchCV(OneVsRestClassifier(LogisticRegression(max_iter=500)), {"estimator__C": [1.0]}, cv=2),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the network does not converge in so few steps
+            bare.fit(rows, labels)
+        series = Series(baseline=baseline(prediction=["0", "1", "2", "3"]))
+        model = wrapper.wrap(bare, **series.options)
+        for row in rows[:20]:
+            model.predict_proba(row[None])
+        model.predict_proba(rows)
+        assert (series.items(), series.confidences()) == (320, (0, 0)), bare
+        assert series.invalid() == {"confidence_ambiguous": 21}, bare
+        assert series.observed("output", "prediction") == 0
+        series = Series()
+        wrapper.wrap(bare, output="multilabel", **series.options).predict_proba(rows)
+        assert (series.items(), series.confidences(), series.invalid()) == (300, (0, 0), {})
+
+
+def check_log_probabilities() -> None:
+    series, bare = Series(), pipeline()
+    wrapper.wrap(bare, **series.options).predict_log_proba(ROWS)
+    close(series.confidences(), (150, float(bare.predict_proba(ROWS).max(axis=1).sum())))
+    rows, labels = make_multilabel_classification(50, random_state=0)
+    series = Series()
+    network = MLPClassifier(max_iter=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.fit(rows, labels)
+    wrapper.wrap(network, **series.options).predict_log_proba(rows)
+    assert (series.confidences(), series.invalid()) == ((0, 0), {"confidence_ambiguous": 1})
 
 
 def check_texts() -> None:

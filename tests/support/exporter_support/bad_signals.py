@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import collections
-import datetime
 import decimal
 import unittest.mock
 from collections.abc import Callable, Iterator
@@ -130,7 +129,6 @@ HOSTILE: dict[str, Callable[[], object]] = {
     "complex": lambda: 1j,
     "array.array": lambda: array.array("d", [1.0, 2.0]),
     "signalling NaN": lambda: decimal.Decimal("sNaN"),
-    "time of day": lambda: datetime.time(12),
     "structure": lambda: np.zeros((), [("x", float)])[()],
 }
 # As a value of a row they look like a column, and so the row has no shape.

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generations import Servers
-from modelplane_alerts.routing import BACKEND_RECEIVER, Routing, alertmanager_config
+from modelplane_alerts.routing import BACKEND_RECEIVER, MAX_ALERTS, Routing, alertmanager_config
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.registry import Registry, parse_registry
 
@@ -80,6 +80,15 @@ def test_secrets_are_named_by_file_and_never_written() -> None:
         for webhook in receiver["webhook_configs"]
     ]
     assert files == ["/secrets/alertmanager-token", "/secrets/tenant-token"]
+
+
+def test_only_what_goes_to_the_backend_is_cut_at_a_number_of_alerts() -> None:
+    config = yaml.safe_load(alertmanager_config(registry("user-A"), ROUTING))
+    most = {
+        receiver["name"]: [webhook.get("max_alerts") for webhook in receiver["webhook_configs"]]
+        for receiver in config["receivers"]
+    }
+    assert most == {BACKEND_RECEIVER: [MAX_ALERTS], "tenant user-A": [None]}
 
 
 def test_a_model_that_is_down_inhibits_its_symptoms_only() -> None:

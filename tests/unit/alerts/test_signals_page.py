@@ -11,6 +11,7 @@ from types import ModuleType
 import promql_parser
 import pytest
 
+from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED, SIGNAL_BIN_BASELINE, SIGNAL_SERIES
 from modelplane_schema.registry import Drift
 
@@ -57,7 +58,8 @@ def test_every_recorded_series_is_named() -> None:
 
 def test_queries_parse_and_ask_for_what_is_recorded() -> None:
     queries = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)
-    assert len(queries) == 3
+    assert len(queries) == 4
     for query in queries:
         promql_parser.parse(query)
         assert set(re.findall(r"modelplane:[\w:]+", query)) <= {series.name for series in RECORDED}
+        assert set(re.findall(r"\bmodel_\w+(?=[{)])", query)) <= {metric.name for metric in METRICS}

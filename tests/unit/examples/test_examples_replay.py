@@ -36,7 +36,7 @@ from replay import (
     with_gap,
 )
 
-from modelplane_exporter import identity
+from modelplane_exporter.tenant_context import tenant_in_force
 
 cells = st.floats(0, 16, width=32)
 images = arrays.arrays(np.float64, (8, 8), elements=cells)
@@ -160,7 +160,7 @@ class Recorder:
         self.calls = calls
 
     def __call__(self, row: Array, lookup_seconds: float) -> Answer:
-        self.calls.append((self.version, identity.resolve(identity.PER_CALL, (), {}), float(row[0])))
+        self.calls.append((self.version, tenant_in_force(), float(row[0])))
         if row.shape != (3,) or np.isnan(row).any():
             raise ValueError("refused")
         return {"confidence": 1.0}
@@ -214,7 +214,7 @@ def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
         return {"label": float(row[0])}
 
     def review(answer: Answer, truth: object) -> None:
-        heard.append((identity.resolve(identity.PER_CALL, (), {}), answer["label"], truth))
+        heard.append((tenant_in_force(), answer["label"], truth))
 
     endpoint = Endpoint(label, review)
     rows = np.arange(3.0)[:, None]

@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {"model_name": "m", "model_version": "v1", "tenant_id": "
 
 
 @pytest.mark.parametrize("field", list(GOOD))
-@pytest.mark.parametrize("value", [None, "", "   ", 7])
+@pytest.mark.parametrize("value", [None, "", "   ", 7.5])
 def test_missing_metadata_names_the_field(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is required"):
         ModelMetricsExporter(**{**GOOD, field: value}, registry=CollectorRegistry())

@@ -13,7 +13,7 @@ from exporter_support.exposing import OPENMETRICS
 from modelplane_exporter import ModelMetricsExporter
 from modelplane_exporter.prometheus_registry import other_collectors, replace_lock_after_fork
 from modelplane_exporter.serving.responder import exposition
-from modelplane_exporter.store.store import store_for
+from modelplane_exporter.store.stores import store_for
 
 
 class PublicRegistry:

@@ -52,8 +52,8 @@ def test_every_selector_is_limited_to_the_selection(name: str, by: tuple[str, ..
         assert matchers["tenant_id"] == "a"
 
 
-def test_the_error_ratio_leaves_cancelled_calls_out() -> None:
-    assert set(OUTCOMES) - set(COMPLETED_OUTCOMES) == {"cancelled"}
+def test_the_error_ratio_leaves_cancelled_and_rejected_calls_out() -> None:
+    assert set(OUTCOMES) - set(COMPLETED_OUTCOMES) == {"cancelled", "rejected"}
     assert error_ratio(everything, "1m") == (
         'sum(rate(model_inference_requests_total{outcome="failure"}[1m]))'
         ' / (sum(rate(model_inference_requests_total{outcome=~"success|failure"}[1m])) > 0)'

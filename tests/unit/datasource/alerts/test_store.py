@@ -6,6 +6,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from modelplane_datasource.alerts.store import AlertFilter, AlertStore, StoreErr
 from modelplane_provisioning.processes import wait_until
 
 EVERYTHING = AlertFilter(limit=1000)
+RECEIVED_AT = 1_698_500_000_000  # later than all that the notifications say
 
 
 def sqlite_url(folder: Path) -> str:
@@ -52,7 +54,7 @@ def store(make_store: Callable[..., AlertStore]) -> AlertStore:
 
 def deliver(store: AlertStore, bodies: Sequence[bytes]) -> list[Episode]:
     for position, body in enumerate(bodies):
-        store.record(body, parse_payload(body), position)
+        store.record(body, parse_payload(body), RECEIVED_AT + position)
     return store.alerts(EVERYTHING)
 
 
@@ -168,7 +170,7 @@ def test_replay_gives_the_same_table_and_reads_what_was_raw(
     store.record_poll(poll, 5, DEFAULT_SOURCE)
     store.record_raw(b"no json", 6)
     late = payload(alert("late"))
-    store.record_raw(late, 7)
+    store.record_raw(late, RECEIVED_AT)
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection, connection:
         connection.execute("UPDATE episodes SET status = 'nonsense'")
         connection.execute("DELETE FROM observations WHERE kind = 'resolved'")
@@ -224,24 +226,22 @@ def test_prune_takes_more_than_one_batch(store: AlertStore) -> None:
     assert store.prune(2**60) == 2500 + 2500 + 1
 
 
-def test_more_writers_than_may_wait_are_refused(tmp_path: Path) -> None:
-    store = AlertStore(sqlite_url(tmp_path), 10, max_waiting_writers=1)
-    with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as connection:
+def test_a_thousand_deliveries_that_wait_for_the_lock_are_all_stored(tmp_path: Path) -> None:
+    store = AlertStore(sqlite_url(tmp_path), 10)
+    bodies = [payload(alert(f"f{number}")) for number in range(1000)]
+    with (
+        closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as connection,
+        ThreadPoolExecutor(1000) as pool,
+    ):
         connection.execute("BEGIN IMMEDIATE")
-        body = payload(alert())
-        waiting = [
-            threading.Thread(target=store.record, args=(body, parse_payload(body), 0)) for _ in range(2)
-        ]
-        for thread in waiting:
-            thread.start()
-        assert wait_until(lambda: not store._database._places._value)
-        with pytest.raises(StoreError, match="too many writers"):
-            store.record(body, parse_payload(body), 0)
+        stored = [pool.submit(store.record, body, parse_payload(body), RECEIVED_AT) for body in bodies]
+        # The first is in the transaction that waits for the lock, with those that came until it began.
+        assert wait_until(lambda: len(store._deliveries._waiting) > 500)
         assert store.alerts(EVERYTHING) == []
         connection.execute("COMMIT")
-        for thread in waiting:
-            thread.join()
-    assert len(store.alerts(EVERYTHING)) == 1
+        for outcome in stored:
+            outcome.result()
+    assert len(store.alerts(AlertFilter(limit=2000))) == 1000
     store.close()
 
 
@@ -273,7 +273,7 @@ def test_the_same_body_again_only_counts(store: AlertStore, tmp_path: Path) -> N
     body = payload(alert())
     deliver(store, [body, body, body])
     query = "SELECT received_at, last_received_at, count, length(sha256), body, kind FROM payloads"
-    assert rows(tmp_path, query) == [(0, 2, 3, 64, body, "webhook")]
+    assert rows(tmp_path, query) == [(RECEIVED_AT, RECEIVED_AT + 2, 3, 64, body, "webhook")]
 
 
 def test_only_the_newest_raw_bodies_are_kept(make_store: Callable[..., AlertStore], tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 
+from modelplane_alerts.routing import MAX_ALERTS
 from modelplane_datasource.settings import Settings
 
 PAYLOAD: dict[str, Any] = {
@@ -122,6 +124,40 @@ def test_a_body_above_the_limit_is_413(
     }
 
 
+def test_a_malformed_alert_does_not_lose_its_neighbours(client: FlaskClient) -> None:
+    body = {**PAYLOAD, "alerts": [{"status": "firing"}, *PAYLOAD["alerts"], {"labels": 1}]}
+    response = client.post("/api/v1/alerts", json=body)
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["stored"] == 2
+    assert [problem.partition(":")[0] for problem in response.json["problems"]] == ["alerts.0", "alerts.3"]
+    listed: Any = client.get("/api/v1/alerts").json
+    assert [alert["fingerprint"] for alert in listed["alerts"]] == ["f1", "f2"]
+    schemas = client.get("/openapi.json").json["paths"]["/api/v1/alerts"]["post"]["responses"]  # type: ignore[index]
+    schema = schemas["200"]["content"]["application/json"]["schema"]
+    assert list(Draft202012Validator(schema).iter_errors(response.json)) == []
+
+
+def test_a_body_of_more_alerts_than_the_bundle_allows_in_one_is_stored(client: FlaskClient) -> None:
+    alerts = [
+        {**PAYLOAD["alerts"][0], "fingerprint": f"f{number}", "annotations": {"description": "x" * 7000}}
+        for number in range(MAX_ALERTS)
+    ]
+    response = client.post("/api/v1/alerts", json={**PAYLOAD, "alerts": alerts})
+    assert (response.status_code, response.json) == (200, {"stored": MAX_ALERTS})
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("field", ["startsAt", "endsAt"])
+def test_absurd_times_make_no_negative_duration(client: FlaskClient, moment: str, field: str) -> None:
+    alerts = [{**alert, field: moment} for alert in PAYLOAD["alerts"]]
+    assert client.post("/api/v1/alerts", json={**PAYLOAD, "alerts": alerts}).status_code == 200
+    for rows in ("alerts", "incidents"):
+        listed: Any = client.get(f"/api/v1/{rows}").json
+        assert len(listed[rows]) == 2
+        assert all(0 <= row["duration_seconds"] <= 7200 for row in listed[rows])
+
+
 def test_a_database_error_is_503(client: FlaskClient, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "modelplane.db")) as connection:
         connection.execute("DROP TABLE payloads")
@@ -130,6 +166,7 @@ def test_a_database_error_is_503(client: FlaskClient, tmp_path: Path) -> None:
         assert response.status_code == 503
         assert response.json is not None
         assert response.json["error"] == "store_unavailable"
+        assert response.headers["Retry-After"] == "1"
         assert b"payloads" not in response.data
 
 

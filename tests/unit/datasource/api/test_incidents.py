@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from modelplane_datasource.settings import ConfigurationError, Settings
 from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_schema.alerts import PROBE_ALERT
 
 NOW = 1_698_400_800_000
 HOUR, MINUTE = 3_600_000, 60_000
@@ -148,6 +149,18 @@ def test_statistics(stored: FlaskClient) -> None:
     }  # fmt: skip
     assert read(stored, "/statistics?from=now-35m&tenant-id=user-A")["incidents"] == 1
     assert read(stored, "/statistics?model-name=other")["mean_time_to_resolve_seconds"] is None
+
+
+def test_probe_alerts_are_in_no_incident(stored: FlaskClient) -> None:
+    """Neither those of the doctor, which name no model, nor such that do."""
+    before = [read(stored, path) for path in ("", "/statistics?from=now-2h")]
+    probes = [alert(PROBE_ALERT, 60, 1), {**alert(PROBE_ALERT, 29), "labels": {"alertname": PROBE_ALERT}}]
+    assert stored.post("/api/v1/alerts", json={"version": "4", "alerts": probes}).status_code == 200
+    assert [read(stored, path) for path in ("", "/statistics?from=now-2h")] == before
+    listed: Any = stored.get(f"/api/v1/alerts?alertname={PROBE_ALERT}").json
+    assert len(listed["alerts"]) == 2
+    marks: Any = stored.get("/api/v1/annotations/incidents?from=now-2h").json
+    assert not any(PROBE_ALERT in row["title"] for row in marks["rows"])
 
 
 def test_answers_are_as_described(stored: FlaskClient) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from datasource_support.fake_prometheus import FakePrometheus
+from modelplane_datasource.web.refusals import REFUSED
+from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
 
@@ -48,6 +52,54 @@ def test_not_ready_says_what_is_missing(
     response = client.get("/readyz")
     assert response.json is not None
     assert "no such table" in response.json["details"]["store"]
+
+
+def test_not_ready_while_the_database_is_locked(client: FlaskClient, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "modelplane.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        responses = [client.get("/readyz") for _ in range(2)]  # the second shares the check of the first
+        connection.execute("ROLLBACK")
+    for response in responses:
+        assert response.status_code == 503
+        assert response.json is not None
+        assert response.json["details"] == {"prometheus": "ok", "store": "no answer within 2 s."}
+    assert wait_until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_not_ready_when_the_database_has_gone(client: FlaskClient, tmp_path: Path) -> None:
+    path = tmp_path / "modelplane.db"
+    path.rename(tmp_path / "gone.db")
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json is not None
+    assert "moved, deleted or replaced" in response.json["details"]["store"]
+    (tmp_path / "gone.db").rename(path)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_not_ready_while_prometheus_is_slow(upstream: FakePrometheus, client: FlaskClient) -> None:
+    may_answer = threading.Event()
+    upstream.reply = lambda *_: (200, {}, b"") if may_answer.wait(PATIENCE_SECONDS) else (500, {}, b"")
+    try:
+        response = client.get("/readyz")
+        assert response.status_code == 503
+        assert response.json is not None
+        assert response.json["details"] == {"prometheus": "no answer within 2 s.", "store": "ok"}
+    finally:
+        may_answer.set()
+    assert wait_until(lambda: client.get("/readyz").status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/v1/metrics/latency", "/prometheus/api/v1/query", "/none"])
+def test_a_request_that_the_server_refuses_is_503(client: FlaskClient, path: str) -> None:
+    response = client.get(path, environ_overrides={REFUSED: True})
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json is not None
+    if path.startswith("/prometheus"):
+        assert response.json["status"] == "error"
+    else:
+        assert response.json["error"] == "overloaded"
 
 
 def test_requests_are_counted_by_route_template(upstream: FakePrometheus, client: FlaskClient) -> None:

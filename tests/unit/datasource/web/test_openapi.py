@@ -214,7 +214,7 @@ def test_one_operation_for_each_value_of_a_placeholder() -> None:
         "type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 5},
         "minItems": 1, "maxItems": 1000, "default": [3],
     }  # fmt: skip
-    assert list(operation["responses"]) == ["200", "404", "500"]
+    assert list(operation["responses"]) == ["200", "404", "500", "503"]
     assert set(document["components"]["schemas"]) == {"Thing", "Error"}
 
 

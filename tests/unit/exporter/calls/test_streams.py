@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import types
 from collections.abc import AsyncGenerator, Generator, Iterator
 
 import pytest
@@ -56,6 +57,20 @@ def test_a_generators_sends_throws_and_return_value_pass_through(exporter: Model
         talker.throw(problem)
     assert stopped.value.value == "done"
     assert log == ["hello", problem]
+
+
+def test_a_generator_that_is_awaited(registry: CollectorRegistry, exporter: ModelMetricsExporter) -> None:
+    @exporter
+    @types.coroutine
+    def nap() -> Generator[None, None, int]:
+        yield
+        return 3
+
+    async def scenario() -> int:
+        return await nap()
+
+    assert asyncio.run(scenario()) == 3
+    assert outcomes(registry) == [1, 0, 0]
 
 
 @pytest.mark.parametrize("how", ["close", "forget"])
@@ -117,7 +132,8 @@ def test_async_generators_are_measured_and_closed(
 
 
 def test_time_per_token_is_between_first_and_last(registry: CollectorRegistry) -> None:
-    ticks = iter([0.0, 1.0, 1.5, 2.0, 9.0])
+    # The start, an item and its reader's wish for the next one in turn, and the end.
+    ticks = iter([0.0, 1.0, 1.2, 1.5, 1.7, 2.0, 8.0, 8.0, 9.0])
     exporter = ModelMetricsExporter("llm", "v1", "a", "pytorch", registry=registry, confidence=None)
     exporter._recorder.meter.clock = lambda: next(ticks)
 

@@ -18,6 +18,7 @@ from exporter_support.observed_signals import (
     exposed,
     numeric,
 )
+from modelplane_exporter import PER_CALL
 
 
 def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: CollectorRegistry) -> None:
@@ -64,5 +65,31 @@ def test_the_quick_text_says_what_prometheus_clients_own_collection_says(
         for sample in family.samples:
             theirs.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     names = [name for name in theirs if name.startswith("model_signal")]
-    assert len(names) == 10
+    assert len(names) == 11
     assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
+
+
+def unobserved(registry: CollectorRegistry, tenant_id: str = "__all__") -> dict[str, float]:
+    samples = exposed(registry)["model_signal_unobserved"]
+    return {key[5]: value for key, value in samples.items() if key[2] == tenant_id}
+
+
+def test_a_signal_without_any_value_is_unobserved(registry: CollectorRegistry) -> None:
+    target = exporter(registry, MIXED)
+    assert set(unobserved(registry).values()) == {1.0}
+    with target.track() as call:
+        call.features({"size": 1.0, "colour": "unheard of", "name": None})
+        call.business({"basket": 3.0})
+    assert {name for name, value in unobserved(registry).items() if value} == {
+        "flat", "name", "prediction", "margin",  # the first two are missing in every row
+    }  # fmt: skip
+    with target.track() as call:
+        call.prediction(0.5)
+    assert unobserved(registry)["prediction"] == 0
+
+
+def test_a_signal_may_be_unobserved_for_one_tenant(registry: CollectorRegistry) -> None:
+    target = exporter(registry, MIXED, tenant_id=PER_CALL, signals_by_tenant=True, tenants=["a", "b"])
+    with target.track("a") as call:
+        call.prediction(0.5)
+    assert (unobserved(registry, "a")["prediction"], unobserved(registry, "b")["prediction"]) == (0, 1)

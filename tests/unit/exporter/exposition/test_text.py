@@ -267,7 +267,7 @@ def test_only_reasons_that_occurred_are_shown() -> None:
 def test_devices_of_one_identity_are_added_and_their_device_seconds_kept_apart() -> None:
     cells = {cell(REQUESTS, 0): 2, cell(ACTIVE, 0): 1, cell(ITEMS, 0): 3, cell(DEVICE_SECONDS, 0): 10**9}
     snapshots = [snapshot(cells=cells), snapshot(KEY._replace(device="GPU-2", device_type="h100"), cells)]
-    assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, REQUESTS.metric.name)] == ["4", "0", "0"]
+    assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, REQUESTS.metric.name)] == ["4", "0", "0", "0"]
     assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, ACTIVE.metric.name)] == ["2"]
     assert [line.rsplit(" ", 1)[1] for line in lines(snapshots, ITEMS.metric.name)] == ["6"]
     assert [line.partition("device=")[2] for line in lines(snapshots, DEVICE_SECONDS.metric.name)] == [

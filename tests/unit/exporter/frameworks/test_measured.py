@@ -138,7 +138,7 @@ def test_the_proxy_is_its_target() -> None:
     assert not hasattr(target, "more")
     assert model.train() is model
     assert {"predict", "bias", "exporter"} <= set(dir(model))
-    assert repr(model) == f"Measured({target!r})"
+    assert (repr(model), str(model), f"{model}") == (repr(target),) * 3
     assert weakref.ref(model)() is model
     assert {model: 1}[model] == 1
     with pytest.raises(AttributeError, match="'Model' object has no attribute 'absent'"):

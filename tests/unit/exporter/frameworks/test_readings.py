@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,7 +14,15 @@ from hypothesis.extra import numpy as arrays
 
 from exporter_support.framework_doubles import TABLE, finite, fitted
 from modelplane_exporter.frameworks.numpy_arrays import NUMPY
-from modelplane_exporter.frameworks.readings import Output, Reader, Reading, first_input, rows_of
+from modelplane_exporter.frameworks.readings import (
+    AMBIGUOUS,
+    SUM_TOLERANCE,
+    Output,
+    Reader,
+    Reading,
+    first_input,
+    rows_of,
+)
 
 
 def naive(row: list[float], output: Output) -> tuple[float, int]:
@@ -28,6 +37,8 @@ def naive(row: list[float], output: Output) -> tuple[float, int]:
         )
     if len(row) == 1:
         return max(row[0], 1 - row[0]), index
+    if output == "probabilities" and abs(sum(row) - 1) > SUM_TOLERANCE:
+        return AMBIGUOUS, index
     return max(row), index
 
 
@@ -40,11 +51,35 @@ def test_logits_by_the_textbook(scores: np.ndarray) -> None:
     assert NUMPY.winner(scores, "logits").tolist() == [index for _, index in wanted]
 
 
-@given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)))
-def test_probabilities_by_the_textbook(scores: np.ndarray) -> None:
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)),
+    st.booleans(),
+)
+def test_probabilities_by_the_textbook(scores: np.ndarray, sum_to_1: bool) -> None:
+    if sum_to_1 and (scores.sum(axis=1) > 0.01).all():
+        scores = scores / scores.sum(axis=1, keepdims=True)
     wanted = [naive(row, "probabilities") for row in scores.tolist()]
     assert NUMPY.confidence(scores, "probabilities").tolist() == [probability for probability, _ in wanted]
     assert NUMPY.winner(scores, "probabilities").tolist() == [index for _, index in wanted]
+
+
+def test_probabilities_of_several_labels_are_no_confidence() -> None:
+    read = Reader(NUMPY, "probabilities", ("a", "b", "c"), fitted(prediction=["a", "b", "c"])).read
+    labels, classes = np.array([[0.9, 0.8, 0.1]]), np.array([[0.7, 0.2, 0.1]])
+    assert read(labels, classes) == Reading(1, pytest.approx([0.7]), ["a"])
+    for result in (labels, np.vstack([classes, labels]), np.zeros((2, 3)), np.full((1, 3), 2.5)):
+        assert read(result, result) == Reading(items=len(result), is_ambiguous=True)
+    missing = read(np.full((1, 3), np.nan), np.full((1, 3), np.nan))
+    assert not missing.is_ambiguous
+    assert math.isnan(missing.confidence[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rounding_does_not_make_probabilities_ambiguous(dtype: type[np.floating[Any]]) -> None:
+    scores = np.random.default_rng(0).dirichlet(np.ones(1000), 20).astype(dtype)
+    assert not Reader(NUMPY, "probabilities").read(scores, scores).is_ambiguous
+    eighths = np.round(np.random.default_rng(0).dirichlet(np.ones(4), 20) * 256) / 256  # a quantised model
+    assert not Reader(NUMPY, "probabilities").read(eighths, eighths).is_ambiguous
 
 
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
@@ -140,6 +175,25 @@ def test_features_are_read_from_tables_only() -> None:
     for given_ in untold:
         assert read(given_, None).features is None
     assert Reader(NUMPY).read(np.zeros((3, 2)), None).features is None
+
+
+@dataclasses.dataclass
+class Person:
+    age: float
+    height: float
+
+
+def test_features_are_read_from_records() -> None:
+    read = Reader(NUMPY, baseline=TABLE).read
+    person = Person(1.0, 2.0)
+    structured = np.zeros(3, [("age", float), ("height", float)])
+    for table, items in (
+        (person, 1), ([person] * 4, 4), ([{"age": 1.0}] * 2, 2), (structured, 3), (structured[0], 1),
+    ):  # fmt: skip
+        assert first_input((table,), {}) is table
+        reading = read(table, None)
+        assert (reading.features is table, reading.items) == (True, items)
+    assert read([{"input_ids": [1, 2]}], None).features is None
 
 
 def test_a_single_feature_is_a_column() -> None:

@@ -12,9 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_exporter.layout.calls import ACTIVE, ITEMS, LATENCY, REQUESTS, Key
+from modelplane_exporter.layout.calls import ACTIVE, DEVICE_SECONDS, ITEMS, LATENCY, REQUESTS, Key
 from modelplane_exporter.measurement.device_meter import WAIT_AT, DeviceMeter
-from modelplane_exporter.measurement.identity_state import ENDED, VALUE, BatchState, CallRecord, IdentityState
+from modelplane_exporter.measurement.identity_state import (
+    ENDED,
+    PAUSED,
+    RESUMED,
+    VALUE,
+    BatchState,
+    CallRecord,
+    IdentityState,
+    turn,
+)
 from modelplane_schema.identity import Identity
 
 
@@ -74,6 +83,41 @@ def test_charges_close_to_busy_time(schedule: list[tuple[float, int, bool, int]]
     assert sum(state.active for state in tenants) == len(in_flight)
 
 
+@given(steps, st.integers(1, 20), st.data())
+def test_charges_close_to_the_time_in_which_a_call_is_not_paused(
+    schedule: list[tuple[float, int, bool, int]], every: int, data: st.DataObject
+) -> None:
+    clock = Clock()
+    meter = DeviceMeter(clock)
+    tenants = [new_state(str(number)) for number in range(4)]
+    in_flight: list[CallRecord] = []
+    paused: list[CallRecord] = []
+    busy = 0.0
+    for position, (pause, who, starts, which) in enumerate(schedule):
+        clock.now += pause
+        busy += pause if in_flight else 0.0
+        step = data.draw(st.sampled_from(["start or end", "pause", "resume", "again"]))
+        if step == "pause" and in_flight:
+            paused.append(in_flight.pop(which % len(in_flight)))
+            meter.events.append(turn(PAUSED, clock.now, paused[-1]))
+        elif step == "resume" and paused:
+            in_flight.append(paused.pop(which % len(paused)))
+            meter.events.append(turn(RESUMED, clock.now, in_flight[-1]))
+        elif step == "again" and in_flight:  # what is said twice changes nothing
+            meter.events.append(turn(RESUMED, clock.now, in_flight[which % len(in_flight)]))
+            meter.events.extend(turn(PAUSED, clock.now, call) for call in paused)
+        elif starts or not in_flight:
+            in_flight.append(begin(meter, tenants[who]))
+        else:
+            finish(meter, in_flight.pop(which % len(in_flight)))
+        if position % every == 0:
+            assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
+    assert sum(charged(meter, tenants)) == pytest.approx(busy, abs=1e-9, rel=1e-12)
+    assert sum(state.active for state in tenants) == len(in_flight)
+    shown = [state.snapshot(meter.virtual_now()).cells[ACTIVE.start] for state in tenants]
+    assert sum(shown) == len(in_flight) + len(paused)
+
+
 def test_two_calls_share_equally_while_both_run() -> None:
     clock, first, second = Clock(), new_state("a"), new_state("b")
     meter = DeviceMeter(clock)
@@ -96,7 +140,7 @@ def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
     for minute in range(60):
         clock.now = 60.0 * minute
         meter.drain(wait=True)
-        seen.append(stream.snapshot(meter.virtual_now()).cells[36] / 1e9)
+        seen.append(stream.snapshot(meter.virtual_now()).cells[DEVICE_SECONDS.start] / 1e9)
     assert seen == pytest.approx([60.0 * minute for minute in range(60)])
 
 
@@ -241,18 +285,20 @@ def test_a_drain_entered_again_from_within_is_left_to_the_outer_one() -> None:
 def test_calls_of_the_parent_end_uncounted_in_a_forked_child() -> None:
     clock, state = Clock(), new_state()
     meter = DeviceMeter(clock)
-    drained, queued = begin(meter, state), begin(meter, state)
+    drained, queued, paused = begin(meter, state), begin(meter, state), begin(meter, state)
+    meter.events.append(turn(PAUSED, clock.now, paused))
     meter.drain(wait=True)
     late = begin(meter, state)
     clock.now = 5
     meter.after_fork()
     state.reset()
     clock.now = 7
-    for call in (drained, queued, late):
+    meter.events.extend(turn(which, clock.now, paused) for which in (RESUMED, PAUSED, RESUMED))
+    for call in (drained, queued, late, paused):
         finish(meter, call)
     finish(meter, begin(meter, state))
     meter.drain(wait=True)
     cells = state.snapshot(meter.virtual_now()).cells
     assert cells[REQUESTS.start] == 1
-    assert state.active == 0
+    assert state.active == state.paused == 0
     assert charged(meter, [state]) == [0]

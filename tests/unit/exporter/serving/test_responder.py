@@ -84,7 +84,7 @@ def test_a_scrape_of_the_real_store() -> None:
     exporter(lambda: {"confidence": 0.5})()
     body = respond(registry, "GET", OPENMETRICS, "").body.decode()
     by_name = {family.name: family for family in parse_openmetrics(body)}
-    assert [s.value for s in by_name["model_inference_requests"].samples] == [1, 0, 0]
+    assert [s.value for s in by_name["model_inference_requests"].samples] == [1, 0, 0, 0]
     again = respond(registry, "GET", "", "").body
     assert total(again, "modelplane_exporter_scrape_duration_seconds")[0] > 0
 

@@ -17,6 +17,7 @@ import pytest
 from exporter_support.bad_signals import (
     BATCH,
     FORMS,
+    MIXED,
     NUMBERS,
     UNKNOWN,
     WRONG_SHAPE,
@@ -61,11 +62,17 @@ def test_a_wrong_shape_counts_once(values: object) -> None:
         lambda rows: np.array([["5.0", "x"]] * rows),
         lambda rows: np.array([["5.0", b"x"]] * rows, object),
         lambda rows: [["5.0", "x"]] * rows,
-        lambda rows: np.full((rows, 2), 1j),
     ],
 )
 def test_texts_where_numbers_are_expected(form: Callable[[int], object], rows: int) -> None:
     counted, invalid = Model(NUMBERS).observe(form(rows))
+    assert counted == {"a": {"00": rows}}
+    assert invalid == {WRONG_TYPE: rows}
+
+
+@pytest.mark.parametrize("rows", [1, BATCH])
+def test_complex_numbers_have_no_place_on_a_line(rows: int) -> None:
+    counted, invalid = Model(NUMBERS).observe(np.full((rows, 2), 1j))
     assert counted == {}
     assert invalid == {WRONG_TYPE: 2 * rows}
 
@@ -153,6 +160,23 @@ def test_months_have_no_length_in_seconds(rows: int) -> None:
         assert invalid == {WRONG_TYPE: rows}
 
 
+@pytest.mark.parametrize("rows", [1, BATCH])
+def test_a_polars_frame_of_dates_beside_numbers(rows: int) -> None:
+    days = [datetime.date(1970, 1, 1), datetime.date(2026, 1, 1)]
+    baseline = Baseline.fit("m", {"a": days, "b": [1.0, 2.0]})
+    counted, invalid = Model(baseline).observe(pl.DataFrame({"a": days * rows, "b": [1.0, 2.0] * rows}))
+    assert counted == {"a": {"01": rows, "02": rows}, "b": {"01": rows, "02": rows}}
+    assert invalid == {}
+
+
+@pytest.mark.parametrize("rows", [1, BATCH])
+def test_a_time_of_day_is_a_category_and_no_number(rows: int) -> None:
+    noon = [datetime.time(12)] * rows
+    counted, invalid = Model(MIXED).observe({"a": noon, "b": [5.0] * rows, "c": noon})
+    assert counted == {"b": {"00": rows}, "c": {"__other__": rows}}
+    assert invalid == {WRONG_TYPE: rows}
+
+
 def test_values_that_change_after_the_call_were_observed_as_they_were() -> None:
     row, column, scalar, matrix = [5.0, 5.0], [5.0] * 3, np.array(5.0), np.full((3, 2), 5.0)
     model = Model(NUMBERS)
@@ -175,7 +199,7 @@ def test_predictions_activations_and_business_values_go_the_same_way() -> None:
         call.prediction([5.0, "text", RaisesOnAnyAttribute()])
         call.prediction(np.zeros((2, 2)))
         call.prediction(5.0, name="score")
-        call.business({"margin": 5.0})
+        call.business({"margin": 5.0})  # no signal, but counted and added up
         call.activations({"layer": 5.0})
     assert model.counted() == {"prediction": {"00": 1}}
-    assert model.invalid() == {WRONG_TYPE: 4, WRONG_SHAPE: 1, UNKNOWN: 3}
+    assert model.invalid() == {WRONG_TYPE: 4, WRONG_SHAPE: 1, UNKNOWN: 2}

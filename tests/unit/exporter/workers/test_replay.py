@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from exporter_support.journaled_calls import JournaledStore, device_seconds, if_alive, requests
+from modelplane_exporter.measurement.identity_state import PAUSED, RESUMED, turn
+from modelplane_exporter.measurement.observation import Observation
 from modelplane_exporter.workers import publisher
 
 
@@ -70,6 +72,32 @@ def test_calls_before_a_commit_of_another_tenant_are_charged_no_time_twice(worke
     killed = charged(worker)
     assert killed["b"] == pytest.approx(0.25)
     assert 0.25 <= killed["a"] <= 1.25 - 0.25
+
+
+def test_a_stream_is_not_charged_for_the_time_of_its_reader(worker: JournaledStore) -> None:
+    call = worker.begin("a")
+    worker.clock.now += 2
+    worker.meter.events.append(turn(PAUSED, worker.clock.now, call))
+    worker.call("b", 0.5, seconds=100)
+    worker.meter.events.append(turn(RESUMED, worker.clock.now, call))
+    worker.clock.now += 1
+    observed = Observation()
+    observed.was_paused = True
+    worker.end(call, observed)
+    assert charged(worker) == pytest.approx({"a": 3, "b": 100})
+    worker.publish()
+    assert charged(worker) == pytest.approx({"a": 3, "b": 100})
+    assert requests(worker.killed()["a"]) == 2
+
+
+def test_a_paused_stream_that_is_killed_keeps_what_it_was_charged(worker: JournaledStore) -> None:
+    call = worker.begin("a")
+    worker.clock.now += 2
+    worker.meter.events.append(turn(PAUSED, worker.clock.now, call))
+    worker.clock.now += 100
+    worker.publish()
+    worker.call("b", 0.5, seconds=5)
+    assert charged(worker) == pytest.approx({"a": 2, "b": 5})
 
 
 def test_each_device_has_time_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

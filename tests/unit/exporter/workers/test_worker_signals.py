@@ -96,3 +96,18 @@ def test_worker_processes_add_up_also_after_one_was_killed(worker_directory: Pat
         assert by_name["model_feedback_total"][("m", "v1", "t", "jax", "incorrect")] == 2
         bounds = by_name["model_signal_baseline_upper_bound"]
         assert bounds[("m", "v1", "jax", "input", "f0", NUMBERS.label, "04")] == math.inf
+
+
+@pytest.mark.slow
+def test_a_signal_is_observed_once_any_worker_has_observed_it(worker_directory: Path) -> None:
+    workers = [start_worker(worker_directory) for _ in range(2)]
+    try:
+        states = [ask(workers[1], "publish 0")]
+        ask(workers[0], "observe 1")
+        states.append(ask(workers[1], "publish 0"))
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    values = [set(by_name["model_signal_unobserved"].values()) for by_name in states]
+    assert values == [{1.0}, {0.0}]

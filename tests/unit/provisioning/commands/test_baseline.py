@@ -60,7 +60,7 @@ def test_columns_and_their_roles(tmp_path: Path) -> None:
 def test_options_that_do_not_fit_the_file(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a,b\n1,2\n")
-    for option in ("columns", "prediction", "business", "activation", "ignore", "categorical", "hash"):
+    for option in ("columns", "predictions", "business", "activation", "ignore", "categorical", "hash"):
         assert f"--{option}: there is no column 'q'; there are 'a', 'b'" in refused(path, f"--{option}", "q")
     assert "column 'a' must be given once: as one of columns" in refused(
         path, "--prediction", "a", "--ignore", "a"

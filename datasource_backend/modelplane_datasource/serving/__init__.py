@@ -1,0 +1,1 @@
+"""How requests reach the application: connections, and bulkheads between kinds of requests."""
