@@ -78,8 +78,11 @@ def check_extreme_logits() -> None:
 
 def check_out_of_range_is_counted() -> None:
     series = Series()
-    pytorch.wrap(nn.Identity(), output="probabilities", **series.options)(torch.tensor([[3.0, 1.0]]))
+    pytorch.wrap(nn.Identity(), output="probabilities", **series.options)(torch.tensor([[3.0]]))
     assert series.invalid() == {"confidence_out_of_range": 1}
+    series = Series()
+    pytorch.wrap(nn.Identity(), output="probabilities", **series.options)(torch.tensor([[3.0, 1.0]]))
+    assert series.invalid() == {"confidence_ambiguous": 1}
 
 
 def check_half_precision_and_modes() -> None:
