@@ -37,9 +37,9 @@ test-fast: $(VENV)/.dev ## run the unit tests that are quick
 test-minimum: $(VENV)/.dev ## run unit tests with the lowest releases that setup.cfg declares; PARTS="base backend" chooses
 	$(BIN)/python tests/support/environments.py $(PARTS)
 
-test-pythons: $(VENV)/.dev ## run the exporter's unit tests on Python 3.12 and 3.13, where they are at hand
+test-pythons: $(VENV)/.dev ## run the exporter's unit tests and the recipes on Python 3.12 and 3.13, where they are at hand
 	@for python in python3.12 python3.13; do \
-		if $$python -c '' 2>/dev/null; then $(BIN)/python tests/support/environments.py --newest --python $$python base || exit 1; \
+		if $$python -c '' 2>/dev/null; then $(BIN)/python tests/support/environments.py --newest --python $$python base recipes || exit 1; \
 		else echo "$$python is not on PATH: not tested"; fi; \
 	done
 
