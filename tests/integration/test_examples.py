@@ -331,7 +331,7 @@ def test_each_call_is_counted_once_and_its_signals_only_if_it_succeeded(
     versions = [version.version for version in case.model.versions]
     finished = 2 * REFUSED_ROWS  # of each version
     assert sums(samples, REQUESTS.name, "model_version", "outcome") == {
-        (version, outcome): 0 if outcome == "cancelled" else finished
+        (version, outcome): finished if outcome in ("success", "failure") else 0
         for version in versions
         for outcome in OUTCOMES
     }

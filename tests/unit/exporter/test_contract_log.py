@@ -110,8 +110,8 @@ CASES = {
         "each kind",
         "tokens_invalid",
     ),
-    "list of mappings": Case(
-        tracked(lambda call: call.features([{"x": 1}])),
+    "row of another length": Case(
+        tracked(lambda call: call.features([1.0, 2.0, 3.0])),
         "signals",
         "(input: a row must have 2 values)",
         "array of shape",

@@ -85,8 +85,9 @@ import logging, sys, threading, urllib.request
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 from modelplane_exporter import ModelMetricsExporter
 def make(i):
-    exporter = ModelMetricsExporter("m", f"v{i}", tenant_id="t", framework="pytorch")
-    exporter(lambda: {"confidence": 0.5})()
+    exporters.append(ModelMetricsExporter("m", f"v{i}", tenant_id="t", framework="pytorch"))
+    exporters[-1](lambda: {"confidence": 0.5})()
+exporters = []
 threads = [threading.Thread(target=make, args=(i,)) for i in range(20)]
 [t.start() for t in threads]; [t.join() for t in threads]
 url, seconds = f"http://127.0.0.1:{sys.argv[1]}/metrics", float(sys.argv[2])
