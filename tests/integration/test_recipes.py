@@ -41,7 +41,7 @@ for cell in cells * 2:
 """
 # Celery warns of the user root, as which tests may run; nothing else may warn.
 WARNINGS = ("-W", "error", "-W", "ignore:You're running the worker with superuser privileges")
-# Their own listening sockets, which gunicorn and uvicorn leave open at their end.
+# Listening sockets that gunicorn and uvicorn leave open at their end.
 OF_SERVERS = re.compile(r"ResourceWarning: unclosed <socket\.socket .*laddr=\('127\.0\.0\.1', \d+\)>$")
 
 
@@ -65,7 +65,7 @@ class Session:
         if not command.words:
             self._environment.update(environment)
         elif command.words[0] == "curl":
-            self._send(Request.parse(tuple(map(self._on_own_port, command.words))))
+            self._send(Request.parse(tuple(map(self._on_free_port, command.words))))
         elif command.is_background:
             self._start(command.words, environment)
         else:
@@ -80,13 +80,13 @@ class Session:
     def _metrics_url(self) -> str:
         return f"http://localhost:{self._ports[METRICS_PORT]}/metrics"
 
-    def _on_own_port(self, word: str) -> str:
-        for port, own in self._ports.items():
-            word = own if word == port else word.replace(f"localhost:{port}", f"localhost:{own}")
+    def _on_free_port(self, word: str) -> str:
+        for port, free in self._ports.items():
+            word = free if word == port else word.replace(f"localhost:{port}", f"localhost:{free}")
         return word
 
     def _argv(self, words: tuple[str, ...]) -> list[str]:
-        program, *arguments = map(self._on_own_port, words)
+        program, *arguments = map(self._on_free_port, words)
         module = [] if program == "python" else ["-m", program]
         return [sys.executable, *WARNINGS, *module, *arguments]
 
@@ -113,7 +113,7 @@ class Session:
 
     @staticmethod
     def _is_answered(method: str, url: str, request: Request) -> bool:
-        """False while the server is not there yet; whatever it answers, no failure of its own is allowed."""
+        """Send a request; False while the server is not there yet. A status of 500 or above is a failure."""
         try:
             answer = requests.request(
                 method, url, headers=request.headers, data=request.body, timeout=PATIENCE_SECONDS
