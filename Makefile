@@ -38,10 +38,13 @@ test-fast: $(VENV)/.dev ## run the unit tests that are quick
 test-minimum: $(VENV)/.dev ## run unit tests with the lowest releases that setup.cfg declares; PARTS="base backend" chooses
 	$(BIN)/python tests/support/environments.py $(PARTS)
 
-test-pythons: $(VENV)/.dev ## run the exporter's unit tests on Python 3.12 and 3.13, where they are at hand
-	@for python in python3.12 python3.13; do \
-		if $$python -c '' 2>/dev/null; then $(BIN)/python tests/support/environments.py --newest --python $$python base || exit 1; \
-		else echo "$$python is not on PATH: not tested"; fi; \
+test-pythons: $(VENV)/.dev ## run the exporter's unit tests and the recipes on Python 3.12 and 3.13, where they are at hand
+	@for version in 3.12 3.13; do \
+		for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python absent; do \
+			$$python -c '' 2>/dev/null && break; \
+		done; \
+		if [ $$python = absent ]; then echo "Python $$version is neither on PATH nor with pyenv: not tested"; \
+		else $(BIN)/python tests/support/environments.py --newest --python $$python base recipes || exit 1; fi; \
 	done
 
 leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API

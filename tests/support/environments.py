@@ -64,6 +64,22 @@ PARTS = {
         ("tests/integration/test_framework_wrappers.py",),
         ("--noconftest",),
     ),
+    "recipes": Part(
+        (
+            ".[signals]",
+            "celery",
+            "cloudpickle",
+            "fastapi",
+            "flask",
+            "gunicorn",
+            "pytest",
+            "requests",
+            "uvicorn",
+        ),
+        ("modelplane_exporter.apps",),
+        ("tests/integration/test_recipes.py",),
+        ("--noconftest",),
+    ),
     "all": Part(
         (".[tests]",),
         ("modelplane_provisioning.entry",),
