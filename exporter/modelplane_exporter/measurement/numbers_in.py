@@ -54,15 +54,26 @@ def is_missing(value: Any) -> bool:
 
 def _leaves(value: Any) -> Iterator[Sequence[Any]]:
     """Leaves, ``AT_ONCE`` at the most at a time."""
-    if not isinstance(value, list | tuple):
-        value = _batch(value)
+    value = _plain(value) if isinstance(value, list | tuple) else _batch(value)
     count = math.prod(value.shape) if hasattr(value, "shape") else len(value)
     if count <= AT_ONCE:
         yield from _flattened(value if isinstance(value, list | tuple) else value.tolist())
         return
     for start in range(0, count, AT_ONCE):
         part = value[start : start + AT_ONCE]
-        yield from _flattened(part if isinstance(part, list | tuple) else part.tolist())
+        leaves = part if isinstance(part, list | tuple) else part.tolist()
+        yield from _flattened(leaves)
+        if len(leaves) < AT_ONCE:  # the last one, whatever the length was said to be
+            return
+
+
+def _plain(value: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    """A list or tuple itself; what a subclass holds, and not what its methods say."""
+    if type(value) in (list, tuple):
+        return value
+    if isinstance(value, list):
+        return list.__getitem__(value, slice(None))
+    return tuple.__getitem__(value, slice(None))
 
 
 def _flattened(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -143,3 +145,37 @@ print(list(parts_of(polars.Series([0.25, 0.5]))))
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert run.stdout.split("\n")[0] == "[[0.25, 0.5]]", run.stderr
+
+
+class LiesAboutItself(list[float]):
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, _: object) -> list[float]:  # type: ignore[override]
+        return [0.0] * AT_ONCE
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.repeat(0.0)
+
+
+class ClaimsMoreThanItHas:
+    """A vector of another library, one that gives 10,001 values and says that there are more."""
+
+    shape = (2**62,)
+
+    def reshape(self, _: int) -> ClaimsMoreThanItHas:
+        return self
+
+    def __getitem__(self, cut: slice) -> np.ndarray:
+        return np.zeros(AT_ONCE + 1)[cut]
+
+    def tolist(self) -> list[float]:
+        return [0.0] * (AT_ONCE + 1)
+
+
+def test_only_what_a_list_holds_is_read() -> None:
+    assert list(parts_of(LiesAboutItself([0.25, 0.5]))) == [[0.25, 0.5]]
+
+
+def test_an_array_that_ends_early_ends_the_reading() -> None:
+    assert [len(part) for part in parts_of(ClaimsMoreThanItHas())] == [AT_ONCE, 1]
