@@ -93,7 +93,7 @@ def finite(values: Sequence[float | None]) -> NDArray[np.float64]:
 def counts(signal: Signal, values: Sequence[Any]) -> dict[str, int]:
     """How many values each bin of a signal should hold, without the exporter's own code."""
     if isinstance(signal, CategoricalSignal):
-        names = [value if value in signal.categories else OTHER_BIN for value in values if value is not None]
+        names = [value if value in signal.categories else OTHER_BIN for value in values if value]
         return {
             **dict.fromkeys(signal.bins, 0),
             **Counter(names),

@@ -22,7 +22,7 @@ from modelplane_exporter import PER_CALL
 
 
 def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: CollectorRegistry) -> None:
-    exporter(registry, MIXED)
+    _ = exporter(registry, MIXED)  # loaded as long as it is referred to
     by_name = exposed(registry)
     observations = by_name["model_signal_observations_total"]
     assert set(observations.values()) == {0.0}
@@ -36,7 +36,7 @@ def test_every_bin_is_exposed_at_zero_once_the_baseline_is_loaded(registry: Coll
 
 
 def test_what_describes_the_baseline(registry: CollectorRegistry) -> None:
-    exporter(registry, MIXED)
+    _ = exporter(registry, MIXED)  # loaded as long as it is referred to
     by_name, label = exposed(registry), MIXED.label
     version = ("m", "v1", "jax")
     ratio = by_name["model_signal_baseline_ratio"]
