@@ -55,7 +55,7 @@ def measured() -> list[Call]:
     def stream() -> Iterator[int]:
         yield from range(3)
 
-    return [exporter(dict), exporter(lambda: {"confidence": 0.5}), failing, lambda: list(stream()), block]
+    return [exporter(lambda: {}), exporter(lambda: {"confidence": 0.5}), failing, lambda: list(stream()), block]
 
 
 def work(calls: list[Call], number: int, chance: random.Random, after: Callable[[], object]) -> None:
