@@ -23,6 +23,7 @@ from exporter_support.shared_counters import shared_counters
 from exporter_support.worker_processes import ended_workers, exit_status, forked, key, kill, worker_files
 from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
 from modelplane_exporter.workers.directory import CROWD, WorkerDirectory
+from modelplane_schema.metrics import OUTCOMES
 
 GENERATIONS = int(os.environ.get("MODELPLANE_CHURN_GENERATIONS", "100"))
 FILES = int(os.environ.get("MODELPLANE_CHURN_FILES", "1000"))
@@ -55,7 +56,13 @@ def measured() -> list[Call]:
     def stream() -> Iterator[int]:
         yield from range(3)
 
-    return [exporter(lambda: {}), exporter(lambda: {"confidence": 0.5}), failing, lambda: list(stream()), block]
+    return [
+        exporter(lambda: None),
+        exporter(lambda: {"confidence": 0.5}),
+        failing,
+        lambda: list(stream()),
+        block,
+    ]
 
 
 def work(calls: list[Call], number: int, chance: random.Random, after: Callable[[], object]) -> None:
@@ -185,7 +192,7 @@ def test_workers_that_nobody_scrapes_leave_a_small_folder(tmp_path: Path) -> Non
         most = max(most, len(os.listdir(tmp_path)))
     assert most <= FILES_AT_MOST
     snapshots = directory.collect().snapshots
-    assert [(s.key, requests(s.cells)) for s in snapshots] == [(key(), 3 * FILES)]
+    assert [(s.key, requests(s.cells)) for s in snapshots] == [(key(), len(OUTCOMES) * FILES)]
     logger.info("%d workers without a scrape, at most %d files", FILES, most)
 
 
