@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -29,7 +30,7 @@ def a_float(exporter: ModelMetricsExporter) -> Callable[[], object]:
 
 
 def nothing(exporter: ModelMetricsExporter) -> Callable[[], object]:
-    return exporter(dict)
+    return exporter(lambda: None)
 
 
 def an_error(exporter: ModelMetricsExporter) -> Callable[[], object]:
@@ -78,6 +79,13 @@ def call_until_killed(reported: memoryview, kind: Callable[..., Callable[[], obj
     work(0)
 
 
+def await_calls(child: int, reported: memoryview) -> None:
+    """Wait until each thread of a child has called."""
+    while not all(reported):
+        assert os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, "the child ended"
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_at_any_moment_loses_no_call_that_returned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Callable[[], object]]
@@ -89,8 +97,7 @@ def test_a_kill_at_any_moment_loses_no_call_that_returned(
     for _ in range(8):
         with shared_counters(THREADS) as reported:
             child = forked(partial(call_until_killed, reported, kind))
-            while not all(reported):
-                time.sleep(0.001)
+            await_calls(child, reported)
             time.sleep(moments.uniform(0, 0.1))
             kill(child)
             left = if_killed(tmp_path)
@@ -131,8 +138,7 @@ def test_no_counter_falls_when_workers_are_killed_and_compacted(
     for number in range(12):
         with shared_counters(THREADS) as reported:
             child = forked(partial(call_until_killed, reported, KINDS[number % len(KINDS)]))
-            while not all(reported):
-                time.sleep(0.001)
+            await_calls(child, reported)
             time.sleep(0.05)
             kill(child)
     for watcher in watchers:
