@@ -197,7 +197,6 @@ def test_no_hostile_request_reveals_another_tenant(sides: Sides) -> None:
     @settings(
         max_examples=TRIES,
         database=None,
-        deadline=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )

@@ -54,7 +54,7 @@ def is_missing(value: Any) -> bool:
 
 def _leaves(value: Any) -> Iterator[Sequence[Any]]:
     """Leaves, ``AT_ONCE`` at the most at a time."""
-    value = _plain(value) if isinstance(value, list | tuple) else _batch(value)
+    value = _content(value) if isinstance(value, list | tuple) else _batch(value)
     count = math.prod(value.shape) if hasattr(value, "shape") else len(value)
     if count <= AT_ONCE:
         yield from _flattened(value if isinstance(value, list | tuple) else value.tolist())
@@ -67,7 +67,7 @@ def _leaves(value: Any) -> Iterator[Sequence[Any]]:
             return
 
 
-def _plain(value: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+def _content(value: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
     """A list or tuple itself; what a subclass holds, and not what its methods say."""
     if type(value) in (list, tuple):
         return value

@@ -31,7 +31,7 @@ OTHER = Identity("other", "v1", "c", "jax")
 LISTED = ("GPU-0", "GPU-1")
 POLICIES = [Policy(idle, shared) for idle in ("keep", "proportional", "even") for shared in ("keep", "scale")]
 DeviceSeries = list[CounterSeries[DeviceUse]]
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=40)
 
 
 def tariff(*amounts: str, currency: str = "USD", tokens: Sequence[TokenPrice] = ()) -> Tariff:

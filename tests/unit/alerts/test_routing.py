@@ -63,7 +63,7 @@ def test_everything_reaches_the_backend_and_a_tenants_alerts_its_receivers(
     assert routed.stdout.strip() == receivers, routed.stderr
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20))
 def test_any_tenant_name_is_only_a_name(servers: Servers, tmp_path: Path, name: str) -> None:
     if name in ("silent", "__all__", "__overflow__", "__unknown__"):

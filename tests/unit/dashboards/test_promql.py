@@ -176,7 +176,7 @@ def test_a_share_needs_a_bound_of_the_histogram() -> None:
         confidence_share(0.55, BoardScope(by=()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tenant=NAMES, model=NAMES)
 def test_any_printable_name_is_matched_literally(tenant: str, model: str) -> None:
     registry = registry_of_or_skip(tenant, model)
@@ -196,7 +196,7 @@ def test_any_printable_name_is_matched_literally(tenant: str, model: str) -> Non
         assert all(matchers(selector)["model_name"] == [model] for selector in selectors(text))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tenant=NAMES, model=NAMES)
 def test_grafana_finds_only_our_variables_in_any_board(tenant: str, model: str) -> None:
     boards = build(registry_of_or_skip(tenant, model))
@@ -205,7 +205,7 @@ def test_grafana_finds_only_our_variables_in_any_board(tenant: str, model: str) 
         assert variables_in(text) <= known, text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tenant=NAMES, model=NAMES)
 def test_any_printable_name_gives_valid_json_and_exact_parameters(tenant: str, model: str) -> None:
     registry = registry_of_or_skip(tenant, model)

@@ -134,7 +134,7 @@ def table(episodes: Sequence[Episode]) -> list[Episode]:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(observations=st.lists(OBSERVATIONS, min_size=1, max_size=12), seed=st.integers(0, 2**32))
 def test_a_hundred_orders_with_duplicates_give_identical_tables(
     observations: list[Observation], seed: int
@@ -174,7 +174,7 @@ def merged_intervals(observations: Sequence[Observation]) -> list[tuple[int, int
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(OBSERVATIONS, min_size=1, max_size=12))
 def test_episodes_are_the_merged_intervals(observations: list[Observation]) -> None:
     alert_observations = [dataclasses.replace(observation, fingerprint="f") for observation in observations]

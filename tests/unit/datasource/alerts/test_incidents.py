@@ -111,7 +111,7 @@ def grouped(episodes: Sequence[tuple[int, int | None]]) -> list[list[tuple[int, 
     return groups
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(INTERVALS)
 def test_incidents_are_groups_of_episodes(
     store: AlertStore, intervals: list[tuple[str, int, int, bool]]

@@ -119,7 +119,7 @@ def by_start(episodes: Sequence[Episode]) -> list[Episode]:
     return sorted(episodes, key=lambda episode: (episode.starts_at, episode.key))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies=BODIES, data=st.data())
 def test_the_table_is_the_fold_of_all_payloads(
     store: AlertStore, bodies: list[bytes], data: st.DataObject

@@ -43,7 +43,7 @@ def plain_histogram_quantile(histogram: Histogram, share: float) -> float:
     return histogram.bounds[-1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 100_000), st.floats(0, 1), ALPHA)
 def test_proportion_is_scipys_exact_interval(trials: int, share: float, alpha: float) -> None:
     events = round(share * trials)
@@ -59,7 +59,7 @@ def test_no_failure_in_n_calls_leaves_about_three_in_n() -> None:
     assert high == pytest.approx(0.00994, abs=1e-5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histograms(), st.floats(0.01, 0.99), ALPHA)
 def test_quantile_is_that_of_prometheus_inside_its_interval(
     histogram: Histogram, share: float, alpha: float
@@ -98,14 +98,14 @@ def test_a_quantile_above_the_last_bound_is_that_bound_without_an_end() -> None:
     assert quantile(Histogram((1.0, 60.0), (0, 0), 500, 90.0), 0.95, 0.05) == (60.0, 60.0, math.inf)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histograms(highest=1.0), ALPHA)
 def test_bounded_mean_lies_in_its_interval(histogram: Histogram, alpha: float) -> None:
     low, value, high = bounded_mean(histogram, alpha)
     assert 0 <= low <= value <= high <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 500), st.floats(0, 1), ALPHA)
 def test_the_mean_of_zeros_and_ones_is_a_proportion(count: int, share: float, alpha: float) -> None:
     ones = round(share * count)

@@ -227,7 +227,7 @@ OPPOSITE = {"better": "worse", "worse": "better"}
 SHARES = st.sampled_from((LOWEST, 0.05, 0.5, HIGHEST))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(VERSIONS, VERSIONS, SHARES, SHARES)
 def test_any_data_gives_ordered_finite_numbers(
     baseline: VersionCounts, candidate: VersionCounts, share: float, level: float
@@ -245,7 +245,7 @@ def test_any_data_gives_ordered_finite_numbers(
         assert result.high is None or math.isfinite(result.high)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(VERSIONS, VERSIONS)
 def test_sides_exchanged_exchange_better_and_worse(baseline: VersionCounts, candidate: VersionCounts) -> None:
     there, back = verdicts(compare(baseline, candidate)), verdicts(compare(candidate, baseline))

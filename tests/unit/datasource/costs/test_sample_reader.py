@@ -273,7 +273,7 @@ SERIES = (
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
 def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
     store = Store(list(zip(SERIES, held, strict=True)))

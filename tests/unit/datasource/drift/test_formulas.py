@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -51,7 +51,6 @@ def decimal_js_distance(counts: Sequence[float], ratios: Sequence[float]) -> flo
         return float(max(divergence / Decimal(2).ln(), Decimal(0)).sqrt())
 
 
-@settings(deadline=None)
 @given(histograms())
 def test_psi_is_the_sum_of_the_design(histogram: tuple[list[float], list[float], int]) -> None:
     assert psi(*histogram) == pytest.approx(plain_psi(*histogram), rel=1e-9, abs=1e-9)
@@ -71,14 +70,12 @@ def test_a_bin_that_is_empty_on_both_sides_changes_nothing() -> None:
     assert psi_noise([*wider, 0], [*shares, 0], 50) == psi_noise(counts, ratios, 50) == 2 * (1 / 100 + 1 / 50)
 
 
-@settings(deadline=None)
 @given(histograms())
 def test_js_distance_is_that_of_sixty_digits(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
     assert js_distance(counts, ratios) == pytest.approx(decimal_js_distance(counts, ratios), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(histograms())
 def test_js_distance_is_scipys(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
@@ -106,7 +103,6 @@ def test_js_distance_at_its_ends() -> None:
     assert js_distance([4, 12], [0.25, 0.75]) == 0
 
 
-@settings(deadline=None)
 @given(histograms())
 def test_ks_is_the_largest_gap(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
@@ -128,7 +124,6 @@ def test_ks_takes_shares_of_what_is_present() -> None:
     assert ks([8, 2], [0.3, 0.3]) == pytest.approx(0.3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=50), st.integers(1, 10**6))
 def test_shift_of_the_mean(deviations: list[float], observations: int) -> None:
     positive = math.fsum(u for u in deviations if u > 0)

@@ -84,7 +84,7 @@ def test_no_series_and_no_calls_hold_nothing() -> None:
     assert Histogram.from_increases({"1": 0.2, "+Inf": 0.3}, 0.1) == Histogram((1.0,), (0,), 0, 0.0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=6))
 def test_counts_are_whole_and_never_fall(increases: list[float]) -> None:
     buckets = {str(position + 1): increase for position, increase in enumerate(increases)}

@@ -65,7 +65,7 @@ def test_budget_remaining_of_worked_examples() -> None:
     assert budget_remaining(count(998_500, 1_000_000), 0.999) == pytest.approx(-0.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS, OBJECTIVE)
 def test_burn_rate_stays_within_what_is_possible(events: Events, objective: float) -> None:
     burn = burn_rate(events, objective)
@@ -76,7 +76,7 @@ def test_burn_rate_stays_within_what_is_possible(events: Events, objective: floa
         assert budget_remaining(events, objective) == pytest.approx(1 - burn)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS.filter(lambda events: events.total > 1), min_size=1, max_size=6), OBJECTIVE)
 def test_a_long_window_weights_its_parts_by_traffic(parts: list[Events], objective: float) -> None:
     whole = count(math.fsum(part.good for part in parts), math.fsum(part.total for part in parts))
@@ -96,7 +96,7 @@ def test_series_keep_their_gaps() -> None:
     assert budget_remaining(Events(good, total), 0.9) == pytest.approx([0.9, NAN, NAN, NAN, -9], nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS, min_size=1, max_size=6), OBJECTIVE)
 def test_many_points_at_once_are_each_alone(points: list[Events], objective: float) -> None:
     good, total = np.array(points).T
@@ -194,7 +194,7 @@ def test_exhaustion_is_never_when_the_rate_is_sustainable_or_unknown() -> None:
     assert exhausted_at(0.5, None, MONTH, NOW) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(-5, 1), st.floats(0, 1000), st.integers(1, 90))
 def test_exhaustion_lies_within_one_window(remaining: float, burn: float, days: int) -> None:
     instant = exhausted_at(remaining, burn, days * DAY, NOW)

@@ -176,7 +176,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(PATHS, JSON)
 def test_on_json_the_answers_are_those_of_jmespath(path: str, result: object) -> None:
     root = {"result": result, "arguments": {"a": {"b": 1}}}

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter_support.declared_calls import ARGUMENTS, BASELINE, FULL, HEAD, RESULT, RecordedCall, observe
@@ -142,7 +142,6 @@ TOKENS = st.sampled_from(
 
 
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
-@settings(deadline=None)
 @given(st.text(max_size=40) | st.lists(FRAGMENTS, max_size=14).map("".join))
 def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
     try:
@@ -154,7 +153,6 @@ def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
-@settings(deadline=None)
 @given(st.text(max_size=20) | st.lists(TOKENS, max_size=12).map("".join))
 def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:
     try:

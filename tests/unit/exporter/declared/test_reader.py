@@ -146,7 +146,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(PATHS, VALUES)
 def test_no_object_makes_observing_raise(path: str, result: object) -> None:
     quoted = json.dumps(path)

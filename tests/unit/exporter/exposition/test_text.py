@@ -150,7 +150,6 @@ def exemplars_of(parsed: Iterable[Family]) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 @given(snapshot_lists, sample_lists)
-@settings(deadline=None)
 def test_text_parses_to_the_same_samples_as_the_families(
     snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
@@ -161,7 +160,6 @@ def test_text_parses_to_the_same_samples_as_the_families(
 
 @pytest.mark.slow
 @given(snapshot_lists, sample_lists)
-@settings(deadline=None)
 def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
     snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
@@ -173,7 +171,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
 
 
 @given(snapshot_lists, sample_lists)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_text_passes_promtool(
     servers: Servers, snapshots: list[Snapshot], samples: list[MetricSample]
 ) -> None:
@@ -186,7 +184,6 @@ def test_text_passes_promtool(
 
 @pytest.mark.slow
 @given(snapshot_lists, sample_lists, st.booleans())
-@settings(deadline=None)
 def test_pieces_are_whole_lines_and_join_to_the_exposition(
     snapshots: list[Snapshot], samples: list[MetricSample], openmetrics: bool
 ) -> None:

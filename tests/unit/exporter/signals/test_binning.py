@@ -91,7 +91,7 @@ def test_single_rows_in_every_form_equal_numpy_histogram(
 floats = st.floats(allow_nan=True, allow_infinity=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(floats, floats, floats), min_size=1, max_size=300), st.data())
 def test_any_rows_in_any_chunks_equal_numpy_histogram(
     rows: list[tuple[float, float, float]], data: st.DataObject

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter_support.bad_signals import (
@@ -142,7 +142,6 @@ METHODS: list[Callable[[Call, Any], None]] = [
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(METHODS), ANYTHING), min_size=1, max_size=3))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
     observed: list[tuple[Callable[[Call, Any], None], Any]],
 ) -> None:
@@ -170,7 +169,6 @@ def test_whatever_is_handed_over_the_call_succeeds_and_good_rows_count(
 
 @pytest.mark.slow
 @given(st.lists(SCALARS, min_size=1, max_size=2 * BATCH), st.booleans())
-@settings(deadline=None)
 def test_every_value_is_counted_or_invalid_alone_as_in_a_batch(values: list[Any], categorical: bool) -> None:
     name = "c" if categorical else "a"
     alone, together = Model(MIXED), Model(MIXED)

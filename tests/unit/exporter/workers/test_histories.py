@@ -93,7 +93,7 @@ class Workers(RuleBasedStateMachine):
 
 
 TestRandomHistories = Workers.TestCase
-TestRandomHistories.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestRandomHistories.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 TOTAL = key("total")

@@ -238,7 +238,7 @@ def _without_charges(cells: Cells) -> Cells:
 
 
 TestAnyHistory = Worker.TestCase
-TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 @pytest.mark.parametrize("value", [0.5, None, RICH[0]])
