@@ -143,8 +143,9 @@ def bars(data: Example) -> str:
     for index, edge in enumerate(data.edges):
         shapes.append(label(LEFT + step * (index + 1), HEIGHT - BOTTOM + 35, f"{edge:.0f}", GREY))
     shapes.append(label(WIDTH / 2, HEIGHT - 8, "bin, and the ages at its edges", GREY))
-    told = ", ".join(f"{name} {data.values[name]:.2f}" for name in ("psi", "js_distance", "ks", "mean_shift"))
-    legend = [("training", BLUE), (f"live: {told}", ORANGE)]
+    names = ("psi", "js_distance", "ks", "mean_shift")
+    values = ", ".join(f"{name} {data.values[name]:.2f}" for name in names)
+    legend = [("training", BLUE), (f"live: {values}", ORANGE)]
     return picture(
         "Share of each bin: training holds a tenth in each, live a fifth in the last.", shapes, legend
     )
