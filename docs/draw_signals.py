@@ -176,9 +176,10 @@ def curves(sizes: Sequence[Noise]) -> str:
     shapes += [label(along(n), HEIGHT - BOTTOM + 18, f"{n:,}") for n in (50, 100, 300, 1_000, 3_000, 10_000)]
     shapes.append(label(WIDTH / 2, HEIGHT - 14, "n, observations in the window (logarithmic)", GREY))
     legend = [
-        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE), ("psi_noise", ORANGE),
+        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE),
+        ("psi_noise", ORANGE),
         ("threshold 0.1", RED),
-    ]  # fmt: skip
+    ]
     return picture("psi without any drift falls with n; psi_noise follows its mean.", shapes, legend)
 
 
