@@ -107,9 +107,7 @@ def test_the_queries_are_increases_in_slices_of_four_scrapes(
 ) -> None:
     """A window has the last sample before its slice, so that no increase falls between two slices."""
     compared(f"&from={NOW - HOUR}&to={NOW}")
-    select = (
-        '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[75s]'
-    )
+    select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[75s]'
 
     def histogram(name: str) -> str:
         return (
