@@ -10,6 +10,7 @@ from modelplane_datasource.costs.ledger.builder import build_ledger
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.ledger.usage import ScrapeTiming
 from modelplane_datasource.costs.parameters import IDLE_POLICY, SHARED
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
@@ -97,7 +98,9 @@ def _permitted(
 def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Policy) -> Ledger:
     tariff = tariff_of(registry.devices, registry.models)
     try:
-        samples = read_samples(context.prometheus, cells, context.scrape_interval, bool(tariff.tokens))
+        samples = read_samples(
+            context.prometheus, cells, _timing(context), context.now(), bool(tariff.tokens)
+        )
         device_uses = {series.key for series in samples.device_seconds}
         token_uses = {series.key for series in samples.tokens}
         _check_leaves(len(device_uses) + len(token_uses), cells)
@@ -105,6 +108,11 @@ def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Pol
     except ValueError as error:
         refused = "What Prometheus holds cannot be charged"
         raise UpstreamError(INVALID, f"{refused}: {REASON_FOR_OPERATORS}.", f"{refused}: {error}.") from error
+
+
+def _timing(context: AppContext) -> ScrapeTiming:
+    lookback = round(1000 * context.settings.lookback_seconds)
+    return ScrapeTiming(context.scrape_interval, max(lookback, 2 * context.scrape_interval))
 
 
 def _check_leaves(keys: int, cells: CellGrid) -> None:
