@@ -153,8 +153,9 @@ def bars(data: Example) -> str:
     for index, edge in enumerate(data.edges):
         shapes.append(label(LEFT + step * (index + 1), HEIGHT - BOTTOM + 35, f"{edge:.0f}", GREY))
     shapes.append(label(WIDTH / 2, HEIGHT - 8, "bin, and the ages at its edges", GREY))
-    told = ", ".join(f"{name} {data.values[name]:.2f}" for name in ("psi", "js_distance", "ks", "mean_shift"))
-    legend = [("training", BLUE), (f"live: {told}", ORANGE)]
+    names = ("psi", "js_distance", "ks", "mean_shift")
+    values = ", ".join(f"{name} {data.values[name]:.2f}" for name in names)
+    legend = [("training", BLUE), (f"live: {values}", ORANGE)]
     return picture(
         "Share of each bin: training holds a tenth in each, live a fifth in the last.", shapes, legend
     )
@@ -185,9 +186,10 @@ def curves(sizes: Sequence[Noise]) -> str:
     shapes += [label(along(n), HEIGHT - BOTTOM + 18, f"{n:,}") for n in (50, 100, 300, 1_000, 3_000, 10_000)]
     shapes.append(label(WIDTH / 2, HEIGHT - 14, "n, observations in the window (logarithmic)", GREY))
     legend = [
-        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE), ("psi_noise", ORANGE),
+        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE),
+        ("psi_noise", ORANGE),
         ("threshold 0.1", RED),
-    ]  # fmt: skip
+    ]
     return picture("psi without any drift falls with n; psi_noise follows its mean.", shapes, legend)
 
 
