@@ -116,7 +116,7 @@ class PrometheusClient:
     def at_once(self, *calls: Callable[[], T]) -> list[T]:
         """What each of the ``calls`` gives, the first made by this thread and the others meanwhile.
 
-        None of them may call ``at_once`` itself: it could wait for threads that wait for it.
+        None of the others may call ``at_once`` itself: it could wait for threads that wait for it.
         """
         first, *others = calls
         pending = [self._workers.submit(for_caller(partial(collected, call))) for call in others]
