@@ -76,7 +76,8 @@ _ROW = record(
     {
         **dict.fromkeys(("start", "end"), INSTANT),
         **dict.fromkeys(("kind", "unit", "state"), TEXT),
-        **dict.fromkeys(("quantity", "estimated"), {"type": "number"}),
+        "quantity": {"type": "number"},
+        "estimated": {"type": "number"},
         **dict.fromkeys(("currency", "amount"), _TEXT_OR_NULL),
     },
     others=_TEXT_OR_NULL,
