@@ -79,7 +79,9 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
 
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
     texts = 200, JSON_HEADERS, b'{"status":"success","data":[]}'
-    upstream.reply = lambda path, form: texts if "/label" in path else matrix_reply()
+    upstream.reply = lambda path, form: (
+        texts if "/label" in path or path.endswith("/series") else matrix_reply()
+    )
     calls = every_call(protected)
     assert len(calls) > 15
     for method, path in calls:
