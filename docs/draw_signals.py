@@ -12,7 +12,15 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import (
+    js_distance,
+    ks,
+    mean_shift,
+    mean_shift_z,
+    psi,
+    psi_noise,
+    variance_ratio,
+)
 from modelplane_exporter.baseline import Baseline, NumericSignal
 
 Floats = npt.NDArray[np.float64]
@@ -67,14 +75,16 @@ def example() -> Example:
     counts = np.bincount(np.searchsorted(signal.edges, live, "right"), minlength=len(ratios)).astype(float)
     u = (live - signal.mean) / signal.stddev
     sums = float(u[u > 0].sum()), float(-u[u < 0].sum())
+    shift = mean_shift(*sums, LIVE_ROWS)
     bits = js_distance(counts, ratios) ** 2
     values: dict[str, Floats | float] = {
         "psi": psi(counts, ratios, TRAINING_ROWS),
         "psi_noise": psi_noise(counts, ratios, TRAINING_ROWS),
         "js_distance": js_distance(counts, ratios),
         "ks": ks(counts, ratios),
-        "mean_shift": mean_shift(*sums, LIVE_ROWS),
-        "mean_shift_z": mean_shift_z(mean_shift(*sums, LIVE_ROWS), LIVE_ROWS, TRAINING_ROWS),
+        "mean_shift": shift,
+        "mean_shift_z": mean_shift_z(shift, LIVE_ROWS, TRAINING_ROWS),
+        "variance_ratio": variance_ratio(float((u * u).sum()), shift, LIVE_ROWS),
         "js_distance, natural logarithm": math.sqrt(bits * math.log(2)),
         "js divergence, bits": bits,
         "psi, 10 bins of equal width": equal_width_psi(training, live),

@@ -17,10 +17,11 @@ from modelplane_datasource.api.annotations import annotation_rows_blueprint
 from modelplane_datasource.api.comparison import compare_blueprint
 from modelplane_datasource.api.costs import costs_blueprint
 from modelplane_datasource.api.drift import drift_blueprint
+from modelplane_datasource.api.gate import gate_blueprint
 from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
-from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
@@ -48,6 +49,7 @@ _BLUEPRINTS = (
     drift_blueprint,
     slo_blueprint,
     compare_blueprint,
+    gate_blueprint,
     costs_blueprint,
     alerts_blueprint,
     incidents_blueprint,
@@ -112,7 +114,7 @@ def _add_middleware(app: Flask, context: AppContext, gatekeeper: Gatekeeper | No
     app.before_request(authorization(gatekeeper))
     app.before_request(refuse_unknown_calls)
     app.after_request(compress)
-    register_error_handlers(app)
+    register_error_handlers(app, ERROR_FORMATS)
     app.register_error_handler(StoreError, _store_error)
 
 

@@ -12,6 +12,8 @@ from typing import Literal
 MetricType = Literal["counter", "gauge", "histogram"]
 Unit = Literal["seconds", "bytes", "ratio", "watts", "joules", "count", "info", "stddevs", "number"]
 
+BASE_UNITS = ("seconds", "bytes", "ratio", "watts", "joules")
+
 MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK = "model_name", "model_version", "tenant_id", "framework"
 IDENTITY = (MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK)
 VERSION_IDENTITY = (MODEL_NAME, MODEL_VERSION, FRAMEWORK)
@@ -24,7 +26,11 @@ RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 # Cancelled: the caller gave up. Rejected: an exception that the model team expects, as for bad input.
 OUTCOMES = ("success", "failure", "cancelled", "rejected")
 COMPLETED_OUTCOMES = ("success", "failure")  # the others say nothing about the model: no ratio counts them
-TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
+INPUT, CACHED_INPUT = "input", "cached_input"
+TOKEN_KINDS = (INPUT, CACHED_INPUT, "output", "reasoning")
+# How a device's cost is shared over kinds of tokens: OpenCost's ratio where it has no times of prefill and
+# decoding, and its treatment of cached input, which takes no prefill.
+TOKEN_WEIGHTS = {INPUT: 1.0, CACHED_INPUT: 0.0, "output": 2.5, "reasoning": 2.5}
 SCORE_KIND = "score"  # an evaluation from 0 to 1, in fixed bins, without training data
 SIGNAL_KINDS = ("input", "activation", "output", "business", SCORE_KIND)
 VERDICTS = ("correct", "incorrect")
@@ -76,6 +82,17 @@ class Metric:
     help: str
     buckets: tuple[float, ...] = ()
     closed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def family_name(metric: Metric) -> str:
+    """What OpenMetrics and prometheus_client call the family: a counter's name lacks ``_total``."""
+    return metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
+
+
+def family_unit(metric: Metric) -> str:
+    """The unit that the family may declare in OpenMetrics, a base unit that ends its name; else empty."""
+    declared = metric.unit in BASE_UNITS and family_name(metric).endswith(f"_{metric.unit}")
+    return metric.unit if declared else ""
 
 
 LATENCY = Metric(

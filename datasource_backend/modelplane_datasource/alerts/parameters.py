@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, STATUSES
 from modelplane_datasource.alerts.incidents import ID_PATTERN
+from modelplane_datasource.alerts.store_queries import INCIDENT_ORDERS, WORST
 from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import (
     Parameter,
@@ -52,11 +53,18 @@ LIMIT = Parameter(
     whole_number(1, 1000),
     default="100",
 )
+OFFSET = Parameter(
+    "offset",
+    "How many to leave out before the first, for the pages after the first one.",
+    "a whole number from 0 to 1000000000",
+    whole_number(0, 10**9),
+    default="0",
+)
 SOURCE = Parameter(
     "source", "Name of the Alertmanager, or of the cluster of them, that notifies.",
     "a name of at most 64 letters, digits, - and _", source_name, default=DEFAULT_SOURCE,
 )  # fmt: skip
-LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT)
+LIST_PARAMETERS = (TENANT, MODEL, STATUS, ALERTNAME, FROM, TO, LIMIT, OFFSET)
 
 INCIDENT_TENANT = replace(TENANT, summary="Tenant of the incident.")
 INCIDENT_MODEL = replace(MODEL, summary="Model of the incident.")
@@ -64,11 +72,16 @@ INCIDENT_STATUS = replace(STATUS, summary="State of the incident.")
 INCIDENT_FROM = replace(FROM, summary="Incidents that had not ended before.")
 INCIDENT_TO = replace(TO, summary="Incidents that started no later.")
 INCIDENT_LIMIT = replace(LIMIT, summary="Largest number of incidents.")
+ORDER = Parameter(
+    "order", "What comes first: what is open and then what is severe, or the newest start.",
+    ", ".join(INCIDENT_ORDERS), choice(*INCIDENT_ORDERS), default=WORST,
+)  # fmt: skip
 NOISIEST_LIMIT = replace(LIMIT, summary="Largest number of noisy alerts.", default="10")
 INCIDENT_ID = Parameter(
     "id", "The incident.", "an id that the list of incidents gave", incident_id, required=True
 )
 INCIDENT_LIST_PARAMETERS = (
-    INCIDENT_TENANT, INCIDENT_MODEL, INCIDENT_STATUS, INCIDENT_FROM, INCIDENT_TO, INCIDENT_LIMIT,
+    INCIDENT_TENANT, INCIDENT_MODEL, INCIDENT_STATUS, INCIDENT_FROM, INCIDENT_TO, INCIDENT_LIMIT, OFFSET,
+    ORDER,
 )  # fmt: skip
 STATISTICS_PARAMETERS = (INCIDENT_TENANT, INCIDENT_MODEL, RANGE_FROM, RANGE_TO, NOISIEST_LIMIT)

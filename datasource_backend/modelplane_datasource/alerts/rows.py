@@ -13,7 +13,7 @@ from modelplane_datasource.alerts.incidents import (
     NoisyAlert,
 )
 from modelplane_datasource.alerts.suppression import names_of
-from modelplane_datasource.web.schemas import INSTANT, NUMBER, TEXT, record
+from modelplane_datasource.web.schemas import INSTANT, LABELS, NUMBER, TEXT, record
 
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 ALERT_ROW = record(
@@ -30,6 +30,7 @@ ALERT_ROW = record(
         ),
         "source": TEXT,
         "fingerprint": TEXT,
+        "labels": {**LABELS, "description": "All labels of the alert."},
     }
 )
 
@@ -54,6 +55,7 @@ def alert_row(alert: Episode, rules: IncidentRules, now: int) -> dict[str, Any]:
         **{name: annotations.get(name, "") for name in _ANNOTATIONS},
         "source": alert.source,
         "fingerprint": alert.fingerprint,
+        "labels": orjson.loads(alert.labels),
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ from modelplane_datasource.alerts.payloads import poll_body
 from modelplane_datasource.alerts.store_queries import (
     AlertFilter,
     IncidentFilter,
+    count_alerts,
     select_alerts,
     select_incidents,
 )
@@ -33,9 +35,17 @@ from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, as_e
 
 __all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
 
+T = TypeVar("T")
 Tenants = tuple[str, ...] | None
 _KEYS_AT_ONCE = 500
 _ROWS_AT_ONCE = 1000
+
+
+class Page(NamedTuple, Generic[T]):
+    """Part of a list, and how many there are on all pages."""
+
+    items: list[T]
+    total: int
 
 
 class AlertStore:
@@ -88,18 +98,28 @@ class AlertStore:
         """The episodes that match, newest start first."""
         return [as_episode(row) for row in self._read(select_alerts(wanted, tenants))]
 
+    def alert_page(self, wanted: AlertFilter, tenants: Tenants = None) -> Page[Episode]:
+        """The episodes that match, newest start first, and how many there are."""
+        episodes = self.alerts(wanted, tenants)
+        if 0 < len(episodes) < wanted.limit:  # all that come after ``offset``
+            return Page(episodes, wanted.offset + len(episodes))
+        (row,) = self._read(count_alerts(wanted, tenants))
+        return Page(episodes, *row.values())
+
     def incidents(
         self, wanted: IncidentFilter, rules: IncidentRules, tenants: Tenants = None
     ) -> list[Incident]:
-        """The incidents that match, newest start first."""
+        """The incidents that match, in the order of the filter."""
+        return self._incidents(self._read(select_incidents(wanted, rules, tenants)), rules)
+
+    def incident_page(
+        self, wanted: IncidentFilter, rules: IncidentRules, tenants: Tenants = None
+    ) -> Page[Incident]:
+        """The incidents that match, in the order of the filter, and how many there are."""
         rows = self._read(select_incidents(wanted, rules, tenants))
-        if not rows:
-            return []
-        acknowledged = self._acknowledged(min(row["incident_at"] for row in rows))
-        return [
-            _incident(list(members), acknowledged, rules)
-            for _, members in groupby(rows, key=lambda row: (row["incident_at"], row["group_key"]))
-        ]
+        # Where the page lies after the last one, the first row says how many there are.
+        counted = rows or self._read(select_incidents(replace(wanted, limit=1, offset=0), rules, tenants))
+        return Page(self._incidents(rows, rules), counted[0]["total"] if counted else 0)
 
     def incident(self, number: str, rules: IncidentRules, tenants: Tenants = None) -> Incident | None:
         """The incident that an id stands for, if there is one that the caller may see."""
@@ -170,6 +190,16 @@ class AlertStore:
     def _write(self, deliveries: Sequence[Delivery]) -> None:
         with self._database.writing() as connection:
             store_writes.add_deliveries(connection, deliveries, self._max_raw_bodies)
+
+    def _incidents(self, rows: Sequence[Mapping[str, Any]], rules: IncidentRules) -> list[Incident]:
+        """The incidents of rows of ``select_incidents``."""
+        if not rows:
+            return []
+        acknowledged = self._acknowledged(min(row["incident_at"] for row in rows))
+        return [
+            _incident(list(members), acknowledged, rules)
+            for _, members in groupby(rows, key=lambda row: (row["incident_at"], row["group_key"]))
+        ]
 
     def _acknowledged(self, since: int) -> Mapping[str, list[tuple[int, Acknowledgement]]]:
         """Acknowledgements by tenant and model, each with the start that its incident had."""

@@ -1,17 +1,19 @@
-"""Selections of episodes and incidents."""
+"""Selections of episodes and incidents. Those with an ``offset`` are pages of a list."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
 from modelplane_datasource.alerts.episodes import STATUSES, columnar
-from modelplane_datasource.alerts.incidents import IncidentRules
+from modelplane_datasource.alerts.incidents import SEVERITIES, IncidentRules
 from modelplane_datasource.alerts.tables import EPISODES
 from modelplane_schema.alerts import PROBE_ALERT
 
+IncidentOrder = Literal["newest", "worst"]
+NEWEST, WORST = INCIDENT_ORDERS = get_args(IncidentOrder)
 _NEVER = 2**62
 _NO_PROBE = EPISODES.c.alertname != PROBE_ALERT
 
@@ -20,7 +22,10 @@ Query = sa.Select[Any]
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts to list. Empty tuples select all; times in milliseconds select what overlaps them."""
+    """Which alerts to list. Empty tuples select all; times in milliseconds select what overlaps them.
+
+    A list has at most ``limit`` of them, after the first ``offset``.
+    """
 
     tenant_ids: tuple[str, ...] = ()
     model_names: tuple[str, ...] = ()
@@ -29,11 +34,12 @@ class AlertFilter:
     start: int | None = None
     end: int | None = None
     limit: int = 100
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentFilter:
-    """Which incidents to list. ``groups`` are keys of a tenant and model."""
+    """Which incidents to list, as ``AlertFilter``. ``groups`` are keys of a tenant and model."""
 
     tenant_ids: tuple[str, ...] = ()
     model_names: tuple[str, ...] = ()
@@ -42,32 +48,32 @@ class IncidentFilter:
     start: int | None = None
     end: int | None = None
     limit: int = 100
+    offset: int = 0
+    order: IncidentOrder = NEWEST
 
 
 def select_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query:
     """Episodes, the newest start first."""
     columns = EPISODES.c
-    query = (
+    return (
         sa.select(EPISODES)
-        .where(*_conditions(wanted.tenant_ids, wanted.model_names, tenants))
+        .where(*_alert_conditions(wanted, tenants))
         .order_by(columns.starts_at.desc(), columns.fingerprint, columns.alert_key)
         .limit(wanted.limit)
+        .offset(wanted.offset)
     )
-    for column, values in ((columns.status, wanted.statuses), (columns.alertname, wanted.alertnames)):
-        if values:
-            query = query.where(column.in_([columnar(value) for value in values]))
-    if wanted.start is not None:
-        query = query.where(sa.or_(columns.ends_at.is_(None), columns.ends_at >= wanted.start))
-    if wanted.end is not None:
-        query = query.where(columns.starts_at <= wanted.end)
-    return query
+
+
+def count_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query:
+    """How many episodes there are on all pages."""
+    return sa.select(sa.func.count()).select_from(EPISODES).where(*_alert_conditions(wanted, tenants))
 
 
 def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tuple[str, ...] | None) -> Query:
     """The episodes of incidents, with ``incident_at``, ``incident_end`` and ``recent_starts``.
 
-    Probe alerts belong to none. The newest incident comes first. Incidents are whole: one that touches the
-    time of the filter has its episodes outside of it, too.
+    Probe alerts belong to none. Incidents are whole: one that touches the time of the filter has its episodes
+    outside of it, too. ``total`` says how many incidents there are on all pages.
     """
     visible = [*_conditions(wanted.tenant_ids, wanted.model_names, tenants), _NO_PROBE]
     chosen = _incidents(_with_incident_number(_with_end_before(wanted, visible), rules), wanted)
@@ -81,6 +87,7 @@ def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tupl
             EPISODES,
             chosen.c.incident_at,
             chosen.c.incident_end,
+            chosen.c.total,
             recent.correlate(EPISODES).scalar_subquery().label("recent_starts"),
         )
         .join(
@@ -92,9 +99,7 @@ def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tupl
         )
         # The key is a digest, and what somebody may see must not hang on that.
         .where(*visible)
-        .order_by(
-            chosen.c.incident_at.desc(), EPISODES.c.group_key, EPISODES.c.starts_at, EPISODES.c.alert_key
-        )
+        .order_by(*_incident_order(chosen, wanted.order), EPISODES.c.starts_at, EPISODES.c.alert_key)
     )
 
 
@@ -115,7 +120,8 @@ def _with_end_before(wanted: IncidentFilter, visible: list[sa.ColumnElement[bool
             columns.starts_at,
             columns.alert_key,
             until,
-            _status_rank().label("status_rank"),
+            _rank(columns.status, tuple(STATUSES)).label("status_rank"),
+            _rank(columns.severity, SEVERITIES).label("severity_rank"),
             end_before.label("end_before"),
         )
         .where(columns.group_key.in_(groups), _NO_PROBE)
@@ -134,32 +140,58 @@ def _with_incident_number(ordered: sa.CTE, rules: IncidentRules) -> sa.CTE:
 
 
 def _incidents(numbered: sa.CTE, wanted: IncidentFilter) -> sa.CTE:
-    """Start and end of the incidents that match, the newest."""
+    """Start, end and ranks of the incidents that match: those of a page, and how many there are in all."""
     columns = numbered.c
     start, end = sa.func.min(columns.starts_at), sa.func.max(columns.until)
-    incidents = (
-        sa.select(columns.group_key, start.label("incident_at"), end.label("incident_end"))
-        .group_by(columns.group_key, columns.number)
-        .order_by(start.desc(), columns.group_key)
-        .limit(wanted.limit)
-    )
+    status = sa.func.min(columns.status_rank)
+    incidents = sa.select(
+        columns.group_key,
+        start.label("incident_at"),
+        end.label("incident_end"),
+        status.label("status_rank"),
+        sa.func.min(columns.severity_rank).label("severity_rank"),
+        sa.func.count().over().label("total"),
+    ).group_by(columns.group_key, columns.number)
     if wanted.statuses:
-        status = sa.func.min(columns.status_rank)
-        incidents = incidents.having(status.in_([_rank(status) for status in wanted.statuses]))
+        ranks = [rank for rank, name in enumerate(STATUSES) if name in wanted.statuses]
+        incidents = incidents.having(status.in_(ranks))
     if wanted.start is not None:
         incidents = incidents.having(end >= wanted.start)
     if wanted.end is not None:
         incidents = incidents.having(start <= wanted.end)
-    return incidents.cte("incidents")
+    matching = incidents.subquery("matching")
+    return (
+        sa.select(matching)
+        .order_by(*_incident_order(matching, wanted.order))
+        .limit(wanted.limit)
+        .offset(wanted.offset)
+        .cte("incidents")
+    )
 
 
-def _status_rank() -> sa.Case[int]:
-    ranks = ((EPISODES.c.status == status, _rank(status)) for status in STATUSES)
-    return sa.case(*ranks, else_=len(STATUSES))
+def _incident_order(incidents: sa.FromClause, order: IncidentOrder) -> tuple[sa.ColumnElement[Any], ...]:
+    """The newest first; ``worst``: before that the open ones, and among these the most severe."""
+    columns = incidents.c
+    by_start = (columns.incident_at.desc(), columns.group_key)
+    return by_start if order == NEWEST else (columns.status_rank, columns.severity_rank, *by_start)
 
 
-def _rank(status: str) -> int:
-    return [*STATUSES].index(status)  # type: ignore[arg-type]
+def _rank(column: sa.Column[str], names: tuple[str, ...]) -> sa.Case[int]:
+    """The place of a value in ``names``; others come last."""
+    return sa.case(*((column == name, rank) for rank, name in enumerate(names)), else_=len(names))
+
+
+def _alert_conditions(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> list[sa.ColumnElement[bool]]:
+    columns = EPISODES.c
+    conditions = _conditions(wanted.tenant_ids, wanted.model_names, tenants)
+    for column, values in ((columns.status, wanted.statuses), (columns.alertname, wanted.alertnames)):
+        if values:
+            conditions.append(column.in_([columnar(value) for value in values]))
+    if wanted.start is not None:
+        conditions.append(sa.or_(columns.ends_at.is_(None), columns.ends_at >= wanted.start))
+    if wanted.end is not None:
+        conditions.append(columns.starts_at <= wanted.end)
+    return conditions
 
 
 def _conditions(

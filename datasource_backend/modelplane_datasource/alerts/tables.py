@@ -56,7 +56,7 @@ EPISODES = sa.Table(
     sa.Index("episodes_by_start", "starts_at"),
     sa.Index("episodes_by_end", "ends_at"),
     # All that incidents are found by, so that the wide rows are read for the selected ones only.
-    sa.Index("episodes_by_group", "group_key", "starts_at", "alert_key", "ends_at", "status"),
+    sa.Index("episodes_by_group", "group_key", "starts_at", "alert_key", "ends_at", "status", "severity"),
 )  # fmt: skip
 ACKNOWLEDGEMENTS = sa.Table(
     "acknowledgements", SCHEMA,

@@ -15,6 +15,7 @@ from modelplane_datasource.alerts.parameters import (
     LIMIT,
     LIST_PARAMETERS,
     MODEL,
+    OFFSET,
     SOURCE,
     STATUS,
     TENANT,
@@ -40,7 +41,7 @@ from modelplane_datasource.web.parameters import (
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
-from modelplane_datasource.web.schemas import TEXT, array, ok, record
+from modelplane_datasource.web.schemas import TEXT, TOTAL, array, ok, record
 from modelplane_datasource.web.time_parameters import read_open_range
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ _PROBLEMS_NAMED = 20
 _COUNT = {"type": "integer"}
 _STORED = record({"stored": _COUNT})
 _STORED["properties"]["problems"] = {**array(TEXT), "description": "What could not be read, or was left out."}
-ALERTS = NamedSchema("Alerts", record({"alerts": array(ALERT_ROW)}))
+ALERTS = NamedSchema("Alerts", record({"alerts": array(ALERT_ROW), "total": TOTAL}))
 RECEIVED = Operation(
     "Alertmanager's webhook.",
     {
@@ -85,8 +86,9 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
     @described(LISTED)
     def listing() -> Response:
         now = context.now()
-        alerts = context.store.alerts(_read_filter(query_values(), now), current_tenants())
-        return json_response({"alerts": [alert_row(alert, context.incident_rules, now) for alert in alerts]})
+        alerts, total = context.store.alert_page(_read_filter(query_values(), now), current_tenants())
+        rows = [alert_row(alert, context.incident_rules, now) for alert in alerts]
+        return json_response({"alerts": rows, "total": total})
 
     return routes
 
@@ -127,4 +129,5 @@ def _read_filter(values: Values, now: int) -> AlertFilter:
         start=start,
         end=end,
         limit=LIMIT.read(values),
+        offset=OFFSET.read(values),
     )

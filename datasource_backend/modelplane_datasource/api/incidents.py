@@ -24,6 +24,8 @@ from modelplane_datasource.alerts.parameters import (
     INCIDENT_TENANT,
     INCIDENT_TO,
     NOISIEST_LIMIT,
+    OFFSET,
+    ORDER,
     STATISTICS_PARAMETERS,
 )
 from modelplane_datasource.alerts.rows import (
@@ -48,7 +50,7 @@ from modelplane_datasource.web.parameters import (
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
-from modelplane_datasource.web.schemas import NUMBER, array, ok, record, with_warnings
+from modelplane_datasource.web.schemas import NUMBER, TOTAL, array, ok, record, with_warnings
 from modelplane_datasource.web.time_parameters import read_open_range, read_range
 
 MAX_INCIDENTS = 10_000
@@ -57,7 +59,7 @@ MAX_BODY_TEXT = 2000
 # The placeholder of the document, which is that of the rule with other brackets.
 _PATH = {"id": "{id}"}
 _COUNT = {"type": "integer"}
-INCIDENTS = NamedSchema("Incidents", record({"incidents": array(record(INCIDENT_ROW))}))
+INCIDENTS = NamedSchema("Incidents", record({"incidents": array(record(INCIDENT_ROW)), "total": TOTAL}))
 INCIDENT = NamedSchema(
     "Incident",
     record({**INCIDENT_ROW, "acknowledgements": array(ACKNOWLEDGEMENT_ROW), "alerts": array(ALERT_ROW)}),
@@ -84,7 +86,7 @@ _BODY = {
 }
 
 LISTED = Operation(
-    "Incidents, newest first.", ok("The incidents that match.", INCIDENTS), INCIDENT_LIST_PARAMETERS,
+    "Incidents, the worst first.", ok("The incidents that match.", INCIDENTS), INCIDENT_LIST_PARAMETERS,
     (*BAD_INPUT, *STORE),
 )  # fmt: skip
 SHOWN = Operation(
@@ -123,8 +125,9 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
     def listing() -> Response:
         now = context.now()
         wanted = _read_filter(query_values(), now)
-        incidents = context.store.incidents(wanted, context.incident_rules, current_tenants())
-        return json_response({"incidents": [incident_row(incident, now) for incident in incidents]})
+        incidents, total = context.store.incident_page(wanted, context.incident_rules, current_tenants())
+        rows = [incident_row(incident, now) for incident in incidents]
+        return json_response({"incidents": rows, "total": total})
 
     @routes.get("/statistics")
     @described(SUMMARISED)
@@ -209,6 +212,8 @@ def _read_filter(values: Values, now: int) -> IncidentFilter:
         start=start,
         end=end,
         limit=INCIDENT_LIMIT.read(values),
+        offset=OFFSET.read(values),
+        order=ORDER.read(values),  # type: ignore[arg-type]  # its parser takes no other
     )
 
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import GROUP_LABELS, SELECTION_PARAMETERS
-from modelplane_datasource.slo.arithmetic import exhausted_at
+from modelplane_datasource.slo.arithmetic import (
+    NO_EVENTS,
+    Events,
+    budget_remaining,
+    burn_rate,
+    exhausted_at,
+)
 from modelplane_datasource.slo.metric import SLO
 from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
 from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
+from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
@@ -38,7 +46,7 @@ PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, TO)
 ROW = record(
     {
         **dict.fromkeys((*GROUP_LABELS, "slo", "window"), TEXT),
-        **dict.fromkeys(("objective", "burn_rate", "budget_remaining", "total"), NUMBER),
+        **dict.fromkeys(("objective", "burn_rate", "budget_remaining", "total", "n"), NUMBER),
         "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
     }
 )
@@ -54,7 +62,8 @@ STATE = Operation(
 def slo_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/slo``: a row for each objective of each version and tenant that has events.
 
-    ``burn_rate`` is that of the last hour; ``exhausted_at`` is in milliseconds, null when the budget lasts.
+    ``total`` are the events of the objective's window. ``burn_rate`` is that of the last hour, which had
+    ``n``; ``exhausted_at`` follows from both, in milliseconds, null when the budget lasts.
     """
     routes = Blueprint("slo", __name__, url_prefix="/api/v1")
 
@@ -75,35 +84,36 @@ def slo_blueprint(context: AppContext) -> Blueprint:
 
 def _rows(counted: Sequence[SloEvents], moment: int) -> Iterator[dict[str, Any]]:
     """A row for each objective and owner, from events in the objective's window and in the last hour."""
-    burns = {
-        (owner, events.slo.name): rate
+    hours = {
+        (owner, events.slo.name): last
         for events in counted
         if events.window == BURN_WINDOW
-        for owner, (rate,) in zip(events.owners, events.burn_rates(), strict=True)
+        for owner, last in events.at_end()
     }
     for events in counted:
         if events.window == slo_window(events.slo):
-            budgets = zip(events.owners, events.budgets_remaining(), events.total(), strict=True)
-            for owner, (remaining,), (total,) in budgets:
-                rate = burns.get((owner, events.slo.name))
-                yield _row(events.slo, owner, rate, remaining, total, moment)
+            for owner, last in events.at_end():
+                yield _row(events.slo, owner, last, hours.get((owner, events.slo.name), NO_EVENTS), moment)
 
 
-def _row(
-    slo: Slo, owner: Owner, rate: float | None, remaining: float | None, total: float | None, moment: int
-) -> dict[str, Any]:
-    # Without events in the last hour nothing burns.
-    spent_at = exhausted_at(remaining, rate or 0.0, slo_window(slo), moment)
+def _row(slo: Slo, owner: Owner, window: Events, hour: Events, moment: int) -> dict[str, Any]:
+    burn, remaining = burn_rate(hour, slo.objective), budget_remaining(window, slo.objective)
     return {
         **owner._asdict(),
         "slo": slo.name,
         "objective": slo.objective,
         "window": slo.window,
-        "burn_rate": rate,
-        "budget_remaining": remaining,
-        "exhausted_at": spent_at,
-        "total": total,
+        "burn_rate": _number(burn),
+        "budget_remaining": _number(remaining),
+        "exhausted_at": exhausted_at(window, hour, slo.objective, moment),
+        "total": _number(window.total),
+        "n": _number(hour.total),
     }
+
+
+def _number(value: FloatArray) -> float | None:
+    """A value, None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _order(row: dict[str, Any]) -> tuple[str, ...]:

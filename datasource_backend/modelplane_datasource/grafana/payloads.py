@@ -1,8 +1,9 @@
 """Payloads of Grafana's JSON datasource as parameter values.
 
 In its builder mode the plugin inserts dashboard variables as regular expressions: one value with
-escapes, several as ``(a|b)``. Here they become the literal values again. A variable's custom All value
-``.*`` leaves the parameter out, which means everything where the parameter is optional.
+escapes, several as ``(a|b)``; elsewhere Grafana writes several as ``{a,b}``. Here they become the literal
+values again. A variable's custom All value ``.*`` leaves the parameter out, which means everything where the
+parameter is optional.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
-from modelplane_datasource.web.parameters import Values
+from modelplane_datasource.web.parameters import Values, values_in
 
 _EVERYTHING = (".*", ".+")
 _WORD = re.compile(r"\s+(?=[a-z-]+=)")
@@ -57,7 +58,10 @@ def long_names(values: Values) -> Values:
 
 
 def alternatives(text: str) -> list[str]:
-    """The literal values of ``a``, ``a\\.b`` or ``(a|b)``."""
+    """The literal values of ``a``, ``a\\.b``, ``(a|b)`` or ``{a,b}``."""
+    several = values_in(text)
+    if len(several) > 1:
+        return several
     if not _SEVERAL.fullmatch(text):
         return [_ESCAPE.sub(r"\1", text)]
     inner = text[1:-1]
@@ -76,7 +80,7 @@ def _texts(name: str, value: object, literal: bool) -> Iterator[str]:
         if item in _EVERYTHING:
             continue
         if isinstance(item, str):
-            yield from [item] if literal else alternatives(item)
+            yield from values_in(item) if literal else alternatives(item)
         elif isinstance(item, int | float) and not isinstance(item, bool):
             yield str(item)
         elif item is not None:

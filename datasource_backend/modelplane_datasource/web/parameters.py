@@ -19,6 +19,10 @@ MAX_REPEATS = 1000
 MAX_LABEL = 1024
 
 
+class MeaningError(ValueError):
+    """A text that means something else than it should; the message says what, for whoever sent it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parser(Generic[T]):
     """Reads a text value, ValueError for one that is not allowed.
@@ -40,7 +44,10 @@ def parser(schema: JsonSchema) -> Callable[[Callable[[str], T]], Parser[T]]:
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T]):
-    """One parameter of a route. ``parse`` raises ValueError on text that is not ``allowed``."""
+    """One parameter of a route. ``parse`` raises ValueError on text that is not ``allowed``.
+
+    One that is ``repeated`` may have several values in one text, as ``values_in`` says.
+    """
 
     name: str
     summary: str
@@ -77,7 +84,9 @@ class Parameter(Generic[T]):
 
     def read_all(self, values: Values) -> tuple[T, ...]:
         """Every value that is given, else the default if there is one, else none. ApiError 400."""
-        texts = values.get(self.name, ())
+        texts: Sequence[str] = values.get(self.name, ())
+        if self.repeated:
+            texts = [value for text in texts for value in values_in(text)]
         if len(texts) > (MAX_REPEATS if self.repeated else 1):
             limit = f"at most {MAX_REPEATS} values" if self.repeated else "one value"
             raise invalid(self.name, f"occurs {len(texts)} times", limit)
@@ -109,6 +118,8 @@ class Parameter(Generic[T]):
     def _parsed(self, text: str) -> T:
         try:
             return self.parse(text)
+        except MeaningError as error:
+            raise invalid(self.name, f"has the value {text[:100]!r}, {error}", self.allowed) from error
         except ValueError as error:
             raise invalid(self.name, f"has the value {text[:100]!r}", self.allowed) from error
 
@@ -120,6 +131,13 @@ class TenantParameter(Parameter[str]):
     def permitted(self, given: tuple[str, ...]) -> tuple[str, ...]:
         """The tenants that are ``given``, or all of the caller's when none is; ApiError 403."""
         return permitted_tenants(given)
+
+
+def values_in(text: str) -> list[str]:
+    """``{a,b}``, as Grafana writes several values of a variable into an address, is a and b; any other text
+    is one value."""
+    is_list = text.startswith("{") and text.endswith("}") and "," in text
+    return text[1:-1].split(",") if is_list else [text]
 
 
 def check_names(values: Values, parameters: Iterable[Parameter[Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from modelplane_datasource.errors import ApiError, invalid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import (
@@ -11,7 +13,7 @@ from modelplane_datasource.timeline.times import (
     parse_duration,
     parse_instant,
 )
-from modelplane_datasource.web.parameters import Parameter, Parser, Values, parser
+from modelplane_datasource.web.parameters import MeaningError, Parameter, Values, parser
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
 MAX_STEP = parse_duration("366d")
@@ -36,14 +38,25 @@ def window_duration(text: str) -> int:
     return length
 
 
-instant = Parser(
-    parse_instant,
+# As seconds the years 1973 to 5138; as milliseconds the first three years after 1970.
+_SECONDS = re.compile(r"([1-9]\d{8,10})(?:\.\d+)?", re.ASCII)
+
+
+@parser(
     {
         "type": "string",
         "pattern": f"^{INSTANT_PATTERN}$",
         "examples": ["now-6h", "1698397200000", "2023-10-27T10:00:00Z"],
-    },
+    }
 )
+def instant(text: str) -> Instant:
+    """A time; ValueError, which says so where it is in seconds."""
+    seconds = _SECONDS.fullmatch(text)
+    if seconds:
+        raise MeaningError(f"which is in seconds: in milliseconds it is {seconds[1]}000")
+    return parse_instant(text)
+
+
 FROM = Parameter("from", "Start of the range.", INSTANT, instant, default="now-1h")
 TO = Parameter("to", "End of the range.", INSTANT, instant, default="now")
 
@@ -71,6 +84,16 @@ def read_open_range(
     if first is not None and last is not None:
         check_order(first, last)
     return first, last
+
+
+def read_range_to_now(values: Values, start: Parameter[Instant], now: int) -> tuple[int | None, int]:
+    """Start, None when it is absent, and end in milliseconds. ApiError 400."""
+    first, end = start.read_one(values), read_end(values, now)
+    if first is None:
+        return None, end
+    resolved = _resolved(start, first, now)
+    check_order(resolved, end)
+    return resolved, end
 
 
 def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:

@@ -68,7 +68,7 @@ class FixedPrometheus:
         self._ledger = LedgerPrometheus(self._samples)
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
-        if re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
+        if path.endswith("/series") or re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
             return self._ledger(path, form)
         if path.endswith("/query_range"):
             start, end, step = (round(float(form[name]) * 1000) for name in ("start", "end", "step"))
@@ -135,6 +135,7 @@ def _held() -> Mapping[str, Iterator[dict[str, str]]]:
         metrics.SIGNAL_OBSERVATIONS.name: _signals("00", "01", metrics.MISSING_BIN),
         metrics.SIGNAL_DEVIATION_POSITIVE.name: _signals(),
         metrics.SIGNAL_DEVIATION_NEGATIVE.name: _signals(),
+        metrics.SIGNAL_DEVIATION_SQUARE.name: _signals(),
         metrics.BASELINE_RATIO.name: _signals("00", "01", metrics.MISSING_BIN),
         metrics.BASELINE_UPPER_BOUND.name: _signals("00", "01"),
         metrics.BASELINE_OBSERVATIONS.name: _signals(),

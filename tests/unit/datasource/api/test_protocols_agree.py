@@ -17,6 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from datasource_support.cost_cases import COST_CASES
 from datasource_support.fake_prometheus import FakePrometheus
 from datasource_support.fixed_prometheus import (
     NEW,
@@ -70,8 +71,8 @@ CASES: dict[str, list[Options]] = {
         {**SIGNALS, "tenant-id": ["__all__", "user-A"], "min-observations": ["1"]},
         {"model-name": ["resnet50"], "model-version": ["v1.0.0"], "reference": [f"version:{NEW}"]},
         {**SIGNALS, "kind": ["output", "input"], "signal": [STRANGE, "score"], "reference": ["baseline"]},
-        {**SIGNALS, "kind": ["activation"]},
-        {**SIGNALS, "kind": ["business", "score"]},
+        {**SIGNALS, "kind": ["activation", "business", "score"]},
+        *({**SIGNALS, "method": [name]} for name in ("variance_ratio", "missing_shift")),
         {**SIGNALS, "kind": ["confidence"], "reference": ["previous:1h"], "tenant-id": ["user-A", "user-B"]},
     ],
     "slo": [
@@ -80,13 +81,7 @@ CASES: dict[str, list[Options]] = {
         {**SINGLE, "window": ["6h"], "slo": ["fast", "availability"]},
         {**SINGLE, "model-version": [NEW], "window": ["auto"]},
     ],
-    "cost": [
-        {},
-        *({"group-by": [by]} for by in ("tenant", "model", "version", "framework", "device_type")),
-        {"group-by": ["version", "device_type", "model"], "idle": ["proportional"], "shared": ["scale"]},
-        {"group-by": ["model"], "idle": ["even"], "shared": ["keep"], "tenant-id": ["user-A", STRANGE]},
-        {**SINGLE, "model-version": [NEW], "idle": ["keep"]},
-    ],
+    **COST_CASES,
 }
 PAIRS = [(name, options) for name, cases in CASES.items() for options in cases]
 each_case = pytest.mark.parametrize(("name", "options"), PAIRS)
@@ -225,7 +220,7 @@ def as_text(name: str, options: Options) -> str:
 def test_every_protocol_gives_the_same_figures(plane: FlaskClient, name: str, options: Options) -> None:
     expected = rest(plane, name, options)
     assert rows(plane, name, options) == by_name(expected)
-    assert expected.lines or options.get("kind") in (["activation"], ["business", "score"])
+    assert expected.lines or options.get("kind") == ["activation", "business", "score"]
     code = {"target": name, "editorMode": "code"}
     assert from_series(grafana_answer(plane, {**code, "payload": options})) == expected.lines
     built = {key: in_regex_form(texts) for key, texts in options.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from datasource_support.fake_prometheus import JSON_HEADERS, FakePrometheus, matrix_reply
 from modelplane_datasource.app import create_app
 from modelplane_datasource.settings import ConfigurationError, Settings
 from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
@@ -76,7 +77,9 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
     assert protected.get("/api/v1/alerts/", headers=bearer(WRITER)).status_code == 403
 
 
-def test_an_admin_may_do_everything(protected: FlaskClient) -> None:
+def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
+    texts = 200, JSON_HEADERS, b'{"status":"success","data":[]}'
+    upstream.reply = lambda path, form: texts if "/label" in path else matrix_reply()
     calls = every_call(protected)
     assert len(calls) > 15
     for method, path in calls:
