@@ -54,9 +54,14 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def rule_texts() -> dict[str, str]:
+    return rule_files(REGISTRY)
+
+
 @pytest.fixture
-def rendered(tmp_path: Path) -> Path:
-    for name, text in rule_files(REGISTRY).items():
+def rendered(rule_texts: dict[str, str], tmp_path: Path) -> Path:
+    for name, text in rule_texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
