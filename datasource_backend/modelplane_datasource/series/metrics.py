@@ -6,6 +6,7 @@ A quotient is NaN without traffic, so that an idle version has a series, of null
 from __future__ import annotations
 
 from modelplane_datasource.series.metric import Promql, SeriesMetric
+from modelplane_datasource.series.quantile_bounds import latency_bounds
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import expressions, metrics, recorded
@@ -70,7 +71,8 @@ def _native(metric: Metric, selection: Selection, window: str) -> str:
 PROMQL_METRICS = (
     SeriesMetric(
         "latency", "Latency", metrics.LATENCY.unit,
-        "Estimated quantile of the wall time of calls.", Promql(latency), (QUANTILE,),
+        "Estimated quantile of the wall time of calls, with the bounds low and high of its bucket.",
+        Promql(latency, extra=latency_bounds), (QUANTILE,),
     ),
     SeriesMetric(
         "throughput", "Throughput", "requests_per_second",
