@@ -171,7 +171,7 @@ class Latency:
             bounds_of_quantile(version.latency, self.probability, alpha / 2) for version in sides
         )
         change = Estimate(_ratio(after.low, before.high), math.nan, _ratio(after.high, before.low))
-        hidden = self._hidden_shift(sides, before)
+        hidden = self._hidden_shift(sides, min(before.value, after.value))
         verdict, reason = self._verdict(sides, before, after, change, hidden, alpha)
         return Judgement(verdict, reason, before, after, change, hidden)
 
@@ -203,7 +203,7 @@ class Latency:
     def _shares_are_equivalent(self, sides: Sides, before: Estimate, after: Estimate, alpha: float) -> bool:
         """Whether the shares above all bounds around the quantiles are alike.
 
-        To half of ``1 - probability``, or to a quarter of a share that is larger.
+        To half of ``1 - probability``, or to a quarter of the smaller share.
         """
         low, high = min(before.low, after.low), max(before.high, after.high)
         around = {bound for bound in sides.baseline.latency.bounds if low <= bound <= high}
@@ -211,12 +211,15 @@ class Latency:
             return False
         ends = [_shares_above(version.latency.with_bounds(around), alpha) for version in sides]
         for first, second in zip(*ends, strict=True):
-            change, allowed = difference(second, first), max((1 - self.probability) / 2, first.value / 4)
+            change, allowed = (
+                difference(second, first),
+                max((1 - self.probability) / 2, min(first.value, second.value) / 4),
+            )
             if not (-allowed < change.low and change.high < allowed):
                 return False
         return True
 
-    def _hidden_shift(self, sides: Sides, before: Estimate) -> bool:
+    def _hidden_shift(self, sides: Sides, shorter: float) -> bool:
         """Whether the means say that latency moved where the buckets cannot show it.
 
         All calls may go from one end of a bucket to the other and leave every count as it was. The exact
@@ -224,7 +227,7 @@ class Latency:
         and by more than if the slowest ``1 - probability`` of the calls had moved by the margin.
         """
         (moved, noise), (candidate_moved, candidate_noise) = (_inside(version.latency) for version in sides)
-        least = (1 - self.probability) * self.margin * before.value
+        least = (1 - self.probability) * self.margin * shorter
         return abs(candidate_moved - moved) > max(least, _NOISE * math.hypot(noise, candidate_noise))
 
 
