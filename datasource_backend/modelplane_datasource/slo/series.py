@@ -13,6 +13,7 @@ import numpy as np
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.prometheus.histograms import bound_texts
+from modelplane_datasource.prometheus.native_histograms import LE, ClassicBuckets
 from modelplane_datasource.prometheus.ranges import RangeTable
 from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
@@ -46,13 +47,16 @@ Indicator = ErrorsIndicator | LatencyIndicator
 class _Source(NamedTuple):
     """The counter of an indicator's events, whose ``label`` distinguishes the good ones.
 
-    ``events`` makes them of its increases by the ``values`` of the label.
+    ``events`` makes them of its increases by the ``values`` of the label. Where a Prometheus has native
+    histograms, the counters are the ``buckets`` of ``histogram``.
     """
 
     counter: str
     label: str
     values: tuple[str, ...]
     events: Callable[[Mapping[str, FloatArray]], Events]
+    histogram: str = ""
+    buckets: ClassicBuckets | None = None
 
 
 class Owner(NamedTuple):
@@ -146,7 +150,7 @@ def _count(
     source = _source(indicator)
     models = tuple(dict.fromkeys(objective.model_name for objective in objectives))
     query = _query(source, window, replace(selection, models=models).matchers)
-    owners, increases = _by_owner(context.prometheus.query_table(query, grid), source)
+    owners, increases = _by_owner(context.prometheus.query_table(query, grid, source.buckets), source)
     try:
         good, total = source.events(increases)
     except UncountableError as error:
@@ -169,15 +173,24 @@ def _source(indicator: Indicator) -> _Source:
     threshold = indicator.threshold_seconds
     return _Source(
         f"{metrics.LATENCY.name}_bucket",
-        "le",
+        LE,
         (*bound_texts(threshold), "+Inf"),
         partial(latency_events, threshold_seconds=threshold),
+        metrics.LATENCY.name,
+        ClassicBuckets((threshold,)),
     )
 
 
 def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
     counter = selector(source.counter, (*matchers, one_of(source.label, source.values)))
-    return f"sum by ({', '.join((*GROUP_LABELS, source.label))}) (increase({counter}[{duration(window)}]))"
+    query = _increases(counter, window, (*GROUP_LABELS, source.label))
+    if not source.histogram:
+        return query
+    return f"{query} or {_increases(selector(source.histogram, matchers), window, GROUP_LABELS)}"
+
+
+def _increases(counter: str, window: int, by: Iterable[str]) -> str:
+    return f"sum by ({', '.join(by)}) (increase({counter}[{duration(window)}]))"
 
 
 def _by_owner(table: RangeTable, source: _Source) -> tuple[list[Owner], dict[str, FloatArray]]:

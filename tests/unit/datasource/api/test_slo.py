@@ -129,7 +129,8 @@ def test_objectives_on_the_same_events_share_one_query(
     by = "sum by (model_name, model_version, tenant_id"
     assert sorted(form["query"] for _, form, _ in upstream.calls) == [
         f"{by}, le) (increase(model_inference_latency_seconds_bucket{{{select},"
-        r'le=~"\\+Inf|1|1\\.0"}[1h]))',
+        r'le=~"\\+Inf|1|1\\.0"}[1h])) or '
+        f"{by}) (increase(model_inference_latency_seconds{{{select}}}[1h]))",
         f"{by}, outcome) (increase(model_inference_requests_total{{{select},"
         'outcome=~"failure|success"}[1h]))',
     ]
