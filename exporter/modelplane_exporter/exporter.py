@@ -36,6 +36,7 @@ from modelplane_exporter.identity import (
     version_of,
 )
 from modelplane_exporter.measurement.names import required_name
+from modelplane_exporter.measurement.observation import whole_number
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
 from modelplane_exporter.signals.recorder import SignalRecorder
@@ -182,14 +183,15 @@ class ModelMetricsExporter(PickledByArguments):
         The call counts for each tenant; its device time is split by items. ValueError for anything else.
         """
         try:
-            counts = {tenant_text(tenant_id): count for tenant_id, count in items.items()}
+            counts = {tenant_text(tenant_id): whole_number(count) for tenant_id, count in items.items()}
         except NotATenantError as error:
             raise ValueError(f"items must map tenants to their number of items ({error})") from None
         if not counts or len(counts) < len(items):
             raise ValueError(f"items must map at least one tenant to its number of items (got {items!r})")
-        if not all(isinstance(count, int) and count > 0 for count in counts.values()):
+        positive = {tenant_id: count for tenant_id, count in counts.items() if count}
+        if len(positive) < len(counts):
             raise ValueError(f"items must be whole numbers from 1 on (got {items!r})")
-        return TrackedCall(self._sinks, self._recorder.batch_state(counts))
+        return TrackedCall(self._sinks, self._recorder.batch_state(positive))
 
     def current_call(self) -> Call | None:
         """The innermost call of this exporter in whose ``track`` or ``track_batch`` block we are."""

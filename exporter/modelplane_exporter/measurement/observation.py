@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from operator import add
-from typing import Any, TypeGuard
+from typing import Any
 
 from modelplane_exporter.layout.calls import CELLS, CONFIDENCE
 from modelplane_exporter.measurement import histogram
@@ -91,19 +92,21 @@ class Observation:
 
     def set_items(self, count: object) -> None:
         """Take the number of items; anything but a whole number from 0 on counts as invalid."""
-        if is_count(count):
-            self.items = count
-        else:
+        items = whole_number(count)
+        if items is None:
             self.invalid[ITEMS_INVALID] += 1
+        else:
+            self.items = items
 
     def add_tokens(self, counts: Mapping[str, object]) -> None:
         """Take token counts by kind; a count that is not a whole number from 0 on counts as invalid."""
         total = dict(self.tokens)
         for kind, count in counts.items():
-            if is_count(count):
-                total[kind] = total.get(kind, 0) + count
-            else:
+            tokens = whole_number(count)
+            if tokens is None:
                 self.invalid[TOKENS_INVALID] += 1
+            else:
+                total[kind] = total.get(kind, 0) + tokens
         self.tokens = total
 
 
@@ -111,9 +114,18 @@ NO_CONFIDENCE = Observation()
 NO_CONFIDENCE.invalid[MISSING] = 1
 
 
-def is_count(value: object) -> TypeGuard[int]:
-    """Whether ``value`` is a whole number from 0 on that a float holds exactly."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+def whole_number(value: object) -> int | None:
+    """``value`` as an int when it is a whole number from 0 on that a float holds exactly; else None.
+
+    A length or a sum of NumPy is one; a truth value is no number.
+    """
+    if type(value) is int:  # of the other types the check takes much longer
+        number = value
+    elif isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+    else:
+        return None
+    return number if 0 <= number < 2**53 else None
 
 
 def split(values: Sequence[Any]) -> tuple[Sequence[float], Counter[str]]:

@@ -28,7 +28,7 @@ from modelplane_exporter.measurement.business_values import (
 )
 from modelplane_exporter.measurement.identity_state import BatchState, IdentityState
 from modelplane_exporter.measurement.names import is_name
-from modelplane_exporter.measurement.observation import is_count
+from modelplane_exporter.measurement.observation import whole_number
 from modelplane_exporter.signals.recorder import SignalRecorder
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.store import Store
@@ -83,20 +83,21 @@ class VersionRecorder:
     def count_event(self, state: IdentityState, event: object, count: object) -> None:
         """Count a business event of a tenant; anything but a name and a whole number counts as invalid."""
         identity = next(iter(state.states())).key.identity
-        if not is_label(event) or not is_count(count):
+        number = whole_number(count)
+        if not is_label(event) or number is None:
             self.count_invalid(state, EVENT_INVALID)
-        elif not self._store.events.add_event(identity, event, count):
+        elif not self._store.events.add_event(identity, event, number):
             self._store.overflowed(identity, "event", EVENTS_OVERFLOW)
 
     def count_feedback(self, state: IdentityState, correct: object, count: object) -> None:
         """Count predictions that turned out correct, or not; anything but a truth value counts as invalid."""
+        number = whole_number(count)
         # A truth value of NumPy is not an instance of bool.
-        if not (isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")) or not is_count(
-            count
-        ):
+        is_truth_value = isinstance(correct, bool) or type(correct).__name__ in ("bool", "bool_")
+        if not is_truth_value or number is None:
             self.count_invalid(state, FEEDBACK_INVALID)
         else:
-            self._store.events.add_feedback(state.key.identity, bool(correct), count)
+            self._store.events.add_feedback(state.key.identity, bool(correct), number)
 
     def count_invalid(self, state: IdentityState, kind: str, count: int = 1, part: str = "") -> None:
         """Count values that broke the data contract outside of a call, by the kind of violation."""
