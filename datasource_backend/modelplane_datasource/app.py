@@ -22,6 +22,7 @@ from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
 from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
@@ -60,6 +61,7 @@ _BLUEPRINTS = (
     annotation_rows_blueprint,
     operations_blueprint,
     prometheus_blueprint,
+    runbooks_blueprint,
 )
 
 
