@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +12,10 @@ from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift.bin_counts import Block, QueryAnswer, SignalKey
+from modelplane_datasource.drift.bin_labels import bin_labels
 from modelplane_datasource.drift.metric import DRIFT
 from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SELECTION, KIND, SIGNAL, WINDOW
-from modelplane_datasource.drift.queries import blocks, edges, queries
+from modelplane_datasource.drift.queries import blocks, confidence_bounds, edges, queries
 from modelplane_datasource.drift.series import compute
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.model import Series
@@ -34,23 +37,32 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_end
+from modelplane_datasource.web.time_parameters import FROM, MAX_WINDOW, TO, read_range_to_now
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
 )
-PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, TO)
+START = replace(
+    FROM, summary=f"Start of the live window where {WINDOW.name} does not say how long it is.", default=None
+)
+PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, START, TO)
 
 ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, others=TEXT)
 MOVED = NamedSchema("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
-BAR = record({"x": TEXT, "y": NUMBER, "upper_bound": NUMBER})
+_LABEL = {**TEXT, "description": "The bin for people, such as <= 20.1, > 51.3, other or missing."}
+BAR = record({"x": TEXT, "y": NUMBER, "label": _LABEL, "upper_bound": NUMBER})
 BARS = record({"name": TEXT, "type": {"const": "bar"}, "labels": LABELS, "n": NUMBER, "data": array(BAR)})
-BIN = record({"series": TEXT, "bin": TEXT, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER}, others=TEXT)
+BIN = record(
+    {"series": TEXT, "bin": TEXT, "label": _LABEL, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER},
+    others=TEXT,
+)
 DISTRIBUTION = NamedSchema(
     "Distribution",
     with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS), "rows": array(BIN)})),
 )
 _ERRORS = (*BAD_INPUT, *UPSTREAM)
+
+Bounds = Mapping[str, Mapping[str, float]]  # upper bounds by baseline and bin
 
 
 def drift_blueprint(context: AppContext) -> Blueprint:
@@ -95,7 +107,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
         edges_of_bins, *answers = prometheus.at_once(
             partial(edges, prometheus, selection, grid), *queries(prometheus, selection, grid)
         )
-        bounds = _upper_bounds(edges_of_bins)
+        bounds = _upper_bounds(edges_of_bins) or confidence_bounds(answers[0])
         data = [bars for block in blocks(selection, grid, answers) for bars in _distributions(block, bounds)]
         rows = [row for bars in data for row in _bins(bars)]
         return json_response({"query_time": format_rfc3339(grid.end), "data": data, "rows": rows})
@@ -109,8 +121,18 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
     selection = read_selection(DRIFT, values)
-    moment = read_end(values, context.last_scrape())
+    start, moment = read_range_to_now(values, START, context.last_scrape())
+    if start is not None and WINDOW.name not in values:
+        window = _window(moment - start)
+        selection = replace(selection, options={**selection.options, WINDOW.name: window})
     return selection, Grid(moment, moment, selection.options[WINDOW.name])
+
+
+def _window(length: int) -> int:
+    """The length of the live window between from and to; ApiError 400."""
+    if not 1000 <= length <= MAX_WINDOW:
+        raise invalid(START.name, f"lies {length} ms before {TO.name}", "from 1s to 366d before it")
+    return length
 
 
 def _row(series: Series) -> dict[str, Any]:
@@ -126,36 +148,40 @@ def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
     return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
 
 
-def _upper_bounds(answer: QueryAnswer) -> dict[tuple[str, str], float]:
-    """The upper bound of each bin, by baseline and bin."""
-    bounds = zip(answer.labels, answer.values[:, 0].tolist(), strict=True)
-    return {(labels.get("baseline", ""), labels.get("bin", "")): bound for labels, bound in bounds}
+def _upper_bounds(answer: QueryAnswer) -> Bounds:
+    """The upper bound of each bin."""
+    bounds: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for labels, bound in zip(answer.labels, answer.values[:, 0].tolist(), strict=True):
+        bounds[labels.get("baseline", "")][labels.get("bin", "")] = bound
+    return bounds
 
 
-def _distributions(block: Block, bounds: Mapping[tuple[str, str], float]) -> Iterator[dict[str, Any]]:
-    """Live shares, and those of the reference, by bin: ``x`` is the bin's label."""
+def _distributions(block: Block, bounds: Bounds) -> Iterator[dict[str, Any]]:
+    """Live shares, and those of the reference, by bin: ``x`` is the bin's name."""
     live, reference = block
     for row, signal in enumerate(live.signals):
         counts, bins = live.counts[row, 0], live.bins_of(row)
+        of_signal = bounds.get(signal.baseline, {})
+        labels = bin_labels(bins, of_signal, live.is_numeric)
         n = float(counts.sum())
         live_shares = [count / n if n > 0 else None for count in counts.tolist()]
-        yield _bars("live", signal, n, dict(zip(bins, live_shares, strict=True)), bounds)
+        yield _bars("live", signal, n, live_shares, labels, of_signal)
         if reference.exists[row]:
             size = float(reference.observations[row, 0])
-            shares = dict(zip(bins, reference.ratios[row, 0].tolist(), strict=True))
-            yield _bars("reference", signal, size, shares, bounds)
+            yield _bars("reference", signal, size, reference.ratios[row, 0].tolist(), labels, of_signal)
 
 
 def _bars(
     name: str,
     signal: SignalKey,
     n: float,
-    shares: Mapping[str, float | None],
-    bounds: Mapping[tuple[str, str], float],
+    shares: Sequence[float | None],
+    labels: Mapping[str, str],
+    bounds: Mapping[str, float],
 ) -> dict[str, Any]:
     data = [
-        {"x": bin_name, "y": share, "upper_bound": bounds.get((signal.baseline, bin_name))}
-        for bin_name, share in shares.items()
+        {"x": bin_name, "y": share, "label": label, "upper_bound": bounds.get(bin_name)}
+        for (bin_name, label), share in zip(labels.items(), shares, strict=True)
     ]
     return {"name": name, "type": "bar", "labels": signal._asdict(), "n": n, "data": data}
 
@@ -167,6 +193,7 @@ def _bins(bars: Mapping[str, Any]) -> list[dict[str, Any]]:
             **bars["labels"],
             "series": bars["name"],
             "bin": bar["x"],
+            "label": bar["label"],
             "value": bar["y"],
             "upper_bound": bar["upper_bound"],
             "n": bars["n"],

@@ -12,12 +12,12 @@ from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import GROUP_LABELS, SELECTION_PARAMETERS
 from modelplane_datasource.slo.arithmetic import exhausted_at
 from modelplane_datasource.slo.metric import SLO
-from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
+from modelplane_datasource.slo.parameters import BURN_WINDOW, GROUP_BY, SLO_NAME
 from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
-from modelplane_datasource.web.parameters import check_names
+from modelplane_datasource.web.parameters import Parameter, check_names, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
@@ -25,6 +25,7 @@ from modelplane_datasource.web.schemas import (
     NUMBER,
     QUERY_TIME,
     TEXT,
+    TOTAL,
     array,
     ok,
     record,
@@ -33,7 +34,10 @@ from modelplane_datasource.web.schemas import (
 from modelplane_datasource.web.time_parameters import TO, read_end
 from modelplane_schema.registry import Slo
 
-PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, TO)
+LIMIT = Parameter(
+    "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="1000"
+)
+PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, GROUP_BY, TO, LIMIT)
 
 ROW = record(
     {
@@ -42,9 +46,11 @@ ROW = record(
         "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
     }
 )
-STATES = NamedSchema("SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+STATES = NamedSchema(
+    "SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW), "total": TOTAL}))
+)
 STATE = Operation(
-    "The state of service level objectives at one moment.",
+    "The state of service level objectives at one moment, the worst first.",
     ok("A row for each objective of each version and tenant that has events.", STATES),
     PARAMETERS,
     (*BAD_INPUT, 404, *UPSTREAM),
@@ -52,7 +58,8 @@ STATE = Operation(
 
 
 def slo_blueprint(context: AppContext) -> Blueprint:
-    """``/api/v1/slo``: a row for each objective of each version and tenant that has events.
+    """``/api/v1/slo``: a row for each objective of each version and tenant that has events, the one
+    whose budget is most spent first.
 
     ``burn_rate`` is that of the last hour; ``exhausted_at`` is in milliseconds, null when the budget lasts.
     """
@@ -67,8 +74,9 @@ def slo_blueprint(context: AppContext) -> Blueprint:
         moment = read_end(values, context.last_scrape())
         grid = Grid(moment, moment, BURN_WINDOW)
         counted = count_events(context, selection, grid, lambda slo: (slo_window(slo), BURN_WINDOW))
-        rows = sorted(_rows(counted, moment), key=_order)
-        return json_response({"query_time": format_rfc3339(moment), "rows": rows})
+        rows = sorted(_rows(counted, moment), key=_worst_first)
+        body = {"query_time": format_rfc3339(moment), "rows": rows[: LIMIT.read(values)], "total": len(rows)}
+        return json_response(body)
 
     return routes
 
@@ -106,5 +114,8 @@ def _row(
     }
 
 
-def _order(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[label] for label in (*GROUP_LABELS, "slo"))
+def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The least budget first, then the fastest burn; what has no value last."""
+    remaining, burn = row["budget_remaining"], row["burn_rate"]
+    names = (row[label] for label in (*GROUP_LABELS, "slo"))
+    return remaining is None, remaining or 0.0, -(burn or 0.0), *names

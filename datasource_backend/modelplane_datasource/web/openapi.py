@@ -181,7 +181,8 @@ def _operation(
 def _parameter(parameter: Parameter[Any], path: str) -> dict[str, Any]:
     schema = parameter.schema
     if parameter.repeated:
-        default = {"default": [schema.pop("default")]} if "default" in schema else {}
+        of_one = [schema.pop("default")] if "default" in schema else []
+        default = {"default": of_one or [*parameter.defaults]} if parameter.defaults else {}
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_REPEATS, **default}
     return {
         "name": parameter.name,

@@ -194,7 +194,7 @@ def test_rows_and_grafana_carry_it_too(prometheus: Prometheus, slo_client: Flask
     assert rows == [
         {
             "time": NOW, "series": "resnet50 (v1.2.0) strict", "value": pytest.approx(50), "good": 950,
-            "total": 1000, **OWNER, "slo": "strict", "objective": "0.999", "window": "1h",
+            "total": 1000, "unit": "number", **OWNER, "slo": "strict", "objective": "0.999", "window": "1h",
         }
     ]  # fmt: skip
     names = [metric["name"] for metric in slo_client.get("/api/v1/metrics").get_json()["metrics"]]
@@ -248,8 +248,9 @@ def test_a_budget_that_is_spent_is_exhausted_now(prometheus: Prometheus, slo_cli
 def test_a_budget_that_lasts_has_no_such_time(prometheus: Prometheus, slo_client: FlaskClient) -> None:
     prometheus.outcomes = {"success": "10000", "failure": "0"}
     rows = slo_client.get(f"/api/v1/slo?{WHO}&to={NOW}").get_json()["rows"]
-    assert [row["slo"] for row in rows] == ["availability", "fast", "strict"]
-    assert (rows[0]["budget_remaining"], rows[0]["exhausted_at"]) == (1, None)
+    assert [row["slo"] for row in rows] == ["fast", "availability", "strict"]
+    assert rows[0]["budget_remaining"] < 0
+    assert (rows[1]["budget_remaining"], rows[1]["exhausted_at"]) == (1, None)
 
 
 def test_without_events_there_is_no_row(prometheus: Prometheus, slo_client: FlaskClient) -> None:
@@ -272,7 +273,7 @@ def test_warnings_of_prometheus_are_passed_on(
         (WHO + "&slo=none", 404, "unknown_slo", "no SLO named 'none'.*availability, fast, strict"),
         ("model-name=bare&tenant-id=user-A", 404, "unknown_slo", r"no SLO for the model 'bare'.*slos"),
         ("model-name=other&tenant-id=user-A", 404, "unknown_slo", "'other'"),
-        ("tenant-id=user-A", 400, "invalid_parameter", "model-name is required"),
+        ("slo=none", 404, "unknown_slo", "no SLO named 'none' for any model"),
         (WHO + "&value=all", 400, "invalid_parameter", "value.*burn_rate|value is not a parameter"),
         (WHO + "&window=now", 400, "invalid_parameter", "window.*auto|window is not a parameter"),
     ],
