@@ -89,9 +89,12 @@ def gpu_seconds(torch: Any, forward: Callable[[], Any], calls: int = 50) -> floa
 
 
 def phase(
-    version: str, named: tuple[str, str], forward: Callable[[], Any], wait: Callable[[], Any],
+    version: str,
+    named: tuple[str, str],
+    forward: Callable[[], Any],
+    wait: Callable[[], Any],
     drain: Callable[[], Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Serve for ``SECONDS``; ``wait`` ends each call, ``drain`` the phase."""
     device, device_type = named
     registry = CollectorRegistry()

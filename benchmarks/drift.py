@@ -56,6 +56,8 @@ RANGES, TRAINING = 21, 50_000
 FEATURES = [f"feature_{number:02d}" for number in range(50)]
 ROWS, FARTHEST = 10_000, 0.5
 PEER_METHODS = ("psi", "js_distance", "ks")
+# What docs/performance.md has times of; all methods are checked, and their queries counted.
+TIMED_METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
 STEP, END = 60_000, 1_698_400_800_000
 LIMIT = 1.0
 
@@ -63,18 +65,23 @@ Array = NDArray[np.float64]
 
 
 class Counts(NamedTuple):
-    """Live counts (signals, windows, bins) and ratios (signals, bins); missing values are in the last bin."""
+    """Live counts (signals, windows, bins) and ratios (signals, bins); missing values are in the last bin.
+
+    ``deviations`` and ``squares`` are the sums of (signals, windows).
+    """
 
     live: Array
     ratios: Array
     observations: float
     deviations: Array
+    squares: Array
 
 
 class Fetched:
     """What Prometheus answered to the queries of drift, parsed."""
 
     def __init__(self, counts: Counts) -> None:
+        self.queries = 0
         signals, windows, width = counts.live.shape
         bins = (*(f"{index:02d}" for index in range(width - 1)), MISSING_BIN)
         version = [
@@ -92,6 +99,7 @@ class Fetched:
         by_bin = tuple({**owner, "bin": name} for owner in owners for name in bins)
         self.counts = RangeTable(by_bin, counts.live.swapaxes(1, 2).reshape(len(by_bin), -1))
         self.deviations = RangeTable(tuple(owners), counts.deviations)
+        self.squares = RangeTable(tuple(owners), counts.squares)
         self.ratios = tuple(
             InstantSample({**labels, "bin": name}, ratio)
             for labels, shares in zip(version, counts.ratios.tolist(), strict=True)
@@ -100,9 +108,13 @@ class Fetched:
         self.sizes = tuple(InstantSample(labels, counts.observations) for labels in version)
 
     def query_table(self, promql: str, _grid: Grid) -> RangeTable:
+        self.queries += 1
+        if "deviation_square" in promql:
+            return self.squares
         return self.deviations if "deviation" in promql else self.counts
 
     def query(self, promql: str, _instant: int) -> tuple[InstantSample, ...]:
+        self.queries += 1
         return self.ratios if "ratio" in promql else self.sizes
 
 
@@ -135,11 +147,13 @@ def by_all(counts: Counts) -> dict[str, Array]:
     """All methods."""
     n, known = counts.live[..., :-1].sum(axis=-1), counts.ratios[:, None, :-1].sum(axis=-1)
     sums = (np.maximum(counts.deviations, 0), np.maximum(-counts.deviations, 0))
-    shift = formulas.mean_shift(*sums, n)
+    shift, missing = formulas.mean_shift(*sums, n), counts.live[..., -1]
     return {
         **by_bins(counts),
         "mean_shift": shift,
         "mean_shift_z": formulas.mean_shift_z(shift, n, counts.observations * known),
+        "variance_ratio": formulas.variance_ratio(counts.squares, shift, n),
+        "missing_shift": formulas.missing_shift(missing, n + missing, counts.ratios[:, None, -1]),
     }
 
 
@@ -173,7 +187,8 @@ def signal_windows(signals: int, windows: int, rounds: int = 7) -> dict[str, Any
     chance = np.random.default_rng(1)
     ratios = chance.dirichlet(np.full(RANGES + 1, 20.0), signals)
     live = chance.multinomial(5_000, ratios, (windows, signals)).swapaxes(0, 1).astype(np.float64)
-    counts = Counts(live, ratios, TRAINING, chance.normal(0, 70, (signals, windows)))
+    deviations = chance.normal(0, 70, (signals, windows))
+    counts = Counts(live, ratios, TRAINING, deviations, chance.normal(5_000, 100, (signals, windows)))
     fetched = Fetched(counts)
     with application(fetched) as app:
         context = app.extensions["modelplane"]
@@ -182,11 +197,22 @@ def signal_windows(signals: int, windows: int, rounds: int = 7) -> dict[str, Any
             np.testing.assert_allclose(of_series[method], of_arrays[method], rtol=1e-9, atol=1e-9)
         subjects = {
             "formulas": Subject(lambda: by_all(counts)),
-            "series": Subject(lambda: series(context, fetched.grid, METHODS)),
-            "route": Subject(lambda: route(app, fetched.grid, METHODS)),
+            "series": Subject(lambda: series(context, fetched.grid, TIMED_METHODS)),
+            "route": Subject(lambda: route(app, fetched.grid, TIMED_METHODS)),
         }
         took = report(measured(subjects, rounds), 1.0)["took"]
-    return {"signals": signals, "windows": windows, "bins": RANGES + 1, **took}
+        queries = queries_by_method(app, fetched)
+    return {"signals": signals, "windows": windows, "bins": RANGES + 1, **took, "queries": queries}
+
+
+def queries_by_method(app: Flask, fetched: Fetched) -> dict[str, int]:
+    """How many queries a request makes when nothing is kept."""
+    counted = {}
+    for method in METHODS:
+        before = fetched.queries
+        route(app, fetched.grid, (method,))
+        counted[method] = fetched.queries - before
+    return counted
 
 
 class Data(NamedTuple):
@@ -218,7 +244,8 @@ class Service:
         before, self.seen = self.seen, self.cells()
         ratios = np.array([signal.ratios for signal in self.baseline.signals])
         live = (self.seen - before)[:, None]
-        return Counts(live, ratios, float(self.baseline.signals[0].observations), np.zeros(live.shape[:2]))
+        sums = np.zeros(live.shape[:2])
+        return Counts(live, ratios, float(self.baseline.signals[0].observations), sums, sums)
 
     def exposition(self) -> bytes:
         """The lines of a scrape that are about signals."""

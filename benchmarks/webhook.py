@@ -57,11 +57,14 @@ def notifications(prefix: str) -> Iterator[bytes]:
             "model_name": f"model-{number % 20}", "model_version": "v1", "instance": f"{prefix}-{number}",
         }  # fmt: skip
         alert = {
-            "status": "firing", "labels": labels, "startsAt": "2026-01-01T00:00:00.123Z",
+            "status": "firing",
+            "labels": labels,
+            "startsAt": "2026-01-01T00:00:00.123Z",
             "annotations": {"summary": "A model answers a tenant slowly.", "description": "x" * 300},
-            "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://prometheus/graph?g0.expr=" + "y" * 100,
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus/graph?g0.expr=" + "y" * 100,
             "fingerprint": hashlib.sha256(f"{prefix}-{number}".encode()).hexdigest()[:16],
-        }  # fmt: skip
+        }
         body = {
             "version": "4", "groupKey": "{}:{}", "truncatedAlerts": 0, "status": "firing", "receiver": "all",
             "groupLabels": {}, "commonLabels": labels, "commonAnnotations": {}, "externalURL": "http://am",

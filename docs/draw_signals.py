@@ -12,7 +12,15 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import (
+    js_distance,
+    ks,
+    mean_shift,
+    mean_shift_z,
+    psi,
+    psi_noise,
+    variance_ratio,
+)
 from modelplane_exporter.baseline import Baseline, NumericSignal
 
 Floats = npt.NDArray[np.float64]
@@ -67,14 +75,16 @@ def example() -> Example:
     counts = np.bincount(np.searchsorted(signal.edges, live, "right"), minlength=len(ratios)).astype(float)
     u = (live - signal.mean) / signal.stddev
     sums = float(u[u > 0].sum()), float(-u[u < 0].sum())
+    shift = mean_shift(*sums, LIVE_ROWS)
     bits = js_distance(counts, ratios) ** 2
     values: dict[str, Floats | float] = {
         "psi": psi(counts, ratios, TRAINING_ROWS),
         "psi_noise": psi_noise(counts, ratios, TRAINING_ROWS),
         "js_distance": js_distance(counts, ratios),
         "ks": ks(counts, ratios),
-        "mean_shift": mean_shift(*sums, LIVE_ROWS),
-        "mean_shift_z": mean_shift_z(mean_shift(*sums, LIVE_ROWS), LIVE_ROWS, TRAINING_ROWS),
+        "mean_shift": shift,
+        "mean_shift_z": mean_shift_z(shift, LIVE_ROWS, TRAINING_ROWS),
+        "variance_ratio": variance_ratio(float((u * u).sum()), shift, LIVE_ROWS),
         "js_distance, natural logarithm": math.sqrt(bits * math.log(2)),
         "js divergence, bits": bits,
         "psi, 10 bins of equal width": equal_width_psi(training, live),
@@ -143,8 +153,9 @@ def bars(data: Example) -> str:
     for index, edge in enumerate(data.edges):
         shapes.append(label(LEFT + step * (index + 1), HEIGHT - BOTTOM + 35, f"{edge:.0f}", GREY))
     shapes.append(label(WIDTH / 2, HEIGHT - 8, "bin, and the ages at its edges", GREY))
-    told = ", ".join(f"{name} {data.values[name]:.2f}" for name in ("psi", "js_distance", "ks", "mean_shift"))
-    legend = [("training", BLUE), (f"live: {told}", ORANGE)]
+    names = ("psi", "js_distance", "ks", "mean_shift")
+    values = ", ".join(f"{name} {data.values[name]:.2f}" for name in names)
+    legend = [("training", BLUE), (f"live: {values}", ORANGE)]
     return picture(
         "Share of each bin: training holds a tenth in each, live a fifth in the last.", shapes, legend
     )
@@ -175,9 +186,10 @@ def curves(sizes: Sequence[Noise]) -> str:
     shapes += [label(along(n), HEIGHT - BOTTOM + 18, f"{n:,}") for n in (50, 100, 300, 1_000, 3_000, 10_000)]
     shapes.append(label(WIDTH / 2, HEIGHT - 14, "n, observations in the window (logarithmic)", GREY))
     legend = [
-        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE), ("psi_noise", ORANGE),
+        ("mean psi (dots), 99 of 100 windows (dotted line)", BLUE),
+        ("psi_noise", ORANGE),
         ("threshold 0.1", RED),
-    ]  # fmt: skip
+    ]
     return picture("psi without any drift falls with n; psi_noise follows its mean.", shapes, legend)
 
 

@@ -206,8 +206,10 @@ def _signal_labels(size: Size) -> Iterator[Labels]:
         yield _named(recorded.MAX_IN_FLIGHT.name, {metrics.MODEL_NAME: model_name(model)})
         for version in VERSIONS:
             owner = {
-                metrics.MODEL_NAME: model_name(model), metrics.MODEL_VERSION: version, "framework": FRAMEWORK,
-            }  # fmt: skip
+                metrics.MODEL_NAME: model_name(model),
+                metrics.MODEL_VERSION: version,
+                "framework": FRAMEWORK,
+            }
             for number in range(SIGNALS):
                 signal = {"kind": "input", "signal": f"feature_{number:02d}", "baseline": f"b{model:07d}"}
                 yield from _signal_series(owner, signal)

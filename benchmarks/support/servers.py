@@ -69,9 +69,12 @@ def running_prometheus(folder: Path) -> Iterator[Prometheus]:
     config = folder / "prometheus.yml"
     config.write_text(f"global: {{query_log_file: {folder / 'queries.log'}}}\n")
     arguments = [
-        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver",
-    ]  # fmt: skip
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-remote-write-receiver",
+    ]
     ready = f"http://127.0.0.1:{port}/-/ready"
     process = Process("prometheus", arguments, folder / "prometheus.log", ready_url=ready)
     process.start()

@@ -21,7 +21,7 @@ from modelplane_datasource.api.drift import drift_blueprint
 from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
-from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
@@ -121,7 +121,7 @@ def _add_middleware(app: Flask, context: AppContext, gatekeeper: Gatekeeper | No
     app.before_request(authorization(gatekeeper))
     app.before_request(refuse_unknown_calls)
     app.after_request(compress)
-    register_error_handlers(app)
+    register_error_handlers(app, ERROR_FORMATS)
     app.register_error_handler(StoreError, _store_error)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import socket
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from modelplane_exporter import settings
-from modelplane_exporter.baseline import Baseline, BaselineError
+from modelplane_exporter.baseline import Baseline
+from modelplane_exporter.baseline.loading import load_for
 from modelplane_exporter.calls import wrappers
 from modelplane_exporter.calls.call import (
     Call,
@@ -23,7 +22,7 @@ from modelplane_exporter.calls.call import (
     current_call,
 )
 from modelplane_exporter.calls.decorate import decorate
-from modelplane_exporter.calls.expected import Expected, is_expected
+from modelplane_exporter.calls.expected import Expected, IsExpected, is_expected
 from modelplane_exporter.calls.pickled import PickledByArguments
 from modelplane_exporter.calls.results import ConfidenceReader, current_trace_id, no_value
 from modelplane_exporter.contract_log import NO_BASELINE, log_noted
@@ -32,12 +31,14 @@ from modelplane_exporter.identity import (
     label_text,
     required_text,
     tenant_text,
+    valid_device,
     valid_framework,
     version_of,
 )
 from modelplane_exporter.measurement.names import required_name
 from modelplane_exporter.rate_limited_log import log_failure
 from modelplane_exporter.serving import server
+from modelplane_exporter.signals.recorder import SignalRecorder
 from modelplane_exporter.signals.sampling import Sampler
 from modelplane_exporter.store.loaded_versions import LoadedVersion
 from modelplane_exporter.store.stores import loading_store
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-PROCESS_DEVICE_TYPE = "cpu-process"
 
 
 class ModelMetricsExporter(PickledByArguments):
@@ -120,51 +119,30 @@ class ModelMetricsExporter(PickledByArguments):
     ) -> None:
         tenants, events, values = list(tenants), list(events), list(values)
         self._remember({name: value for name, value in locals().items() if name != "self"})
-        version = Identity(
-            required_text("model_name", model_name),
-            required_text("model_version", model_version),
-            UNKNOWN_TENANT,
-            valid_framework(framework),
-        )
+        # What may be refused comes before anything is registered.
+        version = _version(model_name, model_version, framework)
         tenant_source = valid_tenant_source(tenant_id)
         if max_tenants < 1:
             raise ValueError(f"max_tenants must be at least 1 (got {max_tenants!r})")
-        self._confidence_key = confidence
-        info = [
-            label_text(field, value)
-            for field, value in (("owner", owner), ("stage", stage), ("framework_version", framework_version))
-        ]
-        self._exemplars = exemplars
+        self._confidence_key, self._exemplars = confidence, exemplars
+        info = _info(owner, stage, framework_version)
         settings.warn_of_unknown_variables()
         listen_on = settings.port(port)
-        # What may be refused comes before anything is registered.
-        self.baseline = _baseline_of(version, baseline)
+        self.baseline = load_for(version, baseline)
         self._declared = _declared(declared, self.baseline)
         known_tenants = [valid_tenant("tenants", name) for name in tenants]
         rejects = is_expected(expected)
         sampler = Sampler(signals_every, signals_per_second)
-        declared_events = self._declared.event_names if self._declared else ()
-        event_names = [required_text("events", event) for event in (*events, *declared_events)]
-        declared_values = self._declared.values_that_add_up(self.baseline) if self._declared else ()
-        value_names = [required_name("values", value) for value in (*values, *declared_values)]
-        store = loading_store(registry or REGISTRY)
-        self._store = store
-        self._recorder = VersionRecorder(
-            store, version, _device(device, device_type), max_tenants, idle_ttl, signals_by_tenant
-        )
+        runs_on = valid_device(device, device_type)
+        event_names, value_names = self._names(events, values)
+        store = self._store = loading_store(registry or REGISTRY)
+        self._recorder = VersionRecorder(store, version, runs_on, max_tenants, idle_ttl, signals_by_tenant)
         self._tenants = TenantStates(tenant_source, self._recorder)
         signals = None if self.baseline is None else self._recorder.signals(self.baseline, sampler)
         tenant = tenant_source if isinstance(tenant_source, str) else None
         load = None if signals is None else signals.load
-        self._unload = self._load(LoadedVersion(version_of(version), tuple(info), idle_ttl, tenant, load))
-        trace = current_trace_id if exemplars else None
-        reader = ConfidenceReader(confidence, exemplars, self._recorder.contract_log)
-        read = reader.read if confidence is not None or exemplars else no_value
-        self._sinks = Sinks(
-            self, self._recorder.meter, self._tenants.fixed(), self._tenants.of_call, read, signals,
-            self._recorder.count_event, self._recorder.count_values, self._recorder.score,
-            self._recorder.contract_log, trace, rejects,
-        )  # fmt: skip
+        self._unload = self._load(LoadedVersion(version_of(version), info, idle_ttl, tenant, load))
+        self._sinks = self._sinks_with(signals, rejects)
         store.events.expect(version, event_names, feedback)
         store.values.expect(version, value_names)
         self._expose(known_tenants)
@@ -333,6 +311,36 @@ class ModelMetricsExporter(PickledByArguments):
         """A call that a wrapped model inside of it joins; not for generators, which leave their context."""
         return TrackedCall(self._sinks, self._sinks.fixed or self._tenants.of_call(args, kwargs))
 
+    def _names(self, events: list[str], values: list[str]) -> tuple[list[str], list[str]]:
+        """Names of the events and business values that show at 0 from the start, declared ones included."""
+        declared_events: Iterable[str] = ()
+        declared_values: Iterable[str] = ()
+        if self._declared is not None:
+            declared_events = self._declared.event_names
+            declared_values = self._declared.values_that_add_up(self.baseline)
+        return (
+            [required_text("events", event) for event in (*events, *declared_events)],
+            [required_name("values", value) for value in (*values, *declared_values)],
+        )
+
+    def _sinks_with(self, signals: SignalRecorder | None, rejects: IsExpected | None) -> Sinks:
+        key, exemplars, recorder = self._confidence_key, self._exemplars, self._recorder
+        reader = ConfidenceReader(key, exemplars, recorder.contract_log)
+        return Sinks(
+            owner=self,
+            meter=recorder.meter,
+            fixed=self._tenants.fixed(),
+            resolve=self._tenants.of_call,
+            read=no_value if key is None and not exemplars else reader.read,
+            signals=signals,
+            event=recorder.count_event,
+            values=recorder.count_values,
+            score=recorder.score,
+            contract_log=recorder.contract_log,
+            trace=current_trace_id if exemplars else None,
+            is_expected=rejects,
+        )
+
     def _load(self, loaded: LoadedVersion) -> weakref.finalize[..., ModelMetricsExporter]:
         """Expose that the version is loaded, until the result is called or nobody refers to this exporter."""
         self._store.load(loaded)
@@ -350,22 +358,20 @@ class ModelMetricsExporter(PickledByArguments):
                 self._sinks.signals.expect(tenant_id)
 
 
-def _baseline_of(version: Identity, baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
-    """The baseline, read if it is a file; ValueError when it is that of another model."""
-    if baseline is None:
-        return None
-    loaded = baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)
-    if loaded.model_name != version.model_name:
-        raise BaselineError(
-            f"baseline is of model {loaded.model_name!r}, not of {version.model_name!r}: "
-            "name the file that was fitted for this model"
-        )
-    if loaded.model_version not in (None, version.model_version):
-        raise BaselineError(
-            f"baseline is of version {loaded.model_version!r} of {loaded.model_name!r}, "
-            f"not of {version.model_version!r}: name the file that was fitted for this version"
-        )
-    return loaded
+def _version(model_name: str, model_version: str, framework: str) -> Identity:
+    """The version of a model, which stands for all its tenants."""
+    return Identity(
+        required_text("model_name", model_name),
+        required_text("model_version", model_version),
+        UNKNOWN_TENANT,
+        valid_framework(framework),
+    )
+
+
+def _info(owner: str, stage: str, framework_version: str) -> tuple[str, ...]:
+    """The values of ``model_info``'s labels after those of the version."""
+    labels = {"owner": owner, "stage": stage, "framework_version": framework_version}
+    return tuple(label_text(field, value) for field, value in labels.items())
 
 
 def _declared(
@@ -379,12 +385,3 @@ def _declared(
     loaded = declared if isinstance(declared, Declared) else Declared.load(declared)
     loaded.check(baseline)
     return loaded
-
-
-def _device(device: str | None, device_type: str | None) -> tuple[str, str]:
-    if (device is None) != (device_type is None):
-        raise ValueError("device and device_type go together: give both or none")
-    if device is None or device_type is None:
-        process = os.path.basename(sys.argv[0]) or "python"
-        return f"{socket.gethostname()}/{process}", PROCESS_DEVICE_TYPE
-    return required_text("device", device), required_text("device_type", device_type)

@@ -1,7 +1,10 @@
-"""Who a call belongs to: valid identity labels."""
+"""Who a call belongs to and what it runs on: valid labels."""
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from numbers import Integral
 from typing import NamedTuple, TypeGuard
 from uuid import UUID
@@ -9,6 +12,7 @@ from uuid import UUID
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, MAX_LABEL_LENGTH, RESERVED_TENANTS
 
+_PROCESS_DEVICE_TYPE = "cpu-process"
 _TOO_LONG = f"what has more than {MAX_LABEL_LENGTH} characters is no tenant"
 
 
@@ -55,6 +59,16 @@ def valid_framework(value: object) -> str:
             f"framework must match {FRAMEWORK_PATTERN.pattern}, for example pytorch (got {value!r})"
         )
     return framework
+
+
+def valid_device(device: object, device_type: object) -> tuple[str, str]:
+    """A device and its type, those of this process if both are None; ValueError names the field otherwise."""
+    if (device is None) != (device_type is None):
+        raise ValueError("device and device_type go together: give both or none")
+    if device is None:
+        process = os.path.basename(sys.argv[0]) or "python"
+        return f"{socket.gethostname()}/{process}", _PROCESS_DEVICE_TYPE
+    return required_text("device", device), required_text("device_type", device_type)
 
 
 def tenant_text(value: object) -> str:

@@ -12,6 +12,8 @@ from typing import Literal
 MetricType = Literal["counter", "gauge", "histogram"]
 Unit = Literal["seconds", "bytes", "ratio", "watts", "joules", "count", "info", "stddevs", "number"]
 
+BASE_UNITS = ("seconds", "bytes", "ratio", "watts", "joules")
+
 MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK = "model_name", "model_version", "tenant_id", "framework"
 IDENTITY = (MODEL_NAME, MODEL_VERSION, TENANT_ID, FRAMEWORK)
 VERSION_IDENTITY = (MODEL_NAME, MODEL_VERSION, FRAMEWORK)
@@ -76,6 +78,17 @@ class Metric:
     help: str
     buckets: tuple[float, ...] = ()
     closed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def family_name(metric: Metric) -> str:
+    """What OpenMetrics and prometheus_client call the family: a counter's name lacks ``_total``."""
+    return metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
+
+
+def family_unit(metric: Metric) -> str:
+    """The unit that the family may declare in OpenMetrics, a base unit that ends its name; else empty."""
+    declared = metric.unit in BASE_UNITS and family_name(metric).endswith(f"_{metric.unit}")
+    return metric.unit if declared else ""
 
 
 LATENCY = Metric(

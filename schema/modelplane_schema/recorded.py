@@ -115,6 +115,16 @@ SIGNAL_MEAN_SHIFT = WindowedSeries(
     "modelplane:signal_mean_shift:", "stddevs", _PER_SIGNAL,
     "Mean of a numeric signal over {window} minus that of its baseline; absent with too few observations.",
 )  # fmt: skip
+SIGNAL_VARIANCE_RATIO = WindowedSeries(
+    "modelplane:signal_variance_ratio:", "ratio", _PER_SIGNAL,
+    "Variance of a numeric signal over {window} as a share of that of its baseline; "
+    "absent with too few observations.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT = WindowedSeries(
+    "modelplane:signal_missing_shift:", "ratio", _PER_SIGNAL,
+    "Share of missing values of a signal over {window} minus that of its baseline; "
+    "absent with too few observations.",
+)  # fmt: skip
 SIGNAL_SERIES = (
     SIGNAL_BIN_INCREASE,
     SIGNAL_INCREASE,
@@ -122,6 +132,8 @@ SIGNAL_SERIES = (
     SIGNAL_PSI,
     SIGNAL_PSI_NOISE,
     SIGNAL_MEAN_SHIFT,
+    SIGNAL_VARIANCE_RATIO,
+    SIGNAL_MISSING_SHIFT,
 )
 
 RECORDED: tuple[RecordedSeries, ...] = (

@@ -45,7 +45,7 @@ LEGEND_HEIGHT = 32
 
 
 class Library(NamedTuple):
-    """A page, the first colours of its library's palette, and an expression that is true once it has a chart."""
+    """A page, the first colours of its library's palette, and what is true once it has a chart."""
 
     page: str
     colours: tuple[str, str]

@@ -27,7 +27,6 @@ PHASE = 7  # scrapes come at no round time: on the left edge of a window generat
 SILENT = range(START + 9 * HOUR // 4, START + 13 * HOUR // 4)  # scrapes find no new calls
 CALLS_PER_SCRAPE = 20
 CALLS_OF_LAST_HOUR = CALLS_PER_SCRAPE * HOUR // STEP * 3 // 4  # its first quarter is silent
-DAY_MS = 86_400_000
 REGISTRY = """
 apiVersion: modelplane/v1
 tenants: [{id: user-A}, {id: user-B}]
@@ -192,14 +191,14 @@ def test_the_state_of_the_objectives(client: FlaskClient, store: str) -> None:
     healthy, canary = rows["v1.2.0", "availability"], rows["v1.3.0", "availability"]
     assert healthy["burn_rate"] == pytest.approx(1 / 1.2, rel=1e-6)
     assert healthy["budget_remaining"] == pytest.approx(1 - 1 / 1.2, rel=stretch)
-    assert healthy["exhausted_at"] == pytest.approx(
-        END * 1000 + 0.2 * 7 * DAY_MS, abs=1 + 2 * stretch * DAY_MS
-    )
+    # Each hour fails less often than it may, so the budget lasts.
+    assert healthy["exhausted_at"] is None
+    assert healthy["n"] == pytest.approx(CALLS_OF_LAST_HOUR, rel=stretch)
     assert healthy["total"] == pytest.approx(3 * CALLS_PER_SCRAPE * HOUR / STEP, rel=stretch)
     assert canary["budget_remaining"] == pytest.approx(1 - 1 / 0.24, rel=stretch)
     assert canary["exhausted_at"] == END * 1000
     slow = rows["v1.2.0", "latency"]
-    assert slow["exhausted_at"] == pytest.approx(END * 1000 + 0.25 * 7 * DAY_MS, abs=1 + 2 * stretch * DAY_MS)
+    assert (slow["exhausted_at"], slow["budget_remaining"]) == (None, pytest.approx(0.2, abs=stretch))
 
 
 def compare(client: FlaskClient, baseline: str, candidate: str, **query: object) -> Any:

@@ -152,6 +152,7 @@ def signals(version: str) -> Iterator[Samples]:
     yield Samples(metrics.BASELINE_OBSERVATIONS.name, {**owner, **signal}, constant(10_000.0))
     yield Samples(metrics.SIGNAL_DEVIATION_POSITIVE.name, {**who, **signal}, rising(2.5))
     yield Samples(metrics.SIGNAL_DEVIATION_NEGATIVE.name, {**who, **signal}, rising(1.25))
+    yield Samples(metrics.SIGNAL_DEVIATION_SQUARE.name, {**who, **signal}, rising(7.5))
     began = 0 if version == "v1" else MIDDLE
     loaded = [None if scrape < began else 1.0 for scrape in range(SCRAPES)]
     yield Samples(metrics.MODEL_INFO.name, {**owner, "owner": "vision", "stage": "production"}, loaded)
@@ -223,10 +224,11 @@ ALIKE: list[tuple[str, dict[str, object]]] = [
     ),
     *(
         ("/api/v1/metrics/drift", {**DRIFT, **RANGE, "method": method, "reference": reference})
-        for method in ("psi", "js_distance", "ks")
+        for method in ("psi", "js_distance", "ks", "missing_shift")
         for reference in ("baseline", "previous:15m", "version:v1")
     ),
     ("/api/v1/metrics/drift", {**DRIFT, **RANGE, "method": "mean_shift_z"}),
+    ("/api/v1/metrics/drift", {**DRIFT, **RANGE, "method": "variance_ratio"}),
     ("/api/v1/metrics/drift", {**DRIFT, **RANGE, "kind": "confidence", "reference": "previous:15m"}),
     ("/api/v1/metrics/slo", {**WHO, **RANGE, "window": "10m"}),
     ("/api/v1/metrics/slo", {**WHO, **RANGE, "window": "10m", "value": "budget_remaining"}),

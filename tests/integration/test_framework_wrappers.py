@@ -87,9 +87,9 @@ def test_wrapper_with_the_real_framework(framework: str, tmp_path: Path) -> None
 def blocks(section: str) -> str:
     """The Python of one section of the page."""
     text = PAGE.read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, section
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL))
+    match = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert match is not None, section
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", match[1], re.MULTILINE | re.DOTALL))
 
 
 def test_every_section_with_python_is_run() -> None:
@@ -109,7 +109,7 @@ def test_example_of_the_page(section: str, tmp_path: Path) -> None:
 
     def total(name: str, **labels: str) -> float:
         return sum(
-            value for found, given, value in samples if found == name and labels.items() <= given.items()
+            value for sample, given, value in samples if sample == name and labels.items() <= given.items()
         )
 
     assert total(MODEL_INFO.name, framework=framework) == 1

@@ -31,7 +31,7 @@ from datasource_support.hostile_requests import (
     requests,
 )
 from generations import Servers
-from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.caller import Caller, set_caller
@@ -120,7 +120,7 @@ def api(url: str, tenants: tuple[str, ...] | None, stack: ExitStack) -> FlaskCli
     stack.callback(client.close)
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
-    register_error_handlers(app)
+    register_error_handlers(app, ERROR_FORMATS)
     plane = cast(AppContext, SimpleNamespace(prometheus=client, settings=chosen))
     app.before_request(
         lambda: set_caller(Caller("somebody", "admin" if tenants is None else "tenant", tenants))

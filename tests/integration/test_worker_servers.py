@@ -55,15 +55,15 @@ class Service:
 
     def first_scrape(self) -> dict[str, float]:
         """The first scrape that is answered."""
-        found: list[dict[str, float]] = []
+        scrapes: list[dict[str, float]] = []
 
         def try_once() -> bool:
-            seen = self.scrape()
-            found.extend([] if seen is None else [seen])
-            return bool(found)
+            scrape = self.scrape()
+            scrapes.extend([] if scrape is None else [scrape])
+            return bool(scrapes)
 
         assert wait_until(try_once), "nobody took the port over"
-        return found[0]
+        return scrapes[0]
 
     def counted(self, least: float) -> float:
         """The requests counted once there are at least so many and no more come."""

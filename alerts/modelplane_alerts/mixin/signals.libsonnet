@@ -1,4 +1,5 @@
-// Drift of signals: psi, its noise and the shift of the mean, over each window of the configuration.
+// Drift of signals: psi, its noise, the shift of the mean, the ratio of variances and the shift of the share of
+// missing values, over each window of the configuration.
 //
 // c are the live counts of a signal's B bins that hold training data or observations, n their sum; m is the
 // number of training observations and q their shares. With
@@ -42,6 +43,8 @@ local mq = recorded.SIGNAL_BIN_BASELINE.name;
     local B = name('SIGNAL_BINS'),
     local P = '(' + c + ' + 0.5)',
     local Q = '(' + mq + ' + 0.5)',
+    local ofMissing = '{bin="' + schema.missingBin + '"}',
+    local present = by('sum', signal, c + '{bin!="' + schema.missingBin + '"}'),
     local logarithm = 'ln(' + P + ' / ' + ofBaselineBin + Q + ')',
 
     local configured = by('max', 'model_name', recorded.MIN_OBSERVATIONS.name),
@@ -52,7 +55,7 @@ local mq = recorded.SIGNAL_BIN_BASELINE.name;
     name: 'modelplane-signals-' + window,
     interval: config.signalWindows[window],
     // Each signal of each tenant costs one series for each of its bins (11 if numeric, at most 22 if
-    // categorical) and five more. The counters, by far the most samples, are read once for each window.
+    // categorical) and seven more. The counters, by far the most samples, are read once for each window.
     rules: [
       record('SIGNAL_BIN_INCREASE', increase(signalBin, metrics.SIGNAL_OBSERVATIONS)),
       record('SIGNAL_INCREASE', by('sum', signal, c)),
@@ -81,7 +84,20 @@ local mq = recorded.SIGNAL_BIN_BASELINE.name;
         '  -',
         '  ' + increase(signal, metrics.SIGNAL_DEVIATION_NEGATIVE),
         ')',
-        '/ (' + enough(by('sum', signal, c + '{bin!="' + schema.missingBin + '"}')) + ')',
+        '/ (' + enough(present) + ')',
+      ])),
+      // The mean of the squares minus the square of the mean, which rounding may bring below 0.
+      record('SIGNAL_VARIANCE_RATIO', lines([
+        'clamp_min(',
+        '  ' + increase(signal, metrics.SIGNAL_DEVIATION_SQUARE),
+        '  / (' + enough(present) + ')',
+        '  - ' + name('SIGNAL_MEAN_SHIFT') + ' ^ 2,',
+        '  0',
+        ')',
+      ])),
+      record('SIGNAL_MISSING_SHIFT', lines([
+        by('sum', signal, c + ofMissing) + ' / (' + enough(n) + ')',
+        '- ' + ofBaseline + '(' + by('sum', baseline, mq + ofMissing) + ' / ' + m + ')',
       ])),
     ],
   },

@@ -14,6 +14,7 @@ from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, mon
 from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import CAPACITY, Ledger, Policy
+from modelplane_datasource.costs.ledger.projection import COVERAGE
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
 from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
 from modelplane_datasource.costs.parameters import (
@@ -98,16 +99,22 @@ COSTS = Operation(
     PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
 )
+COVERAGE_SCHEMA = {"const": COVERAGE, "description": "The share of months that end between low and high."}
 _FORECAST = record(
     {
         **dict.fromkeys(("tenant", "currency"), TEXT),
         **dict.fromkeys(("as_of", "month_end"), INSTANT),
-        **dict.fromkeys(("spent", "low", "high", "budget"), _TEXT_OR_NULL),
+        IDLE_POLICY.name: IDLE_POLICY.schema,
+        "days": {"type": "integer", "description": "Days of data that it rests on."},
+        **dict.fromkeys(("spent", "low", "expected", "high", "budget"), _TEXT_OR_NULL),
         "verdict": {"enum": list(get_args(Verdict))},
     }
 )
 FORECASTS = NamedSchema(
-    "Forecasts", with_warnings(record({"query_time": QUERY_TIME, **_POLICIES, "rows": array(_FORECAST)}))
+    "Forecasts",
+    with_warnings(
+        record({"query_time": QUERY_TIME, **_POLICIES, "coverage": COVERAGE_SCHEMA, "rows": array(_FORECAST)})
+    ),
 )
 FORECAST = Operation(
     "What each tenant's month will cost, against its budget.",
@@ -168,7 +175,12 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         selected = [tenant for tenant in tenants if not tenant_ids or tenant.id in tenant_ids]
         rows = [_forecast_row(forecast) for forecast in forecasts(ledger, selected)]
         note(notices_of(ledger, Selection((), tenant_ids, (), {})))
-        body = {"query_time": format_rfc3339(now), **_policies(ledger.policy), "rows": rows}
+        body = {
+            "query_time": format_rfc3339(now),
+            **_policies(ledger.policy),
+            "coverage": COVERAGE,
+            "rows": rows,
+        }
         return json_response(body)
 
     return routes
@@ -251,8 +263,11 @@ def _forecast_row(forecast: Forecast) -> dict[str, Any]:
         "currency": forecast.currency,
         "as_of": forecast.as_of,
         "month_end": forecast.month_end,
+        IDLE_POLICY.name: forecast.idle,
+        "days": forecast.days,
         "spent": money(forecast.spent),
         "low": money(forecast.low),
+        "expected": money(forecast.expected),
         "high": money(forecast.high),
         "budget": money(forecast.budget),
         "verdict": forecast.verdict,

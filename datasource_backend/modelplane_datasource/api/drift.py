@@ -37,7 +37,7 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import FROM, MAX_WINDOW, TO, read_range_to_now
+from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
@@ -121,18 +121,10 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
     selection = read_selection(DRIFT, values)
-    start, moment = read_range_to_now(values, START, context.last_scrape())
-    if start is not None and WINDOW.name not in values:
-        window = _window(moment - start)
-        selection = replace(selection, options={**selection.options, WINDOW.name: window})
+    length, moment = read_moment(values, START, context.last_scrape())
+    if length is not None and WINDOW.name not in values:
+        selection = replace(selection, options={**selection.options, WINDOW.name: length})
     return selection, Grid(moment, moment, selection.options[WINDOW.name])
-
-
-def _window(length: int) -> int:
-    """The length of the live window between from and to; ApiError 400."""
-    if not 1000 <= length <= MAX_WINDOW:
-        raise invalid(START.name, f"lies {length} ms before {TO.name}", "from 1s to 366d before it")
-    return length
 
 
 def _row(series: Series) -> dict[str, Any]:

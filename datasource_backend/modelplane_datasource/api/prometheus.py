@@ -12,10 +12,11 @@ import re
 from functools import partial
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
+from modelplane_datasource.prometheus.errors import BUSY
 from modelplane_datasource.proxy import answers
 from modelplane_datasource.proxy.calls import (
     CALLS,
@@ -27,10 +28,8 @@ from modelplane_datasource.proxy.calls import (
     success_body,
 )
 from modelplane_datasource.tenancy.caller import current_tenants
-from modelplane_datasource.tenancy.promql_rewriter import (
-    InvalidQueryError,
-    RefusedError,
-)
+from modelplane_datasource.tenancy.promql_text import InvalidQueryError, RefusedError
+from modelplane_datasource.web.error_handlers import is_below
 from modelplane_datasource.web.openapi import Content, Operation, described, json_content
 from modelplane_datasource.web.parameters import Parameter
 from modelplane_datasource.web.schemas import TEXT, record
@@ -42,7 +41,7 @@ _FORM = "application/x-www-form-urlencoded"
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _LOG = logging.getLogger(__name__)
 
-_ERROR_TYPES = {400: "bad_data", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "bad_data",
+_ERROR_TYPES = {400: "bad_data", 403: "forbidden", 404: "not_found", 405: "bad_data", 413: "bad_data",
                 422: "execution", 503: "unavailable", 504: "timeout"}  # fmt: skip
 _STATUSES = {504: 503}  # as Prometheus itself answers a timeout
 _DROPPED = "The answer held what is not yours and was dropped."
@@ -55,18 +54,15 @@ def prometheus_blueprint(context: AppContext) -> Blueprint:
         view = described(_operation(call))(partial(_view, context, call))
         routes.add_url_rule(call.rule, call.name, view, methods=_METHODS, provide_automatic_options=False)
 
-    _register_errors(routes)
+    _register_refusals(routes)
     return routes
 
 
-def refuse_unknown_calls() -> Response | None:
-    """Refuse paths below ``/prometheus`` that are no calls, in Prometheus' format."""
-    path, failed = request.path, request.routing_exception
-    if not (path == PREFIX or path.startswith(f"{PREFIX}/")):
-        return None
-    if failed is None or isinstance(failed, MethodNotAllowed):
-        return None
-    return _failed(404, "not_found", "This part of Prometheus' API is not offered.")
+def refuse_unknown_calls() -> None:
+    """404 for paths below ``/prometheus`` that are no calls."""
+    failed = request.routing_exception
+    if is_below(request.path, PREFIX) and failed and not isinstance(failed, MethodNotAllowed):
+        raise FailureError(404, "not_found", "This part of Prometheus' API is not offered.")
 
 
 def _view(context: AppContext, call: Call, **names: str) -> Response:
@@ -77,14 +73,24 @@ def _view(context: AppContext, call: Call, **names: str) -> Response:
             raise FailureError(400, "bad_data", f"invalid label name: {name!r}")
         path = path.replace(f"<{placeholder}>", name)
     form = _form(call)
+    limit = call.limit_of(form)
     if tenants is None:
-        body = success_body(*context.prometheus.forward_unrestricted(path, form, call.method))
+        body = _whole_body(context, call, path, form, limit)
     else:
-        body = _answer_for_tenant(call, TenantCall(context.prometheus, call.method, path, form, tenants))
+        tenant_call = TenantCall(context.prometheus, call.method, path, call.expected, form, tenants)
+        body = _answer_for_tenant(call, tenant_call).limited(limit).body()
     return Response(body, mimetype="application/json")
 
 
-def _answer_for_tenant(call: Call, tenant_call: TenantCall) -> bytes:
+def _whole_body(context: AppContext, call: Call, path: str, form: Form, limit: int | None) -> bytes:
+    """What Prometheus answers, for who may see all; FailureError, UpstreamError."""
+    body = success_body(*context.prometheus.forward_unrestricted(path, form, call.method))
+    answer = answers.read(body, call.expected, None)
+    limited = answer.limited(limit)
+    return body if limited is answer else limited.body()
+
+
+def _answer_for_tenant(call: Call, tenant_call: TenantCall) -> answers.Answer:
     if not tenant_call.tenants:
         raise FailureError(403, "forbidden", "The caller has no tenant.")
     try:
@@ -114,39 +120,32 @@ def _form(call: Call) -> Form:
     return form
 
 
-def _failed(status: int, error_type: str, message: str) -> Response:
-    return Response(answers.error(error_type, message), status, mimetype="application/json")
+def error_response(error: ApiError) -> Response:
+    """An error in Prometheus' format: what the caller may read of it."""
+    message, _ = error.shown_to(current_tenants())
+    if isinstance(error, FailureError):
+        status, error_type = error.status, error.error
+    elif error.error == "unauthenticated":
+        status, error_type = error.status, "unauthorized"
+    elif error.error == BUSY:
+        status, error_type = 429, "too_many_requests"
+    else:
+        status = _STATUSES.get(error.status, error.status)
+        error_type = _ERROR_TYPES.get(error.status, "internal")
+    return Response(answers.error(error_type, message), status, error.headers, mimetype="application/json")
 
 
-def _register_errors(routes: Blueprint) -> None:
-    """Answer every error in Prometheus' format."""
+ERROR_FORMATS = {PREFIX: error_response}
 
-    @routes.errorhandler(FailureError)
-    def failure(error: FailureError) -> Response:
-        return _failed(error.status, error.error_type, str(error))
 
+def _register_refusals(routes: Blueprint) -> None:
     @routes.errorhandler(RefusedError)
     def refused(error: RefusedError) -> Response:
-        return _failed(403, "forbidden", str(error))
+        return error_response(FailureError(403, "forbidden", str(error)))
 
     @routes.errorhandler(InvalidQueryError)
     def invalid(error: InvalidQueryError) -> Response:
-        return _failed(400, "bad_data", str(error))
-
-    @routes.errorhandler(ApiError)
-    def api_error(error: ApiError) -> Response:
-        message, _ = error.shown_to(current_tenants())
-        response = _failed(
-            _STATUSES.get(error.status, error.status), _ERROR_TYPES.get(error.status, "internal"), message
-        )
-        response.headers.update(error.headers)
-        return response
-
-    @routes.errorhandler(413)
-    @routes.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        return _failed(status, _ERROR_TYPES.get(status, "internal"), error.description or error.name)
+        return error_response(FailureError(400, "bad_data", str(error)))
 
 
 _FAILED = json_content(
@@ -168,6 +167,6 @@ def _operation(call: Call) -> Operation:
         for name in (*call.single, *call.repeated)
     )  # fmt: skip
     contents: dict[int, Content] = {200: _SUCCEEDED}
-    contents.update(dict.fromkeys((400, 401, 403, 404, 413, 422, 502, 503), _FAILED))
+    contents.update(dict.fromkeys((400, 401, 403, 404, 413, 422, 429, 502, 503), _FAILED))
     path = {"name": TENANT_ID} if "<name>" in call.rule else {}
     return Operation(call.summary, contents, parameters, path=path)

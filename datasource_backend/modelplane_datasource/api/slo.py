@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import GROUP_LABELS, SELECTION_PARAMETERS
-from modelplane_datasource.slo.arithmetic import exhausted_at
+from modelplane_datasource.slo.arithmetic import (
+    NO_EVENTS,
+    Events,
+    budget_remaining,
+    burn_rate,
+    exhausted_at,
+)
 from modelplane_datasource.slo.metric import SLO
 from modelplane_datasource.slo.parameters import BURN_WINDOW, GROUP_BY, SLO_NAME
 from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
+from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
@@ -31,18 +40,23 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_end
+from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
 from modelplane_schema.registry import Slo
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="1000"
 )
-PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, GROUP_BY, TO, LIMIT)
+START = replace(
+    FROM,
+    summary="Start of the range of the burn rate; an hour before its end when it is left out.",
+    default=None,
+)
+PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, GROUP_BY, START, TO, LIMIT)
 
 ROW = record(
     {
         **dict.fromkeys((*GROUP_LABELS, "slo", "window"), TEXT),
-        **dict.fromkeys(("objective", "burn_rate", "budget_remaining", "total"), NUMBER),
+        **dict.fromkeys(("objective", "burn_rate", "budget_remaining", "total", "n"), NUMBER),
         "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
     }
 )
@@ -61,7 +75,9 @@ def slo_blueprint(context: AppContext) -> Blueprint:
     """``/api/v1/slo``: a row for each objective of each version and tenant that has events, the one
     whose budget is most spent first.
 
-    ``burn_rate`` is that of the last hour; ``exhausted_at`` is in milliseconds, null when the budget lasts.
+    ``total`` are the events of the objective's window. ``burn_rate`` is that of the range, or of the last
+    hour, which had ``n``; ``exhausted_at`` follows from the window and the last hour, in milliseconds, null
+    when the budget lasts.
     """
     routes = Blueprint("slo", __name__, url_prefix="/api/v1")
 
@@ -71,47 +87,60 @@ def slo_blueprint(context: AppContext) -> Blueprint:
         values = query_values()
         check_names(values, PARAMETERS)
         selection = read_selection(SLO, values)
-        moment = read_end(values, context.last_scrape())
+        length, moment = read_moment(values, START, context.last_scrape())
+        range_ = BURN_WINDOW if length is None else length
         grid = Grid(moment, moment, BURN_WINDOW)
-        counted = count_events(context, selection, grid, lambda slo: (slo_window(slo), BURN_WINDOW))
-        rows = sorted(_rows(counted, moment), key=_worst_first)
+        counted = count_events(
+            context, selection, grid, lambda slo: dict.fromkeys((slo_window(slo), BURN_WINDOW, range_))
+        )
+        rows = sorted(_rows(counted, range_, moment), key=_worst_first)
         body = {"query_time": format_rfc3339(moment), "rows": rows[: LIMIT.read(values)], "total": len(rows)}
         return json_response(body)
 
     return routes
 
 
-def _rows(counted: Sequence[SloEvents], moment: int) -> Iterator[dict[str, Any]]:
-    """A row for each objective and owner, from events in the objective's window and in the last hour."""
-    burns = {
-        (owner, events.slo.name): rate
-        for events in counted
-        if events.window == BURN_WINDOW
-        for owner, (rate,) in zip(events.owners, events.burn_rates(), strict=True)
-    }
+def _rows(counted: Sequence[SloEvents], range_: int, moment: int) -> Iterator[dict[str, Any]]:
+    """A row for each objective and owner, from events in its window, in the last hour and in the range."""
+    hours, ranges = _last_events(counted, BURN_WINDOW), _last_events(counted, range_)
     for events in counted:
         if events.window == slo_window(events.slo):
-            budgets = zip(events.owners, events.budgets_remaining(), events.total(), strict=True)
-            for owner, (remaining,), (total,) in budgets:
-                rate = burns.get((owner, events.slo.name))
-                yield _row(events.slo, owner, rate, remaining, total, moment)
+            for owner, last in events.at_end():
+                key = owner, events.slo.name
+                recent = hours.get(key, NO_EVENTS), ranges.get(key, NO_EVENTS)
+                yield _row(events.slo, owner, last, *recent, moment)
+
+
+def _last_events(counted: Sequence[SloEvents], window: int) -> dict[tuple[Owner, str], Events]:
+    """The events of one window by owner and objective."""
+    return {
+        (owner, events.slo.name): last
+        for events in counted
+        if events.window == window
+        for owner, last in events.at_end()
+    }
 
 
 def _row(
-    slo: Slo, owner: Owner, rate: float | None, remaining: float | None, total: float | None, moment: int
+    slo: Slo, owner: Owner, window: Events, hour: Events, of_range: Events, moment: int
 ) -> dict[str, Any]:
-    # Without events in the last hour nothing burns.
-    spent_at = exhausted_at(remaining, rate or 0.0, slo_window(slo), moment)
+    burn, remaining = burn_rate(of_range, slo.objective), budget_remaining(window, slo.objective)
     return {
         **owner._asdict(),
         "slo": slo.name,
         "objective": slo.objective,
         "window": slo.window,
-        "burn_rate": rate,
-        "budget_remaining": remaining,
-        "exhausted_at": spent_at,
-        "total": total,
+        "burn_rate": _number(burn),
+        "budget_remaining": _number(remaining),
+        "exhausted_at": exhausted_at(window, hour, slo.objective, moment),
+        "total": _number(window.total),
+        "n": _number(of_range.total),
     }
+
+
+def _number(value: FloatArray) -> float | None:
+    """A value, None where it is not finite."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -101,9 +101,15 @@ class LiveCounts(NamedTuple):
         """The names of the bins of a signal."""
         return tuple(self.names[place] for place in self.bins[signal])
 
+    @property
+    def counts_missing(self) -> bool:
+        """Whether there is a bin for missing values, the last."""
+        last: str = self.names[self.bins[0, -1]]
+        return last == MISSING_BIN
+
     def present(self, values: FloatArray) -> FloatArray:
         """What of ``values`` of shape (..., bins) is in other bins than that of missing values."""
-        return values[..., :-1] if self.names[self.bins[0, -1]] == MISSING_BIN else values
+        return values[..., :-1] if self.counts_missing else values
 
     def take(self, chosen: BoolArray) -> LiveCounts:
         """The chosen signals."""

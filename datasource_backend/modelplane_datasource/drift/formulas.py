@@ -107,6 +107,40 @@ def mean_shift_z(shift: npt.ArrayLike, present: npt.ArrayLike, observations: npt
     return np.where(np.isfinite(error), _floats(shift) / error, np.nan)
 
 
+def variance_ratio(squares: npt.ArrayLike, shift: npt.ArrayLike, present: npt.ArrayLike) -> FloatArray:
+    """Live variance as a share of the baseline's: the mean of u squared minus the square of the mean of u.
+
+    ``squares`` is the sum of u squared, in variances of the baseline, ``shift`` a ``mean_shift`` and
+    ``present`` the number of live observations that are not missing. Both variances are those of a
+    population. Never below 0, where rounding would lead; NaN where ``shift`` or ``squares`` is, or when
+    ``present`` is 0.
+    """
+    mean = _floats(shift)
+    return np.maximum(_divide(_floats(squares), _floats(present)) - mean * mean, 0.0)
+
+
+def missing_shift(missing: npt.ArrayLike, total: npt.ArrayLike, ratio: npt.ArrayLike) -> FloatArray:
+    """Live share of missing values minus that of the baseline, from -1 to 1; NaN when ``total`` is 0.
+
+    ``missing`` of ``total`` live observations are missing; ``ratio`` is the baseline's share of them.
+    """
+    return _divide(_floats(missing), _floats(total)) - _floats(ratio)
+
+
+def missing_shift_error(
+    missing: npt.ArrayLike, total: npt.ArrayLike, ratio: npt.ArrayLike, observations: npt.ArrayLike
+) -> FloatArray:
+    """The standard error of ``missing_shift`` when nothing drifts: sqrt(s (1 - s) (1/n + 1/m)).
+
+    s is the share of both sides together, (``missing`` + m q) / (n + m), with n = ``total``, q = ``ratio``
+    and m = ``observations``. NaN when there is nothing on one side.
+    """
+    n, m = _floats(total), _floats(observations)
+    pooled = _divide(_floats(missing) + m * _floats(ratio), n + m)
+    either = np.maximum(pooled * (1 - pooled), 0.0)
+    return np.sqrt(either * (_divide(np.ones_like(n), n) + _divide(np.ones_like(m), m)))
+
+
 def _floats(values: npt.ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 

@@ -21,8 +21,9 @@ from modelplane_schema.metrics import ALL_TENANTS, SIGNAL_KINDS, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
 from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 
-METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
+METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z", "variance_ratio", "missing_shift")
 CONFIDENCE_KIND = "confidence"
+OF_CONFIDENCE = ("psi", "js_distance", "ks")  # it has neither deviations nor missing values
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ MIN_OBSERVATIONS = Parameter(
     "a whole number from 1 to 1000000000", whole_number(1, 10**9),
     default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
+
 # Signals are counted for all tenants together unless the model's team wants each.
 TENANT = replace(
     identity_parameters.TENANT,

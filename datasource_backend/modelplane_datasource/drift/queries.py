@@ -45,7 +45,7 @@ from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
-from modelplane_schema.metrics import ALL_TENANTS, MODEL_NAME, MODEL_VERSION, TENANT_ID
+from modelplane_schema.metrics import ALL_TENANTS, MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
 from modelplane_schema.promql import Matcher, selector
 
 Query = Callable[[], QueryAnswer]
@@ -137,12 +137,25 @@ def deviations(
     prometheus: PrometheusClient, selection: Selection, grid: Grid, lookback: Lookback
 ) -> QueryAnswer:
     """The sum of deviations of each signal; a constant one has none. UpstreamError."""
-    parts = (metrics.SIGNAL_DEVIATION_POSITIVE, metrics.SIGNAL_DEVIATION_NEGATIVE)
-    by, matchers = ", ".join(SIGNAL_LABELS), signal_matchers(selection)
     positive, negative = (
-        f"sum by ({by}) (increase({selector(metric.name, matchers)}{lookback}))" for metric in parts
+        _sum_of(metric, selection, lookback)
+        for metric in (metrics.SIGNAL_DEVIATION_POSITIVE, metrics.SIGNAL_DEVIATION_NEGATIVE)
     )
     return _over_time(prometheus, f"{positive} - {negative}", grid)
+
+
+def squared_deviations(
+    prometheus: PrometheusClient, selection: Selection, grid: Grid, lookback: Lookback
+) -> QueryAnswer:
+    """The sum of squared deviations of each signal; a constant one has none. UpstreamError."""
+    squares = _sum_of(metrics.SIGNAL_DEVIATION_SQUARE, selection, lookback)
+    return _over_time(prometheus, squares, grid)
+
+
+def _sum_of(metric: Metric, selection: Selection, lookback: Lookback) -> str:
+    """What a counter of signals grows by, summed over replicas."""
+    counter = selector(metric.name, signal_matchers(selection))
+    return f"sum by ({', '.join(SIGNAL_LABELS)}) (increase({counter}{lookback}))"
 
 
 def lookback_of(selection: Selection, reference: Reference | None) -> Lookback:
@@ -169,7 +182,8 @@ def _counts(
         of_signals = signal_matchers(selection)[len(selection.matchers) :]
         counter = selector(metrics.SIGNAL_OBSERVATIONS.name, (*matchers, *of_signals))
         by = (*SIGNAL_LABELS, "bin")
-    return _over_time(prometheus, f"sum by ({', '.join(by)}) (increase({counter}{lookback}))", grid)
+    counts = f"sum by ({', '.join(by)}) (increase({counter}{lookback}))"
+    return _over_time(prometheus, counts, grid)
 
 
 def _baseline_queries(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> tuple[Query, Query]:

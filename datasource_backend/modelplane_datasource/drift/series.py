@@ -19,10 +19,16 @@ from modelplane_datasource.drift.parameters import (
     KIND,
     METHOD,
     MIN_OBSERVATIONS,
+    OF_CONFIDENCE,
     REFERENCE,
     Reference,
 )
-from modelplane_datasource.drift.queries import cached_blocks, deviations, lookback_of
+from modelplane_datasource.drift.queries import (
+    cached_blocks,
+    deviations,
+    lookback_of,
+    squared_deviations,
+)
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
@@ -36,7 +42,7 @@ _OWNER = attrgetter(*GROUP_LABELS)
 class Measured(NamedTuple):
     """Values of several signals with what belongs to them, each of shape (signals, times).
 
-    ``noise`` is what chance alone explains: of psi its noise floor, of a mean shift its standard error.
+    ``noise`` is what chance alone explains: of psi its noise floor, of a shift its standard error.
     """
 
     signals: tuple[SignalKey, ...]
@@ -47,18 +53,21 @@ class Measured(NamedTuple):
 
 def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResult:
     """Drift of the selected signals. ApiError, UpstreamError."""
-    method = selection.options[METHOD.name]
-    if method in _BY_BINS:
-        # A categorical signal has no order, hence no ks.
-        measured = [
-            _BY_BINS[method](block)
-            for block in _blocks_with_reference(context, selection, grid)
-            if method != "ks" or block.live.is_numeric
-        ]
-    else:
-        measured = _by_mean(context, selection, grid)
+    measured = _measured(context, selection, grid)
     series = [series for signals in measured for series in _series(signals, selection)]
     return ordered(grid, _with_distinct_names(series))
+
+
+def _measured(context: AppContext, selection: Selection, grid: Grid) -> list[Measured]:
+    method = selection.options[METHOD.name]
+    _refuse_confidence(selection, method)
+    if method in _BY_MOMENTS:
+        return _by_moments(context, selection, grid)
+    return [
+        _BY_BINS[method](block)
+        for block in _blocks_with_reference(context, selection, grid)
+        if _has_method(block, method)
+    ]
 
 
 def _blocks_with_reference(context: AppContext, selection: Selection, grid: Grid) -> list[Block]:
@@ -99,44 +108,76 @@ def _ks(block: Block) -> Measured:
     return Measured(live.signals, values, n, np.full_like(n, np.nan))
 
 
+def _missing_shift(block: Block) -> Measured:
+    live, reference = block
+    missing, ratio = live.counts[..., -1], reference.ratios[..., -1]
+    n = live.counts.sum(axis=-1)
+    return Measured(
+        live.signals,
+        formulas.missing_shift(missing, n, ratio),
+        n,
+        formulas.missing_shift_error(missing, n, ratio, reference.observations),
+    )
+
+
 _BY_BINS: dict[str, Callable[[Block], Measured]] = {
     "psi": _psi,
     "js_distance": _js_distance,
     "ks": _ks,
+    "missing_shift": _missing_shift,
 }
 
 
-def _by_mean(context: AppContext, selection: Selection, grid: Grid) -> list[Measured]:
-    """The shift of the mean; compared with a time before it is the difference of two shifts."""
-    if CONFIDENCE_KIND in selection.options[KIND.name]:
+def _has_method(block: Block, method: str) -> bool:
+    """Whether signals have a method of bins: a category has no order, hence no ks."""
+    if method == "ks":
+        return block.live.is_numeric
+    return method != "missing_shift" or block.live.counts_missing
+
+
+def _refuse_confidence(selection: Selection, method: str) -> None:
+    """ApiError 422 when a method needs what confidence does not have."""
+    if CONFIDENCE_KIND in selection.options[KIND.name] and method not in OF_CONFIDENCE:
         raise ApiError(
-            422, "not_comparable", "Confidence has no mean shift; allowed methods: psi, js_distance, ks.",
-            {"parameter": METHOD.name},
-        )  # fmt: skip
+            422,
+            "not_comparable",
+            f"Confidence has no {method}; allowed methods: {', '.join(OF_CONFIDENCE)}.",
+            {"parameter": METHOD.name, "allowed": list(OF_CONFIDENCE)},
+        )
+
+
+def _by_moments(context: AppContext, selection: Selection, grid: Grid) -> list[Measured]:
+    """The shift of the mean, or the ratio of variances; a time before has such numbers of its own."""
     reference: Reference = selection.options[REFERENCE.name]
     if reference.version is not None:
         raise ApiError(
-            422, "not_comparable", "A mean shift is compared with the baseline or a previous time.",
+            422, "not_comparable", "Moments are compared with those of the baseline or of a previous time.",
             {"parameter": REFERENCE.name, "allowed": "baseline or previous:<duration>"},
         )  # fmt: skip
     signals = _blocks_with_reference(context, selection, grid)
     lookbacks = [lookback_of(selection, None)]
     if reference.previous is not None:
         lookbacks.append(lookback_of(selection, reference))
+    method = selection.options[METHOD.name]
+    sums = [deviations, squared_deviations] if method == "variance_ratio" else [deviations]
     answers = context.prometheus.at_once(
-        *(partial(deviations, context.prometheus, selection, grid, lookback) for lookback in lookbacks)
+        *(
+            partial(query, context.prometheus, selection, grid, lookback)
+            for lookback in lookbacks
+            for query in sums
+        )
     )
-    sums = [bin_table(answer, SIGNAL_LABELS) for answer in answers]
+    tables = [bin_table(answer, SIGNAL_LABELS) for answer in answers]
     measured = []
     for block in signals:
-        has_deviations = np.all([table.has(block.live.signals) for table in sums], axis=0)
+        has_deviations = np.all([table.has(block.live.signals) for table in tables], axis=0)
         if has_deviations.any():
-            measured.append(_mean_shift(block.take(has_deviations), sums, selection.options[METHOD.name]))
+            measured.append(_BY_MOMENTS[method](block.take(has_deviations), tables))
     return measured
 
 
-def _mean_shift(block: Block, sums: list[BinTable], method: str) -> Measured:
-    """The shift of the mean, or its z; ``sums`` are live and, if any, of the time before."""
+def _shifts(block: Block, sums: Sequence[BinTable]) -> tuple[list[FloatArray], FloatArray, FloatArray]:
+    """Shifts of the mean, live and of the time before if any; observations live and of the reference."""
     live, reference = block
     n = live.present(live.counts).sum(axis=-1)
     observations = reference.observations * live.present(reference.ratios).sum(axis=-1)
@@ -144,9 +185,42 @@ def _mean_shift(block: Block, sums: list[BinTable], method: str) -> Measured:
         formulas.mean_shift(table.of_signals(live.signals), 0.0, present)
         for table, present in zip(sums, (n, observations), strict=False)
     ]
+    return shifts, n, observations
+
+
+def _mean_shift(block: Block, tables: Sequence[BinTable]) -> Measured:
+    """``tables`` have the sums of deviations, live and, if any, of the time before."""
+    shifts, n, observations = _shifts(block, tables)
     shift = shifts[0] - sum(shifts[1:])
-    values = shift if method == "mean_shift" else formulas.mean_shift_z(shift, n, observations)
-    return Measured(live.signals, values, n, formulas.mean_shift_error(n, observations))
+    return Measured(block.live.signals, shift, n, formulas.mean_shift_error(n, observations))
+
+
+def _mean_shift_z(block: Block, tables: Sequence[BinTable]) -> Measured:
+    shift = _mean_shift(block, tables)
+    _, n, observations = _shifts(block, tables)
+    return shift._replace(values=formulas.mean_shift_z(shift.values, n, observations))
+
+
+def _variance_ratio(block: Block, tables: Sequence[BinTable]) -> Measured:
+    """``tables`` have sums of deviations and of their squares, live and, if any, of the time before.
+
+    What chance explains depends on the tails of the data, which two moments do not tell.
+    """
+    shifts, n, observations = _shifts(block, tables[::2])
+    ratio, *before = (
+        formulas.variance_ratio(table.of_signals(block.live.signals), shift, present)
+        for table, shift, present in zip(tables[1::2], shifts, (n, observations), strict=False)
+    )
+    for variance in before:
+        ratio = np.divide(ratio, variance, out=np.full_like(ratio, np.nan), where=variance > 0)
+    return Measured(block.live.signals, ratio, n, np.full_like(n, np.nan))
+
+
+_BY_MOMENTS: dict[str, Callable[[Block, Sequence[BinTable]], Measured]] = {
+    "mean_shift": _mean_shift,
+    "mean_shift_z": _mean_shift_z,
+    "variance_ratio": _variance_ratio,
+}
 
 
 def _series(measured: Measured, selection: Selection) -> Iterator[Series]:

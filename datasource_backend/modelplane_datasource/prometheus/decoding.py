@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from modelplane_datasource.prometheus.errors import (
+    BUSY,
     INVALID,
     REJECTED,
     TIMEOUT,
@@ -38,11 +39,11 @@ _PROMETHEUS_ERRORS = {
     "unavailable": UNREACHABLE,
     # Mimir
     "too_large_entry": REJECTED,
-    "too_many_requests": UNREACHABLE,
+    "too_many_requests": BUSY,
     # VictoriaMetrics gives the status.
     "400": REJECTED,
     "422": REJECTED,
-    "429": UNREACHABLE,
+    "429": BUSY,
     "503": UNREACHABLE,
 }
 
@@ -77,7 +78,7 @@ class RawSeries:
             raise UpstreamError(INVALID, f"Prometheus' answer is not {SAMPLES.name}.") from error
 
 
-class _Envelope(msgspec.Struct, Generic[Data]):
+class Envelope(msgspec.Struct, Generic[Data]):
     """What every answer is wrapped in; errors have no ``data``."""
 
     status: str
@@ -133,7 +134,7 @@ class ResponseType(NamedTuple, Generic[Data]):
     """A kind of response: its name for people, and what decodes the whole body in one pass."""
 
     name: str
-    decoder: msgspec.json.Decoder[_Envelope[Data]]
+    decoder: msgspec.json.Decoder[Envelope[Data]]
 
 
 class Decoded(NamedTuple, Generic[Data]):
@@ -143,12 +144,12 @@ class Decoded(NamedTuple, Generic[Data]):
     notices: tuple[Notice, ...]
 
 
-RANGE = ResponseType("a range result", msgspec.json.Decoder(_Envelope[Matrix]))
-SAMPLES = ResponseType("a list of samples", msgspec.json.Decoder(_Envelope[RawMatrix]))
-VECTOR = ResponseType("an instant result", msgspec.json.Decoder(_Envelope[Vector]))
-SERIES = ResponseType("a list of series", msgspec.json.Decoder(_Envelope[list[dict[str, str]]]))
-TEXTS = ResponseType("a list of label values", msgspec.json.Decoder(_Envelope[list[str]]))
-ANYTHING = ResponseType("an answer", msgspec.json.Decoder(_Envelope[msgspec.Raw]))
+RANGE = ResponseType("a range result", msgspec.json.Decoder(Envelope[Matrix]))
+SAMPLES = ResponseType("a list of samples", msgspec.json.Decoder(Envelope[RawMatrix]))
+VECTOR = ResponseType("an instant result", msgspec.json.Decoder(Envelope[Vector]))
+SERIES = ResponseType("a list of series", msgspec.json.Decoder(Envelope[list[dict[str, str]]]))
+TEXTS = ResponseType("a list of label values", msgspec.json.Decoder(Envelope[list[str]]))
+ANYTHING = ResponseType("an answer", msgspec.json.Decoder(Envelope[msgspec.Raw]))
 _LABELS = msgspec.json.Decoder(dict[str, str])
 _NUMBERS = msgspec.json.Decoder(list[float])
 _POINT = struct.Struct("2d")
@@ -168,7 +169,7 @@ def decode(status: int, body: bytes, expected: ResponseType[Data]) -> Decoded[Da
     return Decoded(envelope.data, envelope.notices())
 
 
-def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
+def _envelope_alone(status: int, body: bytes) -> Envelope[msgspec.Raw]:
     """The envelope around data of any type; UpstreamError when it is none."""
     try:
         return ANYTHING.decoder.decode(body)
@@ -180,7 +181,7 @@ def _envelope_alone(status: int, body: bytes) -> _Envelope[msgspec.Raw]:
         raise UpstreamError(INVALID, f"Prometheus answered with status {status} and no JSON.") from error
 
 
-def _check_success(status: int, envelope: _Envelope[Any]) -> None:
+def _check_success(status: int, envelope: Envelope[Any]) -> None:
     if envelope.status == "error":
         kind = _PROMETHEUS_ERRORS.get(envelope.error_type or "", INVALID)
         reason = str(envelope.error)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from modelplane_datasource.errors import ApiError
 
 UNREACHABLE, TIMEOUT = "upstream_unreachable", "upstream_timeout"
 INVALID, REJECTED = "upstream_invalid", "query_rejected"
-_STATUS = {UNREACHABLE: 503, TIMEOUT: 504, INVALID: 502, REJECTED: 422}
+BUSY = "upstream_busy"
+_STATUS = {UNREACHABLE: 503, TIMEOUT: 504, INVALID: 502, REJECTED: 422, BUSY: 503}
 
 REASON_FOR_OPERATORS = "the reason is for operators, and in the backend's log"
 # How Go's regexp, and so Prometheus and its relatives, begins every complaint about an expression.
@@ -43,8 +45,14 @@ class UpstreamError(ApiError):
     ``operator_message`` may hold texts of Prometheus, which name whatever it holds.
     """
 
-    def __init__(self, kind: str, message: str, operator_message: str | None = None) -> None:
-        super().__init__(_STATUS[kind], kind, message, operator_message=operator_message)
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        operator_message: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(_STATUS[kind], kind, message, headers=headers, operator_message=operator_message)
 
 
 def public_reason(text: str) -> str:

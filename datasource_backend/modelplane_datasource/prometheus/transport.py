@@ -14,8 +14,17 @@ from urllib.parse import quote
 
 import pycurl
 
-from modelplane_datasource.prometheus.errors import INVALID, REJECTED, TIMEOUT, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.errors import (
+    BUSY,
+    INVALID,
+    REJECTED,
+    TIMEOUT,
+    UNREACHABLE,
+    UpstreamError,
+)
 
+_TOO_MANY_REQUESTS = 429
+_LONGEST_REASON = 300  # characters
 _BUFFER = 128 * 1024  # the least calls of ``_Body.take`` for the memory of a connection
 
 
@@ -57,7 +66,8 @@ class Transport:
     def request(self, path: str, fields: str | None, seconds: float) -> tuple[int, bytes]:
         """Status and body of a GET, or with ``fields`` of the POST of a form; UpstreamError.
 
-        The whole response has to come within ``seconds``, in however many chunks it does.
+        The whole response has to come within ``seconds``, in however many chunks it does. A server that
+        gets too many requests is ``BUSY``, and says after how long to try again.
         """
         try:
             handle = self._idle.pop()
@@ -73,7 +83,10 @@ class Transport:
             handle.setopt(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
             handle.setopt(pycurl.WRITEFUNCTION, body.take)
             handle.perform()
-            return handle.getinfo(pycurl.RESPONSE_CODE), body.joined()
+            status = handle.getinfo(pycurl.RESPONSE_CODE)
+            if status == _TOO_MANY_REQUESTS:
+                raise _busy(handle.getinfo(pycurl.RETRY_AFTER), body.joined())
+            return status, body.joined()
         except pycurl.error as error:
             raise self._failure(error, handle, body) from error
         finally:
@@ -120,3 +133,11 @@ class Transport:
         if handle.getinfo(pycurl.RESPONSE_CODE):
             return UpstreamError(INVALID, "Prometheus' answer broke off or cannot be decoded.")
         return UpstreamError(UNREACHABLE, "Prometheus cannot be reached.")
+
+
+def _busy(seconds: int, body: bytes) -> UpstreamError:
+    """The error of a server that answers no more for ``seconds``, 0 when it does not say how long."""
+    message = "Prometheus gets too many requests: try again later."
+    reason = body.decode("utf-8", "replace")[:_LONGEST_REASON]
+    headers = {"Retry-After": str(seconds)} if seconds else {}
+    return UpstreamError(BUSY, message, f"{message} It says: {reason}", headers)

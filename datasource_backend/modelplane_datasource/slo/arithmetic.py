@@ -15,6 +15,7 @@ import numpy as np
 
 from modelplane_datasource.prometheus.histograms import parse_bound, sum_by_bound
 from modelplane_datasource.timeline.arrays import FloatArray
+from modelplane_datasource.timeline.times import HOUR, MAX_INSTANT
 
 
 class Events(NamedTuple):
@@ -33,6 +34,8 @@ class UncountableError(ValueError):
 
 
 _NO_DATA = np.array(np.nan)
+_ROUNDING = 1e-12  # the share of events that 1 - objective may be wrong by, in floats
+NO_EVENTS = Events(_NO_DATA, _NO_DATA)
 
 
 def error_events(outcomes: Mapping[str, FloatArray]) -> Events:
@@ -93,20 +96,32 @@ def budget_remaining(events: Events, objective: float) -> FloatArray:
     return 1 - burn_rate(events, objective)
 
 
-def exhausted_at(remaining: float | None, burn: float | None, window: int, now: int) -> int | None:
-    """When the budget is spent if it goes on burning at ``burn``; milliseconds, as ``window`` and ``now``.
+def exhausted_at(window: Events, hour: Events, objective: float, now: int) -> int | None:
+    """When the budget is spent if each hour brings the events of the last one; milliseconds, as ``now``.
 
-    ``now`` when it is spent already, None when it never will be or a value is missing. It is the earliest
-    such time: bad events that leave the rolling window on the way would give budget back. After one whole
-    window all of them have left, so a rate that does not spend the budget by then never does.
+    ``window`` are the events of the SLO's window and ``hour`` those of the last hour, each of one owner. It
+    is now + left / net hours: left is what may still be bad, (1 - objective) x total - bad of the window, and
+    net is what the hour spends beyond what its own calls allow, bad - (1 - objective) x total of the hour.
+    These are counts, because a burn rate does not say how many calls there are, and traffic rises and falls.
+
+    ``now`` when the budget is spent, None when net is not above 0 or there are no events. Bad events that
+    leave the window on the way would give budget back, so it is the earliest such time. ValueError: the
+    objective is not between 0 and 1.
     """
-    if remaining is None or burn is None:
-        return None
-    if remaining <= 0:
+    left, net = _unspent(window, objective), -_unspent(hour, objective)
+    if window.total > 0 and left <= _ROUNDING * window.total:
         return now
-    if remaining > burn:
+    if not (
+        net > _ROUNDING * hour.total and left / net <= (MAX_INSTANT - now) / HOUR
+    ):  # NaN is no event, and is neither
         return None
-    return now + round(remaining / burn * window)
+    return now + round(left / net * HOUR)
+
+
+def _unspent(events: Events, objective: float) -> float:
+    """How many more events may be bad; negative when more are than may be."""
+    bad = np.maximum(0.0, events.total - events.good)  # extrapolation may make good larger than total
+    return float(_budget(objective) * events.total - bad)
 
 
 def _sum(parts: Sequence[FloatArray]) -> FloatArray:

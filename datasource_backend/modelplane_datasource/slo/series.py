@@ -75,6 +75,11 @@ class SloEvents:
     owners: tuple[Owner, ...]
     events: Events
 
+    def at_end(self) -> Iterator[tuple[Owner, Events]]:
+        """The events of each owner in the window that ends with the grid."""
+        for row, owner in enumerate(self.owners):
+            yield owner, Events(self.events.good[row, -1], self.events.total[row, -1])
+
     def burn_rates(self) -> list[JsonColumn]:
         """How many times faster than allowed the budget of each owner goes."""
         return columns_of(burn_rate(self.events, self.slo.objective))

@@ -17,23 +17,22 @@ from typing import cast
 
 import promql_parser as promql
 
+from modelplane_datasource.tenancy.promql_text import (
+    InvalidQueryError,
+    RefusedError,
+    panic,
+    parsed,
+    tree,
+)
 from modelplane_schema.metrics import TENANT_ID
 from modelplane_schema.promql import Matcher, MatchOp, one_of, quote
 
-MAX_QUERY = 10_000  # characters
-# The parser's time and memory grow with the square of the depth; here each level takes 4 frames of the stack.
-MAX_OPERATORS = 150
 _CACHED_QUERIES = 1024
+_LONGEST_SECONDS = 2**32 - 1  # the parser reads no longer duration
 _NONE: frozenset[str] = frozenset()
 
 _METRIC = "__name__"
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-# Comments and strings come first, so that what stands in them does not count as an operator.
-_TOKENS = re.compile(
-    r"""\#[^\n]* | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | `[^`]*`
-    | (?P<past> @\s*-) | (?P<operator> [-+*/%^(<>] | [=!]= | \b(?:and|or|unless|atan2)\b )""",
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
 _ALTERNATIVES = re.compile(r"(?:[^\\.+*?()\[\]{}^$]|\\[^a-zA-Z0-9\s])*")
 _ANYTHING = (".*", ".+")
 _OPERATORS: dict[str, MatchOp] = {
@@ -68,14 +67,6 @@ _LABEL_WRITERS = ("label_replace", "label_join")
 _Selector = Callable[[promql.VectorSelector], str]
 
 
-class RefusedError(Exception):
-    """A query that cannot be proven to stay within the tenants; the text is the reason."""
-
-
-class InvalidQueryError(ValueError):
-    """Text that is no query; the text says what is wrong."""
-
-
 def restricted(query: str, tenants: Sequence[str], unowned: frozenset[str] = _NONE) -> str:
     """``query`` over the series of ``tenants`` alone; RefusedError, InvalidQueryError.
 
@@ -91,8 +82,8 @@ def restricted(query: str, tenants: Sequence[str], unowned: frozenset[str] = _NO
 def restricted_selector(text: str, tenants: Sequence[str]) -> str:
     """A series selector, as ``match[]`` takes it, over ``tenants`` alone; RefusedError,
     InvalidQueryError, ValueError."""
-    tree = _parsed(text)
-    if not isinstance(tree, promql.VectorSelector) or tree.offset is not None or tree.at is not None:
+    node = parsed(text)
+    if not isinstance(node, promql.VectorSelector) or node.offset is not None or node.at is not None:
         raise InvalidQueryError("must be a series selector, for example up{job='a'}, without offset and @")
     return restricted(text, tenants)
 
@@ -106,51 +97,29 @@ def count_restricted_selectors(query: str, tenants: Collection[str]) -> int:
         selectors.append(node)
         return _proven(node, tenants)
 
-    _text(_parsed(query), count)
+    _text(parsed(query), count)
     return len(selectors)
 
 
 @lru_cache(maxsize=_CACHED_QUERIES)
 def _restricted_text(query: str, tenants: tuple[str, ...], unowned: frozenset[str]) -> str:
-    tree = _parsed(query)
+    node = parsed(query)
     try:
-        text = _text(tree, partial(_restricted_selector, tenants=tenants, unowned=unowned))
-        again = _text(_tree(text), partial(_proven, tenants=tenants, unowned=unowned))
+        text = _text(node, partial(_restricted_selector, tenants=tenants, unowned=unowned))
+        again = _read_again(text, partial(_proven, tenants=tenants, unowned=unowned))
     except RecursionError as error:
         raise RefusedError("the query is nested too deeply") from error
-    except InvalidQueryError as error:
-        raise RefusedError(f"the restricted query cannot be read again: {error}") from error
     if again != text:
         raise RefusedError("the restricted query does not read as it was written")
     return text
 
 
-def _parsed(query: str) -> promql.Expr:
-    """The tree of a text from outside."""
-    if len(query) > MAX_QUERY:
-        raise RefusedError(f"the query has {len(query)} characters; allowed: at most {MAX_QUERY}")
-    kinds = [token.lastgroup for token in _TOKENS.finditer(query)]
-    if "past" in kinds:  # the parser would panic, and print a backtrace
-        raise RefusedError("the time of an @ modifier is out of range")
-    operators = kinds.count("operator")
-    if operators > MAX_OPERATORS:
-        raise RefusedError(f"the query has {operators} operators and parentheses; allowed: {MAX_OPERATORS}")
-    return _tree(query)
-
-
-def _tree(text: str) -> promql.Expr:
+def _read_again(text: str, selector: _Selector) -> str:
+    """What a text of ours says once it is parsed and written anew; RefusedError."""
     try:
-        return promql.parse(text)
-    except ValueError as error:
-        raise InvalidQueryError(f"parse error: {error}") from error
-    except BaseException as error:
-        raise _panic(error) from error
-
-
-def _panic(error: BaseException) -> BaseException:
-    """RefusedError for a panic of the parser, which is no Exception and has no importable class."""
-    is_panic = type(error).__name__ == "PanicException"
-    return RefusedError("a time or duration is out of range") if is_panic else error
+        return _text(tree(text), selector)
+    except InvalidQueryError as error:
+        raise RefusedError(f"the restricted query cannot be read again: {error}") from error
 
 
 def _text(node: promql.Expr, selector: _Selector) -> str:
@@ -280,19 +249,21 @@ def _instant(modifier: promql.AtModifier) -> str:
         return "end()"
     try:
         since = cast("datetime", modifier.at) - datetime.fromtimestamp(0, UTC)
-    except OverflowError as error:
-        raise RefusedError("the time of an @ modifier is out of range") from error
+    except (OverflowError, ValueError) as error:
+        raise InvalidQueryError("the time of an @ modifier is out of range") from error
     except BaseException as error:
-        raise _panic(error) from error
+        raise panic(error) from error
     return f"{round(since / timedelta(milliseconds=1)) / 1000:.3f}"
 
 
 def _duration(length: timedelta) -> str:
     milliseconds, rest = divmod(abs(length), timedelta(milliseconds=1))
-    if rest:
-        raise RefusedError("a duration must be whole milliseconds")
+    if rest or not milliseconds:
+        raise InvalidQueryError("a duration must be whole milliseconds, and more than none")
     seconds, milliseconds = divmod(milliseconds, 1000)
-    # The parser cannot read more than 2**32 milliseconds.
+    if seconds > _LONGEST_SECONDS:
+        raise InvalidQueryError(f"a duration is out of range; allowed: at most {_LONGEST_SECONDS}s")
+    # The parser cannot read more than 2**32 milliseconds as such.
     parts = (f"{seconds}s" if seconds else "") + (f"{milliseconds}ms" if milliseconds else "")
     return f"-{parts}" if length < timedelta(0) else parts
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import current_tenants
-from modelplane_datasource.tenancy.promql_rewriter import RefusedError, restricted
+from modelplane_datasource.tenancy.promql_rewriter import restricted
+from modelplane_datasource.tenancy.promql_text import RefusedError
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import TENANT_ID
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
-DAY = 86_400_000  # milliseconds
+HOUR, DAY = 3_600_000, 86_400_000  # milliseconds
 MAX_INSTANT = 253_402_300_799_999  # the last millisecond of the year 9999
 
 # What JSON schemas say of the texts that are read here; what has such a form is not always a time.
@@ -16,7 +16,7 @@ INSTANT_PATTERN = (
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,9})?([Zz]|[+\- ][0-9]{2}:[0-9]{2}))"
 )
 
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY, "w": 604_800_000}
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR, "d": DAY, "w": 604_800_000}
 _DESCENDING = [(unit, length) for unit, length in reversed(_UNITS.items()) if unit != "w"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(

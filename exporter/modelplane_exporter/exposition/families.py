@@ -13,8 +13,6 @@ from modelplane_exporter.exposition.text import (
     ExposedIdentity,
     bucket_bounds,
     by_metric,
-    family_name,
-    family_unit,
     identities_with,
     merge,
 )
@@ -28,7 +26,7 @@ from modelplane_exporter.layout.calls import (
 )
 from modelplane_exporter.layout.signals import SIGNAL_METRICS, LoadedBaseline, SignalSnapshot, layout_of
 from modelplane_exporter.layout.state import MetricSample
-from modelplane_schema.metrics import Metric
+from modelplane_schema.metrics import Metric, family_name, family_unit
 
 
 def family(metric: Metric) -> Family:

@@ -24,13 +24,12 @@ from modelplane_exporter.layout.calls import (
 )
 from modelplane_exporter.layout.state import MetricSample
 from modelplane_schema.identity import Identity
-from modelplane_schema.metrics import IDENTITY, Metric
+from modelplane_schema.metrics import IDENTITY, Metric, family_name, family_unit
 
 END = b"# EOF\n"
 SLOT = "\0"
 _SLOT = SLOT.encode()
 IDENTITIES_PER_CHUNK = 32
-BASE_UNITS = ("seconds", "bytes", "ratio", "watts", "joules")
 
 
 class ExposedIdentity(NamedTuple):
@@ -104,17 +103,6 @@ def by_metric(samples: Iterable[MetricSample]) -> list[list[MetricSample]]:
     for sample in samples:
         by_name.setdefault(sample.metric.name, []).append(sample)
     return list(by_name.values())
-
-
-def family_name(metric: Metric) -> str:
-    """What OpenMetrics and prometheus_client call the family: a counter's name lacks ``_total``."""
-    return metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
-
-
-def family_unit(metric: Metric) -> str:
-    """The unit that the family may declare in OpenMetrics, a base unit that ends its name; else empty."""
-    declared = metric.unit in BASE_UNITS and family_name(metric).endswith(f"_{metric.unit}")
-    return metric.unit if declared else ""
 
 
 def number(value: float) -> str:

@@ -55,9 +55,12 @@ class Measured(Proxy):
     """
 
     __slots__ = (
-        "_measured_functions", "_measured_housekeeping", "_measured_logged", "_measured_measurement",
+        "_measured_functions",
+        "_measured_housekeeping",
+        "_measured_logged",
+        "_measured_measurement",
         "_measured_readers",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,

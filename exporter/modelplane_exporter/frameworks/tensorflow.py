@@ -58,8 +58,10 @@ def wrap(
 
     readers = {
         **readers_of(methods, Reader(TENSORFLOW, baseline=exporter.baseline), _input),
-        "__call__": read, "predict": read_array, "predict_on_batch": read_array,
-    }  # fmt: skip
+        "__call__": read,
+        "predict": read_array,
+        "predict_on_batch": read_array,
+    }
     wait = _wait if synchronize else None
     return Measured(model, exporter, readers, wait=wait, traced=_is_traced, housekeeping=_HOUSEKEEPING)
 

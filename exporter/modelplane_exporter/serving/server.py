@@ -218,9 +218,12 @@ def ensure_started(
             logger.error(
                 "metrics are not served: cannot listen on %s:%d (%s); the model goes on. "
                 "Set %s to a free port, or to 'off' to mount /metrics yourself.%s",
-                settings.address, port, error.strerror or error, PORT.name,
+                settings.address,
+                port,
+                error.strerror or error,
+                PORT.name,
                 f" {REMEDY}" if error.errno == errno.EADDRINUSE else "",
-            )  # fmt: skip
+            )
             return
     threading.Thread(target=server.serve_forever, name="modelplane-metrics", daemon=True).start()
     logger.info("metrics are served at %s", server.url)

@@ -229,8 +229,11 @@ def _log_replaced(before: LoadedBaseline, baseline: Baseline) -> None:
         (version, replaced.label, baseline.label),
         "baseline %s of %s %s is replaced by %s, which was loaded later: signals of exporters that were made "
         "with the old one are not counted any more",
-        replaced.label, version.model_name, version.model_version, baseline.label,
-    )  # fmt: skip
+        replaced.label,
+        version.model_name,
+        version.model_version,
+        baseline.label,
+    )
 
 
 def _row_queue(layout: SignalLayout, report: Report) -> RowQueue:

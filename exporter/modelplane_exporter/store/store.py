@@ -166,11 +166,11 @@ class Store(Collector):
         A snapshot holds all calls that ended before, and what those in flight were charged so far.
         """
         # What exporters had loaded that are gone is shown once more, for the sake of its last counts.
-        shown = self._own_state() if self._publisher is None else self._publisher.collect()
+        shown = self._state_of_this_process() if self._publisher is None else self._publisher.collect()
         self.apply_released()
         return shown
 
-    def _own_state(self) -> State:
+    def _state_of_this_process(self) -> State:
         # First the signals: draining their queues finds invalid values, which count in the snapshots.
         signals, snapshots = self.local_signals(), self.local_snapshots()
         values = [sample for snapshot in self.values.snapshots() for sample in value_samples(snapshot)]

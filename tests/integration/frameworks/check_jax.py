@@ -74,7 +74,7 @@ def leak() -> None:
     wrapper.wrap(jnp.sin, **Series().options)(leaked[0])
 
 
-def check_one_row() -> None:
+def check_single_row() -> None:
     series = Series(baseline=baseline(features=table(4)))
     model = wrapper.wrap(jax.jit(logits), output="logits", **series.options)
     result = model(WEIGHTS, rows(1)[0])
@@ -85,7 +85,7 @@ def check_one_row() -> None:
     assert series.invalid() == {}
 
 
-def check_one_probability() -> None:
+def check_single_probability() -> None:
     series = Series()
     model = wrapper.wrap(lambda rows: jax.nn.sigmoid(rows.sum(-1)), output="probabilities", **series.options)
     risk = model(rows(1)[0])

@@ -268,7 +268,7 @@ def check_odd_layers() -> None:
     assert columns[f"{inner.name}/hidden/mean_absolute"][0] > 0
 
 
-def check_watches_of_one_layer_in_any_order() -> None:
+def check_watches_of_the_same_layer_in_any_order() -> None:
     bare = sequential()
     series = watched(bare, ["hidden"])
     exporter = series.exporter("tensorflow")

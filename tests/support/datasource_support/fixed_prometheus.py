@@ -140,6 +140,7 @@ def _held() -> Mapping[str, Iterator[dict[str, str]]]:
         metrics.SIGNAL_OBSERVATIONS.name: _signals("00", "01", metrics.MISSING_BIN),
         metrics.SIGNAL_DEVIATION_POSITIVE.name: _signals(),
         metrics.SIGNAL_DEVIATION_NEGATIVE.name: _signals(),
+        metrics.SIGNAL_DEVIATION_SQUARE.name: _signals(),
         metrics.BASELINE_RATIO.name: _signals("00", "01", metrics.MISSING_BIN),
         metrics.BASELINE_UPPER_BOUND.name: _signals("00", "01"),
         metrics.BASELINE_OBSERVATIONS.name: _signals(),

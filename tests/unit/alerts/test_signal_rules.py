@@ -21,6 +21,7 @@ from modelplane_schema.metrics import (
     MISSING_BIN,
     SIGNAL_DEVIATION_NEGATIVE,
     SIGNAL_DEVIATION_POSITIVE,
+    SIGNAL_DEVIATION_SQUARE,
     SIGNAL_OBSERVATIONS,
 )
 from modelplane_schema.recorded import SIGNAL_SERIES, SIGNAL_WINDOWS
@@ -77,11 +78,14 @@ def baseline(
     return [*ratios, series(BASELINE_OBSERVATIONS.name, identity, f"{m}{values}")]
 
 
-def deviations(positive: float, negative: float, **labels: str) -> list[dict[str, str]]:
+def deviations(
+    positive: float, negative: float, square: float = 1000.0, **labels: str
+) -> list[dict[str, str]]:
     identity = {**VERSION, **TENANT, **SIGNAL, **labels}
     return [
         series(SIGNAL_DEVIATION_POSITIVE.name, identity, growing(positive)),
         series(SIGNAL_DEVIATION_NEGATIVE.name, identity, growing(negative)),
+        series(SIGNAL_DEVIATION_SQUARE.name, identity, growing(square)),
     ]
 
 
@@ -95,6 +99,7 @@ def golden(counts: Sequence[float], training: Sequence[int] = TRAINING) -> dict[
         "modelplane:signal_bins:count": bins,
         "modelplane:signal_psi:": math.fsum((p - q) * math.log(p / q) for p, q in pairs),
         "modelplane:signal_psi_noise:": (bins - 1) * (1 / n + 1 / m) if n else math.nan,
+        "modelplane:signal_missing_shift:": counts[-1] / n - training[-1] / m if n else math.nan,
     }
 
 
@@ -189,7 +194,11 @@ def test_two_replicas_are_one_and_share_one_baseline(check: Check) -> None:
     total = [a + b for a, b in zip(first, second, strict=True)]
     check(
         inputs,
-        [*all_close(golden(total)), *is_close("modelplane:signal_mean_shift:", 30 / (sum(total) - 10))],
+        [
+            *all_close(golden(total)),
+            *is_close("modelplane:signal_mean_shift:", 30 / (sum(total) - 10)),
+            *is_close("modelplane:signal_variance_ratio:", 2000 / 200 - (30 / 200) ** 2),
+        ],
     )
 
 
@@ -246,7 +255,11 @@ def test_drift_needs_enough_observations(
         *counters(counts, model_name=model), *baseline(model_name=model), *deviations(7, 3, model_name=model)
     ]  # fmt: skip
     n = sum(counts)
-    expected = {**golden(counts), "modelplane:signal_mean_shift:": 4 / n}
+    expected = {
+        **golden(counts),
+        "modelplane:signal_mean_shift:": 4 / n,
+        "modelplane:signal_variance_ratio:": 1000 / n - (4 / n) ** 2,
+    }
     cases = []
     for prefix, value in expected.items():
         always = prefix.endswith((":increase", ":count"))
@@ -266,6 +279,8 @@ def test_without_traffic_there_is_n_and_no_drift(check: Check) -> None:
             *absent("modelplane:signal_psi:"),
             *absent("modelplane:signal_psi_noise:"),
             *absent("modelplane:signal_mean_shift:"),
+            *absent("modelplane:signal_variance_ratio:"),
+            *absent("modelplane:signal_missing_shift:"),
         ],
     )
 
@@ -273,7 +288,7 @@ def test_without_traffic_there_is_n_and_no_drift(check: Check) -> None:
 def test_the_mean_shifts_without_what_is_missing(check: Check) -> None:
     constant = {"signal": "constant"}
     inputs = [
-        *counters((50, 40, 30, 80)), *baseline(), *deviations(12.5, 72.5),
+        *counters((50, 40, 30, 80)), *baseline(), *deviations(12.5, 72.5, 300),
         *counters((100, 0, 0, 0), **constant), *baseline((10, 0, 0, 0), **constant),
         *counters((20, 20, 9, 80), signal="sparse"), *baseline(signal="sparse"),
         *deviations(5, 5, signal="sparse"),
@@ -282,8 +297,13 @@ def test_the_mean_shifts_without_what_is_missing(check: Check) -> None:
         inputs,
         [
             *is_close("modelplane:signal_mean_shift:", (12.5 - 72.5) / 120),
+            *is_close("modelplane:signal_variance_ratio:", 300 / 120 - 0.25),
+            *is_close("modelplane:signal_missing_shift:", 80 / 200 - 10 / 1000),
             *absent("modelplane:signal_mean_shift:", **constant),
+            *absent("modelplane:signal_variance_ratio:", **constant),
+            *is_close("modelplane:signal_missing_shift:", 0, **constant),
             *absent("modelplane:signal_mean_shift:", signal="sparse"),
+            *absent("modelplane:signal_variance_ratio:", signal="sparse"),
             *is_close("modelplane:signal_observations:increase", 129, signal="sparse"),
         ],
     )

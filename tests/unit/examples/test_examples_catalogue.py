@@ -25,15 +25,15 @@ def registered(service: Service) -> Model:
 
 def literals(script: str) -> dict[str, Any]:
     """Literal keywords of ``wrap``, its module, and literal constants of the script; nothing is imported."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for node in ast.walk(ast.parse((SCRIPTS / script).read_text())):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "wrap":
-            found |= {str(k.arg): k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+            values |= {str(k.arg): k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(WRAPPERS):
-            found["wrapper"] = str(node.module).removeprefix(WRAPPERS)
+            values["wrapper"] = str(node.module).removeprefix(WRAPPERS)
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("TENANTS", "VERSIONS"):
-            found[node.targets[0].id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    return found
+            values[node.targets[0].id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    return values
 
 
 def test_catalogue_names_every_script_once() -> None:

@@ -41,7 +41,7 @@ needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs ap
         (f"deb {MIRROR} ./", None),
         (f"# deb {MIRROR} bookworm main", None),
     ],
-)  # fmt: skip
+)
 def test_a_source_of_one_line(line: str, source: Source | None) -> None:
     assert list(read_one_line(f"\n{line}\n")) == ([source] if source else [])
 
@@ -58,7 +58,7 @@ def test_a_source_of_one_line(line: str, source: Source | None) -> None:
         ({"Enabled": "yes"}, [Source(MIRROR, KEYRING)]),
         ({"Components": "contrib"}, []),
     ],
-)  # fmt: skip
+)
 def test_a_source_of_several_lines(changes: dict[str, str], sources: list[Source]) -> None:
     fields = {
         "Types": "deb", "URIs": MIRROR, "Suites": "bookworm bookworm-updates", "Components": "main",

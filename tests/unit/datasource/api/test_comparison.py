@@ -30,7 +30,7 @@ def version(
         "latency_seconds_sum": 0.03 * (calls - slow) + 0.175 * slow,
         "confidence_bucket": dict(zip(SCORES, (0, calls - sure, calls, calls), strict=True)),
         "confidence_sum": 0.7 * (calls - sure) + 0.95 * sure,
-    }  # fmt: skip
+    }
 
 
 class Prometheus:

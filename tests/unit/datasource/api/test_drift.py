@@ -47,6 +47,8 @@ class Prometheus:
             return self._vector(*(({"baseline": "a1b2c3d4", "bin": name}, bound) for name, bound in bounds))
         if "baseline_observations" in query:
             return self._vector((version, 1000.0))
+        if "deviation_square" in query:
+            return self._matrix((age, [(1698400800, "450" if "offset" in query else "900")]))
         if "deviation" in query:
             return self._matrix((age, [(1698400800, "-30" if "offset" in query else "120")]))
         if "confidence_bucket" in query:
@@ -132,6 +134,25 @@ def test_mean_shift_leaves_missing_values_out(ask: Ask[Any]) -> None:
     assert point["y"] == pytest.approx(0.2 / np.sqrt(1 / 600 + 1 / 1000))
 
 
+def test_variance_ratio_is_that_of_what_is_present(ask: Ask[Any], upstream: FakePrometheus) -> None:
+    _, point = only(ask("&method=variance_ratio"))
+    assert (point["y"], point["n"]) == (pytest.approx(900 / 600 - (120 / 600) ** 2), 600)
+    assert point["noise"] is None
+    assert len([form for _, form, _ in upstream.calls if "deviation" in form["query"]]) == 2
+    _, point = only(ask("&method=variance_ratio&reference=previous:7d"))
+    before = 450 / 900 - (30 / 900) ** 2
+    assert point["y"] == pytest.approx((900 / 600 - (120 / 600) ** 2) / before)
+
+
+def test_missing_shift_is_in_shares_of_all_observations(ask: Ask[Any]) -> None:
+    _, point = only(ask("&method=missing_shift"))
+    assert (point["y"], point["n"]) == (pytest.approx(10 / 610), 610)
+    pooled = 10 / (610 + 1000)
+    assert point["noise"] == pytest.approx(np.sqrt(pooled * (1 - pooled) * (1 / 610 + 1 / 1000)))
+    _, point = only(ask("&method=missing_shift&reference=version:v2&model-version=v1"))
+    assert point["y"] == pytest.approx(10 / 610)
+
+
 def test_against_the_time_before(ask: Ask[Any], upstream: FakePrometheus) -> None:
     _, point = only(ask("&reference=previous:7d&window=6h"))
     counts, before = np.array(list(LIVE.values())), np.array(list(EARLIER.values()))
@@ -187,7 +208,7 @@ def test_without_signals_there_is_no_series(
 ) -> None:
     upstream.reply = lambda path, _form: vector_reply() if path == "/api/v1/query" else matrix_reply()
     response = client.get(f"{PATH}&method={method}&reference={reference}")
-    if "mean" in method and "version" in reference:
+    if method in ("mean_shift", "mean_shift_z", "variance_ratio") and "version" in reference:
         assert response.status_code == 422
     else:
         assert response.json is not None

@@ -16,7 +16,7 @@ from modelplane_datasource.app import create_app
 from modelplane_datasource.settings import ConfigurationError, Settings
 
 NOW = 1_698_400_800_000
-DAY = 86_400_000
+DAY, HOUR = 86_400_000, 3_600_000
 REGISTRY = """
 apiVersion: modelplane/v1
 tenants: [{id: user-A}, {id: user-B}]
@@ -228,11 +228,11 @@ def test_the_state_of_objectives_with_the_time_of_exhaustion(
     prometheus.hour = {"success": "98", "failure": "2"}
     body = slo_client.get(f"/api/v1/slo?{WHO}&slo=availability&to={NOW}").get_json()
     (row,) = body["rows"]
-    # 40 of 100 allowed failures are spent and the last hour burns at 2: 0.6 / 2 of 30 days are left.
+    # 40 of 100 allowed failures are spent, and the last hour had one more than its own calls allow.
     assert row == {
         **OWNER, "slo": "availability", "objective": 0.99, "window": "30d",
         "burn_rate": pytest.approx(2), "budget_remaining": pytest.approx(0.6),
-        "exhausted_at": NOW + 9 * DAY, "total": 10_000,
+        "exhausted_at": NOW + 60 * HOUR, "total": 10_000, "n": 100,
     }  # fmt: skip
     assert body["query_time"] == "2023-10-27T10:00:00Z"
     assert {form["start"] for _, form, _ in upstream.calls} == {f"{NOW // 1000}.000"}
@@ -298,3 +298,48 @@ def test_a_bad_registry_stops_the_start(settings: Settings, tmp_path: Path) -> N
     path.write_text("apiVersion: modelplane/v2", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"^MODELPLANE_DATASOURCE_REGISTRY_FILE: .*bad\.yaml"):
         create_app(replace(settings, registry_file=path))
+
+
+def test_everything_that_may_be_seen_comes_with_the_worst_first(
+    prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
+) -> None:
+    prometheus.models = ["resnet50", "bert"]
+    body = slo_client.get(f"/api/v1/slo?to={NOW}").get_json()
+    budgets = [row["budget_remaining"] for row in body["rows"]]
+    assert budgets == sorted(budgets)
+    assert [(row["model_name"], row["slo"]) for row in body["rows"]] == [
+        ("resnet50", "strict"), ("resnet50", "availability"), ("resnet50", "fast"), ("bert", "availability"),
+    ]  # fmt: skip
+    assert body["total"] == 4
+    assert all("tenant_id" not in form["query"].partition("{")[2] for _, form, _ in upstream.calls)
+    first = slo_client.get(f"/api/v1/slo?to={NOW}&limit=1").get_json()
+    assert (first["rows"], first["total"]) == (body["rows"][:1], 4)
+
+
+def test_a_range_gives_its_own_burn_rate(
+    prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
+) -> None:
+    prometheus.hour = {"success": "98", "failure": "2"}
+    path = f"/api/v1/slo?{WHO}&slo=availability&to={NOW}"
+    (last_hour,) = slo_client.get(path).get_json()["rows"]
+    (row,) = slo_client.get(f"{path}&from={NOW - 6 * HOUR}").get_json()["rows"]
+    assert (row["burn_rate"], row["n"]) == (pytest.approx(5), 1000)
+    assert row == {**last_hour, "burn_rate": row["burn_rate"], "n": row["n"]}
+    assert any("[6h]" in form["query"] for _, form, _ in upstream.calls)
+    (same,) = slo_client.get(f"{path}&from={NOW - HOUR}").get_json()["rows"]
+    assert same == last_hour
+    assert len(slo_client.get(f"{path}&from={NOW - 30 * DAY}").get_json()["rows"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "by"),
+    [
+        ("none", "model_name, outcome"), ("model", "model_name, outcome"),
+        ("version", "model_name, model_version, outcome"), ("tenant", "model_name, tenant_id, outcome"),
+    ],
+)  # fmt: skip
+def test_events_are_added_up_by_group(
+    upstream: FakePrometheus, slo_client: FlaskClient, group: str, by: str
+) -> None:
+    slo_client.get(f"/api/v1/metrics/slo?model-name=resnet50&slo=strict&group-by={group}&{AT_NOW}")
+    assert upstream.calls[0][1]["query"].startswith(f"sum by ({by}) (increase(")

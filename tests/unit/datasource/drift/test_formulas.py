@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from modelplane_datasource.drift.formulas import js_distance, ks, mean_shift, mean_shift_z, psi, psi_noise
+from modelplane_datasource.drift.formulas import (
+    js_distance,
+    ks,
+    mean_shift,
+    mean_shift_z,
+    missing_shift,
+    missing_shift_error,
+    psi,
+    psi_noise,
+    variance_ratio,
+)
 
 COUNT = st.just(0.0) | st.floats(1e-3, 1e7) | st.integers(1, 10**6).map(float)
 
@@ -136,6 +146,66 @@ def test_shift_of_the_mean(deviations: list[float], observations: int) -> None:
     )
 
 
+VALUE = st.floats(-1e6, 1e6)
+
+
+@given(st.lists(VALUE, min_size=1, max_size=200), st.lists(VALUE, min_size=2, max_size=50))
+def test_variance_ratio_is_numpys(live: list[float], training: list[float]) -> None:
+    mean, stddev = np.mean(training), np.std(training)
+    assume(stddev > 1e-3)
+    u = (np.array(live) - mean) / stddev
+    shift = mean_shift(u[u > 0].sum(), -u[u < 0].sum(), len(u))
+    ratio = variance_ratio((u * u).sum(), shift, len(u))
+    # What cancels between the two terms is lost, as the last digits of the larger one.
+    assert ratio == pytest.approx(np.var(live) / np.var(training), rel=1e-9, abs=1e-13 * (1 + (u * u).max()))
+    assert ratio >= 0
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 50.0])
+@pytest.mark.parametrize("shift", [0.0, -0.3, 20.0])
+def test_variance_ratio_does_not_see_the_shift(spread: float, shift: float) -> None:
+    u = np.random.default_rng(2).normal(shift, spread, 20_000)
+    mean = mean_shift(np.maximum(u, 0).sum(), np.maximum(-u, 0).sum(), len(u))
+    assert variance_ratio((u * u).sum(), mean, len(u)) == pytest.approx(np.var(u), rel=1e-8)
+    assert np.var(u) == pytest.approx(spread**2, rel=0.03)
+
+
+def test_without_drift_the_variance_ratio_of_a_normal_signal_is_fishers() -> None:
+    random = np.random.default_rng(7)
+    n, m, rounds = 400, 1_000, 4_000
+    training, live = random.normal(3, 2, (rounds, m)), random.normal(3, 2, (rounds, n))
+    u = (live - training.mean(1)[:, None]) / training.std(1)[:, None]
+    sums = (np.maximum(u, 0).sum(1), np.maximum(-u, 0).sum(1))
+    ratios = variance_ratio((u * u).sum(1), mean_shift(*sums, n), n)
+    unbiased = ratios * (n / (n - 1)) / (m / (m - 1))
+    assert stats.kstest(unbiased, stats.f(n - 1, m - 1).cdf).pvalue > 0.01
+
+
+@given(st.integers(0, 500), st.integers(1, 500), st.integers(0, 400), st.integers(1, 400))
+def test_missing_shift_is_a_difference_of_shares(missing: int, present: int, lost: int, known: int) -> None:
+    n, m = missing + present, lost + known
+    shift = missing_shift(missing, n, lost / m)
+    assert shift == pytest.approx(missing / n - lost / m, abs=1e-15)
+    error = missing_shift_error(missing, n, lost / m, m)
+    if missing + lost:
+        # Pearson's chi-squared of the two by two table is the square of the difference in standard errors.
+        table = [[missing, present], [lost, known]]
+        assert (shift / error) ** 2 == pytest.approx(
+            stats.chi2_contingency(table, correction=False).statistic, rel=1e-7, abs=1e-9
+        )
+    else:
+        assert error == 0
+
+
+def test_without_drift_the_missing_shift_is_standard_normal() -> None:
+    random = np.random.default_rng(8)
+    n, m, rounds = 2_000, 20_000, 20_000
+    missing, lost = random.binomial(n, 0.1, rounds), random.binomial(m, 0.1, rounds)
+    z = missing_shift(missing, n, lost / m) / missing_shift_error(missing, n, lost / m, m)
+    assert (z.mean(), z.std()) == (pytest.approx(0, abs=0.03), pytest.approx(1, abs=0.03))
+    assert (np.abs(z) > 3).mean() < 0.005
+
+
 def test_what_is_not_defined_is_nan() -> None:
     nothing, ratios = [0, 0], [0.5, 0.5]
     for value in (psi(nothing, ratios, 10), psi_noise(nothing, ratios, 10)):
@@ -148,6 +218,11 @@ def test_what_is_not_defined_is_nan() -> None:
     assert math.isnan(mean_shift_z(mean_shift(0, 0, 0), 0, 5))
     assert math.isnan(mean_shift_z(mean_shift(1, 0, 5), 5, 0))
     assert math.isnan(mean_shift(math.nan, math.nan, 5))  # a constant signal has no deviation sums
+    assert math.isnan(variance_ratio(0, mean_shift(0, 0, 0), 0))
+    assert math.isnan(variance_ratio(math.nan, math.nan, 5))
+    assert math.isnan(missing_shift(0, 0, 0.1))
+    assert math.isnan(missing_shift_error(0, 0, 0.1, 100))
+    assert math.isnan(missing_shift_error(1, 10, 0.1, 0))
 
 
 def test_many_vectors_at_once_are_each_alone() -> None:

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.catalogue import find_metric
 from modelplane_datasource.drift import bin_counts, formulas, series
+from modelplane_datasource.drift.parameters import METHODS
 from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.timeline.grid import Grid
 
@@ -27,7 +28,10 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class CountedSignal(NamedTuple):
-    """A signal with its counts of shape (times, bins), live and of the 7 days before, and its deviations."""
+    """A signal with its counts of shape (times, bins), live and of the 7 days before, and its sums.
+
+    ``deviations`` and ``squares`` are live and of the 7 days before.
+    """
 
     labels: Mapping[str, str]
     bins: tuple[str, ...]
@@ -35,6 +39,7 @@ class CountedSignal(NamedTuple):
     before: FloatArray
     ratios: FloatArray | None
     deviations: tuple[FloatArray, FloatArray] | None
+    squares: tuple[FloatArray, FloatArray] | None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -63,11 +68,12 @@ def population() -> list[CountedSignal]:
             if tenant == "user-B":
                 live[2] = math.nan
             sums = None if OTHER in names else tuple(chance.normal(0, 20, (2, TIMES)))
+            squares = None if sums is None else tuple(20 + column**2 for column in sums)
             labels = {
                 "model_name": "churn", "model_version": "v1", "tenant_id": tenant, "kind": "input",
                 "signal": f"signal {index}", "baseline": "a1b2c3d4",
             }  # fmt: skip
-            result.append(CountedSignal(labels, tuple(order), live, before, ratios, sums))
+            result.append(CountedSignal(labels, tuple(order), live, before, ratios, sums, squares))
     return result
 
 
@@ -87,7 +93,7 @@ class Prometheus:
         is_before = "offset" in query
         if path == "/api/v1/query":
             return self._vector(*self._trained("ratio" in query))
-        series = list(self._deviations(is_before) if "deviation" in query else self._counts(is_before))
+        series = list(self._sums(query, is_before) if "deviation" in query else self._counts(is_before))
         np.random.default_rng(len(query)).shuffle(series)
         return self._matrix(*series)
 
@@ -110,10 +116,11 @@ class Prometheus:
                 if column.any():
                     yield {**signal.labels, "bin": name}, points(column)
 
-    def _deviations(self, is_before: bool) -> Iterator[tuple[dict[str, str], list[tuple[float, str]]]]:
+    def _sums(self, query: str, is_before: bool) -> Iterator[tuple[dict[str, str], list[tuple[float, str]]]]:
         for signal in self._signals:
-            if signal.deviations is not None:
-                yield dict(signal.labels), points(signal.deviations[is_before])
+            sums = signal.squares if "square" in query else signal.deviations
+            if sums is not None:
+                yield dict(signal.labels), points(sums[is_before])
 
 
 def expected(signal: CountedSignal, method: str, is_previous: bool) -> tuple[FloatArray, FloatArray] | None:
@@ -146,19 +153,27 @@ def value_at(
         return float(formulas.psi(counts, ratios, size)), counts.sum()
     if method == "js_distance":
         return float(formulas.js_distance(counts, ratios)), counts.sum()
+    if method == "missing_shift":
+        missing = signal.bins.index(MISSING)
+        return counts[missing] / counts.sum() - ratios[missing], counts.sum()
     n, known = counts[present].sum(), size * ratios[present].sum()
     if method == "ks":
         return float(formulas.ks(counts[present], ratios[present])), n
     assert signal.deviations is not None
+    assert signal.squares is not None
     shift = signal.deviations[0][at] / n
-    if is_previous:
-        shift -= signal.deviations[1][at] / known
+    before = signal.deviations[1][at] / known if is_previous else 0.0
+    if method == "variance_ratio":
+        variance = max(signal.squares[0][at] / n - shift**2, 0.0)
+        earlier = max(signal.squares[1][at] / known - before**2, 0.0) if is_previous else 1.0
+        return variance / earlier if earlier > 0 else math.nan, n
+    shift -= before
     return shift if method == "mean_shift" else shift / math.sqrt(1 / n + 1 / known), n
 
 
 @pytest.mark.parametrize("block_values", [1, 50, bin_counts._BLOCK_VALUES])
 @pytest.mark.parametrize("reference", ["baseline", "previous:7d"])
-@pytest.mark.parametrize("method", ["psi", "js_distance", "ks", "mean_shift", "mean_shift_z"])
+@pytest.mark.parametrize("method", METHODS)
 def test_each_signal_among_many_is_as_alone(
     upstream: FakePrometheus, client: FlaskClient,
     monkeypatch: pytest.MonkeyPatch, method: str, reference: str, block_values: int,
@@ -199,7 +214,9 @@ def test_what_is_no_number_is_none(upstream: FakePrometheus, client: FlaskClient
 
 
 def applies(signal: CountedSignal, method: str) -> bool:
-    """Categories have no order and no mean."""
+    """Categories have no order and no moments, and not every signal counts what is missing."""
+    if method == "missing_shift":
+        return MISSING in signal.bins
     return method in ("psi", "js_distance") or OTHER not in signal.bins
 
 

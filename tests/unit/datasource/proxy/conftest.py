@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from datasource_support.fake_client import FakeCaller, FakeClient
-from modelplane_datasource.api.prometheus import prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.web.error_handlers import register_error_handlers
@@ -32,7 +32,7 @@ def app(prometheus: FakeClient, caller: FakeCaller) -> Flask:
     made.config["MAX_CONTENT_LENGTH"] = 10_000
     made.url_map.strict_slashes = False
     made.url_map.merge_slashes = False
-    register_error_handlers(made)
+    register_error_handlers(made, ERROR_FORMATS)
     plane = cast(AppContext, SimpleNamespace(prometheus=prometheus, settings=Settings()))
     made.before_request(caller.begin_request)
     made.before_request(refuse_unknown_calls)

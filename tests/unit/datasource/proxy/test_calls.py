@@ -28,13 +28,16 @@ def test_a_query_is_sent_restricted_with_known_parameters_only(
     assert prometheus.calls == [("query_range", form, "POST")]
 
 
-def test_data_are_given_byte_for_byte_and_what_stands_beside_them_is_not(
+def test_data_are_given_as_they_are_written_and_other_members_are_not(
     web: FlaskClient, prometheus: FakeClient, caller: FakeCaller
 ) -> None:
-    data = b'{"result": [{"metric":{"tenant_id":"user-A"},"value":[1.50,"1e3"]}]}'
-    alone = b'{"status":"success","data":' + data + b"}"
+    """Unknown keys, wherever they stand, may hold anything."""
+    metric = b'{"metric":{"tenant_id":"user-A"},"value":[1.5,"1e3"]'
+    head = b'{"resultType":"vector","result":['
+    data = head + metric + b',"note":"user-B"}],"stats":{"user-B":1}}'
+    alone = b'{"status":"success","data":' + head + metric + b"}]}}"
     warned = alone[:-1] + b',"warnings":' + orjson.dumps([INCOMPLETE]) + b"}"
-    for beside, expected in (
+    for members, expected in (
         (b"", alone),
         (b',"infos":["user-B"]', alone),
         (b',"stats":{"user-B":1}', alone),
@@ -42,7 +45,7 @@ def test_data_are_given_byte_for_byte_and_what_stands_beside_them_is_not(
         (b',"isPartial":true', warned),
         (b',"isPartial":false', alone),
     ):
-        body = b'{"status":"success", "data":' + data + beside + b"}"
+        body = b'{"status":"success", "data":' + data + members + b"}"
         prometheus.reply = lambda path, form, body=body: (200, body)  # type: ignore[misc]
         caller.tenants = ("user-A",)
         assert web.get(f"{API}/query?query=up").data == expected

@@ -17,15 +17,11 @@ from modelplane_datasource.slo.arithmetic import (
     budget_remaining,
     burn_rate,
     error_events,
-    exhausted_at,
     latency_events,
 )
 from modelplane_schema.metrics import LATENCY_BUCKETS, PORTABLE_LATENCY_BUCKETS
 
-HOUR, DAY = 3_600_000, 86_400_000
 NAN = math.nan
-MONTH = 30 * DAY
-NOW = 1_698_397_200_000
 
 
 def count(good: float, total: float) -> Events:
@@ -173,34 +169,3 @@ def test_a_threshold_that_is_no_bound_is_refused() -> None:
         latency_events(increases({"0.25": 1.0, "0.5": 1.0, "+Inf": 1.0}), 0.3)
     with pytest.raises(ValueError, match=r"le='\+Inf' is missing"):
         latency_events(increases({"0.25": 1.0}), 0.25)
-
-
-def test_exhaustion_of_worked_examples() -> None:
-    # Half of a 30-day budget at ten times the allowed rate lasts 1.5 days.
-    assert exhausted_at(0.5, 10.0, MONTH, NOW) == NOW + 36 * HOUR
-    assert exhausted_at(1.0, 1.0, MONTH, NOW) == NOW + MONTH
-    assert exhausted_at(0.2, 0.5, MONTH, NOW) == NOW + 12 * DAY
-
-
-def test_exhaustion_is_now_when_the_budget_is_spent() -> None:
-    for remaining in (0.0, -3.0):
-        assert exhausted_at(remaining, 0.0, MONTH, NOW) == NOW
-
-
-def test_exhaustion_is_never_when_the_rate_is_sustainable_or_unknown() -> None:
-    assert exhausted_at(0.6, 0.5, MONTH, NOW) is None
-    assert exhausted_at(1.0, 0.0, MONTH, NOW) is None
-    assert exhausted_at(None, 3.0, MONTH, NOW) is None
-    assert exhausted_at(0.5, None, MONTH, NOW) is None
-
-
-@settings(max_examples=60)
-@given(st.floats(-5, 1), st.floats(0, 1000), st.integers(1, 90))
-def test_exhaustion_lies_within_one_window(remaining: float, burn: float, days: int) -> None:
-    instant = exhausted_at(remaining, burn, days * DAY, NOW)
-    if instant is None:
-        assert remaining > burn
-    else:
-        assert NOW <= instant <= NOW + days * DAY
-        if remaining > 0:
-            assert burn * (instant - NOW) / (days * DAY) == pytest.approx(remaining, abs=1e-3)

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
+from datasource_support.fake_prometheus import (
+    JSON_HEADERS,
+    FakePrometheus,
+    Form,
+    Reply,
+    matrix_reply,
+    vector_reply,
+)
 from modelplane_datasource.app import create_app
 from modelplane_datasource.settings import ConfigurationError, Settings
 from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
@@ -78,9 +85,13 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
 
 
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
-    upstream.reply = lambda path, form: (
-        vector_reply() if path == "/api/v1/query" and not form["query"].endswith("]") else matrix_reply()
-    )
+    def reply(path: str, form: Form) -> Reply:
+        if "/label" in path:
+            return 200, JSON_HEADERS, b'{"status":"success","data":[]}'
+        is_instant = path == "/api/v1/query" and not form["query"].endswith("]")
+        return vector_reply() if is_instant else matrix_reply()
+
+    upstream.reply = reply
     calls = every_call(protected)
     assert len(calls) > 15
     for method, path in calls:

@@ -140,11 +140,11 @@ def test_a_loop_that_ends_closes_each_stream_once(
             await asyncio.sleep(0)
             log.append("closed")
 
-    kept = []
+    streams = []
 
     async def leave() -> None:
-        kept.append(stream())
-        await anext(kept[0])
+        streams.append(stream())
+        await anext(streams[0])
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(leave())

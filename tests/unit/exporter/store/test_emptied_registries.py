@@ -66,9 +66,9 @@ def test_an_exporter_that_was_closed_does_not_count_as_living(registry: Collecto
     service = call(registry)
     service.close()
     unregister_all(registry)
-    kept = call(registry)
+    new = call(registry)
     assert counted(registry) == [1, 1]
-    assert kept is not service
+    assert new is not service
 
 
 def test_a_registry_that_is_not_emptied_keeps_its_store(registry: CollectorRegistry) -> None:

@@ -143,10 +143,10 @@ def test_a_baseline_whose_exporter_is_gone_is_replaced_without_a_word(
 ) -> None:
     exporter(registry, NUMBERS)
     gc.collect()
-    kept = exporter(registry, OTHERS)
+    new = exporter(registry, OTHERS)
     assert caplog.text == ""
     assert set(bins(registry, "g0").values()) == {0}
-    assert kept.baseline is OTHERS
+    assert new.baseline is OTHERS
 
 
 @pytest.mark.parametrize("how", ["close", "collect", "same version"])
@@ -191,13 +191,13 @@ def test_counters_of_an_unloaded_version_stay_until_they_were_idle(registry: Col
     predict = old(answer)
     predict()
     old.score("x", 0.5)
-    kept = made(registry, "v2", confidence=None)
+    new = made(registry, "v2", confidence=None)
     assert successes(registry, "v1") == 1
     old.close()
     exposed(registry)
     for name, samples in exposed(registry).items():
         assert all("v1" not in key for key in samples), name
-    assert kept.current_call() is None
+    assert new.current_call() is None
     assert store.events._known.keys() | store.values._known.keys() <= {("m", "v2", "jax")}
     assert store.signals.scores.exposed() == []
     predict()  # who still has the function is counted, from where it was
@@ -228,8 +228,8 @@ def test_unloaded_versions_leave_nothing_behind(registry: CollectorRegistry) -> 
     assert [len(states._states), len(states._retired), len(states._tenants)] == [0, 0, 0]
     assert [len(guard.tenants) for guard in states._guards.values()] == [0]
     assert store._versions.unloaded() == {}
-    for kept in (store.events._known, store.events._counts, store.values._known, store.values._sums):
-        assert len(kept) == 0
+    for table in (store.events._known, store.events._counts, store.values._known, store.values._sums):
+        assert len(table) == 0
 
 
 def test_a_full_budget_is_freed_of_exporters_that_nobody_has(
@@ -240,11 +240,11 @@ def test_a_full_budget_is_freed_of_exporters_that_nobody_has(
         target = made(registry, f"v{number}", baseline=refitted(number))
         target.__dict__["cycle"] = target  # only the collector can free it
         del target
-    kept = [made(registry, "v100", baseline=refitted(100))]
+    loaded = [made(registry, "v100", baseline=refitted(100))]
     with pytest.raises(ValueError, match=r"close\(\) exporters of versions that are served no longer"):
-        kept.append(made(registry, "v101", baseline=refitted(101)))
+        loaded.append(made(registry, "v101", baseline=refitted(101)))
     assert versions(registry) == ["v100"]
-    kept[0].close()
+    loaded[0].close()
     assert made(registry, "v101", baseline=refitted(101)).baseline == refitted(101)
 
 
@@ -275,10 +275,10 @@ def test_a_cell_that_is_run_twice(registry: CollectorRegistry) -> None:
 
 
 def test_a_tenant_that_no_exporter_has_any_more_may_make_room(registry: CollectorRegistry) -> None:
-    kept = made(registry, "v1", tenant_id="b", max_tenants=2, idle_ttl=0.0)
+    loaded = made(registry, "v1", tenant_id="b", max_tenants=2, idle_ttl=0.0)
     old = made(registry, "v1", tenant_id="a", max_tenants=2, idle_ttl=0.0)
     old.close()
     exposed(registry)
-    kept.event("click", tenant_id="c")
+    loaded.event("click", tenant_id="c")
     tenants = {key[2] for key in exposed(registry)[REQUESTS]}
     assert tenants == {"b", "c"}
