@@ -25,7 +25,7 @@ def record(required: Mapping[str, Any], others: Mapping[str, Any] | None = None)
     }
 
 
-def array(items: Mapping[str, Any]) -> dict[str, Any]:
+def array(items: Mapping[str, Any] | NamedSchema) -> dict[str, Any]:
     """A list."""
     return {"type": "array", "items": items}
 
