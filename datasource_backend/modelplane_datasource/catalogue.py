@@ -5,14 +5,14 @@ Routes, the catalogue, the Grafana metric list and rows derive from ``SERIES_MET
 
 from __future__ import annotations
 
-from modelplane_datasource.costs.metric import COST
+from modelplane_datasource.costs.metric import COST, TOKEN_COST
 from modelplane_datasource.drift.metric import DRIFT
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.metrics import PROMQL_METRICS
 from modelplane_datasource.slo.metric import SLO
 
-SERIES_METRICS: tuple[SeriesMetric, ...] = (*PROMQL_METRICS, DRIFT, SLO, COST)
+SERIES_METRICS: tuple[SeriesMetric, ...] = (*PROMQL_METRICS, DRIFT, SLO, COST, TOKEN_COST)
 _BY_NAME = {metric.name: metric for metric in SERIES_METRICS}
 
 

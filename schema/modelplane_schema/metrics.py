@@ -26,7 +26,11 @@ RESERVED_TENANTS = (OVERFLOW, ALL_TENANTS, UNKNOWN_TENANT)
 # Cancelled: the caller gave up. Rejected: an exception that the model team expects, as for bad input.
 OUTCOMES = ("success", "failure", "cancelled", "rejected")
 COMPLETED_OUTCOMES = ("success", "failure")  # the others say nothing about the model: no ratio counts them
-TOKEN_KINDS = ("input", "cached_input", "output", "reasoning")
+INPUT, CACHED_INPUT = "input", "cached_input"
+TOKEN_KINDS = (INPUT, CACHED_INPUT, "output", "reasoning")
+# How a device's cost is shared over kinds of tokens: OpenCost's ratio where it has no times of prefill and
+# decoding, and its treatment of cached input, which takes no prefill.
+TOKEN_WEIGHTS = {INPUT: 1.0, CACHED_INPUT: 0.0, "output": 2.5, "reasoning": 2.5}
 SCORE_KIND = "score"  # an evaluation from 0 to 1, in fixed bins, without training data
 SIGNAL_KINDS = ("input", "activation", "output", "business", SCORE_KIND)
 VERDICTS = ("correct", "incorrect")

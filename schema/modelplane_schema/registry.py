@@ -188,8 +188,11 @@ class PsiThresholds(_Declaration):
 
 
 class Drift(_Declaration):
+    """``visible_to_tenants``: its tenants see the signals that are counted for all of them together."""
+
     psi: PsiThresholds = PsiThresholds()
     min_observations: PositiveInt = DEFAULT_MIN_OBSERVATIONS
+    visible_to_tenants: bool = False
 
 
 class TokenPrice(_Declaration):

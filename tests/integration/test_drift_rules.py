@@ -85,6 +85,7 @@ class Replica:
                 metrics.SIGNAL_OBSERVATIONS,
                 metrics.SIGNAL_DEVIATION_POSITIVE,
                 metrics.SIGNAL_DEVIATION_NEGATIVE,
+                metrics.SIGNAL_DEVIATION_SQUARE,
             )
         }
         ratio = Gauge(
@@ -111,6 +112,7 @@ class Replica:
                     positive, negative = signal.deviations
                     self._grow(metrics.SIGNAL_DEVIATION_POSITIVE, signal.live(tenant), positive)
                     self._grow(metrics.SIGNAL_DEVIATION_NEGATIVE, signal.live(tenant), negative)
+                    self._grow(metrics.SIGNAL_DEVIATION_SQUARE, signal.live(tenant), 3 * positive)
         self._scrapes += 1
         yield from self._registry.collect()
 
@@ -281,7 +283,7 @@ def test_recorded_counts_are_the_increase(api: Api, window: str) -> None:
 def test_recorded_drift_is_that_of_the_formulas(api: Api, window: str) -> None:
     names = [series.over(window).name for series in recorded.SIGNAL_SERIES]
     counts, *rest = (api.history(name) for name in names)
-    sizes, bins, psi, noise, _ = rest
+    sizes, bins, psi, noise, _, _, missing_shift = rest
     emitted = withheld = 0
     for instant, table in counts.items():
         for key, live in table.items():
@@ -294,29 +296,37 @@ def test_recorded_drift_is_that_of_the_formulas(api: Api, window: str) -> None:
             if c.sum() < (MIN_OBSERVATIONS if key[0] == MODEL else 300):
                 assert key not in psi[instant]
                 assert key not in noise[instant]
+                assert key not in missing_shift[instant]
                 withheld += 1
                 continue
             assert psi[instant][key][""] == pytest.approx(formulas.psi(c, t / m, m), rel=1e-9, abs=1e-9)
             assert noise[instant][key][""] == pytest.approx(formulas.psi_noise(c, t / m, m), rel=1e-9)
+            of_missing = (live[metrics.MISSING_BIN], c.sum(), trained[metrics.MISSING_BIN] / m)
+            expected = formulas.missing_shift(*of_missing)
+            assert missing_shift[instant][key][""] == pytest.approx(expected, abs=1e-9)
             emitted += 1
     assert emitted >= 20
     assert withheld >= 10
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_recorded_shift_of_the_mean(api: Api, window: str) -> None:
+def test_recorded_shift_of_the_mean_and_ratio_of_variances(api: Api, window: str) -> None:
     counts = api.history(recorded.SIGNAL_BIN_INCREASE.over(window).name)
+    ratios = api.history(recorded.SIGNAL_VARIANCE_RATIO.over(window).name)
     compared = 0
     for instant, table in api.history(recorded.SIGNAL_MEAN_SHIFT.over(window).name).items():
         assert {key[5] for key in table} == {"age"}
         if api.is_quiet(instant):
             positive = api.increase(metrics.SIGNAL_DEVIATION_POSITIVE, window, instant)
             negative = api.increase(metrics.SIGNAL_DEVIATION_NEGATIVE, window, instant)
+            square = api.increase(metrics.SIGNAL_DEVIATION_SQUARE, window, instant)
             for key, value in table.items():
                 present = sum(
                     count for name, count in counts[instant][key].items() if name != metrics.MISSING_BIN
                 )
                 expected = formulas.mean_shift(positive[key][""], negative[key][""], present)
                 assert value[""] == pytest.approx(expected, abs=1e-9)
+                variance = formulas.variance_ratio(square[key][""], expected, present)
+                assert ratios[instant][key][""] == pytest.approx(variance, abs=1e-9)
                 compared += 1
     assert compared >= 5

@@ -20,6 +20,7 @@ from datasource_support.two_tenants import (
     ABSENT,
     ABSENT_MODEL,
     CALLER_TENANT,
+    COMMON_SIGNAL,
     MARKERS,
     NOW,
     OTHER,
@@ -172,6 +173,21 @@ def test_version_changes_are_those_of_versions_that_the_caller_calls(client: Fla
     assert titles(TENANT) == titles(READER) == titles(ADMIN, f"&tenant-id={CALLER_TENANT}") == called
     assert titles(NO_DATA) == set()
     assert f"{SHARED_MODEL} {OTHER_VERSION} loaded" in titles(ADMIN)
+
+
+def test_common_signals_are_those_of_versions_that_the_caller_calls(client: FlaskClient) -> None:
+    def signals(token: str, path: str) -> set[tuple[str, str]]:
+        body = client.get(f"/api/v1/{path}&to={NOW * 1000}", headers=bearer(token)).json
+        assert body is not None
+        return {(row["model_version"], row["signal"]) for row in body.get("rows", ())}
+
+    path = f"drift/top?model-name={SHARED_MODEL}&tenant-id=__all__"
+    called = {("v1", COMMON_SIGNAL), ("v2", COMMON_SIGNAL)}
+    assert signals(TENANT, path) == signals(READER, path) == called
+    assert signals(NO_DATA, path) == set()
+    assert signals(ADMIN, path) == {*called, (OTHER_VERSION, f"{OTHER}_common")}
+    own = {("v1", f"{CALLER_TENANT}_age"), ("v2", f"{CALLER_TENANT}_age")}
+    assert signals(TENANT, f"drift/top?model-name={SHARED_MODEL}") == called | own
 
 
 def test_another_tenant_is_answered_like_one_that_does_not_exist(

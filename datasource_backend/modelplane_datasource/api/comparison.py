@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
+import orjson
 from flask import Blueprint, Response
 
+from modelplane_datasource.comparison.indicators import MIN_SLICES, Observations, Unit, Verdict
 from modelplane_datasource.comparison.queries import (
+    SCRAPES_PER_SLICE,
     CompareRequest,
+    Versions,
     compare_versions,
     result_bytes,
+    slice_ends,
+    verdicts_over_time,
 )
-from modelplane_datasource.comparison.verdicts import (
-    HIGHEST,
-    LOWEST,
-    Comparison,
-    Observations,
-    Unit,
-    Verdict,
-    VersionCounts,
-)
+from modelplane_datasource.comparison.slices import VersionCounts, VersionSlices
+from modelplane_datasource.comparison.verdicts import HIGHEST, LOWEST, Comparison
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL
 from modelplane_datasource.series.selection import TENANT as ANY_TENANT
+from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
 from modelplane_datasource.web.parameters import (
@@ -71,20 +72,33 @@ def share(text: str) -> float:
     return value
 
 
+@parser({"type": "number", "exclusiveMinimum": 0, "maximum": 1e6})
+def positive_seconds(text: str) -> float:
+    """A number of seconds; ValueError."""
+    value = float(text)
+    if not 0 < value <= 1e6:
+        raise ValueError(text)
+    return value
+
+
 _SHARE = f"a number from {LOWEST} to {HIGHEST}"
 QUANTILE = Parameter(
     "quantile", "Which latency quantiles to compare.", f"{_SHARE}, repeatable", share, repeated=True,
     default="0.95",
 )  # fmt: skip
+ABOVE = Parameter(
+    "above", "Also compare the share of calls that take longer; a bound of a bucket.",
+    "a number of seconds above 0, repeatable", positive_seconds, repeated=True,
+)  # fmt: skip
 LEVEL = Parameter(
     "level", "How often a difference may be claimed where there is none.", _SHARE, share, default="0.05"
 )
 PARAMETERS: tuple[Parameter[Any], ...] = (
-    MODEL_NAME_PARAMETER, TENANT, BASELINE, CANDIDATE, QUANTILE, LEVEL, FROM, TO,
+    MODEL_NAME_PARAMETER, TENANT, BASELINE, CANDIDATE, QUANTILE, ABOVE, LEVEL, FROM, TO,
 )  # fmt: skip
-_SHORTEST_WINDOW = 1000
 
-
+ALL = "all"  # the indicator of the verdict on the whole
+MAX_OF_A_KIND = 10  # quantiles or bounds; the level is shared among them
 _COUNT = {"type": "integer", "minimum": 0}
 _NUMBER = {"type": "number"}
 _FLAG = {"type": "boolean"}
@@ -94,11 +108,13 @@ _INDICATOR = record(
     {
         "name": TEXT,
         "unit": {"enum": list(get_args(Unit))},
-        "method": TEXT,
+        **dict.fromkeys(("method", "reason"), TEXT),
         "verdict": _VERDICT,
         "observations": {"enum": list(get_args(Observations))},
         **dict.fromkeys(("baseline_count", "candidate_count"), _COUNT),
-        **dict.fromkeys(("baseline", "candidate", "difference", "low", "high"), NUMBER),
+        **dict.fromkeys(("baseline", "baseline_low", "baseline_high"), NUMBER),
+        **dict.fromkeys(("candidate", "candidate_low", "candidate_high"), NUMBER),
+        **dict.fromkeys(("difference", "low", "high"), NUMBER),
         **dict.fromkeys(("margin", "confidence_level"), _NUMBER),
         **dict.fromkeys(("relative", "hidden_shift"), _FLAG),
     }
@@ -120,6 +136,27 @@ COMPARISON = NamedSchema(
         )
     ),
 )
+VERDICTS = NamedSchema(
+    "Verdicts",
+    with_warnings(
+        record(
+            {
+                "query_time": QUERY_TIME,
+                "rows": array(
+                    record(
+                        {
+                            "time": INSTANT,
+                            "indicator": TEXT,
+                            "verdict": _VERDICT,
+                            **dict.fromkeys(("low", "value", "high"), NUMBER),
+                            "reason": TEXT,
+                        }
+                    )
+                ),
+            }
+        )
+    ),
+)
 COMPARED = Operation(
     "Whether a version is better or worse than another, by how much, and on how many calls.",
     ok("The comparison.", COMPARISON),
@@ -128,48 +165,104 @@ COMPARED = Operation(
 )
 
 
+VERDICTS_OVER_TIME = Operation(
+    "What the comparison said as calls came in, from the start of the range on.",
+    ok("A row for each indicator, and one of all, at the end of slice after slice.", VERDICTS),
+    PARAMETERS,
+    (*BAD_INPUT, *UPSTREAM),
+)
+
+
 def compare_blueprint(context: AppContext) -> Blueprint:
-    """``/api/v1/compare``."""
+    """``/api/v1/compare`` and ``/api/v1/compare/verdicts``."""
     routes = Blueprint("compare", __name__, url_prefix="/api/v1")
 
     @routes.get("/compare")
     @described(COMPARED)
     def compared() -> Response:
-        request = read_compare(query_values(), context.last_scrape())
-        versions, comparison = context.cached(
-            ("compare", request),
-            math.inf,
-            lambda: compare_versions(context.prometheus, request),
-            result_bytes,
-        )
+        request = read_compare(query_values(), context.last_scrape(), context.scrape_interval)
+        versions, comparison = compared_versions(context, request)
         return json_response(_body(request, comparison, *versions, context.now()))
+
+    @routes.get("/compare/verdicts")
+    @described(VERDICTS_OVER_TIME)
+    def verdicts() -> Response:
+        request = read_compare(query_values(), context.last_scrape(), context.scrape_interval)
+        rows = context.cached_body(
+            ("verdicts", request),
+            math.inf,
+            lambda: orjson.dumps(_rows(verdicts_over_time(context.prometheus, request))),
+        )
+        return json_response({"query_time": format_rfc3339(context.now()), "rows": orjson.Fragment(rows)})
 
     return routes
 
 
-def read_compare(values: Values, now: int) -> CompareRequest:
+def compared_versions(context: AppContext, request: CompareRequest) -> tuple[Versions, Comparison]:
+    """What baseline and candidate did, and how they compare; cached. UpstreamError."""
+    return context.cached(
+        ("compare", request),
+        math.inf,
+        lambda: compare_versions(context.prometheus, request),
+        result_bytes,
+    )
+
+
+def _rows(verdicts: Sequence[tuple[int, Comparison]]) -> list[dict[str, Any]]:
+    return [row for time, comparison in verdicts for row in _rows_at(time, comparison)]
+
+
+def _rows_at(time: int, comparison: Comparison) -> Iterator[dict[str, Any]]:
+    reasons = [
+        f"{indicator.name}: {indicator.reason}"
+        for indicator in comparison.indicators
+        if indicator.verdict == comparison.verdict
+    ]
+    nothing = dict.fromkeys(("low", "value", "high"))
+    yield {
+        "time": time, "indicator": ALL, "verdict": comparison.verdict, **nothing, "reason": "; ".join(reasons)
+    }  # fmt: skip
+    for indicator in comparison.indicators:
+        yield {
+            "time": time, "indicator": indicator.name, "verdict": indicator.verdict, "low": indicator.low,
+            "value": indicator.difference, "high": indicator.high, "reason": indicator.reason,
+        }  # fmt: skip
+
+
+def read_compare(values: Values, now: int, scrape_interval: int) -> CompareRequest:
     """The request behind a query string. ApiError 400."""
     check_names(values, PARAMETERS)
     baseline, candidate = BASELINE.read(values), CANDIDATE.read(values)
     if baseline == candidate:
         raise invalid(CANDIDATE.name, "is the baseline", CANDIDATE.allowed)
-    quantiles = QUANTILE.read_all(values)
-    if len(set(quantiles)) < len(quantiles):
-        raise invalid(QUANTILE.name, "has one value twice", QUANTILE.allowed)
-    start, end = read_range(values, now)
-    if not _SHORTEST_WINDOW <= end - start <= MAX_WINDOW:
-        raise invalid(FROM.name, f"lies {end - start} ms before to", "from 1 s to 366 days before to")
+    quantiles, above = QUANTILE.read_all(values), ABOVE.read_all(values)
+    for parameter, given in ((QUANTILE, quantiles), (ABOVE, above)):
+        if len(set(given)) < len(given):
+            raise invalid(parameter.name, "has one value twice", parameter.allowed)
+        if len(given) > MAX_OF_A_KIND:
+            raise invalid(parameter.name, f"occurs {len(given)} times", f"at most {MAX_OF_A_KIND} values")
     return CompareRequest(
         MODEL_NAME_PARAMETER.read(values), TENANT.read_all(values), baseline, candidate, quantiles,
-        LEVEL.read(values), start, end,
+        above, LEVEL.read(values), _read_slices(values, now, scrape_interval), scrape_interval,
     )  # fmt: skip
+
+
+def _read_slices(values: Values, now: int, scrape_interval: int) -> Grid:
+    start, end = read_range(values, now)
+    ends = slice_ends(start, end, scrape_interval)
+    if ends is None or len(ends) < MIN_SLICES or end - start > MAX_WINDOW:
+        least = (MIN_SLICES + 1) * SCRAPES_PER_SLICE * scrape_interval
+        raise invalid(
+            FROM.name, f"lies {end - start} ms before to", f"from {least / 1000:g} s to 366 days before to"
+        )
+    return ends
 
 
 def _body(
     request: CompareRequest,
     comparison: Comparison,
-    baseline: VersionCounts,
-    candidate: VersionCounts,
+    baseline: VersionSlices,
+    candidate: VersionSlices,
     now: int,
 ) -> dict[str, Any]:
     indicators = comparison.indicators
@@ -180,11 +273,11 @@ def _body(
         "baseline": request.baseline,
         "candidate": request.candidate,
         "from": request.start,
-        "to": request.end,
+        "to": request.ends.times[-1],
         "verdict": comparison.verdict,
         "summary": [indicator.summary for indicator in indicators],
         "level": comparison.level,
-        "counts": {"baseline": _counts(baseline), "candidate": _counts(candidate)},
+        "counts": {"baseline": _counts(baseline.total), "candidate": _counts(candidate.total)},
         "indicators": indicators,
     }
 

@@ -17,7 +17,9 @@ from modelplane_datasource.drift.metric import DRIFT
 from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SELECTION, KIND, SIGNAL, WINDOW
 from modelplane_datasource.drift.queries import blocks, confidence_bounds, edges, queries
 from modelplane_datasource.drift.series import compute
+from modelplane_datasource.drift.visibility import of_visible_signals
 from modelplane_datasource.errors import invalid
+from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.series.model import Series
 from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import Selection
@@ -103,12 +105,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
         for parameter in (KIND, SIGNAL):
             if len(selection.options[parameter.name]) != 1:
                 raise invalid(parameter.name, "must be given once", parameter.allowed)
-        prometheus = context.prometheus
-        edges_of_bins, *answers = prometheus.at_once(
-            partial(edges, prometheus, selection, grid), *queries(prometheus, selection, grid)
-        )
-        bounds = _upper_bounds(edges_of_bins) or confidence_bounds(answers[0])
-        data = [bars for block in blocks(selection, grid, answers) for bars in _distributions(block, bounds)]
+        data = of_visible_signals(context, selection, lambda part: _bars_of(context.prometheus, part, grid))
         rows = [row for bars in data for row in _bins(bars)]
         return json_response({"query_time": format_rfc3339(grid.end), "data": data, "rows": rows})
 
@@ -138,6 +135,14 @@ def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
     if value is None:
         return False, row["n"] or 0.0
     return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
+
+
+def _bars_of(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> list[dict[str, Any]]:
+    edges_of_bins, *answers = prometheus.at_once(
+        partial(edges, prometheus, selection, grid), *queries(prometheus, selection, grid)
+    )
+    bounds = _upper_bounds(edges_of_bins) or confidence_bounds(answers[0])
+    return [bars for block in blocks(selection, grid, answers) for bars in _distributions(block, bounds)]
 
 
 def _upper_bounds(answer: QueryAnswer) -> Bounds:

@@ -1,110 +1,125 @@
-"""Confidence intervals of proportions, quantiles and means, and of the difference of two of them.
+"""Intervals of shares, quantiles and means that hold at every look, and of the difference of two of them.
 
-All follow from one model, in which how many of n observations lie at or below a value is binomial, so that
-they are exact for a single proportion and need no least size of a sample. ``alpha`` is the share of intervals
-that may miss the true value, half of it on each side.
-
-The model asks for independent observations. Observations that come in bursts (an outage, a batch, one heavy
-user) are worth less than their number, and then the intervals are too narrow.
+``alpha`` is the share of comparisons in which an interval ever misses the true value, however often and
+whenever it is looked at (a confidence sequence), half of it on each side. All follow from one model, in
+which calls fall on one side of a bound independently of each other. Where they come in bursts they are worth
+less than their number: every function takes the dispersion by which n is divided.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from modelplane_datasource.prometheus.histograms import Histogram
+from modelplane_datasource.comparison.dispersion import dispersion
+from modelplane_datasource.comparison.slices import HistogramSlices
+from modelplane_datasource.timeline.arrays import FloatArray
+
+_PRIOR = 0.5  # of the beta distribution that is mixed over, both parameters: that of Jeffreys
+_HALVINGS = 32
 
 
 class Estimate(NamedTuple):
-    """A finite value and the ends of its interval, of which ``high`` may be infinite."""
+    """A value and the ends of its interval, of which ``high`` may be infinite."""
 
     low: float
     value: float
     high: float
 
 
-def proportion(events: float, trials: float, alpha: float) -> Estimate:
-    """The share ``events / trials`` with its exact interval (Clopper and Pearson 1934); ``trials`` above 0.
+def shares(
+    events: FloatArray, trials: float, alpha: float, factors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The ends of the intervals of the shares ``events / trials``; ``trials`` above 0.
 
-    Score intervals (Wilson) are narrower and not used: with them one failure in 100 calls of a canary is a
-    significant rise over 0.1 %, and one canary in ten that fails 0.1 % of its calls shows it.
+    A share is in the interval while the likelihood of the data, averaged over shares by a beta distribution,
+    is less than 1 / alpha times its likelihood under that share (Robbins 1970; Ville's inequality).
     """
     from scipy import special  # it takes longer to load than all else, and only comparisons need it
 
-    failures = trials - events
-    low = special.betaincinv(events, failures + 1, alpha / 2) if events > 0 else 0.0
-    high = special.betaincinv(events + 1, failures, 1 - alpha / 2) if failures > 0 else 1.0
-    return Estimate(float(low), events / trials, float(high))
+    worth, hits = trials / factors, events / factors
+    misses = worth - hits
+    mixture = special.betaln(_PRIOR + hits, _PRIOR + misses) - special.betaln(_PRIOR, _PRIOR)
+    limit, value = mixture + math.log(alpha), events / trials
+    edges = np.stack([np.zeros_like(value), np.ones_like(value)])
+    inside = np.stack([value, value])
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of 0 and 1, whose outer ends are set below
+        for _ in range(_HALVINGS):
+            middle = (edges + inside) / 2
+            is_in = hits * np.log(middle) + misses * np.log1p(-middle) > limit
+            inside, edges = np.where(is_in, middle, inside), np.where(is_in, edges, middle)
+    return np.where(hits > 0, edges[0], 0.0), np.where(misses > 0, edges[1], 1.0)
 
 
-def quantile(histogram: Histogram, probability: float, alpha: float) -> Estimate:
-    """A quantile of a histogram that is not empty, interpolated as ``histogram_quantile`` of Prometheus does.
+def proportion(events: FloatArray, trials: FloatArray, alpha: float, factor: float) -> Estimate:
+    """The share of events among trials, both by slice."""
+    total, count = np.array([events.sum()]), float(trials.sum())
+    low, high = shares(total, count, alpha, np.array([factor]))
+    return Estimate(float(low[0]), float(total[0]) / count, float(high[0]))
 
-    The interval is that of order statistics: the two binomial ranks, each taken through the interpolation. It
-    covers the quantile which infinitely many observations would give in these buckets; where in its bucket
-    the quantile of the observations themselves lies, a histogram does not tell. The value of a quantile above
-    the last bound is that bound, and ``high`` is infinite.
+
+def bounds_of_quantile(histogram: HistogramSlices, probability: float, alpha: float) -> Estimate:
+    """The bounds between which a quantile surely lies, and its interpolation as in Prometheus.
+
+    A quantile lies above a bound when the share of calls above that bound is more than ``1 - probability``.
+    Where it lies between two bounds a histogram does not say, so neither does this. ``low`` is 0 where no
+    bound is below it, and ``high`` is infinite where none is above; the value of one above the last bound is
+    that bound.
     """
-    from scipy import special  # as in ``proportion``
-
-    count = histogram.count
-    value = _value_at(histogram, probability * count, "left")
-    lower, upper = np.ceil(special.bdtrik([alpha / 2, 1 - alpha / 2], count, probability)).tolist()
-    # In a sample of a few, a whole rank may lie on the wrong side of the interpolated one.
+    above = histogram.counts[:, None] - histogram.cumulative
+    low, high = shares(above.sum(axis=0), histogram.count, alpha, dispersion(above, histogram.counts))
+    edges = np.array([0.0, *histogram.bounds, math.inf])
+    exceeds, falls_short = low > 1 - probability, high < 1 - probability
     return Estimate(
-        min(value, _value_at(histogram, lower, "left")),
-        value,
-        max(value, _value_at(histogram, upper, "right")),
+        float(edges[np.flatnonzero([True, *exceeds])[-1]]),
+        interpolated(histogram, probability),
+        float(edges[1 + np.flatnonzero([*falls_short, True])[0]]),
     )
 
 
-def _value_at(histogram: Histogram, rank: float, side: Literal["left", "right"]) -> float:
-    """Where the cumulative count reaches ``rank`` (left), or where it begins to exceed it (right)."""
-    edges, counts = (0.0, *histogram.bounds), (0, *histogram.cumulative)
-    upper = int(np.searchsorted(counts, rank, side))
+def interpolated(histogram: HistogramSlices, probability: float) -> float:
+    """The quantile as ``histogram_quantile`` of Prometheus estimates it: calls fill their bucket evenly."""
+    edges = (0.0, *histogram.bounds)
+    counts = [0.0, *histogram.cumulative.sum(axis=0)]
+    rank = probability * histogram.count
+    upper = max(1, int(np.searchsorted(counts, rank)))
     if upper == len(edges):
-        return edges[-1] if side == "left" else math.inf
-    if upper == 0:
-        return edges[0]
-    lower = upper - 1
-    share = (rank - counts[lower]) / (counts[upper] - counts[lower])
-    return edges[lower] + share * (edges[upper] - edges[lower])
+        return float(edges[-1])
+    share = (rank - counts[upper - 1]) / (counts[upper] - counts[upper - 1])
+    return float(edges[upper - 1] + share * (edges[upper] - edges[upper - 1]))
 
 
-def bounded_mean(histogram: Histogram, alpha: float) -> Estimate:
+def bounded_mean(histogram: HistogramSlices, alpha: float) -> Estimate:
     """The mean of observations from 0 to 1, of which there is at least one.
 
     The mean is the integral of P(X > x) over x. Between two bounds that share lies between its values at
-    them; the interval there is the exact one of whichever possible share is nearest to 1/2, which is the
-    widest. The parts are added as if they always erred together. So it is wider than that of Student, often
-    twice, but unlike that one it holds for the skewed data that confidence is: where 1 % of all predictions
-    are far off, 50 times 1.0 do not prove a mean of 1.0.
+    them; the interval there is that of whichever possible share is nearest to 1/2, which is the widest. The
+    parts are added as if they always erred together. So it is wider than that of Student, but unlike that
+    one it holds for the skewed data that confidence is: where 1 % of all predictions are far off, 50 times
+    1.0 do not prove a mean of 1.0.
     """
-    edges, above = _survival(histogram)
-    highest, lowest = float(np.dot(np.diff(edges), above[:-1])), float(np.dot(np.diff(edges), above[1:]))
+    edges, above, factors = _survival(histogram)
+    widths, count = np.diff(edges), histogram.count
+    highest, lowest = float(widths @ above[:-1]), float(widths @ above[1:])
     mean = min(max(lowest, histogram.mean), highest)
-    down = up = 0.0
-    for width, high, low in zip(np.diff(edges), above[:-1], above[1:], strict=True):
-        share = min(max(low, 0.5), high)
-        part = proportion(share * histogram.count, histogram.count, alpha)
-        down += width * (part.value - part.low)
-        up += width * (part.high - part.value)
-    return Estimate(max(0.0, mean - down), mean, min(1.0, mean + up))
+    share = np.clip(0.5, above[1:], above[:-1])
+    low, high = shares(share * count, count, alpha, np.maximum(factors[1:], factors[:-1]))
+    return Estimate(
+        max(0.0, mean - float(widths @ (share - low))), mean, min(1.0, mean + float(widths @ (high - share)))
+    )
 
 
-def _survival(histogram: Histogram) -> tuple[Sequence[float], Sequence[float]]:
-    """Edges from 0 to 1 and the share of observations above each; what lies above 1 counts as 1."""
-    inner = [
-        (bound, 1 - below / histogram.count)
-        for bound, below in zip(histogram.bounds, histogram.cumulative, strict=True)
-        if bound < 1
-    ]
-    points = [(0.0, 1.0), *inner, (1.0, 0.0)]
-    return [edge for edge, _ in points], [share for _, share in points]
+def _survival(histogram: HistogramSlices) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Edges from 0 to 1, the share of observations above each and its dispersion; above 1 counts as 1."""
+    inner = histogram.with_bounds({bound for bound in histogram.bounds if bound < 1})
+    above = inner.counts[:, None] - inner.cumulative
+    return (
+        np.array([0.0, *inner.bounds, 1.0]),
+        np.array([1.0, *(above.sum(axis=0) / inner.count), 0.0]),
+        np.array([1.0, *dispersion(above, inner.counts), 1.0]),
+    )
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:

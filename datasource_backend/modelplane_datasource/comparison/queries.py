@@ -1,46 +1,57 @@
-"""What two versions did, from the increases of their counters and histograms."""
+"""What two versions did in slices of time, from the increases of their counters and histograms."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from modelplane_datasource.comparison.verdicts import (
-    Comparison,
-    VersionCounts,
-    compare,
+import numpy as np
+
+from modelplane_datasource.comparison.indicators import MIN_SLICES
+from modelplane_datasource.comparison.slices import (
+    HistogramSlices,
+    VersionSlices,
+    check_increases,
     on_common_bounds,
 )
+from modelplane_datasource.comparison.verdicts import Comparison, compare
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
-from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
+from modelplane_datasource.timeline.arrays import FloatArray
+from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of, selector
 
 _SUM = "sum"  # no bound reads like that
-# Measured with tracemalloc on CPython 3.11.
-_INDICATOR_BYTES, _BOUND_BYTES = 600, 100
-Increases = Mapping[str, float]
-Versions = tuple[VersionCounts, VersionCounts]  # baseline and candidate
+MAX_SLICES = 240
+MAX_VERDICTS = 60  # each takes milliseconds
+SCRAPES_PER_SLICE = 4  # as many as every rate needs at least, so that one missed scrape loses nothing
+Increases = Mapping[str, FloatArray]  # by the value of a label, each of the shape (slices,)
+Versions = tuple[VersionSlices, VersionSlices]  # baseline and candidate
 
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """``start`` and ``end`` are in milliseconds; calls of all ``tenants`` count together."""
+    """Calls of all ``tenants`` count together; ``ends`` are the ends of the slices."""
 
     model: str
     tenants: tuple[str, ...]
     baseline: str
     candidate: str
     quantiles: tuple[float, ...]
+    above: tuple[float, ...]
     level: float
-    start: int
-    end: int
+    ends: Grid
+    scrape_interval: int
+
+    @property
+    def start(self) -> int:
+        """Milliseconds at which the first slice starts."""
+        return self.ends.start - self.ends.step
 
     @property
     def matchers(self) -> tuple[Matcher, ...]:
@@ -52,14 +63,48 @@ class CompareRequest:
         )
 
 
+def slice_ends(start: int, end: int, scrape_interval: int) -> Grid | None:
+    """The ends of the slices of a range, all in milliseconds; None when it is shorter than one.
+
+    A slice has 4 scrapes, or twice as many, and so on until there are at most ``MAX_SLICES``. Slices lie on
+    multiples of their length, so that a range that only grows at its end keeps those that it had.
+    """
+    step = SCRAPES_PER_SLICE * scrape_interval
+    while (end - end % step) - (start - start % step) > MAX_SLICES * step:
+        step *= 2
+    first, last = start - start % step + step, end - end % step
+    return Grid(first, last, step) if first <= last else None
+
+
 def compare_versions(prometheus: PrometheusClient, request: CompareRequest) -> tuple[Versions, Comparison]:
     """What baseline and candidate did, and how they compare. UpstreamError."""
-    versions = version_counts(prometheus, request)
-    return versions, compare(*versions, request.quantiles, request.level)
+    versions = version_slices(prometheus, request)
+    return versions, _compare(request, versions)
 
 
-def version_counts(prometheus: PrometheusClient, request: CompareRequest) -> Versions:
-    """What baseline and candidate did between start and end, on the same bounds. UpstreamError."""
+def verdicts_over_time(prometheus: PrometheusClient, request: CompareRequest) -> list[tuple[int, Comparison]]:
+    """The end of slice after slice, at most ``MAX_VERDICTS`` of them, and the comparison up to it.
+
+    UpstreamError.
+    """
+    baseline, candidate = version_slices(prometheus, request)
+    every, ends = -(-len(request.ends) // MAX_VERDICTS), request.ends.times
+    places = range(len(ends) - 1, MIN_SLICES - 2, -every)
+    return [
+        (
+            ends[place],
+            _compare(request, (baseline.part(slice(0, place + 1)), candidate.part(slice(0, place + 1)))),
+        )
+        for place in reversed(places)
+    ]
+
+
+def _compare(request: CompareRequest, versions: Versions) -> Comparison:
+    return compare(*versions, request.quantiles, request.level, above=request.above)
+
+
+def version_slices(prometheus: PrometheusClient, request: CompareRequest) -> Versions:
+    """What baseline and candidate did in each slice, on the same bounds. UpstreamError."""
     calls, latency_seconds, confidences = prometheus.at_once(
         partial(
             _increases, prometheus, request, _sum_by(request, metrics.REQUESTS.name, "outcome"), "outcome"
@@ -67,20 +112,19 @@ def version_counts(prometheus: PrometheusClient, request: CompareRequest) -> Ver
         partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.LATENCY.name), "le"),
         partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.CONFIDENCE.name), "le"),
     )
-    latency = _histograms(metrics.LATENCY.name, latency_seconds)
-    confidence = _histograms(metrics.CONFIDENCE.name, confidences)
+    nothing = np.zeros(len(request.ends))
 
-    def of(version: str) -> VersionCounts:
-        return VersionCounts.from_increases(
-            calls.get(version, {}),
-            latency.get(version, NO_OBSERVATIONS),
-            confidence.get(version, NO_OBSERVATIONS),
+    def of(version: str) -> VersionSlices:
+        outcomes = calls.get(version, {})
+        return VersionSlices(
+            np.nan_to_num(outcomes.get("success", nothing)),
+            np.nan_to_num(outcomes.get("failure", nothing)),
+            _histogram(metrics.LATENCY.name, latency_seconds.get(version, {}), nothing),
+            _histogram(metrics.CONFIDENCE.name, confidences.get(version, {}), nothing),
         )
 
-    try:
-        versions = of(request.baseline), of(request.candidate)
-    except ValueError as error:
-        raise _unusable(metrics.REQUESTS.name, error) from error
+    _check_outcomes(calls)
+    versions = of(request.baseline), of(request.candidate)
     try:
         return on_common_bounds(*versions)
     except ValueError as error:
@@ -88,22 +132,29 @@ def version_counts(prometheus: PrometheusClient, request: CompareRequest) -> Ver
 
 
 def result_bytes(result: tuple[Versions, Comparison]) -> int:
-    """About what the counts of two versions and their comparison take in memory."""
+    """About what the slices of two versions and their comparison take in memory."""
     versions, comparison = result
-    bounds = sum(len(version.latency.bounds) + len(version.confidence.bounds) for version in versions)
-    return _INDICATOR_BYTES * len(comparison.indicators) + _BOUND_BYTES * bounds
+    indicator_bytes = 1000  # measured with tracemalloc on CPython 3.11
+    histograms = [part for version in versions for part in (version.latency, version.confidence)]
+    arrays = sum(part.cumulative.nbytes + 2 * part.counts.nbytes for part in histograms)
+    return indicator_bytes * len(comparison.indicators) + arrays + sum(4 * v.calls.nbytes for v in versions)
 
 
-def _histograms(name: str, increases: Mapping[str, Increases]) -> dict[str, Histogram]:
-    """Histograms by version; a version without buckets has none."""
-    histograms = {}
-    for version, parts in increases.items():
-        buckets = {text: increase for text, increase in parts.items() if text != _SUM}
-        try:
-            histograms[version] = Histogram.from_increases(buckets, parts.get(_SUM, math.nan))
-        except ValueError as error:
-            raise _unusable(name, error) from error
-    return histograms
+def _check_outcomes(calls: Mapping[str, Increases]) -> None:
+    for outcomes in calls.values():
+        for outcome, increases in outcomes.items():
+            try:
+                check_increases(f"outcome {outcome!r}", np.nan_to_num(increases))
+            except ValueError as error:
+                raise _unusable(metrics.REQUESTS.name, error) from error
+
+
+def _histogram(name: str, parts: Increases, nothing: FloatArray) -> HistogramSlices:
+    buckets = {text: np.nan_to_num(increases) for text, increases in parts.items() if text != _SUM}
+    try:
+        return HistogramSlices.from_increases(buckets, parts.get(_SUM, nothing))
+    except ValueError as error:
+        raise _unusable(name, error) from error
 
 
 def _buckets_and_sum(request: CompareRequest, name: str) -> str:
@@ -114,18 +165,30 @@ def _buckets_and_sum(request: CompareRequest, name: str) -> str:
 
 def _sum_by(request: CompareRequest, counter: str, *labels: str) -> str:
     """A query of the increases of a counter by version and ``labels``."""
-    window = duration(request.end - request.start)
     by = ", ".join((MODEL_VERSION, *labels))
+    window = duration(_window(request))
     return f"sum by ({by}) (increase({selector(counter, request.matchers)}[{window}]))"
+
+
+def _window(request: CompareRequest) -> int:
+    """Milliseconds of a slice and one scrape.
+
+    The last sample before a slice is the first of its window, so that no increase falls between two slices.
+    """
+    return request.ends.step + request.scrape_interval
 
 
 def _increases(
     prometheus: PrometheusClient, request: CompareRequest, query: str, label: str
 ) -> dict[str, Increases]:
-    """Increases by version, then by the values of ``label``."""
-    increases: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for sample in prometheus.query(query, request.end):
-        increases[sample.labels.get(MODEL_VERSION, "")][sample.labels.get(label, "")] = sample.value
+    """Increases by version, then by the values of ``label``; NaN in a slice without samples.
+
+    ``increase`` stretches what it saw to the whole window, which is a scrape longer than the slice.
+    """
+    table, share = prometheus.query_table(query, request.ends), request.ends.step / _window(request)
+    increases: defaultdict[str, dict[str, FloatArray]] = defaultdict(dict)
+    for labels, values in zip(table.labels, table.values, strict=True):
+        increases[labels.get(MODEL_VERSION, "")][labels.get(label, "")] = values * share
     return dict(increases)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelplane_datasource.context import AppContext
-from modelplane_datasource.costs.ledger.builder import build_ledger
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
-from modelplane_datasource.costs.ledger.prices import tariff_of
+from modelplane_datasource.costs.ledger.prices import Tariff, tariff_of
 from modelplane_datasource.costs.parameters import IDLE_POLICY, SHARED
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
@@ -18,7 +19,8 @@ from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import DAY
 from modelplane_datasource.web.parameters import Parameter
-from modelplane_schema.registry import Registry
+from modelplane_schema.metrics import TOKEN_KINDS
+from modelplane_schema.registry import Registry, TokenPrice
 
 LONGEST_RANGE = 92 * DAY
 MAX_LEAVES = 60_000_000  # identities on devices times cells; 20 bytes each
@@ -63,19 +65,35 @@ def ledger_of(context: AppContext, cells: CellGrid, options: Mapping[str, str | 
     """
     registry = required_registry(context)
     policy = Policy(
-        idle=_permitted(IDLE_POLICY, options, "idle_policy", context.settings.idle_policy),
-        shared=_permitted(SHARED, options, "shared_policy", context.settings.shared_policy),
+        idle=permitted(IDLE_POLICY, options, "idle_policy", context.settings.idle_policy),
+        shared=permitted(SHARED, options, "shared_policy", context.settings.shared_policy),
     )
+    return _cached(context, registry, cells, policy)
+
+
+def token_ledger_of(context: AppContext, cells: CellGrid) -> Ledger:
+    """The ledger of ``cells`` in which idle time is nobody's, with the tokens of all models.
+
+    Those of a model without token prices have no price. ApiError, UpstreamError.
+    """
+    policy = Policy("keep", "scale" if context.settings.shared_policy == "scale" else "keep")
+    return _cached(context, required_registry(context), cells, policy, of_all_models=True)
+
+
+def _cached(
+    context: AppContext, registry: Registry, cells: CellGrid, policy: Policy, *, of_all_models: bool = False
+) -> Ledger:
+    """``of_all_models``: with tokens of models that have no token prices."""
     return context.cached(
-        ("ledger", cells, policy),
+        ("ledger", cells, policy, of_all_models),
         cells.cell / 1000,
-        lambda: _build(context, registry, cells, policy),
+        lambda: _build(context, registry, cells, policy, of_all_models=of_all_models),
         lambda ledger: ledger.bytes,
         for_everyone=True,
     )
 
 
-def _permitted(
+def permitted(
     parameter: Parameter[str], options: Mapping[str, str | None], setting: str, configured: str
 ) -> Any:
     """The policy that a request names, else the ``configured`` one; ApiError 403.
@@ -94,10 +112,15 @@ def _permitted(
     return requested or configured
 
 
-def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Policy) -> Ledger:
+def _build(
+    context: AppContext, registry: Registry, cells: CellGrid, policy: Policy, *, of_all_models: bool
+) -> Ledger:
     tariff = tariff_of(registry.devices, registry.models)
+    with_tokens = of_all_models or bool(tariff.tokens)
     try:
-        samples = read_samples(context.prometheus, cells, context.scrape_interval, bool(tariff.tokens))
+        samples = read_samples(context.prometheus, cells, context.scrape_interval, with_tokens)
+        if of_all_models:
+            samples, tariff = _of_all_models(samples, tariff)
         device_uses = {series.key for series in samples.device_seconds}
         token_uses = {series.key for series in samples.tokens}
         _check_leaves(len(device_uses) + len(token_uses), cells)
@@ -105,6 +128,17 @@ def _build(context: AppContext, registry: Registry, cells: CellGrid, policy: Pol
     except ValueError as error:
         refused = "What Prometheus holds cannot be charged"
         raise UpstreamError(INVALID, f"{refused}: {REASON_FOR_OPERATORS}.", f"{refused}: {error}.") from error
+
+
+def _of_all_models(samples: Samples, tariff: Tariff) -> tuple[Samples, Tariff]:
+    """A tariff that has every model of ``samples``, and these without kinds that no such model declares."""
+    tokens = tuple(
+        series
+        for series in samples.tokens
+        if series.key.kind in TOKEN_KINDS or series.key.identity.model_name in tariff.tokens
+    )
+    unpriced: dict[str, Sequence[TokenPrice]] = {series.key.identity.model_name: () for series in tokens}
+    return replace(samples, tokens=tokens), replace(tariff, tokens=unpriced | dict(tariff.tokens))
 
 
 def _check_leaves(keys: int, cells: CellGrid) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelplane_datasource.costs.ledger.allocation import IDLE_POLICIES, SHARED_POLICIES
 from modelplane_datasource.costs.ledger.report import GroupBy
+from modelplane_datasource.costs.ledger.token_costs import BASES
 from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import Parameter, choice
 
@@ -30,3 +31,21 @@ SHARED = Parameter(
 )  # fmt: skip
 COST_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)
 COST_OPTIONS: tuple[Parameter[Any], ...] = (GROUP_BY, IDLE_POLICY, SHARED)
+
+TOKEN_GROUPS: tuple[GroupBy, ...] = ("tenant", "model", "version")
+TOKEN_GROUP_BY = Parameter(
+    "group-by", "What tokens are grouped by; all of them when it is left out.",
+    f"{', '.join(TOKEN_GROUPS)}; repeatable", choice(*TOKEN_GROUPS), repeated=True,
+)  # fmt: skip
+BASIS = Parameter(
+    "basis", "Who pays for a device: by usage each pays for its own device seconds, by allocation all that "
+    "it costs is shared by those who used it in the step. allocation when the server's setting idle_policy "
+    "is proportional and it is left out, else usage. A token that is limited to tenants may name no other.",
+    ", ".join(BASES), choice(*BASES),
+)  # fmt: skip
+COST_PER_MILLION, SAVINGS = "cost", "savings"
+TOKEN_VALUE = Parameter(
+    "value", "Cost per million tokens, or what cached input would have cost more as input.",
+    f"{COST_PER_MILLION}, {SAVINGS}", choice(COST_PER_MILLION, SAVINGS), default=COST_PER_MILLION,
+)  # fmt: skip
+TOKEN_OPTIONS: tuple[Parameter[Any], ...] = (TOKEN_GROUP_BY, BASIS, TOKEN_VALUE)

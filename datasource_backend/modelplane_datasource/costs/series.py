@@ -35,7 +35,7 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     A step holds whole cells, so it may be larger than that of ``grid``. One point stands for the step before
     it, as it does for a rate. What is unpriced has no value, but a quantity.
     """
-    step, cells = _steps(grid, context.now())
+    step, cells = steps_of(grid, context.now())
     ledger = ledger_of(context, cells, selection.options)
     note(notices_of(ledger, selection))
     steps = Grid(cells.start, cells.end - 1, step or cells.end - cells.start)
@@ -43,7 +43,7 @@ def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResu
     return SeriesResult(steps, tuple(_lines((row for row in rows if SIGNS[row.kind]), selection, steps)))
 
 
-def _steps(grid: Grid, now: int) -> tuple[int | None, CellGrid]:
+def steps_of(grid: Grid, now: int) -> tuple[int | None, CellGrid]:
     """The step, None where all cells are one step, and the cells of a grid."""
     if len(grid) == 1:
         return None, cells_of(TimeRange(grid.end - grid.step, grid.end), now)

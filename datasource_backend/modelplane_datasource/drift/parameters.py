@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from modelplane_datasource.series.selection import MODEL, VERSION, Selection
+from modelplane_datasource.tenancy.caller import TENANT_PARAMETER, current_tenants, permitted_tenants
 from modelplane_datasource.timeline.times import DURATION_PATTERN
 from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import (
     MAX_LABEL,
     Parameter,
+    TenantParameter,
     choice,
     label_text,
     parser,
@@ -82,10 +84,30 @@ MIN_OBSERVATIONS = Parameter(
     default=str(DEFAULT_MIN_OBSERVATIONS),
 )  # fmt: skip
 
+
+@dataclass(frozen=True, slots=True)
+class SignalTenantParameter(TenantParameter):
+    """Tenants of signals, by id; whoever reads signals of all tenants together checks who may see them."""
+
+    def permitted(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        """The tenants that are ``given``; when none is, all of the caller's, and all of them together.
+
+        ApiError 403 for somebody else's.
+        """
+        others = permitted_tenants(tuple(tenant for tenant in given if tenant != ALL_TENANTS))
+        if given or current_tenants() is None:
+            return given
+        return (*others, ALL_TENANTS)
+
+
 # Signals are counted for all tenants together unless the model's team wants each.
-TENANT = replace(
-    identity_parameters.TENANT,
-    summary=f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together.",
+TENANT = SignalTenantParameter(
+    TENANT_PARAMETER,
+    f"Tenant, by its id in the registry; {ALL_TENANTS} is all of them together. Without it a token that is "
+    "limited to tenants gets theirs, and those of all together that the registry lets them see.",
+    identity_parameters.TENANT.allowed,
+    label_text,
+    repeated=True,
     default=ALL_TENANTS,
 )
 DRIFT_SELECTION: tuple[Parameter[str], ...] = (MODEL, TENANT, VERSION)

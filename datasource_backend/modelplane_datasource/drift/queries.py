@@ -42,11 +42,12 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.histograms import parse_bound
 from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
 from modelplane_schema.metrics import ALL_TENANTS, MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
-from modelplane_schema.promql import Matcher, selector
+from modelplane_schema.promql import Matcher, one_of, selector
 
 Query = Callable[[], QueryAnswer]
 
@@ -141,7 +142,7 @@ def deviations(
         _sum_of(metric, selection, lookback)
         for metric in (metrics.SIGNAL_DEVIATION_POSITIVE, metrics.SIGNAL_DEVIATION_NEGATIVE)
     )
-    return _over_time(prometheus, f"{positive} - {negative}", grid)
+    return _over_time(prometheus, called_versions_of(f"{positive} - {negative}", selection), grid)
 
 
 def squared_deviations(
@@ -149,13 +150,28 @@ def squared_deviations(
 ) -> QueryAnswer:
     """The sum of squared deviations of each signal; a constant one has none. UpstreamError."""
     squares = _sum_of(metrics.SIGNAL_DEVIATION_SQUARE, selection, lookback)
-    return _over_time(prometheus, squares, grid)
+    return _over_time(prometheus, called_versions_of(squares, selection), grid)
 
 
 def _sum_of(metric: Metric, selection: Selection, lookback: Lookback) -> str:
     """What a counter of signals grows by, summed over replicas."""
     counter = selector(metric.name, signal_matchers(selection))
     return f"sum by ({', '.join(SIGNAL_LABELS)}) (increase({counter}{lookback}))"
+
+
+def called_versions_of(promql: str, selection: Selection) -> str:
+    """``promql`` without versions that only tenants call whom the caller may not see.
+
+    What is counted for all tenants together would name them.
+    """
+    tenants = current_tenants()
+    if tenants is None or ALL_TENANTS not in selection.tenants:
+        return promql
+    own = one_of(TENANT_ID, (tenant for tenant in tenants if tenant != ALL_TENANTS))
+    calls = selector(metrics.REQUESTS.name, (*without_tenant(selection.matchers), own))
+    version = f"{MODEL_NAME}, {MODEL_VERSION}"
+    called = f"group by ({version}) (last_over_time({calls}[{duration(selection.options[WINDOW.name])}]))"
+    return f"({promql}) and on ({version}) {called}"
 
 
 def lookback_of(selection: Selection, reference: Reference | None) -> Lookback:
@@ -183,7 +199,7 @@ def _counts(
         counter = selector(metrics.SIGNAL_OBSERVATIONS.name, (*matchers, *of_signals))
         by = (*SIGNAL_LABELS, "bin")
     counts = f"sum by ({', '.join(by)}) (increase({counter}{lookback}))"
-    return _over_time(prometheus, counts, grid)
+    return _over_time(prometheus, called_versions_of(counts, selection), grid)
 
 
 def _baseline_queries(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> tuple[Query, Query]:

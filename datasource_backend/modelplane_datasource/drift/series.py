@@ -29,6 +29,7 @@ from modelplane_datasource.drift.queries import (
     lookback_of,
     squared_deviations,
 )
+from modelplane_datasource.drift.visibility import of_visible_signals
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
@@ -53,7 +54,7 @@ class Measured(NamedTuple):
 
 def compute(context: AppContext, selection: Selection, grid: Grid) -> SeriesResult:
     """Drift of the selected signals. ApiError, UpstreamError."""
-    measured = _measured(context, selection, grid)
+    measured = of_visible_signals(context, selection, lambda part: _measured(context, part, grid))
     series = [series for signals in measured for series in _series(signals, selection)]
     return ordered(grid, _with_distinct_names(series))
 

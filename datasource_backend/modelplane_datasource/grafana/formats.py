@@ -26,11 +26,12 @@ GRAFANA_UNITS: Mapping[str, str] = {
     "requests_per_second": REQUESTS_PER_SECOND,
     "tokens_per_second": UNITS_PER_SECOND["count"],
 }
+_UNITS_OF_MONEY = ("currency", "currency_per_million_tokens")  # a series says of which currency
 
 
 def unit_of(metric: SeriesMetric, series: Series) -> str:
     """Grafana's id of the unit of a series."""
-    if metric.unit == "currency":
+    if metric.unit in _UNITS_OF_MONEY:
         currency = series.labels.get("currency")
         return f"currency:{currency}" if currency else NO_UNIT
     return GRAFANA_UNITS[metric.unit]

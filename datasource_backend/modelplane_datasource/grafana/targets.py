@@ -22,8 +22,8 @@ from modelplane_datasource.web.parameters import Values, check_names
 
 ANNOTATION_REF_ID = "Anno"
 
-# The ledger knows every identity and picks from them by value.
-_WITHOUT_MATCHERS = ("cost",)
+# The ledger knows every identity and picks from them by value; without names it is about all costs.
+_WITHOUT_MATCHERS = ("cost", "token_cost")
 _TYPES = {"timeserie": "timeserie", "timeseries": "timeserie", "table": "table"}
 
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 
 def parse_bound(text: str) -> float:
     """The number that a value of ``le`` stands for, infinity for ``+Inf``; ValueError."""
@@ -69,46 +67,5 @@ class Histogram:
                 "allowed: one count for each bound, from 0 up, never falling"
             )
 
-    @classmethod
-    def from_increases(cls, buckets: Mapping[str, float], total: float) -> Histogram:
-        """From the increases of ``_bucket`` by ``le`` and of ``_sum``; ValueError as ``sum_by_bound``.
-
-        ``increase`` extrapolates to the ends of its window, so it gives fractions. Each cumulative count is
-        rounded to the nearest whole number. Where extrapolation makes a count smaller than that of a lower
-        bound, the larger one holds. No buckets at all, as of series that do not exist, hold nothing.
-        """
-        if not math.isfinite(total):
-            raise ValueError(f"the sum is {total!r}; allowed: a finite number")
-        if not buckets:
-            return NO_OBSERVATIONS
-        increases = sum_by_bound(buckets)
-        counts = np.rint(np.maximum.accumulate(list(increases.values()))).astype(int).tolist()
-        mean = total / increases[math.inf] if counts[-1] else 0.0
-        return cls(tuple(increases)[:-1], tuple(counts[:-1]), counts[-1], mean)
-
 
 NO_OBSERVATIONS = Histogram((), (), 0, 0.0)
-
-
-def shared_bounds(first: Histogram, second: Histogram) -> tuple[Histogram, Histogram]:
-    """Two histograms with the bounds that both have; one without observations changes nothing.
-
-    ValueError: they have none in common.
-    """
-    if not (first.count and second.count) or first.bounds == second.bounds:
-        return first, second
-    common = set(first.bounds) & set(second.bounds)
-    if not common:
-        raise ValueError(f"bounds are {first.bounds} and {second.bounds}; allowed: one in common at least")
-    return _with_bounds(first, common), _with_bounds(second, common)
-
-
-def _with_bounds(histogram: Histogram, bounds: set[float]) -> Histogram:
-    counts = zip(histogram.bounds, histogram.cumulative, strict=True)
-    shared = [(bound, below) for bound, below in counts if bound in bounds]
-    return Histogram(
-        tuple(bound for bound, _ in shared),
-        tuple(below for _, below in shared),
-        histogram.count,
-        histogram.mean,
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from modelplane_datasource.errors import ApiError
@@ -32,6 +33,23 @@ _CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
 def set_caller(caller: Caller) -> None:
     """Answer what follows in this context for ``caller``."""
     _CALLER.set(caller)
+
+
+@contextmanager
+def also_permitted(tenants: tuple[str, ...]) -> Iterator[None]:
+    """Let the caller see ``tenants``, too, inside the block.
+
+    Only for queries whose matchers name what of these tenants the caller may see.
+    """
+    caller = _CALLER.get()
+    if caller.tenants is None:
+        yield
+        return
+    before = _CALLER.set(replace(caller, tenants=(*caller.tenants, *tenants)))
+    try:
+        yield
+    finally:
+        _CALLER.reset(before)
 
 
 def current_caller() -> Caller:

@@ -11,6 +11,7 @@ START = 1_698_397_200  # 2023-10-27T09:00:00Z
 RANGE = f"from={START * 1000}&to={(START + HOUR) * 1000}"
 DEVICE_SECONDS, TOKENS = "model_inference_device_seconds_total", "model_inference_tokens_total"
 NOW = START + HOUR
+ADMIN, TENANT, READER = "admin-token", "tenant-token", "reader-token"
 REGISTRY = """
 apiVersion: modelplane/v1
 tenants:

@@ -28,7 +28,7 @@ from modelplane_datasource.grafana.annotations import SOURCES
 from modelplane_datasource.grafana.menus import VARIABLES
 from modelplane_schema import metrics
 
-POLICIES = ("idle", "shared")  # parameters whose values are not a tenant's to choose
+POLICIES = ("idle", "shared", "basis")  # parameters whose values are not a tenant's to choose
 PROMETHEUS_QUERIES = (
     "model_info",
     "count({__name__=~'.+'})",

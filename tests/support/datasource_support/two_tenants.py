@@ -21,6 +21,7 @@ SCRAPE = 15
 CALLER_TENANT, OTHER, QUIET, ABSENT = "acme", "globex", "quiet", "initech"
 SHARED_MODEL, OTHER_MODEL, ABSENT_MODEL = "classifier", "globex-secret-model", "initech-secret-model"
 OTHER_VERSION = "globex-v9"  # of the shared model
+COMMON_SIGNAL = "common_age"  # of the shared model's versions that the first tenant calls
 # What only the other tenant has: its names, its currency, and numbers that nothing else gives.
 MARKERS = re.compile(rb"globex|gbx|777717|7\.77717", re.IGNORECASE)
 
@@ -118,6 +119,7 @@ def _shared_model(with_others: bool) -> dict[str, Any]:
             *([{"version": OTHER_VERSION, "stage": "canary"}] if with_others else []),
         ],
         "slos": [_slo("availability")],
+        "drift": {"visible_to_tenants": True},
         "token_prices": [input_price, *(reasoning if with_others else [])],
     }
 
@@ -149,6 +151,7 @@ def _others_registry() -> dict[str, Any]:
                 "tenants": [OTHER],
                 "versions": [{"version": "globex-v1"}],
                 "slos": [_slo("globex-slo")],
+                "drift": {"visible_to_tenants": True},
                 "token_prices": [
                     token_price,
                     {**token_price, "amount": 777717, "effective_from": "2023-06-01"},
@@ -180,12 +183,27 @@ def _lines(use: Use) -> Iterator[str]:
     for name, labels in counted.items():
         for of_series in labels:
             yield from _samples(name, grows, {**identity, **of_series})
+    yield from _common_signal(use, bins)
     yield from _samples(metrics.ACTIVE.name, lambda _: use.rate, identity)
     device = {"device": use.device, "device_type": use.device_type}
     yield from _samples(
         metrics.DEVICE_SECONDS.name, lambda seconds: seconds * use.share, {**identity, **device}
     )
     yield from _of_version(use, signal, bins)
+
+
+def _common_signal(use: Use, bins: tuple[str, ...]) -> Iterator[str]:
+    """A signal that is counted for all tenants together, the same whoever else calls the version."""
+    is_called = any((use.model, use.version) == (other.model, other.version) for other in CALLER_USES)
+    name, rate = (COMMON_SIGNAL, 1.0) if is_called else (f"{use.tenant}_common", use.rate)
+    signal = {"kind": "input", "signal": name, "baseline": "0a1b"}
+    identity = {**use.of_model, "tenant_id": metrics.ALL_TENANTS, **signal}
+    for place in bins:
+        labels = {**identity, "bin": place}
+        yield from _samples(metrics.SIGNAL_OBSERVATIONS.name, lambda seconds: seconds * rate, labels)
+        ratio = {**use.of_model, **signal, "bin": place}
+        yield from _samples(metrics.BASELINE_RATIO.name, lambda _: 1 / 3, ratio)
+    yield from _samples(metrics.BASELINE_OBSERVATIONS.name, lambda _: 1000.0, {**use.of_model, **signal})
 
 
 def _of_version(use: Use, signal: Mapping[str, str], bins: tuple[str, ...]) -> Iterator[str]:

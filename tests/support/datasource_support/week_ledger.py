@@ -43,6 +43,7 @@ def ledger(
     tokens: dict[str, float] | None = None,
     begins: dict[Identity, float] | None = None,
     until: float = 1,
+    token_prices: Sequence[TokenPrice] = TOKEN_PRICES,
 ) -> Ledger:
     """One device; ``tenants`` are shares of it, ``gap`` is in days; ``tokens`` are per scrape and kind.
 
@@ -72,7 +73,7 @@ def ledger(
     ]
     listed = [{"device": "GPU-0", "device_type": "h200", "from": "2026-01-01"}]
     tariff = Tariff(
-        Devices.model_validate({"inventory": listed, "prices": dated}), {"resnet50": TOKEN_PRICES}
+        Devices.model_validate({"inventory": listed, "prices": dated}), {"resnet50": token_prices}
     )
     return build_ledger(cells, Samples(ScrapeTiming(SCRAPE), series, counts), tariff, policy)
 

@@ -301,7 +301,7 @@ def test_the_mean_shifts_without_what_is_missing(check: Check) -> None:
             *is_close("modelplane:signal_missing_shift:", 80 / 200 - 10 / 1000),
             *absent("modelplane:signal_mean_shift:", **constant),
             *absent("modelplane:signal_variance_ratio:", **constant),
-            *is_close("modelplane:signal_missing_shift:", 0, **constant),
+            *all_close({"modelplane:signal_missing_shift:": 0}, **constant),
             *absent("modelplane:signal_mean_shift:", signal="sparse"),
             *absent("modelplane:signal_variance_ratio:", signal="sparse"),
             *is_close("modelplane:signal_observations:increase", 129, signal="sparse"),

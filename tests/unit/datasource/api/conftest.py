@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from datasource_support.cost_series import (
-    REGISTRY,
-    series,
-)
+from datasource_support.cost_series import ADMIN, READER, REGISTRY, TENANT, series
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 from datasource_support.fixed_prometheus import REGISTRY as FIXED_REGISTRY
 from datasource_support.fixed_prometheus import FixedPrometheus
@@ -25,6 +22,7 @@ from datasource_support.grafana_requests import (
 )
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_datasource.timeline.times import format_rfc3339
 
 
@@ -54,6 +52,33 @@ def costs(
 ) -> FlaskClient:
     """Without a cache, so that tests may change what Prometheus holds."""
     return make_client(dataclasses.replace(settings, registry_file=cost_registry, cache_seconds=0))
+
+
+@pytest.fixture
+def make_plane(
+    cost_registry: Path,
+    settings: Settings,
+    make_client: Callable[[Settings], FlaskClient],
+    stored_series: list[dict[str, Any]],
+    tmp_path: Path,
+) -> Callable[..., FlaskClient]:
+    """A backend with settings, where user-A takes half of a device and user-B a quarter."""
+    assert stored_series
+    tokens: list[dict[str, Any]] = [
+        {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
+        {"name": "a", "role": "tenant", "tenants": ["user-A"], "sha256": hash_token(TENANT)},
+        {"name": "boards", "role": "reader", "tenants": ["user-A"], "sha256": hash_token(READER)},
+    ]
+    (tmp_path / "tokens.json").write_text(json.dumps({"tokens": tokens}))
+
+    def make(**changed: Any) -> FlaskClient:
+        return make_client(
+            dataclasses.replace(
+                settings, registry_file=cost_registry, token_file=tmp_path / "tokens.json", **changed
+            )
+        )
+
+    return make
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``/api/v1/compare``: what is asked of Prometheus, and the verdict on its answers."""
+"""``/api/v1/compare``: what is asked of Prometheus, and the verdicts on its answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from datasource_support.asking import Ask
-from datasource_support.fake_prometheus import FakePrometheus, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
 
 NOW = 1_698_400_800_000
-HOUR = 3_600_000
+HOUR, MINUTE, SCRAPE = 3_600_000, 60_000, 15_000
+SLICES = 60
+STRETCH = (MINUTE + SCRAPE) / MINUTE  # of increase over a window that is a scrape longer than its slice
 PATH = "/api/v1/compare?model-name=resnet50&tenant-id=user-A&baseline=v1.2.0&candidate=v1.3.0"
 BOUNDS = ("0.01", "0.05", "0.1", "0.25", "+Inf")
 SCORES = ("0.5", "0.9", "1.0", "+Inf")
@@ -34,21 +36,28 @@ def version(
 
 
 class Prometheus:
-    """Answers each query with the increases of ``versions``."""
+    """Answers each query with the increases of ``versions``, the same share of them in each slice."""
 
-    def __init__(self, vector: Any) -> None:
-        self._vector = vector
+    def __init__(self) -> None:
         self.versions = {"v1.2.0": version(100, 200), "v1.3.0": version(100, 200)}
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        assert path.endswith("query_range")
         label, query = ("outcome" if "outcome" in form["query"] else "le"), form["query"]
-        samples = []
+        start, end, step = (int(float(form[name])) for name in ("start", "end", "step"))
+        series = []
         for name, families in self.versions.items():
             for family, result in families.items():
                 if f"_{family}{{" in query:
                     parts = result.items() if isinstance(result, dict) else [(_replaced(query), result)]
-                    samples += [({"model_version": name, label: part}, value) for part, value in parts]
-        return self._vector(*samples)
+                    series += [
+                        (
+                            {"model_version": name, label: part},
+                            [(time, repr(value * STRETCH / SLICES)) for time in range(start, end + 1, step)],
+                        )
+                        for part, value in parts
+                    ]
+        return matrix_reply(*series)
 
 
 def _replaced(query: str) -> str:
@@ -60,7 +69,7 @@ def _replaced(query: str) -> str:
 
 @pytest.fixture
 def prometheus(upstream: FakePrometheus) -> Prometheus:
-    upstream.reply = Prometheus(vector_reply)
+    upstream.reply = Prometheus()
     return upstream.reply
 
 
@@ -78,10 +87,12 @@ def verdicts(body: dict[str, Any]) -> dict[str, str]:
     return {indicator["name"]: indicator["verdict"] for indicator in body["indicators"]}
 
 
-def test_two_versions_that_behave_alike_are_the_same(compared: Ask[Any]) -> None:
+def test_no_difference_is_found_of_versions_that_behave_alike(compared: Ask[Any]) -> None:
     body = compared(f"&from={NOW - HOUR}&to={NOW}")
-    assert body["verdict"] == "same"
-    assert verdicts(body) == {"errors": "same", "latency_p95": "same", "confidence": "same"}
+    assert body["verdict"] == "no_difference_found"
+    assert verdicts(body) == {
+        "errors": "same", "latency_p95": "no_difference_found", "confidence": "same",
+    }  # fmt: skip
     assert {key: body[key] for key in ("model_name", "tenant_ids", "baseline", "candidate")} == {
         "model_name": "resnet50", "tenant_ids": ["user-A"], "baseline": "v1.2.0", "candidate": "v1.3.0",
     }  # fmt: skip
@@ -91,9 +102,12 @@ def test_two_versions_that_behave_alike_are_the_same(compared: Ask[Any]) -> None
     assert body["counts"] == {"baseline": counted, "candidate": counted}
 
 
-def test_the_queries_are_increases_over_the_window(compared: Ask[Any], upstream: FakePrometheus) -> None:
+def test_the_queries_are_increases_in_slices_of_four_scrapes(
+    compared: Ask[Any], upstream: FakePrometheus
+) -> None:
+    """A window has the last sample before its slice, so that no increase falls between two slices."""
     compared(f"&from={NOW - HOUR}&to={NOW}")
-    select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[1h]'
+    select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[75s]'
 
     def histogram(name: str) -> str:
         return (
@@ -101,14 +115,34 @@ def test_the_queries_are_increases_over_the_window(compared: Ask[Any], upstream:
             f' or label_replace(sum by (model_version) (increase({name}_sum{select})), "le", "sum", "", "")'
         )
 
-    assert sorted((form["query"], form["time"]) for _, form, _ in upstream.calls) == [
-        (query, f"{NOW // 1000}.000")
-        for query in (
-            histogram("model_inference_latency_seconds"),
-            histogram("model_prediction_confidence"),
-            f"sum by (model_version, outcome) (increase(model_inference_requests_total{select}))",
-        )
+    times = (NOW - HOUR + MINUTE, NOW, MINUTE)
+    assert sorted(form["query"] for _, form, _ in upstream.calls) == [
+        histogram("model_inference_latency_seconds"),
+        histogram("model_prediction_confidence"),
+        f"sum by (model_version, outcome) (increase(model_inference_requests_total{select}))",
     ]
+    for _, form, _ in upstream.calls:
+        assert tuple(float(form[name]) * 1000 for name in ("start", "end", "step")) == times
+
+
+@pytest.mark.parametrize(
+    ("before", "slices", "step"),
+    [
+        (5 * MINUTE, 5, MINUTE),
+        (4 * HOUR, 240, MINUTE),
+        (6 * HOUR, 180, 2 * MINUTE),
+        (24 * HOUR, 180, 8 * MINUTE),
+    ],
+)
+def test_longer_ranges_have_longer_slices(
+    compared: Ask[Any], upstream: FakePrometheus, before: int, slices: int, step: int
+) -> None:
+    body = compared(f"&from={NOW - before}&to={NOW}")
+    ((start, end, asked), *_) = [
+        [float(form[name]) * 1000 for name in ("start", "end", "step")] for _, form, _ in upstream.calls
+    ]
+    assert (asked, 1 + (end - start) / asked) == (step, slices)
+    assert (body["from"], body["to"]) == (start - step, end)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +162,11 @@ def test_a_difference_is_told_with_its_size_and_its_calls(
     prometheus.versions["v1.3.0"] = candidate
     body = compared()
     assert body["verdict"] == verdict
-    assert [other for other, result in verdicts(body).items() if result != "same"] == [name]
+    decided = ("better", "worse")
+    assert [other for other, result in verdicts(body).items() if result in decided] == [name]
     (indicator,) = (entry for entry in body["indicators"] if entry["name"] == name)
-    assert indicator["low"] <= indicator["difference"] <= indicator["high"]
-    assert (indicator["low"] > 0) == (indicator["difference"] > 0)
+    assert indicator["low"] <= indicator["high"]
+    assert (indicator["low"] >= 0) != (indicator["high"] <= 0)
     (sentence,) = (text for text in body["summary"] if text.startswith(f"{name}: {verdict}"))
     assert "20,000" in sentence
 
@@ -139,18 +174,55 @@ def test_a_difference_is_told_with_its_size_and_its_calls(
 def test_the_numbers_of_errors(compared: Ask[Any], prometheus: Prometheus) -> None:
     prometheus.versions["v1.3.0"] = version(1000, 200)
     errors = compared()["indicators"][0]
-    assert (errors["baseline"], errors["candidate"]) == (0.005, 0.05)
+    assert (errors["baseline"], errors["candidate"]) == pytest.approx((0.005, 0.05))
     assert errors["difference"] == pytest.approx(0.045)
     assert (errors["baseline_count"], errors["candidate_count"]) == (20_000, 20_000)
-    assert errors["confidence_level"] == pytest.approx(1 - 0.05 / 3)
+    assert errors["confidence_level"] == pytest.approx(1 - 0.05 * 8 / 10)
+    assert errors["baseline_low"] < 0.005 < errors["baseline_high"] < errors["candidate_low"] < 0.05
 
 
-def test_a_version_without_calls_is_not_enough_data(compared: Ask[Any], prometheus: Prometheus) -> None:
+def test_a_version_without_calls_is_no_traffic(compared: Ask[Any], prometheus: Prometheus) -> None:
     del prometheus.versions["v1.3.0"]
     body = compared()
-    assert body["verdict"] == "not_enough_data"
+    assert body["verdict"] == "no_traffic"
     assert body["counts"]["candidate"] == dict.fromkeys(body["counts"]["candidate"], 0)
-    assert all("on 0 " in text for text in body["summary"])
+    assert all("on 0 " in text and "no calls of the candidate" in text for text in body["summary"])
+
+
+def test_latencies_inside_one_bucket_are_not_enough_data(compared: Ask[Any], prometheus: Prometheus) -> None:
+    prometheus.versions["v1.3.0"]["latency_seconds_sum"] = 0.045 * 20_000
+    latency = compared()["indicators"][1]
+    assert (latency["verdict"], latency["difference"], latency["hidden_shift"]) == (
+        "not_enough_data",
+        None,
+        True,
+    )
+    assert "both lie between 0.01 s and 0.05 s" in latency["reason"]
+    assert [latency[f"candidate{end}"] for end in ("_low", "_high")] == [0.01, 0.05]
+
+
+def test_slow_calls_can_be_compared(compared: Ask[Any], prometheus: Prometheus) -> None:
+    prometheus.versions["v1.3.0"] = version(100, 800)
+    body = compared("&above=0.1")
+    assert verdicts(body)["latency_above_0.1s"] == body["verdict"] == "worse"
+
+
+def test_verdicts_over_time(client: FlaskClient, prometheus: Prometheus) -> None:
+    prometheus.versions["v1.3.0"] = version(1_000, 200)
+    path = PATH.replace("/compare?", "/compare/verdicts?")
+    rows = client.get(f"{path}&from={NOW - HOUR}&to={NOW}").get_json()["rows"]
+    errors = [row for row in rows if row["indicator"] == "errors"]
+    assert [row["time"] for row in errors] == [NOW - HOUR + n * MINUTE for n in range(4, 61)]
+    assert [row["verdict"] for row in errors] == ["worse"] * 57
+    assert {row["indicator"] for row in rows} == {"all", "errors", "latency_p95", "confidence"}
+    assert {row["verdict"] for row in rows if row["indicator"] == "all"} == {"worse"}
+    last = client.get(f"{PATH}&from={NOW - HOUR}&to={NOW}").get_json()["indicators"]
+    assert [(row["low"], row["value"], row["high"]) for row in rows[-3:]] == [
+        (indicator["low"], indicator["difference"], indicator["high"]) for indicator in last
+    ]
+    long = client.get(f"{path}&from={NOW - 24 * HOUR}&to={NOW}").get_json()["rows"]
+    times = sorted({row["time"] for row in long})
+    assert (len(times), times[-1]) == (59, NOW)
 
 
 def test_a_comparison_is_kept_with_its_warnings(
@@ -171,7 +243,7 @@ def _warned(reply: Any) -> Any:
 def test_quantiles_and_level_can_be_chosen(compared: Ask[Any]) -> None:
     body = compared("&quantile=0.5&quantile=0.99&level=0.01")
     assert list(verdicts(body)) == ["errors", "latency_p50", "latency_p99", "confidence"]
-    assert body["indicators"][0]["confidence_level"] == pytest.approx(1 - 0.01 / 4)
+    assert body["indicators"][0]["confidence_level"] == pytest.approx(1 - 0.01 * 8 / 10)
 
 
 def test_tenants_count_together(compared: Ask[Any], upstream: FakePrometheus) -> None:
@@ -199,16 +271,15 @@ def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_bo
     assert isinstance(buckets, dict)
     del buckets["0.1"]
     body = compared()
-    assert verdicts(body)["latency_p95"] == "same"
-    assert body["indicators"][1]["difference"] == 0
+    assert verdicts(body)["latency_p95"] == "no_difference_found"
     prometheus.versions["v1.3.0"]["latency_seconds_bucket"] = {"7": 20_000, "+Inf": 20_000}
     response = client.get(f"{PATH}&from=now-2h")
     assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
     assert re.search(r"v1\.2\.0 and v1\.3\.0 .*one in common", response.get_json()["message"])
 
 
-def test_an_infinite_increase_is_an_upstream_error(client: FlaskClient, prometheus: Prometheus) -> None:
-    prometheus.versions["v1.3.0"]["requests_total"] = {"success": float("inf")}
+def test_a_negative_increase_is_an_upstream_error(client: FlaskClient, prometheus: Prometheus) -> None:
+    prometheus.versions["v1.3.0"]["requests_total"] = {"success": -20_000.0}
     response = client.get(PATH)
     assert (response.status_code, response.get_json()["error"]) == (502, "upstream_invalid")
     assert "requests_total" in response.get_json()["message"]
@@ -226,7 +297,12 @@ def test_an_infinite_increase_is_an_upstream_error(client: FlaskClient, promethe
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&level=1", "level has the value '1'"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&quantile=2", "quantile has the value '2'"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&quantile=.5&quantile=0.5", "quantile.*twice"),
-        ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&from=now", "from lies 0 ms before to"),
+        (
+            "model-name=a&tenant-id=b&baseline=v1&candidate=v2&from=now",
+            "from lies 0 ms before to; allowed: from 300 s",
+        ),
+        ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&from=now-2m", "allowed: from 300 s"),
+        ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&above=0", "above has the value '0'"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&from=0", "from.*366 days"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&from=now&to=now-1h", "from lies after to"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&step=1m", "step is not a parameter here"),

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from datasource_support.cost_series import RANGE, START, series
+from datasource_support.cost_series import ADMIN, RANGE, READER, START, TENANT, series
 from datasource_support.route_walk import bearer
 from modelplane_datasource.costs.ledger.allocation import IDLE_POLICIES, SHARED_POLICIES
-from modelplane_datasource.settings import TABLE, Settings
-from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_datasource.settings import TABLE
 
-ADMIN, TENANT, READER = "admin-token", "tenant-token", "reader-token"
 HOUR_IN_GRAFANA = {"from": "2023-10-27T09:00:00Z", "to": "2023-10-27T10:00:00Z"}
-
-
-@pytest.fixture
-def make_plane(
-    cost_registry: Path,
-    settings: Settings,
-    make_client: Callable[[Settings], FlaskClient],
-    stored_series: list[dict[str, Any]],
-    tmp_path: Path,
-) -> Callable[..., FlaskClient]:
-    """A backend with settings, where user-A takes half of a device and user-B a quarter."""
-    assert stored_series
-    tokens: list[dict[str, Any]] = [
-        {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
-        {"name": "a", "role": "tenant", "tenants": ["user-A"], "sha256": hash_token(TENANT)},
-        {"name": "boards", "role": "reader", "tenants": ["user-A"], "sha256": hash_token(READER)},
-    ]
-    (tmp_path / "tokens.json").write_text(json.dumps({"tokens": tokens}))
-
-    def make(**changed: Any) -> FlaskClient:
-        return make_client(
-            dataclasses.replace(
-                settings, registry_file=cost_registry, token_file=tmp_path / "tokens.json", **changed
-            )
-        )
-
-    return make
 
 
 def in_grafana(client: FlaskClient, token: str, payload: dict[str, str]) -> TestResponse:

@@ -15,6 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from datasource_support.cost_cases import COST_CASES
 from datasource_support.fixed_prometheus import (
     EVERYBODY,
     NEW,
@@ -63,13 +64,7 @@ CASES: dict[str, list[Options]] = {
         {"group-by": ["none"]},
         {**EVERYBODY, "group-by": ["tenant", "model", "version"]},
     ],
-    "cost": [
-        {},
-        *({"group-by": [by]} for by in ("tenant", "model", "version", "framework", "device_type")),
-        {"group-by": ["version", "device_type", "model"], "idle": ["proportional"], "shared": ["scale"]},
-        {"group-by": ["model"], "idle": ["even"], "shared": ["keep"], "tenant-id": ["user-A", STRANGE]},
-        {**SINGLE, "model-version": [NEW], "idle": ["keep"]},
-    ],
+    **COST_CASES,
 }
 PAIRS = [(name, options) for name, cases in CASES.items() for options in cases]
 each_case = pytest.mark.parametrize(("name", "options"), PAIRS)

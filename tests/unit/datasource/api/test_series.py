@@ -207,7 +207,7 @@ def test_the_catalogue_declares_what_the_routes_accept(
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [
         "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift", "slo",
-        "cost",
+        "cost", "token_cost",
     ]  # fmt: skip
     for metric in body["metrics"]:
         assert all(metric[key] for key in ("title", "unit", "summary"))

@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_datasource.comparison.intervals import difference, proportion
+from modelplane_datasource.comparison.indicators import Verdict
+from modelplane_datasource.comparison.slices import VersionCounts, VersionSlices
 from modelplane_datasource.comparison.verdicts import (
     HIGHEST,
     LOWEST,
     Comparison,
     Difference,
     Margins,
-    Verdict,
-    VersionCounts,
     compare,
-    on_common_bounds,
 )
 from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram
 from modelplane_schema.metrics import CONFIDENCE_BUCKETS, LATENCY_BUCKETS
@@ -55,11 +53,13 @@ def verdicts(comparison: Comparison) -> dict[str, Verdict]:
     return {indicator.name: indicator.verdict for indicator in comparison.indicators}
 
 
-def test_a_version_is_the_same_as_itself() -> None:
+def test_a_version_does_not_differ_from_itself() -> None:
     comparison = compare(version(100_000, 100), version(100_000, 100))
-    assert comparison.verdict == "same"
-    assert verdicts(comparison) == dict.fromkeys(("errors", "latency_p95", "confidence"), "same")
-    assert all(indicator.difference == 0 for indicator in comparison.indicators)
+    assert comparison.verdict == "no_difference_found"
+    assert verdicts(comparison) == {
+        "errors": "same", "latency_p95": "no_difference_found", "confidence": "same",
+    }  # fmt: skip
+    assert [indicator.difference for indicator in comparison.indicators] == [0, None, 0]
 
 
 def test_more_errors_are_worse() -> None:
@@ -67,19 +67,18 @@ def test_more_errors_are_worse() -> None:
     errors = by_name(comparison)["errors"]
     assert (comparison.verdict, errors.verdict) == ("worse", "worse")
     assert (errors.baseline, errors.candidate) == (0.001, 0.02)
-    expected = difference(proportion(2_000, 100_000, 0.05 / 3), proportion(100, 100_000, 0.05 / 3))
-    assert (errors.low, errors.difference, errors.high) == expected
-    assert errors.confidence_level == pytest.approx(1 - 0.05 / 3)
-    assert errors.summary == (
-        "errors: worse, 2 % against 0.1 %, +1.9 points (98.3 % interval +1.79 to +2.01), "
-        "on 100,000 calls against 100,000."
-    )
+    assert (errors.low, errors.difference, errors.high) == pytest.approx((0.0171, 0.019, 0.021), abs=1e-4)
+    assert errors.baseline_low is not None
+    assert errors.candidate_low is not None
+    assert 0 < errors.baseline_low < 0.001 < errors.candidate_low < 0.02
+    assert errors.confidence_level == pytest.approx(1 - 0.05 * 8 / 10)
+    assert errors.summary.startswith("errors: worse, 2 % against 0.1 %, +1.9 points (96 % interval +1.7")
+    assert errors.summary.endswith("on 100,000 calls against 100,000: the difference is not chance.")
 
 
 def test_fewer_errors_are_better() -> None:
     comparison = compare(version(100_000, 2_000), version(100_000, 100))
-    assert verdicts(comparison) == {"errors": "better", "latency_p95": "same", "confidence": "same"}
-    assert comparison.verdict == "better"
+    assert by_name(comparison)["errors"].verdict == comparison.verdict == "better"
 
 
 def test_a_difference_inside_the_margin_is_the_same_even_when_it_is_certain() -> None:
@@ -91,26 +90,48 @@ def test_a_difference_inside_the_margin_is_the_same_even_when_it_is_certain() ->
     assert by_name(narrow)["errors"].verdict == "worse"
 
 
-def test_longer_latency_is_worse_and_the_difference_is_relative() -> None:
-    slow = version(20_000, latency=latency({0.25: 10_000, 0.5: 9_000, 1.0: 1_000}))
-    measured = by_name(compare(version(20_000), slow))["latency_p95"]
+def test_longer_latency_is_worse_where_a_bound_lies_between() -> None:
+    fast, slow = (version(20_000, latency=latency({bound: 19_500, 60.0: 500})) for bound in (0.25, 1.0))
+    measured = by_name(compare(fast, slow))["latency_p95"]
     assert (measured.verdict, measured.unit, measured.relative) == ("worse", "seconds", True)
-    assert (measured.baseline, measured.candidate) == pytest.approx((0.25, 0.5))
-    assert measured.difference == pytest.approx(1.0)
-    assert measured.summary.startswith("latency_p95: worse, 0.5 s against 0.25 s, +100 % (98.3 % interval +")
-    back = by_name(compare(slow, version(20_000)))["latency_p95"]
-    assert back.verdict == "better"
-    assert back.difference == pytest.approx(-0.5)
+    assert (measured.baseline_low, measured.baseline_high) == (0.1, 0.25)
+    assert (measured.candidate_low, measured.candidate_high) == (0.5, 1.0)
+    assert (measured.low, measured.difference, measured.high) == pytest.approx((1.0, None, 9.0))
+    assert measured.summary == (
+        "latency_p95: worse, on 20,000 calls against 20,000: "
+        "it lies between 0.5 s and 1 s, that of the baseline below."
+    )
+    back = by_name(compare(slow, fast))["latency_p95"]
+    assert (back.verdict, back.low, back.high) == ("better", -0.9, -0.5)
 
 
 def test_every_quantile_is_an_indicator_of_its_own() -> None:
-    slow = version(20_000, latency=latency({0.1: 15_000, 0.5: 4_000, 1.0: 1_000}))
-    comparison = compare(version(20_000), slow, quantiles=(0.5, 0.95))
+    fast = version(20_000, latency=latency({0.25: 19_500, 0.5: 500}))
+    slow = version(20_000, latency=latency({0.1: 15_000, 1.0: 5_000}))
+    comparison = compare(fast, slow, quantiles=(0.5, 0.95))
     assert verdicts(comparison) == {
         "errors": "same", "latency_p50": "better", "latency_p95": "worse", "confidence": "same",
     }  # fmt: skip
     assert comparison.verdict == "worse"
-    assert comparison.indicators[0].confidence_level == pytest.approx(1 - 0.05 / 4)
+    assert comparison.indicators[1].confidence_level == pytest.approx(1 - 0.05 / 20)
+
+
+def test_slow_calls_are_compared_by_their_share() -> None:
+    fast = version(20_000, latency=latency({0.25: 19_000, 0.5: 1_000}))
+    slow = version(20_000, latency=latency({0.25: 18_000, 0.5: 2_000}))
+    comparison = compare(fast, slow, above=(0.25, 0.3))
+    measured = by_name(comparison)["latency_above_0.25s"]
+    assert (measured.verdict, measured.unit, measured.relative) == ("worse", "ratio", False)
+    assert (measured.baseline, measured.candidate) == (0.05, 0.1)
+    assert by_name(compare(slow, fast, above=(0.25,)))["latency_above_0.25s"].verdict == "better"
+    other = by_name(comparison)["latency_above_0.3s"]
+    assert (other.verdict, other.baseline) == ("not_enough_data", None)
+    assert "0.3 s is no bound of the buckets, which are 0.001, " in other.summary
+
+
+def test_when_nearly_all_calls_fail_those_that_do_not_decide() -> None:
+    assert by_name(compare(version(5_000, 4_500), version(5_000, 4_750)))["errors"].verdict == "worse"
+    assert by_name(compare(version(5_000, 4_750), version(5_000, 4_500)))["errors"].verdict == "better"
 
 
 def test_lower_confidence_is_worse() -> None:
@@ -124,17 +145,21 @@ def test_lower_confidence_is_worse() -> None:
 def test_a_model_without_confidence_is_compared_without_it() -> None:
     plain = version(100_000, confidence=NO_OBSERVATIONS)
     comparison = compare(plain, plain)
-    assert comparison.verdict == "same"
-    assert [indicator.confidence_level for indicator in comparison.indicators] == [0.975, 0.975]
+    assert comparison.verdict == "no_difference_found"
+    assert [indicator.confidence_level for indicator in comparison.indicators] == pytest.approx(
+        [1 - 0.05 * 8 / 9, 1 - 0.05 / 9]
+    )
 
 
 def test_confidence_that_one_version_lacks_is_not_enough_data() -> None:
     comparison = compare(version(100_000), version(100_000, confidence=NO_OBSERVATIONS))
     measured = by_name(comparison)["confidence"]
     assert comparison.verdict == measured.verdict == "not_enough_data"
-    assert measured.baseline == pytest.approx(0.85)
     assert (measured.candidate, measured.difference, measured.low, measured.high) == (None,) * 4
-    assert measured.summary == "confidence: not enough data, on 0 predictions against 100,000."
+    assert measured.summary == (
+        "confidence: not enough data, on 0 predictions against 100,000: "
+        "the candidate has no predictions to compare."
+    )
 
 
 def test_worse_wins_over_not_enough_data_and_that_over_better() -> None:
@@ -143,37 +168,80 @@ def test_worse_wins_over_not_enough_data_and_that_over_better() -> None:
     assert compare(version(100_000, 9_000), few).verdict == "not_enough_data"
 
 
-def test_a_shift_inside_a_bucket_is_never_the_same() -> None:
+def test_a_shift_inside_a_bucket_is_told_by_the_means() -> None:
     fast, slow = (version(50_000, latency=latency({0.25: 50_000}, mean)) for mean in (0.11, 0.24))
-    measured = by_name(compare(fast, slow))["latency_p95"]
-    assert (measured.difference, measured.verdict, measured.hidden_shift) == (0, "not_enough_data", True)
-    assert measured.summary.endswith(" The means differ inside the buckets by more than the margin.")
-    assert by_name(compare(fast, fast))["latency_p95"].verdict == "same"
+    for pair in ((fast, slow), (slow, fast)):
+        measured = by_name(compare(*pair))["latency_p95"]
+        assert (measured.difference, measured.verdict, measured.hidden_shift) == (
+            None,
+            "not_enough_data",
+            True,
+        )
+        assert measured.reason.startswith("both lie between 0.1 s and 0.25 s, but the means differ; which is")
+    assert by_name(compare(fast, fast))["latency_p95"].verdict == "no_difference_found"
 
 
 def test_a_longer_tail_does_not_hide_that_the_median_stayed() -> None:
     tail = version(50_000, latency=latency({0.25: 47_500, 30.0: 2_500}))
     measured = by_name(compare(version(50_000), tail, quantiles=(0.5,)))["latency_p50"]
-    assert (measured.verdict, measured.hidden_shift) == ("same", False)
+    assert (measured.verdict, measured.hidden_shift) == ("no_difference_found", False)
 
 
 def test_latency_above_the_last_bound_is_worse_without_an_upper_end() -> None:
     stuck = version(1_000, latency=latency({math.inf: 1_000}, 95.0))
     measured = by_name(compare(version(1_000), stuck))["latency_p95"]
     assert (measured.verdict, measured.candidate, measured.high) == ("worse", 60.0, None)
-    assert "to no upper end" in measured.summary
+    assert (measured.candidate_low, measured.candidate_high) == (60.0, None)
+    assert "it lies above 60 s" in measured.summary
     both = by_name(compare(stuck, stuck))["latency_p95"]
-    assert (both.verdict, both.low, both.high) == ("not_enough_data", -1.0, None)
+    assert (both.verdict, both.low, both.high) == ("no_difference_found", -1.0, None)
     assert by_name(compare(stuck, version(1_000)))["latency_p95"].verdict == "better"
 
 
-def test_no_calls_are_not_enough_data() -> None:
-    nothing = VersionCounts.from_increases({}, NO_OBSERVATIONS)
-    for pair in ((nothing, nothing), (version(1_000), nothing), (nothing, version(1_000))):
+def test_narrow_buckets_show_that_latency_is_the_same() -> None:
+    """10 % of margin end at 1.1 times as long and at 1 / 1.1 of it, which is 9.1 % shorter."""
+    for ratio, verdict in ((1.04, "same"), (1.2, "worse")):
+        bounds = (1.0, 1.04, 1.08, 1.2, 1.25)
+        end = min(bound for bound in bounds if bound > ratio)
+        fast, slow = (
+            version(10**6, latency=histogram(bounds, {bound: 990_000, 1.25: 10_000})) for bound in (1.04, end)
+        )
+        assert by_name(compare(fast, slow))["latency_p95"].verdict == verdict
+        assert by_name(compare(slow, fast))["latency_p95"].verdict == OPPOSITE.get(verdict, verdict)
+
+
+def test_no_calls_are_no_traffic() -> None:
+    nothing = VersionCounts(0, 0, NO_OBSERVATIONS)
+    for pair, text in (
+        ((nothing, nothing), "no calls of the baseline and the candidate"),
+        ((version(1_000), nothing), "no calls of the candidate"),
+        ((nothing, version(1_000)), "no calls of the baseline"),
+    ):
         comparison = compare(*pair)
-        assert comparison.verdict == "not_enough_data"
-        assert set(verdicts(comparison).values()) == {"not_enough_data"}
+        assert comparison.verdict == "no_traffic"
+        assert set(verdicts(comparison).values()) == {"no_traffic"}
+        assert {indicator.reason for indicator in comparison.indicators} == {text}
         assert all(indicator.difference is None for indicator in comparison.indicators)
+
+
+def test_few_slices_do_not_show_bursts() -> None:
+    broken = [version(100, 90)] * 5
+    for count, verdict in ((2, "not_enough_data"), (3, "not_enough_data"), (4, "worse")):
+        slices = VersionSlices.of(*[version(100)] * count), VersionSlices.of(*broken[:count])
+        assert by_name(compare(*slices))["errors"].verdict == verdict
+    late = VersionSlices.of(*[version(0, latency=NO_OBSERVATIONS, confidence=NO_OBSERVATIONS)] * 3, broken[0])
+    errors = by_name(compare(VersionSlices.of(*[version(100)] * 4), late))["errors"]
+    assert (errors.verdict, "fewer than 4 slices" in errors.reason) == ("not_enough_data", True)
+
+
+def test_one_burst_does_not_decide() -> None:
+    baseline = VersionSlices.of(*[version(50)] * 60)
+    burst = VersionSlices.of(*[version(50)] * 30, version(50, 40), *[version(50)] * 29)
+    errors = by_name(compare(baseline, burst))["errors"]
+    assert errors.verdict == "not_enough_data"
+    assert "they come in bursts, so that " in errors.reason
+    spread = VersionSlices.of(*[version(50, 1)] * 40, *[version(50)] * 20)
+    assert by_name(compare(baseline, spread))["errors"].verdict == "worse"
 
 
 def test_one_call_each_is_not_enough_data() -> None:
@@ -185,19 +253,6 @@ def test_one_call_each_is_not_enough_data() -> None:
 
 def test_one_failure_in_a_small_canary_is_not_worse() -> None:
     assert by_name(compare(version(100_000, 100), version(100, 1)))["errors"].verdict == "not_enough_data"
-
-
-def test_counts_come_from_rounded_increases() -> None:
-    counts = VersionCounts.from_increases(
-        {"success": 97.6, "failure": 1.04, "cancelled": 7.0}, NO_OBSERVATIONS
-    )
-    assert (counts.successes, counts.failures) == (98, 1)
-
-
-@pytest.mark.parametrize("increase", [-1.0, math.nan, math.inf])
-def test_increases_that_are_refused(increase: float) -> None:
-    with pytest.raises(ValueError, match=r"outcome 'failure' has .*; allowed: a finite number from 0 up"):
-        VersionCounts.from_increases({"failure": increase}, NO_OBSERVATIONS)
 
 
 def test_parameters_that_are_refused() -> None:
@@ -235,13 +290,12 @@ def test_any_data_gives_ordered_finite_numbers(
     for result in compare(baseline, candidate, (share,), level).indicators:
         assert result.summary.startswith(f"{result.name}: ")
         if not (result.baseline_count and result.candidate_count):
-            assert (result.verdict, result.difference, result.low) == ("not_enough_data", None, None)
+            assert result.verdict in ("not_enough_data", "no_traffic")
+            assert (result.difference, result.low) == (None, None)
             continue
         assert result.low is not None
-        assert result.difference is not None
-        assert (
-            -math.inf < result.low <= result.difference <= (math.inf if result.high is None else result.high)
-        )
+        value = result.low if result.difference is None else result.difference
+        assert -math.inf < result.low <= value <= (math.inf if result.high is None else result.high)
         assert result.high is None or math.isfinite(result.high)
 
 
@@ -249,25 +303,10 @@ def test_any_data_gives_ordered_finite_numbers(
 @given(VERSIONS, VERSIONS)
 def test_sides_exchanged_exchange_better_and_worse(baseline: VersionCounts, candidate: VersionCounts) -> None:
     there, back = verdicts(compare(baseline, candidate)), verdicts(compare(candidate, baseline))
-    assert back == {name: OPPOSITE.get(verdict, verdict) for name, verdict in there.items()}
-
-
-def test_a_relative_margin_is_the_same_from_both_sides() -> None:
-    """10 % of margin end at 1.1 times as long and at 1 / 1.1 of it, which is 9.1 % shorter."""
-    for ratio, verdict in ((1.09, "same"), (1.105, "worse")):
-        # The p95 of so many calls is the first bound to four digits.
-        fast, slow = (
-            version(10**8, latency=histogram((bound, 2.0), {bound: 95_000_000, 2.0: 5_000_000}))
-            for bound in (1.0, ratio)
-        )
-        assert by_name(compare(fast, slow))["latency_p95"].verdict == verdict
-        assert by_name(compare(slow, fast))["latency_p95"].verdict == OPPOSITE.get(verdict, verdict)
-
-
-def test_a_shift_inside_the_buckets_is_the_same_from_both_sides() -> None:
-    fast, slow = (version(50_000, latency=latency({0.25: 50_000}, mean)) for mean in (0.15, 0.1651))
-    for pair in ((fast, slow), (slow, fast)):
-        assert by_name(compare(*pair))["latency_p95"].hidden_shift
+    for name, verdict in there.items():
+        # Errors that fell need more evidence than errors that rose, so only contradictions are excluded.
+        assert back[name] != verdict or verdict not in OPPOSITE
+        assert name == "errors" or back[name] == OPPOSITE.get(verdict, verdict)
 
 
 def test_quantiles_near_one_have_names_of_their_own() -> None:
@@ -276,18 +315,3 @@ def test_quantiles_near_one_have_names_of_their_own() -> None:
         for indicator in compare(version(9), version(9), (0.9999, 0.99999, 0.999999)).indicators
     ]
     assert names[1:4] == ["latency_p99.99", "latency_p99.999", "latency_p99.9999"]
-
-
-def test_the_same_calls_in_other_buckets_are_the_same() -> None:
-    """An exporter with fewer bounds places a quantile elsewhere in its wider bucket."""
-    fine = Histogram((0.01, 0.025, 0.05, 0.1), (0, 60_000, 99_000, 100_000), 100_000, 0.024)
-    coarse = Histogram((0.01, 0.05, 0.1), (0, 99_000, 100_000), 100_000, 0.024)
-    pair = version(100_000, latency=fine), version(100_000, latency=coarse)
-    assert by_name(compare(*pair, quantiles=(0.5,)))["latency_p50"].verdict == "worse"
-    even = on_common_bounds(*pair)
-    assert {counts.latency.bounds for counts in even} == {(0.01, 0.05, 0.1)}
-    assert by_name(compare(*even, quantiles=(0.5,)))["latency_p50"].verdict == "same"
-    alone = pair[0], version(0, latency=NO_OBSERVATIONS)
-    assert on_common_bounds(*alone) == alone
-    with pytest.raises(ValueError, match="allowed: one in common at least"):
-        on_common_bounds(pair[0], version(1, latency=Histogram((3.0,), (1,), 1, 2.0)))

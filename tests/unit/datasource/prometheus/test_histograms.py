@@ -1,16 +1,12 @@
-"""Histograms from increases: texts of ``le``, rounding, and what is refused."""
+"""Histograms: texts of ``le``, and what is refused."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from modelplane_datasource.prometheus.histograms import (
-    NO_OBSERVATIONS,
     Histogram,
     bound_texts,
     parse_bound,
@@ -45,18 +41,11 @@ def test_series_of_two_exporters_add_up() -> None:
         ({"0.5": -1.0, "+Inf": 1.0}, "le='0.5' holds -1.0; allowed: a finite number from 0 up"),
         ({"0.5": math.nan, "+Inf": 1.0}, "le='0.5' holds nan"),
         ({"+Inf": math.inf}, r"le='\+Inf' holds inf"),
-        ({"+Inf": 1.0}, "bounds are missing"),
-        ({"0.0": 1.0, "+Inf": 1.0}, "bounds are"),
     ],
 )
 def test_buckets_that_are_refused(buckets: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Histogram.from_increases(buckets, 1.0)
-
-
-def test_a_sum_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="the sum is nan; allowed: a finite number"):
-        Histogram.from_increases({"1": 1.0, "+Inf": 1.0}, math.nan)
+        sum_by_bound(buckets)
 
 
 @pytest.mark.parametrize(
@@ -67,29 +56,3 @@ def test_histograms_that_contradict_themselves(
 ) -> None:
     with pytest.raises(ValueError, match="allowed: "):
         Histogram(bounds, cumulative, 2, 1.0)
-
-
-def test_fractions_of_increase_are_rounded_and_the_mean_is_not() -> None:
-    histogram = Histogram.from_increases({"0.5": 1.02, "1": 3.06, "+Inf": 4.08}, 2.856)
-    assert replace(histogram, mean=0.7) == Histogram((0.5, 1.0), (1, 3), 4, 0.7)
-    assert histogram.mean == pytest.approx(0.7)
-
-
-def test_a_count_below_that_of_a_lower_bound_is_raised() -> None:
-    assert Histogram.from_increases({"0.5": 7.6, "1": 7.4, "+Inf": 7.4}, 2.0).cumulative == (8, 8)
-
-
-def test_no_series_and_no_calls_hold_nothing() -> None:
-    assert Histogram.from_increases({}, 0.0) == NO_OBSERVATIONS
-    assert Histogram.from_increases({"1": 0.2, "+Inf": 0.3}, 0.1) == Histogram((1.0,), (0,), 0, 0.0)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=6))
-def test_counts_are_whole_and_never_fall(increases: list[float]) -> None:
-    buckets = {str(position + 1): increase for position, increase in enumerate(increases)}
-    histogram = Histogram.from_increases({**buckets, "+Inf": max(increases)}, 1.0)
-    counts = [*histogram.cumulative, histogram.count]
-    assert counts == sorted(counts)
-    assert all(abs(count - max(increases[: i + 1])) <= 0.5 for i, count in enumerate(counts[:-1]))
-    assert abs(counts[-1] - max(increases)) <= 0.5
