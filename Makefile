@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 4
 PARTS ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt churn lint fmt generate bench clean \
+.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate bench clean \
 	system system-development
 
 help: ## print this list
@@ -49,6 +49,9 @@ test-pythons: $(VENV)/.dev ## run the exporter's unit tests and the recipes on P
 
 leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API
 	MODELPLANE_LEAK_TRIES=100000 $(BIN)/pytest tests/integration/test_prometheus_api_leaks.py
+
+ledger-cells: setup ## hold 100,000 random cells of the cost ledger against a ledger in plain fractions
+	MODELPLANE_LEDGER_CELLS=100000 $(BIN)/pytest tests/unit/datasource/costs/ledger/test_reference.py
 
 churn: setup ## let 5,000 generations of workers end in any way, and 100,000 without a scrape
 	MODELPLANE_CHURN_GENERATIONS=5000 MODELPLANE_CHURN_FILES=100000 \

@@ -26,11 +26,11 @@ import numpy as np
 import orjson
 import pandas as pd
 from flask import Flask
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 from signals import Subject, installed, measured, report
+from support.drift_answers import END, Array, Counts, Fetched
 from support.drift_peers import evidently_report, evidently_tests, nannyml_fit, nannyml_values
 
 from modelplane_datasource.app import close_app, create_app
@@ -40,16 +40,14 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift import formulas
 from modelplane_datasource.drift.parameters import METHODS
 from modelplane_datasource.drift.series import compute
-from modelplane_datasource.prometheus.decoding import InstantSample
-from modelplane_datasource.prometheus.ranges import RangeTable
 from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.tenancy.caller import ANYONE, set_caller
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_exporter import Baseline, ModelMetricsExporter
 from modelplane_exporter.exposition import signal_text
 from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.store.stores import store_for
-from modelplane_schema.metrics import ALL_TENANTS, MISSING_BIN
 
 SHAPES = ((100, 100), (1_000, 10), (10_000, 1))
 RANGES, TRAINING = 21, 50_000
@@ -58,64 +56,7 @@ ROWS, FARTHEST = 10_000, 0.5
 PEER_METHODS = ("psi", "js_distance", "ks")
 # What docs/performance.md has times of; all methods are checked, and their queries counted.
 TIMED_METHODS = ("psi", "js_distance", "ks", "mean_shift", "mean_shift_z")
-STEP, END = 60_000, 1_698_400_800_000
 LIMIT = 1.0
-
-Array = NDArray[np.float64]
-
-
-class Counts(NamedTuple):
-    """Live counts (signals, windows, bins) and ratios (signals, bins); missing values are in the last bin.
-
-    ``deviations`` and ``squares`` are the sums of (signals, windows).
-    """
-
-    live: Array
-    ratios: Array
-    observations: float
-    deviations: Array
-    squares: Array
-
-
-class Fetched:
-    """What Prometheus answered to the queries of drift, parsed."""
-
-    def __init__(self, counts: Counts) -> None:
-        self.queries = 0
-        signals, windows, width = counts.live.shape
-        bins = (*(f"{index:02d}" for index in range(width - 1)), MISSING_BIN)
-        version = [
-            {
-                "model_name": "m",
-                "model_version": "v1",
-                "kind": "input",
-                "signal": f"{index:05d}",
-                "baseline": "a",
-            }
-            for index in range(signals)
-        ]
-        owners = [{**labels, "tenant_id": ALL_TENANTS} for labels in version]
-        self.grid = Grid(END - (windows - 1) * STEP, END, STEP)
-        by_bin = tuple({**owner, "bin": name} for owner in owners for name in bins)
-        self.counts = RangeTable(by_bin, counts.live.swapaxes(1, 2).reshape(len(by_bin), -1))
-        self.deviations = RangeTable(tuple(owners), counts.deviations)
-        self.squares = RangeTable(tuple(owners), counts.squares)
-        self.ratios = tuple(
-            InstantSample({**labels, "bin": name}, ratio)
-            for labels, shares in zip(version, counts.ratios.tolist(), strict=True)
-            for name, ratio in zip(bins, shares, strict=True)
-        )
-        self.sizes = tuple(InstantSample(labels, counts.observations) for labels in version)
-
-    def query_table(self, promql: str, _grid: Grid) -> RangeTable:
-        self.queries += 1
-        if "deviation_square" in promql:
-            return self.squares
-        return self.deviations if "deviation" in promql else self.counts
-
-    def query(self, promql: str, _instant: int) -> tuple[InstantSample, ...]:
-        self.queries += 1
-        return self.ratios if "ratio" in promql else self.sizes
 
 
 @contextmanager
@@ -165,6 +106,7 @@ def forget(context: AppContext) -> None:
 def series(context: AppContext, grid: Grid, methods: tuple[str, ...]) -> dict[str, Array]:
     """The same, as the route computes them from Prometheus' answers."""
     forget(context)
+    set_caller(ANYONE)
     values = {}
     for method in methods:
         selection = read_selection(find_metric("drift"), {"model-name": ["m"], "method": [method]})

@@ -18,6 +18,7 @@ from modelplane_datasource.api.annotations import annotation_rows_blueprint
 from modelplane_datasource.api.comparison import compare_blueprint
 from modelplane_datasource.api.costs import costs_blueprint
 from modelplane_datasource.api.drift import drift_blueprint
+from modelplane_datasource.api.gate import gate_blueprint
 from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
@@ -54,6 +55,7 @@ _BLUEPRINTS = (
     drift_blueprint,
     slo_blueprint,
     compare_blueprint,
+    gate_blueprint,
     costs_blueprint,
     alerts_blueprint,
     incidents_blueprint,

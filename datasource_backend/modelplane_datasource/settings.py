@@ -55,6 +55,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _up_to_a_week(text: str) -> float:
+    value = float(text)
+    if not 60 <= value <= 604_800:
+        raise ValueError(text)
+    return value
+
+
 def _seconds_or_none(text: str) -> float:
     return 0.0 if text == "0" else _seconds(text)
 
@@ -96,6 +103,10 @@ class Settings:
     )
     prometheus_timeout_seconds: float = _setting(10.0, _SECONDS, "How long one query may take.")
     scrape_interval_seconds: float = _setting(15.0, _SECONDS, "How often Prometheus scrapes the models.")
+    lookback_seconds: float = _setting(
+        86_400.0, Kind(_up_to_a_week, "a number of seconds from 60 to 604800"),
+        "How long a gap in scraping may be for the ledger to spread over it what counters grew by.",
+    )  # fmt: skip
     org_id: str | None = _setting(
         None, Kind(_matching(r"[!-~]+"), "printable ASCII text without spaces"),
         "Sent with each query as X-Scope-OrgID, which Mimir needs.",

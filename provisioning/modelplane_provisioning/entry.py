@@ -8,20 +8,21 @@ from modelplane_provisioning.commands import SOURCES, WHOLE
 
 
 def main() -> None:
-    """Run the command line; a missing extra is one clear line and status 2."""
+    """Run the command line; a missing extra is one clear line and a status of the command."""
     try:
         from modelplane_provisioning.cli import cli
 
         cli()
     except ModuleNotFoundError as error:
-        extra = _advice(error.name or "", sys.argv[1] if len(sys.argv) > 1 else "")
+        command = sys.argv[1] if len(sys.argv) > 1 else ""
+        extra = _advice(error.name or "", command)
         if extra is None:
             raise
         sys.stderr.write(
             f"Error: this command needs {error.name}, which is not installed; "
             f"add it with: pip install 'modelplane[{extra}]'\n"
         )
-        sys.exit(2)
+        sys.exit(SOURCES[command].missing_status if command in SOURCES else 2)
 
 
 def _advice(module: str, command: str) -> str | None:

@@ -213,14 +213,9 @@ def _rows(verdicts: Sequence[tuple[int, Comparison]]) -> list[dict[str, Any]]:
 
 
 def _rows_at(time: int, comparison: Comparison) -> Iterator[dict[str, Any]]:
-    reasons = [
-        f"{indicator.name}: {indicator.reason}"
-        for indicator in comparison.indicators
-        if indicator.verdict == comparison.verdict
-    ]
     nothing = dict.fromkeys(("low", "value", "high"))
     yield {
-        "time": time, "indicator": ALL, "verdict": comparison.verdict, **nothing, "reason": "; ".join(reasons)
+        "time": time, "indicator": ALL, "verdict": comparison.verdict, **nothing, "reason": comparison.reason
     }  # fmt: skip
     for indicator in comparison.indicators:
         yield {

@@ -83,6 +83,7 @@ _ROW = record(
         **dict.fromkeys(("start", "end"), INSTANT),
         **dict.fromkeys(("kind", "unit", "state"), TEXT),
         "quantity": {"type": "number"},
+        "estimated": {"type": "number"},
         **dict.fromkeys(("currency", "amount"), _TEXT_OR_NULL),
     },
     others=_TEXT_OR_NULL,
@@ -249,14 +250,15 @@ def _policies(policy: Policy) -> dict[str, str]:
 
 
 def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:
-    quantity = float(row.quantity) if row.unit == "tokens" else row.quantity / MICRO
+    units = 1 if row.unit == "tokens" else MICRO
     return {
         "start": row.start,
         "end": row.end,
         **dict(zip(by, row.group, strict=True)),
         "kind": row.kind,
         "unit": row.unit,
-        "quantity": quantity,
+        "quantity": row.quantity / units,
+        "estimated": row.estimated / units,
         "currency": row.currency,
         "amount": None if row.amount is None else decimal_text(row.amount),
         "state": row.state,

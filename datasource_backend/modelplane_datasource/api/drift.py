@@ -13,8 +13,19 @@ from flask import Blueprint, Response
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift.bin_counts import Block, QueryAnswer, SignalKey
 from modelplane_datasource.drift.bin_labels import bin_labels
+from modelplane_datasource.drift.claims import CALIBRATED, UNCALIBRATED, WARMING_UP, Claim, claimed_series
+from modelplane_datasource.drift.history import is_recorded
 from modelplane_datasource.drift.metric import DRIFT
-from modelplane_datasource.drift.parameters import DRIFT_OPTIONS, DRIFT_SELECTION, KIND, SIGNAL, WINDOW
+from modelplane_datasource.drift.parameters import (
+    DRIFT_OPTIONS,
+    DRIFT_SELECTION,
+    KIND,
+    METHOD,
+    REFERENCE,
+    SIGNAL,
+    WINDOW,
+    Reference,
+)
 from modelplane_datasource.drift.queries import blocks, confidence_bounds, edges, queries
 from modelplane_datasource.drift.series import compute
 from modelplane_datasource.drift.visibility import of_visible_signals
@@ -40,6 +51,7 @@ from modelplane_datasource.web.schemas import (
     with_warnings,
 )
 from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
+from modelplane_schema.calibration import PSI, TWO_SIDED_ARMS
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
@@ -49,7 +61,25 @@ START = replace(
 )
 PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, START, TO)
 
-ROW = record({"series": TEXT, "value": NUMBER, "n": NUMBER, "noise": NUMBER}, others=TEXT)
+LIMITS_OF_ARMS = tuple(
+    f"{arm.method}{part}" for arm in TWO_SIDED_ARMS for part in ("", "_low_limit", "_high_limit")
+)
+ROW = record(
+    {
+        "series": TEXT,
+        "value": NUMBER,
+        "n": NUMBER,
+        "noise": NUMBER,
+        "beyond": NUMBER,
+        "state": {**TEXT, "enum": [CALIBRATED, WARMING_UP, UNCALIBRATED]},
+        "moved": TEXT,
+        "limit": NUMBER,
+        "past_max": NUMBER,
+        "past_hours": {"type": "integer"},
+        **dict.fromkeys(LIMITS_OF_ARMS, NUMBER),
+    },
+    others=TEXT,
+)
 MOVED = NamedSchema("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
 _LABEL = {**TEXT, "description": "The bin for people, such as <= 20.1, > 51.3, other or missing."}
 BAR = record({"x": TEXT, "y": NUMBER, "label": _LABEL, "upper_bound": NUMBER})
@@ -74,8 +104,12 @@ def drift_blueprint(context: AppContext) -> Blueprint:
     @routes.get("/top")
     @described(
         Operation(
-            "Signals by how far they moved, the farthest first.",
-            ok("A row for each signal.", MOVED),
+            "Signals by how far they are beyond their own limits, the farthest first.",
+            ok(
+                "A row for each signal. state says whether limits come from its last two days, moved which "
+                "arms are beyond theirs, and beyond by how much, 1 being the limit.",
+                MOVED,
+            ),
             (*PARAMETERS, LIMIT),
             _ERRORS,
         )
@@ -85,8 +119,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
         check_names(values, (*PARAMETERS, LIMIT))
         limit = LIMIT.read(values)
         selection, grid = _request(context, values)
-        series = compute(context, selection, grid).series
-        rows = sorted(map(_row, series), key=_movement, reverse=True)
+        rows = sorted(_claimed_rows(context, selection, grid), key=_distance, reverse=True)
         return json_response({"query_time": format_rfc3339(grid.end), "rows": rows[:limit]})
 
     @routes.get("/distribution")
@@ -124,17 +157,49 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
     return selection, Grid(moment, moment, selection.options[WINDOW.name])
 
 
-def _row(series: Series) -> dict[str, Any]:
+def _claimed_rows(context: AppContext, selection: Selection, grid: Grid) -> list[dict[str, Any]]:
+    """A row for each signal. Only psi against the baseline is recorded, and so has a past."""
+    options = selection.options
+    if options[METHOD.name] != PSI or options[REFERENCE.name] != Reference() or not is_recorded(selection):
+        return [_row(series, None) for series in compute(context, selection, grid).series]
+    return [_row(series, claim) for series, claim in claimed_series(context, selection, grid)]
+
+
+def _row(series: Series, claim: Claim | None) -> dict[str, Any]:
     extra = {name: column[0] for name, column in series.extra.items()}
-    return {**series.labels, "series": series.name, "value": series.values[0], **extra}
+    row = {**series.labels, "series": series.name, "value": series.values[0], **extra}
+    return {**row, **(_UNCLAIMED if claim is None else _columns_of(claim))}
 
 
-def _movement(row: Mapping[str, Any]) -> tuple[bool, float]:
-    """What lies above the noise of psi; of other methods how far it is from 0. Without a value last."""
-    value, noise = row["value"], row["noise"]
+def _columns_of(claim: Claim) -> dict[str, Any]:
+    values = (value for sides in claim.arms.values() for value in sides)
+    return {
+        "state": claim.state,
+        "moved": ", ".join(claim.moved),
+        "beyond": claim.beyond,
+        "limit": claim.limit,
+        "past_max": claim.past_max,
+        "past_hours": claim.past_hours,
+        **dict(zip(LIMITS_OF_ARMS, values, strict=True)),
+    }
+
+
+_UNCLAIMED: Mapping[str, Any] = {
+    "state": UNCALIBRATED, "moved": "", "beyond": None, "limit": None, "past_max": None, "past_hours": 0,
+    **dict.fromkeys(LIMITS_OF_ARMS),
+}  # fmt: skip
+
+
+def _distance(row: Mapping[str, Any]) -> tuple[bool, float, float]:
+    """In units of the limit; of methods without one how far from no change. Without a value last."""
+    value, n = row["value"], row["n"] or 0.0
     if value is None:
-        return False, row["n"] or 0.0
-    return True, value - noise if row["method"] == "psi" and noise is not None else abs(value)
+        return False, 0.0, n
+    if row["beyond"] is not None:
+        return True, row["beyond"], n
+    no_change = 1.0 if row["method"] == "variance_ratio" else 0.0
+    floor = row["noise"] if row["method"] == PSI and row["noise"] is not None else 0.0
+    return True, abs(value - no_change) - floor, n
 
 
 def _bars_of(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> list[dict[str, Any]]:

@@ -128,6 +128,12 @@ class Comparison:
     level: float
     indicators: tuple[Difference, ...]
 
+    @property
+    def reason(self) -> str:
+        """Why: the reasons of the indicators that have the verdict."""
+        deciding = (entry for entry in self.indicators if entry.verdict == self.verdict)
+        return "; ".join(f"{entry.name}: {entry.reason}" for entry in deciding)
+
 
 def compare(
     baseline: VersionSlices | VersionCounts,

@@ -11,6 +11,7 @@ from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, snapped
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff, tariff_of
+from modelplane_datasource.costs.ledger.usage import ScrapeTiming
 from modelplane_datasource.costs.parameters import IDLE_POLICY, SHARED
 from modelplane_datasource.costs.samples import read_samples
 from modelplane_datasource.errors import ApiError, invalid
@@ -118,7 +119,7 @@ def _build(
     tariff = tariff_of(registry.devices, registry.models)
     with_tokens = of_all_models or bool(tariff.tokens)
     try:
-        samples = read_samples(context.prometheus, cells, context.scrape_interval, with_tokens)
+        samples = read_samples(context.prometheus, cells, _timing(context), context.now(), with_tokens)
         if of_all_models:
             samples, tariff = _of_all_models(samples, tariff)
         device_uses = {series.key for series in samples.device_seconds}
@@ -139,6 +140,11 @@ def _of_all_models(samples: Samples, tariff: Tariff) -> tuple[Samples, Tariff]:
     )
     unpriced: dict[str, Sequence[TokenPrice]] = {series.key.identity.model_name: () for series in tokens}
     return replace(samples, tokens=tokens), replace(tariff, tokens=unpriced | dict(tariff.tokens))
+
+
+def _timing(context: AppContext) -> ScrapeTiming:
+    lookback = round(1000 * context.settings.lookback_seconds)
+    return ScrapeTiming(context.scrape_interval, max(lookback, 2 * context.scrape_interval))
 
 
 def _check_leaves(keys: int, cells: CellGrid) -> None:

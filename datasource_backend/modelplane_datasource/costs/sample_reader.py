@@ -2,15 +2,16 @@
 
 Of a counter that was scraped all the time and never restarted, a cell needs the last sample before its end
 and no other: one of twenty, with a scrape each 15 s. A range is *gap-free* when each series has a sample in
-each of its cells and none restarted, and each device was seen without a break. Any other is read as it was
-scraped.
+each of its cells and none restarted, and each process and device was seen without a break. Any other is read
+as it was scraped.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
-from modelplane_schema.promql import one_of, selector
+from modelplane_schema.promql import Matcher, one_of, selector
+
+K = TypeVar("K")
+_Place = tuple[str, str]  # a process and a device
 
 _DEVICE = "device"
 _DEVICE_SERIES = selector(metrics.DEVICE_MEMORY_TOTAL.name)  # is there while the device is, busy or not
@@ -44,6 +48,12 @@ class RangeSamples:
     is_gap_free: bool
     series: Mapping[str, tuple[RawSeries, ...]]
     seen_at: Mapping[str, IntArray]
+
+    def inside(self, series: RawSeries) -> RawSeries:
+        """The samples of a series after the start, where the range before ends."""
+        start = self.time_range.start
+        first = 1 if self.is_gap_free else int(np.searchsorted(series.times, start, side="right"))
+        return RawSeries(series.metric, series.times[first:], series.values[first:])
 
     @property
     def samples(self) -> int:
@@ -71,7 +81,18 @@ class SampleReader:
         """What charges ``time_range``."""
         seen_at = _by_device(self.prometheus.unrestricted_samples(_DEVICE_SERIES, *time_range))
         samples = self._gap_free(time_range, seen_at)
-        return samples or RangeSamples(time_range, False, self._as_scraped(time_range), seen_at)
+        return samples or replace(self.as_scraped(time_range), seen_at=seen_at)
+
+    def as_scraped(self, time_range: TimeRange, matchers: Sequence[Matcher] = ()) -> RangeSamples:
+        """Each sample, from long enough before the range to see whether its first is new in its process."""
+        start = time_range.start - self.timing.hold
+        series = {
+            metric.name: self.prometheus.unrestricted_samples(
+                selector(metric.name, matchers), start, time_range.end
+            )
+            for metric in self.counters
+        }
+        return RangeSamples(time_range, False, series, {})
 
     def _gap_free(self, time_range: TimeRange, seen_at: Mapping[str, IntArray]) -> RangeSamples | None:
         """A gap-free range, in which other series saw devices at ``seen_at``; None when it may be none."""
@@ -84,14 +105,6 @@ class SampleReader:
         if represented is None:
             return None
         return RangeSamples(time_range, True, series, _united(seen_at, represented))
-
-    def _as_scraped(self, time_range: TimeRange) -> dict[str, tuple[RawSeries, ...]]:
-        """Each sample, from long enough before the range to see whether its first is new in its process."""
-        start = time_range.start - self.timing.hold
-        return {
-            metric.name: self.prometheus.unrestricted_samples(selector(metric.name), start, time_range.end)
-            for metric in self.counters
-        }
 
     def _last_of_cells(self, time_range: TimeRange) -> dict[str, tuple[RawSeries, ...]] | None:
         """The last sample of each cell, and of the one before; None when that may not be enough."""
@@ -115,26 +128,27 @@ class SampleReader:
     def _seen_without_break(
         self, series: Sequence[RawSeries], time_range: TimeRange
     ) -> dict[str, IntArray] | None:
-        """When a representative series of each device was scraped; None when a device was not seen all the
-        time."""
-        representatives: dict[str, tuple[str, ...]] = {}
+        """When a series of each process on each device was scraped; None when one was not all the time."""
+        representatives: dict[_Place, tuple[str, ...]] = {}
         for labels in (counter.labels for counter in series):
             values = tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
-            representatives[values[0]] = min(values, representatives.get(values[0], values))
-        every = list(representatives.values())
-        seen_at: dict[str, IntArray] = {}
+            place = _place(labels)
+            representatives[place] = min(values, representatives.get(place, values))
+        every = sorted(set(representatives.values()))
+        seen_at: dict[_Place, IntArray] = {}
         for first in range(0, len(every), _REPRESENTATIVES_AT_ONCE):
-            seen_at |= self._scraped(every[first : first + _REPRESENTATIVES_AT_ONCE], time_range)
+            scraped = self._scraped(every[first : first + _REPRESENTATIVES_AT_ONCE], time_range)
+            seen_at = _united(seen_at, scraped)
         never = np.zeros(0, dtype=np.int64)
         is_held = all(
-            _is_held(seen_at.get(device, never), time_range, self.timing.hold) for device in representatives
+            _is_held(seen_at.get(place, never), time_range, self.timing.hold) for place in representatives
         )
-        return seen_at if is_held else None
+        return _by_key((device, times) for (_, device), times in seen_at.items()) if is_held else None
 
     def _scraped(
         self, representatives: Sequence[tuple[str, ...]], time_range: TimeRange
-    ) -> dict[str, IntArray]:
-        """When series of the devices of ``representatives`` were scraped, in a range and the cell before."""
+    ) -> dict[_Place, IntArray]:
+        """When series of the places of ``representatives`` were scraped, in a range and the cell before."""
         values_of_labels = zip(*representatives, strict=True)
         matchers = tuple(
             one_of(name, values)
@@ -142,7 +156,8 @@ class SampleReader:
         )
         query = selector(metrics.DEVICE_SECONDS.name, matchers)
         start = time_range.start - self.cell
-        return _by_device(self.prometheus.unrestricted_samples(query, start, time_range.end))
+        series = self.prometheus.unrestricted_samples(query, start, time_range.end)
+        return _by_key((_place(counter.labels), counter.times) for counter in series)
 
 
 def _are_complete(series: Sequence[RawSeries], edges: Grid) -> bool:
@@ -164,14 +179,26 @@ def _is_held(seen_at: IntArray, time_range: TimeRange, hold: int) -> bool:
     return bool((np.diff(seen_at[first:], append=time_range.end) <= hold).all())
 
 
+def process_of(labels: Mapping[str, str], metric: Metric) -> str:
+    """A text that differs between processes: a process is scraped for all of its metrics at once."""
+    of_metric = {"__name__", *metric.labels}
+    return "\0".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in of_metric)
+
+
+def _place(labels: Mapping[str, str]) -> _Place:
+    return process_of(labels, metrics.DEVICE_SECONDS), labels.get(_DEVICE, "")
+
+
 def _by_device(series: Iterable[RawSeries]) -> dict[str, IntArray]:
-    times: defaultdict[str, list[IntArray]] = defaultdict(list)
-    for counter in series:
-        times[counter.labels.get(_DEVICE, "")].append(counter.times)
-    return {device: union_of(of_device) for device, of_device in times.items()}
+    return _by_key((counter.labels.get(_DEVICE, ""), counter.times) for counter in series)
 
 
-def _united(first: Mapping[str, IntArray], second: Mapping[str, IntArray]) -> dict[str, IntArray]:
-    devices = {*first, *second}
-    both = [times for times in (first, second) if times]
-    return {device: union_of(times[device] for times in both if device in times) for device in devices}
+def _by_key(times_of: Iterable[tuple[K, IntArray]]) -> dict[K, IntArray]:
+    times: defaultdict[K, list[IntArray]] = defaultdict(list)
+    for key, of_key in times_of:
+        times[key].append(of_key)
+    return {key: union_of(of_key) for key, of_key in times.items()}
+
+
+def _united(first: Mapping[K, IntArray], second: Mapping[K, IntArray]) -> dict[K, IntArray]:
+    return _by_key((*first.items(), *second.items()))

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from modelplane_datasource.costs.gap_ends import GapEnds
 from modelplane_datasource.costs.ledger.builder import Samples
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.usage import (
@@ -22,7 +23,7 @@ from modelplane_datasource.costs.ledger.usage import (
     TokenUse,
     union_of,
 )
-from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader, process_of
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import RawSeries
@@ -49,13 +50,17 @@ MAX_SAMPLES = 40_000_000  # 16 bytes each, and 60 more while those of one device
 
 
 def read_samples(
-    prometheus: PrometheusClient, cells: CellGrid, scrape_interval: int, with_tokens: bool = True
+    prometheus: PrometheusClient, cells: CellGrid, timing: ScrapeTiming, now: int, with_tokens: bool = True
 ) -> Samples:
-    """What charges ``cells``; ApiError 422 when it is too much, UpstreamError."""
-    timing = ScrapeTiming(scrape_interval)
+    """What charges ``cells``, as far as it is there ``now``; ApiError 422 for too much, UpstreamError."""
     counters = [metrics.DEVICE_SECONDS, *([metrics.TOKENS] if with_tokens else [])]
     reader = SampleReader(prometheus, counters, timing, cells.cell)
-    ranges = _read(reader, TimeRange(cells.start - timing.lookback, cells.end))
+    lead = -(-timing.hold // cells.cell) * cells.cell
+    time_range = TimeRange(cells.start - lead, cells.end)
+    parts = _read(reader, time_range)
+    beyond = GapEnds(reader, time_range, lead, now).read(parts)
+    ranges = sorted((*parts, *beyond), key=lambda part: part.time_range)
+    _check_number(sum(part.samples for part in ranges))
     return Samples(
         timing,
         tuple(_counters(ranges, metrics.DEVICE_SECONDS, _device_use)),
@@ -79,21 +84,23 @@ def _identity(labels: Mapping[str, str]) -> Identity:
 def _counters(
     ranges: Sequence[RangeSamples], metric: Metric, key: Callable[[Mapping[str, str]], Key]
 ) -> Iterator[CounterSeries[Key]]:
-    metric_labels = {"__name__", *metric.labels}  # a process is scraped for all of its metrics at once
     for items, parts in _by_labels(ranges, metric.name).items():
-        process = "\0".join(f"{name}={value}" for name, value in items if name not in metric_labels)
-        inside = [_inside(series, samples) for series, samples in parts]
+        labels = dict(items)
+        inside = [samples.inside(series) for series, samples in parts]
         times = np.concatenate([series.times for series in inside])
         values = np.concatenate([series.values for series in inside])
         scraped: list[IntArray] = [series.times for series, samples in parts if not samples.is_gap_free]
-        yield CounterSeries(key(dict(items)), process, times, values, np.concatenate([_NO_TIMES, *scraped]))
-
-
-def _inside(series: RawSeries, samples: RangeSamples) -> RawSeries:
-    """The samples after the start of a range, where the range before ends."""
-    start = samples.time_range.start
-    first = 1 if samples.is_gap_free else int(np.searchsorted(series.times, start, side="right"))
-    return RawSeries(series.metric, series.times[first:], series.values[first:])
+        gap_free = [
+            np.full(len(of.times), part.is_gap_free) for of, (_, part) in zip(inside, parts, strict=True)
+        ]
+        yield CounterSeries(
+            key(labels),
+            process_of(labels, metric),
+            times,
+            values,
+            np.concatenate([_NO_TIMES, *scraped]),
+            np.concatenate(gap_free),
+        )
 
 
 def _by_labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import logging
@@ -119,7 +120,7 @@ class Gatekeeper:
         """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana."""
         self._reload()
         tokens, verifier = self._loaded
-        token = _find(tokens, _bearer(authorization))
+        token = _find(tokens, _presented(authorization))
         if token is None:
             return None
         if token.role in ("tenant", "reader"):
@@ -156,9 +157,15 @@ def _tenants_of(verifier: IdentityVerifier, identity: str | None) -> tuple[str, 
         raise ApiError(error.status, "identity", str(error)) from error
 
 
-def _bearer(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def _presented(authorization: str) -> str:
+    """The token in a header: that of Bearer, or the password of Basic, for clients that know a URL alone."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return credentials.strip() if scheme.lower() == "bearer" else ""
 
 
 def _find(tokens: tuple[Token, ...], presented: str) -> Token | None:

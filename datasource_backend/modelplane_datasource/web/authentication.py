@@ -18,7 +18,7 @@ WRITER_CALLS = (("POST", "/api/v1/alerts"),)
 TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Protocols in which a query may be a POST, and nothing can be changed.
-QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/")
+QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/", "/api/v1/gate")
 GRAFANA_PATH = "/grafana"
 _CALLED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"

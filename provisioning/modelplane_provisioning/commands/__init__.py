@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 
 class Source(NamedTuple):
-    """Where a command is: a module of this package, in its ``COMMANDS``. ``extra`` brings what it needs."""
+    """Where a command is: a module of this package, in its ``COMMANDS``. ``extra`` brings what it needs.
+
+    ``missing_status`` is the exit status without that extra.
+    """
 
     module: str
     extra: str
+    missing_status: int = 2
 
 
 SOURCES: Mapping[str, Source] = {
@@ -20,6 +24,7 @@ SOURCES: Mapping[str, Source] = {
     "dashboards": Source("artefacts", "dashboards"),
     "demo": Source("demo", "plane"),
     "doctor": Source("plane", "plane"),
+    "gate": Source("gate", "plane", missing_status=4),
     "registry": Source("artefacts", "registry"),
     "rules": Source("artefacts", "alerts"),
     "serve": Source("plane", "backend"),

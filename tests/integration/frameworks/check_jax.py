@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from checking import Series, baseline, close, edges, main, raises, table
+from tensors import check_as_confidences, check_in_expressions
 
 from modelplane_exporter.frameworks import jax as wrapper
 
@@ -208,6 +209,11 @@ def check_threads() -> None:
     for thread in threads:
         thread.join()
     assert (series.requests(), series.items(), series.confidences()[0]) == (80, 400, 400)
+
+
+def check_tensors() -> None:
+    check_in_expressions(jnp.array)
+    check_as_confidences(jnp.full((2, 3), 0.5))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from checking import Series, baseline, close, edges, main, raises, table
+from tensors import check_as_confidences, check_in_expressions
 from torch import Tensor, nn
 from torch_modules import images, network
 
@@ -341,6 +342,11 @@ def check_tenant_of_a_block() -> None:
     with tenant("user-C"):
         model(images())
     assert series.value("model_inference_requests_total", tenant_id="user-C", outcome="success") == 1
+
+
+def check_tensors() -> None:
+    check_in_expressions(lambda values: torch.tensor(values, requires_grad=True))
+    check_as_confidences(torch.full((2, 3), 0.5, requires_grad=True))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from checking import Series, baseline, close, edges, main, raises, table
+from tensors import check_as_confidences, check_in_expressions
 
 from modelplane_exporter.frameworks import tensorflow as wrapper
 
@@ -306,6 +307,11 @@ def check_bad_layers() -> None:
         ValueError, "no activation signals of layer 'last'", lambda: watch(bare, ["last"], exporter=exporter)
     )
     raises(ValueError, "exporter is required", lambda: watch(bare, ["hidden"]))
+
+
+def check_tensors() -> None:
+    check_in_expressions(tf.constant)
+    check_as_confidences(tf.fill((2, 3), 0.5))
 
 
 if __name__ == "__main__":

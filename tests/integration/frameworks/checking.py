@@ -30,8 +30,8 @@ class Series:
             **options,
         }  # fmt: skip
 
-    def exporter(self, framework: str) -> ModelMetricsExporter:
-        return ModelMetricsExporter(framework=framework, confidence=None, **self.options)
+    def exporter(self, framework: str, confidence: str | None = None) -> ModelMetricsExporter:
+        return ModelMetricsExporter(framework=framework, confidence=confidence, **self.options)
 
     def value(self, name: str, **labels: str) -> float:
         """The sum of the samples ``name`` that carry ``labels``."""

@@ -26,6 +26,8 @@ class LedgerPrometheus:
         self._series_of = series_of
 
     def __call__(self, path: str, form: Form) -> Reply:
+        if path.endswith("/series"):
+            return self._listed(form)
         query: Any = promql_parser.parse(form["query"])
         is_range = path.endswith("/query_range")
         start, end, step = (
@@ -49,6 +51,15 @@ class LedgerPrometheus:
                 result += [{"metric": series["metric"], "values": points}] if points else []
         body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
         return 200, JSON_HEADERS, orjson.dumps(body)
+
+    def _listed(self, form: Form) -> Reply:
+        """Labels of the series of the named metrics that have a sample in a range."""
+        names = re.fullmatch(r'\{__name__=~?"([\w|]+)"\}', form["match[]"])
+        assert names is not None, form["match[]"]
+        start, end = float(form["start"]), float(form["end"])
+        series = (series for name in names[1].split("|") for series in self._series_of(name))
+        labels = [of["metric"] for of in series if any(start <= at <= end for at, _ in of["values"])]
+        return 200, JSON_HEADERS, orjson.dumps({"status": "success", "data": labels})
 
 
 def _matrix_selector(node: Any) -> Any:

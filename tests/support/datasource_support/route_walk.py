@@ -91,7 +91,9 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
     for rule in client.application.url_map.iter_rules():
         for path in _paths(rule, arguments):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                if path.startswith("/prometheus"):
+                if path == "/api/v1/gate" and method == "POST":
+                    yield from _webhook_calls(path, _parameters_of(document, path, method))
+                elif path.startswith("/prometheus"):
                     yield from _prometheus_calls(method, path)
                 elif path.startswith("/grafana") and method == "POST":
                     yield from (Call(method, path, {}, body) for body in _grafana_bodies())
@@ -168,6 +170,12 @@ def _get_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
     for number, query in enumerate(queries):
         if query not in queries[:number]:
             yield Call("GET", path, query, None, has_tenant)
+
+
+def _webhook_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
+    """The calls of ``GET``, with the parameters in the metadata of a body."""
+    for call in _get_calls(path, described):
+        yield Call("POST", path, {}, {"name": "canary", "metadata": call.query})
 
 
 def _choices(schema: dict[str, Any]) -> tuple[str, ...]:

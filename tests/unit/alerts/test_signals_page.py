@@ -11,6 +11,7 @@ from types import ModuleType
 import promql_parser
 import pytest
 
+from modelplane_schema.calibration import PSI_FACTOR, PSI_MARGIN, TWO_SIDED_ARMS
 from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED, SIGNAL_BIN_BASELINE, SIGNAL_SERIES
 from modelplane_schema.registry import Drift
@@ -43,7 +44,14 @@ def test_every_number_is_computed(script: ModuleType) -> None:
     for row in rows:
         assert row in PAGE.splitlines()
     thresholds = Drift().psi
-    known = {f"{thresholds.warning}", f"{thresholds.critical}"} | set(re.findall(r"\d+\.\d+", " ".join(rows)))
+    limits = (
+        thresholds.warning,
+        thresholds.critical,
+        PSI_FACTOR,
+        PSI_MARGIN,
+        *(a.margin for a in TWO_SIDED_ARMS),
+    )
+    known = {f"{limit}" for limit in limits} | set(re.findall(r"\d+\.\d+", " ".join(rows)))
     assert "| ks | 0.135 |" in rows  # the 13.5 points of the text
     assert set(re.findall(r"\d+\.\d+", PAGE)) - known == {"13.5"}
     assert script.noise(200).high > script.THRESHOLD > script.noise(300).high

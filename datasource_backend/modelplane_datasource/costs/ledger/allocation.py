@@ -41,9 +41,14 @@ def whole(values: npt.NDArray[np.float64]) -> IntArray:
 
 
 def balanced(direct: IntArray, unknown: IntArray, capacity: IntArray) -> Balance:
-    """Idle is what is left of the capacity, over what is charged above it."""
-    left = capacity - unknown - direct.sum(axis=0)
-    return Balance(direct, np.maximum(left, 0), unknown, np.maximum(-left, 0), capacity)
+    """Over is what is charged above the capacity; of what is left ``unknown`` at most is unknown.
+
+    The rest is idle. So what hides the use of one process does not make the use of others over.
+    """
+    left = capacity - direct.sum(axis=0)
+    room = np.maximum(left, 0)
+    nobodys = np.minimum(unknown, room)
+    return Balance(direct, room - nobodys, nobodys, np.maximum(-left, 0), capacity)
 
 
 def apportioned(total: IntArray, weights: IntArray) -> IntArray:
@@ -71,12 +76,9 @@ def scaled(direct: IntArray, capacity: IntArray, shared: BoolArray) -> IntArray:
     return np.where(above, apportioned(capacity, direct), direct)
 
 
-def idle_shares(idle: IntArray, direct: IntArray, sampled: BoolArray, policy: IdlePolicy) -> IntArray:
-    """What each identity takes of ``idle``: in proportion to its use, or the same for each that was seen.
-
-    An identity is seen in a cell when its counter on the device has a sample there, whether it was called or
-    not. Where nobody has a weight idle stays idle.
-    """
+def idle_shares(idle: IntArray, direct: IntArray, present: BoolArray, policy: IdlePolicy) -> IntArray:
+    """What each identity takes of ``idle``: in proportion to its use, or the same for each that was present,
+    whether it was called or not. Where nobody has a weight idle stays idle."""
     if policy == "keep" or not len(direct):
         return np.zeros_like(direct)
-    return apportioned(idle, direct if policy == "proportional" else sampled.astype(np.int64))
+    return apportioned(idle, direct if policy == "proportional" else present.astype(np.int64))

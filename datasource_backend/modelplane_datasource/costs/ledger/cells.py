@@ -1,9 +1,8 @@
-"""UTC cells, and how much of each a device is there for and is seen."""
+"""UTC cells, days and months."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,40 +85,3 @@ def month_of(instant: int) -> TimeRange:
 def midnight(day: datetime.date) -> int:
     """00:00 UTC of ``day`` in milliseconds since 1970."""
     return (day - datetime.date(1970, 1, 1)).days * DAY
-
-
-def time_in_cells(ranges: Iterable[TimeRange], cells: CellGrid) -> IntArray:
-    """Milliseconds of each cell that lie in ``ranges``, which do not overlap."""
-    total = np.zeros(len(cells), dtype=np.int64)
-    for start, end in ranges:
-        edges: IntArray = np.clip(cells.edges, start, end)
-        total += edges[1:] - edges[:-1]
-    return total
-
-
-def seen_in_cells(seen_at: IntArray, hold: int, ranges: Iterable[TimeRange], cells: CellGrid) -> IntArray:
-    """Milliseconds of each cell that lie in ``ranges`` and at most ``hold`` after one of ``seen_at``.
-
-    ``seen_at`` are ascending times. What comes after a cell does not change it.
-    """
-    total = np.zeros(len(cells), dtype=np.int64)
-    if not len(seen_at):
-        return total
-    held = np.minimum(np.diff(seen_at, append=np.iinfo(np.int64).max), hold)
-    before = np.concatenate(([0], np.cumsum(held)))
-    for start, end in ranges:
-        edges = np.clip(cells.edges, start, end)
-        last = np.searchsorted(seen_at, edges, side="right") - 1
-        seen = before[last] + np.minimum(edges - seen_at[last], held[last])
-        total += np.diff(np.where(last < 0, 0, seen))
-    return total
-
-
-def held_ranges(seen_at: IntArray, hold: int) -> tuple[TimeRange, ...]:
-    """The time at most ``hold`` after one of ``seen_at`` (ascending times), as ranges that do not touch."""
-    if not len(seen_at):
-        return ()
-    breaks = np.flatnonzero(np.diff(seen_at) > hold)
-    starts = seen_at[np.concatenate(([0], breaks + 1))]
-    ends = seen_at[np.concatenate((breaks, [len(seen_at) - 1]))] + hold
-    return tuple(TimeRange(int(start), int(end)) for start, end in zip(starts, ends, strict=True))

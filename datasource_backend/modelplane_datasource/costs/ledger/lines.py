@@ -65,7 +65,8 @@ class Line:
 
     ``quantities`` (cells,) are micro-seconds of a device or tokens, ``amounts`` (cells,) micro-units of
     money, 0 where ``rates`` has no price. ``asset`` is None for tokens; ``identity`` is None for what nobody
-    is charged for.
+    is charged for. ``estimated`` (cells,) is how much of ``quantities`` was used in a gap in scraping, over
+    which it is spread evenly.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Line:
     quantities: IntArray
     amounts: IntArray
     rates: Rates
+    estimated: IntArray
 
     @property
     def unit(self) -> Unit:
@@ -82,7 +84,7 @@ class Line:
 
 
 class LedgerWarning(NamedTuple):
-    """A sentence for whoever maintains the registry, and whose charges it is about: nobody's of an unused
+    """A sentence for whoever maintains the plane, and whose charges it is about: nobody's of an unused
     price."""
 
     text: str
@@ -101,4 +103,7 @@ class Ledger:
     @property
     def bytes(self) -> int:
         """About what it takes in memory."""
-        return sum(_LINE_BYTES + line.quantities.nbytes + line.amounts.nbytes for line in self.lines)
+        return sum(
+            _LINE_BYTES + line.quantities.nbytes + line.amounts.nbytes + line.estimated.nbytes
+            for line in self.lines
+        )

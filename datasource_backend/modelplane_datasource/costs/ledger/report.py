@@ -40,6 +40,7 @@ class CostRow:
     ``group`` has a value for each label of the grouping, None where a charge has none (idle time has no
     tenant, tokens no device). ``quantity`` is in micro-seconds of a device or tokens. ``amount`` is in
     micro-units of ``currency``; both are None where the device type or kind of token has no price.
+    ``estimated`` is how much of ``quantity`` is spread over gaps in scraping.
     """
 
     start: int
@@ -50,6 +51,7 @@ class CostRow:
     quantity: int
     currency: str | None
     amount: int | None
+    estimated: int = 0
 
     @property
     def state(self) -> State:
@@ -78,10 +80,10 @@ def cost_rows(ledger: Ledger, by: Sequence[GroupBy] = (), step: int | None = Non
     ends = [*starts[1:], cells.end]
     sums = _sums(ledger, by, firsts)
     rows = [
-        CostRow(start, end, group, kind, unit, quantity, currency, amount if currency else None)
-        for (group, kind, unit, currency), (quantities, amounts, numbers) in sums.items()
-        for start, end, quantity, amount, present in zip(
-            starts, ends, quantities.tolist(), amounts.tolist(), numbers.tolist(), strict=True
+        CostRow(start, end, group, kind, unit, quantity, currency, amount if currency else None, estimated)
+        for (group, kind, unit, currency), values in sums.items()
+        for start, end, quantity, amount, estimated, present in zip(
+            starts, ends, *(of_periods.tolist() for of_periods in values), strict=True
         )
         if present
     ]
@@ -92,7 +94,8 @@ _SumKey = tuple[tuple[str | None, ...], str, Unit, str | None]
 
 
 def _sums(ledger: Ledger, by: Sequence[GroupBy], firsts: IntArray) -> dict[_SumKey, IntArray]:
-    """Quantities, amounts and number of cells (3, periods) of each group, kind and currency."""
+    """Quantities, amounts, what is estimated and number of cells (4, periods) of each group, kind and
+    currency."""
     by_rates: defaultdict[Rates, list[Line]] = defaultdict(list)
     for line in ledger.lines:
         by_rates[line.rates].append(line)
@@ -107,10 +110,10 @@ def _sums(ledger: Ledger, by: Sequence[GroupBy], firsts: IntArray) -> dict[_SumK
 
 
 def _by_currency(rates: Rates, lines: Sequence[Line]) -> Iterator[tuple[str | None, IntArray]]:
-    """The cells of each price of ``lines``: quantities, amounts and ones (lines, 3, cells), 0 in the cells of
-    other prices."""
+    """The cells of each price of ``lines``: quantities, amounts, estimates, ones (lines, 4, cells), 0 in the
+    cells of other prices."""
     ones = np.ones_like(rates.in_force)
-    values = np.array([(line.quantities, line.amounts, ones) for line in lines])
+    values = np.array([(line.quantities, line.amounts, line.estimated, ones) for line in lines])
     for number in np.unique(rates.in_force).tolist():
         price = rates.price(number)
         yield price.currency if price else None, values * (rates.in_force == number)
@@ -142,13 +145,18 @@ def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = ()) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(("start", "end", *by, "kind", "unit", "quantity", "currency", "amount", "state"))
+    writer.writerow(
+        ("start", "end", *by, "kind", "unit", "quantity", "estimated", "currency", "amount", "state")
+    )
     for row in rows:
-        quantity = str(row.quantity) if row.unit == "tokens" else decimal_text(row.quantity)
+        quantity, estimated = (
+            str(number) if row.unit == "tokens" else decimal_text(number)
+            for number in (row.quantity, row.estimated)
+        )
         amount = "" if row.amount is None else decimal_text(row.amount)
         period = format_rfc3339(row.start), format_rfc3339(row.end)
         group = ("" if value is None else cell_text(value) for value in row.group)
         writer.writerow(
-            (*period, *group, row.kind, row.unit, quantity, row.currency or "", amount, row.state)
+            (*period, *group, row.kind, row.unit, quantity, estimated, row.currency or "", amount, row.state)
         )
     return out.getvalue()

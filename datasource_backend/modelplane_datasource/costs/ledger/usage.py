@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from modelplane_datasource.costs.ledger.cells import CellGrid
+from modelplane_datasource.costs.ledger.gaps import Gaps, spread_over_cells
 from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, IntArray, numbered
+from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.identity import Identity
 
 
@@ -35,7 +37,10 @@ T = TypeVar("T")
 Key = TypeVar("Key", DeviceUse, TokenUse)
 Group = TypeVar("Group", Identity, TokenUse)
 
+NEVER = -(2**61)  # before every time
+
 _NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
+_NONE: BoolArray = np.zeros(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +49,8 @@ class CounterSeries(Generic[Key]):
 
     ``process`` is any text that differs between processes and stays while one runs (job and instance, pod).
     ``times`` are milliseconds since 1970 in any order and may repeat; ``values`` are as many finite numbers
-    from 0 up. ValueError otherwise. ``scraped`` says when it was scraped where that is not at its ``times``.
+    from 0 up. ValueError otherwise. ``scraped`` says when it was scraped where that is not at its ``times``,
+    and ``gap_free`` of which of its ``times`` it is known that no gap in scraping is before them.
     """
 
     key: Key
@@ -52,6 +58,7 @@ class CounterSeries(Generic[Key]):
     times: IntArray
     values: FloatArray
     scraped: IntArray | None = None
+    gap_free: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.times.shape != self.values.shape or self.times.ndim != 1:
@@ -72,13 +79,13 @@ class CounterSeries(Generic[Key]):
 class ScrapeTiming:
     """How often counters are scraped, and how far a sample counts; all in milliseconds.
 
-    A sample stands for the ``hold`` after it, which is two scrapes. An increase between two samples further
-    apart than ``lookback`` is not counted, so a cell depends on the samples of its ``lookback`` only:
-    fetch them from ``cells.start - lookback`` on.
+    A sample stands for the ``hold`` after it, which is two scrapes; a process that is not scraped for longer
+    has a gap. An increase between two samples further apart than ``lookback`` is not counted, so a cell
+    depends on the samples of the ``lookback`` before and after it only.
     """
 
     scrape_interval: int
-    lookback: int = 3_600_000
+    lookback: int = DAY
 
     def __post_init__(self) -> None:
         if self.scrape_interval <= 0:
@@ -94,16 +101,19 @@ class ScrapeTiming:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellUse(Generic[Group]):
-    """Use of several counters; all but ``processes`` are by row.
+    """Use of several counters.
 
-    ``increase`` and ``sampled``, whether a sample lies in the cell, are (rows, cells). ``processes`` (cells,)
-    is the number of processes that have a sample there.
+    ``increase``, the part of it that is ``estimated`` and ``present`` are (rows, cells); an identity is
+    present in a cell when its counter has a sample there or a gap over it that is bridged. ``processes``
+    (cells,) is the number of processes that are. ``gaps`` are those that reach into the cells.
     """
 
     rows: tuple[Group, ...]
     increase: FloatArray
-    sampled: BoolArray
+    estimated: FloatArray
+    present: BoolArray
     processes: IntArray
+    gaps: Gaps
 
 
 class Scrapes:
@@ -115,13 +125,12 @@ class Scrapes:
         for counter in series:
             self._of_series[counter.process].append(counter.scrapes)
 
-    def lately(self, process: str, instants: IntArray, hold: int) -> BoolArray:
-        """Whether ``process`` was scraped before each instant and at most ``hold`` away."""
+    def last_before(self, process: str, instants: IntArray) -> IntArray:
+        """When ``process`` was last scraped before each instant, ``NEVER`` where it was not."""
         if process not in self._times:
-            self._times[process] = union_of(self._of_series[process])
+            self._times[process] = np.concatenate(([NEVER], union_of(self._of_series[process])))
         times = self._times[process]
-        before = np.searchsorted(times, instants) - 1
-        return (before >= 0) & (instants - times[before] <= hold)
+        return times[np.searchsorted(times, instants) - 1]
 
 
 def union_of(times: Iterable[IntArray]) -> IntArray:
@@ -136,18 +145,25 @@ def use_in_cells(
     scrapes: Scrapes,
     cells: CellGrid,
     timing: ScrapeTiming,
+    units: int = 1,
 ) -> CellUse[Group]:
-    """Increase of counters in each of ``cells``, summed for each value of ``group_of``.
+    """Increase of counters in each of ``cells``, summed for each value of ``group_of``; a counter counts
+    ``units`` of what is given.
 
     It is the last sample at or before the end of a cell minus the last at or before its start, resets
     corrected. A counter that is smaller than before has restarted at 0. One that is new in a process which
     was scraped without it began at 0 too; the first sample of a new process is the start of its count,
     because nothing says when the process began.
+
+    What a counter grew by over a gap in the scraping of its process is spread evenly over the time of the
+    gap. Where it restarted in a gap nothing of the gap is counted, and the gap is unknown.
     """
     ordered = sorted(series, key=_counter)
     counters, of_series = _distinct([_counter(counter) for counter in ordered])
     processes = [process for _, process in counters]
-    number, cell, change = _increases(_samples(ordered, of_series), processes, scrapes, cells, timing)
+    use = _increases(_samples(ordered, of_series), processes, scrapes, cells, timing, units)
+    number = np.concatenate((use.counter, use.gap_counter[use.gap_of]))
+    cell = np.concatenate((use.cell, use.gap_cell))
 
     def by_cell(row_of_counter: IntArray, height: int, weights: FloatArray | None = None) -> npt.NDArray[Any]:
         place = row_of_counter[number]
@@ -158,9 +174,15 @@ def use_in_cells(
 
     rows, of_row = _distinct([group_of(key) for key, _ in counters])
     distinct, of_process = _distinct(processes)
-    sampled = by_cell(of_row, len(rows)) > 0
-    seen = by_cell(of_process, len(distinct)) > 0
-    return CellUse(rows, by_cell(of_row, len(rows), change), sampled, seen.sum(axis=0))
+    estimated = np.concatenate((np.zeros(len(use.cell)), use.share))
+    return CellUse(
+        rows,
+        by_cell(of_row, len(rows), np.concatenate((use.change, use.share))),
+        by_cell(of_row, len(rows), estimated),
+        by_cell(of_row, len(rows)) > 0,
+        (by_cell(of_process, len(distinct)) > 0).sum(axis=0),
+        use.gaps(of_row),
+    )
 
 
 class _Samples(NamedTuple):
@@ -169,6 +191,7 @@ class _Samples(NamedTuple):
     counter: IntArray
     times: IntArray
     values: FloatArray
+    gap_free: BoolArray
 
     def same_as_before(self) -> BoolArray:
         """Whether each sample but the first is of the counter of the one before."""
@@ -176,7 +199,7 @@ class _Samples(NamedTuple):
         return same
 
     def chosen(self, places: IntArray | BoolArray) -> _Samples:
-        return _Samples(self.counter[places], self.times[places], self.values[places])
+        return _Samples(self.counter[places], self.times[places], self.values[places], self.gap_free[places])
 
 
 def _counter(counter: CounterSeries[Key]) -> tuple[Key, str]:
@@ -189,6 +212,10 @@ def _distinct(values: Sequence[T]) -> tuple[tuple[T, ...], IntArray]:
     return tuple(distinct), places
 
 
+def _gap_free(counter: CounterSeries[Key]) -> BoolArray:
+    return np.zeros(len(counter.times), dtype=np.bool_) if counter.gap_free is None else counter.gap_free
+
+
 def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Samples:
     """Each time of a counter once, with the largest value; ``counters`` are the numbers of ``series``.
 
@@ -198,6 +225,7 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
         np.repeat(counters, [len(counter.times) for counter in series]),
         np.concatenate((_NO_TIMES, *(counter.times for counter in series))),
         np.concatenate((np.zeros(0), *(counter.values for counter in series))),
+        np.concatenate((_NONE, *(_gap_free(counter) for counter in series))),
     )
     same, later = samples.same_as_before(), np.diff(samples.times)
     if np.any(same & ((later < 0) | (later == 0) & (np.diff(samples.values) < 0))):
@@ -207,32 +235,71 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
     return samples.chosen(np.append(~repeated, True)) if repeated.any() else samples
 
 
+class _Increases(NamedTuple):
+    """Of each sample in the cells its ``counter``, ``cell`` and ``change`` since the one before; of each gap
+    its ``gap_counter``, start and end and whether it is bridged, and of the bridged ones the ``share`` of
+    ``gap_of`` that lies in ``gap_cell``."""
+
+    counter: IntArray
+    cell: IntArray
+    change: FloatArray
+    gap_counter: IntArray
+    starts: IntArray
+    ends: IntArray
+    bridged: BoolArray
+    gap_of: IntArray
+    gap_cell: IntArray
+    share: FloatArray
+
+    def gaps(self, row_of_counter: IntArray) -> Gaps:
+        return Gaps(row_of_counter[self.gap_counter], self.starts, self.ends, self.bridged)
+
+
 def _increases(
-    samples: _Samples, processes: Sequence[str], scrapes: Scrapes, cells: CellGrid, timing: ScrapeTiming
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Of each sample in ``cells`` its counter, its cell and the increase since the sample before.
-
-    ``processes`` are those of the counters.
-    """
-    counter, times, values = samples
-    change = values.copy()
-    change[1:] -= values[:-1]
-    np.copyto(change, values, where=change < 0)
-    begins = np.ones(len(times), dtype=np.bool_)
-    begins[1:] = ~samples.same_as_before() | (np.diff(times) > timing.lookback)
+    samples: _Samples,
+    processes: Sequence[str],
+    scrapes: Scrapes,
+    cells: CellGrid,
+    timing: ScrapeTiming,
+    units: int,
+) -> _Increases:
+    """Increases and gaps of counters whose processes are ``processes``."""
+    counter, times, values, gap_free = samples
+    change, later = np.diff(values, prepend=0.0), np.diff(times, prepend=0)
+    begins = np.append(True, ~samples.same_as_before())[: len(times)]
+    begins |= later > timing.lookback
+    change[begins] = 0.0
+    falls = change < 0
+    np.copyto(change, values, where=falls)
+    far = np.flatnonzero((begins | (later > timing.hold)) & ~gap_free & (times > cells.start))
+    scraped = _last_scrapes(far, counter, times, processes, scrapes)
+    lately = times[far] - scraped <= timing.hold
+    began_at_0 = far[lately & begins[far]]
+    change[began_at_0] = values[began_at_0]
+    change *= units  # before the division by the length of a gap, so that halves of a unit stay exact
+    is_gap = ~lately & ~begins[far] & (scraped < cells.end)
+    gap, starts = far[is_gap], scraped[is_gap]
+    grown, bridged = np.where(falls[gap], 0.0, change[gap]), ~falls[gap]
+    change[far[~lately]] = 0.0
+    gap_of, gap_cell, time = spread_over_cells(starts, np.where(bridged, times[gap], starts), cells)
+    share = grown[gap_of] * time / (times[gap] - starts)[gap_of]
     inside = (times > cells.start) & (times <= cells.end)
-    for place in _by_process(np.flatnonzero(begins & inside), counter, processes):
-        began_at_0 = scrapes.lately(processes[counter[place[0]]], times[place], timing.hold)
-        change[place] = np.where(began_at_0, values[place], 0.0)
-    cell = times[inside]
-    cell -= cells.start + 1
-    cell //= cells.cell
-    return counter[inside], cell, change[inside]
+    cell = (times[inside] - (cells.start + 1)) // cells.cell
+    return _Increases(
+        counter[inside], cell, change[inside],
+        counter[gap], starts, times[gap], bridged, gap_of, gap_cell, share,
+    )  # fmt: skip
 
 
-def _by_process(places: IntArray, counter: IntArray, processes: Sequence[str]) -> Iterator[IntArray]:
-    """The ``places`` of samples, those of each process together."""
+def _last_scrapes(
+    places: IntArray, counter: IntArray, times: IntArray, processes: Sequence[str], scrapes: Scrapes
+) -> IntArray:
+    """When the process of each of the samples at ``places`` was scraped before them."""
     _, of_counter = _distinct(processes)
     process = of_counter[counter[places]]
+    last = np.zeros(len(places), dtype=np.int64)
     for number in np.unique(process):
-        yield places[process == number]
+        of_process = process == number
+        chosen = places[of_process]
+        last[of_process] = scrapes.last_before(processes[counter[chosen[0]]], times[chosen])
+    return last

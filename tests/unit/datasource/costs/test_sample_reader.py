@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_datasource.costs import sample_reader, samples
-from modelplane_datasource.costs.ledger.builder import build_ledger
+from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.lines import Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
-from modelplane_datasource.costs.ledger.usage import ScrapeTiming
+from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
 from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
+from modelplane_datasource.prometheus import decoding
 from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, decode, raw_series
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_schema import metrics
+from modelplane_schema.identity import Identity
 from modelplane_schema.registry import Registry
 
 CELL, SCRAPE, HOUR = 300_000, 60_000, 3_600_000
@@ -78,6 +80,11 @@ class Store:
     def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
         return self._read("/query_range", query=promql, start=grid.start, end=grid.end, step=grid.step)
 
+    def unrestricted_series(self, selectors: list[str], start: int, end: int) -> tuple[dict[str, str], ...]:
+        form = {"match[]": selectors[0], "start": str(start / 1000), "end": str(end / 1000)}
+        status, _, body = self._answer("/series", form)
+        return tuple(decode(status, body, decoding.SERIES).data)
+
     def _read(self, path: str, query: str, **times: int) -> tuple[RawSeries, ...]:
         status, _, body = self._answer(path, {"query": query, **{k: str(v / 1000) for k, v in times.items()}})
         return raw_series(decode(status, body, SAMPLES).data)
@@ -101,6 +108,7 @@ def counted(times: range, each: float = 0.5) -> list[Scrape]:
 
 
 ALWAYS = range(FIRST - CELL + 7_000, START + HOUR + 1, SCRAPE)
+TO_NOW = range(FIRST - CELL + 7_000, START + 3 * HOUR + 1, SCRAPE)
 
 
 def reader(store: Any) -> SampleReader:
@@ -124,6 +132,7 @@ def test_of_a_gap_free_range_the_last_sample_of_each_cell_is_read() -> None:
 
 
 NOON = START + HOUR // 2
+NOW = START + 3 * HOUR
 
 
 def without(scrapes: list[Scrape], start: int, end: int) -> list[Scrape]:
@@ -229,15 +238,11 @@ def test_a_device_is_seen_by_any_of_its_series() -> None:
     assert lines(both, cell_by_cell=True) == lines(both, cell_by_cell=False)
 
 
-def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
-    """The ledger of ``WINDOW`` as plain values."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "FIRST_RANGE", 900_000)
-        patch.setattr(samples, "LONGEST_RANGE", 900_000)
-        if not cell_by_cell:
-            patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
-        measured = samples.read_samples(store, CELLS, SCRAPE)
-    # What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
+def ledger_of(measured: Samples) -> list[tuple[Any, ...]]:
+    """The ledger of ``CELLS`` as plain values.
+
+    What each cell holds samples of counts too: for shares of idle time, and for processes seen at once.
+    """
     ledger = build_ledger(CELLS, measured, TARIFF, Policy("even", "scale"))
     return [
         (line.kind, line.asset, line.identity, line.quantities.tolist(), line.amounts.tolist())
@@ -245,7 +250,43 @@ def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
     ]
 
 
-MOMENTS = st.integers(FIRST // 1000, (START + HOUR) // 1000).map(lambda at: at * 1000)
+def all_samples(held: list[tuple[dict[str, str], list[Scrape]]]) -> Samples:
+    """Everything that a store holds."""
+
+    def series(name: str, key: Callable[[dict[str, str]], Any]) -> list[CounterSeries[Any]]:
+        return [
+            CounterSeries(
+                key(labels), labels["instance"], np.array([scrape.at for scrape in scrapes], dtype=np.int64),
+                np.array([scrape.value for scrape in scrapes]),
+            )
+            for labels, scrapes in held
+            if labels["__name__"] == name and scrapes
+        ]  # fmt: skip
+
+    def identity(labels: dict[str, str]) -> Identity:
+        return Identity(*(labels[name] for name in metrics.IDENTITY))
+
+    return Samples(
+        ScrapeTiming(SCRAPE),
+        series(
+            metrics.DEVICE_SECONDS.name,
+            lambda labels: DeviceUse(labels["device"], labels["device_type"], identity(labels)),
+        ),
+        series(metrics.TOKENS.name, lambda labels: TokenUse(identity(labels), labels["kind"])),
+    )
+
+
+def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
+    """The ledger of ``WINDOW`` as plain values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "FIRST_RANGE", 900_000)
+        patch.setattr(samples, "LONGEST_RANGE", 900_000)
+        if not cell_by_cell:
+            patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
+        return ledger_of(samples.read_samples(store, CELLS, ScrapeTiming(SCRAPE), NOW))
+
+
+MOMENTS = st.integers(FIRST // 1000, NOW // 1000).map(lambda at: at * 1000)
 EIGHTHS = st.integers(0, 400).map(lambda number: number / 8)  # sums of them are exact
 
 
@@ -253,8 +294,8 @@ EIGHTHS = st.integers(0, 400).map(lambda number: number / 8)  # sums of them are
 def happenings(draw: st.DrawFn) -> list[Scrape]:
     """A counter with gaps, restarts, a beginning and an end, few of each."""
     offset = draw(st.integers(0, SCRAPE - 1))
-    scrapes = counted(range(FIRST - CELL + offset, START + HOUR + 1, SCRAPE), draw(EIGHTHS))
-    for at, length in draw(st.lists(st.tuples(MOMENTS, st.integers(0, 900_000)), max_size=2)):
+    scrapes = counted(range(FIRST - CELL + offset, NOW + 1, SCRAPE), draw(EIGHTHS))
+    for at, length in draw(st.lists(st.tuples(MOMENTS, st.integers(0, 2 * HOUR)), max_size=2)):
         scrapes = without(scrapes, at, at + length)
     for at in draw(st.lists(MOMENTS, max_size=1)):
         if any(scrape.at >= at for scrape in scrapes):
@@ -274,12 +315,15 @@ SERIES = (
 
 @pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.tuples(*(st.one_of(st.just(counted(ALWAYS, 1.5)), happenings()) for _ in SERIES)))
-def test_the_ledger_is_that_of_all_samples(held: tuple[list[Scrape], ...]) -> None:
-    store = Store(list(zip(SERIES, held, strict=True)))
+@given(st.tuples(*(st.one_of(st.just(counted(TO_NOW, 1.5)), happenings()) for _ in SERIES)))
+def test_the_ledger_is_that_of_all_samples(scrapes: tuple[list[Scrape], ...]) -> None:
+    held = list(zip(SERIES, scrapes, strict=True))
+    store = Store(held)
     gap_free = [result.is_gap_free for result in read_ranges(store)]
     event(f"gap-free ranges: {sum(gap_free)} of {len(gap_free)}")
-    assert lines(store, cell_by_cell=True) == lines(store, cell_by_cell=False)
+    expected = ledger_of(all_samples(held))
+    assert lines(store, cell_by_cell=True) == expected
+    assert lines(store, cell_by_cell=False) == expected
 
 
 def read_ranges(store: Any) -> Iterator[RangeSamples]:

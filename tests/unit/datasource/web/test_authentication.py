@@ -86,7 +86,7 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
 
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
     def reply(path: str, form: Form) -> Reply:
-        if "/label" in path:
+        if "/label" in path or "/series" in path:
             return 200, JSON_HEADERS, b'{"status":"success","data":[]}'
         is_instant = path == "/api/v1/query" and not form["query"].endswith("]")
         return vector_reply() if is_instant else matrix_reply()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import enum
-import importlib.util
 import types
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter_support.declared_calls import observed, read
-from exporter_support.odd_objects import PATHS, Plain, Slotted, run
+from exporter_support.odd_objects import PATHS, Plain, Slotted
 from modelplane_exporter.declared.expressions import Expression
 
 
@@ -193,41 +192,3 @@ def test_on_json_the_answers_are_those_of_jmespath(path: str, result: object) ->
         return
     answer = Expression.parse(path).read(root)
     assert repr(answer) == repr(expected)
-
-
-TENSORS = """
-from modelplane_exporter.declared.expressions import Expression, is_true
-{make}
-def read(expression, result):
-    return Expression.parse(expression).read({{"result": result}})
-matrix, vector = make([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), make([0.5, 0.25])
-assert read("result.m", {{"m": matrix}}) is matrix
-assert float(read("result[2][1]", matrix)) == 6.0
-assert float(read("result[-1][-1]", matrix)) == 6.0
-assert read("result[3]", matrix) is None
-assert read("result[-4]", matrix) is None
-assert read("length(result)", matrix) == 3
-assert read("sum(result)", vector) == 0.75
-assert read("sum(result[*])", vector) == 0.75
-assert read("sum(result[])", matrix) == 21.0
-assert read("result[0] > `0.4`", vector) is True
-assert [float(value) for value in read("result[*][0]", matrix)] == [1.0, 3.0, 5.0]
-assert read("result.tolist", matrix) is None
-assert is_true(matrix) and is_true(vector[0] * 0) and not is_true(make([]))
-assert not is_true(vector[0] > 1) and is_true(vector[0] > 0)
-"""
-
-
-@pytest.mark.parametrize(
-    ("framework", "make"),
-    [
-        ("torch", "import torch\ndef make(values): return torch.tensor(values, requires_grad=True)"),
-        ("tensorflow", "import tensorflow\nmake = tensorflow.constant"),
-        ("jax", "import jax.numpy\nmake = jax.numpy.array"),
-    ],
-    ids=["torch", "tensorflow", "jax"],
-)
-def test_tensors_of_the_frameworks(framework: str, make: str) -> None:
-    if importlib.util.find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed")
-    run(TENSORS.format(make=make))

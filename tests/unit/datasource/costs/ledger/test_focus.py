@@ -55,7 +55,7 @@ def test_focus_charges_of_a_device_and_day_add_up_to_its_capacity(idle: IdlePoli
 
 def test_focus_dimensions_of_a_charge_are_those_of_its_origin() -> None:
     """What is not allocated has no allocated resource; ``over`` is negative and of the same category."""
-    rows = focus(ledger(2, {A: 0.9, B: 0.25}, gap=(0.2, 0.4)))
+    rows = focus(ledger(2, {A: 0.9, B: 0.25}, gap=(0.2, 1.6)))
     kinds = {row["x_kind"]: row for row in rows}
     assert set(kinds) == {"direct", "unknown", "over", "idle"}
     for row in rows:

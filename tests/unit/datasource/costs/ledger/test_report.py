@@ -21,7 +21,8 @@ def test_csv_holds_what_the_rows_hold() -> None:
     first = read[0]
     assert first == {
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "tenant": "a", "model": "resnet50",
-        "kind": "direct", "unit": "device_seconds", "quantity": "43200", "currency": "", "amount": "",
+        "kind": "direct", "unit": "device_seconds", "quantity": "43200", "estimated": "0",
+        "currency": "", "amount": "",
         "state": "unpriced",
     }  # fmt: skip
     tokens = next(row for row in read if row["unit"] == "tokens")
