@@ -9,8 +9,8 @@ TEST_PROCESSES ?= 4
 PARTS ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate bench clean \
-	system system-development
+.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
+	bench clean system system-development
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ import yaml
 from modelplane_schema import alerts, expressions, metrics, recorded
 from modelplane_schema.errors import UserError
 from modelplane_schema.promql import Matcher, ratio
-from modelplane_schema.registry import Registry
+from modelplane_schema.registry import Price, Registry, TokenPrice
+from modelplane_schema.token_expressions import Rule, token_cost_rules
 from modelplane_schema.uids import FLEET_UID
 
 MIXIN = Path(__file__).parent / "mixin"
@@ -24,6 +28,7 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
+    "tokenCostInterval": "10s",
     "signalBaselineInterval": "10s",
     "signalWindows": {"1h": "10s", "6h": "30s", "1d": "30s"},
 }
@@ -51,6 +56,7 @@ def schema_json() -> str:
         },
         "expressions": _expressions(),
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
+        "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
         "windowed": {key: value.name for key, value in _declared(recorded, recorded.WindowedSeries)},
         "alerts": {
             key: {
@@ -87,6 +93,11 @@ def _latency_quantile(q: float) -> dict[str, str]:
     return {"quantile": f"{q:g}", "expression": expression}
 
 
+def _recording(rule: Rule) -> dict[str, Any]:
+    labels = {"labels": rule.labels} if rule.labels else {}
+    return {"record": rule.series.name, "expr": rule.expression, **labels}
+
+
 def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Map file name to YAML text: constants of the registry, recording rules, alerts.
 
@@ -119,7 +130,49 @@ def constants(registry: Registry) -> Group:
             rules.append(_constant(recorded.MAX_IN_FLIGHT, most, {metrics.MODEL_NAME: model.name}))
         minimum = model.drift.min_observations
         rules.append(_constant(recorded.MIN_OBSERVATIONS, minimum, {metrics.MODEL_NAME: model.name}))
-    return {"name": "modelplane-config", "rules": rules}
+    return {"name": "modelplane-config", "rules": [*rules, *_prices(registry)]}
+
+
+def _prices(registry: Registry) -> Iterator[dict[str, Any]]:
+    """Prices as constants that exist while they are in force."""
+    of_devices: defaultdict[str, list[Price]] = defaultdict(list)
+    for price in registry.devices.prices:
+        of_devices[price.device_type].append(price)
+    for device_type, prices in of_devices.items():
+        yield from _dated(recorded.DEVICE_PRICE, {"device_type": device_type}, prices)
+    for model in registry.models:
+        of_kinds: defaultdict[str, list[TokenPrice]] = defaultdict(list)
+        for token_price in model.token_prices:
+            of_kinds[token_price.kind].append(token_price)
+        for kind, token_prices in of_kinds.items():
+            labels = {metrics.MODEL_NAME: model.name, "kind": kind}
+            yield from _dated(recorded.TOKEN_PRICE, labels, token_prices)
+
+
+def _dated(
+    series: recorded.RecordedSeries, labels: dict[str, str], prices: Sequence[Price | TokenPrice]
+) -> Iterator[dict[str, Any]]:
+    """Each price from 00:00 UTC of its day on, until the next begins: one rule for each currency.
+
+    Two rules of one series would write at once when one price follows another, which Prometheus refuses.
+    """
+    of_currency: defaultdict[str, list[str]] = defaultdict(list)
+    by_date = sorted(prices, key=lambda price: price.effective_from)
+    for price, following in zip_longest(by_date, by_date[1:]):
+        in_force = f"vector(time()) >= {_midnight(price.effective_from)}"
+        if following is not None:
+            in_force += f" < {_midnight(following.effective_from)}"
+        of_currency[price.currency].append(f"(vector({price.amount:f}) and ({in_force}))")
+    for currency, constants in of_currency.items():
+        yield {
+            "record": series.name,
+            "expr": "\nor\n".join(constants),
+            "labels": {**labels, "currency": currency},
+        }
+
+
+def _midnight(day: datetime.date) -> int:
+    return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
 
 
 def _constant(series: recorded.RecordedSeries, value: float, labels: dict[str, str]) -> dict[str, Any]:

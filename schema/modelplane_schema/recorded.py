@@ -15,6 +15,7 @@ from modelplane_schema.metrics import (
     MODEL_NAME,
     SIGNAL_DEVIATION_POSITIVE,
     SIGNAL_OBSERVATIONS,
+    TOKENS,
     VERSION_IDENTITY,
     Unit,
 )
@@ -84,6 +85,44 @@ MIN_OBSERVATIONS = RecordedSeries(
     "modelplane:drift_min_observations:config", "count", (MODEL_NAME,),
     "Observations that a drift value of the model needs.",
 )  # fmt: skip
+DEVICE_PRICE = RecordedSeries(
+    "modelplane:device_price:config", "number", ("device_type", "currency"),
+    "Price of an hour of a device type that is in force now.",
+)  # fmt: skip
+TOKEN_PRICE = RecordedSeries(
+    "modelplane:token_price:config", "number", (MODEL_NAME, "kind", "currency"),
+    "Price of a million tokens of a model's kind that is in force now.",
+)  # fmt: skip
+TOKEN_RATE = RecordedSeries(
+    "modelplane:tokens:rate1h", "count", TOKENS.labels, "Tokens per second.", "1h", per_second=True
+)
+DEVICE_COST = RecordedSeries(
+    "modelplane:device_cost:rate1h", "number", (*IDENTITY, "currency"),
+    "Money that the own device seconds of the last 1h cost.", "1h", per_second=True,
+)  # fmt: skip
+DEVICE_COST_ALLOCATED = RecordedSeries(
+    "modelplane:device_cost_allocated:rate1h", "number", (*VERSION_IDENTITY, "currency"),
+    "Money that devices cost, idle time included, shared by use over the last 1h.", "1h", per_second=True,
+)  # fmt: skip
+UNPRICED_DEVICE_SECONDS = RecordedSeries(
+    "modelplane:unpriced_device_seconds:rate1h", "seconds", IDENTITY,
+    "Device seconds of device types without a price.", "1h", per_second=True,
+)  # fmt: skip
+TOKEN_COST = RecordedSeries(
+    "modelplane:token_cost_per_million:ratio1h", "number", (*IDENTITY, "kind", "currency"),
+    "Cost of a million tokens over 1h by own device seconds and token prices; kind is also all.", "1h",
+)  # fmt: skip
+TOKEN_COST_ALLOCATED = RecordedSeries(
+    "modelplane:token_cost_per_million_allocated:ratio1h", "number", (*VERSION_IDENTITY, "kind", "currency"),
+    "Cost of a million tokens over 1h, idle time of devices included; kind is also all.", "1h",
+)  # fmt: skip
+CACHED_INPUT_SAVING = RecordedSeries(
+    "modelplane:cached_input_saving:rate1h", "number", (*IDENTITY, "currency"),
+    "Money that cached input would cost more as input.", "1h", per_second=True,
+)  # fmt: skip
+CACHED_INPUT_RATIO = RecordedSeries(
+    "modelplane:cached_input:ratio1h", "ratio", IDENTITY, "Cached share of input tokens.", "1h"
+)
 SIGNAL_BIN_BASELINE = RecordedSeries(
     "modelplane:signal_bin_baseline_observations:max", "count", BASELINE_RATIO.labels,
     "Training observations in one bin of a signal, the same in every replica.",
@@ -145,6 +184,16 @@ RECORDED: tuple[RecordedSeries, ...] = (
     LATENCY_THRESHOLD,
     MAX_IN_FLIGHT,
     MIN_OBSERVATIONS,
+    DEVICE_PRICE,
+    TOKEN_PRICE,
+    TOKEN_RATE,
+    DEVICE_COST,
+    DEVICE_COST_ALLOCATED,
+    UNPRICED_DEVICE_SECONDS,
+    TOKEN_COST,
+    TOKEN_COST_ALLOCATED,
+    CACHED_INPUT_SAVING,
+    CACHED_INPUT_RATIO,
     SIGNAL_BIN_BASELINE,
     *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),
 )

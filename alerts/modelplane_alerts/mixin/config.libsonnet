@@ -19,6 +19,9 @@ local schema = import 'schema.json';
     // The latency quantile that is compared with a model's threshold; one of the recorded quantiles.
     latencyQuantile: 0.95,
 
+    // How often the cost of tokens is recorded, which is over 1h.
+    tokenCostInterval: '1m',
+
     // The windows over which drift is recorded, and how often each is. More can be added; null removes one.
     // Keep the intervals below 5 minutes: a query does not look further back for a recorded value.
     signalWindows: { '1h': '1m', '6h': '2m', '1d': '4m' },

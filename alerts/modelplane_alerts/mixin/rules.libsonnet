@@ -25,6 +25,7 @@ local record(series, expr, labels={}) =
           for latency in schema.latencyQuantiles
         ],
       },
+      { name: 'modelplane-token-costs', interval: $._config.tokenCostInterval, rules: schema.tokenCosts },
     ],
   },
 }

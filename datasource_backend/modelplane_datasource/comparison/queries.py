@@ -19,11 +19,12 @@ from modelplane_datasource.comparison.slices import (
 from modelplane_datasource.comparison.verdicts import Comparison, compare
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.prometheus.native_histograms import LE, ClassicBuckets
 from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
-from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
 from modelplane_schema.promql import Matcher, one_of, selector
 
 _SUM = "sum"  # no bound reads like that
@@ -109,8 +110,8 @@ def version_slices(prometheus: PrometheusClient, request: CompareRequest) -> Ver
         partial(
             _increases, prometheus, request, _sum_by(request, metrics.REQUESTS.name, "outcome"), "outcome"
         ),
-        partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.LATENCY.name), "le"),
-        partial(_increases, prometheus, request, _buckets_and_sum(request, metrics.CONFIDENCE.name), "le"),
+        partial(_histogram_increases, prometheus, request, metrics.LATENCY),
+        partial(_histogram_increases, prometheus, request, metrics.CONFIDENCE),
     )
     nothing = np.zeros(len(request.ends))
 
@@ -157,10 +158,14 @@ def _histogram(name: str, parts: Increases, nothing: FloatArray) -> HistogramSli
         raise _unusable(name, error) from error
 
 
-def _buckets_and_sum(request: CompareRequest, name: str) -> str:
-    """A query of a histogram: its buckets by ``le``, and its sum as a bucket with a name for ``le``."""
-    buckets, total = _sum_by(request, f"{name}_bucket", "le"), _sum_by(request, f"{name}_sum")
-    return f'{buckets} or label_replace({total}, "le", "{_SUM}", "", "")'
+def _histogram_increases(
+    prometheus: PrometheusClient, request: CompareRequest, metric: Metric
+) -> dict[str, Increases]:
+    """Increases of a histogram, classic or native: its buckets by ``le``, its sum by a name for ``le``."""
+    name = metric.name
+    buckets, total = _sum_by(request, f"{name}_bucket", LE), _sum_by(request, f"{name}_sum")
+    query = f'{buckets} or {_sum_by(request, name)} or label_replace({total}, "{LE}", "{_SUM}", "", "")'
+    return _increases(prometheus, request, query, LE, ClassicBuckets(metric.buckets, _SUM))
 
 
 def _sum_by(request: CompareRequest, counter: str, *labels: str) -> str:
@@ -179,13 +184,18 @@ def _window(request: CompareRequest) -> int:
 
 
 def _increases(
-    prometheus: PrometheusClient, request: CompareRequest, query: str, label: str
+    prometheus: PrometheusClient,
+    request: CompareRequest,
+    query: str,
+    label: str,
+    buckets: ClassicBuckets | None = None,
 ) -> dict[str, Increases]:
     """Increases by version, then by the values of ``label``; NaN in a slice without samples.
 
     ``increase`` stretches what it saw to the whole window, which is a scrape longer than the slice.
     """
-    table, share = prometheus.query_table(query, request.ends), request.ends.step / _window(request)
+    table = prometheus.query_table(query, request.ends, buckets)
+    share = request.ends.step / _window(request)
     increases: defaultdict[str, dict[str, FloatArray]] = defaultdict(dict)
     for labels, values in zip(table.labels, table.values, strict=True):
         increases[labels.get(MODEL_VERSION, "")][labels.get(label, "")] = values * share

@@ -41,13 +41,14 @@ from modelplane_datasource.drift.parameters import (
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.histograms import parse_bound
+from modelplane_datasource.prometheus.native_histograms import LE, ClassicBuckets
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema import metrics
 from modelplane_schema.metrics import ALL_TENANTS, MODEL_NAME, MODEL_VERSION, TENANT_ID, Metric
-from modelplane_schema.promql import Matcher, one_of, selector
+from modelplane_schema.promql import Matcher, one_of, selector, total
 
 Query = Callable[[], QueryAnswer]
 
@@ -63,6 +64,8 @@ class Lookback(NamedTuple):
         return f"[{duration(self.length)}]{before}"
 
 
+# A difference of increases that is smaller is what floats leave, of no call: it would be a bin with mass.
+_LEAST_COUNT = 1e-6
 _VERSION_LABELS = tuple(name for name in SIGNAL_LABELS if name != TENANT_ID)
 _LABELS_WITHOUT_VERSION = tuple(name for name in SIGNAL_LABELS if name != MODEL_VERSION)
 
@@ -191,15 +194,28 @@ def _counts(
 ) -> QueryAnswer:
     """Counts by bin; of confidence by its bounds, of all tenants together where these are selected."""
     if CONFIDENCE_KIND in selection.options[KIND.name]:
-        of_owners = without_tenant(matchers) if ALL_TENANTS in selection.tenants else matchers
-        counter = selector(f"{metrics.CONFIDENCE.name}_bucket", of_owners)
-        by = (*_owner_labels(selection), "le")
-    else:
-        of_signals = signal_matchers(selection)[len(selection.matchers) :]
-        counter = selector(metrics.SIGNAL_OBSERVATIONS.name, (*matchers, *of_signals))
-        by = (*SIGNAL_LABELS, "bin")
-    counts = f"sum by ({', '.join(by)}) (increase({counter}{lookback}))"
+        return _confidence_counts(prometheus, selection, matchers, grid, lookback)
+    of_signals = signal_matchers(selection)[len(selection.matchers) :]
+    counter = selector(metrics.SIGNAL_OBSERVATIONS.name, (*matchers, *of_signals))
+    counts = total(f"increase({counter}{lookback})", (*SIGNAL_LABELS, "bin"))
     return _over_time(prometheus, called_versions_of(counts, selection), grid)
+
+
+def _confidence_counts(
+    prometheus: PrometheusClient,
+    selection: Selection,
+    matchers: tuple[Matcher, ...],
+    grid: Grid,
+    lookback: Lookback,
+) -> QueryAnswer:
+    of_owners = without_tenant(matchers) if ALL_TENANTS in selection.tenants else matchers
+    owners, name = _owner_labels(selection), metrics.CONFIDENCE.name
+    classic, native = (
+        total(f"increase({selector(series, of_owners)}{lookback})", by)
+        for series, by in ((f"{name}_bucket", (*owners, LE)), (name, owners))
+    )
+    counts = called_versions_of(f"{classic} or {native}", selection)
+    return _over_time(prometheus, counts, grid, ClassicBuckets(metrics.CONFIDENCE.buckets))
 
 
 def _baseline_queries(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> tuple[Query, Query]:
@@ -224,8 +240,10 @@ def _baseline_queries(prometheus: PrometheusClient, selection: Selection, grid: 
     )
 
 
-def _over_time(prometheus: PrometheusClient, promql: str, grid: Grid) -> QueryAnswer:
-    table = prometheus.query_table(promql, grid)
+def _over_time(
+    prometheus: PrometheusClient, promql: str, grid: Grid, buckets: ClassicBuckets | None = None
+) -> QueryAnswer:
+    table = prometheus.query_table(promql, grid, buckets)
     return QueryAnswer(table.labels, table.values)
 
 
@@ -263,7 +281,8 @@ def _confidence_table(answer: QueryAnswer, owner_labels: tuple[str, ...], names:
     counts = np.diff(cumulative, axis=0, prepend=0.0)
     is_first = np.array([name == "00" for name in bins], np.bool_)
     counts[is_first] = cumulative[is_first]
-    return arrange(names, keys, bins, np.maximum(counts, 0.0))
+    counts[counts < _LEAST_COUNT] = 0.0
+    return arrange(names, keys, bins, counts)
 
 
 def _refuse_other_baseline(blocks: Iterable[LiveCounts], others: BinTable, version: str) -> None:

@@ -2,7 +2,8 @@
 
 ``timeserie`` has one element for each series, with its labels and unit. ``table`` has one row for each
 series and time, and after a value its extra values: the n and the noise of a drift. ``frame`` is
-Grafana's own data frame, one for each series. A series has its name in all of them.
+Grafana's own data frame, one for each series, with a field for each extra value. A series has its name in
+all of them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def frames(metric: SeriesMetric, result: SeriesResult, ref_id: str) -> list[Elem
     """A data frame for each series: a time field, and a number field with labels and unit."""
     times = {"name": "Time", "type": "time", "config": {}, "values": list(result.grid.times)}
     return [
-        {"refId": ref_id, "name": series.name, "fields": [times, _value_field(metric, series)]}
+        {
+            "refId": ref_id,
+            "name": series.name,
+            "fields": [times, _value_field(metric, series), *_extra_fields(series)],
+        }
         for series in result.series
     ]
 
@@ -90,6 +95,21 @@ def with_notices(elements: Sequence[bytes], texts: Sequence[str], ref_id: str) -
     first, *others = elements or encoded([{"refId": ref_id, "fields": []}])
     notices = [{"severity": "warning", "text": text} for text in texts]
     return [b'%b,"meta":%b}' % (first[:-1], orjson.dumps({"notices": notices})), *others]
+
+
+def _extra_fields(series: Series) -> list[Element]:
+    """What belongs to each value: in the tooltip of a panel, but no lines of their own."""
+    hidden = {"custom": {"hideFrom": {"viz": True, "legend": True, "tooltip": False}}}
+    return [
+        {
+            "name": name,
+            "type": "number",
+            "labels": series.labels,
+            "config": hidden,
+            "values": array_of(values),
+        }
+        for name, values in series.extra.items()
+    ]
 
 
 def _value_field(metric: SeriesMetric, series: Series) -> Element:

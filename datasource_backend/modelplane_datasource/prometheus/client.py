@@ -30,6 +30,7 @@ from modelplane_datasource.prometheus.decoding import (
     samples_bytes,
 )
 from modelplane_datasource.prometheus.errors import INVALID, UNREACHABLE, UpstreamError
+from modelplane_datasource.prometheus.native_histograms import ClassicBuckets
 from modelplane_datasource.prometheus.ranges import RangeSeries, RangeTable, range_series, range_table
 from modelplane_datasource.prometheus.transport import Transport
 from modelplane_datasource.settings import Settings
@@ -87,13 +88,16 @@ class PrometheusClient:
         self._check_owners(restricted, (of_series.labels for of_series in series))
         return series
 
-    def query_table(self, promql: str, grid: Grid) -> RangeTable:
-        """As ``query_range``, for those who compute with the values; the result is cached."""
+    def query_table(self, promql: str, grid: Grid, buckets: ClassicBuckets | None = None) -> RangeTable:
+        """As ``query_range``, for those who compute with the values; the result is cached.
+
+        Native histograms become the series of ``buckets``.
+        """
         restricted = self._restriction.query(promql)
         table = self._cache.get_or_make(
-            (restricted, grid),
+            (restricted, grid, buckets),
             min(self._cache_seconds, grid.step / 1000),
-            lambda: self._reported(lambda: range_table(*self._matrix(restricted, grid))),
+            lambda: self._reported(lambda: range_table(*self._matrix(restricted, grid), buckets)),
             lambda table: len(restricted) + table.bytes,
         )
         self._check_owners(restricted, table.labels)

@@ -20,6 +20,7 @@ from modelplane_datasource.prometheus.errors import (
     UpstreamError,
     public_reason,
 )
+from modelplane_datasource.prometheus.native_histograms import HistogramPoint
 from modelplane_datasource.tenancy.notices import Notice
 from modelplane_datasource.timeline.arrays import FloatArray, IntArray
 from modelplane_datasource.timeline.json_columns import POINTS
@@ -46,6 +47,8 @@ _PROMETHEUS_ERRORS = {
     "429": BUSY,
     "503": UNREACHABLE,
 }
+
+_NO_VALUES = msgspec.Raw(b"[]")
 
 Data = TypeVar("Data")
 
@@ -95,8 +98,11 @@ class Envelope(msgspec.Struct, Generic[Data]):
 
 
 class RangeEntry(msgspec.Struct):
+    """One series; a native histogram has ``histograms``, and ``values`` at other times if any."""
+
     metric: dict[str, str]
-    values: msgspec.Raw
+    values: msgspec.Raw = _NO_VALUES
+    histograms: list[HistogramPoint] = []
 
 
 class Matrix(msgspec.Struct):

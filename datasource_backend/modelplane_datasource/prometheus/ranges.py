@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelplane_datasource.prometheus.decoding import RANGE, Matrix, labels_bytes, packed_points
+from modelplane_datasource.prometheus.decoding import RANGE, Matrix, RangeEntry, labels_bytes, packed_points
 from modelplane_datasource.prometheus.errors import INVALID, REJECTED, UpstreamError
+from modelplane_datasource.prometheus.native_histograms import (
+    ClassicBuckets,
+    HistogramSeries,
+    places_on,
+    with_classic_series,
+)
 from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.json_columns import POINTS, JsonColumn, read_column
@@ -16,7 +22,10 @@ from modelplane_datasource.timeline.json_columns import POINTS, JsonColumn, read
 
 @dataclass(frozen=True, slots=True)
 class RangeSeries:
-    """One series of a range query; ``values`` lie on the grid, None where there is no finite number."""
+    """One series of a range query; ``values`` lie on the grid, None where there is no finite number.
+
+    The value of a native histogram is the mean of its observations.
+    """
 
     labels: Mapping[str, str]
     values: JsonColumn
@@ -39,21 +48,54 @@ def range_series(matrix: Matrix, grid: Grid, max_values: int) -> tuple[RangeSeri
     """The series of a range query on ``grid``; UpstreamError when they are more than ``max_values``."""
     _check(matrix, grid, max_values)
     try:
-        return tuple(
-            RangeSeries(entry.metric, read_column(bytes(entry.values), grid)) for entry in matrix.result
-        )
+        return tuple(RangeSeries(entry.metric, _column(entry, grid)) for entry in matrix.result)
     except (TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.name}.") from error
 
 
-def range_table(matrix: Matrix, grid: Grid, max_values: int) -> RangeTable:
-    """As ``range_series``, for those who compute with the values."""
+def range_table(
+    matrix: Matrix, grid: Grid, max_values: int, buckets: ClassicBuckets | None = None
+) -> RangeTable:
+    """As ``range_series``, for those who compute with the values.
+
+    Native histograms become the series of ``buckets``; UpstreamError when they cannot.
+    """
     _check(matrix, grid, max_values)
+    numbers = [entry for entry in matrix.result if not entry.histograms or len(bytes(entry.values)) > 2]
     try:
-        values = _array([bytes(entry.values) for entry in matrix.result], grid)
+        values = _array([bytes(entry.values) for entry in numbers], grid)
     except (TypeError, ValueError, OverflowError) as error:
         raise UpstreamError(INVALID, f"Prometheus' answer is not {RANGE.name}.") from error
-    return RangeTable(tuple(entry.metric for entry in matrix.result), values)
+    table = RangeTable(tuple(entry.metric for entry in numbers), values)
+    histograms = [
+        HistogramSeries(entry.metric, entry.histograms) for entry in matrix.result if entry.histograms
+    ]
+    return _with_histograms(table, histograms, grid, buckets) if histograms else table
+
+
+def _with_histograms(
+    table: RangeTable, histograms: Sequence[HistogramSeries], grid: Grid, buckets: ClassicBuckets | None
+) -> RangeTable:
+    if buckets is None:
+        raise UpstreamError(INVALID, "Prometheus' answer has native histograms, where numbers are expected.")
+    try:
+        labels, values = with_classic_series(table.labels, table.values, histograms, grid, buckets)
+    except ValueError as error:
+        raise UpstreamError(INVALID, f"Prometheus' native histograms are not usable: {error}.") from error
+    values.setflags(write=False)
+    return RangeTable(labels, values)
+
+
+def _column(entry: RangeEntry, grid: Grid) -> JsonColumn:
+    column = read_column(bytes(entry.values), grid)
+    if not entry.histograms:
+        return column
+    numbers = list(column)
+    places = places_on(grid, (seconds for seconds, _ in entry.histograms))
+    for place, (_, histogram) in zip(places, entry.histograms, strict=True):
+        if numbers[place] is None:
+            numbers[place] = histogram.mean
+    return JsonColumn.of(numbers)
 
 
 def _check(matrix: Matrix, grid: Grid, max_values: int) -> None:

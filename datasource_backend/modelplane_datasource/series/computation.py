@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.series.metric import Derived, SeriesMetric
 from modelplane_datasource.series.model import SeriesResult, check_size, fetch, rate_window
@@ -23,4 +25,10 @@ def _series_of(context: AppContext, metric: SeriesMetric, selection: Selection, 
     if isinstance(source, Derived):
         return source.compute(context, selection, grid)
     window = rate_window(grid.step, context.scrape_interval)
-    return fetch(context.prometheus, source.query(selection, window), source.labels, selection, grid)
+    result = fetch(context.prometheus, source.query(selection, window), source.labels, selection, grid)
+    extra = source.extra
+    if extra is None:
+        return result
+    return replace(
+        result, series=tuple(replace(series, extra=extra(series.values)) for series in result.series)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,14 @@ from modelplane_datasource.web.parameters import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Promql:
-    """A metric that is one query, by the rate window; by ``labels`` series of one identity differ."""
+    """A metric that is one query, by the rate window; by ``labels`` series of one identity differ.
+
+    ``extra`` makes of the values of a series what belongs to each.
+    """
 
     query: Callable[[Selection, str], str]
     labels: tuple[str, ...] = ()
+    extra: Callable[[Sequence[float | None]], Mapping[str, Sequence[float | None]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

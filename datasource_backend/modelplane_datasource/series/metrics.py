@@ -6,10 +6,11 @@ A quotient is NaN without traffic, so that an idle version has a series, of null
 from __future__ import annotations
 
 from modelplane_datasource.series.metric import Promql, SeriesMetric
+from modelplane_datasource.series.quantile_bounds import latency_bounds
 from modelplane_datasource.series.selection import GROUP_BY, Selection
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import expressions, metrics, recorded
-from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.metrics import MODEL_NAME, Metric
 from modelplane_schema.promql import one_of, rate, ratio, selector, total
 
 QUANTILE = Parameter(
@@ -17,11 +18,16 @@ QUANTILE = Parameter(
     default="0.95",
 )  # fmt: skip
 
+# A quantile that lies between two buckets is the end of the lower one in classic histograms, and in native
+# ones, from the median up, the start of the higher one. A little lower, both say the same.
+_LOWER = 1 - 1e-9
+
 
 def latency(selection: Selection, window: str) -> str:
     """A latency quantile, in seconds."""
     by, q = (*selection.group_labels, "le"), selection.options[QUANTILE.name]
-    return expressions.quantile(q, metrics.LATENCY, selection.select, window, by, keep_nan=True)
+    classic = expressions.quantile(q, metrics.LATENCY, selection.select, window, by, keep_nan=True)
+    return f"{classic} or histogram_quantile({q * _LOWER!r}, {_native(metrics.LATENCY, selection, window)})"
 
 
 def throughput(selection: Selection, window: str) -> str:
@@ -37,7 +43,9 @@ def errors(selection: Selection, window: str) -> str:
 def confidence(selection: Selection, window: str) -> str:
     """Mean confidence."""
     by = selection.group_labels
-    return expressions.mean(metrics.CONFIDENCE, selection.select, window, by, keep_nan=True)
+    classic = expressions.mean(metrics.CONFIDENCE, selection.select, window, by, keep_nan=True)
+    # Not every store knows a function for it: what is read of a native histogram is its mean.
+    return f"{classic} or {_native(metrics.CONFIDENCE, selection, window)}"
 
 
 def active(selection: Selection, window: str) -> str:
@@ -62,10 +70,16 @@ def saturation(selection: Selection, window: str) -> str:
     return ratio(total(f"{by_model} and on ({MODEL_NAME}) {most}", by), total(limits, by), keep_nan=True)
 
 
+def _native(metric: Metric, selection: Selection, window: str) -> str:
+    """Native histograms of each group, which a Prometheus may have instead of classic ones."""
+    return total(rate(selection.select(metric.name), window), selection.group_labels)
+
+
 PROMQL_METRICS = (
     SeriesMetric(
         "latency", "Latency", metrics.LATENCY.unit,
-        "Estimated quantile of the wall time of calls.", Promql(latency), (QUANTILE, GROUP_BY),
+        "Estimated quantile of the wall time of calls, with the bounds low and high of its bucket.",
+        Promql(latency, extra=latency_bounds), (QUANTILE, GROUP_BY),
     ),
     SeriesMetric(
         "throughput", "Throughput", "requests_per_second",

@@ -13,6 +13,7 @@ import numpy as np
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
 from modelplane_datasource.prometheus.histograms import bound_texts
+from modelplane_datasource.prometheus.native_histograms import LE, ClassicBuckets
 from modelplane_datasource.prometheus.ranges import RangeTable
 from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
@@ -36,8 +37,9 @@ from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.json_columns import JsonColumn, columns_of
 from modelplane_datasource.timeline.times import duration, parse_duration
-from modelplane_schema import metrics, promql
+from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.promql import one_of
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
@@ -46,13 +48,16 @@ Indicator = ErrorsIndicator | LatencyIndicator
 class _Source(NamedTuple):
     """The counter of an indicator's events, whose ``label`` distinguishes the good ones.
 
-    ``events`` makes them of its increases by the ``values`` of the label.
+    ``events`` makes them of its increases by the ``values`` of the label. Where a Prometheus has native
+    histograms, the counters are the ``buckets`` of ``histogram``.
     """
 
     counter: str
     label: str
     values: tuple[str, ...]
     events: Callable[[Mapping[str, FloatArray]], Events]
+    histogram: str = ""
+    buckets: ClassicBuckets | None = None
 
 
 class Owner(NamedTuple):
@@ -145,7 +150,7 @@ def _count(
     source = _source(indicator)
     models = tuple(dict.fromkeys(objective.model_name for objective in objectives))
     query = _query(source, window, replace(selection, models=models))
-    owners, increases = _by_owner(context.prometheus.query_table(query, grid), source)
+    owners, increases = _by_owner(context.prometheus.query_table(query, grid, source.buckets), source)
     try:
         good, total = source.events(increases)
     except UncountableError as error:
@@ -168,16 +173,25 @@ def _source(indicator: Indicator) -> _Source:
     threshold = indicator.threshold_seconds
     return _Source(
         f"{metrics.LATENCY.name}_bucket",
-        "le",
+        LE,
         (*bound_texts(threshold), "+Inf"),
         partial(latency_events, threshold_seconds=threshold),
+        metrics.LATENCY.name,
+        ClassicBuckets((threshold,)),
     )
 
 
 def _query(source: _Source, window: int, selection: Selection) -> str:
-    counter = selection.select(source.counter, promql.one_of(source.label, source.values))
-    by = (*_owner_labels(selection), source.label)
-    return promql.total(f"increase({counter}[{duration(window)}])", by)
+    owner_labels = _owner_labels(selection)
+    counter = selection.select(source.counter, one_of(source.label, source.values))
+    query = _increases(counter, window, (*owner_labels, source.label))
+    if not source.histogram:
+        return query
+    return f"{query} or {_increases(selection.select(source.histogram), window, owner_labels)}"
+
+
+def _increases(counter: str, window: int, by: Iterable[str]) -> str:
+    return f"sum by ({', '.join(by)}) (increase({counter}[{duration(window)}]))"
 
 
 def _owner_labels(selection: Selection) -> tuple[str, ...]:

@@ -34,7 +34,10 @@ models:
     versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
     slos:
       - {name: latency, objective: 0.99, window: 30d, indicator: {type: latency, threshold_seconds: 0.25}}
+    token_prices: [{kind: input, amount: 2, currency: USD, effective_from: 2026-01-01}]
   - {name: other, framework: jax, owner: x, tenants: [user-A], versions: [{version: v1, stage: shadow}]}
+devices:
+  prices: [{device_type: h200, amount: 3.60, currency: USD, effective_from: 2026-01-01}]
 """)
 EXAMPLE = load_registry(ROOT / "examples" / "modelplane.yaml")
 
@@ -51,9 +54,14 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def rule_texts() -> dict[str, str]:
+    return rule_files(REGISTRY)
+
+
 @pytest.fixture
-def rendered(tmp_path: Path) -> Path:
-    for name, text in rule_files(REGISTRY).items():
+def rendered(rule_texts: dict[str, str], tmp_path: Path) -> Path:
+    for name, text in rule_texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 

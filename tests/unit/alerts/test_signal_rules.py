@@ -128,10 +128,15 @@ def absent(prefix: str, **labels: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def rule_texts() -> dict[str, str]:
+    return rule_files(REGISTRY)
+
+
 @pytest.fixture
-def check(servers: Servers, tmp_path: Path) -> Check:
+def check(servers: Servers, rule_texts: dict[str, str], tmp_path: Path) -> Check:
     """Evaluate the rendered rules on the series given and compare."""
-    for name, text in rule_files(REGISTRY).items():
+    for name, text in rule_texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
 
     def run(inputs: list[dict[str, str]], cases: list[dict[str, Any]]) -> None:

@@ -85,12 +85,15 @@ def test_the_queries() -> None:
     requests = "model_inference_requests_total"
     expected = {
         "latency": f"histogram_quantile(0.95, {by}, le) "
-        f"(rate(model_inference_latency_seconds_bucket{{{select}}}[60s])))",
+        f"(rate(model_inference_latency_seconds_bucket{{{select}}}[60s])))"
+        f" or histogram_quantile(0.94999999905, {by}) "
+        f"(rate(model_inference_latency_seconds{{{select}}}[60s])))",
         "throughput": f"{by}) (rate({requests}{{{select}}}[60s]))",
         "errors": f'{by}) (rate({requests}{{{select},outcome="failure"}}[60s]))'
         f' / {by}) (rate({requests}{{{select},outcome=~"success|failure"}}[60s]))',
         "confidence": f"{by}) (rate(model_prediction_confidence_sum{{{select}}}[60s]))"
-        f" / {by}) (rate(model_prediction_confidence_count{{{select}}}[60s]))",
+        f" / {by}) (rate(model_prediction_confidence_count{{{select}}}[60s]))"
+        f" or {by}) (rate(model_prediction_confidence{{{select}}}[60s]))",
         "active": f"{by}) (model_active_inference_requests{{{select}}})",
         "tokens": f"{by}, kind) (rate(model_inference_tokens_total{{{select}}}[60s]))",
         "saturation": f"{by}) (model_active_inference_requests{{{select}}})"

@@ -112,6 +112,7 @@ def test_the_queries_are_increases_in_slices_of_four_scrapes(
     def histogram(name: str) -> str:
         return (
             f"sum by (model_version, le) (increase({name}_bucket{select}))"
+            f" or sum by (model_version) (increase({name}{select}))"
             f' or label_replace(sum by (model_version) (increase({name}_sum{select})), "le", "sum", "", "")'
         )
 

@@ -177,7 +177,7 @@ def from_table(elements: list[dict[str, Any]]) -> Figures:
 def from_frames(frames: list[dict[str, Any]]) -> list[Line]:
     lines = []
     for frame in frames:
-        times, value = frame["fields"]
+        times, value, *_extra = frame["fields"]
         assert (times["name"], times["type"], value["name"], value["type"]) == (
             "Time", "time", "Value", "number",
         )  # fmt: skip

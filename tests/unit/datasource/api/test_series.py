@@ -37,11 +37,17 @@ def test_two_versions_in_the_contract(upstream: FakePrometheus, client: FlaskCli
         "data": [
             {
                 "name": "resnet50 (v1.2.0)", "type": "line", "labels": labels("v1.2.0"),
-                "data": [{"x": 1698400740000, "y": 0.152}, {"x": 1698400800000, "y": 0.2}],
+                "data": [
+                    {"x": 1698400740000, "y": 0.152, "low": 0.1, "high": 0.25, "open": 0},
+                    {"x": 1698400800000, "y": 0.2, "low": 0.1, "high": 0.25, "open": 0},
+                ],
             },
             {
                 "name": "resnet50 (v1.3.0)", "type": "line", "labels": labels("v1.3.0"),
-                "data": [{"x": 1698400740000, "y": None}, {"x": 1698400800000, "y": None}],
+                "data": [
+                    {"x": 1698400740000, "y": None, "low": None, "high": None, "open": None},
+                    {"x": 1698400800000, "y": None, "low": None, "high": None, "open": None},
+                ],
             },
         ],
     }  # fmt: skip
