@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 
@@ -22,6 +23,7 @@ from modelplane_datasource.api.grafana import grafana_blueprint
 from modelplane_datasource.api.incidents import incidents_blueprint
 from modelplane_datasource.api.operations import operations_blueprint
 from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
+from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
@@ -35,10 +37,14 @@ from modelplane_datasource.tenancy.query_restriction import TO_CALLER
 from modelplane_datasource.tenancy.tokens import Gatekeeper
 from modelplane_datasource.web.authentication import authorization
 from modelplane_datasource.web.compression import compress
+from modelplane_datasource.web.cors import CorsLayer
 from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
 from modelplane_datasource.web.middleware import RequestLayer, remember_route
 from modelplane_datasource.web.refusals import RETRY_AFTER, refuse_overload
 from modelplane_schema.registry import Registry, RegistryError, load_registry
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 _LOG = logging.getLogger(__name__)
 _EXTENSION = "modelplane"
@@ -57,6 +63,7 @@ _BLUEPRINTS = (
     annotation_rows_blueprint,
     operations_blueprint,
     prometheus_blueprint,
+    runbooks_blueprint,
 )
 
 
@@ -107,8 +114,10 @@ def close_app(app: Flask) -> None:
 
 def _add_middleware(app: Flask, context: AppContext, gatekeeper: Gatekeeper | None) -> None:
     """All that a request passes besides its view, from the outside in; a response goes the other way."""
-    webhook = WebhookLayer(app.wsgi_app, context, gatekeeper, _store_error)
-    app.wsgi_app = RequestLayer(webhook, context.telemetry)  # type: ignore[method-assign]  # Flask's manual does
+    application: WSGIApplication = WebhookLayer(app.wsgi_app, context, gatekeeper, _store_error)
+    if context.settings.cors_origins:
+        application = CorsLayer(application, context.settings.cors_origins)
+    app.wsgi_app = RequestLayer(application, context.telemetry)  # type: ignore[method-assign]  # Flask's manual does
     app.before_request(remember_route)
     app.before_request(refuse_overload)
     app.before_request(authorization(gatekeeper))

@@ -70,10 +70,16 @@ def _urls(text: str) -> tuple[str, ...]:
     return tuple(_URL.parse(url.strip()) for url in text.split(","))
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    """As browsers send them: in small letters, without a path."""
+    return tuple(_matching(_ORIGIN)(origin.strip().lower()) for origin in text.split(","))
+
+
 def _path(text: str) -> Path:
     return Path(_matching(r".+")(text))
 
 
+_ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
 _URL = Kind(
     _matching(r"https?://[^\s/?#]+(/[^\s?#]*)?"),
     "a URL that starts with http:// or https:// and has no query, for example http://127.0.0.1:9090",
@@ -129,6 +135,10 @@ class Settings:
         "127.0.0.1", Kind(_matching(r"[^\s/]+"), "an address or host name"), "Address to listen on."
     )
     port: int = _setting(8090, Kind(_between(1, 65535), "a port from 1 to 65535"), "Port to listen on.")
+    cors_origins: tuple[str, ...] = _setting(
+        (), Kind(_origins, "origins such as https://app.example.org, separated by commas, without a path"),
+        "Pages of these origins may read answers in a browser (CORS); none unless set.",
+    )  # fmt: skip
     threads: int = _setting(
         8, Kind(_between(1, 256), "a whole number from 1 to 256"),
         "Requests that are answered at once; the webhook and probes have threads of their own.",

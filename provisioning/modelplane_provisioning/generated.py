@@ -10,6 +10,7 @@ from modelplane_alerts.render import schema_json
 from modelplane_datasource.settings import settings_page
 from modelplane_exporter.settings import settings_page as exporter_settings_page
 from modelplane_provisioning.container_bundle import container_files
+from modelplane_provisioning.runbooks_page import runbooks_page
 from modelplane_schema.files import replace_files, surplus_files
 from modelplane_schema.reference import metrics_page
 from modelplane_schema.registry import load_registry
@@ -25,6 +26,9 @@ def generated_files(root: Path) -> dict[str, bytes]:
     files = {
         "docs/metrics.md": metrics_page().encode(),
         "docs/settings.md": settings_page().encode(),
+        "datasource_backend/modelplane_datasource/api/runbooks.html": runbooks_page(
+            (root / "docs" / "runbooks.md").read_text(encoding="utf-8")
+        ).encode(),
         "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }

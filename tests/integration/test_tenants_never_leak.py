@@ -106,8 +106,8 @@ def calls(client: FlaskClient) -> list[Call]:
     return list(walk(client, ADMIN))
 
 
-def described(response: TestResponse) -> tuple[int, str, bytes]:
-    return response.status_code, str(response.headers), response.get_data()
+def described(response: TestResponse) -> tuple[str, str, bytes]:
+    return response.status, str(response.headers), response.get_data()
 
 
 def test_no_answer_holds_anything_of_a_tenant_that_the_caller_may_not_see(

@@ -24,7 +24,8 @@ from modelplane_datasource.comparison.slices import VersionCounts, VersionSlices
 from modelplane_datasource.comparison.verdicts import HIGHEST, LOWEST, Comparison
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
-from modelplane_datasource.series.selection import MODEL, TENANT
+from modelplane_datasource.series.selection import MODEL
+from modelplane_datasource.series.selection import TENANT as ANY_TENANT
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
@@ -49,7 +50,10 @@ from modelplane_datasource.web.schemas import (
 )
 from modelplane_datasource.web.time_parameters import FROM, MAX_WINDOW, TO, read_range
 
-MODEL_NAME_PARAMETER = replace(MODEL, allowed="the name of one model", repeated=False)
+MODEL_NAME_PARAMETER = replace(
+    MODEL, summary="Model.", allowed="the name of one model", repeated=False, required=True
+)
+TENANT = replace(ANY_TENANT, summary="Tenant.", required=True)
 BASELINE = Parameter(
     "baseline", "The version to compare with.", "a version of the model", label_text, required=True
 )

@@ -27,6 +27,7 @@ from modelplane_datasource.costs.parameters import (
 )
 from modelplane_datasource.costs.rows import (
     check_rows,
+    dearest,
     groups_of,
     is_selected,
     notices_of,
@@ -52,6 +53,7 @@ from modelplane_datasource.web.parameters import (
     Values,
     check_names,
     choice,
+    whole_number,
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -66,9 +68,13 @@ FORMAT = Parameter(
     "format", "How rows are given. In FOCUS, where a cost must not be null, what has no price has no row.",
     "json, csv, focus", choice("json", "csv", "focus"), default="json",
 )  # fmt: skip
+LIMIT = Parameter(
+    "limit", "Largest number of rows of each currency, the dearest first, without capacity; not for focus.",
+    "a whole number from 1 to 1000; all rows by time and group when it is left out", whole_number(1, 1000),
+)  # fmt: skip
 _ROW_BYTES = 800  # measured with tracemalloc on CPython 3.11
 MAX_FOCUS_ROWS = 100_000  # 3 kB each
-PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT)
+PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT, LIMIT)
 
 _POLICIES = {parameter.name: parameter.schema for parameter in (IDLE_POLICY, SHARED)}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -136,7 +142,9 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         check_names(values, PARAMETERS)
         selection, cells = _selection(values), _cells(values, context.now())
         step = _step(values)
-        format_ = _format(values)
+        format_, limit = _format(values), LIMIT.read_one(values)
+        if limit is not None and format_ == "focus":
+            raise invalid(LIMIT.name, "is given for focus, whose rows add up", "json or csv with it")
         by = groups_of(selection)
         ledger = ledger_of(context, cells, selection.options)
         if format_ != "json":
@@ -149,6 +157,7 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             lambda: selected_rows(ledger, selection, step, context.settings.max_points),
             lambda rows: _ROW_BYTES * len(rows),
         )
+        rows = rows if limit is None else dearest(rows, limit)
         if format_ == "csv":
             return _csv(rows_as_csv(rows, by))
         body = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,7 @@ from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift.bin_counts import Block, QueryAnswer, SignalKey
+from modelplane_datasource.drift.bin_labels import bin_labels
 from modelplane_datasource.drift.claims import CALIBRATED, UNCALIBRATED, WARMING_UP, Claim, claimed_series
 from modelplane_datasource.drift.history import is_recorded
 from modelplane_datasource.drift.metric import DRIFT
@@ -23,7 +26,7 @@ from modelplane_datasource.drift.parameters import (
     WINDOW,
     Reference,
 )
-from modelplane_datasource.drift.queries import blocks, edges, queries
+from modelplane_datasource.drift.queries import blocks, confidence_bounds, edges, queries
 from modelplane_datasource.drift.series import compute
 from modelplane_datasource.drift.visibility import of_visible_signals
 from modelplane_datasource.errors import invalid
@@ -47,13 +50,16 @@ from modelplane_datasource.web.schemas import (
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_end
+from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
 from modelplane_schema.calibration import PSI, TWO_SIDED_ARMS
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="20"
 )
-PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, TO)
+START = replace(
+    FROM, summary=f"Start of the live window where {WINDOW.name} does not say how long it is.", default=None
+)
+PARAMETERS = (*DRIFT_SELECTION, *DRIFT_OPTIONS, START, TO)
 
 LIMITS_OF_ARMS = tuple(
     f"{arm.method}{part}" for arm in TWO_SIDED_ARMS for part in ("", "_low_limit", "_high_limit")
@@ -75,14 +81,20 @@ ROW = record(
     others=TEXT,
 )
 MOVED = NamedSchema("MovedSignals", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
-BAR = record({"x": TEXT, "y": NUMBER, "upper_bound": NUMBER})
+_LABEL = {**TEXT, "description": "The bin for people, such as <= 20.1, > 51.3, other or missing."}
+BAR = record({"x": TEXT, "y": NUMBER, "label": _LABEL, "upper_bound": NUMBER})
 BARS = record({"name": TEXT, "type": {"const": "bar"}, "labels": LABELS, "n": NUMBER, "data": array(BAR)})
-BIN = record({"series": TEXT, "bin": TEXT, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER}, others=TEXT)
+BIN = record(
+    {"series": TEXT, "bin": TEXT, "label": _LABEL, "value": NUMBER, "upper_bound": NUMBER, "n": NUMBER},
+    others=TEXT,
+)
 DISTRIBUTION = NamedSchema(
     "Distribution",
     with_warnings(record({"query_time": QUERY_TIME, "data": array(BARS), "rows": array(BIN)})),
 )
 _ERRORS = (*BAD_INPUT, *UPSTREAM)
+
+Bounds = Mapping[str, Mapping[str, float]]  # upper bounds by baseline and bin
 
 
 def drift_blueprint(context: AppContext) -> Blueprint:
@@ -139,7 +151,9 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
     Now is the last whole scrape interval, so that panels which ask within it share their queries.
     """
     selection = read_selection(DRIFT, values)
-    moment = read_end(values, context.last_scrape())
+    length, moment = read_moment(values, START, context.last_scrape())
+    if length is not None and WINDOW.name not in values:
+        selection = replace(selection, options={**selection.options, WINDOW.name: length})
     return selection, Grid(moment, moment, selection.options[WINDOW.name])
 
 
@@ -192,40 +206,44 @@ def _bars_of(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> 
     edges_of_bins, *answers = prometheus.at_once(
         partial(edges, prometheus, selection, grid), *queries(prometheus, selection, grid)
     )
-    bounds = _upper_bounds(edges_of_bins)
+    bounds = _upper_bounds(edges_of_bins) or confidence_bounds(answers[0])
     return [bars for block in blocks(selection, grid, answers) for bars in _distributions(block, bounds)]
 
 
-def _upper_bounds(answer: QueryAnswer) -> dict[tuple[str, str], float]:
-    """The upper bound of each bin, by baseline and bin."""
-    bounds = zip(answer.labels, answer.values[:, 0].tolist(), strict=True)
-    return {(labels.get("baseline", ""), labels.get("bin", "")): bound for labels, bound in bounds}
+def _upper_bounds(answer: QueryAnswer) -> Bounds:
+    """The upper bound of each bin."""
+    bounds: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for labels, bound in zip(answer.labels, answer.values[:, 0].tolist(), strict=True):
+        bounds[labels.get("baseline", "")][labels.get("bin", "")] = bound
+    return bounds
 
 
-def _distributions(block: Block, bounds: Mapping[tuple[str, str], float]) -> Iterator[dict[str, Any]]:
-    """Live shares, and those of the reference, by bin: ``x`` is the bin's label."""
+def _distributions(block: Block, bounds: Bounds) -> Iterator[dict[str, Any]]:
+    """Live shares, and those of the reference, by bin: ``x`` is the bin's name."""
     live, reference = block
     for row, signal in enumerate(live.signals):
         counts, bins = live.counts[row, 0], live.bins_of(row)
+        of_signal = bounds.get(signal.baseline, {})
+        labels = bin_labels(bins, of_signal, live.is_numeric)
         n = float(counts.sum())
         live_shares = [count / n if n > 0 else None for count in counts.tolist()]
-        yield _bars("live", signal, n, dict(zip(bins, live_shares, strict=True)), bounds)
+        yield _bars("live", signal, n, live_shares, labels, of_signal)
         if reference.exists[row]:
             size = float(reference.observations[row, 0])
-            shares = dict(zip(bins, reference.ratios[row, 0].tolist(), strict=True))
-            yield _bars("reference", signal, size, shares, bounds)
+            yield _bars("reference", signal, size, reference.ratios[row, 0].tolist(), labels, of_signal)
 
 
 def _bars(
     name: str,
     signal: SignalKey,
     n: float,
-    shares: Mapping[str, float | None],
-    bounds: Mapping[tuple[str, str], float],
+    shares: Sequence[float | None],
+    labels: Mapping[str, str],
+    bounds: Mapping[str, float],
 ) -> dict[str, Any]:
     data = [
-        {"x": bin_name, "y": share, "upper_bound": bounds.get((signal.baseline, bin_name))}
-        for bin_name, share in shares.items()
+        {"x": bin_name, "y": share, "label": label, "upper_bound": bounds.get(bin_name)}
+        for (bin_name, label), share in zip(labels.items(), shares, strict=True)
     ]
     return {"name": name, "type": "bar", "labels": signal._asdict(), "n": n, "data": data}
 
@@ -237,6 +255,7 @@ def _bins(bars: Mapping[str, Any]) -> list[dict[str, Any]]:
             **bars["labels"],
             "series": bars["name"],
             "bin": bar["x"],
+            "label": bar["label"],
             "value": bar["y"],
             "upper_bound": bar["upper_bound"],
             "n": bars["n"],

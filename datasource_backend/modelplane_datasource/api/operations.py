@@ -5,8 +5,7 @@ from __future__ import annotations
 from concurrent.futures import wait
 from functools import partial
 
-from flask import Blueprint, Response, current_app
-from prometheus_client import CONTENT_TYPE_LATEST
+from flask import Blueprint, Response, current_app, request
 
 from modelplane_datasource.alerts.store import StoreError
 from modelplane_datasource.context import AppContext
@@ -20,7 +19,10 @@ from modelplane_datasource.web.schemas import TEXT, ok, record
 _OK = "ok"
 _STATE = record({"status": {"const": _OK}})
 _READY = record({"status": {"const": _OK}, "checks": record({"prometheus": TEXT, "store": TEXT})})
-_EXPOSITION = Content("The backend's metrics in Prometheus' text format.", {"text/plain": TEXT})
+_EXPOSITION = Content(
+    "The backend's metrics, in OpenMetrics for those who accept it.",
+    {"text/plain": TEXT, "application/openmetrics-text": TEXT},
+)
 
 
 def operations_blueprint(context: AppContext) -> Blueprint:
@@ -50,7 +52,8 @@ def operations_blueprint(context: AppContext) -> Blueprint:
     @routes.get("/metrics")
     @described(Operation("Metrics of the backend itself.", {200: _EXPOSITION}))
     def backend_metrics() -> Response:
-        return Response(context.telemetry.exposition(), content_type=CONTENT_TYPE_LATEST)
+        body, content_type = context.telemetry.exposition(request.headers.get("Accept", ""))
+        return Response(body, content_type=content_type)
 
     @routes.get("/openapi.json")
     @described(Operation("This document.", ok("OpenAPI 3.1.", {"type": "object"})))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import orjson
 from flask import Blueprint, Response
@@ -64,21 +65,21 @@ def series_blueprint(context: AppContext) -> Blueprint:
     @described(*_operations(CONTRACT))
     def contract(metric: str) -> Response:
         now = context.now()
-        data = _encoded(metric, now, "data", as_contract)
+        data = _encoded(find_metric(metric), now, "data", as_contract)
         return json_response({"query_time": format_rfc3339(now), "data": data})
 
     @routes.get("/rows/<metric>")
     @described(*_operations(ROWS))
     def rows(metric: str) -> Response:
-        return json_response({"rows": _encoded(metric, context.now(), "rows", as_rows)})
+        of_name = find_metric(metric)
+        encode = partial(as_rows, unit=of_name.unit)
+        return json_response({"rows": _encoded(of_name, context.now(), "rows", encode)})
 
     def _encoded(
-        name: str, now: int, encoding: str, encode: Callable[[SeriesResult], object]
+        of_name: SeriesMetric, now: int, encoding: str, encode: Callable[[SeriesResult], object]
     ) -> orjson.Fragment:
         """The series of a metric as JSON, cached for a step under the name of their ``encoding``."""
-        metric, selection, grid = read_request(
-            find_metric(name), query_values(), now, context.scrape_interval
-        )
+        metric, selection, grid = read_request(of_name, query_values(), now, context.scrape_interval)
         key = (metric.name, selection.key, grid, encoding)
         body = context.cached_body(
             key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,13 @@ from modelplane_datasource.slo.arithmetic import (
     exhausted_at,
 )
 from modelplane_datasource.slo.metric import SLO
-from modelplane_datasource.slo.parameters import BURN_WINDOW, SLO_NAME
+from modelplane_datasource.slo.parameters import BURN_WINDOW, GROUP_BY, SLO_NAME
 from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo_window
 from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
-from modelplane_datasource.web.parameters import check_names
+from modelplane_datasource.web.parameters import Parameter, check_names, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
 from modelplane_datasource.web.schemas import (
@@ -33,15 +34,24 @@ from modelplane_datasource.web.schemas import (
     NUMBER,
     QUERY_TIME,
     TEXT,
+    TOTAL,
     array,
     ok,
     record,
     with_warnings,
 )
-from modelplane_datasource.web.time_parameters import TO, read_end
+from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
 from modelplane_schema.registry import Slo
 
-PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, TO)
+LIMIT = Parameter(
+    "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="1000"
+)
+START = replace(
+    FROM,
+    summary="Start of the range of the burn rate; an hour before its end when it is left out.",
+    default=None,
+)
+PARAMETERS = (*SELECTION_PARAMETERS, SLO_NAME, GROUP_BY, START, TO, LIMIT)
 
 ROW = record(
     {
@@ -50,9 +60,11 @@ ROW = record(
         "exhausted_at": {**INSTANT, "type": ["integer", "null"]},
     }
 )
-STATES = NamedSchema("SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW)})))
+STATES = NamedSchema(
+    "SloStates", with_warnings(record({"query_time": QUERY_TIME, "rows": array(ROW), "total": TOTAL}))
+)
 STATE = Operation(
-    "The state of service level objectives at one moment.",
+    "The state of service level objectives at one moment, the worst first.",
     ok("A row for each objective of each version and tenant that has events.", STATES),
     PARAMETERS,
     (*BAD_INPUT, 404, *UPSTREAM),
@@ -60,10 +72,12 @@ STATE = Operation(
 
 
 def slo_blueprint(context: AppContext) -> Blueprint:
-    """``/api/v1/slo``: a row for each objective of each version and tenant that has events.
+    """``/api/v1/slo``: a row for each objective of each version and tenant that has events, the one
+    whose budget is most spent first.
 
-    ``total`` are the events of the objective's window. ``burn_rate`` is that of the last hour, which had
-    ``n``; ``exhausted_at`` follows from both, in milliseconds, null when the budget lasts.
+    ``total`` are the events of the objective's window. ``burn_rate`` is that of the range, or of the last
+    hour, which had ``n``; ``exhausted_at`` follows from the window and the last hour, in milliseconds, null
+    when the budget lasts.
     """
     routes = Blueprint("slo", __name__, url_prefix="/api/v1")
 
@@ -73,31 +87,44 @@ def slo_blueprint(context: AppContext) -> Blueprint:
         values = query_values()
         check_names(values, PARAMETERS)
         selection = read_selection(SLO, values)
-        moment = read_end(values, context.last_scrape())
+        length, moment = read_moment(values, START, context.last_scrape())
+        range_ = BURN_WINDOW if length is None else length
         grid = Grid(moment, moment, BURN_WINDOW)
-        counted = count_events(context, selection, grid, lambda slo: (slo_window(slo), BURN_WINDOW))
-        rows = sorted(_rows(counted, moment), key=_order)
-        return json_response({"query_time": format_rfc3339(moment), "rows": rows})
+        counted = count_events(
+            context, selection, grid, lambda slo: dict.fromkeys((slo_window(slo), BURN_WINDOW, range_))
+        )
+        rows = sorted(_rows(counted, range_, moment), key=_worst_first)
+        body = {"query_time": format_rfc3339(moment), "rows": rows[: LIMIT.read(values)], "total": len(rows)}
+        return json_response(body)
 
     return routes
 
 
-def _rows(counted: Sequence[SloEvents], moment: int) -> Iterator[dict[str, Any]]:
-    """A row for each objective and owner, from events in the objective's window and in the last hour."""
-    hours = {
-        (owner, events.slo.name): last
-        for events in counted
-        if events.window == BURN_WINDOW
-        for owner, last in events.at_end()
-    }
+def _rows(counted: Sequence[SloEvents], range_: int, moment: int) -> Iterator[dict[str, Any]]:
+    """A row for each objective and owner, from events in its window, in the last hour and in the range."""
+    hours, ranges = _last_events(counted, BURN_WINDOW), _last_events(counted, range_)
     for events in counted:
         if events.window == slo_window(events.slo):
             for owner, last in events.at_end():
-                yield _row(events.slo, owner, last, hours.get((owner, events.slo.name), NO_EVENTS), moment)
+                key = owner, events.slo.name
+                recent = hours.get(key, NO_EVENTS), ranges.get(key, NO_EVENTS)
+                yield _row(events.slo, owner, last, *recent, moment)
 
 
-def _row(slo: Slo, owner: Owner, window: Events, hour: Events, moment: int) -> dict[str, Any]:
-    burn, remaining = burn_rate(hour, slo.objective), budget_remaining(window, slo.objective)
+def _last_events(counted: Sequence[SloEvents], window: int) -> dict[tuple[Owner, str], Events]:
+    """The events of one window by owner and objective."""
+    return {
+        (owner, events.slo.name): last
+        for events in counted
+        if events.window == window
+        for owner, last in events.at_end()
+    }
+
+
+def _row(
+    slo: Slo, owner: Owner, window: Events, hour: Events, of_range: Events, moment: int
+) -> dict[str, Any]:
+    burn, remaining = burn_rate(of_range, slo.objective), budget_remaining(window, slo.objective)
     return {
         **owner._asdict(),
         "slo": slo.name,
@@ -107,7 +134,7 @@ def _row(slo: Slo, owner: Owner, window: Events, hour: Events, moment: int) -> d
         "budget_remaining": _number(remaining),
         "exhausted_at": exhausted_at(window, hour, slo.objective, moment),
         "total": _number(window.total),
-        "n": _number(hour.total),
+        "n": _number(of_range.total),
     }
 
 
@@ -116,5 +143,8 @@ def _number(value: FloatArray) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _order(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(row[label] for label in (*GROUP_LABELS, "slo"))
+def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
+    """The least budget first, then the fastest burn; what has no value last."""
+    remaining, burn = row["budget_remaining"], row["burn_rate"]
+    names = (row[label] for label in (*GROUP_LABELS, "slo"))
+    return remaining is None, remaining or 0.0, -(burn or 0.0), *names

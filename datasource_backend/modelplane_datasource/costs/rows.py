@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby, islice
 
-from modelplane_datasource.costs.ledger.lines import Ledger, Line
+from modelplane_datasource.costs.ledger.lines import SIGNS, Ledger, Line
 from modelplane_datasource.costs.ledger.report import CostRow, GroupBy, cost_rows, group_of
 from modelplane_datasource.costs.parameters import GROUP_BY
 from modelplane_datasource.errors import ApiError
@@ -32,6 +33,23 @@ def selected_rows(
     groups = {(group_of(line, by), line.kind) for line in lines}
     check_rows(len(groups) * len(ledger.cells.first_of_each(step)), max_rows)
     return cost_rows(replace(ledger, lines=lines), by, step)
+
+
+def dearest(rows: Iterable[CostRow], limit: int) -> tuple[CostRow, ...]:
+    """The ``limit`` rows of each currency that cost most, the dearest first; amounts of two do not compare.
+
+    Without what is only reported: capacity, and excess. Rows without a price come last, those of each unit by
+    their quantity.
+    """
+    charged = [row for row in rows if SIGNS[row.kind]]
+    charged.sort(key=lambda row: (row.currency is None, row.currency or row.unit, -_size(row)))
+    by_currency = groupby(charged, key=lambda row: (row.currency, None if row.currency else row.unit))
+    return tuple(row for _, of_currency in by_currency for row in islice(of_currency, limit))
+
+
+def _size(row: CostRow) -> int:
+    """What a row adds to the total, or its quantity where it has no price."""
+    return SIGNS[row.kind] * (row.quantity if row.amount is None else row.amount)
 
 
 def check_rows(rows: int, max_rows: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -121,6 +122,19 @@ def edges(prometheus: PrometheusClient, selection: Selection, grid: Grid) -> Que
     bounds = selector(metrics.BASELINE_UPPER_BOUND.name, without_tenant(signal_matchers(selection)))
     window = duration(selection.options[WINDOW.name])
     return _at_end(prometheus, f"max by (baseline, bin) (last_over_time({bounds}[{window}]))", grid)
+
+
+def confidence_bounds(counts: QueryAnswer) -> dict[str, dict[str, float]]:
+    """As ``edges`` the bounds of confidence, from its live counts; none where histograms have others."""
+    bounds: defaultdict[Key, set[float]] = defaultdict(set)
+    for labels in counts.labels:
+        if "le" in labels:
+            owner = tuple(value for label, value in sorted(labels.items()) if label != "le")
+            bounds[owner].add(parse_bound(labels["le"]))
+    if len({frozenset(of_owner) for of_owner in bounds.values()}) != 1:
+        return {}
+    _, of_all = bounds.popitem()
+    return {"": {f"{index:02d}": bound for index, bound in enumerate(sorted(of_all))}}
 
 
 def deviations(

@@ -35,8 +35,7 @@ MAX_CHANGE_POINTS = 1000
 RESTART_GAP = parse_duration("5m")
 
 _STATES = {metrics.MODEL_INFO.name: "loaded", recorded.PRODUCTION_VERSION.name: "in production"}
-_MODEL = replace(MODEL, required=False)
-_TENANT = replace(TENANT, summary="Tenant that has calls of the model.", required=False)
+_TENANT = replace(TENANT, summary="Tenant that has calls of the model.")
 
 
 class Annotation(NamedTuple):
@@ -136,7 +135,7 @@ def version_changes(
     A tenant narrows them to the versions that it has calls of: those that only others call are not its
     business. A version has no signals, so that filters on these change nothing.
     """
-    versions = _matchers(((MODEL_NAME, _MODEL), (MODEL_VERSION, VERSION)), values, filters)
+    versions = _matchers(((MODEL_NAME, MODEL), (MODEL_VERSION, VERSION)), values, filters)
     tenants = _matchers(((TENANT_ID, _TENANT),), values, filters)
     grid = grid_for_points(time_range.start, time_range.end, MAX_CHANGE_POINTS, context.scrape_interval)
     # One step earlier shows what had been there before.
@@ -171,7 +170,7 @@ SOURCES: Mapping[str, Source] = {
             incidents,
         ),
         Source(
-            "version_changes", "Annotations: version changes", (_TENANT, _MODEL, VERSION), version_changes,
+            "version_changes", "Annotations: version changes", (_TENANT, MODEL, VERSION), version_changes,
         ),
     )
 }  # fmt: skip

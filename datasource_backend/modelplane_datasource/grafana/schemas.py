@@ -48,15 +48,23 @@ def _body(description: str, required: Mapping[str, Any], **others: Mapping[str, 
     return json_content(description, schema)
 
 
-_SERIES = record(
-    {"target": TEXT, "refId": TEXT, "datapoints": array({**array(NUMBER), "minItems": 2, "maxItems": 2})},
-    others=_ANY,
+_SERIES = NamedSchema(
+    "GrafanaSeries",
+    record(
+        {"target": TEXT, "refId": TEXT, "datapoints": array({**array(NUMBER), "minItems": 2, "maxItems": 2})},
+        others=_ANY,
+    ),
 )
-_TABLE = record(
-    {"type": {"const": "table"}, "refId": TEXT, "columns": array(_OBJECT), "rows": array(array(_ANY))},
-    others=_ANY,
+_COLUMN = NamedSchema("GrafanaColumn", record({"text": TEXT, "type": TEXT}, others=_ANY))
+_FIELD = NamedSchema("GrafanaField", record({"name": TEXT}, others=_ANY))
+_TABLE = NamedSchema(
+    "GrafanaTable",
+    record(
+        {"type": {"const": "table"}, "refId": TEXT, "columns": array(_COLUMN), "rows": array(array(_ANY))},
+        others=_ANY,
+    ),
 )
-_FRAME = record({"refId": TEXT, "name": TEXT, "fields": array(_OBJECT)}, others=_ANY)
+_FRAME = NamedSchema("GrafanaFrame", record({"refId": TEXT, "fields": array(_FIELD)}, others=_ANY))
 _ELEMENTS = NamedSchema("GrafanaElements", array({"anyOf": [_SERIES, _TABLE, _FRAME]}))
 _OPTION = record({"label": TEXT, "value": TEXT})
 _METRIC = record({"value": TEXT, "label": TEXT, "payloads": array(_OBJECT)})
@@ -66,7 +74,8 @@ _ANNOTATION = record(
 
 _ERRORS = (*BAD_INPUT, 404, *UPSTREAM)
 
-HEALTH = Operation("Health of the datasource.", ok("It is reachable.", record({"status": {"const": "ok"}})))
+_REACHABLE = NamedSchema("GrafanaHealth", record({"status": {"const": "ok"}}))
+HEALTH = Operation("Health of the datasource.", ok("It is reachable.", _REACHABLE))
 QUERY = Operation(
     "Targets as series, tables, frames or annotations.",
     ok("One or more elements for each target that is not hidden.", _ELEMENTS),

@@ -15,15 +15,15 @@ from modelplane_datasource.grafana.payloads import alternatives, payload_values,
 from modelplane_datasource.series.computation import compute_series
 from modelplane_datasource.series.metric import SeriesMetric
 from modelplane_datasource.series.request import read_selection
-from modelplane_datasource.series.selection import Selection
+from modelplane_datasource.series.selection import GROUP_BY, MODEL, TENANT, Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.web.parameters import Values, check_names
 
 ANNOTATION_REF_ID = "Anno"
 
-# The ledger knows every identity and picks from them by value.
-_WITHOUT_MATCHERS = ("cost",)
+# The ledger knows every identity and picks from them by value; without names it is about all costs.
+_WITHOUT_MATCHERS = ("cost", "token_cost")
 _TYPES = {"timeserie": "timeserie", "timeseries": "timeserie", "table": "table"}
 
 
@@ -86,7 +86,9 @@ def _query(context: AppContext, target: _Target, request: QueryRequest) -> Seque
         raise invalid("target", f"is {target.name[:100]!r}", _names(target.ref_id))
     metric = find_metric(target.name)
     check_names(target.values, (*metric.parameters, FORMAT))
-    selection = _narrowed(metric, read_selection(metric, target.values), request.filters)
+    selection = read_selection(metric, target.values)
+    _check_names_are_given(metric, target.values, selection)
+    selection = _narrowed(metric, selection, request.filters)
     format_ = _format(target)
     with regexes_checked(request.filters):
         return context.cached(
@@ -99,6 +101,18 @@ def _query(context: AppContext, target: _Target, request: QueryRequest) -> Seque
             ),
             lambda elements: sum(map(len, elements)),
         )
+
+
+def _check_names_are_given(metric: SeriesMetric, values: Values, selection: Selection) -> None:
+    """ApiError 400 for a target without model and tenant, unless it says by what it adds up.
+
+    The plugin sends an empty payload for one that it cannot read, which must not stand for everything.
+    """
+    if metric.name in _WITHOUT_MATCHERS or GROUP_BY.name in values:
+        return
+    for parameter, names in ((MODEL, selection.models), (TENANT, selection.tenants)):
+        if not names:
+            raise invalid(parameter.name, "is required", f"{parameter.allowed}, or {GROUP_BY.name}")
 
 
 def _narrowed(metric: SeriesMetric, selection: Selection, filters: tuple[AdHocFilter, ...]) -> Selection:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNMATCHED = "unmatched"
@@ -37,6 +39,19 @@ class CacheSize(Protocol):
 
 def _waiting_of(waiting: Callable[[], Mapping[str, int]], kind: str) -> int:
     return waiting()[kind]
+
+
+class _WithoutCreationTimes(Collector):
+    """A registry's metrics without the times of their creation, which the text format makes gauges."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics, each made anew."""
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
 
 
 class Telemetry:
@@ -127,9 +142,13 @@ class Telemetry:
         self._store_calls.labels(operation, "ok" if succeeded else "error").inc()
         self._store_duration.labels(operation).observe(seconds)
 
-    def exposition(self) -> bytes:
-        """All series in the text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All series, and their format: OpenMetrics where a header Accept names it, else Prometheus' text."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is not made of numbers
+            encode, content_type = choose_encoder("")
+        return encode(_WithoutCreationTimes(self.registry)), content_type
 
     def count(self, request: CompletedRequest) -> None:
         """Count and time one request by its route's template."""

@@ -20,16 +20,19 @@ def as_contract(result: SeriesResult) -> list[dict[str, Any]]:
     ]
 
 
-def as_rows(result: SeriesResult) -> orjson.Fragment:
-    """``[{"time", "series", "value", labels...}]`` by time, then series."""
+def as_rows(result: SeriesResult, unit: str) -> orjson.Fragment:
+    """``[{"time", "series", "value", "unit", labels...}]`` by time, then series.
+
+    Series that have a label ``unit`` keep it.
+    """
     points, times = len(result.grid), [b'{"time":%d' % time for time in result.grid.times]
     columns: list[Texts] = []
     for series in sorted(result.series, key=lambda series: series.name):
-        name, labels = orjson.dumps(series.name), orjson.dumps(series.labels)[1:-1]
+        name, labels = orjson.dumps(series.name), orjson.dumps({"unit": unit, **series.labels})[1:-1]
         columns += [times, [b',"series":%b,"value":' % name] * points, texts_of(series.values)]
         for key, values in series.extra.items():
             columns += [[b",%b:" % orjson.dumps(key)] * points, texts_of(values)]
-        columns.append([b",%b}," % labels if labels else b"},"] * points)
+        columns.append([b",%b}," % labels] * points)
     return array_of_texts(columns)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.quantile_bounds import latency_bounds
-from modelplane_datasource.series.selection import GROUP_LABELS, Selection
+from modelplane_datasource.series.selection import GROUP_BY, Selection
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import expressions, metrics, recorded
 from modelplane_schema.metrics import MODEL_NAME, Metric
-from modelplane_schema.promql import one_of, rate, selector, total
+from modelplane_schema.promql import one_of, rate, ratio, selector, total
 
 QUANTILE = Parameter(
     "quantile", "Which quantile to estimate.", "a number between 0 and 1, both excluded", open_ratio,
@@ -25,79 +25,86 @@ _LOWER = 1 - 1e-9
 
 def latency(selection: Selection, window: str) -> str:
     """A latency quantile, in seconds."""
-    by, q = (*GROUP_LABELS, "le"), selection.options[QUANTILE.name]
+    by, q = (*selection.group_labels, "le"), selection.options[QUANTILE.name]
     classic = expressions.quantile(q, metrics.LATENCY, selection.select, window, by, keep_nan=True)
     return f"{classic} or histogram_quantile({q * _LOWER!r}, {_native(metrics.LATENCY, selection, window)})"
 
 
 def throughput(selection: Selection, window: str) -> str:
     """Finished calls per second."""
-    return expressions.request_rate(selection.select, window, GROUP_LABELS)
+    return expressions.request_rate(selection.select, window, selection.group_labels)
 
 
 def errors(selection: Selection, window: str) -> str:
     """Failed calls as a share of completed ones."""
-    return expressions.error_ratio(selection.select, window, GROUP_LABELS, keep_nan=True)
+    return expressions.error_ratio(selection.select, window, selection.group_labels, keep_nan=True)
 
 
 def confidence(selection: Selection, window: str) -> str:
     """Mean confidence."""
-    classic = expressions.mean(metrics.CONFIDENCE, selection.select, window, GROUP_LABELS, keep_nan=True)
+    by = selection.group_labels
+    classic = expressions.mean(metrics.CONFIDENCE, selection.select, window, by, keep_nan=True)
     # Not every store knows a function for it: what is read of a native histogram is its mean.
     return f"{classic} or {_native(metrics.CONFIDENCE, selection, window)}"
 
 
 def active(selection: Selection, window: str) -> str:
     """Calls in flight."""
-    return total(selection.select(metrics.ACTIVE.name), GROUP_LABELS)
+    return total(selection.select(metrics.ACTIVE.name), selection.group_labels)
 
 
 def tokens(selection: Selection, window: str) -> str:
     """Tokens per second by kind."""
-    return total(rate(selection.select(metrics.TOKENS.name), window), (*GROUP_LABELS, "kind"))
+    return total(rate(selection.select(metrics.TOKENS.name), window), (*selection.group_labels, "kind"))
 
 
 def saturation(selection: Selection, window: str) -> str:
-    """Calls in flight as a share of the model's limit."""
-    most = selector(recorded.MAX_IN_FLIGHT.name, (one_of(MODEL_NAME, selection.models),))
-    return f"{active(selection, window)} / on ({MODEL_NAME}) group_left () max by ({MODEL_NAME}) ({most})"
+    """Calls in flight as a share of the model's limit; of several models of the sum of their limits."""
+    matchers = (one_of(MODEL_NAME, selection.models),) if selection.models else ()
+    most = f"max by ({MODEL_NAME}) ({selector(recorded.MAX_IN_FLIGHT.name, matchers)})"
+    by = selection.group_labels
+    if MODEL_NAME in by:
+        return f"{active(selection, window)} / on ({MODEL_NAME}) group_left () {most}"
+    by_model = total(selection.select(metrics.ACTIVE.name), (*by, MODEL_NAME))
+    limits = f"{by_model} * 0 + on ({MODEL_NAME}) group_left () {most}"
+    return ratio(total(f"{by_model} and on ({MODEL_NAME}) {most}", by), total(limits, by), keep_nan=True)
 
 
 def _native(metric: Metric, selection: Selection, window: str) -> str:
-    """Native histograms of each version and tenant, which a Prometheus may have instead of classic ones."""
-    return total(rate(selection.select(metric.name), window), GROUP_LABELS)
+    """Native histograms of each group, which a Prometheus may have instead of classic ones."""
+    return total(rate(selection.select(metric.name), window), selection.group_labels)
 
 
 PROMQL_METRICS = (
     SeriesMetric(
         "latency", "Latency", metrics.LATENCY.unit,
         "Estimated quantile of the wall time of calls, with the bounds low and high of its bucket.",
-        Promql(latency, extra=latency_bounds), (QUANTILE,),
+        Promql(latency, extra=latency_bounds), (QUANTILE, GROUP_BY),
     ),
     SeriesMetric(
         "throughput", "Throughput", "requests_per_second",
-        "Finished calls per second, of every outcome.", Promql(throughput),
+        "Finished calls per second, of every outcome.", Promql(throughput), (GROUP_BY,),
     ),
     SeriesMetric(
         "errors", "Error ratio", "ratio",
-        "Failed calls as a share of succeeded and failed ones.", Promql(errors),
+        "Failed calls as a share of succeeded and failed ones.", Promql(errors), (GROUP_BY,),
     ),
     SeriesMetric(
         "confidence", "Mean confidence", metrics.CONFIDENCE.unit,
-        "Mean confidence of predictions.", Promql(confidence),
+        "Mean confidence of predictions.", Promql(confidence), (GROUP_BY,),
     ),
     SeriesMetric(
         "active", "Requests in flight", metrics.ACTIVE.unit,
-        "Calls in flight.", Promql(active),
+        "Calls in flight.", Promql(active), (GROUP_BY,),
     ),
     SeriesMetric(
         "tokens", "Tokens", "tokens_per_second",
         "Tokens per second, one series for each kind; the kinds partition the total.",
-        Promql(tokens, ("kind",)),
+        Promql(tokens, ("kind",)), (GROUP_BY,),
     ),
     SeriesMetric(
         "saturation", "Saturation", "ratio",
         "Calls in flight as a share of the model's max_in_flight in the registry.",
-        Promql(saturation),
+        Promql(saturation), (GROUP_BY,),
     ),
 )  # fmt: skip

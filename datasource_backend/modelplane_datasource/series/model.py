@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.prometheus.client import PrometheusClient
-from modelplane_datasource.series.selection import GROUP_LABELS, Selection
+from modelplane_datasource.series.selection import GROUP_BY, GROUP_LABELS, Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
@@ -44,7 +44,7 @@ def check_size(result: SeriesResult, max_series: int, max_points: int) -> None:
             422,
             "too_many_series",
             f"The answer has {series} series, and at most {max_series} are allowed: "
-            "name fewer models, tenants, versions or signals.",
+            f"name fewer models, tenants, versions or signals, or add some up with {GROUP_BY.name}.",
             {"series": series, "max_series": max_series},
         )
     if points > max_points:
@@ -60,8 +60,8 @@ def check_size(result: SeriesResult, max_series: int, max_points: int) -> None:
 def fetch(
     prometheus: PrometheusClient, promql: str, extra_labels: Sequence[str], selection: Selection, grid: Grid
 ) -> SeriesResult:
-    """The series of one query; ``extra_labels`` are those besides ``GROUP_LABELS``. UpstreamError."""
-    names = (*GROUP_LABELS, *extra_labels)
+    """The series of one query; ``extra_labels`` are those besides the selection's groups. UpstreamError."""
+    names = (*selection.group_labels, *extra_labels)
     lines = []
     for series in prometheus.query_range(promql, grid):
         labels = {name: series.labels.get(name, "") for name in names}
@@ -75,10 +75,13 @@ def ordered(grid: Grid, series: Iterable[Series]) -> SeriesResult:
 
 
 def series_name(labels: Mapping[str, str], selection: Selection) -> str:
-    """How people call a series: model and version, the tenant where there are several, other labels."""
-    name = f"{labels[MODEL_NAME]} ({labels[MODEL_VERSION]})"
-    tenant = [labels[TENANT_ID]] if len(set(selection.tenants)) > 1 else []
-    return " ".join([name, *tenant, *(value for label, value in labels.items() if label not in GROUP_LABELS)])
+    """How people call a series: model and version, the tenant unless it is the one selected, other labels."""
+    parts = [labels[label] for label in (MODEL_NAME, MODEL_VERSION) if label in labels]
+    names = [f"{parts[0]} ({parts[1]})"] if len(parts) == 2 else parts
+    if TENANT_ID in labels and (not names or len(set(selection.tenants)) != 1):
+        names.append(labels[TENANT_ID])
+    others = (value for label, value in labels.items() if label not in GROUP_LABELS)
+    return " ".join((*names, *others)) or "all"
 
 
 def rate_window(step: int, scrape_interval: int) -> str:

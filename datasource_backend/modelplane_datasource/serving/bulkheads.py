@@ -8,7 +8,7 @@ from modelplane_datasource.settings import Settings
 
 HEALTH, READINESS, METRICS = "health", "readiness", "metrics"
 DELIVERIES, HISTORY, QUERIES = "deliveries", "history", "queries"
-_OPERATIONS = {"/healthz": HEALTH, "/readyz": READINESS, "/metrics": METRICS}
+_OPERATIONS = {"/healthz": HEALTH, "/runbooks": HEALTH, "/readyz": READINESS, "/metrics": METRICS}
 _WEBHOOK = ("POST", "/api/v1/alerts")
 _HISTORY_PATHS = ("/api/v1/alerts", "/api/v1/incidents")
 _DELIVERY_THREADS = 32

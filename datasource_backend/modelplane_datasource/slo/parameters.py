@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
+from modelplane_datasource.series import selection as series_selection
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
@@ -37,7 +39,12 @@ WINDOW = Parameter(
     "objective's own window for what is left of the budget.",
     "auto, or a duration from 1s to 366d, such as 6h", window_or_auto, default=_AUTO,
 )  # fmt: skip
-SLO_OPTIONS: tuple[Parameter[Any], ...] = (SLO_NAME, VALUE, WINDOW)
+GROUP_BY = replace(
+    series_selection.GROUP_BY,
+    summary="What the series of an objective differ by; events of what is left out are added up. Each "
+    "objective is of one model.",
+)
+SLO_OPTIONS: tuple[Parameter[Any], ...] = (SLO_NAME, VALUE, WINDOW, GROUP_BY)
 
 
 class ModelSlo(NamedTuple):
@@ -50,7 +57,7 @@ class ModelSlo(NamedTuple):
 def selected_slos(context: AppContext, selection: Selection) -> tuple[ModelSlo, ...]:
     """The selected objectives of models that the caller uses, in the order of the registry.
 
-    ApiError 422 without a registry, 404 when no selected model has such an objective.
+    ApiError 422 without a registry, 404 when models or objectives are named and there is none.
     """
     if context.registry is None:
         raise ApiError(
@@ -63,23 +70,24 @@ def selected_slos(context: AppContext, selection: Selection) -> tuple[ModelSlo, 
     objectives = [
         ModelSlo(model.name, slo)
         for model in context.registry.models
-        if model.name in selection.models and (tenants is None or not set(tenants).isdisjoint(model.tenants))
+        if (not selection.models or model.name in selection.models)
+        and (tenants is None or not set(tenants).isdisjoint(model.tenants))
         for slo in model.slos
     ]
     names = selection.options[SLO_NAME.name]
     selected = tuple(objective for objective in objectives if not names or objective.slo.name in names)
-    if not selected:
+    if not selected and (selection.models or names):
         raise _unknown(selection, names, sorted({objective.slo.name for objective in objectives}))
     return selected
 
 
 def _unknown(selection: Selection, names: tuple[str, ...], allowed: list[str]) -> ApiError:
     wanted = f"no SLO named {', '.join(names)[:100]!r}" if names and allowed else "no SLO"
-    models = ", ".join(selection.models)[:100]
+    models = f"the model {', '.join(selection.models)[:100]!r}" if selection.models else "any model"
     advice = f"allowed: {', '.join(allowed)}" if allowed else "add one under models[].slos"
     return ApiError(
         404,
         "unknown_slo",
-        f"The registry has {wanted} for the model {models!r}; {advice}.",
+        f"The registry has {wanted} for {models}; {advice}.",
         {"parameter": SLO_NAME.name, "allowed": allowed},
     )

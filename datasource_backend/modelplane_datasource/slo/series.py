@@ -38,7 +38,8 @@ from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.json_columns import JsonColumn, columns_of
 from modelplane_datasource.timeline.times import duration, parse_duration
 from modelplane_schema import metrics
-from modelplane_schema.promql import Matcher, one_of, selector
+from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.promql import one_of
 from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
@@ -60,7 +61,7 @@ class _Source(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Whose events."""
+    """Whose events; a version or tenant is empty where those of all are added up."""
 
     model_name: str
     model_version: str
@@ -129,12 +130,11 @@ def count_events(
     for objective in selected_slos(context, selection):
         for window in windows_of(objective.slo):
             by_events[objective.slo.indicator, window].append(objective)
-    counted = context.prometheus.at_once(
-        *(
-            partial(_count, context, selection, grid, indicator, window, objectives)
-            for (indicator, window), objectives in by_events.items()
-        )
-    )
+    counts = [
+        partial(_count, context, selection, grid, indicator, window, objectives)
+        for (indicator, window), objectives in by_events.items()
+    ]
+    counted = context.prometheus.at_once(*counts) if counts else []
     return [events for of_indicator in counted for events in of_indicator]
 
 
@@ -149,7 +149,7 @@ def _count(
     """Events of objectives with the same indicator."""
     source = _source(indicator)
     models = tuple(dict.fromkeys(objective.model_name for objective in objectives))
-    query = _query(source, window, replace(selection, models=models).matchers)
+    query = _query(source, window, replace(selection, models=models))
     owners, increases = _by_owner(context.prometheus.query_table(query, grid, source.buckets), source)
     try:
         good, total = source.events(increases)
@@ -181,16 +181,22 @@ def _source(indicator: Indicator) -> _Source:
     )
 
 
-def _query(source: _Source, window: int, matchers: tuple[Matcher, ...]) -> str:
-    counter = selector(source.counter, (*matchers, one_of(source.label, source.values)))
-    query = _increases(counter, window, (*GROUP_LABELS, source.label))
+def _query(source: _Source, window: int, selection: Selection) -> str:
+    owner_labels = _owner_labels(selection)
+    counter = selection.select(source.counter, one_of(source.label, source.values))
+    query = _increases(counter, window, (*owner_labels, source.label))
     if not source.histogram:
         return query
-    return f"{query} or {_increases(selector(source.histogram, matchers), window, GROUP_LABELS)}"
+    return f"{query} or {_increases(selection.select(source.histogram), window, owner_labels)}"
 
 
 def _increases(counter: str, window: int, by: Iterable[str]) -> str:
     return f"sum by ({', '.join(by)}) (increase({counter}[{duration(window)}]))"
+
+
+def _owner_labels(selection: Selection) -> tuple[str, ...]:
+    """By what owners differ: always by model, because an objective is of one."""
+    return tuple(label for label in GROUP_LABELS if label in (MODEL_NAME, *selection.group_labels))
 
 
 def _by_owner(table: RangeTable, source: _Source) -> tuple[list[Owner], dict[str, FloatArray]]:
@@ -220,7 +226,9 @@ def _series(counted: SloEvents, measure: str, selection: Selection) -> Iterator[
         "objective": str(counted.slo.objective),
         "window": duration(counted.window),
     }
-    for owner, y, good, total in zip(counted.owners, values, counted.good(), counted.total(), strict=True):
-        labels = owner._asdict()
+    by = _owner_labels(selection)
+    of_owners = zip(counted.owners, values, counted.good(), counted.total(), strict=True)
+    for owner, y, good, all_events in of_owners:
+        labels = {label: value for label, value in owner._asdict().items() if label in by}
         name = f"{series_name(labels, selection)} {counted.slo.name}"
-        yield Series(name, {**labels, **slo}, y, {"good": good, "total": total})
+        yield Series(name, {**labels, **slo}, y, {"good": good, "total": all_events})

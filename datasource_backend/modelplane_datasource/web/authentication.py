@@ -12,7 +12,7 @@ from modelplane_datasource.tenancy.tokens import (
     Gatekeeper,
 )
 
-OPEN_PATHS = ("/healthz", "/readyz")
+OPEN_PATHS = ("/healthz", "/readyz", "/runbooks")
 WRITER_CALLS = (("POST", "/api/v1/alerts"),)
 # What is not listed here is for the role admin alone.
 TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
@@ -25,7 +25,7 @@ IDENTITY_HEADER = "X-Grafana-Id"
 
 
 def authorization(gatekeeper: Gatekeeper | None) -> Callable[[], None]:
-    """What refuses a request whose token does not allow it, before its view; probes stay open."""
+    """What refuses a request whose token does not allow it, before its view; ``OPEN_PATHS`` need none."""
 
     def authorize() -> None:
         set_caller(ANYONE if gatekeeper is None else NOBODY)

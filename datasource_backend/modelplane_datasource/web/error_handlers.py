@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.web.responses import json_response
+from modelplane_datasource.web.status_lines import status_line
 
 ErrorFormat = Callable[[ApiError], Response]
 
@@ -25,7 +26,9 @@ def error_response(error: ApiError) -> Response:
     """The JSON answer for an error: what the caller may read of it."""
     message, details = error.shown_to(current_tenants())
     body = {"message": message, "error": error.error, "details": details}
-    return json_response(body, error.status, error.headers)
+    response = json_response(body, error.status, error.headers)
+    response.status = status_line(error.status, message)
+    return response
 
 
 def register_error_handlers(app: Flask, formats: Mapping[str, ErrorFormat] = MappingProxyType({})) -> None:

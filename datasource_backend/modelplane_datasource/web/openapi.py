@@ -46,7 +46,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class NamedSchema:
-    """A JSON schema with a name of its own in the document."""
+    """A JSON schema with a name of its own in the document; it may be part of another."""
 
     name: str
     schema: JsonSchema
@@ -129,7 +129,7 @@ def openapi_document(app: Flask, protected: bool) -> dict[str, Any]:
             described_as = _operation(operation, path, schemas, needs_token)
             methods[method] = {
                 "tags": [rule.endpoint.partition(".")[0]],
-                "operationId": re.sub(r"\W+", "_", method + path),
+                "operationId": _operation_id(method, path),
                 **described_as,
             }
     security = {"bearer": {"type": "http", "scheme": "bearer"}} if protected else {}
@@ -181,7 +181,8 @@ def _operation(
 def _parameter(parameter: Parameter[Any], path: str) -> dict[str, Any]:
     schema = parameter.schema
     if parameter.repeated:
-        default = {"default": [schema.pop("default")]} if "default" in schema else {}
+        of_one = [schema.pop("default")] if "default" in schema else []
+        default = {"default": of_one or [*parameter.defaults]} if parameter.defaults else {}
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_REPEATS, **default}
     return {
         "name": parameter.name,
@@ -197,9 +198,20 @@ def _content(content: Content, schemas: dict[str, JsonSchema]) -> dict[str, Any]
     return {"description": content.description, "content": media}
 
 
-def _schema(schema: NamedSchema | JsonSchema, schemas: dict[str, JsonSchema]) -> JsonSchema:
+def _schema(schema: Any, schemas: dict[str, JsonSchema]) -> Any:
+    """A schema, or any part of one, with references to those that have names."""
+    if isinstance(schema, Mapping):
+        return {key: _schema(value, schemas) for key, value in schema.items()}
+    if isinstance(schema, list | tuple):
+        return [_schema(value, schemas) for value in schema]
     if not isinstance(schema, NamedSchema):
         return schema
-    if schemas.setdefault(schema.name, schema.schema) != schema.schema:
+    named = _schema(schema.schema, schemas)
+    if schemas.setdefault(schema.name, named) != named:
         raise ValueError(f"two schemas are named {schema.name}")
     return {"$ref": f"#/components/schemas/{schema.name}"}
+
+
+def _operation_id(method: str, path: str) -> str:
+    """A name for code: generators drop a slash at the end, which tells two routes apart."""
+    return re.sub(r"\W+", "_", method + path).rstrip("_") + ("_slash" if path.endswith("/") else "")

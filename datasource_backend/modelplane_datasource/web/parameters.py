@@ -63,12 +63,20 @@ class Parameter(Generic[T]):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of one value, with the default."""
+        """The JSON schema of one value, with the default where it is one value."""
         schema = dict(self.parse.schema) if isinstance(self.parse, Parser) else {"type": "string"}
-        if self.default is not None:
+        defaults = self.defaults
+        if len(defaults) == 1:
             is_number = schema["type"] in ("integer", "number")
-            schema["default"] = orjson.loads(self.default) if is_number else self.default
+            schema["default"] = orjson.loads(defaults[0]) if is_number else defaults[0]
         return schema
+
+    @property
+    def defaults(self) -> tuple[str, ...]:
+        """The texts that stand for what is not given."""
+        if self.default is None:
+            return ()
+        return tuple(values_in(self.default)) if self.repeated else (self.default,)
 
     def describe(self) -> dict[str, object]:
         """The parameter as the catalogue shows it."""
@@ -95,7 +103,7 @@ class Parameter(Generic[T]):
             return given
         if self.required:
             raise invalid(self.name, "is required", self.allowed)
-        return () if self.default is None else (self._parsed(self.default),)
+        return tuple(map(self._parsed, self.defaults))
 
     def read_one(self, values: Values) -> T | None:
         """The value that is given, else the default, else None. ApiError 400."""

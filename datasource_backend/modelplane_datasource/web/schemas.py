@@ -25,7 +25,7 @@ def record(required: Mapping[str, Any], others: Mapping[str, Any] | None = None)
     }
 
 
-def array(items: Mapping[str, Any]) -> dict[str, Any]:
+def array(items: Mapping[str, Any] | NamedSchema) -> dict[str, Any]:
     """A list."""
     return {"type": "array", "items": items}
 
@@ -45,7 +45,8 @@ def with_warnings(schema: Mapping[str, Any]) -> dict[str, Any]:
 _POINT = record({"x": INSTANT, "y": NUMBER}, others=NUMBER)
 _LINE = record({"name": TEXT, "type": {"const": "line"}, "labels": LABELS, "data": array(_POINT)})
 _ROW = record(
-    {"time": INSTANT, "series": TEXT, "value": NUMBER}, others={"type": ["string", "number", "null"]}
+    {"time": INSTANT, "series": TEXT, "value": NUMBER, "unit": TEXT},
+    others={"type": ["string", "number", "null"]},
 )
 
 CONTRACT = NamedSchema("Series", with_warnings(record({"query_time": QUERY_TIME, "data": array(_LINE)})))

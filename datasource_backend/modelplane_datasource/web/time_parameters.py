@@ -17,6 +17,7 @@ from modelplane_datasource.web.parameters import MeaningError, Parameter, Values
 
 INSTANT = "epoch milliseconds, an RFC 3339 time, now, or now-6h (s, m, h, d, w), from 1970 to 9999"
 MAX_STEP = parse_duration("366d")
+MIN_WINDOW = 1000
 MAX_WINDOW = parse_duration("366d")
 
 
@@ -33,7 +34,7 @@ def step_duration(text: str) -> int:
 def window_duration(text: str) -> int:
     """Milliseconds of a window from 1 s to 366 days; ValueError."""
     length = parse_duration(text)
-    if not 1000 <= length <= MAX_WINDOW:
+    if not MIN_WINDOW <= length <= MAX_WINDOW:
         raise ValueError(text)
     return length
 
@@ -86,14 +87,19 @@ def read_open_range(
     return first, last
 
 
-def read_range_to_now(values: Values, start: Parameter[Instant], now: int) -> tuple[int | None, int]:
-    """Start, None when it is absent, and end in milliseconds. ApiError 400."""
+def read_moment(values: Values, start: Parameter[Instant], now: int) -> tuple[int | None, int]:
+    """Length of the window from ``start``, None where it is absent, to the end of the range, and that end.
+
+    Both are in milliseconds. ApiError 400, also for a window that is shorter or longer than windows may be.
+    """
     first, end = start.read_one(values), read_end(values, now)
     if first is None:
         return None, end
-    resolved = _resolved(start, first, now)
-    check_order(resolved, end)
-    return resolved, end
+    begin = _resolved(start, first, now)
+    check_order(begin, end)
+    if not MIN_WINDOW <= end - begin <= MAX_WINDOW:
+        raise invalid(start.name, f"lies {end - begin} ms before {TO.name}", "from 1s to 366d before it")
+    return end - begin, end
 
 
 def check_order(start: int, end: int, start_name: str = "from", end_name: str = "to") -> None:

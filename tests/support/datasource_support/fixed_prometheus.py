@@ -22,6 +22,10 @@ OWNERS = (
     ("resnet50", "v1.0.0", "user-A"), ("resnet50", NEW, "user-A"), ("resnet50", "v1.0.0", "user-B"),
     ("resnet50", "v1.0.0", STRANGE), ("bert", "v1.0.0", "user-B"),
 )  # fmt: skip
+Options = dict[str, list[str]]
+EVERYBODY: Options = {"model-name": ["resnet50", "bert"], "tenant-id": ["user-B", "user-A", STRANGE]}
+SINGLE: Options = {"model-name": ["resnet50"], "tenant-id": ["user-A"]}
+SIGNALS: Options = {"model-name": ["resnet50", "bert"]}
 # None stands for no sample.
 TEXTS = (
     "1", "NaN", "0.30000000000000004", None, "+Inf", "1.7976931348623157e+308", "5e-324", "-Inf", "3",
@@ -70,6 +74,8 @@ class FixedPrometheus:
     def __call__(self, path: str, form: dict[str, str]) -> Any:
         if path.endswith("/series") or re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
             return self._ledger(path, form)
+        if path.endswith("/query_range") and "label_replace" in form["query"]:
+            return _envelope("matrix", [])  # the past of drift, of which nothing is recorded
         if path.endswith("/query_range"):
             start, end, step = (round(float(form[name]) * 1000) for name in ("start", "end", "step"))
             times = range(start, end + 1, step)
@@ -91,9 +97,10 @@ class FixedPrometheus:
 
     def _groups(self, query: str) -> list[dict[str, str]]:
         """The label sets that ``by`` leaves, in an order of no meaning."""
-        grouped = re.search(r"by \(([^)]*)\)", query)
-        assert grouped is not None, query
-        by = [label for label in grouped[1].split(", ") if not (label == "le" and "quantile" in query)]
+        grouped = None if query.startswith("sum(") else re.search(r"by \(([^)]*)\)", query)
+        assert grouped or query.startswith("sum("), query
+        names = grouped[1].split(", ") if grouped else []
+        by = [label for label in names if not (label == "le" and "quantile" in query)]
         held = self._selected(query)
         groups = {tuple((name, labels[name]) for name in by if name in labels) for labels in held}
         return [dict(group) for group in sorted(groups, key=lambda group: zlib.crc32(str(group).encode()))]

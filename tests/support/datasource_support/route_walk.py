@@ -38,7 +38,7 @@ PROMETHEUS_QUERIES = (
 _VALUES: dict[str, list[str]] = {
     "model-name": [SHARED_MODEL, OTHER_MODEL],
     "model-version": ["v1", OTHER_VERSION],
-    "tenant-id": [CALLER_TENANT],
+    "tenant-id": [CALLER_TENANT, f"{{{CALLER_TENANT},{OTHER}}}"],
     "baseline": ["v1"],
     "candidate": ["v2", OTHER_VERSION],
     "signal": [f"{CALLER_TENANT}_age", f"{OTHER}_age"],
@@ -52,8 +52,8 @@ _VALUES: dict[str, list[str]] = {
 _LABELS = ["tenant_id", "model_name", "model_version", "owner", "signal", "event", "device", "__name__"]
 # Texts of requests, which errors repeat.
 _REQUESTED = {
-    OTHER, OTHER_MODEL, OTHER_VERSION, f"version:{OTHER_VERSION}", f"{OTHER}_age", "globex-slo",
-    *PROMETHEUS_QUERIES,
+    OTHER, f"{{{CALLER_TENANT},{OTHER}}}", OTHER_MODEL, OTHER_VERSION, f"version:{OTHER_VERSION}",
+    f"{OTHER}_age", "globex-slo", *PROMETHEUS_QUERIES,
 }  # fmt: skip
 
 
@@ -104,8 +104,8 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
 
 
 def without_request(response: TestResponse, call: Call) -> bytes:
-    """Headers and body of a response, without the texts of the request, which errors repeat."""
-    text = str(response.headers).encode() + response.get_data()
+    """Status line, headers and body of a response, without the texts of the request, which errors repeat."""
+    text = f"{response.status}\n{response.headers}".encode() + response.get_data()
     given = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
     for value in sorted(itertools.chain.from_iterable(map(_requested, given)), key=len, reverse=True):
         text = text.replace(json.dumps(value)[1:-1].encode(), b"")
@@ -153,25 +153,23 @@ def _parameters_of(document: dict[str, Any], path: str, method: str) -> list[dic
 
 
 def _get_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
-    """Calls with the required parameters, and with each other one in turn."""
-    names = {parameter["name"] for parameter in described}
-    base: dict[str, Any] = {name: _VALUES[name][0] for name in ("from", "to") if name in names}
-    for parameter in described:
-        if parameter.get("required"):
-            base[parameter["name"]] = _VALUES.get(parameter["name"], ["1"])[0]
-    has_tenant = "tenant-id" in names
-    yield Call("GET", path, base, None, has_tenant)
-    for parameter in described:
-        name, choices = parameter["name"], _choices(parameter["schema"])
-        for value in (*_VALUES.get(name, ()), *choices, "nothing"):
-            yield Call("GET", path, {**base, name: value}, None, has_tenant)
-    if "group-by" in names:
-        every = ["tenant", "model", "version", "framework", "device_type"]
-        yield Call("GET", path, {**base, "group-by": every}, None, has_tenant)
-        for format_ in ("csv", "focus") if "format" in names else ():
-            yield Call("GET", path, {**base, "group-by": every, "format": format_}, None, has_tenant)
-    if has_tenant and "tenant-id" in base:
-        yield Call("GET", path, {name: text for name, text in base.items() if name != "tenant-id"})
+    """Calls about all that the caller may see, in each group; of a model and tenant with each parameter."""
+    schemas = {parameter["name"]: parameter["schema"] for parameter in described}
+    always = {"from", "to", *(parameter["name"] for parameter in described if parameter.get("required"))}
+    everything = {name: _VALUES.get(name, ["1"])[0] for name in schemas if name in always}
+    named = {name: _VALUES[name][0] for name in ("model-name", "tenant-id") if name in schemas}
+    base, has_tenant = {**named, **everything}, "tenant-id" in schemas
+    groups = [group for group in _choices(schemas.get("group-by", {})) if group != "none"]
+    queries: list[dict[str, Any]] = [everything, base]
+    queries += [{**everything, "group-by": group} for group in (*groups, "none", groups) if groups]
+    for name, schema in schemas.items():
+        values = (*_VALUES.get(name, ()), *_choices(schema), "nothing")
+        queries += [{**base, name: value} for value in values]
+    for format_ in ("csv", "focus") if groups and "format" in schemas else ():
+        queries += [{**everything, "group-by": groups, "format": format_}]
+    for number, query in enumerate(queries):
+        if query not in queries[:number]:
+            yield Call("GET", path, query, None, has_tenant)
 
 
 def _webhook_calls(path: str, described: list[dict[str, Any]]) -> Iterator[Call]:
@@ -209,6 +207,8 @@ def _grafana_bodies() -> Iterator[dict[str, Any]]:
             yield {**base, "targets": targets, "adhocFilters": filters, "scopedVars": {}}
         for name in ("tenant-id", "model-name", "model-version", "signal", "kind"):
             yield {"metric": target, "name": name, "payload": {}, **base}
+        by_model = {"refId": "A", "target": target, "type": "table", "payload": {"group-by": "model"}}
+        yield {**base, "targets": [by_model], "adhocFilters": []}
         yield {**base, "annotation": {"name": target, "query": target, "enable": True}}
     every = {"group-by": ["tenant", "model", "version", "framework", "device_type"]}
     for payload in ({}, every, {**every, "idle": "even"}):

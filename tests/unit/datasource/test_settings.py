@@ -47,6 +47,7 @@ def test_every_field_can_be_set() -> None:
         "FLAP_WINDOW_SECONDS": "900",
         "IDLE_POLICY": "even",
         "SHARED_POLICY": "scale",
+        "CORS_ORIGINS": "https://app.example.org,http://localhost:5173",
     }
     settings = Settings.from_environment({PREFIX + name: value for name, value in environ.items()})
     assert settings == Settings(
@@ -82,6 +83,7 @@ def test_every_field_can_be_set() -> None:
         flap_window_seconds=900,
         idle_policy="even",
         shared_policy="scale",
+        cors_origins=("https://app.example.org", "http://localhost:5173"),
     )
     assert set(environ) == {name.upper() for name in Settings.__dataclass_fields__}
 

@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 
 from datasource_support.cost_series import ADMIN, READER, REGISTRY, TENANT, series
 from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fixed_prometheus import REGISTRY as FIXED_REGISTRY
+from datasource_support.fixed_prometheus import FixedPrometheus
 from datasource_support.grafana_requests import (
     JSON,
     LABELS,
@@ -116,3 +118,17 @@ def alerted(client: FlaskClient) -> Callable[..., None]:
         assert response.status_code == 200
 
     return store
+
+
+@pytest.fixture
+def plane(
+    upstream: FakePrometheus,
+    settings: Settings,
+    make_client: Callable[[Settings], FlaskClient],
+    tmp_path: Path,
+) -> FlaskClient:
+    """The backend with a registry in front of the fixed data set."""
+    upstream.reply = FixedPrometheus()
+    path = tmp_path / "modelplane.yaml"
+    path.write_text(FIXED_REGISTRY, encoding="utf-8")
+    return make_client(dataclasses.replace(settings, registry_file=path, max_series=5000))

@@ -281,6 +281,9 @@ def test_the_distribution_of_one_signal(ask: Ask[Any], client: FlaskClient) -> N
     assert [bar["y"] for bar in live["data"]] == [pytest.approx(count / 610) for count in LIVE.values()]
     assert [bar["y"] for bar in reference["data"]] == list(RATIOS.values())
     assert [bar["upper_bound"] for bar in live["data"]] == [30, 50, None, None]
+    labels = ["<= 30", "<= 50", "> 50", "missing"]
+    assert [bar["label"] for bar in live["data"]] == [bar["label"] for bar in reference["data"]] == labels
+    assert [row["label"] for row in body["rows"] if row["signal"] == "age"] == labels * 2
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,9 @@ def test_the_distribution_of_one_signal(ask: Ask[Any], client: FlaskClient) -> N
     [
         ("/api/v1/drift/distribution?model-name=churn&signal=age", "kind"),
         ("/api/v1/drift/distribution?model-name=churn&kind=input", "signal"),
-        ("/api/v1/drift/top", "model-name"),
+        ("/api/v1/drift/top?from=1698400800", "from"),
+        ("/api/v1/drift/top?from=now&to=now", "from"),
+        ("/api/v1/drift/distribution?kind=input&signal=age&from=now&to=now-1h", "from"),
         ("/api/v1/drift/top?model-name=churn&limit=0", "limit"),
         ("/api/v1/drift/top?model-name=churn&step=1m", "step"),
     ],

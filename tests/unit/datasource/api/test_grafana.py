@@ -75,7 +75,7 @@ def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
     assert listed is not None
     assert [entry["value"] for entry in listed] == [*NAMES, "alerts", "incidents", "version_changes"]
     assert [payload["name"] for payload in listed[0]["payloads"]] == [
-        "model-name", "tenant-id", "model-version", "quantile", "format",
+        "model-name", "tenant-id", "model-version", "quantile", "group-by", "format",
     ]  # fmt: skip
     assert "quantile" not in [payload["name"] for payload in listed[1]["payloads"]]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from datasource_support.fake_prometheus import FakePrometheus
@@ -14,6 +16,11 @@ from modelplane_datasource.web.refusals import REFUSED
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 
 WHO = {"model-name": "resnet50", "tenant-id": "user-A"}
+RUNBOOKS = Path(__file__).parents[4] / "docs" / "runbooks.md"
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -125,3 +132,46 @@ def test_upstream_errors_are_counted_by_kind(upstream: FakePrometheus, client: F
     upstream.reply = lambda *_: (200, {}, b"<html>")
     assert client.get("/api/v1/metrics/latency", query_string=WHO).status_code == 502
     assert samples(client)["modelplane_datasource_upstream_errors_total", ("upstream_invalid",)] == 1
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "application/openmetrics-text",
+        PROMETHEUS_3,
+    ],
+)
+def test_own_metrics_in_openmetrics_for_those_who_accept_it(client: FlaskClient, accept: str) -> None:
+    client.get("/healthz")
+    response = client.get("/metrics", headers={"Accept": accept})
+    assert response.content_type.startswith("application/openmetrics-text; version=1.0.0")
+    text = response.get_data(as_text=True)
+    assert text.endswith("# EOF\n")
+    names = {family.name for family in openmetrics_families(text)}  # type: ignore[no-untyped-call]
+    assert {"modelplane_datasource_requests", "modelplane_datasource_request_duration_seconds"} <= names
+    assert "_created" not in text
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "text/plain", "text/html", "application/openmetrics-text;version=x"]
+)
+def test_own_metrics_are_text_for_others(client: FlaskClient, accept: str) -> None:
+    client.get("/healthz")
+    response = client.get("/metrics", headers={"Accept": accept})
+    assert response.content_type.startswith("text/plain; version=")
+    text = response.get_data(as_text=True)
+    assert "modelplane_datasource_requests_total{" in text
+    assert "_created" not in text
+    assert all(not family.name.endswith("_created") for family in text_string_to_metric_families(text))
+
+
+def test_runbooks_are_a_page_with_an_anchor_for_each_alert(client: FlaskClient) -> None:
+    response = client.get("/runbooks")
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    page = response.get_data(as_text=True)
+    sections = re.findall(r"^## (\w+)$", RUNBOOKS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sections
+    for name in sections:
+        assert f'<h2 id="{name.lower()}">{name}</h2>' in page

@@ -5,12 +5,10 @@ Numbers are compared as the texts that stand in the JSON, so that not one bit ca
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,15 +16,16 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from datasource_support.cost_cases import COST_CASES
-from datasource_support.fake_prometheus import FakePrometheus
 from datasource_support.fixed_prometheus import (
+    EVERYBODY,
     NEW,
     NOW,
     OWNERS,
-    REGISTRY,
+    SIGNALS,
+    SINGLE,
     STRANGE,
     TEXTS,
-    FixedPrometheus,
+    Options,
     gauge,
 )
 from modelplane_datasource.catalogue import SERIES_METRICS, find_metric
@@ -34,34 +33,16 @@ from modelplane_datasource.grafana.annotations import SOURCES
 from modelplane_datasource.grafana.formats import unit_of
 from modelplane_datasource.series.metric import Promql, SeriesMetric
 from modelplane_datasource.series.model import Series
-from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_schema import metrics
 
 pytestmark = pytest.mark.slow
 
 MS = NOW * 1000
-
-
-@pytest.fixture
-def plane(
-    upstream: FakePrometheus,
-    settings: Settings,
-    make_client: Callable[[Settings], FlaskClient],
-    tmp_path: Path,
-) -> FlaskClient:
-    """The backend with a registry in front of the fixed data set."""
-    upstream.reply = FixedPrometheus()
-    registry = tmp_path / "modelplane.yaml"
-    registry.write_text(REGISTRY, encoding="utf-8")
-    return make_client(dataclasses.replace(settings, registry_file=registry, max_series=5000))
-
-
-Options = dict[str, list[str]]
-EVERYBODY: Options = {"model-name": ["resnet50", "bert"], "tenant-id": ["user-B", "user-A", STRANGE]}
-SINGLE: Options = {"model-name": ["resnet50"], "tenant-id": ["user-A"]}
-CALLS: list[Options] = [EVERYBODY, SINGLE, {**EVERYBODY, "model-version": [NEW]}]
-SIGNALS: Options = {"model-name": ["resnet50", "bert"]}
+CALLS: list[Options] = [
+    EVERYBODY, SINGLE, {**EVERYBODY, "model-version": [NEW]}, {"group-by": ["none"]},
+    {**EVERYBODY, "group-by": ["tenant", "model", "version"]},
+]  # fmt: skip
 CASES: dict[str, list[Options]] = {
     "latency": [*CALLS, {**EVERYBODY, "quantile": ["0.999"]}],
     **dict.fromkeys(("throughput", "errors", "confidence", "active", "tokens", "saturation"), CALLS),
@@ -80,6 +61,8 @@ CASES: dict[str, list[Options]] = {
         {**EVERYBODY, "value": ["budget_remaining"], "slo": ["fast"]},
         {**SINGLE, "window": ["6h"], "slo": ["fast", "availability"]},
         {**SINGLE, "model-version": [NEW], "window": ["auto"]},
+        {"group-by": ["none"]},
+        {**EVERYBODY, "group-by": ["tenant", "model", "version"]},
     ],
     **COST_CASES,
 }
@@ -131,7 +114,11 @@ def rest(client: FlaskClient, name: str, options: Options, **when: str) -> Figur
 def rows(client: FlaskClient, name: str, options: Options, **when: str) -> Figures:
     response = client.get(f"/api/v1/rows/{name}", query_string={**options, **(when or WHEN)})
     texts = {key for row in plain(response)["rows"] for key, value in row.items() if isinstance(value, str)}
-    return from_rows(exact(response.data)["rows"], texts - {"series"})
+    flat_rows = exact(response.data)["rows"]
+    if name != "cost":  # whose quantities have units, which are labels
+        assert {row.pop("unit") for row in flat_rows} <= {find_metric(name).unit}
+        texts.discard("unit")
+    return from_rows(flat_rows, texts - {"series"})
 
 
 def from_rows(flat_rows: list[dict[str, Any]], labels: set[str]) -> Figures:
@@ -338,57 +325,3 @@ def test_every_shape_of_grafana_has_the_same_unit(plane: FlaskClient, metric: Se
     assert [frame["fields"][1]["config"]["unit"] for frame in frames] == units
     (column,) = (entry for entry in table["columns"] if entry["text"] == "Value")
     assert column["unit"] == (units[0] if len(set(units)) == 1 else "none")
-
-
-SIGNAL: Options = {"model-name": ["resnet50"], "kind": ["input"], "signal": ["age"]}
-FLAT: list[tuple[str, str, Options]] = [
-    *((f"rows/{name}", "rows", {**cases[0], "from": ["now-30m"]}) for name, cases in CASES.items()),
-    ("drift/top", "rows", SIGNALS),
-    ("drift/distribution", "rows", SIGNAL),
-    ("slo", "rows", EVERYBODY),
-    ("costs", "rows", {"group-by": ["tenant", "model"], "from": ["now-1h"], "step": ["15m"]}),
-    ("costs/forecast", "rows", {}),
-    ("compare", "indicators", {**SINGLE, "baseline": ["v1.0.0"], "candidate": [NEW]}),
-    ("alerts", "alerts", {}),
-    ("annotations/alerts", "rows", {}),
-    ("annotations/version_changes", "rows", {}),
-]
-
-
-@pytest.mark.parametrize(("path", "root", "options"), FLAT)
-def test_infinity_gets_flat_rows_of_the_same_keys(
-    plane: FlaskClient, path: str, root: str, options: Options
-) -> None:
-    """It makes its columns of the first row, and text of what is not a scalar."""
-    entries = [
-        {
-            "status": status, "fingerprint": status, "startsAt": format_rfc3339(MS - 600_000),
-            "endsAt": ends, "labels": {"alertname": "ModelDown", **labels},
-        }
-        for status, ends, labels in (
-            ("firing", "0001-01-01T00:00:00Z", {}), ("resolved", format_rfc3339(MS - 60_000), ALERT_LABELS),
-        )
-    ]  # fmt: skip
-    assert plane.post("/api/v1/alerts", json={"version": "4", "alerts": entries}).status_code == 200
-    response = plane.get(f"/api/v1/{path}", query_string=options)
-    result = plain(response)[root]
-    assert len(result) > 1
-    assert len({tuple(row) for row in result}) == 1
-    for row in result:
-        assert all(value is None or isinstance(value, str | int | float) for value in row.values()), row
-
-
-ALERT_LABELS = {"tenant_id": "user-A", "model_name": "resnet50", "model_version": NEW, "severity": "warning"}
-
-
-def test_the_rows_of_a_distribution_are_its_bars(plane: FlaskClient) -> None:
-    result = plain(plane.get("/api/v1/drift/distribution", query_string=SIGNAL))
-    assert {bars["name"] for bars in result["data"]} == {"live", "reference"}
-    assert result["rows"] == [
-        {
-            **bars["labels"], "series": bars["name"], "bin": bar["x"], "value": bar["y"],
-            "upper_bound": bar["upper_bound"], "n": bars["n"],
-        }
-        for bars in result["data"]
-        for bar in bars["data"]
-    ]  # fmt: skip

@@ -118,7 +118,9 @@ def test_rows_are_sorted_by_time_then_series(upstream: FakePrometheus, client: F
         (NOW * 1000, "resnet50 (v1)", None),
         (NOW * 1000, "resnet50 (v2)", 4.0),
     ]
-    assert set(body["rows"][0]) == {"time", "series", "value", "model_name", "model_version", "tenant_id"}
+    labels_of_rows = {"model_name", "model_version", "tenant_id"}
+    assert set(body["rows"][0]) == {"time", "series", "value", "unit", *labels_of_rows}
+    assert {row["unit"] for row in body["rows"]} == {"ratio"}
 
 
 def test_a_hostile_tenant_is_one_literal(upstream: FakePrometheus, client: FlaskClient) -> None:
@@ -130,8 +132,8 @@ def test_a_hostile_tenant_is_one_literal(upstream: FakePrometheus, client: Flask
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
-        ({"model-name": None}, "model-name", "is required"),
-        ({"tenant-id": None}, "tenant-id", "is required"),
+        ({"model-name": ""}, "model-name", "the name of a model"),
+        ({"from": "1698400800"}, "from", "in seconds: in milliseconds it is 1698400800000"),
         ({"tenant-id": ""}, "tenant-id", "the id of a tenant"),
         ({"model-version": ""}, "model-version", "a version"),
         ({"quantile": "1"}, "quantile", "between 0 and 1"),
@@ -211,7 +213,7 @@ def test_the_catalogue_declares_what_the_routes_accept(
     assert body is not None
     assert [metric["name"] for metric in body["metrics"]] == [
         "latency", "throughput", "errors", "confidence", "active", "tokens", "saturation", "drift", "slo",
-        "cost",
+        "cost", "token_cost",
     ]  # fmt: skip
     for metric in body["metrics"]:
         assert all(metric[key] for key in ("title", "unit", "summary"))

@@ -195,7 +195,7 @@ def test_rows_and_grafana_carry_it_too(prometheus: Prometheus, slo_client: Flask
     assert rows == [
         {
             "time": NOW, "series": "resnet50 (v1.2.0) strict", "value": pytest.approx(50), "good": 950,
-            "total": 1000, **OWNER, "slo": "strict", "objective": "0.999", "window": "1h",
+            "total": 1000, "unit": "number", **OWNER, "slo": "strict", "objective": "0.999", "window": "1h",
         }
     ]  # fmt: skip
     names = [metric["name"] for metric in slo_client.get("/api/v1/metrics").get_json()["metrics"]]
@@ -249,8 +249,9 @@ def test_a_budget_that_is_spent_is_exhausted_now(prometheus: Prometheus, slo_cli
 def test_a_budget_that_lasts_has_no_such_time(prometheus: Prometheus, slo_client: FlaskClient) -> None:
     prometheus.outcomes = {"success": "10000", "failure": "0"}
     rows = slo_client.get(f"/api/v1/slo?{WHO}&to={NOW}").get_json()["rows"]
-    assert [row["slo"] for row in rows] == ["availability", "fast", "strict"]
-    assert (rows[0]["budget_remaining"], rows[0]["exhausted_at"]) == (1, None)
+    assert [row["slo"] for row in rows] == ["fast", "availability", "strict"]
+    assert rows[0]["budget_remaining"] < 0
+    assert (rows[1]["budget_remaining"], rows[1]["exhausted_at"]) == (1, None)
 
 
 def test_without_events_there_is_no_row(prometheus: Prometheus, slo_client: FlaskClient) -> None:
@@ -273,7 +274,7 @@ def test_warnings_of_prometheus_are_passed_on(
         (WHO + "&slo=none", 404, "unknown_slo", "no SLO named 'none'.*availability, fast, strict"),
         ("model-name=bare&tenant-id=user-A", 404, "unknown_slo", r"no SLO for the model 'bare'.*slos"),
         ("model-name=other&tenant-id=user-A", 404, "unknown_slo", "'other'"),
-        ("tenant-id=user-A", 400, "invalid_parameter", "model-name is required"),
+        ("slo=none", 404, "unknown_slo", "no SLO named 'none' for any model"),
         (WHO + "&value=all", 400, "invalid_parameter", "value.*burn_rate|value is not a parameter"),
         (WHO + "&window=now", 400, "invalid_parameter", "window.*auto|window is not a parameter"),
     ],
@@ -298,3 +299,48 @@ def test_a_bad_registry_stops_the_start(settings: Settings, tmp_path: Path) -> N
     path.write_text("apiVersion: modelplane/v2", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"^MODELPLANE_DATASOURCE_REGISTRY_FILE: .*bad\.yaml"):
         create_app(replace(settings, registry_file=path))
+
+
+def test_everything_that_may_be_seen_comes_with_the_worst_first(
+    prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
+) -> None:
+    prometheus.models = ["resnet50", "bert"]
+    body = slo_client.get(f"/api/v1/slo?to={NOW}").get_json()
+    budgets = [row["budget_remaining"] for row in body["rows"]]
+    assert budgets == sorted(budgets)
+    assert [(row["model_name"], row["slo"]) for row in body["rows"]] == [
+        ("resnet50", "strict"), ("resnet50", "availability"), ("resnet50", "fast"), ("bert", "availability"),
+    ]  # fmt: skip
+    assert body["total"] == 4
+    assert all("tenant_id=" not in form["query"] for _, form, _ in upstream.calls)
+    first = slo_client.get(f"/api/v1/slo?to={NOW}&limit=1").get_json()
+    assert (first["rows"], first["total"]) == (body["rows"][:1], 4)
+
+
+def test_a_range_gives_its_own_burn_rate(
+    prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
+) -> None:
+    prometheus.hour = {"success": "98", "failure": "2"}
+    path = f"/api/v1/slo?{WHO}&slo=availability&to={NOW}"
+    (last_hour,) = slo_client.get(path).get_json()["rows"]
+    (row,) = slo_client.get(f"{path}&from={NOW - 6 * HOUR}").get_json()["rows"]
+    assert (row["burn_rate"], row["n"]) == (pytest.approx(5), 1000)
+    assert row == {**last_hour, "burn_rate": row["burn_rate"], "n": row["n"]}
+    assert any("[6h]" in form["query"] for _, form, _ in upstream.calls)
+    (same,) = slo_client.get(f"{path}&from={NOW - HOUR}").get_json()["rows"]
+    assert same == last_hour
+    assert len(slo_client.get(f"{path}&from={NOW - 30 * DAY}").get_json()["rows"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "by"),
+    [
+        ("none", "model_name, outcome"), ("model", "model_name, outcome"),
+        ("version", "model_name, model_version, outcome"), ("tenant", "model_name, tenant_id, outcome"),
+    ],
+)  # fmt: skip
+def test_events_are_added_up_by_group(
+    upstream: FakePrometheus, slo_client: FlaskClient, group: str, by: str
+) -> None:
+    slo_client.get(f"/api/v1/metrics/slo?model-name=resnet50&slo=strict&group-by={group}&{AT_NOW}")
+    assert upstream.calls[0][1]["query"].startswith(f"sum by ({by}) (increase(")

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from datasource_support.fake_prometheus import JSON_HEADERS, FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import (
+    JSON_HEADERS,
+    FakePrometheus,
+    Form,
+    Reply,
+    matrix_reply,
+    vector_reply,
+)
 from modelplane_datasource.app import create_app
 from modelplane_datasource.settings import ConfigurationError, Settings
 from modelplane_datasource.tenancy.tokens import hash_token, load_tokens
@@ -51,12 +58,12 @@ def test_hash_token_is_sha256() -> None:
 @pytest.mark.parametrize(
     "headers", [{}, bearer("wrong"), bearer(""), {"Authorization": "Basic eDp5"}, {"Authorization": ADMIN}]
 )
-def test_without_a_valid_token_only_the_probes_answer(
+def test_without_a_valid_token_only_probes_and_runbooks_answer(
     protected: FlaskClient, headers: dict[str, str]
 ) -> None:
     for method, path in [*every_call(protected), ("GET", "/nothing")]:
         response = protected.open(path, method=method, headers=headers)
-        if path in ("/healthz", "/readyz"):
+        if path in ("/healthz", "/readyz", "/runbooks"):
             assert response.status_code in (200, 405)
         elif path.startswith(("/grafana", "/prometheus")):
             assert response.status_code == 403
@@ -64,7 +71,7 @@ def test_without_a_valid_token_only_the_probes_answer(
             assert response.status_code == 401
             assert response.headers["WWW-Authenticate"] == "Bearer"
         if method not in ("HEAD", "OPTIONS") or response.status_code >= 400:
-            assert method == "HEAD" or response.json is not None
+            assert method == "HEAD" or path == "/runbooks" or response.json is not None
 
 
 def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
@@ -72,16 +79,19 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
         response = protected.open(path, method=method, headers=bearer(WRITER))
         if (method, path) == ("POST", "/api/v1/alerts"):
             assert response.status_code == 202
-        elif path not in ("/healthz", "/readyz"):
+        elif path not in ("/healthz", "/readyz", "/runbooks"):
             assert response.status_code == 403
     assert protected.get("/api/v1/alerts/", headers=bearer(WRITER)).status_code == 403
 
 
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
-    texts = 200, JSON_HEADERS, b'{"status":"success","data":[]}'
-    upstream.reply = lambda path, form: (
-        texts if "/label" in path or path.endswith("/series") else matrix_reply()
-    )
+    def reply(path: str, form: Form) -> Reply:
+        if "/label" in path or path.endswith("/series"):
+            return 200, JSON_HEADERS, b'{"status":"success","data":[]}'
+        is_instant = path == "/api/v1/query" and not form["query"].endswith("]")
+        return vector_reply() if is_instant else matrix_reply()
+
+    upstream.reply = reply
     calls = every_call(protected)
     assert len(calls) > 15
     for method, path in calls:
