@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from flask import Blueprint, Response, request
@@ -11,9 +11,10 @@ from flask import Blueprint, Response, request
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.costs.ledger.allocation import MICRO
 from modelplane_datasource.costs.ledger.cells import DEFAULT_CELL, CellGrid, month_of
-from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
+from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export, left_out
+from modelplane_datasource.costs.ledger.focus_columns import FOCUS_VERSIONS, FocusVersion
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
-from modelplane_datasource.costs.ledger.lines import CAPACITY, Ledger, Policy
+from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.projection import COVERAGE
 from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
 from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
@@ -65,26 +66,48 @@ STEP = Parameter(
     "a multiple of 5m, such as 1h or 1d", step_duration,
 )  # fmt: skip
 FORMAT = Parameter(
-    "format", "How rows are given. In FOCUS, where a cost must not be null, what has no price has no row.",
+    "format", "How rows are given. In FOCUS, where a cost must not be null, what has no price has no row: "
+    "the header X-Modelplane-Left-Out says how much that is, and X-Modelplane-Warnings what is odd.",
     "json, csv, focus", choice("json", "csv", "focus"), default="json",
 )  # fmt: skip
 LIMIT = Parameter(
     "limit", "Largest number of rows of each currency, the dearest first, without capacity; not for focus.",
     "a whole number from 1 to 1000; all rows by time and group when it is left out", whole_number(1, 1000),
 )  # fmt: skip
+
+
+def _focus_version(text: str) -> FocusVersion:
+    return next(version for version in FOCUS_VERSIONS if version == choice(*FOCUS_VERSIONS)(text))
+
+
+FOCUS_VERSION = Parameter(
+    "version", "The version of FOCUS whose columns are given, with format=focus.",
+    ", ".join(FOCUS_VERSIONS), _focus_version, default="1.3",
+)  # fmt: skip
 _ROW_BYTES = 800  # measured with tracemalloc on CPython 3.11
 MAX_FOCUS_ROWS = 100_000  # 3 kB each
-PARAMETERS: tuple[Parameter[Any], ...] = (*COST_SELECTION, *COST_OPTIONS, FROM, TO, STEP, FORMAT, LIMIT)
+PARAMETERS: tuple[Parameter[Any], ...] = (
+    *COST_SELECTION,
+    *COST_OPTIONS,
+    FROM,
+    TO,
+    STEP,
+    FORMAT,
+    FOCUS_VERSION,
+    LIMIT,
+)
 
 _POLICIES = {parameter.name: parameter.schema for parameter in (IDLE_POLICY, SHARED)}
+_NUMBER = {"type": "number"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ROW = record(
     {
         **dict.fromkeys(("start", "end"), INSTANT),
         **dict.fromkeys(("kind", "unit", "state"), TEXT),
-        "quantity": {"type": "number"},
-        "estimated": {"type": "number"},
-        **dict.fromkeys(("currency", "amount"), _TEXT_OR_NULL),
+        "quantity": _NUMBER,
+        "estimated": _NUMBER,
+        "currency": _TEXT_OR_NULL,
+        "amount": {"type": ["number", "null"]},
     },
     others=_TEXT_OR_NULL,
 )
@@ -147,10 +170,9 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             raise invalid(LIMIT.name, "is given for focus, whose rows add up", "json or csv with it")
         by = groups_of(selection)
         ledger = ledger_of(context, cells, selection.options)
-        if format_ != "json":
-            _refuse_incomplete(format_)
         if format_ == "focus":
-            return _csv(focus_csv(focus_export(_of_focus(ledger, selection)).rows))
+            _refuse_incomplete()
+            return _focus(ledger, selection, FOCUS_VERSION.read(values))
         rows = context.cached(
             ("costs", cells, selection.key, step),
             cells.cell / 1000,
@@ -158,8 +180,9 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             lambda rows: _ROW_BYTES * len(rows),
         )
         rows = rows if limit is None else dearest(rows, limit)
+        note(notices_of(ledger, selection))
         if format_ == "csv":
-            return _csv(rows_as_csv(rows, by))
+            return _csv(rows_as_csv(rows, by, noted_for_caller()))
         body = {
             "query_time": format_rfc3339(context.now()),
             "from": format_rfc3339(cells.start),
@@ -167,7 +190,6 @@ def costs_blueprint(context: AppContext) -> Blueprint:
             **_policies(ledger.policy),
             "rows": [_row(row, by) for row in rows],
         }
-        note(notices_of(ledger, selection))
         return json_response(body)
 
     @routes.get("/forecast")
@@ -223,25 +245,31 @@ def _format(values: Values) -> str:
     return FORMAT.read(values)
 
 
-def _refuse_incomplete(format_: str) -> None:
-    """UpstreamError when Prometheus warned of something: a file of costs has no place to say so."""
+def _refuse_incomplete() -> None:
+    """UpstreamError when Prometheus warned of something: FOCUS has no place to say so."""
     if warnings := noted_for_caller():
         raise UpstreamError(
             INVALID,
-            f"The costs may be incomplete, which {format_} cannot say; format=json can: {' '.join(warnings)}",
+            f"The costs may be incomplete, which FOCUS cannot say; format=json can: {' '.join(warnings)}",
         )
 
 
-def _of_focus(ledger: Ledger, selection: Selection) -> Ledger:
-    """The selected lines, and the capacities that they are shares of; ApiError 422 when they are too many."""
-    assets = {line.asset for line in ledger.lines if is_selected(line, selection)}
-    lines = tuple(
-        line
-        for line in ledger.lines
-        if is_selected(line, selection) or (line.kind == CAPACITY and line.asset in assets)
-    )
-    check_rows(len(lines) * len(ledger.cells.first_of_each(DAY)), MAX_FOCUS_ROWS)
-    return replace(ledger, lines=lines)
+def _focus(ledger: Ledger, selection: Selection, version: FocusVersion) -> Response:
+    """The selected lines in the columns of FOCUS; ApiError 422 when they are too many."""
+    selected = sum(is_selected(line, selection) for line in ledger.lines)
+    check_rows(selected * len(ledger.cells.first_of_each(DAY)), MAX_FOCUS_ROWS)
+    export = focus_export(ledger, lambda line: is_selected(line, selection))
+    note(notices_of(ledger, selection))
+    headers = {
+        "X-Modelplane-Left-Out": _header(left_out(export.unpriced)),
+        "X-Modelplane-Warnings": _header(noted_for_caller()),
+    }
+    return _csv(focus_csv(export.rows, version), headers)
+
+
+def _header(value: object) -> str:
+    """JSON in the printable ASCII of a header."""
+    return json.dumps(value)
 
 
 def _policies(policy: Policy) -> dict[str, str]:
@@ -260,7 +288,7 @@ def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:
         "quantity": row.quantity / units,
         "estimated": row.estimated / units,
         "currency": row.currency,
-        "amount": None if row.amount is None else decimal_text(row.amount),
+        "amount": None if row.amount is None else row.amount / MICRO,
         "state": row.state,
     }
 
@@ -285,5 +313,5 @@ def _forecast_row(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def _csv(text: str) -> Response:
-    return Response(text, mimetype="text/csv")
+def _csv(text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(text, headers=headers, mimetype="text/csv")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -52,8 +54,8 @@ def tokens(kind: str, *values: tuple[int, str]) -> dict[str, Any]:
 
 
 def rows(client: FlaskClient, parameters: str = "") -> list[dict[str, Any]]:
+    """Rows of the hour; their numbers with a fraction are decimals."""
     answer = client.get(f"/api/v1/costs?{RANGE}{parameters}")
-    assert answer.json is not None
-    assert answer.status_code == 200, answer.json
-    result: list[dict[str, Any]] = answer.json["rows"]
+    assert answer.status_code == 200, answer.text
+    result: list[dict[str, Any]] = json.loads(answer.text, parse_float=Decimal)["rows"]
     return result

@@ -133,37 +133,83 @@ def _covers(spans: Iterable[Span], time: int) -> bool:
 
 
 Leaf = tuple[str, str, Identity | None]  # kind, device
-Leaves = dict[Leaf, list[tuple[int, int]]]
+Values = tuple[int, int, int]  # micro-seconds, how many of them are estimated, micro-units of money
+Leaves = dict[Leaf, list[Values]]
 
 
 def reference_ledger(plane: ReferencePlane, counters: Sequence[ReferenceCounter]) -> Leaves:
-    """Micro-seconds of each leaf in each cell, and how many of them are estimated; without those of 0."""
+    """Each leaf in each cell; those in which all values are 0 are left out."""
     scrapes: defaultdict[str, set[int]] = defaultdict(set)
     for counter in counters:
         scrapes[counter.process] |= {time for time, _ in counter.samples}
-    leaves: defaultdict[Leaf, list[tuple[int, int]]] = defaultdict(lambda: [(0, 0)] * len(plane.cells))
+    leaves: defaultdict[Leaf, list[Values]] = defaultdict(lambda: [(0, 0, 0)] * len(plane.cells))
     for device in sorted({*plane.inventory, *(counter.device for counter in counters)}):
         of_device = [counter for counter in counters if counter.device == device]
         charged = _Device(plane, of_device, {process: sorted(times) for process, times in scrapes.items()})
         there = plane.inventory.get(device, (0, 0))
         for number, cell in enumerate(plane.cells):
-            for (kind, identity), values in _cell_leaves(charged, cell, there).items():
+            for (kind, identity), values in _cell_leaves(plane, charged, cell, there).items():
                 if any(values):
                     leaves[kind, device, identity][number] = values
     return dict(leaves)
 
 
 def _cell_leaves(
-    device: _Device, cell: Span, there: Span
-) -> dict[tuple[str, Identity | None], tuple[int, int]]:
+    plane: ReferencePlane, device: _Device, cell: Span, there: Span
+) -> dict[tuple[str, Identity | None], Values]:
     capacity = max(min(cell[1], there[1]) - max(cell[0], there[0]), 0) * 1000
-    leaves: dict[tuple[str, Identity | None], tuple[int, int]] = {}
-    for identity, (direct, estimated) in device.seconds(cell).items():
-        leaves["direct", identity] = round(direct * 10**6), round(estimated * 10**6)
-    left = capacity - sum(direct for direct, _ in leaves.values())
+    estimates: dict[tuple[str, Identity | None], int] = {}
+    time: dict[tuple[str, Identity | None], int] = {}
+    for identity, (direct, estimated) in sorted(device.seconds(cell).items()):
+        time["direct", identity] = round(direct * 10**6)
+        estimates["direct", identity] = round(estimated * 10**6)
+    used = sum(time.values())
+    left = capacity - used
     unknown = min(device.unknown(cell, there) * 1000, max(left, 0)) if capacity else 0
-    leaves["unknown", None] = unknown, 0
-    leaves["idle", None] = max(left, 0) - unknown, 0
-    leaves["over", None] = max(-left, 0), 0
-    leaves["capacity", None] = capacity, 0
-    return leaves
+    time["idle", None], time["unknown", None] = max(left, 0) - unknown, unknown
+    if capacity:
+        time["over", None] = min(left, 0)
+    before = _total(plane, there[0], cell[0])
+    after = before + Fraction(capacity or used, 3600) * _price(plane, cell[0])
+    cost = _half_up(after) - _half_up(before)
+    money = _largest_remainder(cost, time)
+    time["over", None] = max(-left, 0)
+    money["over", None] = -money["over", None] if capacity else cost
+    time["capacity", None], money["capacity", None] = capacity, cost if capacity else 0
+    return {leaf: (time[leaf], estimates.get(leaf, 0), money[leaf]) for leaf in time}
+
+
+def _price(plane: ReferencePlane, time: int) -> Fraction:
+    return max((entry for entry in plane.prices if entry[0] <= time), default=(0, Fraction(0)))[1]
+
+
+def _total(plane: ReferencePlane, begins: int, end: int) -> Fraction:
+    """Micro-units that a device cost since its inventory began."""
+    edges = sorted({begins, end, *(time for time, _ in plane.prices if begins < time < end)})
+    return (
+        sum(
+            (Fraction((last - first) * 1000, 3600) * _price(plane, first) for first, last in pairwise(edges)),
+            Fraction(0),
+        )
+        if begins < end
+        else Fraction(0)
+    )
+
+
+def _half_up(value: Fraction) -> int:
+    return (value + Fraction(1, 2)).__floor__()
+
+
+def _largest_remainder(
+    total: int, weights: Mapping[tuple[str, Identity | None], int]
+) -> dict[tuple[str, Identity | None], int]:
+    """The total divided by weights into whole numbers."""
+    everything = sum(weights.values())
+    if not everything:
+        return dict.fromkeys(weights, 0)
+    shares = {leaf: Fraction(total * weight, everything) for leaf, weight in weights.items()}
+    parts = {leaf: share.__floor__() for leaf, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda leaf: parts[leaf] - shares[leaf])
+    for leaf in by_remainder[: total - sum(parts.values())]:
+        parts[leaf] += 1
+    return parts

@@ -19,6 +19,7 @@ SharedPolicy = Literal["keep", "scale"]
 IDLE_POLICIES: tuple[str, ...] = get_args(IdlePolicy)
 SHARED_POLICIES: tuple[str, ...] = get_args(SharedPolicy)
 
+_LARGEST_PRODUCT = 2.0**62
 _LARGEST = 2**53  # floats are exact up to here
 
 
@@ -54,15 +55,36 @@ def balanced(direct: IntArray, unknown: IntArray, capacity: IntArray) -> Balance
 def apportioned(total: IntArray, weights: IntArray) -> IntArray:
     """``total`` in parts proportional to ``weights`` (parts, ...), which add up to it exactly.
 
-    Parts are differences of the rounded running total, so none is negative and none is more than one
-    micro-unit away from its exact share. Where all weights are 0 all parts are 0.
+    Each part is its share rounded down, and what is left goes to the largest remainders, one unit each (the
+    method of the largest remainder); of equal ones the first come first. Weights may be negative, their sum
+    not; where it is 0 all parts are 0.
     """
-    running = np.cumsum(weights, axis=0)
-    everything = running[-1:].astype(np.float64)
-    reached = np.divide(running, everything, out=np.zeros(weights.shape), where=everything > 0)
-    parts = np.rint(reached * total).astype(np.int64)
-    parts[1:] -= parts[:-1].copy()
-    return parts
+    everything = weights.sum(axis=0)
+    divisor = np.maximum(everything, 1)
+    times, rest = np.divmod(np.where(everything > 0, total, 0), divisor)
+    largest = float(rest.max(initial=0)) * float(np.abs(weights).max(initial=0))
+    exact = weights if largest < _LARGEST_PRODUCT else weights.astype(object)
+    shares = exact * rest
+    parts = (shares // divisor).astype(np.int64) + times * weights
+    remainders = (shares % divisor).astype(np.int64)
+    left = np.where(everything > 0, total - parts.sum(axis=0), 0)
+    ranks = np.argsort(np.argsort(-remainders, axis=0, kind="stable"), axis=0)
+    return np.where(everything > 0, parts + (ranks < left), 0)
+
+
+def money_balance(amounts: IntArray, time: Balance) -> Balance:
+    """What each part of ``time`` costs, when ``amounts`` (cells,) are the cost of the capacity, or of all use
+    where there is none."""
+    leaves = np.vstack((time.direct, time.idle, time.unknown, np.where(time.capacity > 0, -time.over, 0)))
+    *direct, idle, unknown, over = apportioned(amounts, leaves)
+    is_there = time.capacity > 0
+    return Balance(
+        np.array(direct, dtype=np.int64).reshape(time.direct.shape),
+        idle,
+        unknown,
+        np.where(is_there, -over, amounts),
+        np.where(is_there, amounts, 0),
+    )
 
 
 def scaled(direct: IntArray, capacity: IntArray, shared: BoolArray) -> IntArray:

@@ -8,7 +8,13 @@ from itertools import compress, groupby
 
 import numpy as np
 
-from modelplane_datasource.costs.ledger.allocation import balanced, idle_shares, scaled, whole
+from modelplane_datasource.costs.ledger.allocation import (
+    balanced,
+    idle_shares,
+    money_balance,
+    scaled,
+    whole,
+)
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.gaps import time_in_cells
 from modelplane_datasource.costs.ledger.holdings import DeviceSamples, Holding, holdings, inventory_of
@@ -31,7 +37,7 @@ from modelplane_datasource.costs.ledger.lines import (
     Line,
     Policy,
 )
-from modelplane_datasource.costs.ledger.prices import Rates, Tariff, device_rates, token_rates
+from modelplane_datasource.costs.ledger.prices import MICROSECONDS, Rates, Tariff, device_rates, token_rates
 from modelplane_datasource.costs.ledger.usage import (
     CellUse,
     CounterSeries,
@@ -46,7 +52,6 @@ from modelplane_datasource.timeline.arrays import BoolArray, IntArray
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import TOKEN_KINDS
 
-MICROSECONDS = 1000  # in a millisecond
 _LARGEST_SUM = 2**63
 
 
@@ -122,9 +127,8 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
     if policy.shared == "scale":
         direct = scaled(direct, capacity, charges.shared)
     time = balanced(direct, unknown, capacity)
-    # Money is balanced as time is, so that a leaf is rounded once and the capacity costs what it costs: the
-    # remainders of rounding end in idle or over, at most half a micro-unit for each identity of a cell.
-    money = balanced(rates.cost(direct), rates.cost(time.unknown), rates.cost(capacity))
+    charged = np.where(capacity > 0, capacity, direct.sum(axis=0))
+    money = money_balance(rates.running_cost(charged, cells, holding.begins), time)
     time_shares = idle_shares(time.idle, direct, charges.present, policy.idle)
     money_shares = idle_shares(money.idle, direct, charges.present, policy.idle)
     nothing = np.zeros(len(cells), dtype=np.int64)

@@ -56,9 +56,13 @@ class Charges(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """One asset: the ranges of time in which it is ``there``, those in which it is ``unknown``, its use."""
+    """One asset: the ranges of time in which it is ``there``, those in which it is ``unknown``, its use.
+
+    ``begins`` is when its inventory begins, 0 where it is in none.
+    """
 
     asset: Asset
+    begins: int
     there: IntArray
     unknown: IntArray
     charges: Charges
@@ -80,7 +84,7 @@ def holdings(samples: DeviceSamples, entries: Sequence[Device], cells: CellGrid)
         use = _use(samples, tuple(counters), cells)
         known = _known(samples, use)
         there = known if device_type == CPU_PROCESS else known[:0]
-        yield _holding(samples, Asset(samples.device, device_type), there, known, use, everywhere)
+        yield _holding(samples, Asset(samples.device, device_type), 0, there, known, use, everywhere)
 
 
 def _listed(samples: DeviceSamples, entries: Sequence[Device], cells: CellGrid) -> Iterator[Holding]:
@@ -92,7 +96,8 @@ def _listed(samples: DeviceSamples, entries: Sequence[Device], cells: CellGrid) 
         chosen = [position for position, entry in enumerate(entries) if entry.device_type == device_type]
         there = merged(np.array([_range(entries[position]) for position in chosen], dtype=np.int64))
         asset = Asset(samples.device, device_type)
-        yield _holding(samples, asset, there, known, use, np.isin(entry_of_cell, chosen))
+        first = midnight(entries[chosen[0]].from_)
+        yield _holding(samples, asset, first, there, known, use, np.isin(entry_of_cell, chosen))
 
 
 def _range(entry: Device) -> tuple[int, int]:
@@ -113,6 +118,7 @@ def _known(samples: DeviceSamples, use: CellUse[Identity]) -> IntArray:
 def _holding(
     samples: DeviceSamples,
     asset: Asset,
+    begins: int,
     there: IntArray,
     known: IntArray,
     use: CellUse[Identity],
@@ -120,7 +126,7 @@ def _holding(
 ) -> Holding:
     hidden = use.gaps.hidden_ranges(samples.timing.hold)
     unknown = common(there, merged(complement(known), hidden))
-    return Holding(asset, there, unknown, _charges(use, cell_mask))
+    return Holding(asset, begins, there, unknown, _charges(use, cell_mask))
 
 
 def _charges(use: CellUse[Identity], cell_mask: BoolArray) -> Charges:

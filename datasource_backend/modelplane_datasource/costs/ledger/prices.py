@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ from modelplane_datasource.timeline.arrays import FloatArray, IntArray
 from modelplane_schema.registry import Devices, Model, Price, TokenPrice
 
 SECONDS_PER_HOUR = 3600
+MICROSECONDS = 1000  # in a millisecond
 PRICE_JUMP = 5  # a price that changes by a larger factor is more likely a slip than a price
 
 AnyPrice = Price | TokenPrice
@@ -70,9 +73,40 @@ class Rates:
         """What ``quantities`` (..., cells) cost, each rounded once to micro-units of money."""
         return whole(quantities * self.amounts)
 
+    def running_cost(self, quantities: IntArray, cells: CellGrid, begins: int) -> IntArray:
+        """What ``quantities`` (cells,) of micro-seconds cost, rounded on the running total of a device.
+
+        The total is that of a device that is there without a break since ``begins``, in milliseconds: a cell
+        costs what the total rounds to with it, less what it rounds to without it.
+        """
+        each = [Fraction(0), *(Fraction(price.amount) / SECONDS_PER_HOUR for price in self.prices)]
+        denominator = math.lcm(*(price.denominator for price in each))
+        prices = [int(price * denominator) for price in each]  # of a micro-second, so that all sums are whole
+        total = self._running_total(prices, begins, cells.start)
+        amounts: list[int] = []
+        every = zip(cells.starts.tolist(), quantities.tolist(), self.in_force.tolist(), strict=True)
+        for start, quantity, number in every:
+            after = total + prices[number] * quantity
+            amounts.append(_rounded(after, denominator) - _rounded(total, denominator))
+            if start >= begins:
+                total = (total + prices[number] * cells.cell * MICROSECONDS) % denominator
+        return np.array(amounts, dtype=np.int64)
+
+    def _running_total(self, prices: Sequence[int], begins: int, end: int) -> int:
+        """What a device cost from ``begins`` to ``end``, by ``prices`` of a micro-second."""
+        edges = [midnight(price.effective_from) for price in self.prices]
+        ranges = zip(edges, (*edges[1:], end), prices[1:], strict=False)  # of no price there is none
+        times = ((max(min(last, end) - max(first, begins), 0), price) for first, last, price in ranges)
+        return sum(time * MICROSECONDS * price for time, price in times)
+
     def price(self, in_force: int) -> AnyPrice | None:
         """The price that a value of ``in_force`` stands for; None where unpriced."""
         return self.prices[in_force - 1] if in_force else None
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """The nearest whole number, halves up, so that a whole number more is a whole number more."""
+    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def device_rates(prices: Iterable[Price], cells: CellGrid) -> Rates:

@@ -137,17 +137,20 @@ def decimal_text(micro: int) -> str:
     return f"{Decimal(micro) / MICRO:f}"
 
 
-def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = ()) -> str:
+def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = (), warnings: Sequence[str] = ()) -> str:
     """``rows`` of ``cost_rows(ledger, by)`` as CSV (RFC 4180) with a header.
 
     Device seconds and amounts are decimals in seconds and in the currency; an unpriced row has no amount.
-    Names are as ``cell_text`` gives them.
+    Names are as ``cell_text`` gives them. Each of ``warnings`` is a row of its own at the end, with
+    nothing but the column ``warning``.
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(
-        ("start", "end", *by, "kind", "unit", "quantity", "estimated", "currency", "amount", "state")
-    )
+    columns = (
+        "start", "end", *by, "kind", "unit", "quantity", "estimated", "currency", "amount", "state",
+        "warning",
+    )  # fmt: skip
+    writer.writerow(columns)
     for row in rows:
         quantity, estimated = (
             str(number) if row.unit == "tokens" else decimal_text(number)
@@ -156,7 +159,8 @@ def rows_as_csv(rows: Sequence[CostRow], by: Sequence[GroupBy] = ()) -> str:
         amount = "" if row.amount is None else decimal_text(row.amount)
         period = format_rfc3339(row.start), format_rfc3339(row.end)
         group = ("" if value is None else cell_text(value) for value in row.group)
-        writer.writerow(
-            (*period, *group, row.kind, row.unit, quantity, estimated, row.currency or "", amount, row.state)
-        )
+        charge = row.kind, row.unit, quantity, estimated, row.currency or "", amount, row.state
+        writer.writerow((*period, *group, *charge, ""))
+    for warning in warnings:
+        writer.writerow((*("",) * (len(columns) - 1), cell_text(warning)))
     return out.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -54,18 +55,23 @@ def test_a_device_that_shows_itself_and_is_not_used_is_idle(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
     stored_series.clear()
-    assert {row["kind"]: row["amount"] for row in rows(costs)}["unknown"] == "3.6"
+    assert {row["kind"]: row["amount"] for row in rows(costs)}["unknown"] == Decimal("3.6")
     shown = [(at, "80") for at in range(START - HOUR, NOW + 1, 15)]
     labels = {"device": "GPU-1", "device_type": "h200", "instance": "gpu:8000"}
     stored_series.append(
         {"metric": {"__name__": "model_device_memory_total_bytes", **labels}, "values": shown}
     )
-    assert {row["kind"]: row["amount"] for row in rows(costs)}["idle"] == "3.6"
+    assert {row["kind"]: row["amount"] for row in rows(costs)}["idle"] == Decimal("3.6")
 
 
 def test_rows_of_one_tenant_only(costs: FlaskClient) -> None:
     (row,) = rows(costs, "&tenant-id=user-A&group-by=model")
-    assert (row["model"], row["kind"], row["amount"], row["quantity"]) == ("resnet50", "direct", "1.8", 1800)
+    assert (row["model"], row["kind"], row["amount"], row["quantity"]) == (
+        "resnet50",
+        "direct",
+        Decimal("1.8"),
+        1800,
+    )
 
 
 def test_periods_add_up_and_are_additive(costs: FlaskClient) -> None:
@@ -185,7 +191,8 @@ def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
 
 def test_what_is_to_come_has_no_cost_yet(costs: FlaskClient) -> None:
     past = rows(costs)
-    answer = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").get_json()
+    text = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").text
+    answer = json.loads(text, parse_float=Decimal)
     assert (answer["rows"], answer["to"]) == (past, "2023-10-27T10:00:00Z")
     lines = costs.get(
         f"/api/v1/metrics/cost?from={START * 1000}&to={(NOW + 9000) * 1000}&step=30m"
@@ -220,8 +227,13 @@ def test_a_tenant_may_be_called_like_a_kind_of_charge(
 ) -> None:
     stored_series[:] = [series(tenant, 0.25) for tenant in ("idle", "unknown", "__overflow__")]
     table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(costs)}
-    assert table["idle", "direct"] == table["unknown", "direct"] == table["__overflow__", "direct"] == "0.9"
-    assert (table[None, "idle"], table[None, "unknown"]) == ("0.9", "0")
+    assert (
+        table["idle", "direct"]
+        == table["unknown", "direct"]
+        == table["__overflow__", "direct"]
+        == Decimal("0.9")
+    )
+    assert (table[None, "idle"], table[None, "unknown"]) == (Decimal("0.9"), 0)
     lines = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&idle=even").get_json()["data"]
     names = [line["name"] for line in lines]
     assert len(set(names)) == len(names)
@@ -243,7 +255,7 @@ def test_series_of_one_tenant_in_two_currencies_are_told_apart(
     assert len(set(names)) == len(names)
     table = client.get("/api/v1/costs?from=2023-10-26T12:00:00Z&to=now").get_json()["rows"]
     capacity = {row["currency"]: row["amount"] for row in table if row["kind"] == "capacity"}
-    assert capacity == {"USD": "43.2", "EUR": "30"}
+    assert capacity == {"USD": 43.2, "EUR": 30}
 
 
 def test_tokens_and_device_seconds_of_a_process_are_scraped_together(
@@ -252,7 +264,12 @@ def test_tokens_and_device_seconds_of_a_process_are_scraped_together(
     """The tokens of the very first call that has any are no start of a count, but use."""
     stored_series.append(tokens("input", (START + 60, "40"), (START + 75, "40")))
     (row,) = (row for row in rows(costs) if row["unit"] == "tokens")
-    assert (row["tenant"], row["kind"], row["quantity"], row["amount"]) == ("user-A", "input", 40, "0.00008")
+    assert (row["tenant"], row["kind"], row["quantity"], row["amount"]) == (
+        "user-A",
+        "input",
+        40,
+        Decimal("0.00008"),
+    )
 
 
 def test_no_name_in_a_csv_is_a_formula(costs: FlaskClient, stored_series: list[dict[str, Any]]) -> None:
@@ -278,7 +295,11 @@ def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
     cost_registry.write_text(REGISTRY.replace("{device: GPU-1, device_type: h200, from: 2023-01-01}", ""))
     client = make_client(dataclasses.replace(settings, registry_file=cost_registry))
     table = {(row["tenant"], row["kind"]): row["amount"] for row in rows(client)}
-    assert (table[None, "over"], table[None, "capacity"], table["user-A", "direct"]) == ("2.7", "0", "1.8")
+    assert (table[None, "over"], table[None, "capacity"], table["user-A", "direct"]) == (
+        Decimal("2.7"),
+        0,
+        Decimal("1.8"),
+    )
     for path in ("costs", "metrics/cost", "costs/forecast"):
         requested = f"/api/v1/{path}?to={NOW * 1000}"
         (warning,) = client.get(requested).get_json()["warnings"]

@@ -3,89 +3,39 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from datasource_support.generated_counters import device_of
+from datasource_support.hour_ledger import (
+    CELL,
+    HOUR,
+    LISTED,
+    PRICE,
+    SCRAPE,
+    START,
+    TARIFF,
+    A,
+    B,
+    amounts,
+    book,
+    counter,
+    growing,
+    seconds,
+    tariff,
+)
 from modelplane_datasource.costs.ledger.allocation import IdlePolicy
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid, midnight, month_of, snapped
-from modelplane_datasource.costs.ledger.lines import KEEP, Ledger, LedgerWarning, Policy
+from modelplane_datasource.costs.ledger.lines import LedgerWarning, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff
-from modelplane_datasource.costs.ledger.report import GroupBy, cost_rows
+from modelplane_datasource.costs.ledger.report import cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
 from modelplane_datasource.timeline.times import DAY
-from modelplane_schema.identity import Identity
-from modelplane_schema.registry import Devices, TokenPrice
-
-SCRAPE, CELL = 30_000, 300_000
-START = midnight(datetime.date(2026, 5, 1))
-HOUR = CellGrid(START, START + 12 * CELL)
-A, B = (Identity("resnet50", "v1", tenant, "pytorch") for tenant in ("a", "b"))
-PRICE = {"device_type": "h200", "amount": "3.60", "currency": "USD", "effective_from": "2026-01-01"}
-LISTED = {"device": "GPU-0", "device_type": "h200", "from": "2026-01-01"}
-CPU_PRICE = {**PRICE, "device_type": "cpu-process", "amount": "0.36"}
-
-
-def tariff(
-    inventory: Sequence[Mapping[str, object]] = (LISTED,),
-    prices: Sequence[Mapping[str, object]] = (PRICE, CPU_PRICE),
-) -> Tariff:
-    return Tariff(Devices.model_validate({"inventory": inventory, "prices": prices}))
-
-
-TARIFF = tariff()
-
-
-def counter(
-    identity: Identity,
-    seconds: Sequence[tuple[float, float]],
-    process: str = "pod-1",
-    device: str = "GPU-0",
-    device_type: str = "h200",
-) -> CounterSeries[DeviceUse]:
-    """``seconds`` are pairs of seconds since START and value."""
-    times = np.array([START + round(1000 * time) for time, _ in seconds], dtype=np.int64)
-    values = np.array([value for _, value in seconds], dtype=np.float64)
-    return CounterSeries(DeviceUse(device, device_type, identity), process, times, values)
-
-
-def growing(
-    share: float, first: int = -600, last: int = 3600, base: float = 0.0
-) -> list[tuple[float, float]]:
-    """A scrape every 30 s of a counter that grows by ``share`` device-seconds a second."""
-    return [(time, base + share * (time - first)) for time in range(first, last + 1, 30)]
-
-
-def book(
-    *series: CounterSeries[DeviceUse],
-    policy: Policy = KEEP,
-    tariff: Tariff = TARIFF,
-    cells: CellGrid = HOUR,
-    **more: Any,
-) -> Ledger:
-    return build_ledger(cells, Samples(ScrapeTiming(SCRAPE), series, **more), tariff, policy)
-
-
-def seconds(ledger: Ledger, *by: GroupBy) -> dict[object, float]:
-    """Seconds by kind, or by group and kind; what is 0 is left out."""
-    return {
-        (*row.group, row.kind) if by else row.kind: row.quantity / 1e6
-        for row in cost_rows(ledger, by)
-        if row.quantity
-    }
-
-
-def amounts(ledger: Ledger, *by: GroupBy) -> dict[object, float | None]:
-    return {
-        (*row.group, row.kind) if by else row.kind: None if row.amount is None else row.amount / 1e6
-        for row in cost_rows(ledger, by)
-        if row.quantity
-    }
+from modelplane_schema.registry import TokenPrice
 
 
 def test_an_hour_of_one_device_for_two_tenants() -> None:
@@ -120,112 +70,6 @@ def test_idle_of_a_device_that_nobody_uses_does_not_disappear_when_shared() -> N
     seen = {"GPU-0": np.arange(START - 600_000, HOUR.end, SCRAPE)}
     for idle in ("keep", "proportional", "even"):
         assert seconds(book(seen_at=seen, policy=Policy(idle))) == {"idle": 3600, "capacity": 3600}
-
-
-def gap_of_30_minutes(share: float = 0.5) -> list[tuple[float, float]]:
-    """An outage from 00:15 to 00:45 of a counter that grows by ``share``."""
-    return [(time, value) for time, value in growing(share) if not 900 < time < 2700]
-
-
-@pytest.mark.parametrize("share", [0.5, 0.8, 1.0])
-def test_use_over_a_gap_is_spread_evenly_and_estimated(share: float) -> None:
-    ledger = book(counter(A, gap_of_30_minutes(share)))
-    used = 3600 * share
-    assert seconds(ledger) == {
-        "direct": used,
-        "capacity": 3600,
-        **({"idle": 3600 - used} if share < 1 else {}),
-    }
-    (direct,) = (line for line in ledger.lines if line.kind == "direct")
-    assert direct.quantities.tolist() == [300e6 * share] * 12
-    assert direct.estimated.tolist() == [0] * 3 + [300e6 * share] * 6 + [0] * 3
-    assert ledger.warnings == ()
-
-
-@pytest.mark.parametrize("minutes", [30, 59, 60, 61, 90, 24 * 60])
-@pytest.mark.parametrize("is_seen", [False, True], ids=["alone", "beside another process"])
-def test_no_use_is_lost_in_a_gap_up_to_the_lookback(minutes: int, is_seen: bool) -> None:
-    end = 60 * minutes + 7200 - 60 * minutes % 300
-    samples = [(time, value) for time, value in growing(0.5, 0, end) if not 1800 < time < 1800 + 60 * minutes]
-    others = [counter(B, growing(0, 0, end), "pod-2")] if is_seen else []
-    cells = CellGrid(START, START + end * 1000)
-    ledger = book(counter(A, samples), *others, cells=cells)
-    assert seconds(ledger) == {"direct": end / 2, "idle": end / 2, "capacity": end}
-    assert ledger.warnings == ()
-
-
-def test_use_over_a_gap_across_a_price_change_is_split_by_time() -> None:
-    """From 23:40 to 00:10, at 0.8 of a device: 20 of 30 minutes at the old price."""
-    outage = [(time, value) for time, value in growing(0.8, -3600) if not -1200 < time < 600]
-    prices = (PRICE, {**PRICE, "amount": "7.20", "effective_from": "2026-05-01"})
-    cells = CellGrid(START - 12 * CELL, START + 12 * CELL)
-    rows = cost_rows(
-        book(counter(A, outage, "pod-1"), tariff=tariff(prices=prices), cells=cells), step=3_600_000
-    )
-    assert [(row.quantity, row.amount) for row in rows if row.kind == "direct"] == [
-        (2_880_000_000, 2_880_000), (2_880_000_000, 5_760_000),
-    ]  # fmt: skip
-
-
-def test_every_cell_in_a_gap_can_be_told_by_itself() -> None:
-    whole = book(counter(A, gap_of_30_minutes()))
-    for start in range(HOUR.start, HOUR.end, CELL):
-        cell = CellGrid(start, start + CELL)
-        assert seconds(book(counter(A, gap_of_30_minutes()), cells=cell)) == {
-            "direct": 150, "idle": 150, "capacity": 300,
-        }  # fmt: skip
-    assert seconds(whole)["direct"] == 12 * 150
-
-
-def test_a_gap_that_is_longer_than_the_lookback_is_unknown_and_not_billed() -> None:
-    reading = ScrapeTiming(SCRAPE, lookback=1_500_000)
-    ledger = build_ledger(HOUR, Samples(reading, [counter(A, gap_of_30_minutes())]), tariff())
-    assert seconds(ledger) == {"direct": 900, "idle": 3600 - 1740 - 900, "unknown": 1740, "capacity": 3600}
-    (warning,) = ledger.warnings
-    assert warning == LedgerWarning(
-        "Device GPU-0 is partly unknown from 2026-05-01T00:15:00Z to 2026-05-01T00:45:00Z: it was not "
-        "scraped, and no counter tells what was used.",
-        frozenset({A}),
-    )
-
-
-@pytest.mark.parametrize("is_seen", [False, True], ids=["alone", "beside another process"])
-def test_a_restart_in_a_gap_hides_its_use(is_seen: bool) -> None:
-    """What another process charges meanwhile is known, and what it leaves is unknown, not over."""
-    restarted = [*growing(0.5, last=900), *growing(0.5, first=2700, base=400)]
-    others = [counter(B, growing(0.25), "pod-2")] if is_seen else []
-    ledger = book(counter(A, restarted[:-1]), *others)
-    by_tenant = seconds(ledger, "tenant")
-    assert by_tenant["a", "direct"] == 900 / 2 + 870 / 2
-    assert by_tenant.get(("b", "direct"), 0) == (900 if is_seen else 0)
-    assert by_tenant[None, "unknown"] == (6 * 225 if is_seen else 1740)
-    assert (None, "over") not in by_tenant
-    (warning,) = ledger.warnings
-    assert "GPU-0 is partly unknown from 2026-05-01T00:15:00Z to 2026-05-01T00:45:00Z" in warning.text
-
-
-def test_a_cpu_process_is_there_in_a_gap_that_is_bridged() -> None:
-    process = counter(A, gap_of_30_minutes(), device="host/worker", device_type="cpu-process")
-    ledger = book(process, tariff=tariff(inventory=()))
-    assert seconds(ledger) == {"direct": 1800, "idle": 1800, "capacity": 3600}
-
-
-def test_tokens_over_a_gap_are_spread_and_those_that_a_restart_hides_are_told() -> None:
-    def tokens(values: list[float]) -> Ledger:
-        times = START + 1000 * np.array([870, 900, 2700, 2730])
-        priced = [{"kind": "input", "amount": 2, "currency": "USD", "effective_from": "2026-01-01"}]
-        series = [CounterSeries(TokenUse(A, "input"), "pod-1", times, np.array(values))]
-        prices = {"resnet50": [TokenPrice.model_validate(price) for price in priced]}
-        return book(tokens=series, tariff=Tariff(Devices(), prices))
-
-    (line,) = tokens([0, 6, 606, 606]).lines
-    assert line.quantities.tolist() == [0, 0, 6, *[100] * 6, 0, 0, 0]
-    assert line.estimated.tolist() == [0, 0, 0, *[100] * 6, 0, 0, 0]
-    restarted = tokens([0, 600, 6, 12])
-    assert restarted.lines[0].quantities.sum() == 606
-    (warning,) = restarted.warnings
-    assert warning.text.startswith("Tokens of resnet50 are missing: a process restarted")
-    assert warning.identities == {A}
 
 
 def test_a_device_that_is_never_seen_is_all_unknown() -> None:
@@ -475,13 +319,3 @@ def test_months_end_when_the_next_begins(month: str, days: int) -> None:
     for instant in (first, first + 1, first + days * DAY - 1):
         assert month_of(instant) == (first, first + days * DAY)
     assert month_of(first + days * DAY).start == first + days * DAY
-
-
-def test_amounts_of_small_currencies_are_exact_to_half_a_micro_unit_in_a_cell() -> None:
-    prices = ({**PRICE, "amount": Decimal("1300000"), "currency": "IRR"},)
-    ledger = book(counter(A, growing(0.5)), tariff=tariff(prices=prices))
-    result = cost_rows(ledger)
-    exact = {"direct": 650_000, "idle": 650_000, "unknown": 0, "over": 0, "capacity": 1_300_000}
-    micro = {row.kind: row.amount for row in result if row.amount is not None}
-    assert {kind: round(amount / 1e6, 4) for kind, amount in micro.items()} == exact
-    assert all(abs(amount - exact[kind] * 10**6) <= 12 for kind, amount in micro.items())

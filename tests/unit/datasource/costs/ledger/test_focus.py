@@ -13,15 +13,31 @@ import pytest
 
 from datasource_support.week_ledger import START, A, B, ledger
 from modelplane_datasource.costs.ledger.allocation import IdlePolicy
-from modelplane_datasource.costs.ledger.focus import COLUMNS, focus_csv, focus_export
+from modelplane_datasource.costs.ledger.focus import focus_csv, focus_export
+from modelplane_datasource.costs.ledger.focus_columns import COLUMNS, FOCUS_VERSIONS, FocusVersion
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.timeline.times import DAY
 
 
 def focus(book: Ledger) -> list[dict[str, Any]]:
-    rows = [dict(row) for row in focus_export(book).rows]
-    assert all(tuple(row) == COLUMNS for row in rows)
+    rows: list[dict[str, Any]] = [{**dict.fromkeys(COLUMNS["1.3"]), **row} for row in focus_export(book).rows]
+    for row in rows:
+        assert set(row) == set(COLUMNS["1.3"])
+        assert row["ListCost"] == row["ContractedCost"] == row["ListUnitPrice"] * row["PricingQuantity"]
     return rows
+
+
+@pytest.mark.parametrize("version", FOCUS_VERSIONS)
+def test_focus_has_the_columns_of_its_version(version: FocusVersion) -> None:
+    columns = next(csv.reader(io.StringIO(focus_csv((), version))))
+    assert {"ProviderName", "PublisherName", "SkuPriceId", "SubAccountId"} <= set(columns)
+    drafts = {"ChargeType", "InvoiceIssuer", "Provider", "Publisher", "ResourceID"}
+    assert (drafts <= set(columns)) is (version == "1.0")
+    assert ("SkuMeter" in columns) is (version != "1.0")
+    assert ("ServiceProviderName" in columns) is ("AllocatedMethodId" in columns) is (version == "1.3")
+    assert len([column for column in columns if not column.startswith("x_")]) == {
+        "1.0": 48, "1.2": 57, "1.3": 65,
+    }[version]  # fmt: skip
 
 
 @pytest.mark.parametrize("idle", ["keep", "proportional", "even"])
@@ -124,7 +140,7 @@ def test_focus_keeps_unpriced_charges_apart_and_splits_at_prices_and_months() ->
 def test_focus_csv_has_plain_numbers_and_empty_nulls() -> None:
     rows = focus(ledger(1, {A: 0.000001}, tokens={"input": 1}))
     read = list(csv.DictReader(io.StringIO(focus_csv(rows))))
-    assert list(read[0]) == list(COLUMNS)
-    assert read[0]["BilledCost"] == f"{rows[0]['BilledCost']:f}"
+    assert list(read[0]) == list(COLUMNS["1.3"])
+    assert Decimal(read[0]["BilledCost"]) == rows[0]["BilledCost"]
     assert all("E" not in row["BilledCost"] + row["PricingQuantity"] for row in read)
     assert read[-1]["AllocatedMethodId"] == ""

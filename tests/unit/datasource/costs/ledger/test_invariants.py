@@ -58,7 +58,8 @@ def test_invariant_1_closure(series: DeviceSeries, policy: Policy) -> None:
             there = device_of(line) in LISTED
             assert line.quantities.tolist() == [there * CELL * 1000] * 6
             exact = [Fraction(price) * there * CELL * 1000 / 3600 for price in ["3.1"] * 3 + ["4.37"] * 3]
-            assert line.amounts.tolist() == [round(amount) for amount in exact]
+            running = [sum(exact[:number]) for number in (1, 2, 3, 4, 5, 6)]
+            assert np.abs(np.cumsum(line.amounts) - np.array(running, dtype=float)).max() < 1
     assert {device_of(line) for line in book.lines} >= set(LISTED)
 
 
@@ -153,8 +154,8 @@ def test_invariant_4_what_others_do_does_not_change_a_direct_charge(
         for number, counter in enumerate(theirs)
     ]
     alone, together = direct_of(ledger(mine)), direct_of(ledger([*mine, *others]))
-    for key, amounts in alone.items():
-        np.testing.assert_array_equal(amounts, together[key])
+    for key, amounts in alone.items():  # the unit that is left may go to another
+        assert np.abs(amounts - together[key]).max() <= 1
 
 
 @given(
@@ -184,7 +185,10 @@ def test_invariant_5_each_cell_has_the_price_of_its_day(series: DeviceSeries, ce
         if line.kind == "direct":
             per_cell = [prices[0]] * 3 + [prices[-1]] * 3
             for quantity, amount, price in zip(line.quantities, line.amounts, per_cell, strict=True):
-                assert abs(Fraction(price) * int(quantity) / 3600 - int(amount)) <= Fraction(501, 1000)
+                share = max(
+                    Fraction(int(quantity), CELL * 1000), Fraction(1)
+                )  # of the unit to which a cell is rounded
+                assert abs(Fraction(price) * int(quantity) / 3600 - int(amount)) <= 1 + share
     earlier = CellGrid(CELLS.start, MIDNIGHT)
     first_price_ledger = ledger(series, tariff(prices[0]), cells=earlier)
     assert totals(cost_rows(ledger(series, tariff(*prices), cells=earlier))) == totals(

@@ -55,7 +55,7 @@ pytestmark = pytest.mark.slow
 def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
     """Ten processes that see a device, or show it without using it, do not make it ten devices."""
     copies = [
-        CounterSeries(counter.key, f"copy-{number}", counter.times, np.zeros(len(counter.times)))
+        CounterSeries(counter.key, f"{counter.process}-{number}", counter.times, np.zeros(len(counter.times)))
         for number in range(3)
         for counter in series
     ]
@@ -243,11 +243,12 @@ def test_invariant_12_a_kind_without_a_price_is_unpriced_and_a_model_without_any
 def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
     series: DeviceSeries, cents: int, more: int
 ) -> None:
+    """But for the one unit of a cell that the largest remainder gets."""
     low, high = (
         direct_of(ledger(series, tariff(str(Decimal(amount) / 10_000)))) for amount in (cents, cents + more)
     )
     for key, amounts in low.items():
-        assert (high[key] >= amounts).all()
+        assert (high[key] >= amounts - 1).all()
 
 
 @PROPERTY
@@ -255,13 +256,14 @@ def test_invariant_13_a_higher_price_never_lowers_a_direct_cost(
 def test_invariant_13_more_use_never_lowers_a_direct_cost(
     series: DeviceSeries, position: int, more: float
 ) -> None:
+    """But for the one unit of a cell that the largest remainder gets."""
     first = series[0]
     raised = first.values + np.where(np.arange(len(first.values)) >= position, more, 0)
     assume((np.diff(first.values) >= 0).all())
     higher = CounterSeries(first.key, first.process, first.times, raised)
     before, after = direct_of(ledger(series)), direct_of(ledger([higher, *series[1:]]))
     for key, amounts in before.items():
-        assert (after[key] >= amounts).all()
+        assert (after[key] >= amounts - 1).all()
 
 
 @given(st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2200, 1, 1)), st.integers(-14, 14))

@@ -37,9 +37,9 @@ IDENTITIES = [Identity("m", "v1", tenant, "jax") for tenant in ("a", "b", "c")]
 def random_plane(random: Random) -> ReferencePlane:
     """A range around a midnight, at which the price changes and a device comes or goes."""
     before, after = random.randint(1, 8), random.randint(1, 8)
-    prices = [(MIDNIGHT - DAY, Fraction(random.randint(1, 10**6), 100))]
+    prices = [(MIDNIGHT - DAY, Fraction(random.randint(1, 10**7), 10**5))]
     if random.random() < 0.7:
-        prices.append((MIDNIGHT, Fraction(random.randint(1, 10**6), 100)))
+        prices.append((MIDNIGHT, Fraction(random.randint(1, 10**7), 10**5)))
     return ReferencePlane(
         MIDNIGHT - before * CELL, MIDNIGHT + after * CELL, CELL, SCRAPE,
         lookback=random.choice([4, 20, 60]) * SCRAPE,
@@ -78,7 +78,12 @@ def ledger_leaves(plane: ReferencePlane, counters: list[ReferenceCounter]) -> Le
         for device, (start, end) in plane.inventory.items()
     ]
     prices = [
-        {"device_type": "h200", "amount": str(float(amount)), "currency": "USD", "effective_from": _day(time)}
+        {
+            "device_type": "h200",
+            "amount": f"{float(amount):f}",
+            "currency": "USD",
+            "effective_from": _day(time),
+        }
         for time, amount in plane.prices
     ]
     series = [
@@ -96,7 +101,14 @@ def ledger_leaves(plane: ReferencePlane, counters: list[ReferenceCounter]) -> Le
         (line.kind, line.asset.device, line.identity): values
         for line in lines
         if line.asset is not None
-        and any(map(any, values := list(zip(line.quantities.tolist(), line.estimated.tolist(), strict=True))))
+        and any(
+            map(
+                any,
+                values := list(
+                    zip(line.quantities.tolist(), line.estimated.tolist(), line.amounts.tolist(), strict=True)
+                ),
+            )
+        )
     }
 
 

@@ -23,7 +23,7 @@ def test_csv_holds_what_the_rows_hold() -> None:
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "tenant": "a", "model": "resnet50",
         "kind": "direct", "unit": "device_seconds", "quantity": "43200", "estimated": "0",
         "currency": "", "amount": "",
-        "state": "unpriced",
+        "state": "unpriced", "warning": "",
     }  # fmt: skip
     tokens = next(row for row in read if row["unit"] == "tokens")
     assert (tokens["kind"], tokens["quantity"], tokens["amount"]) == ("input", "864", "0.001728")
