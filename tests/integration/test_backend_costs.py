@@ -78,7 +78,7 @@ def rows(client: FlaskClient, first: int, last: int, more: str = "") -> dict[tup
     answer = client.get(f"/api/v1/costs?from={(START + first) * 1000}&to={(START + last) * 1000}{more}")
     assert answer.json is not None
     assert answer.status_code == 200, answer.json
-    return {(row["tenant"], row["kind"]): Decimal(row["amount"]) for row in answer.json["rows"]}
+    return {(row["tenant"], row["kind"]): Decimal(str(row["amount"])) for row in answer.json["rows"]}
 
 
 def test_an_hour_with_a_restart(client: FlaskClient) -> None:
