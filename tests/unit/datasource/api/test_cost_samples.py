@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -59,12 +61,12 @@ def test_too_many_identities_for_a_range_are_422_before_they_fill_the_memory(
 
 
 def test_too_many_samples_are_422(costs: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two series of two hours, of which the edges of cells are read."""
-    monkeypatch.setattr(samples, "MAX_SAMPLES", 49)
+    """Two series of an hour and the cell before it, of which the 14 edges of cells are read."""
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 27)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
-    assert answer.get_json()["details"] == {"parameter": "from", "max_samples": 49}
-    monkeypatch.setattr(samples, "MAX_SAMPLES", 50)
+    assert answer.get_json()["details"] == {"parameter": "from", "max_samples": 27}
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 28)
     assert costs.get(f"/api/v1/costs?{RANGE}").status_code == 200
 
 
@@ -75,11 +77,11 @@ def test_samples_are_read_in_ranges_that_fit(
     expected = rows(costs)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-30d&to=now")
-    assert Counter(range_lengths(upstream)) == {7200: 1, 86_400: 29, 82_800: 1}
+    assert Counter(range_lengths(upstream)) == {7200: 1, 86_400: 29, 79_500: 1}
     held_reply = upstream.reply
 
     def at_most_a_thousand_seconds(path: str, form: dict[str, str]) -> Any:
-        if "start" in form and float(form["end"]) - float(form["start"]) > 1000:
+        if path.endswith("/query_range") and float(form["end"]) - float(form["start"]) > 1000:
             body = {"status": "error", "errorType": "execution", "error": "too many samples"}
             return 422, {}, orjson.dumps(body)
         return held_reply(path, form)
@@ -87,21 +89,23 @@ def test_samples_are_read_in_ranges_that_fit(
     upstream.reply = at_most_a_thousand_seconds
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert range_lengths(upstream)[:5] == [7200, 3600, 1800, 900, 900]
+    assert range_lengths(upstream)[:5] == [3900, 1800, 900, 900, 2100]
     upstream.reply = held_reply
     upstream.calls.clear()
     monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 240)
     assert rows(costs) == expected
-    assert range_lengths(upstream) == [7200]
+    assert range_lengths(upstream) == [3900]
     monkeypatch.setattr(samples, "FIRST_RANGE", 900_000)
     upstream.calls.clear()
     assert rows(costs) == expected
-    assert Counter(range_lengths(upstream)) == {900: 2, 1800: 3}
+    assert Counter(range_lengths(upstream)) == {900: 1, 1800: 1, 1200: 1}
 
 
 def range_lengths(upstream: FakePrometheus) -> list[int]:
     """Length in seconds of each range of device seconds that was queried at the edges of cells."""
-    forms = [form for _, form, _ in upstream.calls if f"last_over_time({DEVICE_SECONDS}" in form["query"]]
+    forms = [
+        form for _, form, _ in upstream.calls if f"last_over_time({DEVICE_SECONDS}" in form.get("query", "")
+    ]
     return [round(float(form["end"]) - float(form["start"])) for form in forms]
 
 
@@ -112,7 +116,8 @@ def test_ranges_stay_short_where_a_plane_begins_in_the_middle_of_the_period(
     monkeypatch.setattr(samples, "SAMPLES_OF_RANGE", 480)
     upstream.calls.clear()
     costs.get("/api/v1/costs?from=now-8h&to=now")
-    assert range_lengths(upstream) == [7200, *[3600] * 7]
+    first, *others = range_lengths(upstream)
+    assert (first, Counter(others)) == (7200, {3600: 6, 300: 1})
 
 
 def test_samples_that_are_no_finite_numbers_are_none(
@@ -129,7 +134,9 @@ def test_samples_that_are_no_finite_numbers_are_none(
 def test_values_that_are_none_are_an_upstream_error(
     costs: FlaskClient, stored_series: list[dict[str, Any]], value: object
 ) -> None:
-    stored_series[1]["values"][20] = (stored_series[1]["values"][20][0], value)
+    """The sample ends the first cell of the range."""
+    at, _ = stored_series[1]["values"][260]
+    stored_series[1]["values"][260] = (at, value)
     answer = costs.get(f"/api/v1/costs?{RANGE}")
     assert (answer.status_code, answer.get_json()["error"]) == (502, "upstream_invalid")
     assert "not a list of samples" in answer.get_json()["message"]
@@ -172,15 +179,27 @@ def test_a_ledger_is_kept_with_its_warnings(
     assert len(upstream.calls) == calls
 
 
-@pytest.mark.parametrize("form", ["csv", "focus"])
-def test_a_file_cannot_say_that_it_is_partial_and_is_refused(
-    costs: FlaskClient, upstream: FakePrometheus, form: str
+def test_focus_cannot_say_that_it_is_partial_and_is_refused(
+    costs: FlaskClient, upstream: FakePrometheus
 ) -> None:
-    assert costs.get(f"/api/v1/costs?{RANGE}&format={form}").status_code == 200
+    assert costs.get(f"/api/v1/costs?{RANGE}&format=focus").status_code == 200
     answer_partially(upstream)
-    answer = costs.get(f"/api/v1/costs?{RANGE}&format={form}")
+    answer = costs.get(f"/api/v1/costs?{RANGE}&format=focus")
     assert (answer.status_code, answer.get_json()["error"]) == (502, "upstream_invalid")
     assert "partial" in answer.get_json()["message"]
+
+
+def test_csv_says_that_it_is_partial_in_rows_of_their_own(
+    costs: FlaskClient, upstream: FakePrometheus
+) -> None:
+    path = f"/api/v1/costs?{RANGE}&format=csv"
+    complete = list(csv.DictReader(io.StringIO(costs.get(path).text)))
+    answer_partially(upstream)
+    partial = list(csv.DictReader(io.StringIO(costs.get(path).text)))
+    assert partial[: len(complete)] == complete
+    warnings = [row.pop("warning") for row in partial[len(complete) :]]
+    assert any("partial" in text for text in warnings)
+    assert not any(text for row in partial[len(complete) :] for text in row.values())
 
 
 def test_tokens_are_read_only_where_they_have_prices(
@@ -191,7 +210,7 @@ def test_tokens_are_read_only_where_they_have_prices(
     cost_registry: Path,
 ) -> None:
     def has_queried_tokens() -> bool:
-        return any(TOKENS in form["query"] for _, form, _ in upstream.calls)
+        return any(TOKENS in form.get("query", form.get("match[]", "")) for _, form, _ in upstream.calls)
 
     rows(costs)
     assert has_queried_tokens()

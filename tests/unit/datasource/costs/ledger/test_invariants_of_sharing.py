@@ -50,18 +50,35 @@ from modelplane_schema.registry import Devices, TokenPrice
 pytestmark = pytest.mark.slow
 
 
-@PROPERTY
-@given(several())
-def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
-    """Ten processes that see a device, or show it without using it, do not make it ten devices."""
-    copies = [
+def _copies(series: DeviceSeries) -> DeviceSeries:
+    """Three processes for each of ``series`` that show its device at the same times and do not use it."""
+    return [
         CounterSeries(counter.key, f"{counter.process}-{number}", counter.times, np.zeros(len(counter.times)))
         for number in range(3)
         for counter in series
     ]
-    result = totals(cost_rows(ledger([*series, *copies])))
-    assert result == totals(cost_rows(ledger(series)))
+
+
+@PROPERTY
+@given(several())
+def test_invariant_8_copies_of_a_device_are_one_device(series: DeviceSeries) -> None:
+    """Several processes that see a device do not make it several devices; none restarts here."""
+    rising = [replace(counter, values=np.maximum.accumulate(counter.values)) for counter in series]
+    result = totals(cost_rows(ledger([*rising, *_copies(rising)])))
+    assert result == totals(cost_rows(ledger(rising)))
     assert result[(), "capacity", "USD", "quantity"] == len(LISTED) * len(CELLS) * CELL * 1000
+
+
+@PROPERTY
+@given(several())
+def test_invariant_8_copies_know_at_most_of_gaps_in_which_others_restarted(series: DeviceSeries) -> None:
+    """Their counters say what they used over such a gap, so less may be unknown, and no use is another."""
+    result, alone = (totals(cost_rows(ledger(of))) for of in ([*series, *_copies(series)], series))
+    for kind in ("direct", "over", "capacity"):
+        assert result[(), kind, "USD", "quantity"] == alone[(), kind, "USD", "quantity"]
+    known = alone[(), "unknown", "USD", "quantity"] - result[(), "unknown", "USD", "quantity"]
+    assert known >= 0
+    assert result[(), "idle", "USD", "quantity"] - alone[(), "idle", "USD", "quantity"] == known
 
 
 @PROPERTY
