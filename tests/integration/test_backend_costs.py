@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,21 +57,31 @@ def exposition() -> str:
 
 
 @pytest.fixture(scope="module")
-def client(
-    backfilled: Callable[[Path, str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[FlaskClient]:
+def settings(backfilled: Callable[[Path, str], str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("costs")
     (folder / "modelplane.yaml").write_text(REGISTRY)
-    settings = Settings(
+    return Settings(
         prometheus_timeout_seconds=PATIENCE_SECONDS,
         prometheus_url=backfilled(folder, exposition()),
         database_url=f"sqlite:///{folder / 'alerts.db'}",
         registry_file=folder / "modelplane.yaml",
         cache_seconds=0,
     )
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[FlaskClient]:
     app = create_app(settings)
-    yield app.test_client()
-    close_app(app)
+    try:
+        yield app.test_client()
+    finally:
+        close_app(app)
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Iterator[FlaskClient]:
+    with serving(settings) as client:
+        yield client
 
 
 def rows(client: FlaskClient, first: int, last: int, more: str = "") -> dict[tuple[Any, str], Decimal]:
@@ -89,8 +100,28 @@ def test_an_hour_with_a_restart(client: FlaskClient) -> None:
     assert Decimal("0.9") - lost <= amounts[("user-B", "direct")] <= Decimal("0.9")
 
 
-def test_what_nobody_scraped_is_unknown_and_nothing_is_lost(client: FlaskClient) -> None:
+def test_what_was_used_while_nobody_scraped_is_spread_and_estimated(client: FlaskClient) -> None:
+    requested = f"from={(START + 2 * HOUR) * 1000}&to={(START + 3 * HOUR) * 1000}"
+    answer = client.get(f"/api/v1/costs?{requested}").json
+    assert answer is not None
+    estimated = {row["tenant"]: row["estimated"] for row in answer["rows"] if row["kind"] == "direct"}
+    assert estimated == {"user-A": 1800, "user-B": 900}
     amounts = rows(client, 2 * HOUR, 3 * HOUR)
+    assert amounts == {
+        ("user-A", "direct"): Decimal("1.8"),
+        ("user-B", "direct"): Decimal("0.9"),
+        (None, "idle"): Decimal("0.9"),
+        (None, "unknown"): 0,
+        (None, "over"): 0,
+        (None, "capacity"): Decimal("3.6"),
+    }
+
+
+def test_what_nobody_scraped_for_longer_than_the_lookback_is_unknown_and_nothing_is_lost(
+    settings: Settings,
+) -> None:
+    with serving(replace(settings, lookback_seconds=HOUR / 2)) as client:
+        amounts = rows(client, 2 * HOUR, 3 * HOUR)
     assert amounts[(None, "unknown")] > Decimal("3.5")
     assert amounts[(None, "capacity")] == Decimal("3.6")
 
@@ -121,8 +152,8 @@ def test_gap_free_hours_are_read_cell_by_cell_and_cost_the_same(
     monkeypatch.setattr(samples, "FIRST_RANGE", HOUR * 1000)
     monkeypatch.setattr(samples, "LONGEST_RANGE", HOUR * 1000)
     quick = rows(client, 300, 4 * HOUR)
-    # The hour of the restart, and those before, in and after the gap, are not gap-free.
-    assert Counter(kinds) == {True: 2, False: 3}
+    # The hour of the restart and that of the gap are not gap-free.
+    assert Counter(kinds) == {True: 2, False: 2}
     monkeypatch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
     assert rows(client, 300, 4 * HOUR) == quick
 
