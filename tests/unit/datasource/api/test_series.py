@@ -9,7 +9,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from datasource_support.fake_prometheus import FakePrometheus, matrix_reply, vector_reply
+from datasource_support.fake_prometheus import FakePrometheus, Form, Reply, matrix_reply, vector_reply
 from modelplane_datasource.catalogue import SERIES_METRICS
 from modelplane_datasource.settings import Settings
 
@@ -200,14 +200,19 @@ def test_the_catalogue_declares_what_the_routes_accept(
     upstream: FakePrometheus, settings: Settings, make_client: Callable[[Settings], FlaskClient]
 ) -> None:
     matrix = upstream.reply
-    upstream.reply = lambda path, form: (
-        vector_reply() if path.endswith("/query") and not form["query"].endswith("]") else matrix(path, form)
-    )
+
+    def reply(path: str, form: Form) -> Reply:
+        if path.endswith("/series"):
+            return 200, {}, b'{"status":"success","data":[]}'
+        is_instant = path.endswith("/query") and not form["query"].endswith("]")
+        return vector_reply() if is_instant else matrix(path, form)
+
+    upstream.reply = reply
     client = make_client(replace(settings, registry_file=REGISTRY))
     # Of the others any text will do.
     values = {
         "kind": "input", "model-name": "digit-reader", "slo": "availability", "idle": "keep",
-        "shared": "keep",
+        "shared": "keep", "group-by": "model", "basis": "usage",
     }  # fmt: skip
     body = client.get("/api/v1/metrics").json
     assert body is not None

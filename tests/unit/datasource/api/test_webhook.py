@@ -100,4 +100,4 @@ def test_a_body_that_ends_early_is_not_stored(protected: FlaskClient) -> None:
         environ_overrides={"CONTENT_LENGTH": "100", "wsgi.input": BytesIO(b"{}")},
     )
     assert response.status_code == 400
-    assert protected.get(PATH, headers={"Authorization": "Bearer admin"}).json == {"alerts": []}
+    assert protected.get(PATH, headers={"Authorization": "Bearer admin"}).json == {"alerts": [], "total": 0}
