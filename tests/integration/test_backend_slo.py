@@ -51,10 +51,12 @@ class Behaviour(NamedTuple):
 
 
 # Of 20 calls a scrape: the same number fails in every hour, and the shares are known exactly.
-VERSIONS = {"v1.2.0": Behaviour(120, 25), "v1.2.1": Behaviour(120, 25), "v1.3.0": Behaviour(24, 10)}
+VERSIONS = {"v1.2.0": Behaviour(120, 50), "v1.2.1": Behaviour(120, 50), "v1.3.0": Behaviour(24, 10)}
 FAST_SECONDS, SLOW_SECONDS = 0.02, 0.4
 # How far an increase may be from the calls, as a share: Prometheus stretches it to the edges of its window.
 STRETCH = {"prometheus": 0.005, "victoria-metrics": 1e-9}
+# In one hour the first and the last scrape, of which Prometheus stretches what they show, lie a step less apart.
+STRETCH_OF_HOUR = {"prometheus": HOUR / (HOUR - STEP), "victoria-metrics": 1}
 
 
 class Clock:
@@ -139,8 +141,7 @@ def burn(client: FlaskClient, at: int, **query: object) -> dict[str, dict[str, f
 
 
 def test_burn_rates_are_those_of_the_calls(client: FlaskClient, store: str) -> None:
-    # Prometheus stretches what the first and the last scrape show, which lie a step less than an hour apart.
-    stretch = HOUR / (HOUR - STEP) if store == "prometheus" else 1
+    stretch = STRETCH_OF_HOUR[store]
     points = burn(client, END, slo="availability")
     assert set(points) == set(VERSIONS)
     for version, point in points.items():
@@ -193,12 +194,12 @@ def test_the_state_of_the_objectives(client: FlaskClient, store: str) -> None:
     assert healthy["budget_remaining"] == pytest.approx(1 - 1 / 1.2, rel=stretch)
     # Each hour fails less often than it may, so the budget lasts.
     assert healthy["exhausted_at"] is None
-    assert healthy["n"] == pytest.approx(CALLS_OF_LAST_HOUR, rel=stretch)
+    assert healthy["n"] == pytest.approx(CALLS_OF_LAST_HOUR * STRETCH_OF_HOUR[store], rel=1e-6)
     assert healthy["total"] == pytest.approx(3 * CALLS_PER_SCRAPE * HOUR / STEP, rel=stretch)
     assert canary["budget_remaining"] == pytest.approx(1 - 1 / 0.24, rel=stretch)
     assert canary["exhausted_at"] == END * 1000
     slow = rows["v1.2.0", "latency"]
-    assert (slow["exhausted_at"], slow["budget_remaining"]) == (None, pytest.approx(0.2, abs=stretch))
+    assert (slow["exhausted_at"], slow["budget_remaining"]) == (None, pytest.approx(0.6, abs=stretch))
 
 
 def compare(client: FlaskClient, baseline: str, candidate: str, **query: object) -> Any:
@@ -217,7 +218,10 @@ def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient, st
     calls = 3 * CALLS_PER_SCRAPE * HOUR // STEP
     for side, version in (("baseline", "v1.2.0"), ("candidate", "v1.3.0")):
         counts = body["counts"][side]
-        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=STRETCH[store])
+        # Counts are whole. VictoriaMetrics counts the scrape before a slice, too: what fails there weighs more,
+        # which averages out unless failures keep time with the slices, as these do.
+        tolerance = 1 if store == "prometheus" else 12
+        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, abs=tolerance)
         assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=STRETCH[store])
     errors = body["indicators"][0]
     assert errors["low"] <= 1 / 24 - 1 / 120 <= errors["high"]
@@ -225,21 +229,22 @@ def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient, st
 
 def test_the_other_way_round_it_is_better(client: FlaskClient) -> None:
     body = compare(client, "v1.3.0", "v1.2.0")
-    assert (body["verdict"], verdicts(body)["errors"]) == ("better", "better")
+    assert (body["verdict"], verdicts(body)["errors"]) == ("better", "better"), body
 
 
 def test_two_builds_of_the_same_are_the_same(client: FlaskClient) -> None:
     body = compare(client, "v1.2.0", "v1.2.1")
-    assert set(verdicts(body).values()) == {body["verdict"]} == {"same"}
+    assert body["verdict"] == "no_difference_found"
+    assert set(verdicts(body).values()) <= {"same", "no_difference_found"}
 
 
-def test_a_minute_is_not_enough(client: FlaskClient) -> None:
-    body = compare(client, "v1.2.0", "v1.2.1", **{"from": (END - 60) * 1000})
+def test_ten_minutes_are_not_enough(client: FlaskClient) -> None:
+    body = compare(client, "v1.2.0", "v1.2.1", **{"from": (END - 600) * 1000})
     assert (body["verdict"], verdicts(body)["errors"]) == ("not_enough_data", "not_enough_data")
-    assert 0 < body["counts"]["baseline"]["latencies"] <= 60
+    assert 0 < body["counts"]["baseline"]["latencies"] <= 20 * CALLS_PER_SCRAPE
 
 
-def test_a_version_that_never_ran_is_not_enough(client: FlaskClient) -> None:
+def test_a_version_that_never_ran_has_no_traffic(client: FlaskClient) -> None:
     body = compare(client, "v1.2.0", "v9")
-    assert body["verdict"] == "not_enough_data"
+    assert body["verdict"] == "no_traffic"
     assert body["counts"]["candidate"]["latencies"] == 0

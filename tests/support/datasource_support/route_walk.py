@@ -106,7 +106,8 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
 def without_request(response: TestResponse, call: Call) -> bytes:
     """Status line, headers and body of a response, without the texts of the request, which errors repeat."""
     text = f"{response.status}\n{response.headers}".encode() + response.get_data()
-    given = [call.query, *(call.body["targets"] if call.body and "targets" in call.body else ())]
+    body = call.body or {}
+    given = [call.query, *body.get("targets", ()), body.get("metadata", {})]
     for value in sorted(itertools.chain.from_iterable(map(_requested, given)), key=len, reverse=True):
         text = text.replace(json.dumps(value)[1:-1].encode(), b"")
     return text
