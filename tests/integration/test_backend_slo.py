@@ -220,8 +220,8 @@ def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient, st
         counts = body["counts"][side]
         # Counts are whole. VictoriaMetrics sees the scrape before a slice, too: what fails there weighs
         # more, which averages out unless failures keep time with the slices, as these do.
-        tolerance = 1 if store == "prometheus" else 12
-        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, abs=tolerance)
+        tolerance = 0.02 if store == "prometheus" else 0.2
+        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=tolerance)
         assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=0.01)
     errors = body["indicators"][0]
     assert errors["low"] <= 1 / 24 - 1 / 120 <= errors["high"]
