@@ -13,6 +13,7 @@ from modelplane_provisioning.commands import COMMAND_LINE
 _DISTRIBUTIONS = {
     "_jsonnet": "jsonnet",
     "jwt": "pyjwt",
+    "markdown_it": "markdown-it-py",
     "pynvml": "nvidia-ml-py",
     "sklearn": "scikit-learn",
     "werkzeug": "flask",  # which needs it

@@ -58,6 +58,11 @@ def quantile(
     return estimate if keep_nan else f"{estimate} >= 0"
 
 
+def native_quantile(q: float, metric: Metric, select: Select, window: str, by: Labels = ()) -> str:
+    """The ``q`` quantile of a native histogram; NaN without observations."""
+    return f"histogram_quantile({q!r}, {total(rate(select(metric.name), window), by)})"
+
+
 def mean(metric: Metric, select: Select, window: str, by: Labels = (), *, keep_nan: bool = False) -> str:
     """The mean of a histogram's observations; without any absent, or NaN with ``keep_nan``."""
     sums, counts = (total(rate(select(metric.name + part), window), by) for part in ("_sum", "_count"))

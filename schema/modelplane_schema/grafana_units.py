@@ -23,7 +23,7 @@ UNITS: Mapping[str, str] = {
     "stddevs": NO_UNIT,
     "number": NO_UNIT,
 }
-UNITS_PER_SECOND: Mapping[str, str] = {"count": "cps", "bytes": "Bps", "joules": "watt"}
+UNITS_PER_SECOND: Mapping[str, str] = {"count": "cps", "bytes": "Bps", "joules": "watt", "number": NO_UNIT}
 _REQUEST_SERIES = (REQUESTS.name, REQUEST_RATE.name, FAILURE_RATE.name)
 
 

@@ -105,7 +105,7 @@ DEVICE_COST_ALLOCATED = RecordedSeries(
     "Money that devices cost, idle time included, shared by use over the last 1h.", "1h", per_second=True,
 )  # fmt: skip
 UNPRICED_DEVICE_SECONDS = RecordedSeries(
-    "modelplane:unpriced_device_seconds:rate1h", "seconds", IDENTITY,
+    "modelplane:unpriced_device_seconds:rate1h", "number", IDENTITY,
     "Device seconds of device types without a price.", "1h", per_second=True,
 )  # fmt: skip
 TOKEN_COST = RecordedSeries(

@@ -127,6 +127,7 @@ def configuration(folder: Path, ports: list[int]) -> dict[str, Any]:
     config = {
         "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), **dict.fromkeys(WINDOWS, "1s")},
         "signalBaselineInterval": "1s",
+        "tokenCostInterval": "1s",
     }
     for name, text in rule_files(REGISTRY, config).items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from modelplane_datasource.series.quantile_bounds import latency_bounds
 from modelplane_datasource.series.selection import GROUP_BY, Selection
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import expressions, metrics, recorded
-from modelplane_schema.metrics import MODEL_NAME, Metric
+from modelplane_schema.metrics import MODEL_NAME
 from modelplane_schema.promql import one_of, rate, ratio, selector, total
 
 QUANTILE = Parameter(
@@ -25,9 +25,10 @@ _LOWER = 1 - 1e-9
 
 def latency(selection: Selection, window: str) -> str:
     """A latency quantile, in seconds."""
-    by, q = (*selection.group_labels, "le"), selection.options[QUANTILE.name]
-    classic = expressions.quantile(q, metrics.LATENCY, selection.select, window, by, keep_nan=True)
-    return f"{classic} or histogram_quantile({q * _LOWER!r}, {_native(metrics.LATENCY, selection, window)})"
+    by, q, select = selection.group_labels, selection.options[QUANTILE.name], selection.select
+    classic = expressions.quantile(q, metrics.LATENCY, select, window, (*by, "le"), keep_nan=True)
+    native = expressions.native_quantile(q * _LOWER, metrics.LATENCY, select, window, by)
+    return f"{classic} or {native}"
 
 
 def throughput(selection: Selection, window: str) -> str:
@@ -45,7 +46,7 @@ def confidence(selection: Selection, window: str) -> str:
     by = selection.group_labels
     classic = expressions.mean(metrics.CONFIDENCE, selection.select, window, by, keep_nan=True)
     # Not every store knows a function for it: what is read of a native histogram is its mean.
-    return f"{classic} or {_native(metrics.CONFIDENCE, selection, window)}"
+    return f"{classic} or {total(rate(selection.select(metrics.CONFIDENCE.name), window), by)}"
 
 
 def active(selection: Selection, window: str) -> str:
@@ -68,11 +69,6 @@ def saturation(selection: Selection, window: str) -> str:
     by_model = total(selection.select(metrics.ACTIVE.name), (*by, MODEL_NAME))
     limits = f"{by_model} * 0 + on ({MODEL_NAME}) group_left () {most}"
     return ratio(total(f"{by_model} and on ({MODEL_NAME}) {most}", by), total(limits, by), keep_nan=True)
-
-
-def _native(metric: Metric, selection: Selection, window: str) -> str:
-    """Native histograms of each group, which a Prometheus may have instead of classic ones."""
-    return total(rate(selection.select(metric.name), window), selection.group_labels)
 
 
 PROMQL_METRICS = (

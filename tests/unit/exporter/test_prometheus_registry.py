@@ -25,12 +25,14 @@ class PublicRegistry:
 
 
 @pytest.fixture
-def measured(registry: CollectorRegistry) -> CollectorRegistry:
+def measured(registry: CollectorRegistry) -> Iterator[CollectorRegistry]:
     """A registry with a model's series, those of somebody else, and a target."""
     registry.set_target_info({"service": "resnet"})
     Counter("theirs", "Theirs.", registry=registry).inc(3)
-    ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)(lambda: {"confidence": 0.4})()
-    return registry
+    exporter = ModelMetricsExporter("m", "v1", "t", "jax", registry=registry)
+    exporter(lambda: {"confidence": 0.4})()
+    yield registry
+    exporter.close()
 
 
 def public(registry: CollectorRegistry) -> CollectorRegistry:
