@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
@@ -13,6 +16,17 @@ from modelplane_exporter.rate_limited_log import rate_limited
 def _nothing_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is limited by time, so a line of one test must not silence that of the next."""
     monkeypatch.setattr(rate_limited, "_last", {})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_collected() -> Iterator[None]:
+    """What a test made and does not hold, or an earlier one left, goes when a test says so, or after it.
+
+    An exporter that is collected takes its version's series with it, and a file its descriptor.
+    """
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
