@@ -1,6 +1,6 @@
 """What the backend adds to Prometheus, route by route, over a day of a large plane.
 
-A real Prometheus takes 2,000 identities with 20 series each, one sample a minute for 24 hours, by remote
+A real Prometheus takes 2,000 identities with 21 series each, one sample a minute for 24 hours, by remote
 write, and logs every query. A route is called once and its queries are read from that log. Then, in each
 round, Prometheus answers those queries itself over a kept connection, the backend answers the route by asking
 Prometheus, and another backend answers it from its cache. Each round asks about another model and tenant.

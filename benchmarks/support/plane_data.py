@@ -1,7 +1,7 @@
 """A plane's series over a day: what its exporters would have exposed, scrape by scrape.
 
 Counts are drawn from Poisson distributions around each identity's own rate, so counters rise unevenly and
-histograms agree with their counts. Every identity has 20 series (coarse buckets); each version has besides
+histograms agree with their counts. Every identity has 21 series (coarse buckets); each version has besides
 these the signals of one baseline, for all tenants together.
 """
 
@@ -19,7 +19,7 @@ FRAMEWORK = "pytorch"
 INTERVAL = 60  # seconds between two scrapes
 BASELINE_VERSION, CANDIDATE_VERSION = VERSIONS = ("v1.2.0", "v1.3.0")
 IDENTITIES_PER_DEVICE = 100
-SERIES_PER_IDENTITY = 20
+SERIES_PER_IDENTITY = 21
 SIGNALS, BINS = 10, 10
 BASELINE_OBSERVATIONS = 50_000
 LATENCY_BOUNDS, LATENCY_PARTS = ("0.05", "0.1", "0.25", "1.0", "+Inf"), (0.3, 0.3, 0.25, 0.1, 0.05)
@@ -119,7 +119,7 @@ class IdentitySeries:
         failed = np.minimum(count, self._chance.poisson(0.01 * self._rates[:, None], count.shape))
         columns = (
             *calls.swapaxes(0, 1), count * 0.173, count,
-            count - failed, failed, np.zeros_like(count),
+            count - failed, failed, *[np.zeros_like(count)] * (len(metrics.OUTCOMES) - 2),
             *predictions.swapaxes(0, 1), predicted * 0.71, predicted,
             np.zeros_like(count), count * 512.0, count * 128.0, count * 0.0007, count,
         )  # fmt: skip
@@ -132,7 +132,7 @@ class IdentitySeries:
         return np.cumsum(drawn, axis=1).astype(float)
 
 
-_ACTIVE = len(LATENCY_BOUNDS) + 2 + 3 + len(CONFIDENCE_BOUNDS) + 2
+_ACTIVE = len(LATENCY_BOUNDS) + 2 + len(metrics.OUTCOMES) + len(CONFIDENCE_BOUNDS) + 2
 
 
 def _labels_of(number: int, size: Size) -> Iterator[Labels]:
