@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
-from modelplane_datasource.prometheus.histograms import NO_OBSERVATIONS, Histogram, parse_bound
+from modelplane_datasource.prometheus.histograms import (
+    NO_OBSERVATIONS,
+    Histogram,
+    check_bounds,
+    parse_bound,
+)
 from modelplane_datasource.timeline.arrays import BoolArray, FloatArray
 
 
@@ -37,11 +41,7 @@ class HistogramSlices:
     sums: FloatArray
 
     def __post_init__(self) -> None:
-        steps = (0.0, *self.bounds, math.inf)
-        if any(low >= high for low, high in pairwise(steps)):
-            raise ValueError(f"bounds are {self.bounds}; allowed: finite, ascending, above 0")
-        if self.count and not self.bounds:
-            raise ValueError("bounds are missing; allowed: at least one besides +Inf")
+        check_bounds(self.bounds, has_observations=bool(self.count))
 
     @classmethod
     def of(cls, histograms: Sequence[Histogram]) -> HistogramSlices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -41,6 +41,14 @@ def sum_by_bound(buckets: Mapping[str, float]) -> dict[float, float]:
     return dict(sorted(totals.items()))
 
 
+def check_bounds(bounds: Sequence[float], *, has_observations: bool) -> None:
+    """ValueError unless ``bounds`` can be those of a histogram of values above 0."""
+    if any(low >= high for low, high in pairwise((0.0, *bounds, math.inf))):
+        raise ValueError(f"bounds are {bounds}; allowed: finite, ascending, above 0")
+    if has_observations and not bounds:
+        raise ValueError("bounds are missing; allowed: at least one besides +Inf")
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Observations of a window, none of them below 0.
@@ -55,13 +63,9 @@ class Histogram:
     mean: float
 
     def __post_init__(self) -> None:
-        steps = (0.0, *self.bounds, math.inf)
-        if any(low >= high for low, high in pairwise(steps)):
-            raise ValueError(f"bounds are {self.bounds}; allowed: finite, ascending, above 0")
-        if self.count and not self.bounds:
-            raise ValueError("bounds are missing; allowed: at least one besides +Inf")
+        check_bounds(self.bounds, has_observations=bool(self.count))
         counts = (0, *self.cumulative, self.count)
-        if len(counts) != len(steps) or any(low > high for low, high in pairwise(counts)):
+        if len(counts) != len(self.bounds) + 2 or any(low > high for low, high in pairwise(counts)):
             raise ValueError(
                 f"cumulative is {self.cumulative} and count {self.count}; "
                 "allowed: one count for each bound, from 0 up, never falling"

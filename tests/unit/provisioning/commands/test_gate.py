@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -16,6 +15,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
+from http_servers import serving_by
 from modelplane_provisioning.cli import cli
 from modelplane_provisioning.gate_client import GateClient, GateError
 
@@ -56,16 +56,8 @@ def backend() -> Iterator[Backend]:
         def log_message(self, *args: object) -> None:
             """Requests are in ``asked``."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving_by(Handler) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def gate(name: str) -> dict[str, Any]:
