@@ -121,7 +121,8 @@ def registry_config(registry: Registry) -> dict[str, Any]:
     content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
     models = content["models"]
     for model, declared in zip(models, registry.models, strict=True):
-        model["replicas"] = declared.expected_replicas
+        if declared.expected_replicas is not None:
+            model["replicas"] = declared.expected_replicas
     return {
         "grafanaUrl": registry.urls.grafana,
         "runbooksUrl": registry.urls.runbooks,
