@@ -34,6 +34,7 @@ from modelplane_datasource.costs.ledger.lines import (
     OVER,
     UNKNOWN,
     Ledger,
+    LedgerWarning,
     Line,
     Policy,
 )
@@ -82,12 +83,14 @@ def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Poli
     scrapes = Scrapes((*series, *tokens))
     inventory, used = inventory_of(tariff), _by_device(series)
     lines: list[Line] = []
+    unknown: list[LedgerWarning] = []
     for device in sorted(inventory.keys() | used.keys()):
         counters = used.get(device, ())
         extra = samples.seen_at.get(device, np.zeros(0, dtype=np.int64))
         seen_at = union_of((extra, *(counter.scrapes for counter in counters)))
         of_device = DeviceSamples(device, counters, seen_at, scrapes, samples.timing)
         for holding in holdings(of_device, inventory.get(device, ()), cells):
+            unknown += unknown_warnings(holding, counters, cells, samples.timing.lookback)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), cells)
             lines += _asset_lines(holding, rates, cells, policy)
     token_use = _token_use(tokens, scrapes, tariff, cells, samples.timing)
@@ -95,8 +98,10 @@ def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Poli
     _check_sums(lines)
     warnings = (
         *inventory_warnings(used, inventory),
-        *unknown_warnings(lines, used, cells),
-        *hidden_token_warnings(use.rows[row] for use in token_use for row in use.gaps.hidden_rows()),
+        *dict.fromkeys(unknown),  # a device of two types is one device
+        *hidden_token_warnings(
+            (use.rows[row] for use in token_use for row in use.gaps.hidden_rows()), samples.timing.lookback
+        ),
         *jump_warnings(tariff, lines),
     )
     return Ledger(cells, policy, tuple(lines), warnings)

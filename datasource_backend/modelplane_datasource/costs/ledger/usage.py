@@ -156,7 +156,8 @@ def use_in_cells(
     because nothing says when the process began.
 
     What a counter grew by over a gap in the scraping of its process is spread evenly over the time of the
-    gap. Where it restarted in a gap nothing of the gap is counted, and the gap is unknown.
+    gap. Where it restarted in a gap, or the gap is longer than the lookback, nothing of the gap is counted,
+    and the gap is unknown.
     """
     ordered = sorted(series, key=_counter)
     counters, of_series = _distinct([_counter(counter) for counter in ordered])
@@ -273,14 +274,15 @@ def _increases(
     np.copyto(change, values, where=falls)
     far = np.flatnonzero((begins | (later > timing.hold)) & ~gap_free & (times > cells.start))
     scraped = _last_scrapes(far, counter, times, processes, scrapes)
-    lately = times[far] - scraped <= timing.hold
-    began_at_0 = far[lately & begins[far]]
+    since = times[far] - scraped
+    began_at_0 = far[begins[far] & (since <= timing.lookback)]
     change[began_at_0] = values[began_at_0]
     change *= units  # before the division by the length of a gap, so that halves of a unit stay exact
-    is_gap = ~lately & ~begins[far] & (scraped < cells.end)
+    is_gap = (since > timing.hold) & (scraped > NEVER) & (scraped < cells.end)
     gap, starts = far[is_gap], scraped[is_gap]
-    grown, bridged = np.where(falls[gap], 0.0, change[gap]), ~falls[gap]
-    change[far[~lately]] = 0.0
+    bridged = ~falls[gap] & (since[is_gap] <= timing.lookback)
+    grown = np.where(bridged, change[gap], 0.0)
+    change[far[since > timing.hold]] = 0.0
     gap_of, gap_cell, time = spread_over_cells(starts, np.where(bridged, times[gap], starts), cells)
     share = grown[gap_of] * time / (times[gap] - starts)[gap_of]
     inside = (times > cells.start) & (times <= cells.end)
