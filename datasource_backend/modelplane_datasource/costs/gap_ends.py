@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import orjson
 
-from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader, process_of
+from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.prometheus.decoding import RawSeries
 from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
 from modelplane_datasource.timeline.grid import Grid
@@ -26,8 +27,18 @@ _SHORTEST_RANGE = 900_000
 _FARTHEST = 92 * DAY  # the longest range of costs: what it shows of a gap each of its days shows
 _INSTANCE = "instance"
 _INSTANCES_AT_ONCE = 50  # VictoriaMetrics takes queries of 16 KiB
-_METRICS = {metric.name: metric for metric in (metrics.DEVICE_SECONDS, metrics.TOKENS)}
+_OF_METRICS = frozenset({"__name__", *metrics.DEVICE_SECONDS.labels, *metrics.TOKENS.labels})
 _Labels = frozenset[tuple[str, str]]
+
+
+class _Missing(NamedTuple):
+    """Series that have no sample at an end of the range: those that were scraped ``before`` it and come
+    again, and ``after`` it again, and those of processes that ``began`` or ``ended`` within the lookback."""
+
+    before: set[_Labels]
+    after: set[_Labels]
+    began: set[_Labels]
+    ended: set[_Labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +56,49 @@ class GapEnds:
         Of a process that was scraped beyond the lookback alone there is a sample at the lookback, which says
         just that: the value of one so far away does not count.
         """
-        start, end = self.time_range
-        timing = self.reader.timing
-        next_scrapes, latest = (min(end + length, self.now) for length in (timing.hold, timing.lookback))
+        (start, end), timing = self.time_range, self.reader.timing
+        earliest, next_scrapes, latest = self._limits
         following = [self.reader.as_scraped(TimeRange(end, next_scrapes))] if end < self.now else []
+        missing = self._missing(parts, following)
+        hours = _hours(earliest, start), _hours(next_scrapes, latest)
+        before = Grid(start - (hours[0] - 1) * _HOUR, start, _HOUR)
+        after = Grid(next_scrapes + _HOUR, next_scrapes + hours[1] * _HOUR, _HOUR)
+        far_before = TimeRange(start - _FARTHEST, earliest)
+        far_after = TimeRange(latest, min(end + _FARTHEST, self.now))
+        return [
+            *self._at_lookback(missing.began, far_before, earliest - 1),
+            *self._hours_with(missing.before, before, -1),
+            *following,
+            *self._hours_with(missing.after, after, 0),
+            *self._at_lookback(missing.ended, far_after, end + timing.lookback + 1),
+        ]
+
+    @property
+    def _limits(self) -> tuple[int, int, int]:
+        """The lookback before the range, two scrapes after it, and the lookback after it, until ``now``."""
+        (start, end), timing = self.time_range, self.reader.timing
+        return start - timing.lookback, min(end + timing.hold, self.now), min(end + timing.lookback, self.now)
+
+    def _missing(self, parts: Sequence[RangeSamples], following: Sequence[RangeSamples]) -> _Missing:
+        """What is missing of the series of the range and those that ``following`` has."""
+        start = self.time_range.start
+        earliest, next_scrapes, latest = self._limits
         inside, continuing = _series_of(parts), _series_of(following)
         leading = _series_of([part for part in parts if part.time_range.start == start], start + self.lead)
-        earliest, is_over = start - timing.lookback, next_scrapes < latest
-        at_start = is_over or not inside | continuing <= leading
-        earlier = self._listed(earliest, start) - leading if at_start else set()
-        at_end = is_over and not (inside <= continuing and not earlier)
-        later = self._listed(next_scrapes, latest) - continuing if at_end else set()
+        is_past = next_scrapes < latest
+        earlier, later = set[_Labels](), set[_Labels]()
+        if is_past or not inside | continuing <= leading:
+            earlier = self._listed(earliest, start) - leading
+        if is_past and (earlier or not inside <= continuing):
+            later = self._listed(next_scrapes, latest) - continuing
         before = _continued(earlier, inside | continuing | later, leading)
-        after = _continued(later, inside | before, continuing)
-        began = _of_other_processes(inside | continuing | later, leading | earlier)
-        ended = _of_other_processes(inside | before, continuing | later)
-        hours_before, hours_after = _hours(earliest, start), _hours(next_scrapes, latest)
-        return [
-            *self._at_lookback(began, TimeRange(start - _FARTHEST, earliest), earliest - 1),
-            *self._hours_with(before, Grid(start - (hours_before - 1) * _HOUR, start, _HOUR), -1),
-            *following,
-            *self._hours_with(
-                after, Grid(next_scrapes + _HOUR, next_scrapes + hours_after * _HOUR, _HOUR), 0
-            ),
-            *self._at_lookback(
-                ended, TimeRange(latest, min(end + _FARTHEST, self.now)), end + timing.lookback + 1
-            ),
-        ]
+        ended = _of_other_processes(inside | before, continuing | later) if latest < self.now else set()
+        return _Missing(
+            before,
+            _continued(later, inside | before, continuing),
+            _of_other_processes(inside | continuing | later, leading | earlier),
+            ended,
+        )
 
     def _listed(self, start: int, end: int, matchers: Sequence[Matcher] = ()) -> set[_Labels]:
         """Labels of all series between two times."""
@@ -142,9 +169,9 @@ def _instance(series: _Labels) -> str:
     return dict(series).get(_INSTANCE, "")
 
 
-def _process(series: _Labels) -> str:
-    labels = dict(series)
-    return process_of(labels, _METRICS[labels["__name__"]])
+def _process(series: _Labels) -> _Labels:
+    """The labels of all series of a process."""
+    return frozenset(label for label in series if label[0] not in _OF_METRICS)
 
 
 def _continued(candidates: set[_Labels], others: set[_Labels], scraped: set[_Labels]) -> set[_Labels]:
