@@ -79,13 +79,16 @@ class PrometheusClient:
             max_idle=2 * settings.threads,
         )
 
-    def query_range(self, promql: str, grid: Grid) -> tuple[RangeSeries, ...]:
+    def query_range(self, promql: str, grid: Grid, *, reads_means: bool = False) -> tuple[RangeSeries, ...]:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError.
 
+        Native histograms are an error as well, unless their means are read.
         The result is not cached: it is for those who serve its texts, and cache what they serve.
         """
         restricted = self._restriction.query(promql)
-        series = self._reported(lambda: range_series(*self._matrix(restricted, grid)))
+        series = self._reported(
+            lambda: range_series(*self._matrix(restricted, grid), reads_means=reads_means)
+        )
         self._check_owners(restricted, (of_series.labels for of_series in series))
         return series
 

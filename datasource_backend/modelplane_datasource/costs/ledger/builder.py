@@ -133,6 +133,7 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
         direct = scaled(direct, capacity, charges.shared)
     time = balanced(direct, unknown, capacity)
     charged = np.where(capacity > 0, capacity, direct.sum(axis=0))
+    is_there = charged > 0
     money = money_balance(rates.running_cost(charged, cells, holding.begins), time)
     time_shares = idle_shares(time.idle, direct, charges.present, policy.idle)
     money_shares = idle_shares(money.idle, direct, charges.present, policy.idle)
@@ -145,7 +146,7 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
         amounts: IntArray,
         estimated: IntArray = nothing,
     ) -> Line:
-        return Line(kind, holding.asset, identity, quantities, amounts, rates, estimated)
+        return Line(kind, holding.asset, identity, quantities, amounts, rates, estimated, is_there)
 
     estimated = np.minimum(charges.estimated, direct)
     rows = enumerate(identities)
@@ -191,10 +192,18 @@ def _token_lines(counts: Iterable[CellCounts], tariff: Tariff, cells: CellGrid) 
         rates_of_row = [rates[key.identity.model_name, key.kind] for key in of_model.rows]
         tokens, amounts, estimates = _token_sums(of_model, rates_of_row)
         present: BoolArray = np.any(of_model.present, axis=1)
+        everywhere = np.ones(len(cells), dtype=np.bool_)
         for row in np.flatnonzero(present):
             key = of_model.rows[row]
             yield Line(
-                key.kind, None, key.identity, tokens[row], amounts[row], rates_of_row[row], estimates[row]
+                key.kind,
+                None,
+                key.identity,
+                tokens[row],
+                amounts[row],
+                rates_of_row[row],
+                estimates[row],
+                everywhere,
             )
 
 
