@@ -246,7 +246,11 @@ class AlertStore:
     def _write(self, deliveries: Sequence[Delivery]) -> None:
         with self._database.writing() as connection:
             store_writes.add_deliveries(connection, deliveries, self._max_raw_bodies)
-        self._last_watchdogs = {**self._last_watchdogs, **store_writes.watchdogs(deliveries)}
+        seen = store_writes.watchdogs(deliveries)
+        self._last_watchdogs = {
+            source: max(seen.get(source, 0), self._last_watchdogs.get(source, 0))
+            for source in {**self._last_watchdogs, **seen}
+        }
 
     def _incidents(self, rows: Sequence[Mapping[str, Any]], rules: IncidentRules) -> list[Incident]:
         """The incidents of rows of ``select_incidents``."""
