@@ -211,6 +211,7 @@ class Model(_Declaration):
     owner: Name
     tenants: Annotated[tuple[Name, ...], Field(min_length=1)]
     targets: tuple[Target, ...] = ()
+    replicas: PositiveInt | None = None
     max_in_flight: PositiveInt | None = None
     versions: Annotated[tuple[Version, ...], Field(min_length=1)]
     slos: tuple[Slo, ...] = ()
@@ -240,14 +241,9 @@ class Model(_Declaration):
         return tuple(version.version for version in self.versions if version.stage == "production")
 
     @property
-    def latency_threshold(self) -> float | None:
-        """Seconds of the first latency SLO, or None."""
-        thresholds = (
-            slo.indicator.threshold_seconds
-            for slo in self.slos
-            if isinstance(slo.indicator, LatencyIndicator)
-        )
-        return next(thresholds, None)
+    def expected_replicas(self) -> int | None:
+        """How many processes should serve the model: ``replicas``, else the number of targets, or None."""
+        return self.replicas or len(self.targets) or None
 
 
 class Device(_Declaration):

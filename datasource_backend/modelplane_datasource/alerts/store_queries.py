@@ -10,13 +10,12 @@ import sqlalchemy as sa
 from modelplane_datasource.alerts.episodes import STATUSES, columnar
 from modelplane_datasource.alerts.incidents import SEVERITIES, IncidentRules
 from modelplane_datasource.alerts.tables import EPISODES
-from modelplane_datasource.alerts.watchdog import WATCHDOG_ALERT
-from modelplane_schema.alerts import PROBE_ALERT
+from modelplane_schema.alerts import PROBE_ALERT, WATCHDOG
 
 IncidentOrder = Literal["newest", "worst"]
 NEWEST, WORST = INCIDENT_ORDERS = get_args(IncidentOrder)
 _NEVER = 2**62
-_ABOUT_A_MODEL = EPISODES.c.alertname.not_in([PROBE_ALERT, WATCHDOG_ALERT])
+_ABOUT_A_MODEL = EPISODES.c.alertname.not_in([PROBE_ALERT, WATCHDOG.name])
 
 Query = sa.Select[Any]
 
@@ -189,7 +188,7 @@ def _alert_conditions(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> l
         if values:
             conditions.append(column.in_([columnar(value) for value in values]))
     if not wanted.alertnames:  # it fires always, and would stand first on every list
-        conditions.append(columns.alertname != WATCHDOG_ALERT)
+        conditions.append(columns.alertname != WATCHDOG.name)
     if wanted.start is not None:
         conditions.append(sa.or_(columns.ends_at.is_(None), columns.ends_at >= wanted.start))
     if wanted.end is not None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import orjson
 
 from modelplane_datasource.alerts.episodes import Observation
+from modelplane_schema.alerts import WATCHDOG
 
-WATCHDOG_ALERT = "Watchdog"
-_LABEL = f'"alertname":"{WATCHDOG_ALERT}"'
+_LABEL = f'"alertname":"{WATCHDOG.name}"'
 
 
 def has_watchdog(observations: Iterable[Observation]) -> bool:
@@ -18,6 +18,6 @@ def has_watchdog(observations: Iterable[Observation]) -> bool:
         # Reading the labels of each alert would take longer than storing it.
         observation.kind == "firing"
         and _LABEL in observation.labels
-        and orjson.loads(observation.labels)["alertname"] == WATCHDOG_ALERT
+        and orjson.loads(observation.labels)["alertname"] == WATCHDOG.name
         for observation in observations
     )

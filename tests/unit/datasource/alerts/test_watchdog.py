@@ -20,9 +20,9 @@ from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 from modelplane_datasource.alerts.store_writes import Delivery
 from modelplane_datasource.alerts.tables import PAYLOADS, SCHEMA
-from modelplane_datasource.alerts.watchdog import WATCHDOG_ALERT
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import DAY, format_rfc3339
+from modelplane_schema.alerts import WATCHDOG
 
 MILLISECONDS = NOW * 1000
 MINUTE = 60_000
@@ -34,7 +34,7 @@ def watchdog(
 ) -> bytes:
     alert = {
         "status": "firing",
-        "labels": {"alertname": WATCHDOG_ALERT, "severity": "info", "audience": "platform"},
+        "labels": {"alertname": WATCHDOG.name, "severity": "info", "audience": "platform"},
         "annotations": {"summary": "Alerts are delivered."},
         "startsAt": format_rfc3339(start),
         "endsAt": "0001-01-01T00:00:00Z",
@@ -117,7 +117,7 @@ def test_it_is_published_once_it_came(client: FlaskClient) -> None:
     [
         {"status": "resolved", "endsAt": format_rfc3339(MILLISECONDS)},
         {"labels": {"alertname": "Other", "text": '"alertname":"Watchdog"'}},
-        {"labels": {'x"alertname': WATCHDOG_ALERT, "alertname": "Other"}},
+        {"labels": {'x"alertname': WATCHDOG.name, "alertname": "Other"}},
         {"labels": {"alertname": "WatchdogOther"}},
     ],
 )
@@ -135,7 +135,7 @@ def test_a_list_of_alertmanager_is_not_the_whole_path(tmp_path: Path) -> None:
 
 def test_it_is_on_no_list_and_in_no_incident_or_statistics(client: FlaskClient) -> None:
     post(client, watchdog())
-    named: Any = client.get(f"/api/v1/alerts?alertname={WATCHDOG_ALERT}").json
+    named: Any = client.get(f"/api/v1/alerts?alertname={WATCHDOG.name}").json
     assert named["total"] == 1
     for path, key in (("alerts", "alerts"), ("incidents", "incidents"), ("annotations/alerts", "rows")):
         answer: Any = client.get(f"/api/v1/{path}").json
