@@ -16,7 +16,7 @@ from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.site import Site, Times
 from modelplane_schema.errors import UserError
 from modelplane_schema.files import replace_file, replace_files, surplus_files
-from modelplane_schema.registry import Registry, dump_registry
+from modelplane_schema.registry import RUNBOOKS_IN_REPOSITORY, Registry, dump_registry
 from modelplane_schema.uids import dashboard_uid
 
 REGISTRY_FILE = "modelplane.yaml"
@@ -35,6 +35,7 @@ class BundleError(UserError, RuntimeError):
 
 def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets) -> dict[str, bytes]:
     """Map relative path to content, without ``secrets/``. ``targets`` maps a model to its ``host:port``s."""
+    registry = with_served_runbooks(registry, site.backend_link)
     routing = Routing(
         backend_url=f"http://{site.backend}",
         backend_credentials_file=f"{site.alertmanager_secrets}/{credentials.ALERTMANAGER.file}",
@@ -60,6 +61,14 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         texts[f"grafana/provisioning/{path}"] = to_yaml(content)
     files = {path: text.encode() for path, text in texts.items()}
     return files | {f"grafana/dashboards/{path}": content for path, content in boards.items()}
+
+
+def with_served_runbooks(registry: Registry, backend_link: str) -> Registry:
+    """The registry whose alerts link to the backend's runbooks, unless it says where others are."""
+    if registry.urls.runbooks != RUNBOOKS_IN_REPOSITORY:
+        return registry
+    urls = registry.urls.model_copy(update={"runbooks": f"{backend_link}/runbooks"})
+    return registry.model_copy(update={"urls": urls})
 
 
 def registry_targets(registry: Registry) -> dict[str, tuple[str, ...]]:

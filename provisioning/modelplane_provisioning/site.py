@@ -35,13 +35,14 @@ DEMO_TIMES = Times(
 class Site:
     """Addresses and paths as the parts see them: inside containers, or on this machine.
 
-    Addresses are ``host:port``. Paths name where a part finds a folder of the bundle. ``starts_grafana``
-    is False for a Grafana that is somebody else's.
+    Addresses are ``host:port``; ``backend_link`` is the backend's URL for people's browsers. Paths name where
+    a part finds a folder of the bundle. ``starts_grafana`` is False for a Grafana that is somebody else's.
     """
 
     prometheus: str
     alertmanager: str
     backend: str
+    backend_link: str
     prometheus_directory: str
     prometheus_secrets: str
     alertmanager_secrets: str
@@ -55,6 +56,7 @@ CONTAINERS = Site(
     prometheus="prometheus:9090",
     alertmanager="alertmanager:9093",
     backend="backend:8090",
+    backend_link="http://localhost:8090",  # compose.yaml publishes its port there
     prometheus_directory="/etc/prometheus",
     prometheus_secrets="/run/secrets",
     alertmanager_secrets="/run/secrets",
@@ -70,6 +72,7 @@ def local_site(bundle: str, data: str, prometheus: str, alertmanager: str, backe
         prometheus=prometheus,
         alertmanager=alertmanager,
         backend=backend,
+        backend_link=f"http://{backend}",
         prometheus_directory=f"{bundle}/prometheus",
         prometheus_secrets=f"{bundle}/secrets",
         alertmanager_secrets=f"{bundle}/secrets",
