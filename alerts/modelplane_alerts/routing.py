@@ -21,7 +21,7 @@ from modelplane_alerts.integrations import (
     version_problems,
     webhook,
 )
-from modelplane_schema.alerts import PROBE_ALERT, Severity
+from modelplane_schema.alerts import PROBE_ALERT, WATCHDOG, Severity
 from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import MODEL_NAME, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
@@ -31,7 +31,6 @@ from modelplane_schema.registry import Registry, Tenant
 BACKEND_RECEIVER = "modelplane-backend"
 NOBODY = "nobody"
 DEAD_MANS_SWITCH = "dead man's switch"
-WATCHDOG = "Watchdog"
 AUDIENCE = "audience"
 OWNER = "owner"
 # A notification of so many alerts of 8 KiB each is no larger than the backend takes (16 MiB).
@@ -123,7 +122,7 @@ def _heartbeat(registry: Registry, routing: Routing) -> Route:
     """To the backend and a dead man's switch, more often than anything else, and to no people."""
     route: Route = {
         "receiver": BACKEND_RECEIVER,
-        "matchers": [str(Matcher("alertname", WATCHDOG))],
+        "matchers": [str(Matcher("alertname", WATCHDOG.name))],
         "group_wait": "0s",
         "group_interval": routing.watchdog_interval,
         "repeat_interval": routing.watchdog_interval,

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modelplane_schema.alerts import Severity
+from modelplane_schema.alerts import ALERTS, WATCHDOG, Audience, Severity
 from modelplane_schema.fields import joined
 from modelplane_schema.receivers import SEVERITIES, Owner, Recipient
 from modelplane_schema.registry import Registry, Tenant
 
-TENANT_ALERTS = "SLO burn, errors, latency, missing traffic, models that are down and budgets"
-OWNER_ALERTS = "drift, confidence, the data contract, saturation, replicas, restarts and models that are down"
-PLATFORM_ALERTS = "the plane itself: targets, rules, delivery of alerts, stores"
-
 Severities = tuple[Severity, ...]
+
+
+def alerts_for(audience: Audience) -> str:
+    """The names of the alerts that somebody hears of."""
+    return ", ".join(alert.name for alert in ALERTS if audience in alert.audiences and alert is not WATCHDOG)
 
 
 def coverage_warnings(registry: Registry) -> list[str]:
     """A sentence, with places in the registry, for each gap; empty when everybody hears of everything."""
     return [
-        *_people_warnings("tenants", registry.tenants, TENANT_ALERTS, registry),
-        *_people_warnings("owners", registry.owners or (), OWNER_ALERTS, registry),
+        *_people_warnings("tenants", registry.tenants, alerts_for("tenant"), registry),
+        *_people_warnings("owners", registry.owners or (), alerts_for("owner"), registry),
         *_undeclared_owners(registry),
         *_platform_warnings(registry.platform),
     ]
@@ -50,14 +51,14 @@ def _undeclared_owners(registry: Registry) -> Iterator[str]:
     if registry.owners is None:
         names = joined(map(repr, dict.fromkeys(model.owner for model in registry.models)))
         instead = _instead(SEVERITIES, registry)
-        yield f"owners: {names} not declared, hence no receivers for {OWNER_ALERTS}; {instead}"
+        yield f"owners: {names} not declared, hence no receivers for {alerts_for('owner')}; {instead}"
 
 
 def _platform_warnings(platform: Recipient) -> Iterator[str]:
     severities = unheard(platform)
     if severities:
         rest = "what no tenant or owner hears of"
-        yield f"platform: {_gap(severities)} for {PLATFORM_ALERTS}, and {rest}; {_store_alone()}"
+        yield f"platform: {_gap(severities)} for {alerts_for('platform')}, and {rest}; {_store_alone()}"
 
 
 def _gap(severities: Severities) -> str:

@@ -173,6 +173,7 @@ class Model(Declaration):
     owner: Name
     tenants: Annotated[tuple[Name, ...], Field(min_length=1)]
     targets: tuple[Target, ...] = ()
+    replicas: PositiveInt | None = None
     max_in_flight: PositiveInt | None = None
     versions: Annotated[tuple[Version, ...], Field(min_length=1)]
     slos: tuple[Slo, ...] = ()
@@ -202,14 +203,9 @@ class Model(Declaration):
         return tuple(version.version for version in self.versions if version.stage == "production")
 
     @property
-    def latency_threshold(self) -> float | None:
-        """Seconds of the first latency SLO, or None."""
-        thresholds = (
-            slo.indicator.threshold_seconds
-            for slo in self.slos
-            if isinstance(slo.indicator, LatencyIndicator)
-        )
-        return next(thresholds, None)
+    def expected_replicas(self) -> int | None:
+        """How many processes should serve the model: ``replicas``, else the number of targets, or None."""
+        return self.replicas or len(self.targets) or None
 
 
 class Device(Declaration):

@@ -72,7 +72,7 @@ def test_what_nobody_hears_of_is_said_where_routes_and_rules_are_made(tmp_path: 
         result = run(*command, "--registry", EXAMPLE)
         assert result.exit_code == 0
         assert "warning: owners[0] 'vision', owners[1] 'retail'" in result.output
-        assert "platform: no receivers for the plane itself" in result.output
+        assert "platform: no receivers for " in result.output
 
 
 @pytest.mark.parametrize(

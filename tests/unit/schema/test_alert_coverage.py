@@ -6,17 +6,14 @@ from typing import Any
 
 import yaml
 
-from modelplane_schema.alert_coverage import (
-    OWNER_ALERTS,
-    PLATFORM_ALERTS,
-    TENANT_ALERTS,
-    coverage_warnings,
-)
+from modelplane_schema.alert_coverage import alerts_for, coverage_warnings
 from modelplane_schema.registry import Registry, parse_registry
 
 RECEIVER = {"type": "webhook", "url": "https://hooks.example.org"}
 CRITICAL = {**RECEIVER, "severities": ["critical"]}
 REST = {**RECEIVER, "severities": ["warning", "info"]}
+TENANT_ALERTS, OWNER_ALERTS = alerts_for("tenant"), alerts_for("owner")
+PLATFORM_ALERTS = alerts_for("platform")
 STORED = "nobody hears of it: only the alert store has it"
 
 
@@ -31,6 +28,13 @@ def registry(tenants: list[Any], owners: list[Any] | None, platform: list[Any]) 
     if owners is not None:
         content["owners"] = [{"id": f"owner-{i}", "receivers": chosen} for i, chosen in enumerate(owners)]
     return parse_registry(yaml.safe_dump(content))
+
+
+def test_the_alerts_that_somebody_misses_are_named() -> None:
+    assert "ModelDown" in TENANT_ALERTS
+    assert "ModelDown" in OWNER_ALERTS
+    assert "TargetDown" in PLATFORM_ALERTS
+    assert "Watchdog" not in PLATFORM_ALERTS  # nobody is told of it
 
 
 def test_where_everybody_hears_of_everything_there_is_nothing_to_say() -> None:

@@ -10,7 +10,7 @@
 //
 // The exporter exposes every bin of a signal at once, in the counters and in the baseline, so no join
 // loses a bin. Counts of a baseline that no process exposes any more have n, but no drift.
-local schema = import 'schema.json';
+local schema = import '../schema.json';
 
 local metrics = schema.metrics;
 local recorded = schema.recorded;
@@ -102,8 +102,8 @@ local mq = recorded.SIGNAL_BIN_BASELINE.name;
     ],
   },
 
-  prometheusRules+:: {
-    groups+: [
+  ruleGroups+::
+    [
       {
         name: 'modelplane-signal-baselines',
         interval: config.signalBaselineInterval,
@@ -114,5 +114,4 @@ local mq = recorded.SIGNAL_BIN_BASELINE.name;
         }],
       },
     ] + std.map(group, std.objectFields(config.signalWindows)),
-  },
 }
