@@ -23,6 +23,19 @@ from modelplane_schema.registry import Registry
 Version = tuple[int, int]
 Settings = dict[str, Any]
 
+# Messages of chats. Alertmanager's own for Slack has no text, and Debian's packages lack its one for Teams.
+TITLE = (
+    '[{{ .Status | toUpper }}{{ if eq .Status "firing" }}:{{ .Alerts.Firing | len }}{{ end }}] '
+    '{{ .CommonLabels.alertname }} {{ .GroupLabels.Values | join " " }}'
+)
+# Of a large group the first twenty alerts: a message that is too long is refused.
+TEXT = (
+    "{{ range $position, $alert := .Alerts }}{{ if lt $position 20 }}"
+    "{{ .Status | toUpper }} {{ .Labels.alertname }} ({{ .Labels.severity }}): "
+    "{{ or .Annotations.description .Annotations.summary }} {{ .Annotations.dashboard_url }} "
+    "{{ .Annotations.runbook_url }}\n{{ end }}{{ end }}"
+)
+
 # The first that reads the secrets of all older integrations from files, and time zones of mute times.
 OLDEST_VERSION: Version = (0, 25)
 # From Alertmanager's change log. Webhooks and Teams knew files earlier, and failed on them until 0.28.
@@ -102,7 +115,8 @@ def _integration(receiver: Receiver, directory: str) -> tuple[str, Settings]:
         case Mattermost():
             return "slack_configs", _slack(receiver.webhook_url_file, receiver.channel, directory)
         case Teams():
-            return "msteamsv2_configs", {"webhook_url_file": f"{directory}/{receiver.webhook_url_file}"}
+            url_file = f"{directory}/{receiver.webhook_url_file}"
+            return "msteamsv2_configs", {"webhook_url_file": url_file, "title": TITLE, "text": TEXT}
         case PagerDuty():
             key = {"routing_key_file": f"{directory}/{receiver.routing_key_file}"}
             return "pagerduty_configs", key | ({"url": receiver.url} if receiver.url else {})
@@ -112,7 +126,8 @@ def _integration(receiver: Receiver, directory: str) -> tuple[str, Settings]:
 
 
 def _slack(url_file: str, channel: str | None, directory: str) -> Settings:
-    return {"api_url_file": f"{directory}/{url_file}"} | ({"channel": channel} if channel else {})
+    message = {"api_url_file": f"{directory}/{url_file}", "title": TITLE, "text": TEXT}
+    return message | ({"channel": channel} if channel else {})
 
 
 def webhook(address: HttpAddress, directory: str) -> Settings:

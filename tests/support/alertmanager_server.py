@@ -21,20 +21,21 @@ Labels = Mapping[str, str]
 
 
 class Webhooks:
-    """What arrived, by the path of the webhook: names of alerts that began, and of those that ended."""
+    """What arrived, by the path of the webhook: bodies, and names of alerts that began and that ended."""
 
     def __init__(self) -> None:
         self.began: defaultdict[str, set[str]] = defaultdict(set)
         self.ended: defaultdict[str, set[str]] = defaultdict(set)
-        self.requests: defaultdict[str, int] = defaultdict(int)
+        self.bodies: defaultdict[str, list[bytes]] = defaultdict(list)
         self.authorization: dict[str, str | None] = {}
         self._lock = threading.Lock()
 
     def receive(self, path: str, body: bytes, authorization: str | None) -> None:
         with self._lock:
-            self.requests[path] += 1
+            self.bodies[path].append(body)
             self.authorization[path] = authorization
-            for alert in orjson.loads(body)["alerts"]:
+            content = orjson.loads(body)
+            for alert in content["alerts"] if content.get("version") == "4" else ():
                 told = self.began if alert["status"] == "firing" else self.ended
                 told[path].add(alert["labels"]["alertname"])
 
@@ -49,8 +50,9 @@ def webhook_server() -> Iterator[tuple[str, Webhooks]]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             webhooks.receive(self.path.strip("/"), body, self.headers["Authorization"])
             self.send_response(200)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", "2")
             self.end_headers()
+            self.wfile.write(b"ok")  # as Slack answers
 
         def log_message(self, *args: object) -> None:
             """What matters is remembered."""
@@ -80,17 +82,18 @@ class Alertmanager:
         self._config.write_text(config, encoding="utf-8")
         requests.post(f"{self.url}/-/reload", timeout=PATIENCE_SECONDS).raise_for_status()
 
-    def fire(self, *alerts: Labels) -> None:
-        self._post(alerts, timedelta(hours=1))
+    def fire(self, *alerts: Labels, annotations: Labels | None = None) -> None:
+        self._post(alerts, timedelta(hours=1), annotations or {})
 
-    def resolve(self, *alerts: Labels) -> None:
-        self._post(alerts, timedelta())
+    def resolve(self, *alerts: Labels, annotations: Labels | None = None) -> None:
+        self._post(alerts, timedelta(), annotations or {})
 
-    def _post(self, alerts: Sequence[Labels], lasts: timedelta) -> None:
+    def _post(self, alerts: Sequence[Labels], lasts: timedelta, annotations: Labels) -> None:
         now = datetime.now(UTC)
         body = [
             {
                 "labels": dict(labels),
+                "annotations": dict(annotations),
                 "startsAt": (now - timedelta(minutes=1)).isoformat(),
                 "endsAt": (now + lasts).isoformat(),
             }

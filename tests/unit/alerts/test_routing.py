@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generations import NEWEST, Servers
+from modelplane_alerts.integrations import TEXT, TITLE
 from modelplane_alerts.routing import (
     BACKEND_RECEIVER,
     DEAD_MANS_SWITCH,
@@ -129,6 +130,7 @@ def test_the_same_registry_gives_the_same_bytes() -> None:
 def test_secrets_are_named_by_file_below_receivers_and_every_receiver_hears_of_ends() -> None:
     content = config(registry(OLD_RECEIVERS + NEW_RECEIVERS))
     (tenant,) = [receiver for receiver in content["receivers"] if receiver["name"] == "tenant user-A"]
+    message = {"title": TITLE, "text": TEXT, "send_resolved": True}
     assert tenant == {
         "name": "tenant user-A",
         "webhook_configs": [
@@ -138,12 +140,12 @@ def test_secrets_are_named_by_file_below_receivers_and_every_receiver_hears_of_e
         ],
         "email_configs": [{"to": "a@example.org, b@example.org", "send_resolved": True}],
         "slack_configs": [
-            {"api_url_file": "/secrets/receivers/slack-url", "channel": "#ml", "send_resolved": True},
-            {"api_url_file": "/secrets/receivers/mattermost-url", "send_resolved": True},
+            {"api_url_file": "/secrets/receivers/slack-url", "channel": "#ml", **message},
+            {"api_url_file": "/secrets/receivers/mattermost-url", **message},
         ],
         "pagerduty_configs": [{"routing_key_file": "/secrets/receivers/key", "send_resolved": True,
                                "url": "https://events.eu.example.org/v2/enqueue"}],
-        "msteamsv2_configs": [{"webhook_url_file": "/secrets/receivers/teams-url", "send_resolved": True}],
+        "msteamsv2_configs": [{"webhook_url_file": "/secrets/receivers/teams-url", **message}],
         "incidentio_configs": [{"url": "https://io.example.org/alerts", "send_resolved": True,
                                 "alert_source_token_file": "/secrets/receivers/io"}],
     }  # fmt: skip
