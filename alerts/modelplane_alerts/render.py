@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import _jsonnet
 import yaml
 
-from modelplane_schema import alerts, expressions, metrics, recorded
+from modelplane_schema import alerts, calibration, expressions, metrics, recorded
 from modelplane_schema.errors import UserError
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
-from modelplane_schema.registry import Registry
+from modelplane_schema.registry import PsiThresholds, Registry
 from modelplane_schema.token_expressions import Rule, token_cost_rules
 from modelplane_schema.uids import FLEET_UID
 
@@ -45,6 +46,8 @@ def schema_json() -> str:
         "fleetUid": FLEET_UID,
         "missingBin": metrics.MISSING_BIN,
         "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
+        "psiThresholds": PsiThresholds().model_dump(mode="json"),
+        "calibration": _calibration(),
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
         "labels": {
             "SIGNAL_DEVIATION_POSITIVE": metrics.SIGNAL_DEVIATION_POSITIVE.labels,
@@ -66,6 +69,36 @@ def schema_json() -> str:
         },
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _calibration() -> dict[str, Any]:
+    """Constants of the limits of drift, and its arms with the keys of their series; margins of ratios are logarithms.
+
+    Numbers of expressions are texts, for jsonnet prints 17 digits.
+    """
+    keys = {value.name: key for key, value in _declared(recorded, recorded.WindowedSeries)}
+    psi = {"method": calibration.PSI, "series": "SIGNAL_PSI", "hourly": "SIGNAL_PSI_HOURLY", "is_ratio": False}
+    arms = (
+        {
+            "method": arm.method,
+            "is_ratio": arm.is_ratio,
+            "margin": repr(math.log(arm.margin) if arm.is_ratio else arm.margin),
+            **{name: keys[getattr(arm, name).name] for name in ("series", "hourly", "low", "high")},
+        }
+        for arm in calibration.TWO_SIDED_ARMS
+    )
+    return {
+        "pastHours": calibration.PAST_HOURS,
+        "leastWindows": calibration.LEAST_WINDOWS,
+        "leastValues": calibration.LEAST_VALUES,
+        "leastAgeHours": calibration.LEAST_AGE_HOURS,
+        "certain": calibration.CERTAIN,
+        "psiFactor": repr(calibration.PSI_FACTOR),
+        "psiMargin": repr(calibration.PSI_MARGIN),
+        "spread": repr(calibration.SPREAD),
+        "leastRatio": repr(calibration.LEAST_RATIO),
+        "arms": [psi, *arms],
+    }
 
 
 def _expressions() -> dict[str, str]:
