@@ -164,6 +164,10 @@ def registry_config(registry: Registry) -> dict[str, Any]:
     for model, declared in zip(models, registry.models, strict=True):
         if declared.expected_replicas is not None:
             model["replicas"] = declared.expected_replicas
+        for slo in model["slos"]:
+            slo["objective"] = _text(slo["objective"])
+            if "threshold_seconds" in slo["indicator"]:
+                slo["indicator"]["threshold_seconds"] = _text(slo["indicator"]["threshold_seconds"])
     return {
         "grafanaUrl": registry.urls.grafana,
         "runbooksUrl": registry.urls.runbooks,
@@ -171,6 +175,11 @@ def registry_config(registry: Registry) -> dict[str, Any]:
         "tenants": [tenant for tenant in content["tenants"] if "budget" in tenant],
         "devices": content["devices"],
     }
+
+
+def _text(number: float) -> str:
+    """All digits that tell ``number`` from others; a text costs jsonnet nothing."""
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
