@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import _jsonnet
 import yaml
 
-from modelplane_schema import alerts, expressions, metrics, recorded
+from modelplane_schema import alerts, calibration, expressions, metrics, recorded
 from modelplane_schema.errors import UserError
-from modelplane_schema.promql import Matcher, ratio
-from modelplane_schema.registry import Price, Registry, TokenPrice
+from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
+from modelplane_schema.registry import PsiThresholds, Registry
 from modelplane_schema.token_expressions import Rule, token_cost_rules
 from modelplane_schema.uids import FLEET_UID
 
 MIXIN = Path(__file__).parent / "mixin"
 SCHEMA_FILE = MIXIN / "schema.json"
+
+_READING_ORDER = (
+    "name", "interval", "rules", "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
+)  # fmt: skip
+CONSTANTS_GROUP = "modelplane-config"
 
 Group = dict[str, Any]
 
@@ -45,6 +49,8 @@ def schema_json() -> str:
         "fleetUid": FLEET_UID,
         "missingBin": metrics.MISSING_BIN,
         "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
+        "psiThresholds": PsiThresholds().model_dump(mode="json"),
+        "calibration": _calibration(),
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
         "labels": {
             "SIGNAL_DEVIATION_POSITIVE": metrics.SIGNAL_DEVIATION_POSITIVE.labels,
@@ -56,40 +62,78 @@ def schema_json() -> str:
         },
         "expressions": _expressions(),
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
+        "latencyQuantilesNative": [_latency_quantile(q, native=True) for q in recorded.LATENCY_QUANTILES],
+        "latencyBounds": [f"{bound:g}" for bound in metrics.LATENCY_BUCKETS],
         "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
         "windowed": {key: value.name for key, value in _declared(recorded, recorded.WindowedSeries)},
         "alerts": {
-            key: {
-                "name": value.name,
-                "severity": value.severity,
-                "pending": value.pending,
-                "summary": value.summary,
-                "labels": value.labels,
-            }
+            key: {**asdict(value), "range_seconds": duration_seconds(value.range_)}
             for key, value in _declared(alerts, alerts.Alert)
         },
     }
     return json.dumps(content, indent=2) + "\n"
 
 
+def _calibration() -> dict[str, Any]:
+    """Constants of the limits of drift, and its arms with the keys of their series.
+
+    Margins of ratios are logarithms. Numbers of expressions are texts, for jsonnet prints 17 digits.
+    """
+    keys = {value.name: key for key, value in _declared(recorded, recorded.WindowedSeries)}
+    psi = {
+        "method": calibration.PSI,
+        "series": "SIGNAL_PSI",
+        "hourly": "SIGNAL_PSI_HOURLY",
+        "is_ratio": False,
+    }
+    arms = (
+        {
+            "method": arm.method,
+            "is_ratio": arm.is_ratio,
+            "margin": repr(math.log(arm.margin) if arm.is_ratio else arm.margin),
+            **{name: keys[getattr(arm, name).name] for name in ("series", "hourly", "low", "high")},
+        }
+        for arm in calibration.TWO_SIDED_ARMS
+    )
+    return {
+        "pastHours": calibration.PAST_HOURS,
+        "leastWindows": calibration.LEAST_WINDOWS,
+        "leastValues": calibration.LEAST_VALUES,
+        "leastAgeHours": calibration.LEAST_AGE_HOURS,
+        "certain": calibration.CERTAIN,
+        "psiFactor": repr(calibration.PSI_FACTOR),
+        "psiMargin": repr(calibration.PSI_MARGIN),
+        "spread": repr(calibration.SPREAD),
+        "leastRatio": repr(calibration.LEAST_RATIO),
+        "arms": [psi, *arms],
+    }
+
+
 def _expressions() -> dict[str, str]:
     """What rules record of requests, by the key of the recorded series."""
     request, failure, error_ratio = recorded.REQUEST_RATE, recorded.FAILURE_RATE, recorded.ERROR_RATIO
-    completed = _request_rate(error_ratio.window, expressions.COMPLETED)
+    by = (CLUSTER_LABELS, *metrics.IDENTITY)
     return {
         "REQUEST_RATE": _request_rate(request.window),
         "FAILURE_RATE": _request_rate(failure.window, expressions.FAILED),
-        "ERROR_RATIO": ratio(failure.name, completed, separator="\n"),
+        "ERROR_RATIO": expressions.error_ratio(_selected, error_ratio.window, by),
     }
 
 
 def _request_rate(window: str, outcome: Matcher | None = None) -> str:
-    return expressions.request_rate(expressions.everything, window, metrics.IDENTITY, outcome)
+    return expressions.request_rate(_selected, window, (CLUSTER_LABELS, *metrics.IDENTITY), outcome)
 
 
-def _latency_quantile(q: float) -> dict[str, str]:
-    by, window = (*metrics.IDENTITY, "le"), recorded.LATENCY_QUANTILE.window
-    expression = expressions.quantile(q, metrics.LATENCY, expressions.everything, window, by)
+def _selected(name: str, /, *matchers: Matcher) -> str:
+    return selector(name, (*matchers, SELECTOR))
+
+
+def _latency_quantile(q: float, *, native: bool = False) -> dict[str, str]:
+    by, window = (CLUSTER_LABELS, *metrics.IDENTITY), recorded.LATENCY_QUANTILE.window
+    if native:
+        expression = expressions.native_quantile(q, metrics.LATENCY, _selected, window, by) + " >= 0"
+    else:
+        expression = expressions.quantile(q, metrics.LATENCY, _selected, window, (*by, "le"))
     return {"quantile": f"{q:g}", "expression": expression}
 
 
@@ -103,86 +147,38 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
 
     ``config`` is patched (RFC 7396) onto the mixin's ``_config``. MixinError when jsonnet refuses it.
     """
-    merged = {
+    groups = _evaluate({**registry_config(registry), **(config or {})})
+    constants = [group for group in groups["rules"] if group["name"] == CONSTANTS_GROUP]
+    recorded_groups = [group for group in groups["rules"] if group["name"] != CONSTANTS_GROUP]
+    return {
+        "modelplane-config.yml": _to_yaml(constants),
+        "modelplane-rules.yml": _to_yaml(recorded_groups),
+        "modelplane-alerts.yml": _to_yaml(groups["alerts"]),
+    }
+
+
+def registry_config(registry: Registry) -> dict[str, Any]:
+    """What the mixin's ``_config`` takes from a registry; amounts are texts, so that no digit is lost."""
+    content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
+    models = content["models"]
+    for model, declared in zip(models, registry.models, strict=True):
+        if declared.expected_replicas is not None:
+            model["replicas"] = declared.expected_replicas
+    return {
         "grafanaUrl": registry.urls.grafana,
         "runbooksUrl": registry.urls.runbooks,
-        **(config or {}),
-    }
-    return {
-        "modelplane-config.yml": _to_yaml([constants(registry)]),
-        "modelplane-rules.yml": _to_yaml(_evaluate("prometheusRules", merged)),
-        "modelplane-alerts.yml": _to_yaml(_evaluate("prometheusAlerts", merged)),
+        "models": models,
+        "tenants": [tenant for tenant in content["tenants"] if "budget" in tenant],
+        "devices": content["devices"],
     }
 
 
-def constants(registry: Registry) -> Group:
-    """The registry as recorded series that never change, so that the rules are the same for everyone."""
-    rules = []
-    for model in registry.models:
-        for version in model.production_versions:
-            labels = dict(zip(metrics.VERSION_IDENTITY, (model.name, version, model.framework), strict=True))
-            rules.append(_constant(recorded.PRODUCTION_VERSION, 1, labels))
-        if model.latency_threshold is not None:
-            threshold = model.latency_threshold
-            rules.append(_constant(recorded.LATENCY_THRESHOLD, threshold, {metrics.MODEL_NAME: model.name}))
-        if model.max_in_flight is not None:
-            most = model.max_in_flight
-            rules.append(_constant(recorded.MAX_IN_FLIGHT, most, {metrics.MODEL_NAME: model.name}))
-        minimum = model.drift.min_observations
-        rules.append(_constant(recorded.MIN_OBSERVATIONS, minimum, {metrics.MODEL_NAME: model.name}))
-    return {"name": "modelplane-config", "rules": [*rules, *_prices(registry)]}
-
-
-def _prices(registry: Registry) -> Iterator[dict[str, Any]]:
-    """Prices as constants that exist while they are in force."""
-    of_devices: defaultdict[str, list[Price]] = defaultdict(list)
-    for price in registry.devices.prices:
-        of_devices[price.device_type].append(price)
-    for device_type, prices in of_devices.items():
-        yield from _dated(recorded.DEVICE_PRICE, {"device_type": device_type}, prices)
-    for model in registry.models:
-        of_kinds: defaultdict[str, list[TokenPrice]] = defaultdict(list)
-        for token_price in model.token_prices:
-            of_kinds[token_price.kind].append(token_price)
-        for kind, token_prices in of_kinds.items():
-            labels = {metrics.MODEL_NAME: model.name, "kind": kind}
-            yield from _dated(recorded.TOKEN_PRICE, labels, token_prices)
-
-
-def _dated(
-    series: recorded.RecordedSeries, labels: dict[str, str], prices: Sequence[Price | TokenPrice]
-) -> Iterator[dict[str, Any]]:
-    """Each price from 00:00 UTC of its day on, until the next begins: one rule for each currency.
-
-    Two rules of one series would write at once when one price follows another, which Prometheus refuses.
-    """
-    of_currency: defaultdict[str, list[str]] = defaultdict(list)
-    by_date = sorted(prices, key=lambda price: price.effective_from)
-    for price, following in zip_longest(by_date, by_date[1:]):
-        in_force = f"vector(time()) >= {_midnight(price.effective_from)}"
-        if following is not None:
-            in_force += f" < {_midnight(following.effective_from)}"
-        of_currency[price.currency].append(f"(vector({price.amount:f}) and ({in_force}))")
-    for currency, constants in of_currency.items():
-        yield {
-            "record": series.name,
-            "expr": "\nor\n".join(constants),
-            "labels": {**labels, "currency": currency},
-        }
-
-
-def _midnight(day: datetime.date) -> int:
-    return int(datetime.datetime.combine(day, datetime.time(), datetime.UTC).timestamp())
-
-
-def _constant(series: recorded.RecordedSeries, value: float, labels: dict[str, str]) -> dict[str, Any]:
-    return {"record": series.name, "expr": f"vector({value!r})", "labels": labels}
-
-
-def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
+def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
+    """The groups of recording rules and of alerts, evaluated at once."""
     snippet = (
         "function(config) local mixin = import 'mixin.libsonnet'; "
-        f"(mixin {{ _config:: std.mergePatch(mixin._config, config) }}).{field}.groups"
+        "local filled = mixin { _config:: std.mergePatch(mixin._config, config) }; "
+        "{ rules: filled.prometheusRules.groups, alerts: filled.prometheusAlerts.groups }"
     )
     try:
         text = _jsonnet.evaluate_snippet(
@@ -190,20 +186,23 @@ def _evaluate(field: str, config: Mapping[str, Any]) -> list[Group]:
         )
     except RuntimeError as error:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
-    groups: list[Group] = json.loads(text)
-    return [_ordered({**group, "rules": [_ordered(rule) for rule in group["rules"]]}) for group in groups]
+    content: dict[str, list[Group]] = json.loads(text)
+    return {key: [_in_reading_order(group) for group in groups] for key, groups in content.items()}
+
+
+def _in_reading_order(group: Group) -> Group:
+    return _ordered({**group, "rules": [_ordered(rule) for rule in group["rules"]]})
 
 
 def _imported(folder: str, name: str) -> tuple[str, bytes]:
     """Path and content of a file of the mixin; of ``schema.json`` what it must hold, not what it holds."""
-    path = MIXIN / name
+    path = (Path(folder) if folder else MIXIN).joinpath(name).resolve()
     return str(path), schema_json().encode() if path == SCHEMA_FILE else path.read_bytes()
 
 
 def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:
     """The order in which people read a group or a rule; jsonnet sorts keys."""
-    keys = ("name", "interval", "rules", "record", "alert", "expr", "for", "labels", "annotations")
-    return {key: declaration[key] for key in keys if key in declaration}
+    return {key: declaration[key] for key in _READING_ORDER if key in declaration}
 
 
 def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:

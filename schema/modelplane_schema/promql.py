@@ -27,6 +27,12 @@ class Matcher:
         return f"{self.label}{self.op}{quote(self.value)}"
 
 
+# What the mixin puts its configuration in place of: labels of the cluster, and its selector. Both are valid
+# PromQL, so that an expression can be parsed before.
+CLUSTER_LABELS = "__cluster_labels__"
+SELECTOR = Matcher("__selector__", "")
+
+
 def quote(text: str) -> str:
     """A PromQL string literal that denotes exactly ``text``."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -44,6 +50,14 @@ def one_of(label: str, values: Iterable[str]) -> Matcher:
 def escape_regex(text: str) -> str:
     """``text`` as a literal in RE2, the regular expressions of Prometheus."""
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
+def duration_seconds(duration: str) -> int:
+    """Seconds of a PromQL duration of one unit, such as ``5m``; ValueError for any other text."""
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if not re.fullmatch(r"[1-9][0-9]*[smhd]", duration):
+        raise ValueError(f"must be a number and one of s, m, h, d, for example 5m (got {duration!r})")
+    return int(duration[:-1]) * seconds[duration[-1]]
 
 
 def selector(name: str, matchers: Iterable[Matcher] = ()) -> str:

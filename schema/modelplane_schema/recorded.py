@@ -13,8 +13,10 @@ from modelplane_schema.metrics import (
     BASELINE_RATIO,
     IDENTITY,
     MODEL_NAME,
+    MODEL_VERSION,
     SIGNAL_DEVIATION_POSITIVE,
     SIGNAL_OBSERVATIONS,
+    TENANT_ID,
     TOKENS,
     VERSION_IDENTITY,
     Unit,
@@ -54,6 +56,9 @@ class WindowedSeries:
         )
 
 
+_CALLS = (TENANT_ID, MODEL_NAME, MODEL_VERSION)
+_OF_SLO = (*_CALLS, "slo")
+
 REQUEST_RATE = RecordedSeries(
     "modelplane:requests:rate5m", "count", IDENTITY,
     "Finished calls per second, of every outcome.", "5m", per_second=True,
@@ -73,13 +78,42 @@ PRODUCTION_VERSION = RecordedSeries(
     "modelplane:production_version:config", "info", VERSION_IDENTITY,
     "1 for each version that the registry declares to be in production.",
 )  # fmt: skip
-LATENCY_THRESHOLD = RecordedSeries(
-    "modelplane:latency_threshold_seconds:config", "seconds", (MODEL_NAME,),
-    "Latency above which a model counts as slow: the threshold of its latency SLO.",
+DECLARED_STAGE = RecordedSeries(
+    "modelplane:version_stage:config", "info", (MODEL_NAME, MODEL_VERSION, "stage"),
+    "1 for each version that the registry declares, with its stage.",
+)  # fmt: skip
+VERSION_STAGE = RecordedSeries(
+    "modelplane:version_stage:max", "info", (MODEL_NAME, MODEL_VERSION, "stage"),
+    "1 for each version with its stage: the registry's, or what processes say where it has none.",
+)  # fmt: skip
+MODEL_TENANT = RecordedSeries(
+    "modelplane:model_tenant:config", "info", (TENANT_ID, MODEL_NAME, MODEL_VERSION),
+    "1 for each tenant of each version that the registry declares to be in production.",
+)  # fmt: skip
+MODEL_OWNER = RecordedSeries(
+    "modelplane:model_owner:config", "info", (MODEL_NAME, "owner"), "1 for each model with who owns it."
+)
+REPLICAS = RecordedSeries(
+    "modelplane:replicas:config", "count", (MODEL_NAME,), "Processes of a model that are expected."
+)
+BUDGET = RecordedSeries(
+    "modelplane:budget:config", "number", (TENANT_ID, "currency"), "Money that a tenant may spend in a month."
+)
+VERSION_DOWN = RecordedSeries(
+    "modelplane:version_down:absent", "info", (MODEL_NAME, MODEL_VERSION),
+    "1 for each version in production that no process reports, or whose processes keep vanishing.",
 )  # fmt: skip
 MAX_IN_FLIGHT = RecordedSeries(
     "modelplane:max_in_flight:config", "count", (MODEL_NAME,),
     "Calls of a model that may be in flight at once, over all its replicas and tenants.",
+)  # fmt: skip
+DRIFT_PSI_WARNING = RecordedSeries(
+    "modelplane:drift_psi_warning:config", "number", (MODEL_NAME,),
+    "psi above what chance explains that warns while a signal has no past.",
+)  # fmt: skip
+DRIFT_PSI_CRITICAL = RecordedSeries(
+    "modelplane:drift_psi_critical:config", "number", (MODEL_NAME,),
+    "psi above what chance explains that is critical, whatever a signal's past.",
 )  # fmt: skip
 MIN_OBSERVATIONS = RecordedSeries(
     "modelplane:drift_min_observations:config", "count", (MODEL_NAME,),
@@ -123,6 +157,73 @@ CACHED_INPUT_SAVING = RecordedSeries(
 CACHED_INPUT_RATIO = RecordedSeries(
     "modelplane:cached_input:ratio1h", "ratio", IDENTITY, "Cached share of input tokens.", "1h"
 )
+COST = RecordedSeries(
+    "modelplane:cost_per_second:rate1h", "number", (*IDENTITY, "currency"),
+    "Money that own device seconds and tokens of the last 1h cost.", "1h", per_second=True,
+)  # fmt: skip
+SLO_OBJECTIVE = RecordedSeries(
+    "modelplane:slo_objective:config",
+    "ratio",
+    (MODEL_NAME, "slo"),
+    "Share of good calls that an SLO promises.",
+)
+SLO_INDICATOR = RecordedSeries(
+    "modelplane:slo_indicator:config", "info", (MODEL_NAME, "slo", "indicator"),
+    "1 for each SLO with what makes a call good: errors, or latency.",
+)  # fmt: skip
+SLO_PERIOD = RecordedSeries(
+    "modelplane:slo_period_seconds:config", "seconds", (MODEL_NAME, "slo", "period"),
+    "Over how long an SLO promises its objective.",
+)  # fmt: skip
+SLO_LATENCY_BOUND = RecordedSeries(
+    "modelplane:slo_latency_bound:config", "info", (MODEL_NAME, "slo", "le"),
+    "1 for the bucket whose calls are good for a latency SLO, in both spellings of its bound.",
+)  # fmt: skip
+SLO_BURN_FACTOR = RecordedSeries(
+    "modelplane:slo_burn_factor:config", "number", (MODEL_NAME, "slo", "long_window"),
+    "The burn rate above which an SLO alerts.",
+)  # fmt: skip
+SLO_GOOD_IN_PERIOD = RecordedSeries(
+    "modelplane:slo_good:increase_period", "count", _OF_SLO, "Good calls in the period of the SLO."
+)
+SLO_TOTAL_IN_PERIOD = RecordedSeries(
+    "modelplane:slo_total:increase_period", "count", _OF_SLO, "Calls that count in the period of the SLO."
+)
+SLO_BUDGET_REMAINING = RecordedSeries(
+    "modelplane:slo_budget_remaining:ratio", "ratio", _OF_SLO,
+    "What is left of the error budget of the SLO's period; below 0 it is overspent.",
+)  # fmt: skip
+SLO_EXHAUSTION = RecordedSeries(
+    "modelplane:slo_exhaustion_seconds:estimate", "seconds", _OF_SLO,
+    "Time until the budget is spent at the pace of the last hour; absent when it is not being spent.",
+)  # fmt: skip
+SLO_GOOD = WindowedSeries(
+    "modelplane:slo_good:increase", "count", _OF_SLO, "Good calls for an SLO in the last {window}."
+)
+SLO_TOTAL = WindowedSeries(
+    "modelplane:slo_total:increase", "count", _OF_SLO, "Calls that count for an SLO in the last {window}."
+)
+SLO_BURN_RATE = WindowedSeries(
+    "modelplane:slo_burn_rate:", "number", _OF_SLO,
+    "Share of bad calls in the last {window} over the share that the objective allows; absent without calls.",
+)  # fmt: skip
+SLO_SERIES = (SLO_GOOD, SLO_TOTAL, SLO_BURN_RATE)
+SLO_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+CALLS_FAILED = WindowedSeries(
+    "modelplane:failed_calls:increase", "count", _CALLS, "Failed calls in the last {window}."
+)
+CALLS_COMPLETED = WindowedSeries(
+    "modelplane:completed_calls:increase",
+    "count",
+    _CALLS,
+    "Calls that succeeded or failed in the last {window}.",
+)
+CALL_SERIES = (CALLS_FAILED, CALLS_COMPLETED)
+CALL_WINDOWS = ("5m", "1h")
+CONFIDENCE_MEAN = RecordedSeries(
+    "modelplane:version_confidence:mean1h", "ratio", (MODEL_NAME, MODEL_VERSION),
+    "Mean confidence of a version over the last 1h, with at least as many predictions as drift needs.", "1h",
+)  # fmt: skip
 SIGNAL_BIN_BASELINE = RecordedSeries(
     "modelplane:signal_bin_baseline_observations:max", "count", BASELINE_RATIO.labels,
     "Training observations in one bin of a signal, the same in every replica.",
@@ -137,9 +238,13 @@ SIGNAL_INCREASE = WindowedSeries(
     "modelplane:signal_observations:increase", "count", _PER_SIGNAL,
     "Observations of a signal in the last {window}.",
 )  # fmt: skip
-SIGNAL_BINS = WindowedSeries(
-    "modelplane:signal_bins:count", "count", _PER_SIGNAL,
-    "Bins of a signal that hold training data or observations of the last {window}.",
+SIGNAL_DEVIATION_INCREASE = WindowedSeries(
+    "modelplane:signal_deviation:increase", "stddevs", _PER_SIGNAL,
+    "Sum of the deviations of a numeric signal from the mean of its baseline in the last {window}.",
+)  # fmt: skip
+SIGNAL_DEVIATION_SQUARE_INCREASE = WindowedSeries(
+    "modelplane:signal_deviation_square:increase", "number", _PER_SIGNAL,
+    "Sum of the squares of those deviations in the last {window}.",
 )  # fmt: skip
 SIGNAL_PSI = WindowedSeries(
     "modelplane:signal_psi:", "number", _PER_SIGNAL,
@@ -166,13 +271,87 @@ SIGNAL_MISSING_SHIFT = WindowedSeries(
 )  # fmt: skip
 SIGNAL_SERIES = (
     SIGNAL_BIN_INCREASE,
+    SIGNAL_DEVIATION_INCREASE,
+    SIGNAL_DEVIATION_SQUARE_INCREASE,
     SIGNAL_INCREASE,
-    SIGNAL_BINS,
     SIGNAL_PSI,
     SIGNAL_PSI_NOISE,
     SIGNAL_MEAN_SHIFT,
     SIGNAL_VARIANCE_RATIO,
     SIGNAL_MISSING_SHIFT,
+)
+
+# The windows whose limits come from a signal's past: modelplane_schema.calibration.
+CALIBRATED_WINDOWS = ("1h", "6h")
+SIGNAL_PSI_HOURLY = WindowedSeries(
+    "modelplane:signal_psi_hourly:", "number", _PER_SIGNAL, "modelplane:signal_psi:{window} once an hour."
+)
+SIGNAL_MEAN_SHIFT_HOURLY = WindowedSeries(
+    "modelplane:signal_mean_shift_hourly:", "stddevs", _PER_SIGNAL,
+    "modelplane:signal_mean_shift:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_HOURLY = WindowedSeries(
+    "modelplane:signal_variance_ratio_logarithm_hourly:", "number", _PER_SIGNAL,
+    "Natural logarithm of modelplane:signal_variance_ratio:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_HOURLY = WindowedSeries(
+    "modelplane:signal_missing_shift_hourly:", "ratio", _PER_SIGNAL,
+    "modelplane:signal_missing_shift:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_PSI_LIMIT = WindowedSeries(
+    "modelplane:signal_psi_limit:", "number", _PER_SIGNAL,
+    "The psi over {window} up to which a signal is as in its own past; absent while it warms up.",
+)  # fmt: skip
+SIGNAL_MEAN_SHIFT_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_mean_shift_low_limit:", "stddevs", _PER_SIGNAL,
+    "The shift of the mean over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MEAN_SHIFT_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_mean_shift_high_limit:", "stddevs", _PER_SIGNAL,
+    "The shift of the mean over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_variance_ratio_low_limit:", "ratio", _PER_SIGNAL,
+    "The ratio of variances over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_variance_ratio_high_limit:", "ratio", _PER_SIGNAL,
+    "The ratio of variances over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_missing_shift_low_limit:", "ratio", _PER_SIGNAL,
+    "The shift of the missing share over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_missing_shift_high_limit:", "ratio", _PER_SIGNAL,
+    "The shift of the missing share over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_WARMING_UP = WindowedSeries(
+    "modelplane:signal_warming_up:", "info", _PER_SIGNAL,
+    "1 for a signal that has a psi over {window} but not yet the past that limits come from, else 0.",
+)  # fmt: skip
+SIGNAL_MOVED = WindowedSeries(
+    "modelplane:signal_moved:", "number", (*_PER_SIGNAL, "method"),
+    "The value over {window} of each method by which a signal is not as in its own past; "
+    "absent for all others.",
+)  # fmt: skip
+# What is recorded of calibrated windows alone, in the order of the rules.
+CALIBRATION_SERIES = (
+    SIGNAL_PSI_LIMIT,
+    SIGNAL_MEAN_SHIFT_LOW_LIMIT,
+    SIGNAL_MEAN_SHIFT_HIGH_LIMIT,
+    SIGNAL_VARIANCE_RATIO_LOW_LIMIT,
+    SIGNAL_VARIANCE_RATIO_HIGH_LIMIT,
+    SIGNAL_MISSING_SHIFT_LOW_LIMIT,
+    SIGNAL_MISSING_SHIFT_HIGH_LIMIT,
+    SIGNAL_WARMING_UP,
+    SIGNAL_MOVED,
+)
+HOURLY_SERIES = (
+    SIGNAL_PSI_HOURLY,
+    SIGNAL_MEAN_SHIFT_HOURLY,
+    SIGNAL_VARIANCE_RATIO_HOURLY,
+    SIGNAL_MISSING_SHIFT_HOURLY,
 )
 
 RECORDED: tuple[RecordedSeries, ...] = (
@@ -181,8 +360,16 @@ RECORDED: tuple[RecordedSeries, ...] = (
     ERROR_RATIO,
     LATENCY_QUANTILE,
     PRODUCTION_VERSION,
-    LATENCY_THRESHOLD,
+    DECLARED_STAGE,
+    VERSION_STAGE,
+    MODEL_TENANT,
+    MODEL_OWNER,
+    REPLICAS,
+    BUDGET,
+    VERSION_DOWN,
     MAX_IN_FLIGHT,
+    DRIFT_PSI_WARNING,
+    DRIFT_PSI_CRITICAL,
     MIN_OBSERVATIONS,
     DEVICE_PRICE,
     TOKEN_PRICE,
@@ -194,6 +381,24 @@ RECORDED: tuple[RecordedSeries, ...] = (
     TOKEN_COST_ALLOCATED,
     CACHED_INPUT_SAVING,
     CACHED_INPUT_RATIO,
+    COST,
+    CONFIDENCE_MEAN,
+    SLO_OBJECTIVE,
+    SLO_INDICATOR,
+    SLO_PERIOD,
+    SLO_LATENCY_BOUND,
+    SLO_BURN_FACTOR,
+    *(series.over(window) for window in SLO_WINDOWS for series in SLO_SERIES),
+    SLO_GOOD_IN_PERIOD,
+    SLO_TOTAL_IN_PERIOD,
+    SLO_BUDGET_REMAINING,
+    SLO_EXHAUSTION,
+    *(series.over(window) for window in CALL_WINDOWS for series in CALL_SERIES),
     SIGNAL_BIN_BASELINE,
     *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),
+    *(
+        series.over(window)
+        for window in CALIBRATED_WINDOWS
+        for series in (*CALIBRATION_SERIES, *HOURLY_SERIES)
+    ),
 )

@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from modelplane_schema import metrics
 from modelplane_schema.metrics import (
     CACHED_INPUT,
     DEVICE_SECONDS,
-    IDENTITY,
     INPUT,
     MODEL_NAME,
     TOKEN_KINDS,
     TOKEN_WEIGHTS,
     TOKENS,
-    VERSION_IDENTITY,
 )
-from modelplane_schema.promql import Matcher, one_of, rate, ratio, selector, total
+from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, one_of, rate, ratio, selector, total
 from modelplane_schema.recorded import (
     CACHED_INPUT_RATIO,
     CACHED_INPUT_SAVING,
+    COST,
     DEVICE_COST,
     DEVICE_COST_ALLOCATED,
     DEVICE_PRICE,
@@ -40,7 +40,9 @@ from modelplane_schema.recorded import (
 ALL_KINDS = "all"
 _MILLION = "1e6"
 _CURRENCY = "currency"
-_DEVICE = ("device", "device_type")
+IDENTITY = (CLUSTER_LABELS, *metrics.IDENTITY)
+VERSION_IDENTITY = (CLUSTER_LABELS, *metrics.VERSION_IDENTITY)
+_DEVICE = (CLUSTER_LABELS, "device", "device_type")
 
 Labels = tuple[str, ...]
 
@@ -56,10 +58,12 @@ class Rule(NamedTuple):
 def token_cost_rules() -> Iterator[Rule]:
     """The rules, in the order in which they are to be evaluated."""
     window = TOKEN_RATE.window
-    seconds = rate(DEVICE_SECONDS.name, window)
-    yield Rule(TOKEN_RATE, total(rate(TOKENS.name, window), TOKEN_RATE.labels), {})
+    seconds = rate(selector(DEVICE_SECONDS.name, (SELECTOR,)), window)
+    tokens = rate(selector(TOKENS.name, (SELECTOR,)), window)
+    yield Rule(TOKEN_RATE, total(tokens, (CLUSTER_LABELS, *TOKEN_RATE.labels)), {})
     yield Rule(DEVICE_COST, _priced(total(seconds, (*IDENTITY, "device_type")), IDENTITY), {})
     yield Rule(DEVICE_COST_ALLOCATED, _priced(_shares(seconds), VERSION_IDENTITY), {})
+    yield Rule(COST, _cost(), {})
     unpriced = f"{seconds} unless on (device_type) {DEVICE_PRICE.name}"
     yield Rule(UNPRICED_DEVICE_SECONDS, f"{total(unpriced, IDENTITY)} > 0", {})
     for series, by, cost in (
@@ -127,6 +131,16 @@ def _cost_per_million(kind: str, device_cost: str, by: Labels) -> str:
     weight = f"{_MILLION} * {TOKEN_WEIGHTS[kind]:g}"
     device = f"({weight} * {device_cost} / {_on(by)} {_weighted(by)} and on ({', '.join(by)}) {tokens})"
     return _both(device, f"(({tokens}) * 0 + {_on((MODEL_NAME,), _CURRENCY)} {_token_price(kind)})", by)
+
+
+def _cost() -> str:
+    """Money per second of devices and tokens; a device without a price adds nothing, and has an alert."""
+    paid = f"{_tokens()} * {_on((MODEL_NAME, 'kind'), _CURRENCY)} {TOKEN_PRICE.name} / {_MILLION}"
+    parts = (
+        f'label_replace({expression}, "part", "{part}", "", "")'
+        for part, expression in (("device", DEVICE_COST.name), ("price", f"({paid})"))
+    )
+    return total(" or ".join(parts), (*IDENTITY, _CURRENCY))
 
 
 def _saving() -> str:

@@ -12,12 +12,63 @@ local schema = import 'schema.json';
       for key in std.objectFields(schema.alerts)
     },
 
+    // The registry: what it says of models, tenants and devices, in its own shape.
+    models: [],
+    tenants: [],
+    devices: {},
+
+    // Limits every series as it is scraped, such as 'job="models"'; '' takes all.
+    selector: '',
+    // Labels that tell clusters apart. They stay on all recorded series and alerts, so that no cluster hides
+    // another; a label that no series has does no harm.
+    clusterLabels: ['cluster'],
+
+    // Adds keep_firing_for to alerts, which vmalert before 1.80 does not know.
+    keepFiringFor: false,
+    // Bursts of errors that are closer than this are one alert.
+    holdErrors: '10m',
+
     // Failed calls as a share of succeeded and failed ones, over 5 minutes.
     errorRatioThreshold: 0.05,
-    // Fewer failures than this in 5 minutes never alert: with little traffic one error is a high ratio.
-    minFailures: 5,
-    // The latency quantile that is compared with a model's threshold; one of the recorded quantiles.
-    latencyQuantile: 0.95,
+    // Fewer bad calls than this never alert: with little traffic one error is a high ratio.
+    minBadEvents: 5,
+
+    // How often SLOs are recorded: over at most an hour, over days, and over their whole period, which reads most.
+    // Keep all below 5 minutes: a query does not look further back for a recorded value.
+    sloInterval: '30s',
+    sloLongInterval: '1m',
+    sloPeriodInterval: '4m',
+
+    // Whether Prometheus converts classic histograms (convert_classic_histograms_to_nhcb): buckets are absent then.
+    nativeHistograms: false,
+
+    // A call is slow above this where no SLO says so, a bound of the latency histogram in seconds.
+    latencyThreshold: '10',
+    // Slow calls as a share of all calls, over 5 minutes.
+    latencyRatioThreshold: 0.05,
+
+    // A tenant that made as many calls in an hour, and then none for 15 minutes, has no traffic.
+    noTrafficMinCalls: 80,
+    // Cancelled calls as a share of all calls over 15 minutes, and how many there must be.
+    cancelledRatioThreshold: 0.5,
+    minCancelled: 20,
+    // Calls in flight as a share of max_in_flight.
+    saturationThreshold: 0.9,
+    // Restarts of a process in half an hour.
+    restarts: 3,
+    // How far the mean confidence of an hour may be from that of the week, in standard deviations of its hours
+    // and in all.
+    confidenceDeviations: 4,
+    confidenceShift: 0.05,
+    // Values that break the data contract as a share of calls over an hour, and how many there must be.
+    dataContractThreshold: 0.01,
+    minInvalid: 20,
+
+    // How often traffic is looked at, which reads hours; and quality and cost, which read days.
+    trafficInterval: '1m',
+    qualityInterval: '2m',
+    // How often it is looked which versions are loaded.
+    replicaInterval: '30s',
 
     // How often the cost of tokens is recorded, which is over 1h.
     tokenCostInterval: '1m',
@@ -29,5 +80,11 @@ local schema = import 'schema.json';
     signalBaselineInterval: '1m',
     // Observations in a window that a drift value needs, for a model that the registry does not know.
     minObservations: schema.minObservations,
+    // psi above what chance explains that warns while a signal has no past, and that is critical whatever its past,
+    // for a model that the registry does not know.
+    psiWarning: schema.psiThresholds.warning,
+    psiCritical: schema.psiThresholds.critical,
+    // How often it is looked whether signals have moved.
+    driftInterval: '1m',
   },
 }

@@ -1,4 +1,33 @@
-(import 'config.libsonnet') +
-(import 'rules.libsonnet') +
-(import 'signals.libsonnet') +
-(import 'alerts.libsonnet')
+// The monitoring mixin of modelplane: prometheusRules, prometheusAlerts, _config.
+//
+// Everything that depends on an installation is in _config (config.libsonnet says what there is). With Python,
+// `modelplane rules render` fills it from the registry; without, write it yourself:
+//
+//   local modelplane = (import 'mixin.libsonnet') + { _config+:: { models: [...], grafanaUrl: '...' } };
+//   std.manifestYamlDoc(modelplane.prometheusAlerts)
+local passes = import 'passes.libsonnet';
+
+local subjects =
+  (import 'rules/constants.libsonnet') +
+  (import 'rules/requests.libsonnet') +
+  (import 'rules/replicas.libsonnet') +
+  (import 'rules/signals.libsonnet') +
+  (import 'rules/slo.libsonnet') +
+  (import 'alerts/drift.libsonnet') +
+  (import 'alerts/requests.libsonnet') +
+  (import 'alerts/replicas.libsonnet') +
+  (import 'alerts/slo.libsonnet') +
+  (import 'alerts/quality.libsonnet') +
+  (import 'alerts/cost.libsonnet') +
+  (import 'alerts/plane.libsonnet');
+
+(import 'config.libsonnet') + {
+  local config = $._config,
+  local rules = passes.apply([passes.placeholders(config)], (subjects { _config:: config }).ruleGroups),
+  local alerts = passes.apply(
+    [passes.byStage, passes.byAudience, passes.timing(config), passes.links(config), passes.placeholders(config)],
+    (subjects { _config:: config }).alertGroups
+  ),
+  prometheusRules+:: { groups+: rules },
+  prometheusAlerts+:: { groups+: alerts },
+}

@@ -1,0 +1,26 @@
+// Windows and factors of burn-rate alerts (SRE workbook), and what they become for an SLO.
+//
+// A burn rate is the share of bad calls over the share that the objective allows. 1 spends exactly the budget.
+{
+  // The pairs, fastest first: an alert needs the long window for significance and the short one to end soon.
+  pairs:: [
+    { long: '1h', short: '5m', factor: 14.4, hours: 1, page: true },
+    { long: '6h', short: '30m', factor: 6, hours: 6, page: true },
+    { long: '1d', short: '2h', factor: 3, hours: 24, page: false },
+    { long: '3d', short: '6h', factor: 1, hours: 72, page: false },
+  ],
+  // Increases over these come from counters; those over longer windows are sums of the first or the last of them.
+  shortWindows:: ['5m', '30m', '1h'],
+  longWindows:: ['2h', '6h', '1d', '3d'],
+
+  days(window):: std.parseInt(std.rstripChars(window, 'd')),
+
+  // A factor must be possible, so it is at most half of the burn rate of a total failure, 1 / (1 - objective); it
+  // spends at most half of the period's budget within its window; and it is at least 1, for a burn rate of 1 is on
+  // target. A pair whose window is longer than the period has none.
+  factor(pair, slo)::
+    local hours = self.days(slo.window) * 24;
+    local objective = if std.isString(slo.objective) then std.parseJson(slo.objective) else slo.objective;
+    if pair.hours > hours then null
+    else std.max(1, std.min(std.min(pair.factor, 0.5 / (1 - objective)), std.max(1, 0.5 * hours / pair.hours))),
+}
