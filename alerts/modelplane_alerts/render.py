@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 import _jsonnet
 import yaml
 
-from modelplane_schema import alerts, expressions, metrics, recorded
+from modelplane_schema import alerts, calibration, expressions, metrics, recorded
 from modelplane_schema.errors import UserError
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
-from modelplane_schema.registry import Registry
+from modelplane_schema.registry import PsiThresholds, Registry
 from modelplane_schema.token_expressions import Rule, token_cost_rules
 from modelplane_schema.uids import FLEET_UID
 
 MIXIN = Path(__file__).parent / "mixin"
 SCHEMA_FILE = MIXIN / "schema.json"
 
+_READING_ORDER = (
+    "name", "interval", "rules", "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
+)  # fmt: skip
 CONSTANTS_GROUP = "modelplane-config"
 
 Group = dict[str, Any]
@@ -45,6 +49,8 @@ def schema_json() -> str:
         "fleetUid": FLEET_UID,
         "missingBin": metrics.MISSING_BIN,
         "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
+        "psiThresholds": PsiThresholds().model_dump(mode="json"),
+        "calibration": _calibration(),
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
         "labels": {
             "SIGNAL_DEVIATION_POSITIVE": metrics.SIGNAL_DEVIATION_POSITIVE.labels,
@@ -66,6 +72,41 @@ def schema_json() -> str:
         },
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _calibration() -> dict[str, Any]:
+    """Constants of the limits of drift, and its arms with the keys of their series.
+
+    Margins of ratios are logarithms. Numbers of expressions are texts, for jsonnet prints 17 digits.
+    """
+    keys = {value.name: key for key, value in _declared(recorded, recorded.WindowedSeries)}
+    psi = {
+        "method": calibration.PSI,
+        "series": "SIGNAL_PSI",
+        "hourly": "SIGNAL_PSI_HOURLY",
+        "is_ratio": False,
+    }
+    arms = (
+        {
+            "method": arm.method,
+            "is_ratio": arm.is_ratio,
+            "margin": repr(math.log(arm.margin) if arm.is_ratio else arm.margin),
+            **{name: keys[getattr(arm, name).name] for name in ("series", "hourly", "low", "high")},
+        }
+        for arm in calibration.TWO_SIDED_ARMS
+    )
+    return {
+        "pastHours": calibration.PAST_HOURS,
+        "leastWindows": calibration.LEAST_WINDOWS,
+        "leastValues": calibration.LEAST_VALUES,
+        "leastAgeHours": calibration.LEAST_AGE_HOURS,
+        "certain": calibration.CERTAIN,
+        "psiFactor": repr(calibration.PSI_FACTOR),
+        "psiMargin": repr(calibration.PSI_MARGIN),
+        "spread": repr(calibration.SPREAD),
+        "leastRatio": repr(calibration.LEAST_RATIO),
+        "arms": [psi, *arms],
+    }
 
 
 def _expressions() -> dict[str, str]:
@@ -121,7 +162,8 @@ def registry_config(registry: Registry) -> dict[str, Any]:
     content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
     models = content["models"]
     for model, declared in zip(models, registry.models, strict=True):
-        model["replicas"] = declared.expected_replicas
+        if declared.expected_replicas is not None:
+            model["replicas"] = declared.expected_replicas
     return {
         "grafanaUrl": registry.urls.grafana,
         "runbooksUrl": registry.urls.runbooks,
@@ -160,9 +202,7 @@ def _imported(folder: str, name: str) -> tuple[str, bytes]:
 
 def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:
     """The order in which people read a group or a rule; jsonnet sorts keys."""
-    keys = ("name", "interval", "rules", "record", "alert", "expr")
-    keys += ("for", "keep_firing_for", "labels", "annotations")
-    return {key: declaration[key] for key in keys if key in declaration}
+    return {key: declaration[key] for key in _READING_ORDER if key in declaration}
 
 
 def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:

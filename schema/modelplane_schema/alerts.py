@@ -34,6 +34,7 @@ class Alert:
 
 _VERSION = (MODEL_NAME, MODEL_VERSION)
 _CALLS = (TENANT_ID, *_VERSION)
+_SIGNAL = (*_CALLS, "kind", "signal", "baseline", "method")
 
 MODEL_DOWN = Alert(
     "ModelDown", "critical", "5m", "5m", ("tenant", "owner"), _VERSION,
@@ -89,6 +90,14 @@ CONFIDENCE_SHIFT = Alert(
     "ConfidenceShift", "warning", "30m", "1h", ("owner",), _VERSION,
     "The confidence of a model is not what it was in the week before.", by_stage=True, range_="7d",
 )  # fmt: skip
+SIGNAL_DRIFT = Alert(
+    "ModelSignalDrift", "warning", "10m", "2h", ("owner",), _SIGNAL,
+    "A signal of a model is not what it was in the two days before.", by_stage=True, range_="3d",
+)  # fmt: skip
+SIGNAL_FAR_FROM_BASELINE = Alert(
+    "ModelSignalFarFromBaseline", "critical", "10m", "30m", ("owner",), _SIGNAL,
+    "A signal of a model is far from what it was in training.", by_stage=True, range_="3d",
+)  # fmt: skip
 DATA_CONTRACT = Alert(
     "DataContract", "warning", "15m", "30m", ("owner",), (*_VERSION, "reason"),
     "Calls break the data contract, so that what is measured is incomplete.", by_stage=True, range_="6h",
@@ -142,6 +151,8 @@ ALERTS: tuple[Alert, ...] = (
     RESTART_LOOP,
     SATURATION,
     CONFIDENCE_SHIFT,
+    SIGNAL_DRIFT,
+    SIGNAL_FAR_FROM_BASELINE,
     DATA_CONTRACT,
     BASELINE_MISSING,
     TENANT_OVER_BUDGET,

@@ -107,6 +107,14 @@ MAX_IN_FLIGHT = RecordedSeries(
     "modelplane:max_in_flight:config", "count", (MODEL_NAME,),
     "Calls of a model that may be in flight at once, over all its replicas and tenants.",
 )  # fmt: skip
+DRIFT_PSI_WARNING = RecordedSeries(
+    "modelplane:drift_psi_warning:config", "number", (MODEL_NAME,),
+    "psi above what chance explains that warns while a signal has no past.",
+)  # fmt: skip
+DRIFT_PSI_CRITICAL = RecordedSeries(
+    "modelplane:drift_psi_critical:config", "number", (MODEL_NAME,),
+    "psi above what chance explains that is critical, whatever a signal's past.",
+)  # fmt: skip
 MIN_OBSERVATIONS = RecordedSeries(
     "modelplane:drift_min_observations:config", "count", (MODEL_NAME,),
     "Observations that a drift value of the model needs.",
@@ -230,9 +238,13 @@ SIGNAL_INCREASE = WindowedSeries(
     "modelplane:signal_observations:increase", "count", _PER_SIGNAL,
     "Observations of a signal in the last {window}.",
 )  # fmt: skip
-SIGNAL_BINS = WindowedSeries(
-    "modelplane:signal_bins:count", "count", _PER_SIGNAL,
-    "Bins of a signal that hold training data or observations of the last {window}.",
+SIGNAL_DEVIATION_INCREASE = WindowedSeries(
+    "modelplane:signal_deviation:increase", "stddevs", _PER_SIGNAL,
+    "Sum of the deviations of a numeric signal from the mean of its baseline in the last {window}.",
+)  # fmt: skip
+SIGNAL_DEVIATION_SQUARE_INCREASE = WindowedSeries(
+    "modelplane:signal_deviation_square:increase", "number", _PER_SIGNAL,
+    "Sum of the squares of those deviations in the last {window}.",
 )  # fmt: skip
 SIGNAL_PSI = WindowedSeries(
     "modelplane:signal_psi:", "number", _PER_SIGNAL,
@@ -259,13 +271,87 @@ SIGNAL_MISSING_SHIFT = WindowedSeries(
 )  # fmt: skip
 SIGNAL_SERIES = (
     SIGNAL_BIN_INCREASE,
+    SIGNAL_DEVIATION_INCREASE,
+    SIGNAL_DEVIATION_SQUARE_INCREASE,
     SIGNAL_INCREASE,
-    SIGNAL_BINS,
     SIGNAL_PSI,
     SIGNAL_PSI_NOISE,
     SIGNAL_MEAN_SHIFT,
     SIGNAL_VARIANCE_RATIO,
     SIGNAL_MISSING_SHIFT,
+)
+
+# The windows whose limits come from a signal's past: modelplane_schema.calibration.
+CALIBRATED_WINDOWS = ("1h", "6h")
+SIGNAL_PSI_HOURLY = WindowedSeries(
+    "modelplane:signal_psi_hourly:", "number", _PER_SIGNAL, "modelplane:signal_psi:{window} once an hour."
+)
+SIGNAL_MEAN_SHIFT_HOURLY = WindowedSeries(
+    "modelplane:signal_mean_shift_hourly:", "stddevs", _PER_SIGNAL,
+    "modelplane:signal_mean_shift:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_HOURLY = WindowedSeries(
+    "modelplane:signal_variance_ratio_logarithm_hourly:", "number", _PER_SIGNAL,
+    "Natural logarithm of modelplane:signal_variance_ratio:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_HOURLY = WindowedSeries(
+    "modelplane:signal_missing_shift_hourly:", "ratio", _PER_SIGNAL,
+    "modelplane:signal_missing_shift:{window} once an hour.",
+)  # fmt: skip
+SIGNAL_PSI_LIMIT = WindowedSeries(
+    "modelplane:signal_psi_limit:", "number", _PER_SIGNAL,
+    "The psi over {window} up to which a signal is as in its own past; absent while it warms up.",
+)  # fmt: skip
+SIGNAL_MEAN_SHIFT_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_mean_shift_low_limit:", "stddevs", _PER_SIGNAL,
+    "The shift of the mean over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MEAN_SHIFT_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_mean_shift_high_limit:", "stddevs", _PER_SIGNAL,
+    "The shift of the mean over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_variance_ratio_low_limit:", "ratio", _PER_SIGNAL,
+    "The ratio of variances over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_VARIANCE_RATIO_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_variance_ratio_high_limit:", "ratio", _PER_SIGNAL,
+    "The ratio of variances over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_LOW_LIMIT = WindowedSeries(
+    "modelplane:signal_missing_shift_low_limit:", "ratio", _PER_SIGNAL,
+    "The shift of the missing share over {window} below which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_MISSING_SHIFT_HIGH_LIMIT = WindowedSeries(
+    "modelplane:signal_missing_shift_high_limit:", "ratio", _PER_SIGNAL,
+    "The shift of the missing share over {window} above which a signal is not as in its own past.",
+)  # fmt: skip
+SIGNAL_WARMING_UP = WindowedSeries(
+    "modelplane:signal_warming_up:", "info", _PER_SIGNAL,
+    "1 for a signal that has a psi over {window} but not yet the past that limits come from, else 0.",
+)  # fmt: skip
+SIGNAL_MOVED = WindowedSeries(
+    "modelplane:signal_moved:", "number", (*_PER_SIGNAL, "method"),
+    "The value over {window} of each method by which a signal is not as in its own past; "
+    "absent for all others.",
+)  # fmt: skip
+# What is recorded of calibrated windows alone, in the order of the rules.
+CALIBRATION_SERIES = (
+    SIGNAL_PSI_LIMIT,
+    SIGNAL_MEAN_SHIFT_LOW_LIMIT,
+    SIGNAL_MEAN_SHIFT_HIGH_LIMIT,
+    SIGNAL_VARIANCE_RATIO_LOW_LIMIT,
+    SIGNAL_VARIANCE_RATIO_HIGH_LIMIT,
+    SIGNAL_MISSING_SHIFT_LOW_LIMIT,
+    SIGNAL_MISSING_SHIFT_HIGH_LIMIT,
+    SIGNAL_WARMING_UP,
+    SIGNAL_MOVED,
+)
+HOURLY_SERIES = (
+    SIGNAL_PSI_HOURLY,
+    SIGNAL_MEAN_SHIFT_HOURLY,
+    SIGNAL_VARIANCE_RATIO_HOURLY,
+    SIGNAL_MISSING_SHIFT_HOURLY,
 )
 
 RECORDED: tuple[RecordedSeries, ...] = (
@@ -282,6 +368,8 @@ RECORDED: tuple[RecordedSeries, ...] = (
     BUDGET,
     VERSION_DOWN,
     MAX_IN_FLIGHT,
+    DRIFT_PSI_WARNING,
+    DRIFT_PSI_CRITICAL,
     MIN_OBSERVATIONS,
     DEVICE_PRICE,
     TOKEN_PRICE,
@@ -308,4 +396,9 @@ RECORDED: tuple[RecordedSeries, ...] = (
     *(series.over(window) for window in CALL_WINDOWS for series in CALL_SERIES),
     SIGNAL_BIN_BASELINE,
     *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),
+    *(
+        series.over(window)
+        for window in CALIBRATED_WINDOWS
+        for series in (*CALIBRATION_SERIES, *HOURLY_SERIES)
+    ),
 )

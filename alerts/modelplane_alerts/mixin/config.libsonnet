@@ -80,5 +80,11 @@ local schema = import 'schema.json';
     signalBaselineInterval: '1m',
     // Observations in a window that a drift value needs, for a model that the registry does not know.
     minObservations: schema.minObservations,
+    // psi above what chance explains that warns while a signal has no past, and that is critical whatever its past,
+    // for a model that the registry does not know.
+    psiWarning: schema.psiThresholds.warning,
+    psiCritical: schema.psiThresholds.critical,
+    // How often it is looked whether signals have moved.
+    driftInterval: '1m',
   },
 }

@@ -13,6 +13,7 @@ local subjects =
   (import 'rules/replicas.libsonnet') +
   (import 'rules/signals.libsonnet') +
   (import 'rules/slo.libsonnet') +
+  (import 'alerts/drift.libsonnet') +
   (import 'alerts/requests.libsonnet') +
   (import 'alerts/replicas.libsonnet') +
   (import 'alerts/slo.libsonnet') +

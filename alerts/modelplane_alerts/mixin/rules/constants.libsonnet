@@ -81,8 +81,8 @@ local ofSlo(model, objective) =
 
 local ofModel(model) =
   local labels = { model_name: model.name };
-  local ifPresent(series, key) =
-    if std.objectHas(model, key) then [constant(series, model[key], labels)] else [];
+  local ifPresent(series, key, object=model) =
+    if std.objectHas(object, key) then [constant(series, object[key], labels)] else [];
   std.flatMap(function(version) ofVersion(model, version), model.versions) +
   std.flatMap(function(objective) ofSlo(model, objective), entries(model, 'slos')) +
   [constant(recorded.MODEL_OWNER, 1, labels { owner: model.owner })] +
@@ -90,8 +90,10 @@ local ofModel(model) =
   ifPresent(recorded.REPLICAS, 'replicas') +
   (
     local drift = std.get(model, 'drift', {});
-    if std.objectHas(drift, 'min_observations')
-    then [constant(recorded.MIN_OBSERVATIONS, drift.min_observations, labels)] else []
+    local psi = std.get(drift, 'psi', {});
+    ifPresent(recorded.MIN_OBSERVATIONS, 'min_observations', drift) +
+    ifPresent(recorded.DRIFT_PSI_WARNING, 'warning', psi) +
+    ifPresent(recorded.DRIFT_PSI_CRITICAL, 'critical', psi)
   ) +
   std.flatMap(
     function(kind) dated(recorded.TOKEN_PRICE, labels { kind: kind.name }, kind.items),
