@@ -11,10 +11,9 @@ from urllib.parse import urldefrag
 import requests
 import yaml
 
-from modelplane_alerts.integrations import OLDEST_VERSION
 from modelplane_provisioning.bundle import bundle_files, registry_targets
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
-from modelplane_provisioning.site import PRODUCTION_TIMES, local_site
+from modelplane_provisioning.site import CONTAINERS, PRODUCTION_TIMES, local_site
 from modelplane_schema.registry import Registry, load_registry
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 
 def rendered_alerts(registry: Registry, backend: str) -> list[dict[str, Any]]:
     """The alerting rules of a plane whose backend is at ``host:port``."""
-    site = local_site("/bundle", "/data", "127.0.0.1:9", "127.0.0.1:9", backend, OLDEST_VERSION)
+    version = CONTAINERS.alertmanager_version
+    site = local_site("/bundle", "/data", "127.0.0.1:9", "127.0.0.1:9", backend, version)
     files = bundle_files(registry, site, PRODUCTION_TIMES, registry_targets(registry))
     texts = [text for path, text in files.items() if path.startswith("prometheus/rules/")]
     groups = [group for text in texts for group in yaml.safe_load(text)["groups"]]

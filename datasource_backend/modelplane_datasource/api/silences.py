@@ -72,7 +72,12 @@ _BODY = {
     "properties": {
         "matchers": {**array(_MATCHER), "minItems": 1, "maxItems": MAX_MATCHERS},
         "duration": {**TEXT, "pattern": f"^{DURATION_PATTERN}$", "examples": ["2h"]},
-        "starts_at": {"type": "integer", "description": "Milliseconds since 1970; now when left out."},
+        "starts_at": {
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "maximum": MAX_INSTANT,
+            "description": "Milliseconds since 1970; now when left out.",
+        },
         "by": BODY_TEXT,
         "comment": BODY_TEXT,
     },

@@ -83,12 +83,14 @@ class GapEnds:
         """What is missing of the series of the range and those that ``following`` has."""
         start = self.time_range.start
         earliest, next_scrapes, latest = self._limits
-        inside, continuing = _series_of(parts), _series_of(following)
-        leading = _series_of([part for part in parts if part.time_range.start == start], start + self.lead)
+        first_parts = [part for part in parts if part.time_range.start == start]
+        texts = _series_of(parts), _series_of(following), _series_of(first_parts, start + self.lead)
         is_past = next_scrapes < latest
-        earlier, later = set[_Labels](), set[_Labels]()
-        if is_past or not inside | continuing <= leading:
-            earlier = self._listed(earliest, start) - leading
+        if not is_past and texts[0].keys() | texts[1].keys() <= texts[2].keys():
+            return _Missing(set(), set(), set(), set())
+        labels = {text: _labels(series) for text, series in (texts[0] | texts[1] | texts[2]).items()}
+        inside, continuing, leading = ({labels[text] for text in of_part} for of_part in texts)
+        earlier, later = self._listed(earliest, start) - leading, set[_Labels]()
         if is_past and (earlier or not inside <= continuing):
             later = self._listed(next_scrapes, latest) - continuing
         before = _continued(earlier, inside | continuing | later, leading)
@@ -199,12 +201,17 @@ def _instances(wanted: Iterable[_Labels]) -> tuple[Matcher, ...]:
     return (one_of(_INSTANCE, instances),) if 0 < len(instances) <= _INSTANCES_AT_ONCE else ()
 
 
-def _series_of(parts: Iterable[RangeSamples], until: int | None = None) -> set[_Labels]:
-    """Labels of the series that have a sample inside of ``parts``, and not after ``until``."""
+def _series_of(parts: Iterable[RangeSamples], until: int | None = None) -> dict[bytes, RawSeries]:
+    """The series that have a sample inside of ``parts``, and not after ``until``, by their labels as text."""
     every: dict[bytes, RawSeries] = {}
     for part in parts:
         for series in (series for of_metric in part.series.values() for series in of_metric):
-            times = part.inside(series).times
-            if len(times) and (until is None or times[0] <= until):
-                every[series.metric] = series
-    return {frozenset(series.labels.items()) for series in every.values()}
+            if series.metric not in every:
+                times = part.inside(series).times
+                if len(times) and (until is None or times[0] <= until):
+                    every[series.metric] = series
+    return every
+
+
+def _labels(series: RawSeries) -> _Labels:
+    return frozenset(series.labels.items())
