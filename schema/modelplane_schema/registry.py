@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -248,7 +248,7 @@ class Devices(Declaration):
         return self
 
 
-def _unknown(place: str, what: str, ids: Iterable[str], known: Sequence[str]) -> list[str]:
+def _unknown(place: str, what: str, ids: Iterable[str], known: Set[str]) -> list[str]:
     """A problem for each of ``ids`` that is not known."""
     return [
         f"{place}: {wrong!r} is not the id of {what}; allowed: {joined(sorted(known))}"
@@ -280,11 +280,11 @@ class Registry(Declaration):
         """Fields that are not valid are absent from ``info.data``, and nothing is compared with them."""
         problems = repetitions("name", (model.name for model in models))
         if "tenants" in info.data:
-            tenants = [tenant.id for tenant in info.data["tenants"]]
+            tenants = {tenant.id for tenant in info.data["tenants"]}
             for position, model in enumerate(models):
                 problems += _unknown(f"[{position}].tenants", "a tenant", model.tenants, tenants)
         if info.data.get("owners") is not None:
-            owners = [owner.id for owner in info.data["owners"]]
+            owners = {owner.id for owner in info.data["owners"]}
             for position, model in enumerate(models):
                 problems += _unknown(f"[{position}].owner", "an owner", [model.owner], owners)
         raise_all(problems)
