@@ -22,6 +22,9 @@ from modelplane_schema.uids import FLEET_UID
 MIXIN = Path(__file__).parent / "mixin"
 SCHEMA_FILE = MIXIN / "schema.json"
 
+_READING_ORDER = (
+    "name", "interval", "rules", "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
+)  # fmt: skip
 CONSTANTS_GROUP = "modelplane-config"
 
 Group = dict[str, Any]
@@ -72,12 +75,17 @@ def schema_json() -> str:
 
 
 def _calibration() -> dict[str, Any]:
-    """Constants of the limits of drift, and its arms with the keys of their series; margins of ratios are logarithms.
+    """Constants of the limits of drift, and its arms with the keys of their series.
 
-    Numbers of expressions are texts, for jsonnet prints 17 digits.
+    Margins of ratios are logarithms. Numbers of expressions are texts, for jsonnet prints 17 digits.
     """
     keys = {value.name: key for key, value in _declared(recorded, recorded.WindowedSeries)}
-    psi = {"method": calibration.PSI, "series": "SIGNAL_PSI", "hourly": "SIGNAL_PSI_HOURLY", "is_ratio": False}
+    psi = {
+        "method": calibration.PSI,
+        "series": "SIGNAL_PSI",
+        "hourly": "SIGNAL_PSI_HOURLY",
+        "is_ratio": False,
+    }
     arms = (
         {
             "method": arm.method,
@@ -194,9 +202,7 @@ def _imported(folder: str, name: str) -> tuple[str, bytes]:
 
 def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:
     """The order in which people read a group or a rule; jsonnet sorts keys."""
-    keys = ("name", "interval", "rules", "record", "alert", "expr")
-    keys += ("for", "keep_firing_for", "labels", "annotations")
-    return {key: declaration[key] for key in keys if key in declaration}
+    return {key: declaration[key] for key in _READING_ORDER if key in declaration}
 
 
 def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:

@@ -1,91 +1,224 @@
-"""Render the Alertmanager configuration from the registry."""
+"""Render the Alertmanager configuration from the registry: who hears of which alert.
+
+Below the root everything goes to the backend. Then, for the severities that the platform's receivers treat
+alike, a route whose receiver is the platform has a route for each tenant and owner. Alertmanager notifies the
+platform of what none of these takes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from modelplane_schema.alerts import ALERTS, MODEL_DOWN
-from modelplane_schema.metrics import FRAMEWORK, MODEL_NAME, MODEL_VERSION, TENANT_ID
+from modelplane_alerts.integrations import (
+    Version,
+    bearer,
+    integrations,
+    mail_server,
+    version_problems,
+    webhook,
+)
+from modelplane_schema.alerts import PROBE_ALERT, WATCHDOG, Severity
+from modelplane_schema.errors import UserError
+from modelplane_schema.metrics import MODEL_NAME, TENANT_ID
 from modelplane_schema.promql import Matcher, one_of
-from modelplane_schema.registry import Receiver, Registry, Tenant
+from modelplane_schema.receivers import SEVERITIES, Mute, Owner, Receiver, Recipient
+from modelplane_schema.registry import Registry, Tenant
 
 BACKEND_RECEIVER = "modelplane-backend"
+NOBODY = "nobody"
+DEAD_MANS_SWITCH = "dead man's switch"
+AUDIENCE = "audience"
+OWNER = "owner"
 # A notification of so many alerts of 8 KiB each is no larger than the backend takes (16 MiB).
 MAX_ALERTS = 2000
+
+Route = dict[str, Any]
+
+
+class RoutingError(UserError, ValueError):
+    """The configuration cannot be rendered; a line for each problem names the place in the registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Where the backend is and how long Alertmanager groups.
+    """Where the backend is, which Alertmanager reads the configuration, and how long it groups.
 
-    ``secrets_directory`` is where Alertmanager sees the credential files, without a trailing slash.
+    ``secrets_directory`` is where Alertmanager sees ``receivers/`` of the registry, without a trailing slash.
+    Alerts are grouped by tenant, model and ``cluster_labels``. The heartbeat, an alert that always fires, is
+    sent again every second ``watchdog_interval``.
     """
 
     backend_url: str
     backend_credentials_file: str
     secrets_directory: str
+    alertmanager_version: Version
     group_wait: str = "30s"
     group_interval: str = "5m"
     repeat_interval: str = "4h"
+    watchdog_interval: str = "30s"
+    cluster_labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Which of somebody's receivers hear of alerts of ``severities``, and the mute times that hold for them.
+
+    None among the severities stands for any other, and for none. Both tuples hold positions in the registry.
+    """
+
+    severities: tuple[Severity | None, ...]
+    receivers: tuple[int, ...]
+    mutes: tuple[int, ...]
+
+
+def deliveries(recipient: Recipient) -> list[Delivery]:
+    """One delivery for all severities that somebody hears of alike; together they have each severity once."""
+    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Severity | None]] = {}
+    for severity in (*SEVERITIES, None):
+        receivers = tuple(i for i, receiver in enumerate(recipient.receivers) if receiver.takes(severity))
+        mutes = tuple(i for i, mute in enumerate(recipient.mute) if receivers and severity in mute.severities)
+        alike.setdefault((receivers, mutes), []).append(severity)
+    return [Delivery(tuple(severities), *positions) for positions, severities in alike.items()]
 
 
 def alertmanager_config(registry: Registry, routing: Routing) -> str:
-    """``alertmanager.yml``: everything to the backend, each tenant's alerts also to its receivers."""
-    tenants = [tenant for tenant in registry.tenants if tenant.receivers]
+    """``alertmanager.yml``. RoutingError for what this version of Alertmanager cannot do."""
+    problems = list(version_problems(registry, routing.alertmanager_version))
+    if problems:
+        raise RoutingError("\n".join(problems))
+    smtp = registry.platform.smtp
+    intervals = list(_time_intervals(registry))
     content = {
+        **({"global": mail_server(smtp, routing.secrets_directory)} if smtp else {}),
         "route": {
             "receiver": BACKEND_RECEIVER,
-            "group_by": [TENANT_ID, MODEL_NAME],
+            "group_by": [TENANT_ID, MODEL_NAME, *routing.cluster_labels],
             "group_wait": routing.group_wait,
             "group_interval": routing.group_interval,
             "repeat_interval": routing.repeat_interval,
-            "routes": [{"receiver": BACKEND_RECEIVER, "continue": True}, *map(_route, tenants)],
+            "routes": list(_routes(registry, routing)),
         },
-        "inhibit_rules": [_model_down_inhibits_its_symptoms()],
-        "receivers": [_backend(routing), *(_tenant_receiver(tenant, routing) for tenant in tenants)],
+        "receivers": list(_receivers(registry, routing)),
+        **({"time_intervals": intervals} if intervals else {}),
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _route(tenant: Tenant) -> dict[str, Any]:
-    return {"receiver": _receiver_name(tenant), "matchers": [str(Matcher(TENANT_ID, tenant.id))]}
+def _routes(registry: Registry, routing: Routing) -> Iterator[Route]:
+    yield _heartbeat(registry, routing)
+    yield {"receiver": BACKEND_RECEIVER, "matchers": [str(Matcher("alertname", PROBE_ALERT))]}
+    yield {"receiver": BACKEND_RECEIVER, "continue": True}
+    people: list[Owner | Tenant] = [*(registry.owners or ()), *registry.tenants]
+    for delivery in deliveries(registry.platform):
+        routes = [route for recipient in people for route in _routes_of(recipient, delivery.severities)]
+        yield {**_route(registry.platform, delivery), **({"routes": routes} if routes else {})}
 
 
-def _model_down_inhibits_its_symptoms() -> dict[str, Any]:
-    symptoms = [alert.name for alert in ALERTS if alert is not MODEL_DOWN and MODEL_VERSION in alert.labels]
-    return {
-        "source_matchers": [str(Matcher("alertname", MODEL_DOWN.name))],
-        "target_matchers": [str(one_of("alertname", symptoms))],
-        "equal": [MODEL_NAME, MODEL_VERSION, FRAMEWORK],
+def _heartbeat(registry: Registry, routing: Routing) -> Route:
+    """To the backend and a dead man's switch, more often than anything else, and to no people."""
+    route: Route = {
+        "receiver": BACKEND_RECEIVER,
+        "matchers": [str(Matcher("alertname", WATCHDOG.name))],
+        "group_wait": "0s",
+        "group_interval": routing.watchdog_interval,
+        "repeat_interval": routing.watchdog_interval,
     }
+    if registry.platform.dead_mans_switch is not None:
+        route["routes"] = [{"receiver": BACKEND_RECEIVER, "continue": True}, {"receiver": DEAD_MANS_SWITCH}]
+    return route
 
 
-def _backend(routing: Routing) -> dict[str, Any]:
-    webhook = _webhook(routing.backend_url + "/api/v1/alerts", routing.backend_credentials_file)
-    return {"name": BACKEND_RECEIVER, "webhook_configs": [{**webhook, "max_alerts": MAX_ALERTS}]}
+def _routes_of(recipient: Owner | Tenant, severities: tuple[Severity | None, ...]) -> Iterator[Route]:
+    """The routes of a tenant or owner among alerts of ``severities``."""
+    for delivery in deliveries(recipient):
+        common = tuple(severity for severity in severities if severity in delivery.severities)
+        if delivery.receivers and common:
+            narrowed = Delivery(common, delivery.receivers, delivery.mutes)
+            route = _route(recipient, narrowed, severities)
+            route["matchers"] = [*_addressed_to(recipient), *route.get("matchers", ())]
+            yield {**route, "continue": True}
 
 
-def _tenant_receiver(tenant: Tenant, routing: Routing) -> dict[str, Any]:
-    webhooks = [_webhook(receiver.url, _credentials(receiver, routing)) for receiver in tenant.receivers]
-    return {"name": _receiver_name(tenant), "webhook_configs": webhooks}
+def _addressed_to(recipient: Owner | Tenant) -> list[str]:
+    """Matchers of alerts about a tenant or for an owner; rules of the operators' own name no audience."""
+    if isinstance(recipient, Tenant):
+        return [str(Matcher(TENANT_ID, recipient.id)), str(Matcher(AUDIENCE, "owner|platform", "!~"))]
+    return [str(Matcher(OWNER, recipient.id)), str(Matcher(AUDIENCE, "tenant|platform", "!~"))]
 
 
-def _credentials(receiver: Receiver, routing: Routing) -> str | None:
-    if receiver.credentials_file is None:
-        return None
-    return f"{routing.secrets_directory}/{receiver.credentials_file}"
+def _route(
+    recipient: Recipient, delivery: Delivery, among: tuple[Severity | None, ...] = (*SEVERITIES, None)
+) -> Route:
+    """A delivery as a route; ``among`` are the severities that reach it."""
+    route: Route = {"receiver": _receiver_name(recipient, delivery)}
+    missing = [severity for severity in among if severity not in delivery.severities]
+    if None in delivery.severities and missing:
+        route["matchers"] = [str(Matcher("severity", "|".join(filter(None, missing)), "!~"))]
+    elif missing:
+        route["matchers"] = [str(one_of("severity", filter(None, delivery.severities)))]
+    if delivery.mutes:
+        route["mute_time_intervals"] = [_interval_name(recipient, mute) for mute in delivery.mutes]
+    return route
 
 
-def _webhook(url: str, credentials_file: str | None) -> dict[str, Any]:
-    webhook: dict[str, Any] = {"url": url, "send_resolved": True}
-    if credentials_file is not None:
-        authorization = {"type": "Bearer", "credentials_file": credentials_file}
-        webhook["http_config"] = {"authorization": authorization}
-    return webhook
+def _receivers(registry: Registry, routing: Routing) -> Iterator[dict[str, Any]]:
+    backend = {
+        "url": routing.backend_url + "/api/v1/alerts",
+        "send_resolved": True,
+        **bearer(routing.backend_credentials_file),
+        "max_alerts": MAX_ALERTS,
+    }
+    yield {"name": BACKEND_RECEIVER, "webhook_configs": [backend]}
+    switch = registry.platform.dead_mans_switch
+    if switch is not None:
+        # An end would count as a heartbeat.
+        settings = {**webhook(switch, routing.secrets_directory), "send_resolved": False}
+        yield {"name": DEAD_MANS_SWITCH, "webhook_configs": [settings]}
+    named: dict[str, tuple[Receiver, ...]] = {}
+    for _, recipient in registry.recipients:
+        for delivery in deliveries(recipient):
+            chosen = tuple(recipient.receivers[position] for position in delivery.receivers)
+            if chosen or recipient is registry.platform:
+                named[_receiver_name(recipient, delivery)] = chosen
+    for name, receivers in named.items():
+        yield {"name": name, **integrations(receivers, routing.secrets_directory)}
 
 
-def _receiver_name(tenant: Tenant) -> str:
-    return f"tenant {tenant.id}"
+def _receiver_name(recipient: Recipient, delivery: Delivery) -> str:
+    """Unique, whatever people call themselves: what follows the first word is one of them, to the end."""
+    if not delivery.receivers:
+        return NOBODY
+    if len(delivery.receivers) == len(recipient.receivers):
+        return _title(recipient)
+    return f"receivers[{','.join(map(str, delivery.receivers))}] of {_title(recipient)}"
+
+
+def _title(recipient: Recipient) -> str:
+    if isinstance(recipient, Tenant):
+        return f"tenant {recipient.id}"
+    return f"owner {recipient.id}" if isinstance(recipient, Owner) else "platform"
+
+
+def _interval_name(recipient: Recipient, position: int) -> str:
+    return f"mute[{position}] of {_title(recipient)}"
+
+
+def _time_intervals(registry: Registry) -> Iterator[dict[str, Any]]:
+    for _, recipient in registry.recipients:
+        used = {position for delivery in deliveries(recipient) for position in delivery.mutes}
+        for position in sorted(used):
+            interval = _time_interval(recipient.mute[position])
+            yield {"name": _interval_name(recipient, position), "time_intervals": [interval]}
+
+
+def _time_interval(mute: Mute) -> dict[str, Any]:
+    interval: dict[str, Any] = {"location": mute.location}
+    if mute.weekdays:
+        interval["weekdays"] = list(mute.weekdays)
+    if mute.times:
+        interval["times"] = [{"start_time": time.from_, "end_time": time.to} for time in mute.times]
+    return interval

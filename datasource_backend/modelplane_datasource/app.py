@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response
 
 from modelplane_datasource.alerts.incidents import IncidentRules
-from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules
+from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules, Periodic
 from modelplane_datasource.alerts.store import AlertStore, StoreError
 from modelplane_datasource.alerts.suppression import SuppressionError, load_windows
 from modelplane_datasource.api.alerts import alerts_blueprint
@@ -25,6 +25,7 @@ from modelplane_datasource.api.operations import operations_blueprint
 from modelplane_datasource.api.prometheus import ERROR_FORMATS, prometheus_blueprint, refuse_unknown_calls
 from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
+from modelplane_datasource.api.silences import silences_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
@@ -33,6 +34,7 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
+from modelplane_datasource.silences.alertmanager import Alertmanagers
 from modelplane_datasource.tenancy.query_restriction import TO_CALLER
 from modelplane_datasource.tenancy.tokens import Gatekeeper
 from modelplane_datasource.web.authentication import authorization
@@ -61,6 +63,7 @@ _BLUEPRINTS = (
     incidents_blueprint,
     grafana_blueprint,
     annotation_rows_blueprint,
+    silences_blueprint,
     operations_blueprint,
     prometheus_blueprint,
     runbooks_blueprint,
@@ -97,7 +100,15 @@ def maintenance_of(app: Flask) -> Maintenance:
         settings.reconcile_interval_seconds,
         settings.absent_grace_seconds,
     )
-    return Maintenance(context.store, rules, context.now)
+    if not settings.alertmanager_urls:
+        return Maintenance(context.store, rules, context.now)
+    recording = Periodic(
+        "silences",
+        settings.reconcile_interval_seconds,
+        # Those of other clients too, so that the history knows who silenced what.
+        lambda: context.store.put_silences(context.alertmanagers.silences()),
+    )
+    return Maintenance(context.store, rules, context.now, recording)
 
 
 def telemetry_of(app: Flask) -> Telemetry:
@@ -145,7 +156,11 @@ def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
         on_call=telemetry.store_call,
     )
     prometheus = PrometheusClient(settings, cache, telemetry.upstream_error, TO_CALLER)
-    return AppContext(settings, clock, telemetry, cache, prometheus, store, incident_rules, registry)
+    telemetry.observe_watchdog(lambda: store.last_watchdogs)
+    alertmanagers = Alertmanagers(settings.alertmanager_urls)
+    return AppContext(
+        settings, clock, telemetry, cache, prometheus, store, incident_rules, alertmanagers, registry
+    )
 
 
 def _incident_rules(settings: Settings) -> IncidentRules:

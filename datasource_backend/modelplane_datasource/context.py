@@ -12,6 +12,7 @@ from modelplane_datasource.cache import SingleFlightCache
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
+from modelplane_datasource.silences.alertmanager import Alertmanagers
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_schema.registry import Registry
 
@@ -32,6 +33,7 @@ class AppContext:
     prometheus: PrometheusClient
     store: AlertStore
     incident_rules: IncidentRules
+    alertmanagers: Alertmanagers
     registry: Registry | None = None
 
     def now(self) -> int:

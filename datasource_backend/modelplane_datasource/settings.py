@@ -187,6 +187,14 @@ class Settings:
     absent_grace_seconds: float = _setting(
         600.0, _SECONDS, "How long an alert is missing there before it has ended; above group_interval."
     )
+    max_silence_days: int = _setting(
+        7, Kind(_between(1, 3650), "a whole number from 1 to 3650"),
+        "How far from now the end of a silence may lie that a token limited to tenants creates.",
+    )  # fmt: skip
+    require_watchdog_seconds: float = _setting(
+        0.0, Kind(_seconds_or_none, "a number of seconds from 0 to 3600"),
+        "/readyz is 503 when the alert Watchdog did not come for so long; 0 for not looking at it.",
+    )  # fmt: skip
     retention_days: int = _setting(
         400,
         Kind(_between(1, 36_500), "a whole number from 1 to 36500"),

@@ -13,17 +13,21 @@ import modelplane_dashboards
 from modelplane_alerts.render import rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning import credentials, grafana
+from modelplane_provisioning.receiver_secrets import receiver_secrets
 from modelplane_provisioning.site import Site, Times
 from modelplane_schema.errors import UserError
-from modelplane_schema.files import replace_file, replace_files, surplus_files
-from modelplane_schema.registry import Registry, dump_registry
+from modelplane_schema.files import replace_files, surplus_files
+from modelplane_schema.receivers import SECRETS_FOLDER
+from modelplane_schema.registry import RUNBOOKS_IN_REPOSITORY, Registry, dump_registry
 from modelplane_schema.uids import dashboard_uid
 
 REGISTRY_FILE = "modelplane.yaml"
+SECRETS = "secrets"
+RECEIVER_SECRETS = f"{SECRETS}/{SECRETS_FOLDER}"
 # In these every file is generated: others are removed.
-GENERATED_FOLDERS = ("grafana/dashboards", "prometheus/rules", "prometheus/targets")
-# Grafana logs an error for a folder of provisioning that is absent.
-EMPTY_FOLDERS = ("grafana/provisioning/alerting",)
+GENERATED_FOLDERS = ("grafana/dashboards", "prometheus/rules", "prometheus/targets", RECEIVER_SECRETS)
+# Grafana logs an error for a folder of provisioning that is absent, and Alertmanager's container mounts one.
+EMPTY_FOLDERS = ("grafana/provisioning/alerting", RECEIVER_SECRETS)
 Targets = Mapping[str, Sequence[str]]
 _LATE_SAMPLES = "2h"
 _LEAST_RETENTION_DAYS = 31
@@ -35,13 +39,16 @@ class BundleError(UserError, RuntimeError):
 
 def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets) -> dict[str, bytes]:
     """Map relative path to content, without ``secrets/``. ``targets`` maps a model to its ``host:port``s."""
+    registry = with_served_runbooks(registry, site.backend_link)
     routing = Routing(
         backend_url=f"http://{site.backend}",
         backend_credentials_file=f"{site.alertmanager_secrets}/{credentials.ALERTMANAGER.file}",
         secrets_directory=site.alertmanager_secrets,
+        alertmanager_version=site.alertmanager_version,
         group_wait=times.group_wait,
         group_interval=times.group_interval,
         repeat_interval=times.repeat_interval,
+        watchdog_interval=times.watchdog_interval,
     )
     texts = {
         REGISTRY_FILE: dump_registry(registry),
@@ -60,6 +67,14 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         texts[f"grafana/provisioning/{path}"] = to_yaml(content)
     files = {path: text.encode() for path, text in texts.items()}
     return files | {f"grafana/dashboards/{path}": content for path, content in boards.items()}
+
+
+def with_served_runbooks(registry: Registry, backend_link: str) -> Registry:
+    """The registry whose alerts link to the backend's runbooks, unless it says where others are."""
+    if registry.urls.runbooks != RUNBOOKS_IN_REPOSITORY:
+        return registry
+    urls = registry.urls.model_copy(update={"runbooks": f"{backend_link}/runbooks"})
+    return registry.model_copy(update={"urls": urls})
 
 
 def registry_targets(registry: Registry) -> dict[str, tuple[str, ...]]:
@@ -103,36 +118,23 @@ def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, regi
     """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards.
 
     A part that runs from the bundle meets each file as it was or as it is, and folders that stay.
-    BundleError; ConfigurationError, before anything is written, for a token file that is not valid.
+    BundleError; before anything is written ReceiverSecretError, and ConfigurationError for a token file that
+    is not valid.
     """
+    secrets = receiver_secrets(registry, registry_directory)
+    copies = {f"{SECRETS}/{path}": secret for path, secret in secrets.items()}
     try:
-        credentials.ensure_credentials(out / "secrets")
+        credentials.ensure_credentials(out / SECRETS)
         for folder in EMPTY_FOLDERS:
             (out / folder).mkdir(parents=True, exist_ok=True)
+        replace_files(out, copies, credentials.PRIVATE)
         replace_files(out, files)
-        for surplus in surplus_files(out, GENERATED_FOLDERS, files):
+        for surplus in surplus_files(out, GENERATED_FOLDERS, {**files, **copies}):
             surplus.unlink()
-        _copy_credentials(registry, registry_directory, out / "secrets")
     except OSError as error:
         raise BundleError(
             f"{out}: cannot be written: {error.strerror}: {error.filename}; choose another folder with --out"
         ) from error
-
-
-def _copy_credentials(registry: Registry, source: Path, destination: Path) -> None:
-    """Put the credential files that tenants' receivers name where Alertmanager finds them."""
-    for tenant in registry.tenants:
-        for receiver in tenant.receivers:
-            if receiver.credentials_file is None:
-                continue
-            original, copy = source / receiver.credentials_file, destination / receiver.credentials_file
-            if not original.is_file():
-                raise BundleError(
-                    f"tenant {tenant.id!r}: credentials_file {receiver.credentials_file} is not a file below "
-                    f"{source}; create it with the receiver's token in it"
-                )
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(copy, original.read_bytes(), credentials.PRIVATE)
 
 
 def _plane_job(job: str, address: str) -> dict[str, Any]:

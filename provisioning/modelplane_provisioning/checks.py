@@ -14,12 +14,13 @@ from modelplane_provisioning import credentials
 from modelplane_provisioning.plane import Connection, Plane, PlaneError, prometheus_query
 from modelplane_provisioning.processes import wait_until
 from modelplane_schema.alerts import PROBE_ALERT
-from modelplane_schema.metrics import MODEL_INFO, MODEL_NAME
+from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME
 from modelplane_schema.registry import Registry
 from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID
 
 _RANGE_SECONDS = 900
 _PROBE_SECONDS = 90
+_HISTOGRAMS = (LATENCY, CONFIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def diagnose(parts: Parts, registry: Registry, probe: bool) -> Iterator[Finding]
     checks: list[tuple[str, Check]] = [
         ("targets are up", check_targets),
         ("rules are healthy", check_rules),
+        ("histograms have their buckets", check_histograms),
         ("alerts can reach the store", check_alert_path),
         ("every panel query returns data", check_panels),
     ]
@@ -115,6 +117,20 @@ def check_rules(parts: Parts, registry: Registry) -> Finding:
         problems.append("Prometheus has no rules; mount the bundle's prometheus/rules and check `rule_files`")
     summary = f"{len(rules)} rules" + (f", {len(waiting)} wait for their first evaluation" if waiting else "")
     return Finding("rules are healthy", summary, tuple(problems))
+
+
+def check_histograms(parts: Parts, registry: Registry) -> Finding:
+    """No target's histograms are stored as native ones alone, of which rules and boards see nothing."""
+    problems = []
+    for metric in _HISTOGRAMS:
+        converted = f"{metric.name} unless on (job, instance) {metric.name}_bucket"
+        problems += [
+            f"{metric.name} of job {item['metric'].get('job', '')!r} is stored as native histograms alone, "
+            "as by `convert_classic_histograms_to_nhcb`: recording rules, alerts and boards read its _bucket "
+            "series and see nothing; set `always_scrape_classic_histograms: true` for that job"
+            for item in prometheus_query(parts.prometheus, f"count by (job) ({converted})")
+        ]
+    return Finding("histograms have their buckets", f"{len(_HISTOGRAMS)} histograms", tuple(problems))
 
 
 def check_alert_path(parts: Parts, registry: Registry) -> Finding:

@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from modelplane_provisioning import credentials, grafana
-from modelplane_provisioning.bundle import REGISTRY_FILE
-from modelplane_provisioning.site import CONTAINERS, Site
+from modelplane_provisioning.bundle import RECEIVER_SECRETS, REGISTRY_FILE
+from modelplane_provisioning.site import ALERTMANAGER_RELEASE, CONTAINERS, Site
+from modelplane_schema.receivers import SECRETS_FOLDER
 
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
-ALERTMANAGER_IMAGE = "prom/alertmanager:v0.28.1"
+ALERTMANAGER_IMAGE = f"prom/alertmanager:v{ALERTMANAGER_RELEASE}"
 GRAFANA_IMAGE = "grafana/grafana:11.6.0"
 INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.11.1"
 
@@ -116,7 +117,8 @@ def _alertmanager() -> Service:
         "volumes": [
             "./alertmanager:/etc/alertmanager:ro",
             "./data/alertmanager:/alertmanager",
-            "./secrets:/run/secrets:ro",  # tenants' receivers name their own files
+            _secret(credentials.ALERTMANAGER.file),
+            f"./{RECEIVER_SECRETS}:/run/secrets/{SECRETS_FOLDER}:ro",
         ],
     }
 

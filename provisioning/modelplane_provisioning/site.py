@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelplane_alerts.integrations import Version, parse_version
 from modelplane_alerts.render import DEMO_CONFIG
+
+ALERTMANAGER_RELEASE = "0.33.1"  # of the container
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Times:
     group_wait: str = "30s"
     group_interval: str = "5m"
     repeat_interval: str = "4h"
+    watchdog_interval: str = "30s"
     rules: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -27,6 +31,7 @@ DEMO_TIMES = Times(
     evaluation_interval_seconds=2,
     group_wait="1s",
     group_interval="5s",
+    watchdog_interval="5s",
     rules=DEMO_CONFIG,
 )
 
@@ -35,19 +40,21 @@ DEMO_TIMES = Times(
 class Site:
     """Addresses and paths as the parts see them: inside containers, or on this machine.
 
-    Addresses are ``host:port``. Paths name where a part finds a folder of the bundle. ``starts_grafana``
-    is False for a Grafana that is somebody else's.
+    Addresses are ``host:port``; ``backend_link`` is the backend's URL for people's browsers. Paths name where
+    a part finds a folder of the bundle. ``starts_grafana`` is False for a Grafana that is somebody else's.
     """
 
     prometheus: str
     alertmanager: str
     backend: str
+    backend_link: str
     prometheus_directory: str
     prometheus_secrets: str
     alertmanager_secrets: str
     grafana_secrets: str
     grafana_dashboards: str
     database_url: str
+    alertmanager_version: Version
     starts_grafana: bool = True
 
 
@@ -55,25 +62,31 @@ CONTAINERS = Site(
     prometheus="prometheus:9090",
     alertmanager="alertmanager:9093",
     backend="backend:8090",
+    backend_link="http://localhost:8090",  # compose.yaml publishes its port there
     prometheus_directory="/etc/prometheus",
     prometheus_secrets="/run/secrets",
     alertmanager_secrets="/run/secrets",
     grafana_secrets="/run/secrets",
     grafana_dashboards="/etc/grafana/dashboards",
     database_url="sqlite:////data/modelplane.db",
+    alertmanager_version=parse_version(ALERTMANAGER_RELEASE),
 )
 
 
-def local_site(bundle: str, data: str, prometheus: str, alertmanager: str, backend: str) -> Site:
+def local_site(
+    bundle: str, data: str, prometheus: str, alertmanager: str, backend: str, alertmanager_version: Version
+) -> Site:
     """The site of processes on this machine that read the bundle where it was written (absolute paths)."""
     return Site(
         prometheus=prometheus,
         alertmanager=alertmanager,
         backend=backend,
+        backend_link=f"http://{backend}",
         prometheus_directory=f"{bundle}/prometheus",
         prometheus_secrets=f"{bundle}/secrets",
         alertmanager_secrets=f"{bundle}/secrets",
         grafana_secrets=f"{bundle}/secrets",
         grafana_dashboards=f"{bundle}/grafana/dashboards",
         database_url=f"sqlite:///{data}/modelplane.db",
+        alertmanager_version=alertmanager_version,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelplane_alerts.integrations import OLDEST_VERSION, Version, parse_version
 from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.bundle import (
     REGISTRY_FILE,
@@ -20,7 +23,14 @@ from modelplane_provisioning.bundle import (
 )
 from modelplane_provisioning.compose import grafana_on_host
 from modelplane_provisioning.plane import STATE_FILE, Plane, PlaneError
-from modelplane_provisioning.processes import Process, ProcessError, answers, free_port, port_is_free
+from modelplane_provisioning.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    ProcessError,
+    answers,
+    free_port,
+    port_is_free,
+)
 from modelplane_provisioning.site import Site, Times, local_site
 from modelplane_schema.registry import Registry
 
@@ -75,19 +85,22 @@ class Stack:
     ) -> None:
         self._data = data.resolve()
         self._bundle = self._data / "bundle"
-        ports = choose_ports()
+        ports, logs = choose_ports(), self._data / "logs"
+        prometheus = prometheus_process(self._bundle, self._data, ports, retention_days(registry), logs)
         site = local_site(
             str(self._bundle),
             str(self._data),
-            *(f"127.0.0.1:{port}" for port in (ports.prometheus, ports.alertmanager, ports.backend)),
+            prometheus=f"127.0.0.1:{ports.prometheus}",
+            alertmanager=f"127.0.0.1:{ports.alertmanager}",
+            backend=f"127.0.0.1:{ports.backend}",
+            alertmanager_version=alertmanager_version(find_binary("Alertmanager", ALERTMANAGER_BINARIES)),
         )
         self._files = bundle_files(registry, site, times, targets)
         self._files["compose.yaml"] = grafana_on_host(str(self._bundle)).encode()
         self._registry = registry
         self._registry_directory = registry_directory
-        logs = self._data / "logs"
         self.processes = [
-            prometheus_process(self._bundle, self._data, ports, retention_days(registry), logs),
+            prometheus,
             alertmanager_process(self._bundle, self._data, ports, logs),
             backend_process(self._bundle, site, ports, times.scrape_interval_seconds, logs),
         ]
@@ -169,6 +182,15 @@ class Supervisor:
         self._report(f"{process.name} ended with status {process.returncode}; starting it again")
         time.sleep(_RESTART_PAUSE_SECONDS)
         process.start()
+
+
+def alertmanager_version(binary: str) -> Version:
+    """The version of an Alertmanager; the oldest one that we know for a build that does not say."""
+    answer = subprocess.run(
+        [binary, "--version"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
+    version = re.search(r"version (\d+\.\d+)", answer.stdout + answer.stderr)
+    return parse_version(version[1]) if version else OLDEST_VERSION
 
 
 def prometheus_process(bundle: Path, data: Path, ports: Ports, retention: int, logs: Path) -> Process:

@@ -29,8 +29,8 @@ from modelplane_schema.recorded import (
 )
 
 PAST_HOURS = 48
-# How many windows that do not overlap a past must hold to tell what is usual. Longer windows have no limits of
-# their own: by two or three days one signal in ten would move every day (20 equal rows of each user).
+# How many windows that do not overlap a past must hold to tell what is usual. Longer windows have no limits
+# of their own: by two or three days one signal in ten would move every day (20 equal rows of each user).
 LEAST_WINDOWS = 8
 # Until the past has so many values, and one that is so many hours old, a signal is warming up. Quiet nights
 # and short breaks of scraping leave gaps.
@@ -71,8 +71,8 @@ TWO_SIDED_ARMS = (
         SIGNAL_MEAN_SHIFT_HIGH_LIMIT, margin=0.1,
     ),
     TwoSidedArm(
-        "variance_ratio", SIGNAL_VARIANCE_RATIO, SIGNAL_VARIANCE_RATIO_HOURLY, SIGNAL_VARIANCE_RATIO_LOW_LIMIT,
-        SIGNAL_VARIANCE_RATIO_HIGH_LIMIT, margin=1.25, is_ratio=True,
+        "variance_ratio", SIGNAL_VARIANCE_RATIO, SIGNAL_VARIANCE_RATIO_HOURLY,
+        SIGNAL_VARIANCE_RATIO_LOW_LIMIT, SIGNAL_VARIANCE_RATIO_HIGH_LIMIT, margin=1.25, is_ratio=True,
     ),
     TwoSidedArm(
         "missing_shift", SIGNAL_MISSING_SHIFT, SIGNAL_MISSING_SHIFT_HOURLY, SIGNAL_MISSING_SHIFT_LOW_LIMIT,

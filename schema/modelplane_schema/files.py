@@ -23,15 +23,16 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def replace_files(folder: Path, content: Mapping[str, bytes]) -> list[str]:
+def replace_files(folder: Path, content: Mapping[str, bytes], mode: int = 0o666) -> list[str]:
     """Bring the files of ``content`` up to date below ``folder``: OSError.
 
-    Returns the relative paths of those that were not, sorted; the others are left alone.
+    Returns the relative paths of those that were not, sorted; the others are left alone. New files have the
+    permissions that the umask leaves of ``mode``.
     """
     stale = [path for path in sorted(content) if read_if_present(folder / path) != content[path]]
     for path in stale:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / path, content[path])
+        replace_file(folder / path, content[path], mode)
     return stale
 
 

@@ -332,7 +332,8 @@ SIGNAL_WARMING_UP = WindowedSeries(
 )  # fmt: skip
 SIGNAL_MOVED = WindowedSeries(
     "modelplane:signal_moved:", "number", (*_PER_SIGNAL, "method"),
-    "The value over {window} of each method by which a signal is not as in its own past; absent for all others.",
+    "The value over {window} of each method by which a signal is not as in its own past; "
+    "absent for all others.",
 )  # fmt: skip
 # What is recorded of calibrated windows alone, in the order of the rules.
 CALIBRATION_SERIES = (

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -17,18 +16,28 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveInt,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from modelplane_schema.documents import raised_as, read_text
 from modelplane_schema.errors import UserError
+from modelplane_schema.fields import (
+    Declaration,
+    Name,
+    Url,
+    http_url,
+    joined,
+    no_duplicates,
+    raise_all,
+    repetitions,
+)
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
+from modelplane_schema.receivers import Email, Named, Owner, Platform, Recipient
 from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 from modelplane_schema.validation import parse_model
 
@@ -43,12 +52,6 @@ class RegistryError(UserError, ValueError):
     """The registry cannot be used; the message names the file, the place in it and what is allowed."""
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must not contain control characters")
-    return text
-
-
 def _target(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or re.search(r"[\s/]", host) or not port.isdigit() or not 0 < int(port) < 65536:
@@ -56,35 +59,11 @@ def _target(text: str) -> str:
     return text
 
 
-def _http_url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
-        raise ValueError("must be a URL that starts with http:// or https://")
-    return text.rstrip("/")
-
-
 def _runbooks(text: str) -> str:
-    return text if text == RUNBOOKS_IN_REPOSITORY else _http_url(text)
+    return text if text == RUNBOOKS_IN_REPOSITORY else http_url(text)
 
 
-def _relative(text: str) -> str:
-    path = Path(text)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError("must be a path below the registry's folder, for example secrets/vision-token")
-    return text
-
-
-def _no_duplicates(what: str, values: Iterable[str]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{what}: {repeated[0]!r} occurs more than once")
-
-
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, strip_whitespace=True), AfterValidator(_printable)
-]
 Target = Annotated[str, AfterValidator(_target)]
-Url = Annotated[str, AfterValidator(_http_url)]
-RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_relative)]
 Days = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[Decimal, Field(ge=0)]
@@ -92,35 +71,23 @@ PriceAmount = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]  # sums stay exa
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Declaration(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Urls(_Declaration):
-    """Where people reach Grafana and the runbooks; used in links inside alerts and boards."""
+class Urls(Declaration):
+    """Where people reach Grafana, the runbooks and Prometheus; used in links inside alerts and boards."""
 
     grafana: Url = "http://localhost:3000"
+    prometheus: Url | None = None
     runbooks: Annotated[str, AfterValidator(_runbooks)] = RUNBOOKS_IN_REPOSITORY
 
 
-class Receiver(_Declaration):
-    """Where a tenant's alerts go. ``credentials_file`` is a path below the registry's folder."""
-
-    type: Literal["webhook"]
-    url: Url
-    credentials_file: RelativePath | None = None
-
-
-class Budget(_Declaration):
+class Budget(Declaration):
     amount: Amount
     currency: Currency
     period: Literal["month"] = "month"
 
 
-class Tenant(_Declaration):
-    id: Name
-    name: Name | None = None
-    receivers: tuple[Receiver, ...] = ()
+class Tenant(Recipient, Named):
+    """Whose calls are counted, and who hears of them."""
+
     budget: Budget | None = None
 
     @field_validator("id")
@@ -130,22 +97,17 @@ class Tenant(_Declaration):
             raise ValueError(f"is reserved; choose any other text than {', '.join(RESERVED_TENANTS)}")
         return value
 
-    @property
-    def title(self) -> str:
-        """What people call the tenant."""
-        return self.name or self.id
 
-
-class Version(_Declaration):
+class Version(Declaration):
     version: Name
     stage: Literal["production", "canary", "shadow", "development"] = "production"
 
 
-class ErrorsIndicator(_Declaration):
+class ErrorsIndicator(Declaration):
     type: Literal["errors"]
 
 
-class LatencyIndicator(_Declaration):
+class LatencyIndicator(Declaration):
     type: Literal["latency"]
     threshold_seconds: float
 
@@ -158,7 +120,7 @@ class LatencyIndicator(_Declaration):
         return value
 
 
-class Slo(_Declaration):
+class Slo(Declaration):
     name: Name
     objective: Ratio
     window: Days = "30d"
@@ -176,7 +138,7 @@ class Slo(_Declaration):
         return value
 
 
-class PsiThresholds(_Declaration):
+class PsiThresholds(Declaration):
     warning: Annotated[float, Field(gt=0)] = 0.1
     critical: Annotated[float, Field(gt=0)] = 0.25
 
@@ -187,7 +149,7 @@ class PsiThresholds(_Declaration):
         return self
 
 
-class Drift(_Declaration):
+class Drift(Declaration):
     """``visible_to_tenants``: its tenants see the signals that are counted for all of them together."""
 
     psi: PsiThresholds = PsiThresholds()
@@ -195,7 +157,7 @@ class Drift(_Declaration):
     visible_to_tenants: bool = False
 
 
-class TokenPrice(_Declaration):
+class TokenPrice(Declaration):
     """What a million tokens of one kind cost from 00:00 UTC of ``effective_from`` on."""
 
     kind: Literal["input", "cached_input", "output", "reasoning"]
@@ -205,7 +167,7 @@ class TokenPrice(_Declaration):
     effective_from: datetime.date
 
 
-class Model(_Declaration):
+class Model(Declaration):
     name: Name
     framework: str
     owner: Name
@@ -227,10 +189,10 @@ class Model(_Declaration):
 
     @model_validator(mode="after")
     def _distinct(self) -> Model:
-        _no_duplicates("versions", (version.version for version in self.versions))
-        _no_duplicates("slos", (slo.name for slo in self.slos))
-        _no_duplicates("tenants", self.tenants)
-        _no_duplicates(
+        no_duplicates("versions", (version.version for version in self.versions))
+        no_duplicates("slos", (slo.name for slo in self.slos))
+        no_duplicates("tenants", self.tenants)
+        no_duplicates(
             "token_prices", (f"{price.kind} from {price.effective_from}" for price in self.token_prices)
         )
         return self
@@ -246,7 +208,7 @@ class Model(_Declaration):
         return self.replicas or len(self.targets) or None
 
 
-class Device(_Declaration):
+class Device(Declaration):
     """A device that is there from 00:00 UTC of ``from`` until 00:00 UTC of ``to``."""
 
     device: Name
@@ -261,7 +223,7 @@ class Device(_Declaration):
         return self
 
 
-class Price(_Declaration):
+class Price(Declaration):
     device_type: Name
     amount: PriceAmount
     currency: Currency
@@ -269,15 +231,13 @@ class Price(_Declaration):
     effective_from: datetime.date
 
 
-class Devices(_Declaration):
+class Devices(Declaration):
     inventory: tuple[Device, ...] = ()
     prices: tuple[Price, ...] = ()
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Devices:
-        _no_duplicates(
-            "prices", (f"{price.device_type} from {price.effective_from}" for price in self.prices)
-        )
+        no_duplicates("prices", (f"{price.device_type} from {price.effective_from}" for price in self.prices))
         entries = sorted(self.inventory, key=lambda entry: (entry.device, entry.from_))
         for before, after in pairwise(entries):
             if before.device == after.device and (before.to is None or before.to > after.from_):
@@ -288,28 +248,69 @@ class Devices(_Declaration):
         return self
 
 
-class Registry(_Declaration):
+def _unknown(place: str, what: str, ids: Iterable[str], known: Sequence[str]) -> list[str]:
+    """A problem for each of ``ids`` that is not known."""
+    return [
+        f"{place}: {wrong!r} is not the id of {what}; allowed: {joined(sorted(known))}"
+        for wrong in ids
+        if wrong not in known
+    ]
+
+
+class Registry(Declaration):
     """Everything the platform team declares; ``tenants`` and ``models`` keep the order of the file."""
 
     apiVersion: Literal["modelplane/v1"]  # noqa: N815 - the key in the file
     urls: Urls = Urls()
+    platform: Platform = Platform()
+    owners: tuple[Owner, ...] | None = None
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     devices: Devices = Devices()
 
+    @field_validator("owners", "tenants")
+    @classmethod
+    def _distinct_ids(cls, entries: tuple[Owner | Tenant, ...] | None) -> tuple[Owner | Tenant, ...] | None:
+        raise_all(repetitions("id", (entry.id for entry in entries or ())))
+        return entries
+
+    @field_validator("models")
+    @classmethod
+    def _known_people(cls, models: tuple[Model, ...], info: ValidationInfo) -> tuple[Model, ...]:
+        """Fields that are not valid are absent from ``info.data``, and nothing is compared with them."""
+        problems = repetitions("name", (model.name for model in models))
+        if "tenants" in info.data:
+            tenants = [tenant.id for tenant in info.data["tenants"]]
+            for position, model in enumerate(models):
+                problems += _unknown(f"[{position}].tenants", "a tenant", model.tenants, tenants)
+        if info.data.get("owners") is not None:
+            owners = [owner.id for owner in info.data["owners"]]
+            for position, model in enumerate(models):
+                problems += _unknown(f"[{position}].owner", "an owner", [model.owner], owners)
+        raise_all(problems)
+        return models
+
     @model_validator(mode="after")
-    def _consistent(self) -> Registry:
-        _no_duplicates("tenants", (tenant.id for tenant in self.tenants))
-        _no_duplicates("models", (model.name for model in self.models))
-        tenant_ids = {tenant.id for tenant in self.tenants}
-        for position, model in enumerate(self.models):
-            unknown = [tenant for tenant in model.tenants if tenant not in tenant_ids]
-            if unknown:
-                raise ValueError(
-                    f"models[{position}].tenants: {unknown[0]!r} is not the id of a tenant; "
-                    f"allowed: {', '.join(sorted(tenant_ids))}"
-                )
+    def _mail_has_a_server(self) -> Registry:
+        if self.platform.smtp is None:
+            raise_all(
+                [
+                    f"{place}.receivers[{position}]: e-mail needs a mail server; declare platform.smtp"
+                    for place, recipient in self.recipients
+                    for position, receiver in enumerate(recipient.receivers)
+                    if isinstance(receiver, Email)
+                ]
+            )
         return self
+
+    @property
+    def recipients(self) -> Iterator[tuple[str, Recipient]]:
+        """Everybody who may hear of alerts, each with its place in the registry."""
+        yield "platform", self.platform
+        for position, owner in enumerate(self.owners or ()):
+            yield f"owners[{position}]", owner
+        for position, tenant in enumerate(self.tenants):
+            yield f"tenants[{position}]", tenant
 
     def models_of(self, tenant_id: str) -> tuple[Model, ...]:
         """The models that serve a tenant."""

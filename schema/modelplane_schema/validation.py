@@ -23,6 +23,10 @@ _NOT_A_MAPPING = ("model_type", "model_attributes_type", "dict_type")
 _KEY_ITSELF = "[key]"
 
 
+class SecretValueError(ValueError):
+    """A validator's problem with a value that may be a secret: no message repeats the value."""
+
+
 def parse_model(model: type[Model], text: str, source: str) -> Model:
     """YAML text as a ``model``; a DocumentError has a line for each problem, which begins with ``source``."""
     try:
@@ -42,8 +46,15 @@ def explain(error: ValidationError, model: type[BaseModel], source: str, *, show
         if not _follows_from_another(problem, problems):
             place = _place(model, problem["loc"])
             text = _text(problem, place) + (_value(problem) if show_values else "")
-            lines.append(": ".join(filter(None, (source, place.text, text))))
+            lines += [_line(source, place.text, part) for part in text.splitlines()]
     return "\n".join(dict.fromkeys(lines))
+
+
+def _line(source: str, place: str, text: str) -> str:
+    """``source: place: text``; a text that begins with ``[`` says where in the list at ``place`` it is."""
+    if text.startswith("["):
+        return f"{source}: {place}{text}"
+    return ": ".join(filter(None, (source, place, text)))
 
 
 def _follows_from_another(problem: Mapping[str, Any], problems: Iterable[Mapping[str, Any]]) -> bool:
@@ -93,7 +104,10 @@ def _reworded(message: str, is_key: bool) -> str:
 
 def _value(problem: Mapping[str, Any]) -> str:
     """``(got ...)`` when the value is short enough to be told apart by it."""
-    value = problem.get("ctx", {}).get("tag", problem["input"])
+    context = problem.get("ctx", {})
+    if isinstance(context.get("error"), SecretValueError):
+        return ""
+    value = context.get("tag", problem["input"])
     if problem["type"] in _WITHOUT_VALUE or not isinstance(value, str | int | float):
         return ""
     text = repr(value)

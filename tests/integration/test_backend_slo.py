@@ -211,17 +211,15 @@ def verdicts(body: Any) -> dict[str, str]:
     return {indicator["name"]: indicator["verdict"] for indicator in body["indicators"]}
 
 
-def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient, store: str) -> None:
+def test_a_canary_that_fails_more_and_is_slower_is_worse(client: FlaskClient) -> None:
     body = compare(client, "v1.2.0", "v1.3.0")
     assert body["verdict"] == "worse"
     assert verdicts(body) == {"errors": "worse", "latency_p95": "worse", "confidence": "same"}
     calls = 3 * CALLS_PER_SCRAPE * HOUR // STEP
     for side, version in (("baseline", "v1.2.0"), ("candidate", "v1.3.0")):
         counts = body["counts"][side]
-        # Counts are whole. VictoriaMetrics sees the scrape before a slice, too: what fails there weighs
-        # more, which averages out unless failures keep time with the slices, as these do.
-        tolerance = 0.02 if store == "prometheus" else 0.2
-        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=tolerance)
+        # Counts are whole; failures keep time with the slices.
+        assert counts["failures"] == pytest.approx(calls / VERSIONS[version].fails, rel=0.02)
         assert counts["successes"] + counts["failures"] == pytest.approx(calls, rel=0.01)
     errors = body["indicators"][0]
     assert errors["low"] <= 1 / 24 - 1 / 120 <= errors["high"]

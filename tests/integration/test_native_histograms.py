@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,8 +23,12 @@ from generations import INSTALLED, Servers
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
+from modelplane_provisioning import checks
+from modelplane_provisioning.checks import check_histograms
+from modelplane_provisioning.plane import Connection
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics
+from modelplane_schema.registry import parse_registry
 
 CLASSIC, NATIVE, BOTH = MODELS = ("classic", "native", "both")
 STEPS, STEP, CALLS_PER_STEP = 25, 60, 20
@@ -299,3 +303,13 @@ def test_native_histograms_are_of_the_tenant(backend: FlaskClient, call: str) ->
     assert result[0][key]
     (of_sum,) = histograms("user-A", f"sum({selector})")
     assert of_sum[key] == result[0][key]
+
+
+def test_doctor_names_the_job_whose_rules_and_boards_see_nothing(prometheus: str) -> None:
+    class Parts:
+        def __init__(self) -> None:
+            self.prometheus = Connection("Prometheus", prometheus)
+
+    problems = check_histograms(cast(checks.Parts, Parts()), parse_registry(REGISTRY)).problems
+    assert len(problems) == 2  # latency and confidence
+    assert all(f"of job '{NATIVE}' is stored as native histograms alone" in problem for problem in problems)

@@ -88,6 +88,14 @@ OTHER_CALLS: dict[str, Any] = {
     "/api/v1/query_exemplars": [],
     "/api/v1/status/buildinfo": {"version": "2.42.0"},
 }
+SILENCE = {
+    "id": "3f1c6f1e-5a0b-4c55-9a3c-0d2b1f6f7a10",
+    "matchers": [{"name": "tenant_id", "value": "user-A", "isRegex": False, "isEqual": True}],
+    "startsAt": "2023-10-02T09:00:00Z",
+    "endsAt": "2033-10-02T09:00:00Z",
+    "createdBy": "Ada",
+    "comment": "upgrade",
+}
 
 
 def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
@@ -126,6 +134,15 @@ def answer(path: str, form: dict[str, str]) -> dict[str, Any]:
     return {"status": "success", "data": {"resultType": "vector", "result": samples}, **warnings}
 
 
+def silences(method: str, path: str) -> tuple[int, Any]:
+    """Alertmanager's answer: it has one silence, and refuses none."""
+    if method == "POST":
+        return 200, {"silenceID": SILENCE["id"]}
+    if path.endswith(("/silences", "/status")):
+        return 200, [SILENCE]
+    return (200, SILENCE) if path.endswith(str(SILENCE["id"])) else (404, {})
+
+
 def status_and_body(path: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
     """Status and body: Prometheus refuses a parameter that is missing or no number."""
     try:
@@ -144,16 +161,22 @@ def prometheus() -> Iterator[str]:
 
         def do_POST(self) -> None:
             path, _, query = self.path.partition("?")
+            if path.startswith("/api/v2/"):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send(*silences(self.command, path))
+                return
             text = query or self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             form = {name: values[0] for name, values in parse_qs(text, max_num_fields=100).items()}
-            status, content = status_and_body(path, form)
+            self.send(*status_and_body(path, form))
+
+        def send(self, status: int, content: Any) -> None:
             body = orjson.dumps(content)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST  # noqa: N815
+        do_GET = do_DELETE = do_POST  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             """Nobody reads it."""
@@ -186,6 +209,7 @@ def api(caller: str, prometheus: str, tmp_path_factory: pytest.TempPathFactory) 
         Settings(
             prometheus_url=prometheus,
             database_url=f"sqlite:///{folder}/modelplane.db",
+            alertmanager_urls=(prometheus,),
             token_file=None if caller == NOBODY else tokens,
             registry_file=folder / "modelplane.yaml",
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from datasource_support.fake_alertmanager import FakeAlertmanager, serving_silences
 from datasource_support.route_walk import Call, bearer, walk, without_request
 from datasource_support.two_tenants import (
     ABSENT,
@@ -32,6 +34,7 @@ from datasource_support.two_tenants import (
     notification,
     registry,
 )
+from modelplane_datasource.alerts.episodes import Observation
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
@@ -40,6 +43,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS
 ADMIN, TENANT, WRITER = "admin-token", "tenant-token", "writer-token"
 # The one has data, the other none, and the last may see both.
 NO_DATA, READER = "quiet-token", "reader-token"
+EVERYBODY = "00000000-0000-0000-0000-000000000001"  # a silence
 LIMITED = {TENANT: (CALLER_TENANT,), NO_DATA: (QUIET,), READER: (CALLER_TENANT, QUIET)}
 TOKENS: list[dict[str, Any]] = [
     {"name": "operator", "role": "admin", "sha256": hash_token(ADMIN)},
@@ -69,16 +73,20 @@ def planes(
 ) -> Iterator[Planes]:
     """Applications over a real Prometheus and a database each."""
     clients = []
-    for with_others in (True, False):
-        folder = tmp_path_factory.mktemp("walk")
-        url = backfill("prometheus", folder / "store", exposition(with_others))
-        clients.append(application(folder, url, with_others))
-    yield Planes(*clients)
-    for client in clients:
-        close_app(client.application)
+    with ExitStack() as running:
+        for with_others in (True, False):
+            folder = tmp_path_factory.mktemp("walk")
+            url = backfill("prometheus", folder / "store", exposition(with_others))
+            alertmanager = running.enter_context(serving_silences())
+            clients.append(application(folder, url, alertmanager, with_others))
+        yield Planes(*clients)
+        for client in clients:
+            close_app(client.application)
 
 
-def application(folder: Path, prometheus_url: str, with_others: bool) -> FlaskClient:
+def application(
+    folder: Path, prometheus_url: str, alertmanager: FakeAlertmanager, with_others: bool
+) -> FlaskClient:
     (folder / "modelplane.yaml").write_text(registry(with_others))
     (folder / "tokens.json").write_text(json.dumps({"tokens": TOKENS}))
     settings = Settings(
@@ -87,13 +95,32 @@ def application(folder: Path, prometheus_url: str, with_others: bool) -> FlaskCl
         database_url=f"sqlite:///{folder}/modelplane.db",
         token_file=folder / "tokens.json",
         registry_file=folder / "modelplane.yaml",
+        alertmanager_urls=(alertmanager.url,),
     )
     client = create_app(settings, clock=lambda: NOW).test_client()
     others = ((OTHER, SHARED_MODEL), (OTHER, OTHER_MODEL)) if with_others else ()
     for tenant, model in ((CALLER_TENANT, SHARED_MODEL), *others):
         body = notification(tenant, model, f"{tenant}-alert-{model}")
         assert client.post("/api/v1/alerts", json=body, headers=bearer(WRITER)).status_code == 200
+    silence_alerts(client, alertmanager, with_others)
     return client
+
+
+def silence_alerts(client: FlaskClient, alertmanager: FakeAlertmanager, with_others: bool) -> None:
+    """The tenant's alert has a silence of its own, and one of everybody that tells of the other tenant."""
+    own = alertmanager.add(("alertname", "=~", ".*"), ("tenant_id", "=", CALLER_TENANT))
+    if with_others:
+        alertmanager.add(("alertname", "=", "Slow"), ("tenant_id", "=", OTHER), comment=f"{OTHER} moves")
+        of_all = alertmanager.add(("alertname", "=", "Slow"), id=EVERYBODY, comment=f"{OTHER} moves")
+        alertmanager.silences[EVERYBODY] = {**alertmanager.silences.pop(of_all), "id": EVERYBODY}
+    context = client.application.extensions["modelplane"]
+    context.store.put_silences(context.alertmanagers.silences())
+    labels = {"alertname": "Slow", "tenant_id": CALLER_TENANT, "model_name": SHARED_MODEL}
+    silenced = Observation(
+        "alertmanager", CALLER_TENANT, "silenced", "active", (NOW - 600) * 1000, (NOW - 60) * 1000,
+        json.dumps(labels), suppressed_by=json.dumps([f"silence {own}", f"silence {EVERYBODY}"]),
+    )  # fmt: skip
+    context.store.record_poll([silenced], NOW * 1000, "alertmanager")
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +281,24 @@ def test_a_tenant_acknowledges_its_own_incidents_alone(client: FlaskClient) -> N
         assert answer.status_code == (200 if owner == CALLER_TENANT else 404)
         if owner != CALLER_TENANT:
             assert answer.get_data().replace(incident.encode(), b"") == unknown_incident(client)
+
+
+def test_a_tenant_ends_its_own_silences_alone(client: FlaskClient) -> None:
+    listed = client.get("/api/v1/silences?status={active,expired}", headers=bearer(ADMIN)).json
+    assert listed is not None
+    tenants = {silence["id"]: silence["tenant_id"] for silence in listed["silences"]}
+    assert {CALLER_TENANT, OTHER, ""} <= set(tenants.values())
+    absent = "00000000-0000-0000-0000-000000000000"
+    answers = {
+        number: client.post(
+            f"/api/v1/silences/{number}/expire", json={"by": "someone"}, headers=bearer(TENANT)
+        )
+        for number in (*tenants, absent)
+    }
+    for number, tenant in tenants.items():
+        assert answers[number].status_code == (200 if tenant == CALLER_TENANT else 404)
+        if tenant != CALLER_TENANT:
+            assert answers[number].get_data() == answers[absent].get_data()
 
 
 def unknown_incident(client: FlaskClient) -> bytes:

@@ -51,6 +51,14 @@ class Acknowledgement(NamedTuple):
     note: str
 
 
+class Comment(NamedTuple):
+    """What somebody says about an incident; ``at`` in milliseconds."""
+
+    at: int
+    by: str
+    comment: str
+
+
 class IncidentId(NamedTuple):
     """A moment of the incident in milliseconds and the key of its tenant and model."""
 

@@ -61,7 +61,10 @@ class MaintenanceRules:
 class Maintenance:
     """The threads of one store; ``clock`` gives milliseconds since 1970."""
 
-    def __init__(self, store: AlertStore, rules: MaintenanceRules, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: AlertStore, rules: MaintenanceRules, clock: Callable[[], int], *others: Periodic
+    ) -> None:
+        """``others`` are started and stopped with them."""
         self._reconciler: Reconciler | None = None
         threads = [
             Periodic("retention", _PRUNE_SECONDS, lambda: store.prune(clock() - rules.retention_days * DAY))
@@ -72,7 +75,7 @@ class Maintenance:
             threads.append(
                 Periodic("reconciliation", rules.reconcile_interval_seconds, self._reconciler.run_once)
             )
-        self._threads: Sequence[Periodic] = threads
+        self._threads: Sequence[Periodic] = (*threads, *others)
 
     def start(self) -> None:
         """Start the threads."""

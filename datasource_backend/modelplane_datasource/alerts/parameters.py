@@ -1,4 +1,4 @@
-"""Parameters of the routes about alerts and incidents."""
+"""Parameters of the routes about alerts, incidents and silences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, STATUSES
 from modelplane_datasource.alerts.incidents import ID_PATTERN
+from modelplane_datasource.alerts.silences import SILENCE_ID_PATTERN, SILENCE_STATUSES
 from modelplane_datasource.alerts.store_queries import INCIDENT_ORDERS, WORST
 from modelplane_datasource.web import identity_parameters
 from modelplane_datasource.web.parameters import (
@@ -35,6 +36,12 @@ def incident_id(text: str) -> str:
     return text
 
 
+@parser({"type": "string", "pattern": SILENCE_ID_PATTERN})
+def silence_id(text: str) -> str:
+    """Any text: what is not an id is not found."""
+    return text
+
+
 TENANT = replace(identity_parameters.TENANT, summary="Tenant of the alert.")
 MODEL = replace(identity_parameters.MODEL, summary="Model of the alert.")
 STATUS = Parameter(
@@ -59,6 +66,16 @@ OFFSET = Parameter(
     "a whole number from 0 to 1000000000",
     whole_number(0, 10**9),
     default="0",
+)
+SILENCE_TENANT = replace(TENANT, summary="Tenant to whose alerts alone the silence applies.")
+SILENCE_STATUS = Parameter(
+    "status", "State of the silence.", f"{', '.join(SILENCE_STATUSES)}, repeatable",
+    choice(*SILENCE_STATUSES), repeated=True, default="{active,pending,missing}",
+)  # fmt: skip
+SILENCE_LIMIT = replace(LIMIT, summary="Largest number of silences.")
+SILENCE_LIST_PARAMETERS = (SILENCE_TENANT, SILENCE_STATUS, SILENCE_LIMIT, OFFSET)
+SILENCE_ID = Parameter(
+    "id", "The silence.", "an id that the list of silences gave", silence_id, required=True
 )
 SOURCE = Parameter(
     "source", "Name of the Alertmanager, or of the cluster of them, that notifies.",

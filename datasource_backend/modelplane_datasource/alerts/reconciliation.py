@@ -24,6 +24,7 @@ from modelplane_datasource.alerts.episodes import (
     tenant_of,
 )
 from modelplane_datasource.alerts.plausible_times import plausible_span
+from modelplane_datasource.alerts.silences import SILENCE_PREFIX
 from modelplane_datasource.alerts.store import AlertStore
 from modelplane_datasource.timeline.times import parse_rfc3339
 
@@ -171,7 +172,7 @@ _ALERTS = TypeAdapter(list[_Alert])
 def _listed(alert: _Alert, source: str) -> ListedAlert:
     state = alert.status
     suppressed_by = (
-        *(f"silence {silence}" for silence in state.silenced_by),
+        *(f"{SILENCE_PREFIX}{silence}" for silence in state.silenced_by),
         *(f"alert {fingerprint}" for fingerprint in state.inhibited_by),
         *(f"time interval {name}" for name in state.muted_by),
     )

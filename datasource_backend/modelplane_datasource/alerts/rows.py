@@ -1,8 +1,8 @@
-"""Alerts and incidents as table rows: each schema and what fits it."""
+"""Alerts, incidents and silences as table rows: each schema and what fits it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -12,8 +12,10 @@ from modelplane_datasource.alerts.incidents import (
     IncidentRules,
     NoisyAlert,
 )
+from modelplane_datasource.alerts.silences import SILENCE_STATUSES, SilenceRecord
 from modelplane_datasource.alerts.suppression import names_of
-from modelplane_datasource.web.schemas import INSTANT, LABELS, NUMBER, TEXT, record
+from modelplane_datasource.web.schemas import INSTANT, LABELS, NUMBER, TEXT, array, record
+from modelplane_schema.promql import MatchOp
 
 _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 ALERT_ROW = record(
@@ -79,6 +81,23 @@ INCIDENT_ROW = {
     "time_to_acknowledge_seconds": NUMBER,
 }
 ACKNOWLEDGEMENT_ROW = record({"at": INSTANT, "by": TEXT, "note": TEXT})
+COMMENT_ROW = record({"at": INSTANT, "by": TEXT, "comment": TEXT})
+MATCHER_ROW = record({"name": TEXT, "operator": {"enum": list(get_args(MatchOp))}, "value": TEXT})
+SILENCE_ROW = record(
+    {
+        "id": TEXT,
+        "status": {
+            "enum": [*SILENCE_STATUSES],
+            "description": "missing: it should be in force, and Alertmanager does not know it.",
+        },
+        "tenant_id": {**TEXT, "description": "Whose alerts alone it fits; empty when not only one tenant's."},
+        "matchers": array(MATCHER_ROW),
+        **dict.fromkeys(("starts_at", "ends_at"), INSTANT),
+        **dict.fromkeys(("by", "comment"), TEXT),
+        "expired_at": {**_LATER, "description": "When it was ended through this backend before its time."},
+        **dict.fromkeys(("expired_by", "expiry_note"), TEXT),
+    }
+)
 NOISY_ALERT_ROW = record(
     {
         **dict.fromkeys(("alertname", "tenant_id", "model_name"), TEXT),
@@ -110,6 +129,27 @@ def incident_row(incident: Incident, now: int) -> dict[str, Any]:
         "acknowledged_at": first.at if first else None,
         "acknowledged_by": first.by if first else "",
         "time_to_acknowledge_seconds": _seconds_between(incident.starts_at, first.at) if first else None,
+    }
+
+
+def silence_row(record: SilenceRecord) -> dict[str, Any]:
+    """One silence as a table row."""
+    silence, expiry = record.silence, record.expiry
+    return {
+        "id": silence.id,
+        "status": record.status,
+        "tenant_id": silence.tenant_id,
+        "matchers": [
+            {"name": matcher.label, "operator": matcher.op, "value": matcher.value}
+            for matcher in silence.matchers
+        ],
+        "starts_at": silence.starts_at,
+        "ends_at": silence.ends_at,
+        "by": silence.by,
+        "comment": silence.comment,
+        "expired_at": expiry.at if expiry else None,
+        "expired_by": expiry.by if expiry else "",
+        "expiry_note": expiry.note if expiry else "",
     }
 
 

@@ -9,12 +9,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from modelplane_datasource.alerts import store_writes
+from modelplane_datasource.alerts import store_notes, store_writes
 from modelplane_datasource.alerts.database import Database, OnCall, StoreError, migrate, not_observed
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Key, Observation, columnar
 from modelplane_datasource.alerts.group_commit import GroupCommit
 from modelplane_datasource.alerts.incidents import (
     Acknowledgement,
+    Comment,
     Incident,
     IncidentId,
     IncidentRules,
@@ -23,6 +24,8 @@ from modelplane_datasource.alerts.incidents import (
 )
 from modelplane_datasource.alerts.keys import alert_key, group_key
 from modelplane_datasource.alerts.payloads import poll_body
+from modelplane_datasource.alerts.silences import Expiry, Silence
+from modelplane_datasource.alerts.store_notes import StoredSilence, chunks
 from modelplane_datasource.alerts.store_queries import (
     AlertFilter,
     IncidentFilter,
@@ -30,7 +33,7 @@ from modelplane_datasource.alerts.store_queries import (
     select_alerts,
     select_incidents,
 )
-from modelplane_datasource.alerts.store_writes import Delivery, Replayed, chunks
+from modelplane_datasource.alerts.store_writes import Delivery, Replayed
 from modelplane_datasource.alerts.tables import ACKNOWLEDGEMENTS, EPISODES, as_episode
 
 __all__ = ["AlertFilter", "AlertStore", "IncidentFilter", "StoreError"]
@@ -39,6 +42,7 @@ T = TypeVar("T")
 Tenants = tuple[str, ...] | None
 _KEYS_AT_ONCE = 500
 _ROWS_AT_ONCE = 1000
+_MOST_SILENCES = 10_000
 
 
 class Page(NamedTuple, Generic[T]):
@@ -70,6 +74,7 @@ class AlertStore:
             with self._database.writing("opened") as connection:
                 if migrate(connection):
                     store_writes.rebuild_episodes(connection)
+            self._last_watchdogs = self.watchdog_seen()
         except Exception:
             self._database.close()
             raise
@@ -142,6 +147,57 @@ class AlertStore:
         with self._database.writing() as connection:
             connection.execute(sa.insert(ACKNOWLEDGEMENTS), row)
 
+    def comment(self, incident: Incident, comment: Comment) -> None:
+        """Store what somebody says about an incident; durable on return."""
+        with self._database.writing() as connection:
+            store_notes.add_comment(connection, incident, comment)
+
+    def comments(self, incident: Incident) -> list[Comment]:
+        """The comments on an incident, the first one first."""
+        with self._database.reading() as connection:
+            return store_notes.comments_of(connection, incident)
+
+    def put_silences(self, silences: Sequence[Silence]) -> None:
+        """Store silences as they are now; durable on return. Nothing is written where nothing is new."""
+        with self._database.reading() as connection:
+            changed = store_notes.changed_silences(connection, silences)
+        if changed:
+            with self._database.writing() as connection:
+                store_notes.put_silences(connection, changed)
+
+    def expire_silence(self, silence: Silence, expiry: Expiry) -> None:
+        """Store that somebody ended a silence; durable on return."""
+        with self._database.writing() as connection:
+            store_notes.expire_silence(connection, silence, expiry)
+
+    def silences(self, tenants: Tenants = None, ends_after: int | None = None) -> list[StoredSilence]:
+        """The silences that end after a time in milliseconds, the newest start first, and how they ended."""
+        with self._database.reading() as connection:
+            stored = store_notes.newest_silences(connection, tenants, ends_after, _MOST_SILENCES)
+        return [(silence, expiry) for silence, expiry in stored if silence.is_visible(tenants)]
+
+    def silence_expiry(self, number: str) -> Expiry | None:
+        """How a silence was ended, None when nobody ended it here."""
+        with self._database.reading() as connection:
+            stored = store_notes.silences_by_id(connection, [number])
+        return stored[0][1] if stored else None
+
+    def silences_of(self, incident: Incident, tenants: Tenants = None) -> list[StoredSilence]:
+        """The silences that kept alerts of an incident from being notified, and how they ended."""
+        with self._database.reading() as connection:
+            stored = store_notes.silences_of(connection, incident)
+        return [(silence, expiry) for silence, expiry in stored if silence.is_visible(tenants)]
+
+    def watchdog_seen(self) -> Mapping[str, int]:
+        """When the watchdog last came, in milliseconds, by source: to any backend of this database."""
+        with self._database.reading() as connection:
+            return store_notes.watchdog_seen(connection)
+
+    @property
+    def last_watchdogs(self) -> Mapping[str, int]:
+        """The same as far as this backend knows, without reading the database."""
+        return self._last_watchdogs
+
     def newest(self, source: str, listed: Iterable[Key]) -> dict[Key, Episode]:
         """The open episodes of a source, and the last episode of each alert ``listed``."""
         columns = EPISODES.c
@@ -190,6 +246,11 @@ class AlertStore:
     def _write(self, deliveries: Sequence[Delivery]) -> None:
         with self._database.writing() as connection:
             store_writes.add_deliveries(connection, deliveries, self._max_raw_bodies)
+        seen = store_writes.watchdogs(deliveries)
+        self._last_watchdogs = {
+            source: max(seen.get(source, 0), self._last_watchdogs.get(source, 0))
+            for source in {**self._last_watchdogs, **seen}
+        }
 
     def _incidents(self, rows: Sequence[Mapping[str, Any]], rules: IncidentRules) -> list[Incident]:
         """The incidents of rows of ``select_incidents``."""

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from modelplane_datasource.alerts.episodes import STATUSES, columnar
 from modelplane_datasource.alerts.incidents import SEVERITIES, IncidentRules
 from modelplane_datasource.alerts.tables import EPISODES
-from modelplane_schema.alerts import PROBE_ALERT
+from modelplane_schema.alerts import PROBE_ALERT, WATCHDOG
 
 IncidentOrder = Literal["newest", "worst"]
 NEWEST, WORST = INCIDENT_ORDERS = get_args(IncidentOrder)
 _NEVER = 2**62
-_NO_PROBE = EPISODES.c.alertname != PROBE_ALERT
+_ABOUT_A_MODEL = EPISODES.c.alertname.not_in([PROBE_ALERT, WATCHDOG.name])
 
 Query = sa.Select[Any]
 
@@ -72,10 +72,10 @@ def count_alerts(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> Query:
 def select_incidents(wanted: IncidentFilter, rules: IncidentRules, tenants: tuple[str, ...] | None) -> Query:
     """The episodes of incidents, with ``incident_at``, ``incident_end`` and ``recent_starts``.
 
-    Probe alerts belong to none. Incidents are whole: one that touches the time of the filter has its episodes
-    outside of it, too. ``total`` says how many incidents there are on all pages.
+    Probes and the watchdog belong to none. Incidents are whole: one that touches the time of the filter has
+    its episodes outside of it, too. ``total`` says how many incidents there are on all pages.
     """
-    visible = [*_conditions(wanted.tenant_ids, wanted.model_names, tenants), _NO_PROBE]
+    visible = [*_conditions(wanted.tenant_ids, wanted.model_names, tenants), _ABOUT_A_MODEL]
     chosen = _incidents(_with_incident_number(_with_end_before(wanted, visible), rules), wanted)
     starts = EPISODES.alias()
     recent = sa.select(sa.func.count()).where(
@@ -124,7 +124,7 @@ def _with_end_before(wanted: IncidentFilter, visible: list[sa.ColumnElement[bool
             _rank(columns.severity, SEVERITIES).label("severity_rank"),
             end_before.label("end_before"),
         )
-        .where(columns.group_key.in_(groups), _NO_PROBE)
+        .where(columns.group_key.in_(groups), _ABOUT_A_MODEL)
         .cte("ordered")
     )
 
@@ -187,6 +187,8 @@ def _alert_conditions(wanted: AlertFilter, tenants: tuple[str, ...] | None) -> l
     for column, values in ((columns.status, wanted.statuses), (columns.alertname, wanted.alertnames)):
         if values:
             conditions.append(column.in_([columnar(value) for value in values]))
+    if not wanted.alertnames:  # it fires always, and would stand first on every list
+        conditions.append(columns.alertname != WATCHDOG.name)
     if wanted.start is not None:
         conditions.append(sa.or_(columns.ends_at.is_(None), columns.ends_at >= wanted.start))
     if wanted.end is not None:

@@ -6,28 +6,32 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Any, Literal, NamedTuple, TypeVar
+from itertools import chain
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from modelplane_datasource.alerts.episodes import Observation, join, reduce_all
 from modelplane_datasource.alerts.keys import alert_key
 from modelplane_datasource.alerts.payloads import PayloadError, parse_payload, parse_poll
+from modelplane_datasource.alerts.store_notes import chunks, see_watchdog
 from modelplane_datasource.alerts.tables import (
     ACKNOWLEDGEMENTS,
+    COMMENTS,
     EPISODES,
     HEARTBEAT,
     OBSERVATIONS,
     PAYLOADS,
+    SILENCES,
+    WATCHDOG,
     as_observation,
     episode_row,
     observation_row,
 )
+from modelplane_datasource.alerts.watchdog import has_watchdog
 
 PayloadKind = Literal["webhook", "poll", "raw"]
 Row = dict[str, Any]
-T = TypeVar("T")
 
 _BEFORE_ALL = -(2**62)
 _KEYS_AT_ONCE = 500
@@ -93,8 +97,19 @@ def add_deliveries(connection: sa.Connection, deliveries: Sequence[Delivery], ma
     """Store bodies and what they say, as one after the other would; keep the newest ``max_raw`` raw ones."""
     news = _add_payloads(connection, deliveries)
     add_observations(connection, chain.from_iterable(delivery.observations for delivery in news))
+    for source, at in watchdogs(deliveries).items():
+        see_watchdog(connection, source, at)
     if any(delivery.kind == "raw" for delivery in deliveries):
         _drop_raw_beyond(connection, max_raw)
+
+
+def watchdogs(deliveries: Iterable[Delivery]) -> dict[str, int]:
+    """When the watchdog came with notifications, in milliseconds, by source."""
+    seen: dict[str, int] = {}
+    for delivery in deliveries:
+        if delivery.kind == "webhook" and has_watchdog(delivery.observations):
+            seen[delivery.source] = max(delivery.received_at, seen.get(delivery.source, 0))
+    return seen
 
 
 def _add_payloads(connection: sa.Connection, deliveries: Sequence[Delivery]) -> list[Delivery]:
@@ -218,6 +233,9 @@ def prune(connection: sa.Connection, before: int, limit: int) -> int:
             # Episodes of an alert are disjoint: what starts before the first that is left belongs to none.
             (OBSERVATIONS, sa.and_(OBSERVATIONS.c.last_at < before, ~needed)),
             (ACKNOWLEDGEMENTS, ACKNOWLEDGEMENTS.c.acknowledged_at < before),
+            (COMMENTS, COMMENTS.c.commented_at < before),
+            (SILENCES, SILENCES.c.ends_at < before),
+            (WATCHDOG, WATCHDOG.c.last_seen_at < before),
         )
     )
 
@@ -293,10 +311,3 @@ def _mark_parsed(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-
-
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """``items`` in lists of at most ``size``."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

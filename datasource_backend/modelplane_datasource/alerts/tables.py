@@ -68,6 +68,34 @@ ACKNOWLEDGEMENTS = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     sa.Index("acknowledgements_by_group", "group_key", "incident_at"),
 )  # fmt: skip
+COMMENTS = sa.Table(
+    "comments", SCHEMA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("group_key", sa.String(16), nullable=False),
+    sa.Column("incident_at", sa.BigInteger, nullable=False),
+    sa.Column("commented_at", sa.BigInteger, nullable=False),
+    sa.Column("commented_by", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Index("comments_by_group", "group_key", "incident_at"),
+)  # fmt: skip
+SILENCES = sa.Table(
+    "silences", SCHEMA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("starts_at", sa.BigInteger, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+    sa.Column("expired_at", sa.BigInteger),
+    *(
+        sa.Column(name, sa.Text, nullable=False)
+        for name in ("tenant_id", "matchers", "created_by", "comment", "expired_by", "expiry_note")
+    ),
+    sa.Index("silences_by_end", "ends_at"),
+)  # fmt: skip
+# When the watchdog last came from each source, so that it need not be looked for in bodies.
+WATCHDOG = sa.Table(
+    "watchdog", SCHEMA,
+    sa.Column("source", sa.String(64), primary_key=True),
+    sa.Column("last_seen_at", sa.BigInteger, nullable=False),
+)  # fmt: skip
 # Its one row is written to find out whether the database can be.
 HEARTBEAT = sa.Table(
     "heartbeat", SCHEMA,

@@ -41,7 +41,7 @@ from modelplane_datasource.web.parameters import (
 )
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
-from modelplane_datasource.web.schemas import TEXT, TOTAL, array, ok, record
+from modelplane_datasource.web.schemas import INSTANT, NUMBER, TEXT, TOTAL, array, ok, record
 from modelplane_datasource.web.time_parameters import read_open_range
 
 _LOG = logging.getLogger(__name__)
@@ -66,13 +66,27 @@ RECEIVED = Operation(
     body=Content("A notification of Alertmanager, version 4.", {"application/json": {}}),
     body_required=False,
 )
+_LAST_SEEN = {"type": ["integer", "null"]}
+_WATCHDOG = record(
+    {
+        "last_seen_at": _LAST_SEEN,
+        "age_seconds": NUMBER,
+        "sources": array(record({"source": TEXT, "last_seen_at": INSTANT})),
+    }
+)
 LISTED = Operation(
     "Alerts, newest first.", ok("The alerts that match.", ALERTS), LIST_PARAMETERS, (*BAD_INPUT, *STORE)
+)
+WATCHED = Operation(
+    "When the alert that always fires last came: whether alerts can reach this backend at all.",
+    ok("Milliseconds since 1970, of each source too; null until it came.", _WATCHDOG),
+    (),
+    (*BAD_INPUT, *STORE),
 )
 
 
 def alerts_blueprint(context: AppContext) -> Blueprint:
-    """``/api/v1/alerts``: POST stores a notification, GET lists alerts."""
+    """``/api/v1/alerts``: POST stores a notification, GET lists alerts. ``/api/v1/watchdog``."""
     routes = Blueprint("alerts", __name__, url_prefix="/api/v1")
 
     @routes.post("/alerts")
@@ -89,6 +103,16 @@ def alerts_blueprint(context: AppContext) -> Blueprint:
         alerts, total = context.store.alert_page(_read_filter(query_values(), now), current_tenants())
         rows = [alert_row(alert, context.incident_rules, now) for alert in alerts]
         return json_response({"alerts": rows, "total": total})
+
+    @routes.get("/watchdog")
+    @described(WATCHED)
+    def watchdog() -> Response:
+        check_names(query_values(), ())
+        seen = context.store.watchdog_seen()
+        last = max(seen.values(), default=None)
+        age = None if last is None else max(0, context.now() - last) / 1000
+        sources = [{"source": source, "last_seen_at": at} for source, at in seen.items()]
+        return json_response({"last_seen_at": last, "age_seconds": age, "sources": sources})
 
     return routes
 

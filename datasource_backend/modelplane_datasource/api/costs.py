@@ -16,7 +16,7 @@ from modelplane_datasource.costs.ledger.focus_columns import FOCUS_VERSIONS, Foc
 from modelplane_datasource.costs.ledger.forecast import TRAILING, Forecast, Verdict, forecasts
 from modelplane_datasource.costs.ledger.lines import Ledger, Policy
 from modelplane_datasource.costs.ledger.projection import COVERAGE
-from modelplane_datasource.costs.ledger.report import CostRow, decimal_text, rows_as_csv
+from modelplane_datasource.costs.ledger.report import CostRow, rows_as_csv
 from modelplane_datasource.costs.ledger_source import cells_of, ledger_of, required_registry
 from modelplane_datasource.costs.parameters import (
     COST_OPTIONS,
@@ -99,6 +99,7 @@ PARAMETERS: tuple[Parameter[Any], ...] = (
 
 _POLICIES = {parameter.name: parameter.schema for parameter in (IDLE_POLICY, SHARED)}
 _NUMBER = {"type": "number"}
+_NUMBER_OR_NULL = {"type": ["number", "null"]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _ROW = record(
     {
@@ -107,7 +108,7 @@ _ROW = record(
         "quantity": _NUMBER,
         "estimated": _NUMBER,
         "currency": _TEXT_OR_NULL,
-        "amount": {"type": ["number", "null"]},
+        "amount": _NUMBER_OR_NULL,
     },
     others=_TEXT_OR_NULL,
 )
@@ -136,7 +137,7 @@ _FORECAST = record(
         **dict.fromkeys(("as_of", "month_end"), INSTANT),
         IDLE_POLICY.name: IDLE_POLICY.schema,
         "days": {"type": "integer", "description": "Days of data that it rests on."},
-        **dict.fromkeys(("spent", "low", "expected", "high", "budget"), _TEXT_OR_NULL),
+        **dict.fromkeys(("spent", "low", "expected", "high", "budget"), _NUMBER_OR_NULL),
         "verdict": {"enum": list(get_args(Verdict))},
     }
 )
@@ -294,8 +295,8 @@ def _row(row: CostRow, by: Sequence[str]) -> dict[str, Any]:
 
 
 def _forecast_row(forecast: Forecast) -> dict[str, Any]:
-    def money(micro: int | None) -> str | None:
-        return None if micro is None else decimal_text(micro)
+    def money(micro: int | None) -> float | None:
+        return None if micro is None else micro / MICRO
 
     return {
         "tenant": forecast.tenant_id,

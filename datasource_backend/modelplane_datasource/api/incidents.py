@@ -1,15 +1,14 @@
-"""Routes of incidents: list, one, statistics, acknowledgement."""
+"""Routes of incidents: list, one, statistics, acknowledgements and comments."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from modelplane_datasource.alerts.incidents import (
     Acknowledgement,
+    Comment,
     Incident,
     Statistics,
     summarise,
@@ -31,18 +30,32 @@ from modelplane_datasource.alerts.parameters import (
 from modelplane_datasource.alerts.rows import (
     ACKNOWLEDGEMENT_ROW,
     ALERT_ROW,
+    COMMENT_ROW,
     INCIDENT_ROW,
     NOISY_ALERT_ROW,
+    SILENCE_ROW,
     alert_row,
     incident_row,
     noisy_alert_row,
+    silence_row,
 )
+from modelplane_datasource.alerts.silences import records
 from modelplane_datasource.alerts.store import IncidentFilter
 from modelplane_datasource.context import AppContext
-from modelplane_datasource.errors import ApiError, invalid
+from modelplane_datasource.errors import ApiError
 from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.tenancy.notices import Notice, note
 from modelplane_datasource.timeline.time_range import TimeRange
+from modelplane_datasource.web.bodies import (
+    BODY_TEXT,
+    MAX_BODY_TEXT,
+    NOTE_ALLOWED,
+    NOTE_SCHEMA,
+    Body,
+    BodyText,
+    Note,
+    read_body,
+)
 from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, NamedSchema, Operation, described
 from modelplane_datasource.web.parameters import (
     Values,
@@ -54,7 +67,6 @@ from modelplane_datasource.web.schemas import NUMBER, TOTAL, array, ok, record, 
 from modelplane_datasource.web.time_parameters import read_open_range, read_range
 
 MAX_INCIDENTS = 10_000
-MAX_BODY_TEXT = 2000
 
 # The placeholder of the document, which is that of the rule with other brackets.
 _PATH = {"id": "{id}"}
@@ -62,7 +74,15 @@ _COUNT = {"type": "integer"}
 INCIDENTS = NamedSchema("Incidents", record({"incidents": array(record(INCIDENT_ROW)), "total": TOTAL}))
 INCIDENT = NamedSchema(
     "Incident",
-    record({**INCIDENT_ROW, "acknowledgements": array(ACKNOWLEDGEMENT_ROW), "alerts": array(ALERT_ROW)}),
+    record(
+        {
+            **INCIDENT_ROW,
+            "acknowledgements": array(ACKNOWLEDGEMENT_ROW),
+            "comments": array(COMMENT_ROW),
+            "silences": array(SILENCE_ROW),
+            "alerts": array(ALERT_ROW),
+        }
+    ),
 )
 STATISTICS = NamedSchema(
     "IncidentStatistics",
@@ -77,13 +97,13 @@ STATISTICS = NamedSchema(
         )
     ),
 )
-_BODY_TEXT = {"type": "string", "maxLength": MAX_BODY_TEXT}
-_BODY = {
+_COMMENT_BODY = {
     "type": "object",
-    "required": ["by"],
-    "properties": {"by": {**_BODY_TEXT, "minLength": 1}, "note": _BODY_TEXT},
+    "required": ["by", "comment"],
+    "properties": {"by": BODY_TEXT, "comment": BODY_TEXT},
     "additionalProperties": False,
 }
+_COMMENT_ALLOWED = f"a JSON object with by and comment (1 to {MAX_BODY_TEXT} characters each)"
 
 LISTED = Operation(
     "Incidents, the worst first.", ok("The incidents that match.", INCIDENTS), INCIDENT_LIST_PARAMETERS,
@@ -104,20 +124,27 @@ ACKNOWLEDGED = Operation(
     ok("The incident; what was noted is durable.", INCIDENT),
     (INCIDENT_ID,),
     (*BAD_INPUT, 404, *STORE),
-    Content("Who acknowledges, and a note.", {"application/json": _BODY}),
+    Content("Who acknowledges, and a note.", {"application/json": NOTE_SCHEMA}),
+    path=_PATH,
+)
+COMMENTED = Operation(
+    "Comment on an incident.",
+    ok("The incident; what was said is durable.", INCIDENT),
+    (INCIDENT_ID,),
+    (*BAD_INPUT, 404, *STORE),
+    Content("Who says what.", {"application/json": _COMMENT_BODY}),
     path=_PATH,
 )
 
 
-class _Note(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    by: Annotated[str, StringConstraints(min_length=1, max_length=MAX_BODY_TEXT)]
-    note: Annotated[str, StringConstraints(max_length=MAX_BODY_TEXT)] = ""
+class _CommentBody(Body):
+    by: BodyText
+    comment: BodyText
 
 
 def incidents_blueprint(context: AppContext) -> Blueprint:
-    """``/api/v1/incidents``: the list, one by its id, ``/statistics``, and POST ``/<id>/acknowledge``."""
+    """``/api/v1/incidents``: the list, one by its id, ``/statistics``, and POST
+    ``/<id>/acknowledge`` and ``/<id>/comment``."""
     routes = Blueprint("incidents", __name__, url_prefix="/api/v1/incidents")
 
     @routes.get("")
@@ -148,9 +175,18 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
     @described(ACKNOWLEDGED)
     def acknowledge(id: str) -> Response:  # noqa: A002 - the name in the path
         check_names(query_values(), ())
-        body = _read_note(request.get_data())
+        body = read_body(Note, request.get_data(), NOTE_ALLOWED)
         context.store.acknowledge(_find(context, id), Acknowledgement(context.now(), body.by, body.note))
         return json_response(_detail(context, _find(context, id)))
+
+    @routes.post("/<id>/comment")
+    @described(COMMENTED)
+    def comment(id: str) -> Response:  # noqa: A002 - the name in the path
+        check_names(query_values(), ())
+        body = read_body(_CommentBody, request.get_data(), _COMMENT_ALLOWED)
+        incident = _find(context, id)
+        context.store.comment(incident, Comment(context.now(), body.by, body.comment))
+        return json_response(_detail(context, incident))
 
     return routes
 
@@ -160,8 +196,16 @@ def _detail(context: AppContext, incident: Incident) -> dict[str, Any]:
     return {
         **incident_row(incident, now),
         "acknowledgements": [acknowledgement._asdict() for acknowledgement in incident.acknowledgements],
+        "comments": [comment._asdict() for comment in context.store.comments(incident)],
+        "silences": _silences(context, incident, now),
         "alerts": [alert_row(member.episode, context.incident_rules, now) for member in incident.members],
     }
+
+
+def _silences(context: AppContext, incident: Incident, now: int) -> list[dict[str, Any]]:
+    """Silences of alerts of the incident; whether one is still in Alertmanager is not asked."""
+    stored = context.store.silences_of(incident, current_tenants())
+    return [silence_row(record) for record in records([silence for silence, _ in stored], stored, now)]
 
 
 def _find(context: AppContext, number: str) -> Incident:
@@ -215,15 +259,3 @@ def _read_filter(values: Values, now: int) -> IncidentFilter:
         offset=OFFSET.read(values),
         order=ORDER.read(values),  # type: ignore[arg-type]  # its parser takes no other
     )
-
-
-def _read_note(body: bytes) -> _Note:
-    """The body of an acknowledgement. ApiError 400."""
-    allowed = f"a JSON object with by (1 to {MAX_BODY_TEXT} characters) and note (at most {MAX_BODY_TEXT})"
-    try:
-        return _Note.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise invalid("body", "is not JSON", allowed) from error
-    except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"])) or "body"
-        raise invalid(field, "does not fit", allowed) from error

@@ -18,7 +18,8 @@ from modelplane_datasource.web.schemas import TEXT, ok, record
 
 _OK = "ok"
 _STATE = record({"status": {"const": _OK}})
-_READY = record({"status": {"const": _OK}, "checks": record({"prometheus": TEXT, "store": TEXT})})
+_CHECKS = record({"prometheus": TEXT, "store": TEXT}, others=TEXT)  # and watchdog where it is required
+_READY = record({"status": {"const": _OK}, "checks": _CHECKS})
 _EXPOSITION = Content(
     "The backend's metrics, in OpenMetrics for those who accept it.",
     {"text/plain": TEXT, "application/openmetrics-text": TEXT},
@@ -28,9 +29,11 @@ _EXPOSITION = Content(
 def operations_blueprint(context: AppContext) -> Blueprint:
     """``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json``."""
     routes = Blueprint("operations", __name__)
+    states = {"prometheus": _prometheus_state, "store": _store_state}
+    if context.settings.require_watchdog_seconds:
+        states["watchdog"] = _watchdog_state
     checks = {
-        name: ReadinessCheck(f"check {name}", partial(state, context))
-        for name, state in (("prometheus", _prometheus_state), ("store", _store_state))
+        name: ReadinessCheck(f"check {name}", partial(state, context)) for name, state in states.items()
     }
 
     @routes.get("/healthz")
@@ -78,3 +81,18 @@ def _store_state(context: AppContext) -> str:
     except StoreError as error:
         return f"{error}."
     return _OK
+
+
+def _watchdog_state(context: AppContext) -> str:
+    try:
+        seen = context.store.watchdog_seen()
+    except StoreError:
+        return "it is not known when the alert Watchdog last came: the store cannot be read."
+    seconds = (context.now() - max(seen.values())) / 1000 if seen else None
+    if seconds is not None and seconds <= context.settings.require_watchdog_seconds:
+        return _OK
+    last = "has never come" if seconds is None else f"last came {seconds:.0f} s ago"
+    return (
+        f"the alert Watchdog {last}: Prometheus does not evaluate rules, or does not reach Alertmanager, "
+        "or Alertmanager does not reach this backend; modelplane doctor --probe says which."
+    )

@@ -106,12 +106,11 @@ def _compare(request: CompareRequest, versions: Versions) -> Comparison:
 
 def version_slices(prometheus: PrometheusClient, request: CompareRequest) -> Versions:
     """What baseline and candidate did in each slice, on the same bounds. UpstreamError."""
+    reader = _Reader(prometheus, request, _window(request, prometheus.extrapolates()))
     calls, latency_seconds, confidences = prometheus.at_once(
-        partial(
-            _increases, prometheus, request, _sum_by(request, metrics.REQUESTS.name, "outcome"), "outcome"
-        ),
-        partial(_histogram_increases, prometheus, request, metrics.LATENCY),
-        partial(_histogram_increases, prometheus, request, metrics.CONFIDENCE),
+        reader.calls,
+        partial(reader.histogram, metrics.LATENCY),
+        partial(reader.histogram, metrics.CONFIDENCE),
     )
     nothing = np.zeros(len(request.ends))
 
@@ -158,48 +157,52 @@ def _histogram(name: str, parts: Increases, nothing: FloatArray) -> HistogramSli
         raise _unusable(name, error) from error
 
 
-def _histogram_increases(
-    prometheus: PrometheusClient, request: CompareRequest, metric: Metric
-) -> dict[str, Increases]:
-    """Increases of a histogram, classic or native: its buckets by ``le``, its sum by a name for ``le``."""
-    name = metric.name
-    buckets, total = _sum_by(request, f"{name}_bucket", LE), _sum_by(request, f"{name}_sum")
-    query = f'{buckets} or {_sum_by(request, name)} or label_replace({total}, "{LE}", "{_SUM}", "", "")'
-    return _increases(prometheus, request, query, LE, ClassicBuckets(metric.buckets, _SUM))
+def _window(request: CompareRequest, extrapolates: bool) -> int:
+    """Milliseconds over which ``increase`` sees a slice, so that no increase falls between two slices.
 
-
-def _sum_by(request: CompareRequest, counter: str, *labels: str) -> str:
-    """A query of the increases of a counter by version and ``labels``."""
-    by = ", ".join((MODEL_VERSION, *labels))
-    window = duration(_window(request))
-    return f"sum by ({by}) (increase({selector(counter, request.matchers)}[{window}]))"
-
-
-def _window(request: CompareRequest) -> int:
-    """Milliseconds of a slice and one scrape.
-
-    The last sample before a slice is the first of its window, so that no increase falls between two slices.
+    Where it begins with the first sample in the window, that is to be the last before the slice.
     """
-    return request.ends.step + request.scrape_interval
+    return request.ends.step + (request.scrape_interval if extrapolates else 0)
 
 
-def _increases(
-    prometheus: PrometheusClient,
-    request: CompareRequest,
-    query: str,
-    label: str,
-    buckets: ClassicBuckets | None = None,
-) -> dict[str, Increases]:
-    """Increases by version, then by the values of ``label``; NaN in a slice without samples.
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads increases in slices, over windows of ``window`` milliseconds. Errors are UpstreamError."""
 
-    ``increase`` stretches what it saw to the whole window, which is a scrape longer than the slice.
-    """
-    table = prometheus.query_table(query, request.ends, buckets)
-    share = request.ends.step / _window(request)
-    increases: defaultdict[str, dict[str, FloatArray]] = defaultdict(dict)
-    for labels, values in zip(table.labels, table.values, strict=True):
-        increases[labels.get(MODEL_VERSION, "")][labels.get(label, "")] = values * share
-    return dict(increases)
+    prometheus: PrometheusClient
+    request: CompareRequest
+    window: int
+
+    def calls(self) -> dict[str, Increases]:
+        """Calls by outcome."""
+        return self._increases(self._sum_by(metrics.REQUESTS.name, "outcome"), "outcome")
+
+    def histogram(self, metric: Metric) -> dict[str, Increases]:
+        """Increases of a histogram, classic or native: its buckets by ``le``, its sum by a name for it."""
+        name = metric.name
+        buckets, total = self._sum_by(f"{name}_bucket", LE), self._sum_by(f"{name}_sum")
+        query = f'{buckets} or {self._sum_by(name)} or label_replace({total}, "{LE}", "{_SUM}", "", "")'
+        return self._increases(query, LE, ClassicBuckets(metric.buckets, _SUM))
+
+    def _sum_by(self, counter: str, *labels: str) -> str:
+        """A query of the increases of a counter by version and ``labels``."""
+        by = ", ".join((MODEL_VERSION, *labels))
+        selected = selector(counter, self.request.matchers)
+        return f"sum by ({by}) (increase({selected}[{duration(self.window)}]))"
+
+    def _increases(
+        self, query: str, label: str, buckets: ClassicBuckets | None = None
+    ) -> dict[str, Increases]:
+        """Increases by version, then by the values of ``label``; NaN in a slice without samples.
+
+        What is stretched to a window that is longer than the slice is cut to the slice.
+        """
+        table = self.prometheus.query_table(query, self.request.ends, buckets)
+        share = self.request.ends.step / self.window
+        increases: defaultdict[str, dict[str, FloatArray]] = defaultdict(dict)
+        for labels, values in zip(table.labels, table.values, strict=True):
+            increases[labels.get(MODEL_VERSION, "")][labels.get(label, "")] = values * share
+        return dict(increases)
 
 
 def _unusable(name: str, error: ValueError) -> UpstreamError:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -52,6 +53,24 @@ class _WithoutCreationTimes(Collector):
         for metric in self._registry.collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
+
+
+class _WatchdogTimes(Collector):
+    """When the watchdog was last seen: no series until it was."""
+
+    def __init__(self, last_seen: Callable[[], Mapping[str, int]]) -> None:
+        self._last_seen = last_seen
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge with a series for each source."""
+        family = GaugeMetricFamily(
+            "modelplane_datasource_watchdog_last_seen_timestamp_seconds",
+            "When the alert that always fires last came through Alertmanager, by source.",
+            labels=("source",),
+        )
+        for source, milliseconds in self._last_seen().items():
+            family.add_metric((source,), milliseconds / 1000)
+        yield family
 
 
 class Telemetry:
@@ -116,6 +135,10 @@ class Telemetry:
             ("modelplane_datasource_cache_bytes", "Size of the cached answers.", lambda: cache.bytes),
         ):
             Gauge(name, help_, registry=self.registry).set_function(read)
+
+    def observe_watchdog(self, last_seen: Callable[[], Mapping[str, int]]) -> None:
+        """Expose when the watchdog last came: ``last_seen`` gives milliseconds by source."""
+        self.registry.register(_WatchdogTimes(last_seen))
 
     def refusal(self, kind: str) -> None:
         """Count one request that was refused because too many of its kind wait."""

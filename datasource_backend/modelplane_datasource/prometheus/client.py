@@ -45,6 +45,7 @@ Form = Mapping[str, str | Sequence[str]]
 
 _LOG = logging.getLogger(__name__)
 _RETRY_PAUSES = (0.1, 0.3)
+_STORE_SECONDS = 300.0  # another store may stand behind the URL after that
 _RETRIED_STATUSES = (502, 503, 504)
 
 
@@ -78,13 +79,16 @@ class PrometheusClient:
             max_idle=2 * settings.threads,
         )
 
-    def query_range(self, promql: str, grid: Grid) -> tuple[RangeSeries, ...]:
+    def query_range(self, promql: str, grid: Grid, *, reads_means: bool = False) -> tuple[RangeSeries, ...]:
         """Evaluate ``promql`` at the times of ``grid``; UpstreamError.
 
+        Native histograms are an error as well, unless their means are read.
         The result is not cached: it is for those who serve its texts, and cache what they serve.
         """
         restricted = self._restriction.query(promql)
-        series = self._reported(lambda: range_series(*self._matrix(restricted, grid)))
+        series = self._reported(
+            lambda: range_series(*self._matrix(restricted, grid), reads_means=reads_means)
+        )
         self._check_owners(restricted, (of_series.labels for of_series in series))
         return series
 
@@ -116,6 +120,20 @@ class PrometheusClient:
         )
         self._check_owners(restricted, (sample.labels for sample in samples))
         return samples
+
+    def extrapolates(self) -> bool:
+        """Whether ``increase`` stretches what it saw in a window to its edges, as Prometheus' does.
+
+        That of VictoriaMetrics counts from the last sample before the window. The store is known by 0 / 0,
+        which is a value in PromQL and none in MetricsQL. UpstreamError. The result is cached for minutes.
+        """
+        form = {"query": "vector(0) / vector(0)"}
+        return self._cache.get_or_make(
+            ("extrapolates",),
+            _STORE_SECONDS,
+            lambda: bool(self._reported(lambda: self._api("query", form, VECTOR).result)),
+            lambda _extrapolates: len(form),
+        )
 
     def at_once(self, *calls: Callable[[], T]) -> list[T]:
         """What each of the ``calls`` gives, the first made by this thread and the others meanwhile.

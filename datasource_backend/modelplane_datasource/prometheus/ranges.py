@@ -19,13 +19,12 @@ from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.json_columns import POINTS, JsonColumn, read_column
 
+_NOT_NUMBERS = "Prometheus' answer has native histograms, where numbers are expected."
+
 
 @dataclass(frozen=True, slots=True)
 class RangeSeries:
-    """One series of a range query; ``values`` lie on the grid, None where there is no finite number.
-
-    The value of a native histogram is the mean of its observations.
-    """
+    """One series of a range query; ``values`` lie on the grid, None where there is no finite number."""
 
     labels: Mapping[str, str]
     values: JsonColumn
@@ -44,9 +43,16 @@ class RangeTable:
         return self.values.nbytes + sum(map(labels_bytes, self.labels))
 
 
-def range_series(matrix: Matrix, grid: Grid, max_values: int) -> tuple[RangeSeries, ...]:
-    """The series of a range query on ``grid``; UpstreamError when they are more than ``max_values``."""
+def range_series(
+    matrix: Matrix, grid: Grid, max_values: int, *, reads_means: bool = False
+) -> tuple[RangeSeries, ...]:
+    """The series of a range query on ``grid``; UpstreamError when they are more than ``max_values``.
+
+    The value of a native histogram is the mean of its observations with ``reads_means``, else UpstreamError.
+    """
     _check(matrix, grid, max_values)
+    if not reads_means and any(entry.histograms for entry in matrix.result):
+        raise UpstreamError(INVALID, _NOT_NUMBERS)
     try:
         return tuple(RangeSeries(entry.metric, _column(entry, grid)) for entry in matrix.result)
     except (TypeError, ValueError, OverflowError) as error:
@@ -77,7 +83,7 @@ def _with_histograms(
     table: RangeTable, histograms: Sequence[HistogramSeries], grid: Grid, buckets: ClassicBuckets | None
 ) -> RangeTable:
     if buckets is None:
-        raise UpstreamError(INVALID, "Prometheus' answer has native histograms, where numbers are expected.")
+        raise UpstreamError(INVALID, _NOT_NUMBERS)
     try:
         labels, values = with_classic_series(table.labels, table.values, histograms, grid, buckets)
     except ValueError as error:

@@ -25,7 +25,14 @@ def _series_of(context: AppContext, metric: SeriesMetric, selection: Selection, 
     if isinstance(source, Derived):
         return source.compute(context, selection, grid)
     window = rate_window(grid.step, context.scrape_interval)
-    result = fetch(context.prometheus, source.query(selection, window), source.labels, selection, grid)
+    result = fetch(
+        context.prometheus,
+        source.query(selection, window),
+        source.labels,
+        selection,
+        grid,
+        reads_means=source.reads_means,
+    )
     extra = source.extra
     if extra is None:
         return result

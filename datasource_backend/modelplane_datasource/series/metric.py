@@ -17,12 +17,14 @@ from modelplane_datasource.web.parameters import Parameter
 class Promql:
     """A metric that is one query, by the rate window; by ``labels`` series of one identity differ.
 
-    ``extra`` makes of the values of a series what belongs to each.
+    ``extra`` makes of the values of a series what belongs to each. With ``reads_means`` a native histogram is
+    the mean of its observations.
     """
 
     query: Callable[[Selection, str], str]
     labels: tuple[str, ...] = ()
     extra: Callable[[Sequence[float | None]], Mapping[str, Sequence[float | None]]] | None = None
+    reads_means: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ PROMQL_METRICS = (
     ),
     SeriesMetric(
         "confidence", "Mean confidence", metrics.CONFIDENCE.unit,
-        "Mean confidence of predictions.", Promql(confidence), (GROUP_BY,),
+        "Mean confidence of predictions.", Promql(confidence, reads_means=True), (GROUP_BY,),
     ),
     SeriesMetric(
         "active", "Requests in flight", metrics.ACTIVE.unit,

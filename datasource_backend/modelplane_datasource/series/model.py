@@ -58,12 +58,21 @@ def check_size(result: SeriesResult, max_series: int, max_points: int) -> None:
 
 
 def fetch(
-    prometheus: PrometheusClient, promql: str, extra_labels: Sequence[str], selection: Selection, grid: Grid
+    prometheus: PrometheusClient,
+    promql: str,
+    extra_labels: Sequence[str],
+    selection: Selection,
+    grid: Grid,
+    *,
+    reads_means: bool = False,
 ) -> SeriesResult:
-    """The series of one query; ``extra_labels`` are those besides the selection's groups. UpstreamError."""
+    """The series of one query; ``extra_labels`` are those besides the selection's groups. UpstreamError.
+
+    With ``reads_means`` a native histogram is the mean of its observations.
+    """
     names = (*selection.group_labels, *extra_labels)
     lines = []
-    for series in prometheus.query_range(promql, grid):
+    for series in prometheus.query_range(promql, grid, reads_means=reads_means):
         labels = {name: series.labels.get(name, "") for name in names}
         lines.append(Series(series_name(labels, selection), labels, series.values))
     return ordered(grid, lines)

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import orjson
 
-from modelplane_datasource.timeline.json_columns import Number, columns_of
+from modelplane_datasource.timeline.json_columns import JsonColumn, Number
 from modelplane_schema import metrics
 
 _EDGES = np.array([0.0, *metrics.LATENCY.buckets])
+# Of no estimate, of each bucket by its upper edge, and of the open one: low, high and whether it is open.
+_BOUNDS = np.array(
+    [
+        [None, *_EDGES.tolist()],
+        [None, *_EDGES[1:].tolist(), None],
+        [None, *[0] * (len(_EDGES) - 1), 1],
+    ],
+    dtype=object,
+)
+_TEXTS = np.array([[orjson.dumps(bound) for bound in bounds] for bounds in _BOUNDS], dtype=object)
 _ROUNDING = 1e-9  # an interpolation that ends at a bound may miss it by the last digit
 
 
@@ -22,9 +33,7 @@ def latency_bounds(values: Sequence[Number]) -> Mapping[str, Sequence[Number]]:
     """
     estimates = np.array([np.nan if value is None else value for value in values], float)
     uppers = np.clip(np.searchsorted(_EDGES, estimates * (1 - _ROUNDING), side="left"), 1, len(_EDGES) - 1)
-    is_open = estimates >= _EDGES[-1] * (1 - _ROUNDING)
-    low = np.where(is_open, _EDGES[-1], _EDGES[uppers - 1])
-    high = np.where(is_open, np.nan, _EDGES[uppers])
-    missing = np.isnan(estimates)
-    rows = np.where(missing, np.nan, np.stack([low, high, is_open.astype(float)]))
-    return dict(zip(("low", "high", "open"), columns_of(rows), strict=True))
+    uppers[estimates >= _EDGES[-1] * (1 - _ROUNDING)] = len(_EDGES)
+    uppers[np.isnan(estimates)] = 0
+    columns = (JsonColumn.of_texts(texts[uppers].tolist()) for texts in _TEXTS)
+    return dict(zip(("low", "high", "open"), columns, strict=True))

@@ -92,3 +92,8 @@ def duration(milliseconds: int) -> str:
 def format_rfc3339(milliseconds: int) -> str:
     """``2023-10-27T10:00:00Z``: UTC, cut to whole seconds."""
     return (_EPOCH + timedelta(seconds=milliseconds // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_rfc3339_exact(milliseconds: int) -> str:
+    """``2023-10-27T10:00:00.123Z``: UTC, with milliseconds."""
+    return f"{format_rfc3339(milliseconds)[:-1]}.{milliseconds % 1000:03}Z"

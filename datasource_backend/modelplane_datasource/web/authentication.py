@@ -19,6 +19,8 @@ TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Protocols in which a query may be a POST, and nothing can be changed.
 QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/", "/api/v1/gate")
+# Any viewer of a Grafana can send any path through its data sources.
+NOT_THROUGH_GRAFANA = ("/api/v1/silences",)
 GRAFANA_PATH = "/grafana"
 _CALLED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"
@@ -59,6 +61,8 @@ def _may_call(role: Role, method: str, path: str) -> bool:
     if (method, path.rstrip("/")) in WRITER_CALLS:
         return role == "writer"
     if role == "reader" and method not in READ_METHODS and not path.startswith(QUERY_PATHS):
+        return False
+    if role == "grafana" and method not in READ_METHODS and path.startswith(NOT_THROUGH_GRAFANA):
         return False
     return role != "writer" and path.startswith(TENANT_PATHS)
 

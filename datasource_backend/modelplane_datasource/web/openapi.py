@@ -38,9 +38,9 @@ _REASONS = {
     413: "The body is too large.",
     422: "The range, or the result, is too large, or versions do not compare.",
     500: "The server failed unexpectedly.",
-    502: "Prometheus gave no usable answer.",
-    503: "Prometheus or the alert store is not available, or too many requests wait.",
-    504: "Prometheus did not answer in time.",
+    502: "Prometheus, or for silences Alertmanager, gave no usable answer.",
+    503: "Prometheus, Alertmanager or the alert store is not available, or too many requests wait.",
+    504: "Prometheus, or for silences Alertmanager, did not answer in time.",
 }
 
 

@@ -25,9 +25,11 @@ SOURCES: Mapping[str, Source] = {
     "demo": Source("demo", "plane"),
     "doctor": Source("plane", "plane"),
     "gate": Source("gate", "plane", missing_status=4),
+    "incidents": Source("incidents", "plane"),
     "registry": Source("artefacts", "registry"),
     "rules": Source("artefacts", "alerts"),
     "serve": Source("plane", "backend"),
+    "silences": Source("silences", "plane"),
     "status": Source("plane", "plane"),
     "up": Source("plane", "plane"),
 }

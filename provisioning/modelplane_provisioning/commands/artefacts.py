@@ -9,10 +9,12 @@ import tempfile
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from modelplane_provisioning.commands.options import console, out_option, registry_option
+from modelplane_schema.alert_coverage import coverage_warnings
 from modelplane_schema.files import replace_files
-from modelplane_schema.registry import load_registry
+from modelplane_schema.registry import Registry, load_registry
 
 
 @click.group("registry")
@@ -26,7 +28,7 @@ def registry_group() -> None:
 @registry_group.command("check")
 @registry_option
 def registry_check(registry: Path) -> None:
-    """Say whether the registry is valid, and everything that is wrong with it.
+    """Say whether the registry is valid, everything that is wrong with it, and which alerts nobody hears of.
 
     Example: modelplane registry check --registry examples/modelplane.yaml
     """
@@ -36,6 +38,7 @@ def registry_check(registry: Path) -> None:
         f"{registry} is valid: {len(content.tenants)} tenants, {len(content.models)} models, "
         f"{versions} versions"
     )
+    print_warnings(content)
 
 
 @click.group("dashboards")
@@ -103,9 +106,11 @@ def rules_render(registry: Path, out: Path) -> None:
     """
     from modelplane_alerts.render import rule_files
 
-    files = rule_files(load_registry(registry))
+    content = load_registry(registry)
+    files = rule_files(content)
     replace_files(out, {name: text.encode() for name, text in files.items()})
     console.print(f"{out}: {', '.join(files)}")
+    print_warnings(content)
 
 
 @rules_group.command("check")
@@ -163,6 +168,13 @@ def bundle_command(registry: Path, out: Path, examples: Path | None, no_grafana:
     console.print(
         f"{out}: {len(files)} files; run them with: docker compose -f {out}/compose.yaml up --build"
     )
+    print_warnings(content)
+
+
+def print_warnings(registry: Registry) -> None:
+    """A line for each gap in who hears of alerts."""
+    for warning in coverage_warnings(registry):
+        console.print(f"[yellow]warning[/yellow]: {escape(warning)}")
 
 
 COMMANDS = (registry_group, dashboards_group, rules_group, bundle_command)

@@ -14,6 +14,8 @@ from http_servers import serving_by
 
 NOW = 1_698_400_800  # 2023-10-27T10:00:00Z
 
+STORE_QUERY = "vector(0) / vector(0)"  # by which the store is known
+
 Form = dict[str, str]
 Reply = tuple[int, dict[str, str], bytes]
 Point = tuple[float, str]

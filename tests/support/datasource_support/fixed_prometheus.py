@@ -11,6 +11,7 @@ from typing import Any
 
 import promql_parser
 
+from datasource_support.fake_prometheus import STORE_QUERY
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_schema import metrics
 from modelplane_schema.recorded import PRODUCTION_VERSION
@@ -72,6 +73,8 @@ class FixedPrometheus:
         self._ledger = LedgerPrometheus(self._samples)
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        if form.get("query") == STORE_QUERY:
+            return _envelope("vector", [{"metric": {}, "value": [float(NOW), "NaN"]}])
         if path.endswith("/series") or re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
             return self._ledger(path, form)
         if path.endswith("/query_range") and "label_replace" in form["query"]:

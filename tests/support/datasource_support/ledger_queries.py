@@ -54,11 +54,15 @@ class LedgerPrometheus:
 
     def _listed(self, form: Form) -> Reply:
         """Labels of the series of the named metrics that have a sample in a range."""
-        names = re.fullmatch(r'\{__name__=~?"([\w|]+)"\}', form["match[]"])
-        assert names is not None, form["match[]"]
+        selector: Any = promql_parser.parse(form["match[]"])
+        name, *matchers = selector.matchers.matchers
         start, end = float(form["start"]), float(form["end"])
-        series = (series for name in names[1].split("|") for series in self._series_of(name))
-        labels = [of["metric"] for of in series if any(start <= at <= end for at, _ in of["values"])]
+        series = (series for of_name in name.value.split("|") for series in self._series_of(of_name))
+        labels = [
+            of["metric"]
+            for of in series
+            if any(start <= at <= end for at, _ in of["values"]) and _matches(of["metric"], matchers)
+        ]
         return 200, JSON_HEADERS, orjson.dumps({"status": "success", "data": labels})
 
 

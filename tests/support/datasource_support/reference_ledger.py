@@ -81,12 +81,13 @@ class _Device:
             if not is_gap:
                 grown = value if before is None or value < before[1] else value - before[1]
                 self._use(counter.identity, (time, time), grown)
-            elif before is not None and last_scrape is not None:
-                if value < before[1]:
+            elif last_scrape is not None:
+                earlier_value = Fraction(0) if before is None else before[1]
+                if value < earlier_value or time - last_scrape > self._plane.lookback:
                     self.hidden.append((last_scrape + self._hold, time))
                 else:
                     self.known.append((last_scrape, time))
-                    self._use(counter.identity, (last_scrape, time), value - before[1])
+                    self._use(counter.identity, (last_scrape, time), value - earlier_value)
             self._use(counter.identity, (time, time), Fraction(0))
             before = time, value
 

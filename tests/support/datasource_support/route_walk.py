@@ -89,7 +89,9 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
     document = client.get("/openapi.json", headers=bearer(admin)).json
     assert document is not None
     for rule in client.application.url_map.iter_rules():
-        for path in _paths(rule, arguments):
+        silences = rule.rule.startswith("/api/v1/silences")
+        of_rule = {**arguments, "id": arguments["silence"]} if silences else arguments
+        for path in _paths(rule, of_rule):
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 if path == "/api/v1/gate" and method == "POST":
                     yield from _webhook_calls(path, _parameters_of(document, path, method))
@@ -100,7 +102,17 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
                 elif method == "GET":
                     yield from _get_calls(path, _parameters_of(document, path, method))
                 else:
-                    yield Call(method, path, {}, {"by": "someone", "note": "seen"})
+                    yield Call(method, path, {}, _written(path))
+
+
+def _written(path: str) -> dict[str, Any]:
+    """The body of what changes something."""
+    if path.endswith("/comment"):
+        return {"by": "someone", "comment": "seen"}
+    if path.endswith("/silences"):
+        matchers = [{"name": "alertname", "operator": "=~", "value": ".*"}]
+        return {"by": "someone", "comment": "seen", "duration": "1h", "matchers": matchers}
+    return {"by": "someone", "note": "seen"}
 
 
 def without_request(response: TestResponse, call: Call) -> bytes:
@@ -124,8 +136,11 @@ def _requested(value: Any) -> Iterator[str]:
 def _arguments(client: FlaskClient, admin: str) -> dict[str, list[str]]:
     """What can stand in a path."""
     listed = client.get("/api/v1/incidents", headers=bearer(admin)).json
+    silenced = client.get("/api/v1/silences", headers=bearer(admin)).json
     assert listed is not None
+    assert silenced is not None
     return {
+        "silence": [str(silence["id"]) for silence in silenced["silences"]],
         "metric": [metric.name for metric in SERIES_METRICS],
         "label": _LABELS,
         "name": _LABELS,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from modelplane_provisioning.checks import Parts, check_rules
+from modelplane_provisioning.checks import Parts, check_histograms, check_rules
 from modelplane_schema.registry import Registry, parse_registry
 
 
@@ -26,8 +27,20 @@ class PrometheusDouble:
         return {"data": self._answers[path]}
 
 
+class QueriedPrometheus:
+    """Answers each query with a vector of the jobs that ``jobs_of`` names."""
+
+    def __init__(self, jobs_of: Callable[[str], Sequence[str]]) -> None:
+        self._jobs_of = jobs_of
+
+    def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        assert path == "/api/v1/query"
+        result = [{"metric": {"job": job}, "value": [0, "1"]} for job in self._jobs_of(params["query"])]
+        return {"data": {"result": result}}
+
+
 class PartsDouble:
-    def __init__(self, prometheus: PrometheusDouble) -> None:
+    def __init__(self, prometheus: PrometheusDouble | QueriedPrometheus) -> None:
         self.prometheus = prometheus
 
 
@@ -57,3 +70,15 @@ def test_a_rule_may_wait_for_its_first_evaluation_twice_its_interval(
     assert finding.summary == summary
     assert len(finding.problems) == problems
     assert all("modelplane:x:rate5m" in problem for problem in finding.problems)
+
+
+def test_histograms_without_buckets_are_a_problem_that_names_the_job(registry: Registry) -> None:
+    def converted(query: str) -> Sequence[str]:
+        return ["vision"] if "model_inference_latency_seconds unless" in query else []
+
+    finding = check_histograms(cast(Parts, PartsDouble(QueriedPrometheus(converted))), registry)
+    (problem,) = finding.problems
+    assert problem.startswith("model_inference_latency_seconds of job 'vision' is stored as native")
+    assert "always_scrape_classic_histograms: true" in problem
+    healthy = check_histograms(cast(Parts, PartsDouble(QueriedPrometheus(lambda _query: ()))), registry)
+    assert (healthy.ok, healthy.summary) == (True, "2 histograms")

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from generations import Servers
 from modelplane_alerts.render import MixinError
+from modelplane_alerts.routing import RoutingError
 from modelplane_dashboards import BoardError
 from modelplane_datasource import ConfigurationError, ServerError
 from modelplane_exporter.baseline import BaselineError
@@ -21,6 +22,7 @@ from modelplane_provisioning.bundle import BundleError
 from modelplane_provisioning.cli import cli
 from modelplane_provisioning.plane import PlaneError
 from modelplane_provisioning.processes import ProcessError
+from modelplane_provisioning.receiver_secrets import ReceiverSecretError
 from modelplane_schema.errors import UserError
 from modelplane_schema.registry import RegistryError
 
@@ -62,6 +64,15 @@ def test_the_commands_of_the_design_that_exist_so_far() -> None:
 def test_registry_check() -> None:
     result = run("registry", "check", "--registry", EXAMPLE)
     assert (result.exit_code, "5 models, 6 versions" in result.output) == (0, True)
+
+
+def test_what_nobody_hears_of_is_said_where_routes_and_rules_are_made(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    for command in (("registry", "check"), ("rules", "render", *out), ("bundle", *out)):
+        result = run(*command, "--registry", EXAMPLE)
+        assert result.exit_code == 0
+        assert "warning: owners[0] 'vision', owners[1] 'retail'" in result.output
+        assert "platform: no receivers for " in result.output
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,9 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
         (MixinError, ValueError),
         (PlaneError, RuntimeError),
         (ProcessError, RuntimeError),
+        (ReceiverSecretError, ValueError),
         (RegistryError, ValueError),
+        (RoutingError, ValueError),
         (ServerError, RuntimeError),
     ],
 )

@@ -26,7 +26,7 @@ EXAMPLES = ROOT / "examples"
 REGISTRY = load_registry(EXAMPLES / "modelplane.yaml")
 BOARDS = tuple(modelplane_dashboards.files(REGISTRY))
 INFINITY = "yesoreyeram-infinity-datasource"
-LOCAL = local_site("/plane", "/data", "127.0.0.1:9090", "127.0.0.1:9093", "127.0.0.1:8090")
+LOCAL = local_site("/plane", "/data", "127.0.0.1:9090", "127.0.0.1:9093", "127.0.0.1:8090", (0, 28))
 SITES = {"containers": CONTAINERS, "this machine": LOCAL}
 Source = dict[str, Any]
 

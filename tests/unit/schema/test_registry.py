@@ -18,11 +18,15 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "modelplane.yaml"
 GOOD: dict[str, Any] = yaml.safe_load("""
 apiVersion: modelplane/v1
 urls: {grafana: "http://grafana.example.org", runbooks: "http://docs.example.org/runbooks"}
+platform: {receivers: [{type: slack, channel: "#ml-platform", api_url_file: receivers/slack-url}]}
+owners:
+  - id: vision
+    receivers: [{type: pagerduty, routing_key_file: receivers/vision-key, severities: [critical]}]
 tenants:
   - id: user-A
     name: "Vision team"
     receivers:
-      - {type: webhook, url: "https://hooks.example.org/vision", credentials_file: secrets/vision-token}
+      - {type: webhook, url: "https://hooks.example.org/vision", credentials_file: receivers/vision-token}
     budget: {amount: 2500, currency: USD, period: month}
   - id: user-B
 models:
@@ -72,6 +76,7 @@ BROKEN = [
     (("tenants", 0, "colour"), "red", "tenants[0].colour: is not a known key; allowed: id, name, receivers"),
     (("models", 0, "framework"), "PyTorch", "models[0].framework: must match [a-z][a-z0-9_]*"),
     (("models", 0, "tenants"), ["user-A", "user-X"], "models[0].tenants: 'user-X' is not the id of a tenant"),
+    (("models", 0, "owner"), "audio", "models[0].owner: 'audio' is not the id of an owner; allowed: vision"),
     (("models", 0, "tenants"), [], "models[0].tenants: must have at least 1 item"),
     (("models", 0, "targets"), ["10.0.0.5"], "models[0].targets[0]: must be HOST:PORT"),
     (("models", 0, "targets"), ["http://a:1"], "models[0].targets[0]: must be HOST:PORT"),
@@ -83,11 +88,11 @@ BROKEN = [
     (("models", 0, "versions", 0, "stage"), "prod", "models[0].versions[0].stage: must be"),
     (("models", 0, "drift", "psi", "warning"), 0.5, "models[0].drift.psi: warning must be below critical"),
     (("models", 0, "owner"), "a\nb", "models[0].owner: must not contain control characters"),
-    (("tenants", 1, "id"), "user-A", "tenants: 'user-A' occurs more than once"),
+    (("tenants", 1, "id"), "user-A", "tenants[1].id: 'user-A' occurs more than once, first at [0]"),
     (("tenants", 1, "id"), "__all__", "tenants[1].id: is reserved"),
     (("models", 0, "versions", 1, "version"), "v1.2.0", "models[0]: versions: 'v1.2.0' occurs more"),
     (("tenants", 0, "receivers", 0, "credentials_file"), "/etc/shadow",
-     "tenants[0].receivers[0].credentials_file: must be a path below the registry's folder"),
+     "tenants[0].receivers[0].credentials_file: must be a path below receivers/ beside the registry"),
     (("tenants", 0, "receivers", 0, "url"), "ftp://x", "tenants[0].receivers[0].url: must be a URL"),
     (("tenants", 0, "budget", "currency"), "usd", "tenants[0].budget.currency: "),
     (("apiVersion",), "v2", "apiVersion: must be 'modelplane/v1'"),

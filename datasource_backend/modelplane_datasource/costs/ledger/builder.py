@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, groupby
+from itertools import groupby
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from modelplane_datasource.costs.ledger.allocation import (
     idle_shares,
     money_balance,
     scaled,
-    whole,
 )
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.gaps import time_in_cells
@@ -34,19 +33,20 @@ from modelplane_datasource.costs.ledger.lines import (
     OVER,
     UNKNOWN,
     Ledger,
+    LedgerWarning,
     Line,
     Policy,
 )
 from modelplane_datasource.costs.ledger.prices import MICROSECONDS, Rates, Tariff, device_rates, token_rates
 from modelplane_datasource.costs.ledger.usage import (
-    CellUse,
+    CellCounts,
     CounterSeries,
     DeviceUse,
     Scrapes,
     ScrapeTiming,
     TokenUse,
+    counts_in_cells,
     union_of,
-    use_in_cells,
 )
 from modelplane_datasource.timeline.arrays import BoolArray, IntArray
 from modelplane_schema.identity import Identity
@@ -82,21 +82,26 @@ def build_ledger(cells: CellGrid, samples: Samples, tariff: Tariff, policy: Poli
     scrapes = Scrapes((*series, *tokens))
     inventory, used = inventory_of(tariff), _by_device(series)
     lines: list[Line] = []
+    unknown: list[LedgerWarning] = []
     for device in sorted(inventory.keys() | used.keys()):
         counters = used.get(device, ())
         extra = samples.seen_at.get(device, np.zeros(0, dtype=np.int64))
         seen_at = union_of((extra, *(counter.scrapes for counter in counters)))
         of_device = DeviceSamples(device, counters, seen_at, scrapes, samples.timing)
         for holding in holdings(of_device, inventory.get(device, ()), cells):
+            unknown += unknown_warnings(holding, counters, cells, samples.timing.lookback)
             rates = device_rates(tariff.of_device_type(holding.asset.device_type), cells)
             lines += _asset_lines(holding, rates, cells, policy)
-    token_use = _token_use(tokens, scrapes, tariff, cells, samples.timing)
-    lines += _token_lines(token_use, tariff, cells)
+    token_counts = _token_counts(tokens, scrapes, tariff, cells, samples.timing)
+    lines += _token_lines(token_counts, tariff, cells)
     _check_sums(lines)
     warnings = (
         *inventory_warnings(used, inventory),
-        *unknown_warnings(lines, used, cells),
-        *hidden_token_warnings(use.rows[row] for use in token_use for row in use.gaps.hidden_rows()),
+        *dict.fromkeys(unknown),  # a device of two types is one device
+        *hidden_token_warnings(
+            (of_model.rows[row] for of_model in token_counts for row in of_model.gaps.hidden_rows()),
+            samples.timing.lookback,
+        ),
         *jump_warnings(tariff, lines),
     )
     return Ledger(cells, policy, tuple(lines), warnings)
@@ -128,6 +133,7 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
         direct = scaled(direct, capacity, charges.shared)
     time = balanced(direct, unknown, capacity)
     charged = np.where(capacity > 0, capacity, direct.sum(axis=0))
+    is_there = charged > 0
     money = money_balance(rates.running_cost(charged, cells, holding.begins), time)
     time_shares = idle_shares(time.idle, direct, charges.present, policy.idle)
     money_shares = idle_shares(money.idle, direct, charges.present, policy.idle)
@@ -140,7 +146,7 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
         amounts: IntArray,
         estimated: IntArray = nothing,
     ) -> Line:
-        return Line(kind, holding.asset, identity, quantities, amounts, rates, estimated)
+        return Line(kind, holding.asset, identity, quantities, amounts, rates, estimated, is_there)
 
     estimated = np.minimum(charges.estimated, direct)
     rows = enumerate(identities)
@@ -161,33 +167,57 @@ def _asset_lines(holding: Holding, rates: Rates, cells: CellGrid, policy: Policy
     ]
 
 
-def _token_use(
+def _token_counts(
     series: Sequence[CounterSeries[TokenUse]],
     scrapes: Scrapes,
     tariff: Tariff,
     cells: CellGrid,
     timing: ScrapeTiming,
-) -> list[CellUse[TokenUse]]:
-    """The use of each model that has token prices, by identity and kind."""
+) -> list[CellCounts]:
+    """The tokens of each model that has token prices, by identity and kind."""
     return [
-        use_in_cells(counters, lambda key: key, scrapes, cells, timing)
+        counts_in_cells(counters, scrapes, cells, timing)
         for model_name, counters in groupby(series, lambda counter: counter.key.identity.model_name)
         if model_name in tariff.tokens
     ]
 
 
-def _token_lines(uses: Iterable[CellUse[TokenUse]], tariff: Tariff, cells: CellGrid) -> Iterator[Line]:
+def _token_lines(counts: Iterable[CellCounts], tariff: Tariff, cells: CellGrid) -> Iterator[Line]:
     """Lines for tokens, each identity and kind apart."""
-    for use in uses:
+    for of_model in counts:
         rates = {
             (model_name, kind): _token_rates(tariff, model_name, kind, cells)
-            for (model_name, *_), kind in use.rows
+            for (model_name, *_), kind in of_model.rows
         }
-        present: BoolArray = np.any(use.present, axis=1)
-        counts, estimates = whole(use.increase[present]), whole(use.estimated[present])
-        for key, tokens, estimated in zip(compress(use.rows, present), counts, estimates, strict=True):
-            of_kind = rates[key.identity.model_name, key.kind]
-            yield Line(key.kind, None, key.identity, tokens, of_kind.cost(tokens), of_kind, estimated)
+        rates_of_row = [rates[key.identity.model_name, key.kind] for key in of_model.rows]
+        tokens, amounts, estimates = _token_sums(of_model, rates_of_row)
+        present: BoolArray = np.any(of_model.present, axis=1)
+        everywhere = np.ones(len(cells), dtype=np.bool_)
+        for row in np.flatnonzero(present):
+            key = of_model.rows[row]
+            yield Line(
+                key.kind,
+                None,
+                key.identity,
+                tokens[row],
+                amounts[row],
+                rates_of_row[row],
+                estimates[row],
+                everywhere,
+            )
+
+
+def _token_sums(counts: CellCounts, rates_of_row: Sequence[Rates]) -> tuple[IntArray, IntArray, IntArray]:
+    """Tokens, what they cost and how many of them are estimated, each (rows, cells)."""
+    amounts = np.zeros(len(counts.row), dtype=np.int64)
+    for rates in dict.fromkeys(rates_of_row):
+        chosen = np.array([of_row is rates for of_row in rates_of_row])[counts.row]
+        amounts[chosen] = rates.cost_between(counts.low[chosen], counts.high[chosen], counts.cell[chosen])
+    tokens = counts.high - counts.low
+    sums = np.zeros((3, *counts.present.shape), dtype=np.int64)
+    for total, values in zip(sums, (tokens, amounts, tokens * counts.is_estimated), strict=True):
+        np.add.at(total, (counts.row, counts.cell), values)
+    return sums[0], sums[1], sums[2]
 
 
 def _token_rates(tariff: Tariff, model_name: str, kind: str, cells: CellGrid) -> Rates:

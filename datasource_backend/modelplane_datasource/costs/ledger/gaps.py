@@ -19,7 +19,8 @@ NO_RANGES: IntArray = np.zeros((0, 2), dtype=np.int64)
 
 class Gaps(NamedTuple):
     """Times in which processes were not scraped: of which row of use, from the last scrape before to the
-    first sample after, and whether its use is known and spread over it (``bridged``)."""
+    first sample after, and whether its use is known and spread over it (``bridged``). That of another is
+    hidden by a restart, or by the length of the gap."""
 
     rows: IntArray
     starts: IntArray
@@ -30,12 +31,13 @@ class Gaps(NamedTuple):
         """The time over which use is spread."""
         return merged(self._chosen(self.bridged))
 
-    def hidden_ranges(self, hold: int) -> IntArray:
-        """The time whose use a restart hides: from ``hold`` after the last scrape."""
-        return merged(self._chosen(~self.bridged) + np.array([hold, 0]))
+    def hidden_ranges(self, hold: int, rows: IntArray | None = None) -> IntArray:
+        """The time whose use is hidden, of some ``rows``: from ``hold`` after the last scrape."""
+        chosen = ~self.bridged if rows is None else ~self.bridged & np.isin(self.rows, rows)
+        return merged(self._chosen(chosen) + np.array([hold, 0]))
 
     def hidden_rows(self) -> IntArray:
-        """The rows of which a restart hides use."""
+        """The rows of which use is hidden."""
         return np.unique(self.rows[~self.bridged])
 
     def _chosen(self, chosen: BoolArray) -> IntArray:

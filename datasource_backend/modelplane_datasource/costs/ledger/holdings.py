@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress, groupby
 from typing import NamedTuple
@@ -43,8 +44,6 @@ class DeviceSamples(NamedTuple):
 class Charges(NamedTuple):
     """Use of one asset: ``direct``, the part of it that is ``estimated`` (micro-seconds) and ``present`` are
     (identities, cells), ``shared``, whether several processes were there, is (cells,).
-
-    ``hidden`` are the identities of which a restart in a gap hides use.
     """
 
     identities: tuple[Identity, ...]
@@ -52,19 +51,29 @@ class Charges(NamedTuple):
     estimated: IntArray
     present: BoolArray
     shared: BoolArray
-    hidden: frozenset[Identity]
+
+
+class HiddenUse(NamedTuple):
+    """Identities of one model of which gaps in scraping hide what they used, and the time of these gaps."""
+
+    model_name: str
+    identities: frozenset[Identity]
+    ranges: IntArray
 
 
 class Holding(NamedTuple):
-    """One asset: the ranges of time in which it is ``there``, those in which it is ``unknown``, its use.
+    """One asset: the ranges of time in which it is ``there``, and its use.
 
-    ``begins`` is when its inventory begins, 0 where it is in none.
+    ``unknown`` are those in which it is there and nothing tells of it, or gaps hide use; ``unseen`` those
+    without such gaps. ``begins`` is when its inventory begins, 0 where it is in none.
     """
 
     asset: Asset
     begins: int
     there: IntArray
     unknown: IntArray
+    unseen: IntArray
+    hidden: tuple[HiddenUse, ...]
     charges: Charges
 
 
@@ -124,9 +133,22 @@ def _holding(
     use: CellUse[Identity],
     cell_mask: BoolArray,
 ) -> Holding:
-    hidden = use.gaps.hidden_ranges(samples.timing.hold)
+    hold = samples.timing.hold
+    hidden = use.gaps.hidden_ranges(hold)
     unknown = common(there, merged(complement(known), hidden))
-    return Holding(asset, begins, there, unknown, _charges(use, cell_mask))
+    unseen = common(unknown, complement(hidden))
+    return Holding(
+        asset, begins, there, unknown, unseen, tuple(_hidden_use(use, hold)), _charges(use, cell_mask)
+    )
+
+
+def _hidden_use(use: CellUse[Identity], hold: int) -> Iterator[HiddenUse]:
+    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    for row in use.gaps.hidden_rows().tolist():
+        rows_of[use.rows[row].model_name].append(row)
+    for model_name, rows in rows_of.items():
+        identities = frozenset(use.rows[row] for row in rows)
+        yield HiddenUse(model_name, identities, use.gaps.hidden_ranges(hold, np.array(rows)))
 
 
 def _charges(use: CellUse[Identity], cell_mask: BoolArray) -> Charges:
@@ -140,5 +162,4 @@ def _charges(use: CellUse[Identity], cell_mask: BoolArray) -> Charges:
         np.minimum(whole(use.estimated[chosen] * cell_mask), direct),
         present[chosen],
         cell_mask & (use.processes > 1),
-        frozenset(use.rows[row] for row in use.gaps.hidden_rows()),
     )

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from modelplane_datasource.costs.ledger.cells import CellGrid
-from modelplane_datasource.costs.ledger.holdings import CPU_PROCESS, Inventory
-from modelplane_datasource.costs.ledger.lines import UNKNOWN, LedgerWarning, Line
+from modelplane_datasource.costs.ledger.gaps import time_in_cells
+from modelplane_datasource.costs.ledger.holdings import CPU_PROCESS, Holding, Inventory
+from modelplane_datasource.costs.ledger.lines import LedgerWarning, Line
 from modelplane_datasource.costs.ledger.prices import Priced, Tariff, price_warnings
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, TokenUse
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_schema.identity import Identity
 
@@ -39,32 +41,55 @@ def inventory_warnings(used: DeviceSeries, inventory: Inventory) -> Iterator[Led
                 yield LedgerWarning(text, identities)
 
 
-def unknown_warnings(lines: Iterable[Line], used: DeviceSeries, cells: CellGrid) -> Iterator[LedgerWarning]:
-    """A sentence for each device that is used and unknown in some of the cells, for those who use it."""
-    for line in lines:
-        if line.kind != UNKNOWN or line.asset is None or not line.quantities.any():
-            continue
-        if line.asset.device not in used:
-            continue
-        unknown = np.flatnonzero(line.quantities)
-        first, last = (int(cells.starts[unknown[place]]) for place in (0, -1))
-        identities = frozenset(counter.key.identity for counter in used[line.asset.device])
+def unknown_warnings(
+    holding: Holding, counters: Iterable[CounterSeries[DeviceUse]], cells: CellGrid, lookback: int
+) -> Iterator[LedgerWarning]:
+    """Sentences for a device that is used and of which something is unknown in some of the cells.
+
+    That it was not seen is for all who use it, that gaps hide use for those whose use that is.
+    """
+    device = holding.asset.device
+    users = frozenset(counter.key.identity for counter in counters)
+    if users and (period := _period(holding.unseen, cells)):
         text = (
-            f"Device {line.asset.device} is partly unknown from {format_rfc3339(first)} to "
-            f"{format_rfc3339(last + cells.cell)}: it was not scraped, and no counter tells what was used."
+            f"Device {device} is partly unknown {period}: it was not scraped, and no counter tells what was "
+            "used."
         )
-        yield LedgerWarning(text, identities)
+        yield LedgerWarning(text, users)
+    for hidden in holding.hidden:
+        if period := _period(hidden.ranges, cells):
+            text = (
+                f"Device {device} is partly unknown {period}: a process of {hidden.model_name} "
+                f"{_hidden_by(lookback)}; what it used meanwhile is not known."
+            )
+            yield LedgerWarning(text, hidden.identities)
 
 
-def hidden_token_warnings(hidden: Iterable[TokenUse]) -> Iterator[LedgerWarning]:
-    """A sentence for each model whose counters of tokens restarted in a gap in scraping."""
+def _hidden_by(lookback: int) -> str:
+    return (
+        "restarted while it was not scraped, or was not scraped for longer than lookback_seconds "
+        f"({lookback / 1000:g})"
+    )
+
+
+def _period(ranges: IntArray, cells: CellGrid) -> str | None:
+    """From the first to the last of the cells that ``ranges`` lie in; None where they lie in none."""
+    places = np.flatnonzero(time_in_cells(ranges, cells))
+    if not len(places):
+        return None
+    first, last = (int(cells.starts[place]) for place in places[[0, -1]])
+    return f"from {format_rfc3339(first)} to {format_rfc3339(last + cells.cell)}"
+
+
+def hidden_token_warnings(hidden: Iterable[TokenUse], lookback: int) -> Iterator[LedgerWarning]:
+    """A sentence for each model of whose tokens gaps in scraping hide some."""
     users: defaultdict[str, set[Identity]] = defaultdict(set)
     for use in hidden:
         users[use.identity.model_name].add(use.identity)
     for model_name, identities in sorted(users.items()):
         text = (
-            f"Tokens of {model_name} are missing: a process restarted while it was not scraped, and what it "
-            "had counted is not known."
+            f"Tokens of {model_name} are missing: a process {_hidden_by(lookback)}; what it counted "
+            "meanwhile is not known."
         )
         yield LedgerWarning(text, frozenset(identities))
 

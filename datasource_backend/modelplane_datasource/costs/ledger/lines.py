@@ -13,7 +13,7 @@ from modelplane_datasource.costs.ledger.allocation import (
 )
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.prices import Rates
-from modelplane_datasource.timeline.arrays import IntArray
+from modelplane_datasource.timeline.arrays import BoolArray, IntArray
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import TOKEN_KINDS
 
@@ -66,7 +66,8 @@ class Line:
     ``quantities`` (cells,) are micro-seconds of a device or tokens, ``amounts`` (cells,) micro-units of
     money, 0 where ``rates`` has no price. ``asset`` is None for tokens; ``identity`` is None for what nobody
     is charged for. ``estimated`` (cells,) is how much of ``quantities`` was used in a gap in scraping, over
-    which it is spread evenly.
+    which it is spread evenly. ``is_there`` (cells,) says where the asset is there or used, whoever uses it;
+    tokens are everywhere.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Line:
     amounts: IntArray
     rates: Rates
     estimated: IntArray
+    is_there: BoolArray
 
     @property
     def unit(self) -> Unit:

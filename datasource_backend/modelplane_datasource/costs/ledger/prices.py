@@ -73,6 +73,19 @@ class Rates:
         """What ``quantities`` (..., cells) cost, each rounded once to micro-units of money."""
         return whole(quantities * self.amounts)
 
+    def cost_between(self, low: IntArray, high: IntArray, cell: IntArray) -> IntArray:
+        """What counters cost that go from ``low`` to ``high`` in a cell, in micro-units of money.
+
+        It is what ``high`` rounds to less what ``low`` rounds to: rounded on the running total of a counter,
+        so that any parts of what it counts add up. 0 where unpriced.
+        """
+        amounts = np.zeros(len(cell), dtype=np.int64)
+        in_force = self.in_force[cell]
+        for number, price in enumerate(self.prices, start=1):
+            chosen, each = in_force == number, Fraction(price.amount)
+            amounts[chosen] = _cost(high[chosen], each) - _cost(low[chosen], each)
+        return amounts
+
     def running_cost(self, quantities: IntArray, cells: CellGrid, begins: int) -> IntArray:
         """What ``quantities`` (cells,) of micro-seconds cost, rounded on the running total of a device.
 
@@ -107,6 +120,18 @@ class Rates:
 def _rounded(numerator: int, denominator: int) -> int:
     """The nearest whole number, halves up, so that a whole number more is a whole number more."""
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _cost(quantities: IntArray, each: Fraction) -> IntArray:
+    """What quantities cost at ``each`` a unit, to the nearest whole number, halves up; ValueError from 2**62
+    up."""
+    numerator, denominator = each.as_integer_ratio()
+    largest = 2 * int(quantities.max(initial=0)) * numerator + denominator
+    if largest >= denominator << 63:
+        raise ValueError(f"a counter must cost less than 2**62 micro-units (got {largest // denominator})")
+    exact = quantities if largest < 2**63 else quantities.astype(object)
+    cost: IntArray = ((2 * exact * numerator + denominator) // (2 * denominator)).astype(np.int64)
+    return cost
 
 
 def device_rates(prices: Iterable[Price], cells: CellGrid) -> Rates:

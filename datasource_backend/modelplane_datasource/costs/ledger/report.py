@@ -67,7 +67,8 @@ def group_of(line: Line, by: Sequence[GroupBy]) -> tuple[str | None, ...]:
 def cost_rows(ledger: Ledger, by: Sequence[GroupBy] = (), step: int | None = None) -> tuple[CostRow, ...]:
     """Sums of ``ledger`` by the labels ``by``, kind and currency, for each UTC period of ``step`` ms.
 
-    Rows are by time, group, kind and currency. Sums over rows are the same for every ``by`` and ``step``.
+    Rows are by time, group, kind and currency; a device has none for a period in which it is not there and
+    not used. Sums over rows are the same for every ``by`` and ``step``.
     ``lines.SIGNS`` says how kinds add up to a total. ValueError for an unknown label or a step that is no
     multiple of the cell.
     """
@@ -110,10 +111,9 @@ def _sums(ledger: Ledger, by: Sequence[GroupBy], firsts: IntArray) -> dict[_SumK
 
 
 def _by_currency(rates: Rates, lines: Sequence[Line]) -> Iterator[tuple[str | None, IntArray]]:
-    """The cells of each price of ``lines``: quantities, amounts, estimates, ones (lines, 4, cells), 0 in the
-    cells of other prices."""
-    ones = np.ones_like(rates.in_force)
-    values = np.array([(line.quantities, line.amounts, line.estimated, ones) for line in lines])
+    """The cells of each price of ``lines``: quantities, amounts, estimates, whether it is there (lines, 4,
+    cells), 0 in the cells of other prices."""
+    values = np.array([(line.quantities, line.amounts, line.estimated, line.is_there) for line in lines])
     for number in np.unique(rates.in_force).tolist():
         price = rates.price(number)
         yield price.currency if price else None, values * (rates.in_force == number)

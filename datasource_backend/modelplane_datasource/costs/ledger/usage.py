@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from modelplane_datasource.costs.ledger.allocation import whole
 from modelplane_datasource.costs.ledger.cells import CellGrid
 from modelplane_datasource.costs.ledger.gaps import Gaps, spread_over_cells
 from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, IntArray, numbered
@@ -116,6 +117,24 @@ class CellUse(Generic[Group]):
     gaps: Gaps
 
 
+class CellCounts(NamedTuple):
+    """What several counters of whole units counted.
+
+    Each has gone from ``low`` to ``high`` in its ``cell``, one step after the other, so that what is rounded
+    of its numbers adds up over any steps. ``row`` says which of ``rows`` a step is of, ``is_estimated``
+    whether it is part of a gap. ``present`` is (rows, cells), and ``gaps`` as in ``CellUse``.
+    """
+
+    rows: tuple[TokenUse, ...]
+    row: IntArray
+    cell: IntArray
+    low: IntArray
+    high: IntArray
+    is_estimated: BoolArray
+    present: BoolArray
+    gaps: Gaps
+
+
 class Scrapes:
     """When each process was scraped: whenever one of its series has a sample."""
 
@@ -156,12 +175,11 @@ def use_in_cells(
     because nothing says when the process began.
 
     What a counter grew by over a gap in the scraping of its process is spread evenly over the time of the
-    gap. Where it restarted in a gap nothing of the gap is counted, and the gap is unknown.
+    gap. Where it restarted in a gap, or the gap is longer than the lookback, nothing of the gap is counted,
+    and the gap is unknown.
     """
-    ordered = sorted(series, key=_counter)
-    counters, of_series = _distinct([_counter(counter) for counter in ordered])
+    counters, _, use = _read(series, scrapes, cells, timing, units)
     processes = [process for _, process in counters]
-    use = _increases(_samples(ordered, of_series), processes, scrapes, cells, timing, units)
     number = np.concatenate((use.counter, use.gap_counter[use.gap_of]))
     cell = np.concatenate((use.cell, use.gap_cell))
 
@@ -183,6 +201,40 @@ def use_in_cells(
         (by_cell(of_process, len(distinct)) > 0).sum(axis=0),
         use.gaps(of_row),
     )
+
+
+def counts_in_cells(
+    series: Iterable[CounterSeries[TokenUse]], scrapes: Scrapes, cells: CellGrid, timing: ScrapeTiming
+) -> CellCounts:
+    """As ``use_in_cells``, from which number to which each counter went."""
+    counters, samples, use = _read(series, scrapes, cells, timing, units=1)
+    rows, of_row = _distinct([key for key, _ in counters])
+    tops = samples.values[use.inside]
+    gap, begins = use.gap_of, cells.start + use.gap_cell * cells.cell
+    starts, ends = use.starts[gap], use.ends[gap]
+    bottoms, per_time = samples.values[use.gap][gap] - use.grown[gap], use.grown[gap] / (ends - starts)
+    low = bottoms + per_time * (np.maximum(starts, begins) - starts)
+    high = bottoms + per_time * (np.minimum(ends, begins + cells.cell) - starts)
+    row = of_row[np.concatenate((use.counter, use.gap_counter[gap]))]
+    cell = np.concatenate((use.cell, use.gap_cell))
+    present = np.zeros((len(rows), len(cells)), dtype=np.bool_)
+    present[row, cell] = True
+    return CellCounts(
+        rows, row, cell,
+        whole(np.concatenate((tops - use.change, low))), whole(np.concatenate((tops, high))),
+        np.arange(len(row)) >= len(use.cell), present, use.gaps(of_row),
+    )  # fmt: skip
+
+
+def _read(
+    series: Iterable[CounterSeries[Key]], scrapes: Scrapes, cells: CellGrid, timing: ScrapeTiming, units: int
+) -> tuple[tuple[tuple[Key, str], ...], _Samples, _Increases]:
+    """The counters, each a key in a process, their samples and what these grow by."""
+    ordered = sorted(series, key=_counter)
+    counters, of_series = _distinct([_counter(counter) for counter in ordered])
+    samples = _samples(ordered, of_series)
+    processes = [process for _, process in counters]
+    return counters, samples, _increases(samples, processes, scrapes, cells, timing, units)
 
 
 class _Samples(NamedTuple):
@@ -236,16 +288,20 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
 
 
 class _Increases(NamedTuple):
-    """Of each sample in the cells its ``counter``, ``cell`` and ``change`` since the one before; of each gap
-    its ``gap_counter``, start and end and whether it is bridged, and of the bridged ones the ``share`` of
-    ``gap_of`` that lies in ``gap_cell``."""
+    """Of each sample ``inside`` the cells its ``counter``, ``cell`` and ``change`` since the one before; of
+    each ``gap``, which is the place of the sample at its end, its ``gap_counter``, start and end, what is
+    ``grown`` in it and whether it is bridged, and of the bridged ones the ``share`` of ``gap_of`` that lies
+    in ``gap_cell``."""
 
+    inside: BoolArray
     counter: IntArray
     cell: IntArray
     change: FloatArray
+    gap: IntArray
     gap_counter: IntArray
     starts: IntArray
     ends: IntArray
+    grown: FloatArray
     bridged: BoolArray
     gap_of: IntArray
     gap_cell: IntArray
@@ -273,21 +329,22 @@ def _increases(
     np.copyto(change, values, where=falls)
     far = np.flatnonzero((begins | (later > timing.hold)) & ~gap_free & (times > cells.start))
     scraped = _last_scrapes(far, counter, times, processes, scrapes)
-    lately = times[far] - scraped <= timing.hold
-    began_at_0 = far[lately & begins[far]]
+    since = times[far] - scraped
+    began_at_0 = far[begins[far] & (since <= timing.lookback)]
     change[began_at_0] = values[began_at_0]
     change *= units  # before the division by the length of a gap, so that halves of a unit stay exact
-    is_gap = ~lately & ~begins[far] & (scraped < cells.end)
+    is_gap = (since > timing.hold) & (scraped > NEVER) & (scraped < cells.end)
     gap, starts = far[is_gap], scraped[is_gap]
-    grown, bridged = np.where(falls[gap], 0.0, change[gap]), ~falls[gap]
-    change[far[~lately]] = 0.0
+    bridged = ~falls[gap] & (since[is_gap] <= timing.lookback)
+    grown = np.where(bridged, change[gap], 0.0)
+    change[far[since > timing.hold]] = 0.0
     gap_of, gap_cell, time = spread_over_cells(starts, np.where(bridged, times[gap], starts), cells)
     share = grown[gap_of] * time / (times[gap] - starts)[gap_of]
     inside = (times > cells.start) & (times <= cells.end)
     cell = (times[inside] - (cells.start + 1)) // cells.cell
     return _Increases(
-        counter[inside], cell, change[inside],
-        counter[gap], starts, times[gap], bridged, gap_of, gap_cell, share,
+        inside, counter[inside], cell, change[inside],
+        gap, counter[gap], starts, times[gap], grown, bridged, gap_of, gap_cell, share,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from datasource_support.asking import Ask
-from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import STORE_QUERY, FakePrometheus, matrix_reply, vector_reply
 
 NOW = 1_698_400_800_000
 HOUR, MINUTE, SCRAPE = 3_600_000, 60_000, 15_000
@@ -39,13 +40,16 @@ class Prometheus:
     """Answers each query with the increases of ``versions``, the same share of them in each slice."""
 
     def __init__(self) -> None:
+        self.extrapolates = True
         self.versions = {"v1.2.0": version(100, 200), "v1.3.0": version(100, 200)}
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        if form["query"] == STORE_QUERY:
+            return vector_reply(*[({}, math.nan)] * self.extrapolates)
         assert path.endswith("query_range")
         label, query = ("outcome" if "outcome" in form["query"] else "le"), form["query"]
         start, end, step = (int(float(form[name])) for name in ("start", "end", "step"))
-        series = []
+        series, stretch = [], STRETCH if self.extrapolates else 1
         for name, families in self.versions.items():
             for family, result in families.items():
                 if f"_{family}{{" in query:
@@ -53,7 +57,7 @@ class Prometheus:
                     series += [
                         (
                             {"model_version": name, label: part},
-                            [(time, repr(value * STRETCH / SLICES)) for time in range(start, end + 1, step)],
+                            [(time, repr(value * stretch / SLICES)) for time in range(start, end + 1, step)],
                         )
                         for part, value in parts
                     ]
@@ -102,12 +106,19 @@ def test_no_difference_is_found_of_versions_that_behave_alike(compared: Ask[Any]
     assert body["counts"] == {"baseline": counted, "candidate": counted}
 
 
+@pytest.mark.parametrize(("extrapolates", "window"), [(True, "75s"), (False, "1m")])
 def test_the_queries_are_increases_in_slices_of_four_scrapes(
-    compared: Ask[Any], upstream: FakePrometheus
+    compared: Ask[Any], prometheus: Prometheus, upstream: FakePrometheus, extrapolates: bool, window: str
 ) -> None:
-    """A window has the last sample before its slice, so that no increase falls between two slices."""
-    compared(f"&from={NOW - HOUR}&to={NOW}")
-    select = '{model_name="resnet50",tenant_id="user-A",model_version=~"v1\\\\.2\\\\.0|v1\\\\.3\\\\.0"}[75s]'
+    """The last sample before a slice counts, so that no increase falls between two slices.
+
+    It lies in the window, unless the store looks before it.
+    """
+    prometheus.extrapolates = extrapolates
+    body = compared(f"&from={NOW - HOUR}&to={NOW}")
+    assert body["counts"]["baseline"]["failures"] == 100
+    versions = r"v1\\.2\\.0|v1\\.3\\.0"
+    select = f'{{model_name="resnet50",tenant_id="user-A",model_version=~"{versions}"}}[{window}]'
 
     def histogram(name: str) -> str:
         return (
@@ -117,13 +128,25 @@ def test_the_queries_are_increases_in_slices_of_four_scrapes(
         )
 
     times = (NOW - HOUR + MINUTE, NOW, MINUTE)
-    assert sorted(form["query"] for _, form, _ in upstream.calls) == [
+    forms = range_forms(upstream)
+    assert sorted(form["query"] for form in forms) == [
         histogram("model_inference_latency_seconds"),
         histogram("model_prediction_confidence"),
         f"sum by (model_version, outcome) (increase(model_inference_requests_total{select}))",
     ]
-    for _, form, _ in upstream.calls:
+    for form in forms:
         assert tuple(float(form[name]) * 1000 for name in ("start", "end", "step")) == times
+
+
+def range_forms(upstream: FakePrometheus) -> list[dict[str, str]]:
+    """What was sent but for the question which store it is."""
+    return [form for _, form, _ in upstream.calls if form["query"] != STORE_QUERY]
+
+
+def test_the_store_is_learned_once(compared: Ask[Any], upstream: FakePrometheus) -> None:
+    for before in (1, 2, 3):
+        compared(f"&from={NOW - before * HOUR}")
+    assert [form["query"] for _, form, _ in upstream.calls].count(STORE_QUERY) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +163,7 @@ def test_longer_ranges_have_longer_slices(
 ) -> None:
     body = compared(f"&from={NOW - before}&to={NOW}")
     ((start, end, asked), *_) = [
-        [float(form[name]) * 1000 for name in ("start", "end", "step")] for _, form, _ in upstream.calls
+        [float(form[name]) * 1000 for name in ("start", "end", "step")] for form in range_forms(upstream)
     ]
     assert (asked, 1 + (end - start) / asked) == (step, slices)
     assert (body["from"], body["to"]) == (start - step, end)
@@ -231,7 +254,7 @@ def test_a_comparison_is_kept_with_its_warnings(
 ) -> None:
     upstream.reply = lambda path, form: _warned(prometheus(path, form))
     first, second = (client.get(PATH).get_json() for _ in range(2))
-    assert len(upstream.calls) == 3
+    assert len(upstream.calls) == 4
     assert first == second
     assert second["warnings"] == ["a store did not answer"]
 
@@ -249,7 +272,7 @@ def test_quantiles_and_level_can_be_chosen(compared: Ask[Any]) -> None:
 
 def test_tenants_count_together(compared: Ask[Any], upstream: FakePrometheus) -> None:
     compared("&tenant-id=user-B")
-    assert all('tenant_id=~"user-A|user-B"' in form["query"] for _, form, _ in upstream.calls)
+    assert all('tenant_id=~"user-A|user-B"' in form["query"] for form in range_forms(upstream))
 
 
 @pytest.mark.parametrize("family", ["latency_seconds", "confidence"])

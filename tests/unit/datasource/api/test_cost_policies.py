@@ -98,7 +98,7 @@ def test_a_forecast_is_made_by_the_policy_that_is_set(make_plane: Callable[..., 
         assert body is not None
         assert (body["idle"], body["shared"]) == (policy, "keep")
         (row,) = body["rows"]
-        spent[policy] = float(row["spent"])
+        spent[policy] = row["spent"]
     assert spent["proportional"] > spent["keep"]
 
 

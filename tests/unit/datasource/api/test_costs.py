@@ -117,8 +117,11 @@ def test_a_forecast_against_the_budget(costs: FlaskClient) -> None:
     answer = costs.get(f"/api/v1/costs/forecast?to={(START + HOUR) * 1000}").get_json()
     assert answer is not None
     by_tenant = {row["tenant"]: row for row in answer["rows"]}
-    assert by_tenant["user-A"]["budget"] == "10"
-    assert Decimal(by_tenant["user-A"]["low"]) >= Decimal(by_tenant["user-A"]["spent"]) > 0
+    assert by_tenant["user-A"]["budget"] == 10
+    amounts = {name: by_tenant["user-A"][name] for name in ("spent", "low", "expected", "high", "budget")}
+    assert {type(amount) for amount in amounts.values()} <= {float, type(None)}
+    assert amounts["low"] >= amounts["spent"] > 0
+    assert amounts["spent"] == round(amounts["spent"], 6)
     assert by_tenant["user-B"]["verdict"] == "no_budget"
     only = costs.get(f"/api/v1/costs/forecast?to={(START + HOUR) * 1000}&tenant-id=user-B").json
     assert only is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from flask.testing import FlaskClient
 
-from datasource_support.fake_prometheus import FakePrometheus, matrix_reply
+from datasource_support.fake_prometheus import STORE_QUERY, FakePrometheus, matrix_reply, vector_reply
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
 
@@ -31,6 +32,8 @@ def answering(failures: tuple[int | None, ...], calls: int = 1000) -> Callable[[
     """A Prometheus in which both versions take 10 to 50 ms."""
 
     def reply(_path: str, form: dict[str, str]) -> Any:
+        if form["query"] == STORE_QUERY:
+            return vector_reply(({}, math.nan))
         start, end, step = (int(float(form[name])) for name in ("start", "end", "step"))
         series = []
         for version, failed in zip(("v1.2.0", "v1.3.0"), failures, strict=True):

@@ -108,11 +108,48 @@ def test_one_incident_is_acknowledged_by_somebody(stored: FlaskClient) -> None:
     assert (reported.json["acknowledged_by"], reported.json["time_to_acknowledge_seconds"]) == ("Ada", 3000.0)
 
 
+def test_comments_on_an_incident_stay(stored: FlaskClient) -> None:
+    newest, _, oldest = (row["id"] for row in read(stored, "")["incidents"])
+    for by, text in (("Ada", "a driver\nis missing"), ("Grace", "\0")):
+        answer = stored.post(f"/api/v1/incidents/{oldest}/comment", json={"by": by, "comment": text})
+        assert answer.status_code == 200
+    assert answer.json == read(stored, f"/{oldest}")
+    assert read(stored, f"/{oldest}")["comments"] == [
+        {"at": NOW, "by": "Ada", "comment": "a driver\nis missing"},
+        {"at": NOW, "by": "Grace", "comment": "\ufffd"},
+    ]
+    assert read(stored, f"/{newest}")["comments"] == []
+    # A late notification moves the start of the incident; what was said of it stays.
+    late = {"version": "4", "alerts": [alert("SignalDrift", 55, 45)]}
+    assert stored.post("/api/v1/alerts", json=late).status_code == 200
+    assert read(stored, f"/{oldest}")["starts_at"] == NOW - 55 * MINUTE
+    assert [entry["by"] for entry in read(stored, f"/{oldest}")["comments"]] == ["Ada", "Grace"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"), (b'{"by":"a"}', "comment"), (b'{"by":"a","comment":""}', "comment"),
+        (b'{"by":"a","comment":" "}', "comment"), (b'{"comment":"a"}', "by"),
+        (b'{"by":"a","comment":"b","note":"c"}', "note"),
+        (b'{"by":"a","comment":"%s"}' % (b"x" * 2001), "comment"),
+    ],
+)  # fmt: skip
+def test_a_bad_comment_is_400(stored: FlaskClient, body: bytes, field: str) -> None:
+    number = read(stored, "")["incidents"][0]["id"]
+    response = stored.post(f"/api/v1/incidents/{number}/comment", data=body)
+    assert response.status_code == 400
+    assert response.json is not None
+    assert response.json["details"]["parameter"] == field
+    assert read(stored, f"/{number}")["comments"] == []
+
+
 @pytest.mark.parametrize("number", ["x", "0-0123456789abcdef", "..", "18b70b82c00-79290fe94a1379290"])
 def test_an_unknown_incident_is_404(stored: FlaskClient, number: str) -> None:
     for response in (
         stored.get(f"/api/v1/incidents/{number}"),
         stored.post(f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada"}),
+        stored.post(f"/api/v1/incidents/{number}/comment", json={"by": "Ada", "comment": "seen"}),
     ):
         assert response.status_code == 404
         assert response.json is not None

@@ -199,6 +199,7 @@ def test_errors_of_other_servers_are_understood(
         {"metric": {}, "values": [[NOW, "1"], [NOW + 60, "1"]]},
         {"metric": {}, "histograms": [[NOW - 0.5, {"count": "1", "sum": "1"}]]},
         {"metric": {}, "histograms": [[NOW, {"count": "one", "sum": "1"}]]},
+        {"metric": {}, "histograms": [[NOW, {"count": "2", "sum": "1"}]]},
     ],
 )
 def test_values_at_other_times_or_of_another_kind_are_no_gaps(

@@ -1,10 +1,11 @@
-"""Whatever Prometheus says beside its data reaches operators alone, on every route."""
+"""Whatever Prometheus says beside its data reaches operators alone, on every route; Alertmanager too."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,21 @@ def data_of(path: str, form: Form, labels: dict[str, str]) -> Any:
     return {"resultType": "matrix" if is_range else "vector", "result": [series]}
 
 
+def silences(labels: dict[str, str]) -> Reply:
+    """Alertmanager's list: what is in force for one tenant, and what says nothing of one."""
+    of_tenant = {"name": "tenant_id", "value": labels["tenant_id"], "isRegex": False, "isEqual": True}
+    of_others = {**of_tenant, "value": CANARY, "isEqual": False}
+    span = {"startsAt": "2023-10-27T09:00:00Z", "endsAt": "2023-10-27T11:00:00Z"}
+    body = [
+        {"id": str(uuid.UUID(int=number)), "matchers": [matcher], **span, "createdBy": "", "comment": comment}
+        for number, (matcher, comment) in enumerate([(of_tenant, labels["tenant_id"]), (of_others, CANARY)])
+    ]
+    return 200, JSON_HEADERS, orjson.dumps(body)
+
+
 def successful(path: str, form: Form, labels: dict[str, str] = LABELS, **envelope: object) -> Reply:
+    if path == "/api/v2/silences":
+        return silences(labels)
     path, _, query = path.partition("?")
     body = {"status": "success", "data": data_of(path, form or {"": unquote_plus(query)}, labels), **envelope}
     return 200, JSON_HEADERS, orjson.dumps(body)
@@ -107,6 +122,7 @@ def plane(
             settings,
             token_file=tmp_path / "tokens.json",
             registry_file=tmp_path / "modelplane.yaml",
+            alertmanager_urls=(upstream.url,),
             cache_seconds=0,
         )
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from datasource_support.ledger_queries import LedgerPrometheus
+from datasource_support.sample_store import Scrape, Store, counted, labels_of, seconds, without
 from modelplane_datasource.costs import sample_reader, samples
 from modelplane_datasource.costs.ledger.builder import Samples, build_ledger
 from modelplane_datasource.costs.ledger.cells import CellGrid
@@ -19,8 +19,7 @@ from modelplane_datasource.costs.ledger.lines import Policy
 from modelplane_datasource.costs.ledger.prices import tariff_of
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
 from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
-from modelplane_datasource.prometheus import decoding
-from modelplane_datasource.prometheus.decoding import SAMPLES, RawSeries, decode, raw_series
+from modelplane_datasource.prometheus.decoding import RawSeries
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_schema import metrics
@@ -57,56 +56,6 @@ REGISTRY = Registry.model_validate(
 TARIFF = tariff_of(REGISTRY.devices, REGISTRY.models)
 
 
-class Scrape(NamedTuple):
-    at: int
-    value: float
-
-
-class Store:
-    """A Prometheus that holds ``series``, each of them labels and scrapes."""
-
-    def __init__(self, series: list[tuple[dict[str, str], list[Scrape]]]) -> None:
-        held: list[dict[str, Any]] = [
-            {"metric": labels, "values": [[scrape.at / 1000, repr(scrape.value)] for scrape in scrapes]}
-            for labels, scrapes in series
-        ]
-        self._answer = LedgerPrometheus(
-            lambda name: [entry for entry in held if entry["metric"]["__name__"] == name]
-        )
-
-    def unrestricted_samples(self, selected: str, start: int, end: int) -> tuple[RawSeries, ...]:
-        return self._read("/query", query=f"{selected}[{end - start}ms]", time=end)
-
-    def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
-        return self._read("/query_range", query=promql, start=grid.start, end=grid.end, step=grid.step)
-
-    def unrestricted_series(self, selectors: list[str], start: int, end: int) -> tuple[dict[str, str], ...]:
-        form = {"match[]": selectors[0], "start": str(start / 1000), "end": str(end / 1000)}
-        status, _, body = self._answer("/series", form)
-        return tuple(decode(status, body, decoding.SERIES).data)
-
-    def _read(self, path: str, query: str, **times: int) -> tuple[RawSeries, ...]:
-        status, _, body = self._answer(path, {"query": query, **{k: str(v / 1000) for k, v in times.items()}})
-        return raw_series(decode(status, body, SAMPLES).data)
-
-
-def labels_of(name: str, tenant: str, instance: str = "a:8000", **more: str) -> dict[str, str]:
-    return {
-        "__name__": name, "model_name": "resnet50", "model_version": "v1", "tenant_id": tenant,
-        "framework": "pytorch", "job": "models", "instance": instance, **more,
-    }  # fmt: skip
-
-
-def seconds(tenant: str, instance: str = "a:8000", device: str = "GPU-1") -> dict[str, str]:
-    kind = "h200" if device == "GPU-1" else "cpu-process"
-    return labels_of(metrics.DEVICE_SECONDS.name, tenant, instance, device=device, device_type=kind)
-
-
-def counted(times: range, each: float = 0.5) -> list[Scrape]:
-    """A counter that grows evenly."""
-    return [Scrape(at, 100 + each * number) for number, at in enumerate(times)]
-
-
 ALWAYS = range(FIRST - CELL + 7_000, START + HOUR + 1, SCRAPE)
 TO_NOW = range(FIRST - CELL + 7_000, START + 3 * HOUR + 1, SCRAPE)
 
@@ -133,10 +82,6 @@ def test_of_a_gap_free_range_the_last_sample_of_each_cell_is_read() -> None:
 
 NOON = START + HOUR // 2
 NOW = START + 3 * HOUR
-
-
-def without(scrapes: list[Scrape], start: int, end: int) -> list[Scrape]:
-    return [scrape for scrape in scrapes if not start <= scrape.at < end]
 
 
 def restarted(scrapes: list[Scrape], at: int, value: float = 0.0) -> list[Scrape]:

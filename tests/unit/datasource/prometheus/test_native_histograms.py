@@ -109,19 +109,22 @@ def test_other_times_are_refused(second: float) -> None:
     with pytest.raises(UpstreamError, match="other times"):
         range_table(points, GRID, MANY, BUCKETS)
     with pytest.raises(UpstreamError, match="not a range result"):
-        range_series(points, GRID, MANY)
+        range_series(points, GRID, MANY, reads_means=True)
 
 
 def test_numbers_are_expected_where_no_buckets_are() -> None:
     with pytest.raises(UpstreamError, match="native histograms, where numbers are expected"):
         range_table(matrix({"metric": WHO, "histograms": [[1, of_two_buckets(1, 1)]]}), GRID, MANY)
+    with pytest.raises(UpstreamError, match="native histograms, where numbers are expected"):
+        range_series(matrix({"metric": WHO, "histograms": [[1, of_two_buckets(1, 1)]]}), GRID, MANY)
 
 
 def test_the_value_of_a_native_histogram_is_its_mean() -> None:
     points = [[1, of_two_buckets(1, 3)], [2, of_two_buckets(0, 0)], [3, of_two_buckets(1, 0)]]
     (series,) = range_series(
-        matrix({"metric": WHO, "values": [[0, "0.25"], [3, "0.5"]], "histograms": points}), GRID, MANY
-    )
+        matrix({"metric": WHO, "values": [[0, "0.25"], [3, "0.5"]], "histograms": points}), GRID, MANY,
+        reads_means=True,
+    )  # fmt: skip
     assert series.values == [0.25, pytest.approx(1.55 / 4), None, 0.5]
-    (alone,) = range_series(matrix({"metric": WHO, "histograms": points}), GRID, MANY)
+    (alone,) = range_series(matrix({"metric": WHO, "histograms": points}), GRID, MANY, reads_means=True)
     assert alone.values == [None, pytest.approx(1.55 / 4), None, 0.05]

@@ -16,6 +16,7 @@ from modelplane_datasource.serving.bulkheads import (
     METRICS,
     QUERIES,
     READINESS,
+    SILENCES,
     Bulkhead,
     bulkheads,
     kind_of,
@@ -35,6 +36,8 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
         ("POST", "/api/v1/incidents/7/acknowledge", HISTORY), ("GET", "/api/v1/metrics/latency", QUERIES),
         ("POST", "/grafana/query", QUERIES), ("GET", "/", QUERIES), ("GET", "/healthz/x", QUERIES),
         ("POST", "/prometheus/api/v1/query", QUERIES), ("GET", "", QUERIES),
+        ("GET", "/api/v1/silences", SILENCES), ("POST", "/api/v1/silences/7/expire", SILENCES),
+        ("GET", "/api/v1/watchdog", HISTORY),
     ],
 )  # fmt: skip
 def test_the_kind_of_a_request(method: str, path: str, kind: str) -> None:
@@ -44,7 +47,7 @@ def test_the_kind_of_a_request(method: str, path: str, kind: str) -> None:
 def test_every_kind_has_a_bounded_pool() -> None:
     settings = Settings(threads=3, max_waiting_requests=5, max_waiting_deliveries=7)
     pools = {pool.name: pool for pool in bulkheads(settings)}
-    assert set(pools) == {HEALTH, READINESS, METRICS, DELIVERIES, HISTORY, QUERIES}
+    assert set(pools) == {HEALTH, READINESS, METRICS, DELIVERIES, HISTORY, SILENCES, QUERIES}
     assert pools[QUERIES] == Bulkhead(QUERIES, 3, 5)
     assert pools[DELIVERIES].max_waiting == 7
     assert all(pool.threads > 0 and pool.max_waiting > 0 for pool in pools.values())

@@ -249,7 +249,13 @@ def test_a_tenant_does_not_become_another_by_an_identity(
         (READER, "POST", "/prometheus/api/v1/query", True),
         (READER, "POST", "/api/v1/alerts", False),
         (READER, "POST", "/api/v1/incidents/1/acknowledge", False),
+        (READER, "POST", "/api/v1/incidents/1/comment", False),
+        (READER, "GET", "/api/v1/silences", True),
+        (READER, "POST", "/api/v1/silences", False),
         (READER, "POST", "/prometheus/-/reload", False),
+        (TENANT, "POST", "/api/v1/silences/1/expire", True),
+        (WRITER, "POST", "/api/v1/silences", False),
+        (WRITER, "GET", "/api/v1/silences", False),
         (READER, "GET", "/metrics", False),
         (TENANT_READER, "GET", "/api/v1/metrics", True),
         (TENANT_READER, "POST", "/api/v1/incidents/1/acknowledge", False),
@@ -258,6 +264,16 @@ def test_a_tenant_does_not_become_another_by_an_identity(
 def test_roles(protected: FlaskClient, token: str, method: str, path: str, allowed: bool) -> None:
     response = protected.open(path, method=method, headers={"Authorization": bearer(token)})
     assert (response.status_code != 403) is allowed
+
+
+@pytest.mark.parametrize("claims", [USER_CLAIMS, SERVICE_ACCOUNT_CLAIMS])
+def test_nobody_silences_through_a_data_source_of_grafana(
+    protected: FlaskClient, keys: Keys, claims: dict[str, Any]
+) -> None:
+    headers = {"Authorization": bearer(GRAFANA), "X-Grafana-Id": keys.identity(**claims)}
+    assert protected.get("/api/v1/silences", headers=headers).status_code == 503  # none is configured
+    for path in ("/api/v1/silences", "/api/v1/silences/1/expire"):
+        assert protected.post(path, json={}, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("token", [READER, TENANT_READER])

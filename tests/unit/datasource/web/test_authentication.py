@@ -35,7 +35,8 @@ def protected(
 ) -> FlaskClient:
     path = tmp_path / "tokens.json"
     path.write_text(json.dumps({"tokens": TOKENS}))
-    return make_client(dataclasses.replace(settings, token_file=path, registry_file=REGISTRY))
+    more = {"registry_file": REGISTRY, "alertmanager_urls": (settings.prometheus_url,)}
+    return make_client(dataclasses.replace(settings, token_file=path, **more))  # type: ignore[arg-type]
 
 
 def every_call(client: FlaskClient) -> list[tuple[str, str]]:
@@ -86,6 +87,8 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
 
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
     def reply(path: str, form: Form) -> Reply:
+        if path == "/api/v2/silences":
+            return 200, JSON_HEADERS, b"[]"
         if "/label" in path or path.endswith("/series"):
             return 200, JSON_HEADERS, b'{"status":"success","data":[]}'
         is_instant = path == "/api/v1/query" and not form["query"].endswith("]")

@@ -83,16 +83,60 @@ def test_every_cell_in_a_gap_can_be_told_by_itself() -> None:
     assert seconds(whole)["direct"] == 12 * 150
 
 
-def test_a_gap_that_is_longer_than_the_lookback_is_unknown_and_not_billed() -> None:
-    reading = ScrapeTiming(SCRAPE, lookback=1_500_000)
-    ledger = build_ledger(HOUR, Samples(reading, [counter(A, gap_of_30_minutes())]), tariff())
-    assert seconds(ledger) == {"direct": 900, "idle": 3600 - 1740 - 900, "unknown": 1740, "capacity": 3600}
+@pytest.mark.parametrize("share", [None, 0, 0.25, 1], ids=lambda share: f"other process {share}")
+def test_a_gap_that_is_longer_than_the_lookback_is_unknown_and_not_billed(share: float | None) -> None:
+    """Whether another process is seen meanwhile or not, and even where it takes all of the device."""
+    timing = ScrapeTiming(SCRAPE, lookback=1_500_000)
+    others = [] if share is None else [counter(B, growing(share), "pod-2")]
+    ledger = build_ledger(HOUR, Samples(timing, [counter(A, gap_of_30_minutes()), *others]), tariff())
+    by_tenant, of_others = seconds(ledger, "tenant"), share or 0
+    assert by_tenant["a", "direct"] == 900
+    assert by_tenant.get(("b", "direct"), 0) == 3600 * of_others
+    # A cell of 300 s leaves what the other process does not take of the gap's 1740 s.
+    assert by_tenant.get((None, "unknown"), 0) == {0: 1740, 0.25: 6 * 225, 1: 0}[of_others]
     (warning,) = ledger.warnings
     assert warning == LedgerWarning(
-        "Device GPU-0 is partly unknown from 2026-05-01T00:15:00Z to 2026-05-01T00:45:00Z: it was not "
-        "scraped, and no counter tells what was used.",
+        "Device GPU-0 is partly unknown from 2026-05-01T00:15:00Z to 2026-05-01T00:45:00Z: a process of "
+        "resnet50 restarted while it was not scraped, or was not scraped for longer than lookback_seconds "
+        "(1500); what it used meanwhile is not known.",
         frozenset({A}),
     )
+
+
+def test_what_a_process_that_is_seen_again_used_is_unknown_in_each_part_of_the_range() -> None:
+    """A gap of 30 minutes is longer than the lookback and all that is seen of the range in its middle."""
+    timing = ScrapeTiming(SCRAPE, lookback=300_000)
+    series = [counter(A, gap_of_30_minutes()), counter(B, growing(0), "pod-2")]
+    parts = [
+        build_ledger(CellGrid(start, start + CELL), Samples(timing, series), tariff())
+        for start in range(HOUR.start, HOUR.end, CELL)
+    ]
+    unknown = [seconds(part).get("unknown", 0) for part in parts]
+    assert unknown == [0] * 3 + [240] + [300] * 5 + [0] * 3
+    assert [len(part.warnings) for part in parts] == [0] * 3 + [1] * 6 + [0] * 3
+
+
+def test_a_process_that_ends_beside_another_leaves_nothing_unknown() -> None:
+    ended = counter(A, growing(0.5, last=900))
+    ledger = book(ended, counter(B, growing(0), "pod-2"))
+    assert seconds(ledger) == {"direct": 450, "idle": 3150, "capacity": 3600}
+    assert ledger.warnings == ()
+
+
+@pytest.mark.parametrize("minutes", [5, 20])
+def test_what_begins_in_a_gap_of_its_process_began_at_0(minutes: int) -> None:
+    """Of a tenant whose first call is in the gap all is counted, unless it is longer than the lookback."""
+    timing = ScrapeTiming(SCRAPE, lookback=900_000)
+    returns = 900 + 60 * minutes
+    before, after = growing(0, -600, 900), growing(0, returns, 3600)
+    tenants = [counter(A, [*before, *after]), counter(B, growing(0.5, returns, 3600, base=120))]
+    ledger = build_ledger(HOUR, Samples(timing, tenants), tariff())
+    is_bridged = minutes < 15
+    assert seconds(ledger)["direct"] == (3600 - returns) / 2 + (120 if is_bridged else 0)
+    assert seconds(ledger).get("unknown", 0) == (0 if is_bridged else 60 * minutes - 60)
+    assert len(ledger.warnings) == (0 if is_bridged else 1)
+    (line,) = (line for line in ledger.lines if line.identity == B)
+    assert line.estimated.sum() == (120e6 if is_bridged else 0)
 
 
 @pytest.mark.parametrize("is_seen", [False, True], ids=["alone", "beside another process"])
