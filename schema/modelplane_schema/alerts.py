@@ -91,7 +91,7 @@ CONFIDENCE_SHIFT = Alert(
     "The confidence of a model is not what it was in the week before.", by_stage=True, range_="7d",
 )  # fmt: skip
 SIGNAL_DRIFT = Alert(
-    "ModelSignalDrift", "warning", "10m", "2h", ("owner",), _SIGNAL,
+    "ModelSignalDrift", "warning", "2m", "2h", ("owner",), _SIGNAL,
     "A signal of a model is not what it was in the two days before.", by_stage=True, range_="3d",
 )  # fmt: skip
 SIGNAL_FAR_FROM_BASELINE = Alert(

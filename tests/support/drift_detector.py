@@ -46,10 +46,10 @@ class Detector(NamedTuple):
     moved: Bools
 
 
-def detect(values: Values, per_hour: int, window_hours: int = 1) -> Detector:
-    """``per_hour`` evaluations an hour."""
+def detect(values: Values, per_hour: int, window_hours: int = 1, since: int = 0, every: int = 1) -> Detector:
+    """What is said at evaluations from the one numbered ``since`` on; ``per_hour`` are made in an hour."""
     window = window_hours * per_hour
-    steps = [_at(values, step, per_hour, window) for step in range(values.psi.shape[1])]
+    steps = [_at(values, step, per_hour, window) for step in range(since, values.psi.shape[1], every)]
     return Detector(
         np.stack([step.warming_up for step in steps], axis=-1),
         {

@@ -14,7 +14,7 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.drift.bin_counts import Block, QueryAnswer, SignalKey
 from modelplane_datasource.drift.bin_labels import bin_labels
 from modelplane_datasource.drift.claims import CALIBRATED, UNCALIBRATED, WARMING_UP, Claim, claimed_series
-from modelplane_datasource.drift.history import is_recorded
+from modelplane_datasource.drift.history import is_calibrated
 from modelplane_datasource.drift.metric import DRIFT
 from modelplane_datasource.drift.parameters import (
     DRIFT_OPTIONS,
@@ -158,9 +158,9 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
 
 
 def _claimed_rows(context: AppContext, selection: Selection, grid: Grid) -> list[dict[str, Any]]:
-    """A row for each signal. Only psi against the baseline is recorded, and so has a past."""
+    """A row for each signal. Only psi against the baseline has a past, over windows of hours."""
     options = selection.options
-    if options[METHOD.name] != PSI or options[REFERENCE.name] != Reference() or not is_recorded(selection):
+    if options[METHOD.name] != PSI or options[REFERENCE.name] != Reference() or not is_calibrated(selection):
         return [_row(series, None) for series in compute(context, selection, grid).series]
     return [_row(series, claim) for series, claim in claimed_series(context, selection, grid)]
 

@@ -15,14 +15,13 @@ from modelplane_datasource.timeline.arrays import BoolArray, FloatArray
 from modelplane_schema.calibration import (
     CERTAIN,
     LEAST_AGE_HOURS,
+    LEAST_RATIO,
     LEAST_VALUES,
     PSI_FACTOR,
     PSI_MARGIN,
     SPREAD,
     TwoSidedArm,
 )
-
-_LEAST_RATIO = 1e-12  # a variance of 0 has no logarithm
 
 
 class Limits(NamedTuple):
@@ -55,7 +54,7 @@ def psi_limit(past: FloatArray, noise: FloatArray) -> FloatArray:
 
 def two_sided_limits(arm: TwoSidedArm, past: FloatArray) -> Limits:
     """The limits of an arm that may move up or down; NaN while it warms up."""
-    scaled = np.log(np.maximum(past, _LEAST_RATIO)) if arm.is_ratio else past
+    scaled = np.log(np.maximum(past, LEAST_RATIO)) if arm.is_ratio else past
     margin = np.log(arm.margin) if arm.is_ratio else arm.margin
     mean, least, largest = _moments(scaled)
     half = np.maximum(SPREAD * np.maximum(largest - mean, mean - least), margin)
@@ -68,8 +67,8 @@ def two_sided_distance(arm: TwoSidedArm, values: FloatArray, limits: Limits) -> 
     """How far values are from the mean of their past, in units of the limits' distance from it."""
     if not arm.is_ratio:
         return limits.beyond(values)
-    logarithms = (np.log(np.maximum(side, _LEAST_RATIO)) for side in limits)
-    return Limits(*logarithms).beyond(np.log(np.maximum(values, _LEAST_RATIO)))
+    logarithms = (np.log(np.maximum(side, LEAST_RATIO)) for side in limits)
+    return Limits(*logarithms).beyond(np.log(np.maximum(values, LEAST_RATIO)))
 
 
 def has_moved(live: FloatArray, previous: FloatArray) -> BoolArray:

@@ -17,7 +17,7 @@ from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import duration, parse_duration
 from modelplane_schema.calibration import ARMS, PAST_HOURS, PSI, PSI_SERIES, TWO_SIDED_ARMS
 from modelplane_schema.promql import selector
-from modelplane_schema.recorded import SIGNAL_WINDOWS
+from modelplane_schema.recorded import CALIBRATED_WINDOWS
 
 # The past of more signals is many megabytes of text and seconds of Prometheus' time.
 MAX_SIGNALS = 2000
@@ -37,9 +37,9 @@ class History(NamedTuple):
     live: FloatArray
 
 
-def is_recorded(selection: Selection) -> bool:
-    """Whether drift over the selected window is recorded."""
-    return duration(selection.options[WINDOW.name]) in _RECORDED_WINDOWS
+def is_calibrated(selection: Selection) -> bool:
+    """Whether drift over the selected window is recorded, and has limits of a signal's own past."""
+    return duration(selection.options[WINDOW.name]) in _CALIBRATED_WINDOWS
 
 
 def read_history(prometheus: PrometheusClient, selection: Selection, moment: int) -> QueryAnswer:
@@ -77,13 +77,13 @@ def history_of(signals: Sequence[SignalKey], answers: Sequence[QueryAnswer], win
     return history
 
 
-_RECORDED_WINDOWS = {duration(parse_duration(window)): window for window in SIGNAL_WINDOWS}
+_CALIBRATED_WINDOWS = {duration(parse_duration(window)): window for window in CALIBRATED_WINDOWS}
 
 
 def _query(selection: Selection, window: int) -> str:
     """Of replicas of Prometheus that record the same the largest value counts."""
     matchers, by = signal_matchers(selection), ", ".join(SIGNAL_LABELS)
-    name = _RECORDED_WINDOWS[duration(window)]
+    name = _CALIBRATED_WINDOWS[duration(window)]
     arms = (
         f"label_replace(max by ({by}) ({selector(series.over(name).name, matchers)}), "
         f'"method", "{method}", "", "")'

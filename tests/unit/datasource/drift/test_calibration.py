@@ -25,8 +25,9 @@ from modelplane_datasource.drift.calibration import (
     two_sided_limits,
 )
 from modelplane_datasource.settings import Settings
-from modelplane_schema.calibration import PAST_HOURS, TWO_SIDED_ARMS
-from modelplane_schema.recorded import SIGNAL_PSI
+from modelplane_schema.calibration import LEAST_WINDOWS, PAST_HOURS, TWO_SIDED_ARMS
+from modelplane_schema.promql import duration_seconds
+from modelplane_schema.recorded import CALIBRATED_WINDOWS, SIGNAL_PSI, SIGNAL_WINDOWS
 
 HOUR, NOW = 3600, 1_698_400_800
 BINS = ("00", "01", "__missing__")
@@ -76,6 +77,14 @@ def test_a_signal_warms_up_until_it_has_two_days(missing: slice, warms_up: bool)
     past[missing] = np.nan
     assert is_warming_up(past) == warms_up
     assert np.isnan(psi_limit(past, np.array(0.005))) == warms_up
+
+
+def test_a_past_holds_enough_windows() -> None:
+    seconds = {window: duration_seconds(window) for window in SIGNAL_WINDOWS}
+    long_enough = (
+        window for window in SIGNAL_WINDOWS if LEAST_WINDOWS * seconds[window] <= PAST_HOURS * HOUR
+    )
+    assert tuple(long_enough) == CALIBRATED_WINDOWS
 
 
 def test_two_windows_or_one_that_is_certain() -> None:
@@ -246,7 +255,14 @@ def test_too_few_observations_claim_nothing(client: FlaskClient, upstream: FakeP
 
 @pytest.mark.parametrize(
     "parameters",
-    ["&method=ks", "&reference=previous:7d", "&window=2h", "&method=variance_ratio", "&method=missing_shift"],
+    [
+        "&method=ks",
+        "&reference=previous:7d",
+        "&window=2h",
+        "&window=1d",
+        "&method=variance_ratio",
+        "&method=missing_shift",
+    ],
 )
 def test_what_is_not_recorded_has_no_limit(
     client: FlaskClient, upstream: FakePrometheus, parameters: str
