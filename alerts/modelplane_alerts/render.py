@@ -14,9 +14,10 @@ from typing import Any
 import _jsonnet
 import yaml
 
-from modelplane_schema import alerts, calibration, expressions, metrics, recorded
+from modelplane_schema import alerts, calibration, expressions, metrics, recorded, recorded_slo
 from modelplane_schema.errors import UserError
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
+from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 from modelplane_schema.registry import PsiThresholds, Registry
 from modelplane_schema.token_expressions import Rule, token_cost_rules
 from modelplane_schema.uids import FLEET_UID
@@ -55,6 +56,7 @@ def schema_json() -> str:
     content = {
         "identity": metrics.IDENTITY,
         "fleetUid": FLEET_UID,
+        "completedOutcomes": "|".join(metrics.COMPLETED_OUTCOMES),
         "missingBin": metrics.MISSING_BIN,
         "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
         "psiThresholds": PsiThresholds().model_dump(mode="json"),
@@ -65,15 +67,14 @@ def schema_json() -> str:
             "BASELINE_OBSERVATIONS": metrics.BASELINE_OBSERVATIONS.labels,
         },
         "recorded": {
-            key: {"name": value.name, "window": value.window}
-            for key, value in _declared(recorded, recorded.RecordedSeries)
+            key: {"name": value.name, "window": value.window} for key, value in _recorded(RecordedSeries)
         },
         "expressions": _expressions(),
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
         "latencyQuantilesNative": [_latency_quantile(q, native=True) for q in recorded.LATENCY_QUANTILES],
         "latencyBounds": [f"{bound:g}" for bound in metrics.LATENCY_BUCKETS],
         "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
-        "windowed": {key: value.name for key, value in _declared(recorded, recorded.WindowedSeries)},
+        "windowed": {key: value.name for key, value in _recorded(WindowedSeries)},
         "alerts": {
             key: {**asdict(value), "range_seconds": duration_seconds(value.range_)}
             for key, value in _declared(alerts, alerts.Alert)
@@ -87,7 +88,7 @@ def _calibration() -> dict[str, Any]:
 
     Margins of ratios are logarithms. Numbers of expressions are texts, for jsonnet prints 17 digits.
     """
-    keys = {value.name: key for key, value in _declared(recorded, recorded.WindowedSeries)}
+    keys = {value.name: key for key, value in _recorded(WindowedSeries)}
     psi = {
         "method": calibration.PSI,
         "series": "SIGNAL_PSI",
@@ -268,6 +269,10 @@ def _ordered(declaration: dict[str, Any]) -> dict[str, Any]:
 
 def _declared(module: Any, kind: type[Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in vars(module).items() if isinstance(value, kind)]
+
+
+def _recorded(kind: type[Any]) -> list[tuple[str, Any]]:
+    return [*_declared(recorded, kind), *_declared(recorded_slo, kind)]
 
 
 class _Dumper(yaml.SafeDumper):

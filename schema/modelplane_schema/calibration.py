@@ -25,8 +25,8 @@ from modelplane_schema.recorded import (
     SIGNAL_VARIANCE_RATIO_HIGH_LIMIT,
     SIGNAL_VARIANCE_RATIO_HOURLY,
     SIGNAL_VARIANCE_RATIO_LOW_LIMIT,
-    WindowedSeries,
 )
+from modelplane_schema.recorded_types import WindowedSeries
 
 PAST_HOURS = 48
 # How many windows that do not overlap a past must hold to tell what is usual. Longer windows have no limits

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modelplane_schema.metrics import REQUESTS, Metric
-from modelplane_schema.recorded import FAILURE_RATE, REQUEST_RATE, RecordedSeries
+from modelplane_schema.recorded import FAILURE_RATE, REQUEST_RATE
+from modelplane_schema.recorded_types import RecordedSeries
 
 COUNT = "short"
 RATIO = "percentunit"

@@ -7,8 +7,6 @@ the mixin's configuration can add more, whose series are named in the same way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from modelplane_schema.metrics import (
     BASELINE_RATIO,
     IDENTITY,
@@ -19,45 +17,29 @@ from modelplane_schema.metrics import (
     TENANT_ID,
     TOKENS,
     VERSION_IDENTITY,
-    Unit,
 )
+from modelplane_schema.recorded_slo import (
+    CALL_SERIES,
+    CALL_WINDOWS,
+    SLO_BUDGET_REMAINING,
+    SLO_BURN_FACTOR,
+    SLO_EXHAUSTION,
+    SLO_GOOD_IN_PERIOD,
+    SLO_INDICATOR,
+    SLO_LATENCY_BOUND,
+    SLO_OBJECTIVE,
+    SLO_PERIOD,
+    SLO_SERIES,
+    SLO_TOTAL_IN_PERIOD,
+    SLO_WINDOWS,
+)
+from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 
 LATENCY_QUANTILES = (0.5, 0.95, 0.99)
 SIGNAL_WINDOWS = ("1h", "6h", "1d")
 # Observations that a drift value needs where the registry says nothing; docs/signals.md says why so many.
 DEFAULT_MIN_OBSERVATIONS = 300
 
-
-@dataclass(frozen=True, slots=True)
-class RecordedSeries:
-    """One recorded series; ``window`` is empty for constants, ``per_second`` marks rates."""
-
-    name: str
-    unit: Unit
-    labels: tuple[str, ...]
-    help: str
-    window: str = ""
-    per_second: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WindowedSeries:
-    """Recorded series that exist once for each window; ``name`` lacks it, ``help`` has its place."""
-
-    name: str
-    unit: Unit
-    labels: tuple[str, ...]
-    help: str
-
-    def over(self, window: str) -> RecordedSeries:
-        """The series of one window, such as ``1h``."""
-        return RecordedSeries(
-            self.name + window, self.unit, self.labels, self.help.format(window=window), window
-        )
-
-
-_CALLS = (TENANT_ID, MODEL_NAME, MODEL_VERSION)
-_OF_SLO = (*_CALLS, "slo")
 
 REQUEST_RATE = RecordedSeries(
     "modelplane:requests:rate5m", "count", IDENTITY,
@@ -100,7 +82,7 @@ BUDGET = RecordedSeries(
     "modelplane:budget:config", "number", (TENANT_ID, "currency"), "Money that a tenant may spend in a month."
 )
 VERSION_DOWN = RecordedSeries(
-    "modelplane:version_down:absent", "info", (MODEL_NAME, MODEL_VERSION),
+    "modelplane:version_down:max", "info", (MODEL_NAME, MODEL_VERSION),
     "1 for each version in production that no process reports, or whose processes keep vanishing.",
 )  # fmt: skip
 MAX_IN_FLIGHT = RecordedSeries(
@@ -161,65 +143,6 @@ COST = RecordedSeries(
     "modelplane:cost_per_second:rate1h", "number", (*IDENTITY, "currency"),
     "Money that own device seconds and tokens of the last 1h cost.", "1h", per_second=True,
 )  # fmt: skip
-SLO_OBJECTIVE = RecordedSeries(
-    "modelplane:slo_objective:config",
-    "ratio",
-    (MODEL_NAME, "slo"),
-    "Share of good calls that an SLO promises.",
-)
-SLO_INDICATOR = RecordedSeries(
-    "modelplane:slo_indicator:config", "info", (MODEL_NAME, "slo", "indicator"),
-    "1 for each SLO with what makes a call good: errors, or latency.",
-)  # fmt: skip
-SLO_PERIOD = RecordedSeries(
-    "modelplane:slo_period_seconds:config", "seconds", (MODEL_NAME, "slo", "period"),
-    "Over how long an SLO promises its objective.",
-)  # fmt: skip
-SLO_LATENCY_BOUND = RecordedSeries(
-    "modelplane:slo_latency_bound:config", "info", (MODEL_NAME, "slo", "le"),
-    "1 for the bucket whose calls are good for a latency SLO, in both spellings of its bound.",
-)  # fmt: skip
-SLO_BURN_FACTOR = RecordedSeries(
-    "modelplane:slo_burn_factor:config", "number", (MODEL_NAME, "slo", "long_window"),
-    "The burn rate above which an SLO alerts.",
-)  # fmt: skip
-SLO_GOOD_IN_PERIOD = RecordedSeries(
-    "modelplane:slo_good:increase_period", "count", _OF_SLO, "Good calls in the period of the SLO."
-)
-SLO_TOTAL_IN_PERIOD = RecordedSeries(
-    "modelplane:slo_total:increase_period", "count", _OF_SLO, "Calls that count in the period of the SLO."
-)
-SLO_BUDGET_REMAINING = RecordedSeries(
-    "modelplane:slo_budget_remaining:ratio", "ratio", _OF_SLO,
-    "What is left of the error budget of the SLO's period; below 0 it is overspent.",
-)  # fmt: skip
-SLO_EXHAUSTION = RecordedSeries(
-    "modelplane:slo_exhaustion_seconds:estimate", "seconds", _OF_SLO,
-    "Time until the budget is spent at the pace of the last hour; absent when it is not being spent.",
-)  # fmt: skip
-SLO_GOOD = WindowedSeries(
-    "modelplane:slo_good:increase", "count", _OF_SLO, "Good calls for an SLO in the last {window}."
-)
-SLO_TOTAL = WindowedSeries(
-    "modelplane:slo_total:increase", "count", _OF_SLO, "Calls that count for an SLO in the last {window}."
-)
-SLO_BURN_RATE = WindowedSeries(
-    "modelplane:slo_burn_rate:", "number", _OF_SLO,
-    "Share of bad calls in the last {window} over the share that the objective allows; absent without calls.",
-)  # fmt: skip
-SLO_SERIES = (SLO_GOOD, SLO_TOTAL, SLO_BURN_RATE)
-SLO_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-CALLS_FAILED = WindowedSeries(
-    "modelplane:failed_calls:increase", "count", _CALLS, "Failed calls in the last {window}."
-)
-CALLS_COMPLETED = WindowedSeries(
-    "modelplane:completed_calls:increase",
-    "count",
-    _CALLS,
-    "Calls that succeeded or failed in the last {window}.",
-)
-CALL_SERIES = (CALLS_FAILED, CALLS_COMPLETED)
-CALL_WINDOWS = ("5m", "1h")
 CONFIDENCE_MEAN = RecordedSeries(
     "modelplane:version_confidence:mean1h", "ratio", (MODEL_NAME, MODEL_VERSION),
     "Mean confidence of a version over the last 1h, with at least as many predictions as drift needs.", "1h",

@@ -287,7 +287,7 @@ class Registry(Declaration):
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     devices: Devices = Devices()
-    alerts: dict[str, JsonValue] = {}
+    alerts: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
 
     @field_validator("owners", "tenants")
     @classmethod

@@ -34,8 +34,8 @@ from modelplane_schema.recorded import (
     TOKEN_PRICE,
     TOKEN_RATE,
     UNPRICED_DEVICE_SECONDS,
-    RecordedSeries,
 )
+from modelplane_schema.recorded_types import RecordedSeries
 
 ALL_KINDS = "all"
 _MILLION = "1e6"

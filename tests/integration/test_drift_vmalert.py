@@ -21,6 +21,7 @@ from generations import NEWEST, Servers
 from modelplane_alerts.render import rule_files
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
+from modelplane_schema.recorded_types import WindowedSeries
 from modelplane_schema.registry import parse_registry
 
 REGISTRY = parse_registry("""
@@ -120,7 +121,7 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     _write_rules(folder)
     process = Traffic()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(process)  # type: ignore[arg-type]
+    registry.register(process)
     exporter, prometheus, victoria, vmalert = (free_port() for _ in range(4))
     server, thread = start_http_server(exporter, addr="127.0.0.1", registry=registry)
     with ExitStack() as stack:
@@ -185,9 +186,7 @@ def _processes(
 
 
 @pytest.mark.parametrize("family", recorded.SIGNAL_SERIES, ids=lambda family: family.name)
-def test_vmalert_records_what_prometheus_does(
-    stores: tuple[Store, Store], family: recorded.WindowedSeries
-) -> None:
+def test_vmalert_records_what_prometheus_does(stores: tuple[Store, Store], family: WindowedSeries) -> None:
     prometheus, vmalert = (store.lines(family.over(WINDOW).name) for store in stores)
     bins = [*SHARES] if family is recorded.SIGNAL_BIN_INCREASE else [""]
     assert sorted(prometheus) == sorted(vmalert) == sorted(bins)

@@ -14,7 +14,8 @@ from modelplane_schema import metrics
 from modelplane_schema.alerts import ALERTS, Alert
 from modelplane_schema.identity import Identity
 from modelplane_schema.metrics import IDENTITY, METRICS, PORTABLE_LATENCY_BUCKETS, Metric
-from modelplane_schema.recorded import RECORDED, RecordedSeries
+from modelplane_schema.recorded import RECORDED
+from modelplane_schema.recorded_types import RecordedSeries
 from modelplane_schema.reference import metrics_page
 
 ROOT = Path(__file__).parents[3]
@@ -114,7 +115,7 @@ def test_portable_bounds_are_bounds() -> None:
 @pytest.mark.parametrize("series", RECORDED, ids=lambda series: series.name)
 def test_recorded_series_follow_the_naming_rule(series: RecordedSeries) -> None:
     # Drift has no operation, only its method's name; what does not change in time has no window.
-    operation = r"((rate|ratio|quantile|increase|count)?\d+[mhd]|config|max)"
+    operation = r"((rate|ratio|quantile|increase|count|mean)?\d+[mhd]|config|max|increase|ratio|estimate)"
     assert re.fullmatch(rf"modelplane:[a-z_]+:{operation}", series.name)
     assert series.name.endswith(series.window or (":config", ":max"))
     assert series.per_second == (":rate" in series.name)

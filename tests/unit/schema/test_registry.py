@@ -55,7 +55,7 @@ def test_the_design_example_is_read_whole() -> None:
     registry = parse(GOOD)
     model = registry.models[0]
     assert model.production_versions == ("v1.2.0",)
-    assert model.latency_threshold == 0.25
+    assert model.expected_replicas == 2
     assert registry.tenants[0].title == "Vision team"
     assert registry.tenants[1].title == "user-B"
     assert registry.models_of("user-B") == (model,)

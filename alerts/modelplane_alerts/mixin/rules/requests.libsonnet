@@ -45,7 +45,7 @@ local calls(outcomes, window) =
       ] + std.flatMap(
         function(window) [
           { record: windowed.CALLS_FAILED + window, expr: calls('failure', window) },
-          { record: windowed.CALLS_COMPLETED + window, expr: calls('success|failure', window) },
+          { record: windowed.CALLS_COMPLETED + window, expr: calls(schema.completedOutcomes, window) },
         ],
         ['5m', '1h']
       ),

@@ -77,7 +77,7 @@ local requests(outcomes, window) =
       '(' + requests('success', window) + ' or ' + requests('failure', window) + ' * 0)',
       ofErrors,
     ] + latencyOr(latency.fast(window))),
-    record(total(window), [requests('success|failure', window), ofErrors] + latencyOr(allCalls(window))),
+    record(total(window), [requests(schema.completedOutcomes, window), ofErrors] + latencyOr(allCalls(window))),
   ],
   local step = '5m',
   local fromIncreases(window) = [
