@@ -120,7 +120,7 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     _write_rules(folder)
     process = Traffic()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(process)  # type: ignore[arg-type]
+    registry.register(process)
     exporter, prometheus, victoria, vmalert = (free_port() for _ in range(4))
     server, thread = start_http_server(exporter, addr="127.0.0.1", registry=registry)
     with ExitStack() as stack:

@@ -100,7 +100,7 @@ def alerts(slots: Slots, window_hours: int = 1, since: int = CALIBRATED, every: 
 
 def begun(firing: Bools) -> int:
     """How many alerts begin, of any arm of a signal."""
-    of_signals = firing.any(axis=0)
+    of_signals: Bools = np.logical_or.reduce(firing, axis=0)
     return int(of_signals[:, 0].sum() + (of_signals[:, 1:] & ~of_signals[:, :-1]).sum())
 
 
@@ -108,7 +108,7 @@ def false_rate(slots: Slots, window_hours: int = 1) -> float:
     """False alerts for 1,000 signals and day, from evaluations every quarter of an hour."""
     firing = alerts(slots, window_hours, (PAST_HOURS + 2 * window_hours) * PER_HOUR, PER_HOUR // 4)
     _, signals, evaluations = firing.shape
-    return begun(firing) * 1000 * 24 * 4 / (signals * evaluations)
+    return float(begun(firing) * 1000 * 24 * 4 / (signals * evaluations))
 
 
 TRAFFIC: Mapping[str, dict[str, Any]] = {
