@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 
 from datasource_support.fake_prometheus import FakePrometheus
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.settings import ConfigurationError, Settings
+from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.caller import (
     ANYONE,
     Caller,
@@ -28,7 +28,7 @@ from modelplane_datasource.tenancy.caller import (
     permitted_tenants,
     set_caller,
 )
-from modelplane_datasource.tenancy.tokens import Gatekeeper, hash_token, load_tokens
+from modelplane_datasource.tenancy.tokens import Gatekeeper, hash_token
 
 ISSUER = "http://grafana.example.org/"
 ADMIN, TENANT, WRITER, GRAFANA = "admin-token", "tenant-token", "writer-token", "grafana-token"
@@ -370,38 +370,3 @@ def test_the_token_file_is_read_again_when_it_changes(
     token_file.unlink()
     now[0] += 2
     assert gatekeeper.caller(bearer("new"), None) is not None
-
-
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [
-        ({"role": "tenant"}, r"tokens\[0\]: .*tenants are needed"),
-        ({"role": "admin", "tenants": ["a"]}, r"tokens\[0\]: .*for no other"),
-        ({"role": "reader", "tenants": []}, r"tokens\[0\]: .*at least one tenant"),
-        ({"role": "tenant", "tenants": [""]}, r"tokens\[0\].tenants\[0\]: "),
-        ({"role": "grafana"}, "needs the section grafana"),
-    ],
-)
-def test_tenants_and_roles_must_go_together(tmp_path: Path, change: dict[str, Any], place: str) -> None:
-    path = tmp_path / "t.json"
-    path.write_text(json.dumps({"tokens": [{**TOKENS[0], **change}]}))
-    with pytest.raises(ConfigurationError, match=place):
-        load_tokens(path)
-
-
-@pytest.mark.parametrize(
-    "grafana",
-    [
-        {"issuer": "grafana", "organisations": {"1": "all"}},
-        {"issuer": ISSUER, "organisations": {}},
-        {"issuer": ISSUER, "organisations": {"one": "all"}},
-        {"issuer": ISSUER, "organisations": {"1": "some"}},
-        {"issuer": ISSUER, "organisations": {"1": []}},
-        {"issuer": ISSUER, "organisations": {"1": "all"}, "key": "x"},
-    ],
-)
-def test_a_bad_section_grafana_is_a_clear_error(tmp_path: Path, grafana: dict[str, Any]) -> None:
-    path = tmp_path / "t.json"
-    path.write_text(json.dumps({"tokens": TOKENS[:1], "grafana": grafana}))
-    with pytest.raises(ConfigurationError, match=r"t\.json: grafana"):
-        load_tokens(path)
