@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install Debian's Prometheus and Alertmanager, and Python's venv module, when they are absent.
-# With --development also what tests need: VictoriaMetrics, PostgreSQL, and for charts Chromium, Node.js and npm.
+# With --development also what tests need: VictoriaMetrics, PostgreSQL, jsonnet, and for charts Chromium, Node.js and npm.
 set -eu
 
 missing=""
@@ -12,6 +12,7 @@ if [ "${1:-}" = --development ]; then
     command -v victoria-metrics >/dev/null || missing="$missing victoria-metrics"
     command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
         missing="$missing postgresql"
+    command -v jsonnet >/dev/null && command -v jsonnetfmt >/dev/null || missing="$missing jsonnet"
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v node >/dev/null || missing="$missing nodejs"
     # A Node.js from elsewhere brings its own npm, which Debian's would conflict with.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,12 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
+    "replicaInterval": "5s",
+    "sloInterval": "5s",
+    "sloLongInterval": "10s",
+    "sloPeriodInterval": "30s",
+    "trafficInterval": "10s",
+    "qualityInterval": "10s",
     "tokenCostInterval": "10s",
     "signalBaselineInterval": "10s",
     "signalWindows": {"1h": "10s", "6h": "30s", "1d": "30s"},
@@ -145,9 +153,10 @@ def _recording(rule: Rule) -> dict[str, Any]:
 def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Map file name to YAML text: constants of the registry, recording rules, alerts.
 
-    ``config`` is patched (RFC 7396) onto the mixin's ``_config``. MixinError when jsonnet refuses it.
+    ``config`` is patched (RFC 7396) onto the mixin's ``_config`` after the registry's ``alerts``. MixinError
+    for a key that the mixin does not have, and when jsonnet refuses a value.
     """
-    groups = _evaluate({**registry_config(registry), **(config or {})})
+    groups = _evaluate(_merged({**registry_config(registry), **registry.alerts}, config or {}))
     constants = [group for group in groups["rules"] if group["name"] == CONSTANTS_GROUP]
     recorded_groups = [group for group in groups["rules"] if group["name"] != CONSTANTS_GROUP]
     return {
@@ -157,6 +166,41 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
     }
 
 
+def prometheus_rules(files: Mapping[str, str], namespace: str | None = None) -> dict[str, str]:
+    """The rule files as ``PrometheusRule`` objects of the Prometheus operator, one file each."""
+    objects = {}
+    for name, text in files.items():
+        metadata = {"name": Path(name).stem, "labels": {"app.kubernetes.io/part-of": "modelplane"}}
+        if namespace is not None:
+            metadata["namespace"] = namespace
+        content = {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": metadata,
+            "spec": yaml.load(text, yaml.CSafeLoader),
+        }
+        objects[name] = _dump(content)
+    return objects
+
+
+def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """``target`` with ``patch`` as in RFC 7396, but null stays for the mixin to remove."""
+    merged = dict(target)
+    for key, value in patch.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = _merged(below, value)
+        merged[key] = value
+    return merged
+
+
+def _refuse_unknown(config: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in config:
+        if key not in known:
+            nearest = get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise MixinError(f"alerts.{key}: the mixin has no such setting; the nearest is {nearest!r}")
+
+
 def registry_config(registry: Registry) -> dict[str, Any]:
     """What the mixin's ``_config`` takes from a registry; amounts are texts, so that no digit is lost."""
     content = registry.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -164,6 +208,10 @@ def registry_config(registry: Registry) -> dict[str, Any]:
     for model, declared in zip(models, registry.models, strict=True):
         if declared.expected_replicas is not None:
             model["replicas"] = declared.expected_replicas
+        for slo in model["slos"]:
+            slo["objective"] = _text(slo["objective"])
+            if "threshold_seconds" in slo["indicator"]:
+                slo["indicator"]["threshold_seconds"] = _text(slo["indicator"]["threshold_seconds"])
     return {
         "grafanaUrl": registry.urls.grafana,
         "runbooksUrl": registry.urls.runbooks,
@@ -173,6 +221,11 @@ def registry_config(registry: Registry) -> dict[str, Any]:
     }
 
 
+def _text(number: float) -> str:
+    """All digits that tell ``number`` from others; a text costs jsonnet nothing."""
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
+
+
 def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
     """The groups of recording rules and of alerts, evaluated at once."""
     snippet = (
@@ -180,6 +233,7 @@ def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
         "local filled = mixin { _config:: std.mergePatch(mixin._config, config) }; "
         "{ rules: filled.prometheusRules.groups, alerts: filled.prometheusAlerts.groups }"
     )
+    _refuse_unknown(config, _settings())
     try:
         text = _jsonnet.evaluate_snippet(
             "modelplane", snippet, import_callback=_imported, tla_codes={"config": json.dumps(dict(config))}
@@ -188,6 +242,13 @@ def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
     content: dict[str, list[Group]] = json.loads(text)
     return {key: [_in_reading_order(group) for group in groups] for key, groups in content.items()}
+
+
+@cache
+def _settings() -> tuple[str, ...]:
+    """The names of ``_config``."""
+    snippet = "std.objectFieldsAll((import 'mixin.libsonnet')._config)"
+    return tuple(json.loads(_jsonnet.evaluate_snippet("settings", snippet, import_callback=_imported)))
 
 
 def _in_reading_order(group: Group) -> Group:
@@ -222,4 +283,8 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _to_yaml(groups: list[Group]) -> str:
-    return yaml.dump({"groups": groups}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return _dump({"groups": groups})
+
+
+def _dump(content: dict[str, Any]) -> str:
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)

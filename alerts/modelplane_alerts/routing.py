@@ -48,7 +48,7 @@ class Routing:
     """Where the backend is, which Alertmanager reads the configuration, and how long it groups.
 
     ``secrets_directory`` is where Alertmanager sees ``receivers/`` of the registry, without a trailing slash.
-    Alerts are grouped by tenant, model and ``cluster_labels``. The heartbeat, an alert that always fires, is
+    Alerts are grouped by tenant, model and ``cluster_labels``. The watchdog, an alert that always fires, is
     sent again every second ``watchdog_interval``.
     """
 
@@ -109,7 +109,7 @@ def alertmanager_config(registry: Registry, routing: Routing) -> str:
 
 
 def _routes(registry: Registry, routing: Routing) -> Iterator[Route]:
-    yield _heartbeat(registry, routing)
+    yield _watchdog(registry, routing)
     yield {"receiver": BACKEND_RECEIVER, "matchers": [str(Matcher("alertname", PROBE_ALERT))]}
     yield {"receiver": BACKEND_RECEIVER, "continue": True}
     people: list[Owner | Tenant] = [*(registry.owners or ()), *registry.tenants]
@@ -118,7 +118,7 @@ def _routes(registry: Registry, routing: Routing) -> Iterator[Route]:
         yield {**_route(registry.platform, delivery), **({"routes": routes} if routes else {})}
 
 
-def _heartbeat(registry: Registry, routing: Routing) -> Route:
+def _watchdog(registry: Registry, routing: Routing) -> Route:
     """To the backend and a dead man's switch, more often than anything else, and to no people."""
     route: Route = {
         "receiver": BACKEND_RECEIVER,
@@ -175,7 +175,7 @@ def _receivers(registry: Registry, routing: Routing) -> Iterator[dict[str, Any]]
     yield {"name": BACKEND_RECEIVER, "webhook_configs": [backend]}
     switch = registry.platform.dead_mans_switch
     if switch is not None:
-        # An end would count as a heartbeat.
+        # An end would count as a sign of life.
         settings = {**webhook(switch, routing.secrets_directory), "send_resolved": False}
         yield {"name": DEAD_MANS_SWITCH, "webhook_configs": [settings]}
     named: dict[str, tuple[Receiver, ...]] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
@@ -34,7 +36,7 @@ from modelplane_datasource.errors import ApiError
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import PREFIX, ConfigurationError, Settings
-from modelplane_datasource.silences.alertmanager import Alertmanagers
+from modelplane_datasource.silences.alertmanager import AlertmanagerError, Alertmanagers
 from modelplane_datasource.tenancy.query_restriction import TO_CALLER
 from modelplane_datasource.tenancy.tokens import Gatekeeper
 from modelplane_datasource.web.authentication import authorization
@@ -102,13 +104,15 @@ def maintenance_of(app: Flask) -> Maintenance:
     )
     if not settings.alertmanager_urls:
         return Maintenance(context.store, rules, context.now)
-    recording = Periodic(
-        "silences",
-        settings.reconcile_interval_seconds,
-        # Those of other clients too, so that the history knows who silenced what.
-        lambda: context.store.put_silences(context.alertmanagers.silences()),
-    )
+    interval = settings.reconcile_interval_seconds
+    recording = Periodic("silences", interval, partial(_record_silences, context))
     return Maintenance(context.store, rules, context.now, recording)
+
+
+def _record_silences(context: AppContext) -> None:
+    """Store Alertmanager's silences, those of other clients too: the history knows who silenced what."""
+    with suppress(AlertmanagerError):  # the client logs it
+        context.store.put_silences(context.alertmanagers.silences())
 
 
 def telemetry_of(app: Flask) -> Telemetry:

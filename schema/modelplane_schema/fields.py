@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from modelplane_schema.validation import SecretValueError
 
+_USER = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
 # Parameters of a URL that hold a credential, by the words that their names are made of.
 _SECRET_WORDS = re.compile(
     r"\b(apikey|auth|authorization|code|credentials?|key|pass|passwd|password|pwd|secret|sig|signature|token)\b"
@@ -61,7 +62,7 @@ def _holds_credentials(url: str) -> bool:
         raise SecretValueError("must be a URL that starts with http:// or https://") from error
     names = " ".join(name for name, _ in parse_qsl(query, keep_blank_values=True))
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+", " ", names).lower()
-    return "@" in url.partition("?")[0] or _SECRET_WORDS.search(words) is not None
+    return _USER.match(url) is not None or _SECRET_WORDS.search(words) is not None
 
 
 Name = Annotated[

@@ -291,7 +291,7 @@ class Smtp(Declaration):
 class Platform(Recipient):
     """Who runs the plane: hears of the plane itself, and of what nobody else hears of.
 
-    ``dead_mans_switch`` is a service outside that raises an alarm when the plane's heartbeat stops.
+    ``dead_mans_switch`` is a service outside that raises an alarm when the watchdog no longer comes.
     """
 
     smtp: Smtp | None = None

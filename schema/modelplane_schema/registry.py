@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     Field,
+    JsonValue,
     PositiveInt,
     StringConstraints,
     ValidationInfo,
@@ -43,6 +44,8 @@ from modelplane_schema.validation import parse_model
 
 # Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
 BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
+
+MOST_SLO_DAYS = 90
 
 # Where the runbooks are until an organisation hosts its own.
 RUNBOOKS_IN_REPOSITORY = "docs/runbooks.md"
@@ -125,6 +128,20 @@ class Slo(Declaration):
     objective: Ratio
     window: Days = "30d"
     indicator: Annotated[ErrorsIndicator | LatencyIndicator, Field(discriminator="type")]
+
+    @property
+    def counts(self) -> str:
+        """Which calls are good, in words."""
+        if isinstance(self.indicator, LatencyIndicator):
+            return f"latency up to {self.indicator.threshold_seconds:g} s"
+        return "errors"
+
+    @field_validator("window")
+    @classmethod
+    def _window_in_range(cls, value: str) -> str:
+        if not 1 <= int(value.removesuffix("d")) <= MOST_SLO_DAYS:
+            raise ValueError(f"must be from 1d to {MOST_SLO_DAYS}d")
+        return value
 
     @field_validator("objective")
     @classmethod
@@ -248,7 +265,7 @@ class Devices(Declaration):
         return self
 
 
-def _unknown(place: str, what: str, ids: Iterable[str], known: Sequence[str]) -> list[str]:
+def _unknown(place: str, what: str, ids: Iterable[str], known: Set[str]) -> list[str]:
     """A problem for each of ``ids`` that is not known."""
     return [
         f"{place}: {wrong!r} is not the id of {what}; allowed: {joined(sorted(known))}"
@@ -258,7 +275,10 @@ def _unknown(place: str, what: str, ids: Iterable[str], known: Sequence[str]) ->
 
 
 class Registry(Declaration):
-    """Everything the platform team declares; ``tenants`` and ``models`` keep the order of the file."""
+    """Everything the platform team declares; ``tenants`` and ``models`` keep the order of the file.
+
+    ``alerts`` sets what the mixin of rules and alerts lets one set, by its names.
+    """
 
     apiVersion: Literal["modelplane/v1"]  # noqa: N815 - the key in the file
     urls: Urls = Urls()
@@ -267,6 +287,7 @@ class Registry(Declaration):
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     devices: Devices = Devices()
+    alerts: dict[str, JsonValue] = {}
 
     @field_validator("owners", "tenants")
     @classmethod
@@ -280,11 +301,11 @@ class Registry(Declaration):
         """Fields that are not valid are absent from ``info.data``, and nothing is compared with them."""
         problems = repetitions("name", (model.name for model in models))
         if "tenants" in info.data:
-            tenants = [tenant.id for tenant in info.data["tenants"]]
+            tenants = {tenant.id for tenant in info.data["tenants"]}
             for position, model in enumerate(models):
                 problems += _unknown(f"[{position}].tenants", "a tenant", model.tenants, tenants)
         if info.data.get("owners") is not None:
-            owners = [owner.id for owner in info.data["owners"]]
+            owners = {owner.id for owner in info.data["owners"]}
             for position, model in enumerate(models):
                 problems += _unknown(f"[{position}].owner", "an owner", [model.owner], owners)
         raise_all(problems)

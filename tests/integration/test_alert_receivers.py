@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from alertmanager_server import Alertmanager, Webhooks, webhook_server
+from alertmanager_server import Alertmanager, Webhooks, mail_server, webhook_server
 from generations import NEWEST, Servers
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning.processes import wait_until
@@ -18,13 +18,20 @@ from modelplane_schema.registry import parse_registry
 ALERT = {"alertname": "ModelDown", "tenant_id": "a", "severity": "critical", "audience": "tenant"}
 ANNOTATIONS = {"description": "no process reports it", "runbook_url": "https://plane.example.org/runbooks"}
 # What the last message of each type holds.
-ENDS = {"webhook": b'"resolved"', "slack": b"RESOLVED", "mattermost": b"RESOLVED", "pagerduty": b'"resolve"'}
+ENDS = {
+    "webhook": b'"resolved"',
+    "mail": b"RESOLVED",
+    "slack": b"RESOLVED",
+    "mattermost": b"RESOLVED",
+    "pagerduty": b'"resolve"',
+}
 NEW_ENDS = {"hidden": b'"resolved"', "teams": b"RESOLVED", "incidentio": b'"resolved"'}
 
 
 def receivers(url: str, is_newest: bool) -> list[dict[str, Any]]:
     old = [
         {"type": "webhook", "url": f"{url}/webhook", "credentials_file": "receivers/token"},
+        {"type": "email", "to": "a@example.org, b@example.org"},
         {"type": "slack", "api_url_file": "receivers/slack-url", "channel": "#ml"},
         {"type": "mattermost", "webhook_url_file": "receivers/mattermost-url"},
         {"type": "pagerduty", "routing_key_file": "receivers/token", "url": f"{url}/pagerduty"},
@@ -44,11 +51,17 @@ def write_secrets(folder: Path, url: str) -> None:
         (folder / "receivers" / f"{name}-url").write_text(f"{url}/{name}\n", encoding="ascii")
 
 
-def config(servers: Servers, folder: Path, url: str) -> str:
+def config(servers: Servers, folder: Path, url: str, smarthost: str) -> str:
     """The configuration for a tenant with all receivers, whose secrets are below ``folder``."""
     model = {"name": "m", "framework": "jax", "owner": "o", "tenants": ["a"], "versions": [{"version": "1"}]}
     tenant = {"id": "a", "receivers": receivers(url, servers.generation == NEWEST)}
-    content = {"apiVersion": "modelplane/v1", "tenants": [tenant], "models": [model]}
+    smtp = {"smarthost": smarthost, "from": "plane@example.org", "require_tls": False}
+    content = {
+        "apiVersion": "modelplane/v1",
+        "platform": {"smtp": smtp},
+        "tenants": [tenant],
+        "models": [model],
+    }
     registry = parse_registry(yaml.safe_dump(content))
     for path, secret in receiver_secrets(registry, folder).items():
         (folder / path).write_bytes(secret)
@@ -63,16 +76,18 @@ def has_told(webhooks: Webhooks, texts: dict[str, bytes]) -> bool:
 
 def test_every_type_of_receiver_is_told_of_the_start_and_the_end(servers: Servers, tmp_path: Path) -> None:
     ends = ENDS | (NEW_ENDS if servers.generation == NEWEST else {})
-    with webhook_server() as (url, webhooks):
+    starts = {**dict.fromkeys(ends, b"no process reports it"), "mail": b"FIRING"}
+    with webhook_server() as (url, webhooks), mail_server(webhooks) as smarthost:
         write_secrets(tmp_path, url)
-        running = Alertmanager(servers, tmp_path, config(servers, tmp_path, url))
+        running = Alertmanager(servers, tmp_path, config(servers, tmp_path, url, smarthost))
         with running.process:
             running.fire(ALERT, annotations=ANNOTATIONS)
-            begun = wait_until(lambda: has_told(webhooks, dict.fromkeys(ends, b"no process reports it")))
+            begun = wait_until(lambda: has_told(webhooks, starts))
             assert begun, (webhooks.bodies.keys(), running.process.log_excerpt())
             running.resolve(ALERT, annotations=ANNOTATIONS)
             ended = wait_until(lambda: has_told(webhooks, ends))
             assert ended, (webhooks.bodies, running.process.log_excerpt())
+    assert b"To: a@example.org, b@example.org" in webhooks.bodies["mail"][-1]
     assert webhooks.authorization["webhook"] == "Bearer s3cret"
     assert b'"routing_key":"s3cret"' in webhooks.bodies["pagerduty"][-1]
     chats = {"slack", "mattermost", "teams"} & ends.keys()

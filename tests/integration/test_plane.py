@@ -140,9 +140,11 @@ def test_an_alert_goes_from_prometheus_to_the_store(parts: Parts) -> None:
     assert all("var-tenant=user-A&var-model=resnet50" in str(row["dashboard_url"]) for row in rows)
 
 
-def test_the_slow_version_alone_breaks_the_latency_threshold(parts: Parts) -> None:
-    assert wait_until(lambda: len(stored(parts, alertname="ModelLatencyHigh")) >= 2)
-    assert {row["model_version"] for row in stored(parts, alertname="ModelLatencyHigh")} == {"v1.3.0"}
+def test_the_slow_version_alone_breaks_the_latency_slo(parts: Parts) -> None:
+    assert wait_until(lambda: len(stored(parts, alertname="ModelSloBurn")) >= 2)
+    rows = stored(parts, alertname="ModelSloBurn")
+    assert {row["model_version"] for row in rows} == {"v1.3.0"}
+    assert {row["severity"] for row in rows} == {"warning"}, "a canary pages nobody"
 
 
 @pytest.mark.parametrize("tenant_id", ["user-A", "user B & co"])

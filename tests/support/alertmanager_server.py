@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,32 @@ def webhook_server() -> Iterator[tuple[str, Webhooks]]:
 
     with serving_by(Handler) as url:
         yield url, webhooks
+
+
+@contextmanager
+def mail_server(webhooks: Webhooks) -> Iterator[str]:
+    """``host:port`` of a mail server without TLS; its mails are bodies of the path ``mail``."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 ready\r\n")
+            for line in self.rfile:
+                command = line.strip().upper()
+                if command == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    webhooks.bodies["mail"].append(b"".join(iter(self.rfile.readline, b".\r\n")))
+                self.wfile.write(b"221 bye\r\n" if command == b"QUIT" else b"250 ok\r\n")
+                if command == b"QUIT":
+                    return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Alertmanager:

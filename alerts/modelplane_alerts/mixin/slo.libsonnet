@@ -4,10 +4,10 @@
 {
   // The pairs, fastest first: an alert needs the long window for significance and the short one to end soon.
   pairs:: [
-    { long: '1h', short: '5m', factor: 14.4, hours: 1, page: true },
-    { long: '6h', short: '30m', factor: 6, hours: 6, page: true },
-    { long: '1d', short: '2h', factor: 3, hours: 24, page: false },
-    { long: '3d', short: '6h', factor: 1, hours: 72, page: false },
+    { long: '1h', short: '5m', factor: '14.4', hours: 1, page: true },
+    { long: '6h', short: '30m', factor: '6', hours: 6, page: true },
+    { long: '1d', short: '2h', factor: '3', hours: 24, page: false },
+    { long: '3d', short: '6h', factor: '1', hours: 72, page: false },
   ],
   // Increases over these come from counters; those over longer windows are sums of the first or the last of them.
   shortWindows:: ['5m', '30m', '1h'],
@@ -21,6 +21,9 @@
   factor(pair, slo)::
     local hours = self.days(slo.window) * 24;
     local objective = if std.isString(slo.objective) then std.parseJson(slo.objective) else slo.objective;
+    local usual = std.parseJson(pair.factor);
+    local possible = std.max(1, std.min(0.5 / (1 - objective), std.max(1, 0.5 * hours / pair.hours)));
     if pair.hours > hours then null
-    else std.max(1, std.min(std.min(pair.factor, 0.5 / (1 - objective)), std.max(1, 0.5 * hours / pair.hours))),
+    else if usual <= possible then pair.factor
+    else possible,
 }

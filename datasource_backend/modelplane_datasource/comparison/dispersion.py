@@ -39,6 +39,6 @@ def _factor(events: FloatArray, trials: FloatArray) -> FloatArray:
     shares = events.sum(axis=0) / total
     expected = shares * (1 - shares) * total
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = ((events - np.outer(trials, shares)) ** 2).sum(axis=0) / expected * (slices / (slices - 1))
+        factor = ((events - trials[:, None] * shares) ** 2).sum(axis=0) / expected * (slices / (slices - 1))
         error = np.sqrt((2 + slices / expected) / slices)
         return np.where((expected > 0) & (factor > 1 + _DETECTED * error), factor, 1.0)

@@ -117,8 +117,8 @@ def version_slices(prometheus: PrometheusClient, request: CompareRequest) -> Ver
     def of(version: str) -> VersionSlices:
         outcomes = calls.get(version, {})
         return VersionSlices(
-            np.nan_to_num(outcomes.get("success", nothing)),
-            np.nan_to_num(outcomes.get("failure", nothing)),
+            outcomes.get("success", nothing),
+            outcomes.get("failure", nothing),
             _histogram(metrics.LATENCY.name, latency_seconds.get(version, {}), nothing),
             _histogram(metrics.CONFIDENCE.name, confidences.get(version, {}), nothing),
         )
@@ -144,13 +144,13 @@ def _check_outcomes(calls: Mapping[str, Increases]) -> None:
     for outcomes in calls.values():
         for outcome, increases in outcomes.items():
             try:
-                check_increases(f"outcome {outcome!r}", np.nan_to_num(increases))
+                check_increases(f"outcome {outcome!r}", increases)
             except ValueError as error:
                 raise _unusable(metrics.REQUESTS.name, error) from error
 
 
 def _histogram(name: str, parts: Increases, nothing: FloatArray) -> HistogramSlices:
-    buckets = {text: np.nan_to_num(increases) for text, increases in parts.items() if text != _SUM}
+    buckets = {text: increases for text, increases in parts.items() if text != _SUM}
     try:
         return HistogramSlices.from_increases(buckets, parts.get(_SUM, nothing))
     except ValueError as error:
@@ -193,15 +193,18 @@ class _Reader:
     def _increases(
         self, query: str, label: str, buckets: ClassicBuckets | None = None
     ) -> dict[str, Increases]:
-        """Increases by version, then by the values of ``label``; NaN in a slice without samples.
+        """Increases by version, then by the values of ``label``; 0 in a slice without samples, NaN of a sum.
 
         What is stretched to a window that is longer than the slice is cut to the slice.
         """
         table = self.prometheus.query_table(query, self.request.ends, buckets)
-        share = self.request.ends.step / self.window
+        all_values = table.values * (self.request.ends.step / self.window)
+        counts = np.where(np.isnan(all_values), 0.0, all_values)
         increases: defaultdict[str, dict[str, FloatArray]] = defaultdict(dict)
-        for labels, values in zip(table.labels, table.values, strict=True):
-            increases[labels.get(MODEL_VERSION, "")][labels.get(label, "")] = values * share
+        for row, labels in enumerate(table.labels):
+            text = labels.get(label, "")
+            values = all_values if text == _SUM else counts
+            increases[labels.get(MODEL_VERSION, "")][text] = values[row]
         return dict(increases)
 
 

@@ -52,7 +52,7 @@ class RangeSamples:
     def inside(self, series: RawSeries) -> RawSeries:
         """The samples of a series after the start, where the range before ends."""
         start = self.time_range.start
-        first = 1 if self.is_gap_free else int(np.searchsorted(series.times, start, side="right"))
+        first = 1 if self.is_gap_free else int(series.times.searchsorted(start, side="right"))
         return RawSeries(series.metric, series.times[first:], series.values[first:])
 
     @property

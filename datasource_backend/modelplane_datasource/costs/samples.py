@@ -38,7 +38,7 @@ from modelplane_schema.metrics import IDENTITY, Metric
 
 Key = TypeVar("Key", DeviceUse, TokenUse)
 
-_Labels = tuple[tuple[str, str], ...]  # sorted
+_Labels = frozenset[tuple[str, str]]
 
 _NO_TIMES: IntArray = np.zeros(0, dtype=np.int64)
 
@@ -90,16 +90,14 @@ def _counters(
         times = np.concatenate([series.times for series in inside])
         values = np.concatenate([series.values for series in inside])
         scraped: list[IntArray] = [series.times for series, samples in parts if not samples.is_gap_free]
-        gap_free = [
-            np.full(len(of.times), part.is_gap_free) for of, (_, part) in zip(inside, parts, strict=True)
-        ]
+        flags, lengths = [part.is_gap_free for _, part in parts], [len(series.times) for series in inside]
         yield CounterSeries(
             key(labels),
             process_of(labels, metric),
             times,
             values,
             np.concatenate([_NO_TIMES, *scraped]),
-            np.concatenate(gap_free),
+            np.repeat(np.array(flags), lengths),
         )
 
 
@@ -112,7 +110,7 @@ def _by_labels(
     for samples in ranges:
         for series in samples.series[name]:
             if series.metric not in labels:
-                labels[series.metric] = tuple(sorted(series.labels.items()))
+                labels[series.metric] = frozenset(series.labels.items())
             parts[labels[series.metric]].append((series, samples))
     return parts
 

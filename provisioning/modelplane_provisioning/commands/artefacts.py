@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
 
 from modelplane_provisioning.commands.options import console, out_option, registry_option
 from modelplane_schema.alert_coverage import coverage_warnings
+from modelplane_schema.documents import load_yaml
 from modelplane_schema.files import replace_files
 from modelplane_schema.registry import Registry, load_registry
 
@@ -99,18 +101,44 @@ def rules_group() -> None:
 @rules_group.command("render")
 @registry_option
 @out_option("rules", "Folder for the rule files.")
-def rules_render(registry: Path, out: Path) -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with settings of the mixin, as under `alerts:` of the registry, which it overrides.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["files", "prometheusrule"]),
+    default="files",
+    show_default=True,
+    help="Rule files of Prometheus, or PrometheusRule objects of its operator.",
+)
+@click.option("--namespace", help="Namespace of the PrometheusRule objects.")
+def rules_render(
+    registry: Path, out: Path, config_file: Path | None, format_: str, namespace: str | None
+) -> None:
     """Write Prometheus rule files: constants of the registry, recording rules, alerts.
 
     Example: modelplane rules render --registry examples/modelplane.yaml --out rules
     """
-    from modelplane_alerts.render import rule_files
+    from modelplane_alerts.render import prometheus_rules, rule_files
 
     content = load_registry(registry)
-    files = rule_files(content)
+    files = rule_files(content, _settings(config_file) if config_file else None)
+    if format_ == "prometheusrule":
+        files = prometheus_rules(files, namespace)
     replace_files(out, {name: text.encode() for name, text in files.items()})
     console.print(f"{out}: {', '.join(files)}")
     print_warnings(content)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    content = load_yaml(path)
+    if not isinstance(content, dict):
+        raise click.ClickException(f"{path}: must be a mapping of settings, such as errorRatioThreshold: 0.1")
+    return content
 
 
 @rules_group.command("check")

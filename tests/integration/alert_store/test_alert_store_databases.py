@@ -17,11 +17,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from modelplane_datasource.alerts.episodes import DEFAULT_SOURCE, Episode, Observation, reduce_all
-from modelplane_datasource.alerts.incidents import Acknowledgement, IncidentRules
+from modelplane_datasource.alerts.incidents import Acknowledgement, Comment, IncidentRules
 from modelplane_datasource.alerts.payloads import parse_payload
+from modelplane_datasource.alerts.silences import Expiry, Silence
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore, IncidentFilter, StoreError
 from modelplane_datasource.alerts.tables import SCHEMA
 from modelplane_provisioning.processes import PATIENCE_SECONDS
+from modelplane_schema.promql import Matcher
 from postgresql_server import PostgreSQL, program
 
 EVERYTHING = AlertFilter(limit=100_000)
@@ -133,6 +135,32 @@ def test_incidents_and_acknowledgements(open_store: Callable[..., AlertStore]) -
     assert again is not None
     assert again.acknowledgements == (Acknowledgement(7, "Ada", "a\ufffdb"),)
     assert store.incident(incidents[2].id, RULES, ("user-B",)) is None
+
+
+def test_silences_and_comments(store: AlertStore) -> None:
+    tenant, hostile = "a\0'\"%s\u2028" + "x" * 9000, "\0\U0001f525"
+    matchers = (Matcher("tenant_id", tenant), Matcher("x", hostile, "!~"))
+    silence = Silence("3f1c6f1e-5a0b-4c55-9a3c-0d2b1f6f7a10", matchers, 5, HOUR, hostile, hostile)
+    of_all = Silence("s2", (Matcher("x", "y"),), 6, HOUR, "Ada", "why")
+    for _ in range(2):
+        store.put_silences([silence, of_all])
+    text = "\ufffd\U0001f525"
+    stored = replace(silence, by=text, comment=text)
+    assert store.silences((tenant,)) == [(stored, None)]
+    assert store.silences(("a\ufffd" + tenant[2:],)) == []  # a column holds both alike
+    assert store.silences() == [(of_all, None), (stored, None)]
+    store.expire_silence(replace(silence, ends_at=9), Expiry(9, hostile, hostile))
+    store.put_silences([silence, of_all])  # read before it was ended
+    assert store.silence_expiry(silence.id) == Expiry(9, text, text)
+    deliver(store, [payload(("drift", 0, 5))])
+    (incident,) = store.incidents(IncidentFilter(), RULES)
+    store.comment(incident, Comment(7, hostile, hostile))
+    assert store.comments(incident) == [Comment(7, text, text)]
+    store.prune(8)
+    assert store.comments(incident) == []
+    assert len(store.silences()) == 2
+    store.prune(HOUR + 1)
+    assert store.silences() == []
 
 
 def test_hostile_texts(store: AlertStore) -> None:

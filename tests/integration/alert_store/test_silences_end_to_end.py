@@ -23,7 +23,7 @@ OPERATOR, WRITER, TOKENS = "operator", "writer", {"a": "token-a", "b": "token-b"
 CONFIG = """
 route:
   receiver: backend
-  group_by: [tenant_id, number]
+  group_by: [tenant_id, model_name, number]
   group_wait: 0s
   group_interval: 1s
   repeat_interval: 1h
@@ -57,12 +57,17 @@ class Site(NamedTuple):
     process: Process
     notified: Notified
 
-    def fire(self, number: str) -> None:
+    def fire(self, number: str, model: str = "m") -> None:
         """An alert of each tenant with the same other labels."""
         now = datetime.now(UTC)
         alerts = [
             {
-                "labels": {"alertname": "ModelDown", TENANT_ID: tenant, "model_name": "m", "number": number},
+                "labels": {
+                    "alertname": "ModelDown",
+                    TENANT_ID: tenant,
+                    "model_name": model,
+                    "number": number,
+                },
                 "startsAt": now.isoformat(),
                 "endsAt": (now + timedelta(hours=1)).isoformat(),
             }
@@ -88,8 +93,9 @@ class Site(NamedTuple):
         return self.ask("POST", "/silences", token, body)
 
 
-@pytest.fixture
-def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("silences")
     alerts_port, port = free_port(), free_port()
     alertmanager_url, backend_url = f"http://127.0.0.1:{alerts_port}", f"http://127.0.0.1:{port}"
     known: list[dict[str, Any]] = [
@@ -100,13 +106,13 @@ def site(servers: Servers, tmp_path: Path) -> Iterator[Site]:
             for tenant, token in TOKENS.items()
         ),
     ]
-    (tmp_path / "tokens.json").write_text(json.dumps({"tokens": known}))
+    (folder / "tokens.json").write_text(json.dumps({"tokens": known}))
     with ExitStack() as running:
         notified = running.enter_context(receiving())
-        (tmp_path / "alertmanager.yml").write_text(CONFIG % (notified.url, backend_url, WRITER))
-        process = backend(tmp_path, port, alertmanager_url)
+        (folder / "alertmanager.yml").write_text(CONFIG % (notified.url, backend_url, WRITER))
+        process = backend(folder, port, alertmanager_url)
         running.enter_context(process)
-        running.enter_context(alertmanager(servers, tmp_path, alerts_port))
+        running.enter_context(alertmanager(servers, folder, alerts_port))
         yield Site(alertmanager_url, backend_url, process, notified)
 
 
@@ -167,12 +173,12 @@ def test_a_tenant_silences_its_own_alert_alone(site: Site) -> None:
     assert site.ask("GET", "/silences?status=expired", TOKENS["a"]).json()["total"] == len(listed)
 
 
-def shown_incident(site: Site) -> dict[str, Any]:
+def shown_incident(site: Site, model: str = "m") -> dict[str, Any]:
     """The tenant's incident once it has silences."""
     shown: list[dict[str, Any]] = []
 
     def has_silences() -> bool:
-        incidents = site.ask("GET", "/incidents", TOKENS["a"]).json()["incidents"]
+        incidents = site.ask("GET", f"/incidents?model-name={model}", TOKENS["a"]).json()["incidents"]
         shown[:] = [site.ask("GET", f"/incidents/{row['id']}", TOKENS["a"]).json() for row in incidents[:1]]
         return bool(shown and shown[0]["silences"])
 
@@ -191,5 +197,5 @@ def test_silences_of_other_clients_come_into_the_history(site: Site) -> None:
     number = requests.post(url, json=silence, timeout=PATIENCE_SECONDS).json()["silenceID"]
     (row,) = site.ask("GET", "/silences", TOKENS["a"]).json()["silences"]
     assert (row["id"], row["by"], row["status"]) == (number, "amtool", "active")
-    site.fire("1")
-    assert [silence["by"] for silence in shown_incident(site)["silences"]] == ["amtool"]
+    site.fire("3", "other")
+    assert [silence["by"] for silence in shown_incident(site, "other")["silences"]] == ["amtool"]

@@ -167,7 +167,7 @@ def test_the_backend_is_sent_everything_with_its_token_and_in_bounded_bodies() -
     (tenants,) = receivers["tenant user-A"]["webhook_configs"]
     assert "max_alerts" not in tenants
     (outside,) = receivers[DEAD_MANS_SWITCH]["webhook_configs"]
-    assert outside["send_resolved"] is False  # an end would count as a heartbeat
+    assert outside["send_resolved"] is False  # an end would count as a sign of life
 
 
 def test_nothing_is_inhibited_and_only_who_declares_it_is_muted() -> None:

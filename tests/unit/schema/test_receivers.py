@@ -92,12 +92,20 @@ def test_a_secret_outside_its_folder_is_refused_and_not_repeated(path: str) -> N
     ["https://user:s3cret@example.org/", "https://s3cret@example.org", "https://example.org/?token=s3cret",
      "https://example.org/?a=1&api_key=s3cret", "https://example.org/?accessToken=s3cret",
      "https://example.org/?X-Amz-Signature=s3cret", "https://example.org/?sig=s3cret", "ftp://user:s3cret@x",
-     "https://example.org/?PASSWORD=s3cret", "user:s3cret@example.org"],
+     "https://example.org/?PASSWORD=s3cret", "user:s3cret@example.org", "https://s3cret\\@example.org"],
 )  # fmt: skip
 def test_credentials_in_any_url_are_refused_and_not_repeated(url: str) -> None:
     for place in ("urls.grafana", "urls.runbooks", "urls.prometheus", "platform.receivers.0.url"):
         (problem,) = problems({place: url})
         assert problem.endswith(f": {NO_CREDENTIALS}")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/@team/x", "https://example.org/?monkey=1&to=a@b.c", "http://[::1]:3000/a"]
+)
+def test_urls_without_credentials_are_accepted(url: str) -> None:
+    content = {**CONTENT, "urls": {"grafana": url}}
+    assert parse_registry(yaml.safe_dump(content)).urls.grafana == url
 
 
 @pytest.mark.parametrize("url", ["example.org", "https://", "http://[::1", "https://a b", "javascript:x"])
