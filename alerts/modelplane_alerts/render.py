@@ -28,6 +28,7 @@ SCHEMA_FILE = MIXIN / "schema.json"
 _READING_ORDER = (
     "name", "interval", "rules", "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
 )  # fmt: skip
+DEFAULT_CLUSTER_LABELS = ("cluster",)
 CONSTANTS_GROUP = "modelplane-config"
 
 Group = dict[str, Any]
@@ -167,6 +168,12 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
     }
 
 
+def cluster_labels(registry: Registry) -> tuple[str, ...]:
+    """The labels that tell clusters apart, as the registry sets them or the mixin has them."""
+    labels = registry.alerts.get("clusterLabels")
+    return tuple(map(str, labels)) if isinstance(labels, list) else DEFAULT_CLUSTER_LABELS
+
+
 def prometheus_rules(files: Mapping[str, str], namespace: str | None = None) -> dict[str, str]:
     """The rule files as ``PrometheusRule`` objects of the Prometheus operator, one file each."""
     objects = {}
@@ -275,11 +282,11 @@ def _recorded(kind: type[Any]) -> list[tuple[str, Any]]:
     return [*_declared(recorded, kind), *_declared(recorded_slo, kind)]
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Multi-line expressions as blocks, as people write them."""
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: Any, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 import modelplane_dashboards
-from modelplane_alerts.render import rule_files
+from modelplane_alerts.render import cluster_labels, rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
 from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.receiver_secrets import receiver_secrets
@@ -45,6 +45,7 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         backend_credentials_file=f"{site.alertmanager_secrets}/{credentials.ALERTMANAGER.file}",
         secrets_directory=site.alertmanager_secrets,
         alertmanager_version=site.alertmanager_version,
+        cluster_labels=cluster_labels(registry),
         group_wait=times.group_wait,
         group_interval=times.group_interval,
         repeat_interval=times.repeat_interval,

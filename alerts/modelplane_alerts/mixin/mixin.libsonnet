@@ -23,10 +23,12 @@ local subjects =
 
 (import 'config.libsonnet') + {
   local config = $._config,
-  local rules = passes.apply([passes.placeholders(config)], (subjects { _config:: config }).ruleGroups),
+  local filled = subjects { _config:: config },
+  // Constants have no placeholders, and are many.
+  local rules = filled.constantGroups + passes.apply([passes.placeholders(config)], filled.ruleGroups),
   local alerts = passes.apply(
     [passes.byStage, passes.byAudience, passes.timing(config), passes.links(config), passes.placeholders(config)],
-    (subjects { _config:: config }).alertGroups
+    filled.alertGroups
   ),
   prometheusRules+:: { groups+: rules },
   prometheusAlerts+:: { groups+: alerts },

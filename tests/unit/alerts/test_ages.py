@@ -49,8 +49,8 @@ def nodes(node: Expression) -> Iterator[Expression]:
 
 def series_of(node: Expression) -> set[str]:
     """What an expression reads, without constants of the registry."""
-    names = {str(each.name) for each in nodes(node) if isinstance(each, promql_parser.VectorSelector)}
-    assert "None" not in names
+    names = {each.name or "" for each in nodes(node) if isinstance(each, promql_parser.VectorSelector)}
+    assert "" not in names
     return {name for name in names if not name.endswith(":config")}
 
 

@@ -100,7 +100,7 @@ def alerts(slots: Slots, window_hours: int = 1, since: int = CALIBRATED, every: 
 
 def begun(firing: Bools) -> int:
     """How many alerts begin, of any arm of a signal."""
-    of_signals: Bools = np.logical_or.reduce(firing, axis=0)
+    of_signals: Bools = np.asarray(firing.any(axis=0))
     return int(of_signals[:, 0].sum() + (of_signals[:, 1:] & ~of_signals[:, :-1]).sum())
 
 

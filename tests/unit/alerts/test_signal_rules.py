@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -351,13 +352,15 @@ def test_windows_are_configured() -> None:
         "modelplane-signals-1h": "1m",
         "modelplane-signals-6h": "2m",
         "modelplane-signals-7d": "3m",
+        "modelplane-signals-limits-1h": "1m",
+        "modelplane-signals-limits-6h": "2m",
         "modelplane-signals-hourly-1h": "1h",
         "modelplane-signals-hourly-6h": "1h",
     }
     recorded = [rule["record"] for rule in groups["modelplane-signals-7d"]["rules"]]
     assert recorded == [series.over("7d").name for series in SIGNAL_SERIES]
-    recorded = [rule["record"] for rule in groups["modelplane-signals-6h"]["rules"]]
-    assert list(dict.fromkeys(recorded)) == [s.over("6h").name for s in (*SIGNAL_SERIES, *CALIBRATION_SERIES)]
+    recorded = [rule["record"] for rule in groups["modelplane-signals-limits-6h"]["rules"]]
+    assert list(dict.fromkeys(recorded)) == [series.over("6h").name for series in CALIBRATION_SERIES]
     assert all(
         "[7d]" in rule["expr"] or "[" not in rule["expr"] for rule in groups["modelplane-signals-7d"]["rules"]
     )
@@ -383,4 +386,4 @@ def test_the_default_minimum_is_that_of_the_registry() -> None:
 def test_counters_are_read_once_for_each_window() -> None:
     for name, group in signal_groups().items():
         raw = [rule for rule in group["rules"] if f"{SIGNAL_OBSERVATIONS.name}[" in rule["expr"]]
-        assert len(raw) == ("hourly" not in name and name != "modelplane-signal-baselines")
+        assert len(raw) == bool(re.fullmatch("modelplane-signals-[0-9]+[hd]", name))

@@ -103,7 +103,7 @@ local ofModel(model) =
 {
   local config = $._config,
 
-  ruleGroups+:: [
+  constantGroups+:: [
     {
       name: 'modelplane-config',
       rules:

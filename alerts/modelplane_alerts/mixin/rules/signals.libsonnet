@@ -177,10 +177,15 @@ local larger(a, b) = '((' + a + ' >= ' + b + ') or ' + b + ')';
   },
 
   local group(window) = {
-    local parts = ofWindow(window),
     name: 'modelplane-signals-' + window,
     interval: config.signalWindows[window],
-    rules: parts.values + (if drift.isCalibrated(window) then parts.limits + parts.moved else []),
+    rules: ofWindow(window).values,
+  },
+  local limits(window) = {
+    local parts = ofWindow(window),
+    name: 'modelplane-signals-limits-' + window,
+    interval: config.signalWindows[window],
+    rules: parts.limits + parts.moved,
   },
   local history(window) = {
     name: 'modelplane-signals-hourly-' + window,
@@ -189,17 +194,18 @@ local larger(a, b) = '((' + a + ' >= ' + b + ') or ' + b + ')';
   },
 
   ruleGroups+:: [
-    {
-      name: 'modelplane-signal-baselines',
-      interval: config.signalBaselineInterval,
-      // Replicas expose the same baseline: one series for each bin of each model version.
-      rules: [{
-        record: mq,
-        expr: lines([
-          by('max', baselineBin, promql.raw(metrics.BASELINE_RATIO)),
-          '* ' + ofBaseline + by('max', baseline, promql.raw(metrics.BASELINE_OBSERVATIONS)),
-        ]),
-      }],
-    },
-  ] + std.map(group, drift.windows(config)) + std.map(history, drift.calibratedWindows(config)),
+                  {
+                    name: 'modelplane-signal-baselines',
+                    interval: config.signalBaselineInterval,
+                    // Replicas expose the same baseline: one series for each bin of each model version.
+                    rules: [{
+                      record: mq,
+                      expr: lines([
+                        by('max', baselineBin, promql.raw(metrics.BASELINE_RATIO)),
+                        '* ' + ofBaseline + by('max', baseline, promql.raw(metrics.BASELINE_OBSERVATIONS)),
+                      ]),
+                    }],
+                  },
+                ] + std.map(group, drift.windows(config)) +
+                std.flatMap(function(window) [limits(window), history(window)], drift.calibratedWindows(config)),
 }
