@@ -2,8 +2,8 @@
 
     python benchmarks/rules.py --tenants 1000 --models 10
 
-Prints JSON. ``render`` is the whole of ``rule_files``; ``dump`` is PyYAML's C emitter on the same content, the
-least that writing YAML costs. Seconds are CPU time of this process.
+Prints JSON. ``render`` is the whole of ``rule_files``; ``dump`` is PyYAML's C emitter on the same content,
+the least that writing YAML costs. Seconds are CPU time of this process.
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
     """Multi-line expressions as blocks, as people write them."""
 
 
-def _represent_text(dumper: Any, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: Any, text: str) -> Any:
     style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -34,6 +34,8 @@ def generated_files(root: Path) -> dict[str, bytes]:
     }
     for path, content in modelplane_dashboards.files(registry).items():
         files[f"dashboards/generated/{path}"] = content
+        if path.startswith("fleet/"):  # the board that needs no registry, for those who use the mixin alone
+            files[f"alerts/modelplane_alerts/mixin/dashboards/{Path(path).name}"] = content
     for path, content in container_files(registry, _USER, root / "examples").items():
         if not path.startswith("grafana/dashboards/"):  # they lie in dashboards/generated
             files[f"provisioning/generated/{path}"] = content

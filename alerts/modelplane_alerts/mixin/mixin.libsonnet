@@ -1,4 +1,4 @@
-// The monitoring mixin of modelplane: prometheusRules, prometheusAlerts, _config.
+// The monitoring mixin of modelplane: prometheusRules, prometheusAlerts, grafanaDashboards, _config.
 //
 // Everything that depends on an installation is in _config (config.libsonnet says what there is). With Python,
 // `modelplane rules render` fills it from the registry; without, write it yourself:
@@ -32,4 +32,6 @@ local subjects =
   ),
   prometheusRules+:: { groups+: rules },
   prometheusAlerts+:: { groups+: alerts },
+  // Generated in Python; a board for each tenant and model needs the registry: `modelplane dashboards generate`.
+  grafanaDashboards+:: { 'mp-fleet.json': import 'dashboards/mp-fleet.json' },
 }

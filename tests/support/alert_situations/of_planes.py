@@ -220,6 +220,6 @@ PLANES: Situations = {
     ),
     "the switch of a dead man": (
         {},
-        [Expected(1, "Watchdog", 1, severity="info"), Expected(500, "Watchdog", 1)],
+        [Expected(1, "Watchdog", 1, severity="info"), Expected(100, "Watchdog", 1)],
     ),
 }

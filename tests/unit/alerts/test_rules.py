@@ -28,6 +28,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.registry import Registry, load_registry, parse_registry
+from modelplane_schema.uids import FLEET_UID
 
 ROOT = Path(__file__).parents[3]
 PROMTOOL_TESTS = ROOT / "tests" / "promtool"
@@ -220,7 +221,8 @@ def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     config.write_text(json.dumps(registry_config(EXAMPLE)), encoding="utf-8")
     program = (
         "local mixin = (import 'mixin.libsonnet') + { _config+:: (import 'config.json') };"
-        "{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups }"
+        "{ rules: mixin.prometheusRules.groups, alerts: mixin.prometheusAlerts.groups,"
+        " boards: [board.uid for board in std.objectValues(mixin.grafanaDashboards)] }"
     )
     done = run(jsonnet, "-J", str(SCHEMA_FILE.parent), "-J", str(tmp_path), "-e", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -228,6 +230,7 @@ def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     files = rule_files(EXAMPLE)
     ours = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
     assert [*groups["rules"], *groups["alerts"]] == ours
+    assert groups["boards"] == [FLEET_UID]
 
 
 def test_jsonnetfmt_has_nothing_to_change() -> None:
