@@ -171,7 +171,7 @@ def test_every_panel_query_of_every_board_returns_data(parts: Parts, stack: Stac
 def test_doctor_finds_nothing_wrong_and_its_probe_arrives(stack: Stack, folder: Path) -> None:
     result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data"), "--probe"])
     assert result.exit_code == 0, result.output
-    assert result.output.count("ok ") == 5
+    assert result.output.count("ok ") == 6
     assert "a test alert reaches the store" in result.output
 
 

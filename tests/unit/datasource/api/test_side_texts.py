@@ -25,7 +25,7 @@ from modelplane_datasource.tenancy.tokens import hash_token
 
 ADMIN, TENANT, READER = "admin-token", "tenant-token", "reader-token"
 # What Prometheus says and no request does.
-CANARY = "canary"
+CANARY = "the-canary-sings"
 LABELS = {
     "model_name": SHARED_MODEL, "model_version": "v1", "tenant_id": CALLER_TENANT, "framework": "jax",
     "kind": "input", "device": "host/serve", "device_type": "cpu-process",
@@ -192,7 +192,11 @@ def test_nobody_reads_what_is_for_operators(plane: FlaskClient, upstream: FakePr
 def test_a_store_that_ignores_selectors_of_menus_is_found_out(
     plane: FlaskClient, upstream: FakePrometheus
 ) -> None:
-    upstream.reply = lambda *_: (200, JSON_HEADERS, b'{"status":"success","data":["canary"]}')
+    upstream.reply = lambda *_: (
+        200,
+        JSON_HEADERS,
+        json.dumps({"status": "success", "data": [CANARY]}).encode(),
+    )
     body = {"payload": {"target": "models"}}
     answer = plane.post("/grafana/variable", json=body, headers=bearer(TENANT))
     assert answer.status_code == 502
