@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 
 from modelplane_schema import alerts, calibration, expressions, metrics, recorded, recorded_slo
 from modelplane_schema.errors import UserError
+from modelplane_schema.levels import level_rules
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
 from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 from modelplane_schema.registry import PsiThresholds, Registry
@@ -36,6 +37,7 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
+    "levelInterval": "5s",
     "replicaInterval": "5s",
     "sloInterval": "5s",
     "sloLongInterval": "10s",
@@ -74,6 +76,15 @@ def schema_json() -> str:
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
         "latencyQuantilesNative": [_latency_quantile(q, native=True) for q in recorded.LATENCY_QUANTILES],
         "latencyBounds": [f"{bound:g}" for bound in metrics.LATENCY_BUCKETS],
+        "levels": [
+            {
+                "level": rule.level,
+                "record": rule.series.name,
+                "expr": rule.expression,
+                "isHistogram": rule.is_histogram,
+            }
+            for rule in level_rules()
+        ],
         "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
         "windowed": {key: value.name for key, value in _recorded(WindowedSeries)},
         "alerts": {
@@ -236,20 +247,27 @@ def _text(number: float) -> str:
 
 def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
     """The groups of recording rules and of alerts, evaluated at once."""
+    _refuse_unknown(config, _settings())
+    content: dict[str, list[Group]] = json.loads(_evaluated(json.dumps(dict(config))))
+    return {key: [_in_reading_order(group) for group in groups] for key, groups in content.items()}
+
+
+# Jsonnet takes seconds; a plane renders one registry several times (check, warnings, bundle).
+@lru_cache(maxsize=4)
+def _evaluated(config: str) -> str:
     snippet = (
         "function(config) local mixin = import 'mixin.libsonnet'; "
         "local filled = mixin { _config:: std.mergePatch(mixin._config, config) }; "
         "{ rules: filled.prometheusRules.groups, alerts: filled.prometheusAlerts.groups }"
     )
-    _refuse_unknown(config, _settings())
     try:
-        text = _jsonnet.evaluate_snippet(
-            "modelplane", snippet, import_callback=_imported, tla_codes={"config": json.dumps(dict(config))}
+        return str(
+            _jsonnet.evaluate_snippet(
+                "modelplane", snippet, import_callback=_imported, tla_codes={"config": config}
+            )
         )
     except RuntimeError as error:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
-    content: dict[str, list[Group]] = json.loads(text)
-    return {key: [_in_reading_order(group) for group in groups] for key, groups in content.items()}
 
 
 @cache

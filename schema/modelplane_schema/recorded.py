@@ -7,6 +7,7 @@ the mixin's configuration can add more, whose series are named in the same way.
 
 from __future__ import annotations
 
+from modelplane_schema.levels import LEVEL_SERIES
 from modelplane_schema.metrics import (
     BASELINE_RATIO,
     IDENTITY,
@@ -304,6 +305,7 @@ RECORDED: tuple[RecordedSeries, ...] = (
     TOKEN_COST_ALLOCATED,
     CACHED_INPUT_SAVING,
     CACHED_INPUT_RATIO,
+    *LEVEL_SERIES,
     COST,
     CONFIDENCE_MEAN,
     SLO_OBJECTIVE,

@@ -64,6 +64,9 @@ local schema = import 'schema.json';
     dataContractThreshold: 0.01,
     minInvalid: 20,
 
+    // How often the levels of boards are recorded.
+    levelInterval: '30s',
+
     // How often traffic is looked at, which reads hours; and quality and cost, which read days.
     trafficInterval: '1m',
     qualityInterval: '2m',

@@ -10,6 +10,7 @@ local passes = import 'passes.libsonnet';
 local subjects =
   (import 'rules/constants.libsonnet') +
   (import 'rules/requests.libsonnet') +
+  (import 'rules/levels.libsonnet') +
   (import 'rules/replicas.libsonnet') +
   (import 'rules/signals.libsonnet') +
   (import 'rules/slo.libsonnet') +

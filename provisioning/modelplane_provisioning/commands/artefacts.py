@@ -141,27 +141,36 @@ def _settings(path: Path) -> dict[str, Any]:
     return content
 
 
+# What checks rule files where it is on PATH, and with what arguments.
+_RULE_CHECKERS = {
+    "promtool": ("check", "rules", "--lint=all", "--lint-fatal", "modelplane-alerts.yml",
+                 "modelplane-config.yml", "modelplane-rules.yml"),
+    "vmalert": ("-dryRun", "-rule=modelplane-*.yml"),
+}  # fmt: skip
+
+
 @rules_group.command("check")
 @registry_option
 def rules_check(registry: Path) -> None:
-    """Render the rules and let promtool check them.
+    """Render the rules and let promtool check them, and vmalert where it is on PATH.
 
     Example: modelplane rules check --registry examples/modelplane.yaml
     """
     from modelplane_alerts.render import rule_files
 
-    promtool = shutil.which("promtool")
-    if promtool is None:
+    checkers = {name: path for name in _RULE_CHECKERS if (path := shutil.which(name)) is not None}
+    if "promtool" not in checkers:
         raise click.ClickException("promtool is not on PATH; on Debian: apt-get install prometheus")
     files = rule_files(load_registry(registry))
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             Path(folder, name).write_text(text, encoding="utf-8")
-        command = [promtool, "check", "rules", "--lint=all", "--lint-fatal", *sorted(files)]
-        checked = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if checked.returncode != 0:
-        raise click.ClickException(f"promtool refuses the rules:\n{checked.stdout}{checked.stderr}")
-    console.print(f"{registry}: promtool accepts {len(files)} rule files")
+        for name, path in checkers.items():
+            command = [path, *_RULE_CHECKERS[name]]
+            checked = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if checked.returncode != 0:
+                raise click.ClickException(f"{name} refuses the rules:\n{checked.stdout}{checked.stderr}")
+    console.print(f"{registry}: {' and '.join(checkers)} accept {len(files)} rule files")
 
 
 @click.command("bundle")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from alert_situations.building import HOUR, Situations
+from alert_situations.building import HOUR, Expected, Situations, call_labels, labelled
 from alert_situations.of_calls import CALLS
 from alert_situations.of_planes import PLANES
 from generations import Servers, available_servers
@@ -44,11 +44,11 @@ ELSEWHERE = {alert.name for alert in ALERTS if alert.name.startswith("ModelSigna
 LONG_MINUTES = 6 * HOUR
 INTERVALS = (
     "replicaInterval", "sloInterval", "sloLongInterval", "sloPeriodInterval", "trafficInterval",
-    "qualityInterval", "tokenCostInterval", "signalBaselineInterval",
+    "qualityInterval", "levelInterval", "tokenCostInterval", "signalBaselineInterval",
 )  # fmt: skip
 # Every rule is evaluated at every instant, so groups that a situation does not need are left out. Drift has
-# situations of its own.
-DRIFT = ("modelplane-signal", "modelplane-drift")
+# situations of its own, and levels alert nobody.
+DRIFT = ("modelplane-signal", "modelplane-drift", "modelplane-level")
 NOT_OF_CALLS = (
     *DRIFT, "modelplane-latency", "modelplane-confidence", "modelplane-token-costs", "modelplane-slo-budget",
     "modelplane-quality-alerts", "modelplane-cost-alerts", "modelplane-plane-alerts",
@@ -57,10 +57,15 @@ NOT_OF_PLANES = (*DRIFT, "modelplane-latency", "modelplane-slo-budget", "modelpl
 
 
 def evaluate(
-    servers: Servers, folder: Path, interval: str, situations: Situations, left_out: tuple[str, ...]
+    servers: Servers,
+    folder: Path,
+    interval: str,
+    situations: Situations,
+    left_out: tuple[str, ...],
+    **settings: object,
 ) -> str:
     """The complaints of promtool, or nothing."""
-    config = dict.fromkeys(INTERVALS, interval)
+    config = {**dict.fromkeys(INTERVALS, interval), **settings}
     for name, text in rule_files(REGISTRY, config).items():
         groups = yaml.load(text, yaml.CSafeLoader)["groups"]
         kept = [group for group in groups if not group["name"].startswith(left_out)]
@@ -111,6 +116,36 @@ def test_situations_of_planes(newest: Servers, tmp_path: Path) -> None:
 def test_situations_of_days(newest: Servers, tmp_path: Path) -> None:
     complaints = evaluate(newest, tmp_path, "4m", chosen(SITUATIONS, long=True), DRIFT)
     assert not complaints, complaints
+
+
+def converted(fast: int, slow: int, **labels: str) -> dict[str, str]:
+    """A histogram with bounds at 0.25 and 10 s, as Prometheus 3 converts it, that grows by so many each minute."""
+    bounds = "schema:-53 custom_values:[0.25 10]"
+    start = f"{{{{{bounds} count:0 sum:0 buckets:[0 0 0]}}}}"
+    growth = f"{{{{{bounds} count:{fast + slow} sum:0 buckets:[{fast} 0 {slow}]}}}}"
+    return {labelled("model_inference_latency_seconds", **call_labels(**labels)): f"{start}+{growth}x60"}
+
+
+def test_latency_of_native_histograms(newest: Servers, tmp_path: Path) -> None:
+    if newest.generation == "installed":
+        pytest.skip("Prometheus 2 converts no histograms")
+    situations: Situations = {
+        "converted": (
+            {
+                **converted(60, 40),
+                **converted(100, 0, tenant_id="user-B"),
+                **converted(60, 40, model_name="plain"),
+            },
+            [
+                Expected(30, "ModelSloBurn", 1, tenant_id="user-A"),
+                Expected(30, "ModelSloBurn", 0, tenant_id="user-B"),
+                Expected(30, "ModelLatencyHigh", 1, tenant_id="user-A"),
+            ],
+        )
+    }
+    complaints = evaluate(newest, tmp_path, "1m", situations, NOT_OF_CALLS, nativeHistograms=True)
+    assert not complaints, complaints
+    assert evaluate(newest, tmp_path, "1m", situations, NOT_OF_CALLS), "rules for buckets see nothing"
 
 
 def test_every_alert_has_a_situation_in_which_it_fires_and_one_in_which_it_does_not() -> None:

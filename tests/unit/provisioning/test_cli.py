@@ -170,7 +170,7 @@ def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: p
         "modelplane-alerts.yml", "modelplane-config.yml", "modelplane-rules.yml",
     }  # fmt: skip
     monkeypatch.setenv("PATH", servers.search_path)
-    assert "promtool accepts 3 rule files" in run("rules", "check", "--registry", EXAMPLE).output
+    assert "promtool and vmalert accept 3 rule files" in run("rules", "check", "--registry", EXAMPLE).output
 
 
 @pytest.mark.parametrize(

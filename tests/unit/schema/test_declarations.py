@@ -115,9 +115,12 @@ def test_portable_bounds_are_bounds() -> None:
 @pytest.mark.parametrize("series", RECORDED, ids=lambda series: series.name)
 def test_recorded_series_follow_the_naming_rule(series: RecordedSeries) -> None:
     # Drift has no operation, only its method's name; what does not change in time has no window.
-    operation = r"((rate|ratio|quantile|increase|count|mean)?\d+[mhd]|config|max|increase|ratio|estimate)"
+    windowed = r"(rate|ratio|quantile|increase|count|mean)?\d+[mhd]"
+    operation = f"({windowed}|config|max|sum|increase|ratio|estimate)"
     assert re.fullmatch(rf"modelplane:[a-z_]+:{operation}", series.name)
-    assert series.name.endswith(series.window or (":config", ":max", ":increase", ":ratio", ":estimate"))
+    assert series.name.endswith(
+        series.window or (":config", ":max", ":sum", ":increase", ":ratio", ":estimate")
+    )
     assert series.per_second == (":rate" in series.name)
 
 

@@ -1,0 +1,115 @@
+"""What boards over many models or tenants draw, recorded at each level so that no panel reads every series.
+
+The level of calls is computed from what is scraped, and the levels above it are sums of that level. Buckets
+are not recorded at the level of calls, which would store as many series again as are scraped: a board of one
+tenant and model reads the scraped ones. Each level also has the labels of the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from modelplane_schema.metrics import (
+    ACTIVE,
+    CONFIDENCE,
+    DEVICE_SECONDS,
+    LATENCY,
+    MODEL_NAME,
+    MODEL_VERSION,
+    REQUESTS,
+    TENANT_ID,
+    Unit,
+)
+from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, rate, selector, total
+from modelplane_schema.recorded_types import RecordedSeries
+
+Labels = tuple[str, ...]
+CALLS = "calls"
+# The labels of each level, from the finest to the coarsest; a fleet has those of the cluster alone.
+LEVELS: dict[str, Labels] = {
+    CALLS: (TENANT_ID, MODEL_NAME, MODEL_VERSION),
+    "version": (MODEL_NAME, MODEL_VERSION),
+    "tenant": (TENANT_ID,),
+    "fleet": (),
+}
+_WINDOW = "5m"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something that can be added up: its name, the labels that stay at every level, and what is scraped.
+
+    ``window`` is empty for a gauge.
+    """
+
+    name: str
+    labels: Labels
+    scraped: str
+    unit: Unit
+    help: str
+    window: str = _WINDOW
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels at which it is recorded."""
+        return tuple(level for level in LEVELS if level != CALLS or "le" not in self.labels)
+
+    def at(self, level: str) -> RecordedSeries:
+        """The series that is recorded at a level."""
+        prefix = "" if level == CALLS else f"{level}_"
+        operation = f"rate{self.window}" if self.window else "sum"
+        return RecordedSeries(
+            f"modelplane:{prefix}{self.name}:{operation}", self.unit, (*LEVELS[level], *self.labels),
+            self.help.format(of=_OF[level]), self.window, per_second=bool(self.window),
+        )  # fmt: skip
+
+
+_OF = {
+    CALLS: "each tenant and version",
+    "version": "each version",
+    "tenant": "each tenant",
+    "fleet": "all models",
+}
+_BUCKET, _SUM, _COUNT = (f"{CONFIDENCE.name}_{part}" for part in ("bucket", "sum", "count"))
+QUANTITIES = (
+    Quantity("calls", ("outcome",), REQUESTS.name, "count", "Finished calls of {of} by outcome."),
+    Quantity("latency_buckets", ("le",), f"{LATENCY.name}_bucket", "count", "Buckets of latency of {of}."),
+    Quantity("confidence_buckets", ("le",), _BUCKET, "count", "Buckets of confidence of {of}."),
+    Quantity("confidence_sum", (), _SUM, "ratio", "Sum of confidence of {of}."),
+    Quantity("confidence_count", (), _COUNT, "count", "Predictions with a confidence of {of}."),
+    Quantity("device_seconds", ("device_type",), DEVICE_SECONDS.name, "seconds", "Device seconds of {of}."),
+    Quantity("active", (), ACTIVE.name, "count", "Calls in flight of {of}.", window=""),
+)
+
+
+class LevelRule(NamedTuple):
+    """A recording rule of a level; ``is_histogram`` marks series that a native histogram does not have."""
+
+    level: str
+    series: RecordedSeries
+    expression: str
+    is_histogram: bool
+
+
+def level_rules() -> Iterator[LevelRule]:
+    """The rules, in the order in which they are to be evaluated."""
+    for level in LEVELS:
+        for quantity in QUANTITIES:
+            if level not in quantity.levels:
+                continue
+            is_histogram = quantity.scraped.startswith((LATENCY.name, CONFIDENCE.name))
+            yield LevelRule(level, quantity.at(level), _expression(quantity, level), is_histogram)
+
+
+def _expression(quantity: Quantity, level: str) -> str:
+    by = (CLUSTER_LABELS, *LEVELS[level], *quantity.labels)
+    finest = quantity.levels[0]
+    if level != finest and set(LEVELS[level]) <= set(LEVELS[finest]):
+        return total(quantity.at(finest).name, by)
+    scraped = selector(quantity.scraped, (SELECTOR,))
+    return total(rate(scraped, quantity.window) if quantity.window else scraped, by)
+
+
+LEVEL_SERIES = tuple(rule.series for rule in level_rules())
