@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modelplane_provisioning.checks import (
     Check,
@@ -22,7 +23,7 @@ from modelplane_provisioning.plane import Connection, prometheus_query
 from modelplane_provisioning.processes import Process, free_port
 from modelplane_schema.alerts import PROBE_ALERT
 from modelplane_schema.expressions import FAILED, SUCCEEDED, everything, quantile
-from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME, REQUESTS
+from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME, REQUESTS, TENANT_ID
 from modelplane_schema.promql import total
 from modelplane_schema.registry import Registry
 
@@ -116,8 +117,20 @@ def _check_alert_travelled(parts: Parts, registry: Registry) -> Finding:
     alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
     names = [alert["alertname"] for alert in alerts if alert["alertname"] != PROBE_ALERT]
     problems = () if names else ("no alert reached the store",)
-    text = f"{len(names)} alerts: {', '.join(sorted(set(names)))}" if names else "none"
+    text = f"{len(names)} alerts: {', '.join(sorted(set(names)))}{_who_was_told(alerts)}" if names else "none"
     return Finding("alerts went Prometheus -> Alertmanager -> store", text, problems)
+
+
+def _who_was_told(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """The tenants and owners whose receivers these alerts go to, by the rules' own labels."""
+    told: defaultdict[str, set[str]] = defaultdict(set)
+    for alert in alerts:
+        labels = alert["labels"]
+        audience = labels.get("audience", "")
+        name = labels.get({"tenant": TENANT_ID, "owner": "owner"}.get(audience, ""), "")
+        if name:
+            told[f"{audience}s"].add(name)
+    return "".join(f"; {who} {', '.join(sorted(names))}" for who, names in sorted(told.items()))
 
 
 def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:

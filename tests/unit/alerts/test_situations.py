@@ -119,7 +119,7 @@ def test_situations_of_days(newest: Servers, tmp_path: Path) -> None:
 
 
 def converted(fast: int, slow: int, **labels: str) -> dict[str, str]:
-    """A histogram with bounds at 0.25 and 10 s, as Prometheus 3 converts it, that grows by so many each minute."""
+    """A histogram with bounds at 0.25 and 10 s, as Prometheus 3 converts it; it grows by so many a minute."""
     bounds = "schema:-53 custom_values:[0.25 10]"
     start = f"{{{{{bounds} count:0 sum:0 buckets:[0 0 0]}}}}"
     growth = f"{{{{{bounds} count:{fast + slow} sum:0 buckets:[{fast} 0 {slow}]}}}}"
