@@ -19,6 +19,9 @@ local schema = import 'schema.json';
 
     // Limits every series as it is scraped, such as 'job="models"'; '' takes all.
     selector: '',
+    // Limits the plane's own series and `up`, where Prometheus scrapes more than models and the plane, such as
+    // 'job=~"models|prometheus|alertmanager|modelplane-backend"'.
+    planeSelector: '',
     // Labels that tell clusters apart. They stay on all recorded series and alerts, so that no cluster hides
     // another; a label that no series has does no harm.
     clusterLabels: ['cluster'],

@@ -24,6 +24,10 @@ local subjects =
 
 (import 'config.libsonnet') + {
   local config = $._config,
+
+  assert std.isString(std.get(config, 'selector')) :
+         '_config.selector must be a text such as \'job="models"\', or an empty text for all series',
+  assert std.isArray(std.get(config, 'clusterLabels')) : '_config.clusterLabels must be a list of label names, such as ["cluster"]',
   local filled = subjects { _config:: config },
   // Constants have no placeholders, and are many.
   local rules = filled.constantGroups + passes.apply([passes.placeholders(config)], filled.ruleGroups),

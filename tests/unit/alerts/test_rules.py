@@ -26,6 +26,7 @@ from modelplane_alerts.render import (
 )
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
+from modelplane_schema.metrics import METRICS
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.registry import Registry, load_registry, parse_registry
 from modelplane_schema.uids import FLEET_UID
@@ -202,6 +203,30 @@ def test_a_setting_that_the_mixin_does_not_have_is_named_with_the_nearest() -> N
         MixinError, match=r"alerts.errorRatioTreshold: .* the nearest is 'errorRatioThreshold'"
     ):
         rule_files(registry)
+
+
+def test_selectors_limit_the_series_of_models_and_those_of_the_plane() -> None:
+    settings = {
+        "selector": 'job="models"',
+        "planeSelector": 'job=~"prometheus|models"',
+        "clusterLabels": ["zone"],
+    }
+    names = "|".join(metric.name for metric in METRICS)
+    scraped = re.compile(rf"(?<![\w:])(?:{names})(?:_bucket|_sum|_count)?(?![\w:])(\{{[^}}]*\}})?")
+    limited = 0
+    for rule in [*rules(EXAMPLE, "record", settings), *rules(EXAMPLE, "alert", settings)]:
+        assert "__" not in rule["expr"].replace("__missing__", "")
+        for matchers in scraped.findall(rule["expr"]):
+            assert 'job="models"' in matchers, rule
+            limited += 1
+    assert limited > 50
+    alerts = {rule["alert"]: rule["expr"] for rule in rules(EXAMPLE, "alert", settings)}
+    assert alerts["TargetDown"] == 'count by (zone, job) (up{job=~"prometheus|models"} == 0)'
+
+
+def test_a_selector_that_is_missing_is_an_error() -> None:
+    with pytest.raises(MixinError, match="selector"):
+        rule_files(EXAMPLE, {"selector": None})
 
 
 def test_rules_as_objects_of_the_operator() -> None:

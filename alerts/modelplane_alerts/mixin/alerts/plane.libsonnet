@@ -6,12 +6,19 @@ local promql = import '../promql.libsonnet';
 
 local metrics = schema.metrics;
 local cluster = '__cluster_labels__, ';
-local grown(metric, matchers='') = promql.increase(metric, '10m', matchers);
 local sum(names, expr) = promql.by('sum', cluster + names, expr);
 // One label for what the parts call differently.
 local named(expr, label, source) = 'label_replace(' + expr + ', "' + label + '", "$1", "' + source + '", "(.*)")';
 
 {
+  local config = $._config,
+
+  // The plane's own series have a selector of their own: that of the models would hide them.
+  local ofPlane(metric, matchers='') =
+    local all = std.filter(function(text) text != '', [matchers, config.planeSelector]);
+    metric + (if all == [] then '' else '{' + std.join(',', all) + '}'),
+  local grown(metric, matchers='') = 'increase(' + ofPlane(metric, matchers) + '[10m])',
+
   alertGroups+:: [
     {
       name: 'modelplane-plane-alerts',
@@ -19,7 +26,7 @@ local named(expr, label, source) = 'label_replace(' + expr + ', "' + label + '",
         passes.alert('WATCHDOG', 'vector(1)', 'Alerts were evaluated and sent; this one has the value {{ $value }} for ever.'),
         passes.alert(
           'TARGET_DOWN',
-          promql.by('count', cluster + 'job', promql.raw('up') + ' == 0'),
+          promql.by('count', cluster + 'job', ofPlane('up') + ' == 0'),
           '{{ $value }} targets of the job {{ $labels.job }} cannot be scraped.'
         ),
         passes.alert('RULE_FAILING', promql.lines([
