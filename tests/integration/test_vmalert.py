@@ -1,10 +1,10 @@
-"""vmalert over VictoriaMetrics records the same drift as Prometheus, though it writes later than it reads."""
+"""vmalert over VictoriaMetrics records the same as Prometheus, though it writes later than it reads."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,19 +15,27 @@ import requests
 import yaml
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Metric, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from generations import NEWEST, Servers
 from modelplane_alerts.render import rule_files
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
-from modelplane_schema import metrics, recorded
+from modelplane_schema import metrics, recorded, recorded_slo
 from modelplane_schema.recorded_types import WindowedSeries
 from modelplane_schema.registry import parse_registry
 
 REGISTRY = parse_registry("""
 apiVersion: modelplane/v1
 tenants: [{id: a}]
-models: [{name: m, framework: jax, owner: x, tenants: [a], versions: [{version: v1}]}]
+models:
+  - name: m
+    framework: jax
+    owner: x
+    tenants: [a]
+    versions: [{version: v1}]
+    slos:
+      - {name: availability, objective: 0.95, indicator: {type: errors}}
+      - {name: latency, objective: 0.95, indicator: {type: latency, threshold_seconds: 0.25}}
 """)
 # Prometheus extrapolates a young counter by one scrape, which is little after so long.
 WINDOW, SETTLED_SECONDS, COMPARED = "1h", 20, 8
@@ -36,6 +44,9 @@ VERSION = ("m", "v1", "jax", "input", "age", "0a1b2c3d")
 TRAINING = 1_000_000
 # By bin: shares in training, and live.
 SHARES = {"00": (0.5, 0.55), "01": (0.45, 0.41), metrics.MISSING_BIN: (0.05, 0.04)}
+CALLS = ("m", "v1", "a", "jax")
+OUTCOMES = {"success": 0.9, "failure": 0.1}
+FAST = 0.8
 DEVIATIONS = {
     metrics.SIGNAL_DEVIATION_POSITIVE: 0.5,
     metrics.SIGNAL_DEVIATION_NEGATIVE: 0.3,
@@ -69,6 +80,12 @@ class Traffic:
             sums = _family(CounterMetricFamily, metric)
             sums.add_metric(SIGNAL, each * n)
             yield sums
+        requests_ = _family(CounterMetricFamily, metrics.REQUESTS)
+        for outcome, share in OUTCOMES.items():
+            requests_.add_metric([*CALLS, outcome], share * n)
+        latency = _family(HistogramMetricFamily, metrics.LATENCY)
+        latency.add_metric(CALLS, [("0.25", FAST * n), ("+Inf", n)], n)
+        yield from (requests_, latency)
 
 
 def _family(kind: type[Any], metric: metrics.Metric) -> Any:
@@ -102,11 +119,14 @@ class Store:
         return result
 
     def lines(self, name: str) -> dict[str, Line]:
-        """What has been recorded since, by bin."""
+        """What has been recorded since, by bin, SLO, or neither."""
         recent = (
             (each["metric"], np.array(each["values"], np.float64).T) for each in self.query(f"{name}[5m]")
         )
-        return {labels.get("bin", ""): Line(*values[:, values[0] > self._since]) for labels, values in recent}
+        return {
+            labels.get("bin", labels.get("slo", "")): Line(*values[:, values[0] > self._since])
+            for labels, values in recent
+        }
 
     def has_recorded(self, name: str) -> bool:
         return any(len(line.times) > COMPARED for line in self.lines(name).values())
@@ -143,11 +163,12 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def _write_rules(folder: Path) -> None:
     windows = {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1s"}
-    texts = rule_files(REGISTRY, {"signalWindows": windows, "signalBaselineInterval": "1s"})
+    intervals = dict.fromkeys(("signalBaselineInterval", "sloInterval"), "1s")
+    texts = rule_files(REGISTRY, {"signalWindows": windows, **intervals})
     groups = [
         group
         for group in yaml.safe_load(texts["modelplane-rules.yml"])["groups"]
-        if "signal" in group["name"]
+        if "signal" in group["name"] or group["name"] in ("modelplane-slo", "modelplane-requests")
     ]
     (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
     (folder / "modelplane-config.yml").write_text(texts["modelplane-config.yml"])
@@ -156,13 +177,14 @@ def _write_rules(folder: Path) -> None:
 def _processes(
     servers: Servers, folder: Path, exporter: int, prometheus: int, victoria: int, vmalert: int
 ) -> Iterator[Process]:
-    scraped = {
+    scraped: dict[str, Any] = {
         "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
         "scrape_configs": [{"job_name": "m", "static_configs": [{"targets": [f"127.0.0.1:{exporter}"]}]}],
     }
     (folder / "scrape.yml").write_text(yaml.safe_dump(scraped))
     rules = [str(folder / "rules.yml"), str(folder / "modelplane-config.yml")]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({**scraped, "rule_files": rules}))
+    evaluated = {"global": {**scraped["global"], "evaluation_interval": "1s"}, "rule_files": rules}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({**scraped, **evaluated}))
     commands = {
         "prometheus": (
             prometheus, servers.prometheus, f"--config.file={folder / 'prometheus.yml'}",
@@ -176,7 +198,8 @@ def _processes(
         "vmalert": (
             vmalert, servers.vmalert, *(f"-rule={rule}" for rule in rules), "-notifier.blackhole",
             f"-datasource.url=http://127.0.0.1:{victoria}", f"-remoteWrite.url=http://127.0.0.1:{victoria}",
-            f"-httpListenAddr=127.0.0.1:{vmalert}", "-rule.evalDelay=2s", "-group.maxStartDelay=1s",
+            f"-httpListenAddr=127.0.0.1:{vmalert}", "-rule.evalDelay=2s", "-evaluationInterval=1s",
+            "-group.maxStartDelay=1s",
         ),
     }  # fmt: skip
     for name, (port, *arguments) in commands.items():
@@ -185,16 +208,39 @@ def _processes(
         yield Process(name, [str(each) for each in arguments], folder / f"{name}.log", ready_url=ready)
 
 
-@pytest.mark.parametrize("family", recorded.SIGNAL_SERIES, ids=lambda family: family.name)
-def test_vmalert_records_what_prometheus_does(stores: tuple[Store, Store], family: WindowedSeries) -> None:
-    prometheus, vmalert = (store.lines(family.over(WINDOW).name) for store in stores)
-    bins = [*SHARES] if family is recorded.SIGNAL_BIN_INCREASE else [""]
-    assert sorted(prometheus) == sorted(vmalert) == sorted(bins)
-    for name, late in vmalert.items():
-        both = (late.times >= prometheus[name].times[0]) & (late.times <= prometheus[name].times[-1])
+def agree(stores: tuple[Store, Store], name: str, keys: Iterable[str]) -> None:
+    """What vmalert recorded is within 1 % of Prometheus' at the same instants."""
+    prometheus, vmalert = (store.lines(name) for store in stores)
+    assert sorted(prometheus) == sorted(vmalert) == sorted(keys)
+    for key, late in vmalert.items():
+        both = (late.times >= prometheus[key].times[0]) & (late.times <= prometheus[key].times[-1])
         assert both.sum() >= COMPARED // 2
-        expected = np.interp(late.times[both], *prometheus[name])
+        expected = np.interp(late.times[both], *prometheus[key])
         assert late.values[both] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("family", recorded.SIGNAL_SERIES, ids=lambda family: family.name)
+def test_vmalert_records_the_drift_that_prometheus_does(
+    stores: tuple[Store, Store], family: WindowedSeries
+) -> None:
+    agree(stores, family.over(WINDOW).name, SHARES if family is recorded.SIGNAL_BIN_INCREASE else [""])
+
+
+@pytest.mark.parametrize("window", ["5m", "1h"])
+def test_vmalert_records_the_slos_that_prometheus_does(stores: tuple[Store, Store], window: str) -> None:
+    for family in recorded_slo.SLO_SERIES:
+        agree(stores, family.over(window).name, ["availability", "latency"])
+    for store in stores:
+        burn = store.lines(recorded_slo.SLO_BURN_RATE.over(window).name)
+        assert burn["availability"].values == pytest.approx(OUTCOMES["failure"] / 0.05, rel=0.02)
+        assert burn["latency"].values == pytest.approx((1 - FAST) / 0.05, rel=0.02)
+
+
+def test_vmalert_records_the_calls_that_prometheus_does(stores: tuple[Store, Store]) -> None:
+    names = [family.over(window).name for family in recorded_slo.CALL_SERIES for window in ("5m", "1h")]
+    # Not rates: MetricsQL divides by the time that a young series has, Prometheus by the window.
+    for name in (*names, recorded.ERROR_RATIO.name):
+        agree(stores, name, [""])
 
 
 def test_what_is_compared_is_the_drift_of_the_shares(stores: tuple[Store, Store]) -> None:
