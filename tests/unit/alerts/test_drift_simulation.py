@@ -22,6 +22,8 @@ from modelplane_datasource.drift import formulas
 from modelplane_schema.calibration import ARMS, PAST_HOURS
 from modelplane_schema.registry import Drift
 
+pytestmark = pytest.mark.slow
+
 PER_HOUR, HOURS, SIGNALS, TRAINING = 12, 96, 200, 20_000
 # When the first limit of a window of an hour is there, and when drifts begin.
 CALIBRATED = (PAST_HOURS + 2) * PER_HOUR

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from generations import Servers
@@ -129,6 +130,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 def test_figures_by_hand(servers: Servers, tmp_path: Path) -> None:
     groups = [
         group

@@ -127,6 +127,7 @@ def _is_value(value: Any) -> bool:
     return value is not None and str(value).strip() not in {*MISSING_TEXTS, "inf"}
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(tables())
 def test_any_table_reads_the_same_from_its_file_and_in_any_form(data: Columns) -> None:

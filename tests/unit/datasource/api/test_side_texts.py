@@ -142,6 +142,7 @@ def calls_of(client: FlaskClient) -> Iterator[Call]:
             yield call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saying", SAYINGS)
 def test_what_prometheus_says_is_for_operators(
     plane: FlaskClient, upstream: FakePrometheus, saying: str, monkeypatch: pytest.MonkeyPatch

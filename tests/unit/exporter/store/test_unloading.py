@@ -149,6 +149,7 @@ def test_a_baseline_whose_exporter_is_gone_is_replaced_without_a_word(
     assert new.baseline is OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "collect", "same version"])
 def test_loading_a_thousand_baselines_one_after_the_other(
     registry: CollectorRegistry, how: str, monkeypatch: pytest.MonkeyPatch
@@ -232,6 +233,7 @@ def test_unloaded_versions_leave_nothing_behind(registry: CollectorRegistry) -> 
         assert len(table) == 0
 
 
+@pytest.mark.slow
 def test_a_full_budget_is_freed_of_exporters_that_nobody_has(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

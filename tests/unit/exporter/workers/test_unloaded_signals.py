@@ -160,6 +160,7 @@ def test_a_baseline_that_replaces_another(workers: list[Worker], tmp_path: Path)
     assert (shown(reader.collect()), shown(reader.collect(), OTHERS)) == (None, 4)
 
 
+@pytest.mark.slow
 def test_a_thousand_baselines_need_no_more_space_than_a_few(workers: list[Worker], tmp_path: Path) -> None:
     sizes = []
     for number in range(1000):
