@@ -37,13 +37,13 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
-    "levelInterval": "5s",
-    "replicaInterval": "5s",
-    "sloInterval": "5s",
-    "sloLongInterval": "10s",
+    "levelInterval": "10s",
+    "replicaInterval": "10s",
+    "sloInterval": "10s",
+    "sloLongInterval": "20s",
     "sloPeriodInterval": "30s",
-    "trafficInterval": "10s",
-    "qualityInterval": "10s",
+    "trafficInterval": "20s",
+    "qualityInterval": "20s",
     "tokenCostInterval": "10s",
     "signalBaselineInterval": "10s",
     "signalWindows": {"1h": "10s", "6h": "30s", "1d": "30s"},
@@ -169,13 +169,15 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
     ``config`` is patched (RFC 7396) onto the mixin's ``_config`` after the registry's ``alerts``. MixinError
     for a key that the mixin does not have, and when jsonnet refuses a value.
     """
-    groups = _evaluate(_merged({**registry_config(registry), **registry.alerts}, config or {}))
-    constants = [group for group in groups["rules"] if group["name"] == CONSTANTS_GROUP]
-    recorded_groups = [group for group in groups["rules"] if group["name"] != CONSTANTS_GROUP]
+    merged = _merged({**registry_config(registry), **registry.alerts}, config or {})
+    _refuse_unknown(merged, _settings())
+    # Evaluated apart, for rules and alerts are the same for all registries with such SLOs.
+    constants = _evaluate(_CONSTANTS, merged)
+    rules = _evaluate(_RULES, {**merged, "models": _slos_of_rules(merged["models"])})
     return {
-        "modelplane-config.yml": _to_yaml(constants),
-        "modelplane-rules.yml": _to_yaml(recorded_groups),
-        "modelplane-alerts.yml": _to_yaml(groups["alerts"]),
+        "modelplane-config.yml": _to_yaml(constants["constants"]),
+        "modelplane-rules.yml": _to_yaml(rules["rules"]),
+        "modelplane-alerts.yml": _to_yaml(rules["alerts"]),
     }
 
 
@@ -245,27 +247,44 @@ def _text(number: float) -> str:
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
-def _evaluate(config: Mapping[str, Any]) -> dict[str, list[Group]]:
-    """The groups of recording rules and of alerts, evaluated at once."""
-    _refuse_unknown(config, _settings())
-    content: dict[str, list[Group]] = json.loads(_evaluated(json.dumps(dict(config))))
+def _slos_of_rules(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What rules and alerts read of models: the thresholds and periods of SLOs, each once."""
+    kinds = {
+        json.dumps({key: slo[key] for key in ("indicator", "window") if key in slo}, sort_keys=True)
+        for model in models
+        for slo in model.get("slos", ())
+    }
+    return [{"slos": [json.loads(kind) for kind in sorted(kinds)]}]
+
+
+_CONSTANTS = (
+    "{ constants: ((import 'rules/constants.libsonnet') + { _config:: filled._config }).constantGroups }"
+)
+_RULES = (
+    f"{{ rules: [g for g in filled.prometheusRules.groups if g.name != '{CONSTANTS_GROUP}'],"
+    " alerts: filled.prometheusAlerts.groups }"
+)
+
+
+def _evaluate(part: str, config: Mapping[str, Any]) -> dict[str, list[Group]]:
+    """A ``part`` of the mixin, an expression over ``filled``: names to groups."""
+    content: dict[str, list[Group]] = json.loads(_evaluated(part, json.dumps(dict(config))))
     return {key: [_in_reading_order(group) for group in groups] for key, groups in content.items()}
 
 
 # Jsonnet takes seconds; a plane renders one registry several times (check, warnings, bundle).
-@lru_cache(maxsize=4)
-def _evaluated(config: str) -> str:
+@lru_cache(maxsize=8)
+def _evaluated(part: str, config: str) -> str:
+    # Patching costs by what is patched, so the registry is added as it is.
     snippet = (
         "function(config) local mixin = import 'mixin.libsonnet'; "
-        "local filled = mixin { _config:: std.mergePatch(mixin._config, config) }; "
-        "{ rules: filled.prometheusRules.groups, alerts: filled.prometheusAlerts.groups }"
+        "local lists = { models: config.models, tenants: config.tenants, devices: config.devices }; "
+        "local settings = std.mergePatch(mixin._config, config { models: [], tenants: [], devices: {} }); "
+        f"local filled = mixin {{ _config:: settings + lists }}; {part}"
     )
+    tla = {"config": config}
     try:
-        return str(
-            _jsonnet.evaluate_snippet(
-                "modelplane", snippet, import_callback=_imported, tla_codes={"config": config}
-            )
-        )
+        return str(_jsonnet.evaluate_snippet("modelplane", snippet, import_callback=_imported, tla_codes=tla))
     except RuntimeError as error:
         raise MixinError(f"the rules cannot be rendered: {error}") from error
 

@@ -17,11 +17,11 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, start_http_server
 
 from generations import Servers
-from modelplane_alerts.render import rule_files
 from modelplane_datasource.drift import formulas
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.registry import parse_registry
+from rule_groups import write_rules
 
 MODEL, UNREGISTERED = "resnet50", "newcomer"
 MIN_OBSERVATIONS = 40
@@ -129,8 +129,7 @@ def configuration(folder: Path, ports: list[int]) -> dict[str, Any]:
         "signalBaselineInterval": "1s",
         "tokenCostInterval": "1s",
     }
-    for name, text in rule_files(REGISTRY, config).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    write_rules(folder, REGISTRY, config)
     return {
         "global": {
             "scrape_interval": SCRAPE_INTERVAL,

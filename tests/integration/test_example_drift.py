@@ -18,12 +18,12 @@ import pytest
 import requests
 import yaml
 
-from modelplane_alerts.render import rule_files
 from modelplane_provisioning.examples import ExampleService, example_process, read_catalogue
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
 from modelplane_schema import recorded
 from modelplane_schema.metrics import BASELINE_OBSERVATIONS
 from modelplane_schema.registry import Model, load_registry
+from rule_groups import write_rules
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 REGISTRY = load_registry(EXAMPLES / "modelplane.yaml")
@@ -88,8 +88,7 @@ def prometheus_process(folder: Path, ports: list[int], port: int) -> Process:
         "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1s"},
         "signalBaselineInterval": "1s",
     }
-    for name, text in rule_files(REGISTRY, rules).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    write_rules(folder, REGISTRY, rules)
     configuration: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "rule_files": [str(folder / "*-*.yml")],

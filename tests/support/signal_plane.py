@@ -19,7 +19,6 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from modelplane_alerts.render import rule_files
 from modelplane_exporter import Baseline
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal, Signal
 from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
@@ -27,6 +26,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 from modelplane_schema.registry import parse_registry
+from rule_groups import write_rules
 
 MIXED, NUMBERS, DRIFTING = "mixed", "numbers", "drifting"
 REGISTRY = parse_registry(f"""
@@ -245,8 +245,7 @@ def configuration(folder: Path, ports: Mapping[str, Sequence[int]]) -> dict[str,
         },
         "signalBaselineInterval": "1s",
     }
-    for name, text in rule_files(REGISTRY, config).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    write_rules(folder, REGISTRY, config)
     interval = f"{1000 * WINDOW_SECONDS // SCRAPES_IN_WINDOW}ms"
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": "1s"},
