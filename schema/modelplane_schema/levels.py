@@ -77,9 +77,9 @@ QUANTITIES = (
     Quantity("calls", ("outcome",), REQUESTS.name, "count", "Finished calls of {of} by outcome."),
     Quantity("latency_buckets", ("le",), f"{LATENCY.name}_bucket", "count", "Buckets of latency of {of}."),
     Quantity("confidence_buckets", ("le",), _BUCKET, "count", "Buckets of confidence of {of}."),
-    Quantity("confidence_sum", (), _SUM, "ratio", "Sum of confidence of {of}."),
+    Quantity("confidence_sum", (), _SUM, "number", "Sum of confidence of {of}."),
     Quantity("confidence_count", (), _COUNT, "count", "Predictions with a confidence of {of}."),
-    Quantity("device_seconds", ("device_type",), DEVICE_SECONDS.name, "seconds", "Device seconds of {of}."),
+    Quantity("device_seconds", ("device_type",), DEVICE_SECONDS.name, "number", "Device seconds of {of}."),
     Quantity("active", (), ACTIVE.name, "count", "Calls in flight of {of}.", window=""),
 )
 

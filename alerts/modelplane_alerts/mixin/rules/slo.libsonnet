@@ -81,7 +81,8 @@ local requests(outcomes, window) =
   ],
   local step = '5m',
   local fromIncreases(window) = [
-    record(name(window), ['sum_over_time(' + name(step) + '[' + window + ':' + step + '])'])
+    // Prometheus sums at whole multiples of the step, so that a young series has no sum for up to five minutes.
+    record(name(window), ['sum_over_time(' + name(step) + '[' + window + ':' + step + '])', 'or', name('1h')])
     for name in [good, total]
   ],
   local burn(window) = record(burnRate(window), [
