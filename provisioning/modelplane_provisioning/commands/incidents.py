@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from modelplane_provisioning.commands.lines import (
+    Listing,
     backend_of,
     backend_options,
     by_option,
     checked_id,
     json_option,
     moment,
-    print_aligned,
     print_json,
     printable,
     say,
@@ -53,19 +53,7 @@ def incidents_list(
     """
     query = {"tenant-id": tenants, "model-name": models, "status": statuses, "from": start, "limit": limit}
     answer = backend_of(options).get("/api/v1/incidents", query)
-    rows = answer["incidents"]
-    if as_json:
-        print_json(answer)
-        return
-    if not rows:
-        say("There are no incidents that match.")
-    elif wide:
-        print_aligned([_COLUMNS, *map(_cells, rows)])
-    else:
-        for row in rows:
-            _print(row)
-    if answer["total"] > len(rows):
-        say(f"{answer['total'] - len(rows)} more: raise --limit")
+    _LISTING.print(answer, "incidents", "There are no incidents that match.", wide=wide, as_json=as_json)
 
 
 @incidents_group.command("ack")
@@ -127,4 +115,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(printable, texts))
 
 
+_LISTING = Listing(_COLUMNS, _cells, _print)
 COMMANDS = (incidents_group,)

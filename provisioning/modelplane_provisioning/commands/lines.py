@@ -9,6 +9,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +50,31 @@ def backend_options(command: Command) -> Command:
 def backend_of(options: dict[str, Any]) -> BackendClient:
     """The backend that these options name, which are taken out of ``options``."""
     return BackendClient.find(options.pop("data"), options.pop("url"), options.pop("token_file"))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How the rows of a list are printed: ``columns`` and ``cells`` on one line each, or by ``print_row``."""
+
+    columns: tuple[str, ...]
+    cells: Callable[[dict[str, Any]], tuple[str, ...]]
+    print_row: Callable[[dict[str, Any]], None]
+
+    def print(self, answer: dict[str, Any], key: str, nothing: str, *, wide: bool, as_json: bool) -> None:
+        """The rows below ``key`` of an answer, or ``nothing``, and how many more there are."""
+        if as_json:
+            print_json(answer)
+            return
+        rows = answer[key]
+        if not rows:
+            say(nothing)
+        elif wide:
+            print_aligned([self.columns, *map(self.cells, rows)])
+        else:
+            for row in rows:
+                self.print_row(row)
+        if answer["total"] > len(rows):
+            say(f"{answer['total'] - len(rows)} more: raise --limit")
 
 
 def print_json(answer: Any) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from modelplane_provisioning.commands.lines import (
+    Listing,
     backend_of,
     backend_options,
     by_option,
     checked_id,
     json_option,
     moment,
-    print_aligned,
     print_json,
     printable,
     say,
@@ -84,22 +84,8 @@ def silences_list(
     """
     query = {"tenant-id": tenants, "status": statuses, "limit": limit}
     answer = backend_of(options).get("/api/v1/silences", query)
-    rows = answer["silences"]
-    if as_json:
-        print_json(answer)
-    elif not rows:
-        say(
-            "There are no silences."
-            if statuses
-            else "There are no silences; --status expired shows old ones."
-        )
-    elif wide:
-        print_aligned([_COLUMNS, *map(_cells, rows)])
-    else:
-        for row in rows:
-            _print(row)
-    if not as_json and answer["total"] > len(rows):
-        say(f"{answer['total'] - len(rows)} more: raise --limit")
+    nothing = "There are no silences" + ("." if statuses else "; --status expired shows old ones.")
+    _LISTING.print(answer, "silences", nothing, wide=wide, as_json=as_json)
 
 
 @silences_group.command("expire")
@@ -167,4 +153,5 @@ def _matchers(row: dict[str, Any]) -> str:
     )
 
 
+_LISTING = Listing(_COLUMNS, _cells, _print)
 COMMANDS = (silences_group,)
