@@ -29,7 +29,6 @@ SCHEMA_FILE = MIXIN / "schema.json"
 _READING_ORDER = (
     "name", "interval", "rules", "record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations",
 )  # fmt: skip
-DEFAULT_CLUSTER_LABELS = ("cluster",)
 CONSTANTS_GROUP = "modelplane-config"
 
 Group = dict[str, Any]
@@ -73,6 +72,7 @@ def schema_json() -> str:
             key: {"name": value.name, "window": value.window} for key, value in _recorded(RecordedSeries)
         },
         "expressions": _expressions(),
+        "callWindows": recorded_slo.CALL_WINDOWS,
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
         "latencyQuantilesNative": [_latency_quantile(q, native=True) for q in recorded.LATENCY_QUANTILES],
         "latencyBounds": [f"{bound:g}" for bound in metrics.LATENCY_BUCKETS],
@@ -170,7 +170,7 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
     for a key that the mixin does not have, and when jsonnet refuses a value.
     """
     merged = _merged({**registry_config(registry), **registry.alerts}, config or {})
-    _refuse_unknown(merged, _settings())
+    _refuse_unknown(merged, [*_defaults()])
     # Evaluated apart, for rules and alerts are the same for all registries with such SLOs.
     constants = _evaluate(_CONSTANTS, merged)
     rules = _evaluate(_RULES, {**merged, "models": _slos_of_rules(merged["models"])})
@@ -184,7 +184,7 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
 def cluster_labels(registry: Registry) -> tuple[str, ...]:
     """The labels that tell clusters apart, as the registry sets them or the mixin has them."""
     labels = registry.alerts.get("clusterLabels")
-    return tuple(map(str, labels)) if isinstance(labels, list) else DEFAULT_CLUSTER_LABELS
+    return tuple(map(str, labels if isinstance(labels, list) else _defaults()["clusterLabels"]))
 
 
 def prometheus_rules(files: Mapping[str, str], namespace: str | None = None) -> dict[str, str]:
@@ -290,10 +290,13 @@ def _evaluated(part: str, config: str) -> str:
 
 
 @cache
-def _settings() -> tuple[str, ...]:
-    """The names of ``_config``."""
-    snippet = "std.objectFieldsAll((import 'mixin.libsonnet')._config)"
-    return tuple(json.loads(_jsonnet.evaluate_snippet("settings", snippet, import_callback=_imported)))
+def _defaults() -> dict[str, Any]:
+    """``_config`` as the mixin has it."""
+    snippet = "(import 'mixin.libsonnet')._config"
+    defaults: dict[str, Any] = json.loads(
+        _jsonnet.evaluate_snippet("defaults", snippet, import_callback=_imported)
+    )
+    return defaults
 
 
 def _in_reading_order(group: Group) -> Group:

@@ -34,9 +34,6 @@ local labels(names) = std.join(', ', ['__cluster_labels__'] + names);
     'increase(' + self.raw(metric, matchers) + '[' + window + ']' + offset + ')',
   lines(parts):: std.join('\n', parts),
 
-  // The ratio of two expressions; absent where the second is 0, and never NaN.
-  ratio(numerator, denominator):: self.lines(['(' + numerator + ')', '/', '((' + denominator + ') > 0)']),
-
   // A constant of the registry, which several rulers may record: one series for each combination of labels.
   constant(series, names, matchers='')::
     self.by('max', std.join(', ', names), series.name + (if matchers == '' then '' else '{' + matchers + '}')),

@@ -26,7 +26,7 @@ local pace = promql.by('sum', ofTenant, 'avg_over_time(' + recorded.COST.name + 
         ]), 'At the pace of the last week tenant {{ $labels.tenant_id }} spends {{ $value | printf "%.2f" }} {{ $labels.currency }} in this month; its budget is ' +
             '{{ with printf "max(' + recorded.BUDGET.name + '{tenant_id=%q,currency=%q})" $labels.tenant_id $labels.currency | query }}{{ . | first | value }}{{ end }}.'),
         passes.alert('UNPRICED_USE', promql.lines([
-          promql.by('sum', '__cluster_labels__, device_type', promql.increase(metrics.DEVICE_SECONDS, '1h')) + ' > 0',
+          promql.by('sum', promql.labels(['device_type']), promql.increase(metrics.DEVICE_SECONDS, '1h')) + ' > 0',
           'unless on (device_type)',
           recorded.DEVICE_PRICE.name,
         ]), 'Devices of type {{ $labels.device_type }} worked {{ $value | humanizeDuration }} in an hour, and the registry has no price for them.'),

@@ -5,8 +5,7 @@ local passes = import '../passes.libsonnet';
 local promql = import '../promql.libsonnet';
 
 local metrics = schema.metrics;
-local cluster = '__cluster_labels__, ';
-local sum(names, expr) = promql.by('sum', cluster + names, expr);
+local sum(names, expr) = promql.by('sum', promql.labels(names), expr);
 // One label for what the parts call differently.
 local named(expr, label, source) = 'label_replace(' + expr + ', "' + label + '", "$1", "' + source + '", "(.*)")';
 
@@ -26,32 +25,32 @@ local named(expr, label, source) = 'label_replace(' + expr + ', "' + label + '",
         passes.alert('WATCHDOG', 'vector(1)', 'Alerts were evaluated and sent; this one has the value {{ $value }} for ever.'),
         passes.alert(
           'TARGET_DOWN',
-          promql.by('count', cluster + 'job', ofPlane('up') + ' == 0'),
+          promql.by('count', promql.labels(['job']), ofPlane('up') + ' == 0'),
           '{{ $value }} targets of the job {{ $labels.job }} cannot be scraped.'
         ),
         passes.alert('RULE_FAILING', promql.lines([
-          sum('rule_group', grown('prometheus_rule_evaluation_failures_total')) + ' > 0',
+          sum(['rule_group'], grown('prometheus_rule_evaluation_failures_total')) + ' > 0',
           'or',
-          sum('rule_group', grown('prometheus_rule_group_iterations_missed_total')) + ' > 0',
+          sum(['rule_group'], grown('prometheus_rule_group_iterations_missed_total')) + ' > 0',
           'or',
-          sum('rule_group', named(
+          sum(['rule_group'], named(
             grown('vmalert_alerting_rules_errors_total') + ' or ' + grown('vmalert_recording_rules_errors_total'),
             'rule_group',
             'group'
           )) + ' > 0',
         ]), 'Rules of the group {{ $labels.rule_group }} failed or were left out {{ $value | printf "%.0f" }} times in ten minutes.'),
         passes.alert('ALERT_DELIVERY', promql.lines([
-          sum('job, integration', grown('alertmanager_notifications_failed_total')) + ' > 0',
+          sum(['job', 'integration'], grown('alertmanager_notifications_failed_total')) + ' > 0',
           'or',
-          sum('job', grown('prometheus_notifications_errors_total')) + ' > 0',
+          sum(['job'], grown('prometheus_notifications_errors_total')) + ' > 0',
           'or',
-          sum('job', grown('prometheus_notifications_dropped_total')) + ' > 0',
+          sum(['job'], grown('prometheus_notifications_dropped_total')) + ' > 0',
           'or',
-          sum('job', grown('vmalert_alerts_send_errors_total')) + ' > 0',
+          sum(['job'], grown('vmalert_alerts_send_errors_total')) + ' > 0',
         ]), '{{ $value | printf "%.0f" }} notifications of {{ $labels.job }} {{ $labels.integration }} failed in ten minutes.'),
         passes.alert(
           'STORE_FAILING',
-          sum('job', grown('modelplane_datasource_store_calls_total', 'result="error"')) + ' > 0',
+          sum(['job'], grown('modelplane_datasource_store_calls_total', 'result="error"')) + ' > 0',
           '{{ $value | printf "%.0f" }} transactions of the alert store failed in ten minutes.'
         ),
         passes.alert(

@@ -47,7 +47,7 @@ local baselines = promql.by('group', promql.version, promql.raw(metrics.BASELINE
           promql.by('group', promql.version, promql.raw(metrics.MODEL_INFO)),
           'and on (model_name, model_version)',
           recorded.PRODUCTION_VERSION.name,
-          'and on (__cluster_labels__, model_name)',
+          'and on (' + promql.labels(['model_name']) + ')',
           'max_over_time(' + promql.raw(metrics.BASELINE_OBSERVATIONS) + '[1d:5m])',
           'unless',
           baselines,

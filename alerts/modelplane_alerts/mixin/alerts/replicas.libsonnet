@@ -9,7 +9,7 @@ local recorded = schema.recorded;
 
 local of = '{{ $labels.model_name }} {{ $labels.model_version }}';
 local info = promql.raw(metrics.MODEL_INFO);
-local model = '__cluster_labels__, model_name';
+local model = promql.labels(['model_name']);
 
 // Each tenant of a version that is down, in the clusters in which it was called within a day, else once.
 local ofTenants =

@@ -47,7 +47,7 @@ local calls(outcomes, window) =
           { record: windowed.CALLS_FAILED + window, expr: calls('failure', window) },
           { record: windowed.CALLS_COMPLETED + window, expr: calls(schema.completedOutcomes, window) },
         ],
-        ['5m', '1h']
+        schema.callWindows
       ),
     },
     {
