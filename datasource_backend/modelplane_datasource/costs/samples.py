@@ -162,7 +162,7 @@ def _ranges_before(last: TimeRange, start: int, samples: int, cell: int) -> Iter
 def _fetched(reader: SampleReader, time_range: TimeRange) -> list[RangeSamples]:
     """What charges a range; one that holds too much after all is read in halves."""
     try:
-        return [reader.read(time_range)]
+        return reader.read(time_range)
     except UpstreamError as error:
         if error.error != REJECTED or time_range.length <= SHORTEST_RANGE:
             raise
