@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -52,11 +52,9 @@ class RangeSamples:
     series: Mapping[str, tuple[RawSeries, ...]]
     seen_at: Mapping[str, IntArray]
 
-    def inside(self, series: RawSeries) -> RawSeries:
-        """The samples of a series after the start, where the range before ends."""
-        start = self.time_range.start
-        first = 1 if self.is_gap_free else int(series.times.searchsorted(start, side="right"))
-        return RawSeries(series.metric, series.times[first:], series.values[first:])
+    def first_inside(self, series: RawSeries) -> int:
+        """The place of the first sample of a series after the start, where the range before ends."""
+        return 1 if self.is_gap_free else int(series.times.searchsorted(self.time_range.start, side="right"))
 
     @property
     def samples(self) -> int:
@@ -79,6 +77,7 @@ class SampleReader:
     counters: Sequence[Metric]
     timing: ScrapeTiming
     cell: int
+    _places: dict[bytes, tuple[_Place, tuple[str, ...]]] = field(default_factory=dict, init=False)
 
     def read(self, time_range: TimeRange) -> list[RangeSamples]:
         """What charges ``time_range``, in ranges that follow each other."""
@@ -140,9 +139,7 @@ class SampleReader:
     ) -> dict[str, IntArray] | None:
         """When a series of each process on each device was scraped; None when one was not all the time."""
         representatives: dict[_Place, tuple[str, ...]] = {}
-        for labels in (counter.labels for counter in series):
-            values = tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
-            place = _place(labels)
+        for place, values in map(self._placed, series):
             representatives[place] = min(values, representatives.get(place, values))
         every = sorted(set(representatives.values()))
         seen_at: dict[_Place, IntArray] = {}
@@ -154,6 +151,15 @@ class SampleReader:
             _is_held(seen_at.get(place, never), time_range, self.timing.hold) for place in representatives
         )
         return _by_key((device, times) for (_, device), times in seen_at.items()) if is_held else None
+
+    def _placed(self, series: RawSeries) -> tuple[_Place, tuple[str, ...]]:
+        """The place of a series, and the labels by which it may represent it; read once for all ranges."""
+        placed = self._places.get(series.metric)
+        if placed is None:
+            labels = series.labels
+            placed = _place(labels), tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
+            self._places[series.metric] = placed
+        return placed
 
     def _scraped(
         self, representatives: Sequence[tuple[str, ...]], time_range: TimeRange
