@@ -177,12 +177,13 @@ class _Survival(NamedTuple):
 
 
 def _survival(histogram: HistogramSlices) -> _Survival:
-    inner = histogram.with_bounds({bound for bound in histogram.bounds if bound < 1})
-    events, count, factors = trials_above(inner)
+    events, count, factors = trials_above(histogram)
+    bounds = np.array(histogram.bounds)
+    inner = bounds < 1
     return _Survival(
-        np.array([0.0, *inner.bounds, 1.0]),
-        np.array([1.0, *(events / count), 0.0]),
-        np.array([1.0, *factors, 1.0]),
+        np.array([0.0, *bounds[inner], 1.0]),
+        np.array([1.0, *(events[inner] / count), 0.0]),
+        np.array([1.0, *factors[inner], 1.0]),
     )
 
 

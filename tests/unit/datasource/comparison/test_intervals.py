@@ -157,6 +157,12 @@ def test_a_mean_that_the_buckets_exclude_is_moved_to_them() -> None:
     assert [mean.value for mean in bounded_means(histograms, 0.05)] == [0.5, 0.5]
 
 
+def test_one_bucket_up_to_one_holds_no_mean_but_that_of_the_sum() -> None:
+    """Its only bound is the end of the scale."""
+    ((low, value, high),) = bounded_means([sliced((1.0,), (10,), 10, 0.9)], 0.05)
+    assert 0 <= low < value == 0.9 < high <= 1
+
+
 def test_predictions_above_one_count_as_one() -> None:
     percent = sliced(CONFIDENCE_BUCKETS, (0,) * len(CONFIDENCE_BUCKETS), 50, 90.0)
     assert [mean.value for mean in bounded_means([percent], 0.05)] == [1.0]
