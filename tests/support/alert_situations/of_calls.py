@@ -51,6 +51,27 @@ CALLS: Situations = {
         },
         [Expected(60, "ModelErrorRatioHigh", 0)],
     ),
+    "a development version whose process is gone": (
+        {
+            **loaded("1x40 stale", model_version="v9", stage="development"),
+            **calls("0+10x40 stale", "failure", model_version="v9"),
+        },
+        [
+            Expected(35, "ModelSloBurn", 0),
+            *(Expected(minute, "ModelSloBurnSlow", 0) for minute in (60, 100, 160)),
+        ],
+    ),
+    "a version that is promoted by its processes, of which one is still the old": (
+        {
+            **loaded("1x200", model_name="plain", model_version="v9", stage="development", instance="a"),
+            **loaded("_x60 1x140", model_name="plain", model_version="v9", stage="production", instance="b"),
+            **calls("0+10x200", "failure", model_name="plain", model_version="v9"),
+        },
+        [
+            Expected(50, "ModelErrorRatioHigh", 0),
+            Expected(90, "ModelErrorRatioHigh", 1, severity="critical"),
+        ],
+    ),
     "slow calls beyond the objective, and within": (
         {
             **loaded(instance="a"),

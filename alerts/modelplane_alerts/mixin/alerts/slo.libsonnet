@@ -9,7 +9,8 @@ local recorded = schema.recorded;
 local windowed = schema.windowed;
 
 local factor(pair) = promql.constant(recorded.SLO_BURN_FACTOR, ['model_name', 'slo'], 'long_window="' + pair.long + '"');
-local exceeds(burnRate, pair) = burnRate + ' > on (model_name, slo) group_left () ' + factor(pair);
+// No factor is below 1, and most series are: only the others are joined with theirs.
+local exceeds(burnRate, pair) = '(' + burnRate + ' > 1) > on (model_name, slo) group_left () ' + factor(pair);
 local bad(window) = '(' + windowed.SLO_TOTAL + window + ' - ' + windowed.SLO_GOOD + window + ')';
 
 // The factor that holds for the SLO, in a text.
@@ -50,6 +51,7 @@ local description(pairs) =
   alertGroups+:: [
     {
       name: 'modelplane-slo-alerts',
+      interval: config.sloInterval,
       rules: [
         passes.alert('SLO_BURN', any(std.map(burns, pages)), description(pages)),
         // Not beside the page. Alertmanager could inhibit it, but would then never send its end.
