@@ -38,7 +38,6 @@ _OVER_ALL_CLUSTERS = tuple(
     alert.name
     for alert in (
         alerts.REPLICAS_MISSING,
-        alerts.SLO_WITHOUT_DATA,
         alerts.TENANT_OVER_BUDGET,
         alerts.WATCHDOG,
     )

@@ -162,6 +162,21 @@ CALLS: Situations = {
             *(Expected(minute, "ModelSloBurnSlow", 0) for minute in (35, 100)),
         ],
     ),
+    "one cluster of two loses the buckets of its SLO": (
+        {
+            **loaded(cluster="eu"),
+            **loaded(cluster="us"),
+            **calls("0+10x300", cluster="eu"),
+            **calls("0+10x300", cluster="us"),
+            **latencies("0+10x60 stale", "0+10x60 stale", cluster="eu"),
+            **latencies("0+10x300", "0+10x300", cluster="us"),
+        },
+        [
+            Expected(100, "ModelSloWithoutData", 0),
+            Expected(200, "ModelSloWithoutData", 1, owner="vision", cluster="eu"),
+            Expected(200, "ModelSloWithoutData", 0, cluster="us"),
+        ],
+    ),
     "two clusters do not hide each other": (
         {
             **loaded("1x20 stale", cluster="eu", instance="a"),
