@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import requests
 from support import remote_write
-from support.fleet import Fleet, FleetSeries, registry_text, remembered, scraped
+from support.fleet import Fleet, FleetSeries, InfoSeries, registry_text, remembered, scraped
 from support.servers import (
     Prometheus,
     SeriesRequests,
@@ -51,7 +51,7 @@ storage: {{tsdb: {{out_of_order_time_window: 2h}}}}
 class Writer:
     """Writes the samples of some series to a Prometheus."""
 
-    def __init__(self, port: int, series: FleetSeries) -> None:
+    def __init__(self, port: int, series: FleetSeries | InfoSeries) -> None:
         self._url, self._session = f"http://127.0.0.1:{port}/api/v1/write", requests.Session()
         self._series, self._requests = series, SeriesRequests(series.labels())
 
@@ -78,11 +78,12 @@ def write_past(past: Writer, live: Writer, options: argparse.Namespace, end: int
     return samples
 
 
-def go_on(live: Writer, start: int, interval: int, done: threading.Event) -> None:
+def go_on(writers: tuple[Writer, ...], start: int, interval: int, done: threading.Event) -> None:
     """Write a sample of each series at each interval from ``start`` on until ``done``."""
     at = start
     while not done.wait(max(at - time.time(), 0)):
-        live.write(range(at, at + 1))
+        for writer in writers:
+            writer.write(range(at, at + 1))
         at += interval
 
 
@@ -149,12 +150,14 @@ def measure(prometheus: Prometheus, folder: Path, options: argparse.Namespace) -
     fleet, url = Fleet(options.tenants, options.models), f"http://127.0.0.1:{prometheus.port}"
     labels = {"job": "models", "instance": "10.0.0.5:8000"}
     live = Writer(prometheus.port, FleetSeries(fleet, scraped(), **labels))
+    loaded = Writer(prometheus.port, InfoSeries(fleet, **labels))
     past = Writer(prometheus.port, FleetSeries(fleet, remembered()))
     end, started = last_scrape(options.scrape), time.monotonic()
     samples = write_past(past, live, options, end)
+    loaded.write(range(end - 3600, end, options.scrape))
     loading, before = time.monotonic() - started, resident_bytes(prometheus.process.pid)
     done = threading.Event()
-    writing = threading.Thread(target=go_on, args=(live, end, options.scrape, done))
+    writing = threading.Thread(target=go_on, args=((live, loaded), end, options.scrape, done))
     writing.start()
     try:
         for name, content in rule_files(parse_registry(registry_text(fleet))).items():

@@ -135,6 +135,25 @@ class FleetSeries:
         return np.where(self._are_counters[:, None], counted, moving)
 
 
+class InfoSeries:
+    """What says that each model is loaded; without it every model is down, and each tenant has an alert."""
+
+    def __init__(self, fleet: Fleet, **labels: str) -> None:
+        self._fleet, self._labels = fleet, labels
+
+    def labels(self) -> list[Labels]:
+        """Labels with ``__name__`` in the order of the values."""
+        described = {"model_version": VERSION, "framework": FRAMEWORK, "owner": "team", "stage": "production"}
+        return [
+            {"__name__": metrics.MODEL_INFO.name, **self._labels, **described, metrics.MODEL_NAME: name}
+            for name in _names("model", self._fleet.models)
+        ]
+
+    def values(self, seconds: NDArray[np.int64]) -> Floats:
+        """Of shape (series, times): 1 each."""
+        return np.ones((self._fleet.models, len(seconds)))
+
+
 def _of_column(identity: Labels, column: Column) -> Labels:
     if column.name.startswith("modelplane:") and column.name != recorded.REQUEST_RATE.name:
         return {key: value for key, value in identity.items() if key != "framework"}
