@@ -7,6 +7,8 @@ DEMO_SECONDS ?=
 # Tests of servers wait more than they compute, hence more processes than this has cores.
 TEST_PROCESSES ?= 4
 PARTS ?= all
+# Tests start hundreds of processes; without their byte code each would compile the packages anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \

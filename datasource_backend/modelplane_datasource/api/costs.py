@@ -174,14 +174,18 @@ def costs_blueprint(context: AppContext) -> Blueprint:
         if format_ == "focus":
             _refuse_incomplete()
             return _focus(ledger, selection, FOCUS_VERSION.read(values))
+
+        def selected() -> tuple[CostRow, ...]:
+            note(notices_of(ledger, selection))  # here, so that they are kept with the rows
+            return selected_rows(ledger, selection, step, context.settings.max_points)
+
         rows = context.cached(
             ("costs", cells, selection.key, step),
             cells.cell / 1000,
-            lambda: selected_rows(ledger, selection, step, context.settings.max_points),
+            selected,
             lambda rows: _ROW_BYTES * len(rows),
         )
         rows = rows if limit is None else dearest(rows, limit)
-        note(notices_of(ledger, selection))
         if format_ == "csv":
             return _csv(rows_as_csv(rows, by, noted_for_caller()))
         body = {

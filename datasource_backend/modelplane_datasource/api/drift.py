@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import orjson
 from flask import Blueprint, Response
 
 from modelplane_datasource.context import AppContext
@@ -119,8 +120,12 @@ def drift_blueprint(context: AppContext) -> Blueprint:
         check_names(values, (*PARAMETERS, LIMIT))
         limit = LIMIT.read(values)
         selection, grid = _request(context, values)
-        rows = sorted(_claimed_rows(context, selection, grid), key=_distance, reverse=True)
-        return json_response({"query_time": format_rfc3339(grid.end), "rows": rows[:limit]})
+        rows = context.cached_body(
+            ("top", selection.key, grid, limit),
+            grid.step / 1000,
+            lambda: orjson.dumps(_farthest(context, selection, grid, limit)),
+        )
+        return json_response({"query_time": format_rfc3339(grid.end), "rows": orjson.Fragment(rows)})
 
     @routes.get("/distribution")
     @described(
@@ -155,6 +160,11 @@ def _request(context: AppContext, values: Mapping[str, Any]) -> tuple[Selection,
     if length is not None and WINDOW.name not in values:
         selection = replace(selection, options={**selection.options, WINDOW.name: length})
     return selection, Grid(moment, moment, selection.options[WINDOW.name])
+
+
+def _farthest(context: AppContext, selection: Selection, grid: Grid, limit: int) -> list[dict[str, Any]]:
+    """The rows of the signals that are farthest beyond their limits, the farthest first."""
+    return sorted(_claimed_rows(context, selection, grid), key=_distance, reverse=True)[:limit]
 
 
 def _claimed_rows(context: AppContext, selection: Selection, grid: Grid) -> list[dict[str, Any]]:

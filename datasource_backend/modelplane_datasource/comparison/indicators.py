@@ -12,11 +12,12 @@ from modelplane_datasource.comparison.dispersion import dispersion
 from modelplane_datasource.comparison.evidence import most_evidence
 from modelplane_datasource.comparison.intervals import (
     Estimate,
-    bounded_mean,
-    bounds_of_quantile,
+    Trials,
+    bounded_means,
+    bounds_of_quantiles,
     difference,
-    proportion,
-    shares,
+    estimated_shares,
+    trials_above,
 )
 from modelplane_datasource.comparison.slices import HistogramSlices, VersionSlices
 from modelplane_datasource.timeline.arrays import FloatArray
@@ -116,16 +117,19 @@ class SlowCalls:
 
 def _judge_shares(before: Events, after: Events, margin: float, alpha: float) -> Judgement:
     """The verdict on two shares of which the lower is better."""
-    factors = [float(dispersion(counted[:, None], calls)[0]) for counted, calls in (before, after)]
-    first, second = (
-        proportion(*events, alpha, factor) for events, factor in zip((before, after), factors, strict=True)
-    )
-    worse, better = _decided(before, after, max(factors), alpha)
+    factors = [dispersion(counted[:, None], calls) for counted, calls in (before, after)]
+    trials = [
+        Trials(np.array([counted.sum()]), float(calls.sum()), factor)
+        for (counted, calls), factor in zip((before, after), factors, strict=True)
+    ]
+    (first,), (second,) = estimated_shares(trials, alpha)
+    factor = float(np.max(factors))
+    worse, better = _decided(before, after, factor, alpha)
     low, value, high = difference(second, first)
     change = Estimate(max(low, 0.0) if worse else low, value, min(high, 0.0) if better else high)
     verdict, reason = _by_margin(change, margin, worse=worse, better=better)
-    if max(factors) > 1 and verdict == "not_enough_data":
-        reason = f"{reason}; they come in bursts, so that {max(factors):.3g} calls count as one"
+    if factor > 1 and verdict == "not_enough_data":
+        reason = f"{reason}; they come in bursts, so that {factor:.3g} calls count as one"
     return Judgement(verdict, reason, first, second, change)
 
 
@@ -167,9 +171,8 @@ class Latency:
     def judge(self, sides: Sides, alpha: float) -> Judgement:
         """The verdict at the level ``alpha`` of versions that both have calls."""
         # Each of the four ends of the two intervals may be wrong with a probability of alpha / 4.
-        before, after = (
-            bounds_of_quantile(version.latency, self.probability, alpha / 2) for version in sides
-        )
+        histograms = [version.latency for version in sides]
+        before, after = bounds_of_quantiles(histograms, self.probability, alpha / 2)
         change = Estimate(_ratio(after.low, before.high), math.nan, _ratio(after.high, before.low))
         hidden = self._hidden_shift(sides, min(before.value, after.value))
         verdict, reason = self._verdict(sides, before, after, change, hidden, alpha)
@@ -209,8 +212,8 @@ class Latency:
         around = {bound for bound in sides.baseline.latency.bounds if low <= bound <= high}
         if not around:
             return False
-        ends = [_shares_above(version.latency.with_bounds(around), alpha) for version in sides]
-        for first, second in zip(*ends, strict=True):
+        trials = [trials_above(version.latency.with_bounds(around)) for version in sides]
+        for first, second in zip(*estimated_shares(trials, alpha), strict=True):
             change, allowed = (
                 difference(second, first),
                 max((1 - self.probability) / 2, min(first.value, second.value) / 4),
@@ -229,13 +232,6 @@ class Latency:
         (moved, noise), (candidate_moved, candidate_noise) = (_inside(version.latency) for version in sides)
         least = (1 - self.probability) * self.margin * shorter
         return abs(candidate_moved - moved) > max(least, _NOISE * math.hypot(noise, candidate_noise))
-
-
-def _shares_above(histogram: HistogramSlices, alpha: float) -> list[Estimate]:
-    above = histogram.counts[:, None] - histogram.cumulative
-    events = above.sum(axis=0)
-    low, high = shares(events, histogram.count, alpha, dispersion(above, histogram.counts))
-    return [Estimate(*map(float, share)) for share in zip(low, events / histogram.count, high, strict=True)]
 
 
 def _inside(histogram: HistogramSlices) -> tuple[float, float]:
@@ -269,7 +265,7 @@ class Confidence:
 
     def judge(self, sides: Sides, alpha: float) -> Judgement:
         """The verdict at the level ``alpha`` of versions that both have predictions."""
-        before, after = (bounded_mean(version.confidence, alpha) for version in sides)
+        before, after = bounded_means([version.confidence for version in sides], alpha)
         change = difference(after, before)
         verdict, reason = _by_margin(change, self.margin, worse=change.high < 0, better=change.low > 0)
         return Judgement(verdict, reason, before, after, change)

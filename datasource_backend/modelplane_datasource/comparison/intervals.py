@@ -9,6 +9,7 @@ less than their number: every function takes the dispersion by which n is divide
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,14 +30,42 @@ class Estimate(NamedTuple):
     high: float
 
 
-def shares(
-    events: FloatArray, trials: float, alpha: float, factors: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """The ends of the intervals of the shares ``events / trials``; ``trials`` above 0.
+class Trials(NamedTuple):
+    """``events`` (columns,) of ``number`` trials, above 0, which are worth less by ``factors`` (columns,)."""
+
+    events: FloatArray
+    number: float
+    factors: FloatArray
+
+
+class Ends(NamedTuple):
+    """Where intervals begin and end: (columns,)."""
+
+    low: FloatArray
+    high: FloatArray
+
+
+def shares(several: Sequence[Trials], alpha: float) -> list[Ends]:
+    """The intervals of the shares of events among trials, of each of ``several``.
 
     A share is in the interval while the likelihood of the data, averaged over shares by a beta distribution,
     is less than 1 / alpha times its likelihood under that share (Robbins 1970; Ville's inequality).
     """
+    # All at once: the halvings of two versions take as long as those of one, half a millisecond.
+    events, trials, factors = (
+        np.concatenate(parts)
+        for parts in (
+            [of.events for of in several],
+            [np.full(len(of.events), of.number) for of in several],
+            [of.factors for of in several],
+        )
+    )
+    low, high = _ends_of_shares(events, trials, factors, alpha)
+    breaks = np.cumsum([len(of.events) for of in several])[:-1]
+    return [Ends(*ends) for ends in zip(np.split(low, breaks), np.split(high, breaks), strict=True)]
+
+
+def _ends_of_shares(events: FloatArray, trials: FloatArray, factors: FloatArray, alpha: float) -> Ends:
     from scipy import special  # it takes longer to load than all else, and only comparisons need it
 
     worth, hits = trials / factors, events / factors
@@ -50,28 +79,43 @@ def shares(
             middle = (edges + inside) / 2
             is_in = hits * np.log(middle) + misses * np.log1p(-middle) > limit
             inside, edges = np.where(is_in, middle, inside), np.where(is_in, edges, middle)
-    return np.where(hits > 0, edges[0], 0.0), np.where(misses > 0, edges[1], 1.0)
+    return Ends(np.where(hits > 0, edges[0], 0.0), np.where(misses > 0, edges[1], 1.0))
 
 
-def proportion(events: FloatArray, trials: FloatArray, alpha: float, factor: float) -> Estimate:
-    """The share of events among trials, both by slice."""
-    total, count = np.array([events.sum()]), float(trials.sum())
-    low, high = shares(total, count, alpha, np.array([factor]))
-    return Estimate(float(low[0]), float(total[0]) / count, float(high[0]))
+def estimated_shares(several: Sequence[Trials], alpha: float) -> list[list[Estimate]]:
+    """The share of each column of ``several``, with its interval."""
+    return [
+        [
+            Estimate(*map(float, share))
+            for share in zip(ends.low, trials.events / trials.number, ends.high, strict=True)
+        ]
+        for trials, ends in zip(several, shares(several, alpha), strict=True)
+    ]
 
 
-def bounds_of_quantile(histogram: HistogramSlices, probability: float, alpha: float) -> Estimate:
-    """The bounds between which a quantile surely lies, and its interpolation as in Prometheus.
+def trials_above(histogram: HistogramSlices) -> Trials:
+    """The observations above each bound."""
+    above = histogram.counts[:, None] - histogram.cumulative
+    return Trials(above.sum(axis=0), histogram.count, dispersion(above, histogram.counts))
+
+
+def bounds_of_quantiles(
+    histograms: Sequence[HistogramSlices], probability: float, alpha: float
+) -> list[Estimate]:
+    """The bounds between which each quantile surely lies, and its interpolation as in Prometheus.
 
     A quantile lies above a bound when the share of calls above that bound is more than ``1 - probability``.
     Where it lies between two bounds a histogram does not say, so neither does this. ``low`` is 0 where no
     bound is below it, and ``high`` is infinite where none is above; the value of one above the last bound is
     that bound.
     """
-    above = histogram.counts[:, None] - histogram.cumulative
-    low, high = shares(above.sum(axis=0), histogram.count, alpha, dispersion(above, histogram.counts))
+    ends = shares([trials_above(histogram) for histogram in histograms], alpha)
+    return [_quantile(*of, probability) for of in zip(histograms, ends, strict=True)]
+
+
+def _quantile(histogram: HistogramSlices, ends: Ends, probability: float) -> Estimate:
     edges = np.array([0.0, *histogram.bounds, math.inf])
-    exceeds, falls_short = low > 1 - probability, high < 1 - probability
+    exceeds, falls_short = ends.low > 1 - probability, ends.high < 1 - probability
     return Estimate(
         float(edges[np.flatnonzero([True, *exceeds])[-1]]),
         interpolated(histogram, probability),
@@ -91,8 +135,8 @@ def interpolated(histogram: HistogramSlices, probability: float) -> float:
     return float(edges[upper - 1] + share * (edges[upper] - edges[upper - 1]))
 
 
-def bounded_mean(histogram: HistogramSlices, alpha: float) -> Estimate:
-    """The mean of observations from 0 to 1, of which there is at least one.
+def bounded_means(histograms: Sequence[HistogramSlices], alpha: float) -> list[Estimate]:
+    """The means of observations from 0 to 1, of which each histogram has at least one.
 
     The mean is the integral of P(X > x) over x. Between two bounds that share lies between its values at
     them; the interval there is that of whichever possible share is nearest to 1/2, which is the widest. The
@@ -100,25 +144,45 @@ def bounded_mean(histogram: HistogramSlices, alpha: float) -> Estimate:
     one it holds for the skewed data that confidence is: where 1 % of all predictions are far off, 50 times
     1.0 do not prove a mean of 1.0.
     """
-    edges, above, factors = _survival(histogram)
-    widths, count = np.diff(edges), histogram.count
+    parts = [_survival(histogram) for histogram in histograms]
+    shares_of = [np.clip(0.5, above[1:], above[:-1]) for _, above, _ in parts]
+    ends = shares(
+        [
+            Trials(share * histogram.count, histogram.count, np.maximum(factors[1:], factors[:-1]))
+            for histogram, share, (_, _, factors) in zip(histograms, shares_of, parts, strict=True)
+        ],
+        alpha,
+    )
+    return [_mean(*of) for of in zip(histograms, parts, shares_of, ends, strict=True)]
+
+
+def _mean(histogram: HistogramSlices, survival: _Survival, share: FloatArray, ends: Ends) -> Estimate:
+    """The mean, from ``share`` above each part between two bounds and the ``ends`` of its interval."""
+    widths, above = np.diff(survival.edges), survival.above
     highest, lowest = float(widths @ above[:-1]), float(widths @ above[1:])
     mean = min(max(lowest, histogram.mean), highest)
-    share = np.clip(0.5, above[1:], above[:-1])
-    low, high = shares(share * count, count, alpha, np.maximum(factors[1:], factors[:-1]))
     return Estimate(
-        max(0.0, mean - float(widths @ (share - low))), mean, min(1.0, mean + float(widths @ (high - share)))
+        max(0.0, mean - float(widths @ (share - ends.low))),
+        mean,
+        min(1.0, mean + float(widths @ (ends.high - share))),
     )
 
 
-def _survival(histogram: HistogramSlices) -> tuple[FloatArray, FloatArray, FloatArray]:
+class _Survival(NamedTuple):
     """Edges from 0 to 1, the share of observations above each and its dispersion; above 1 counts as 1."""
+
+    edges: FloatArray
+    above: FloatArray
+    factors: FloatArray
+
+
+def _survival(histogram: HistogramSlices) -> _Survival:
     inner = histogram.with_bounds({bound for bound in histogram.bounds if bound < 1})
-    above = inner.counts[:, None] - inner.cumulative
-    return (
+    events, count, factors = trials_above(inner)
+    return _Survival(
         np.array([0.0, *inner.bounds, 1.0]),
-        np.array([1.0, *(above.sum(axis=0) / inner.count), 0.0]),
-        np.array([1.0, *dispersion(above, inner.counts), 1.0]),
+        np.array([1.0, *(events / count), 0.0]),
+        np.array([1.0, *factors, 1.0]),
     )
 
 

@@ -207,8 +207,8 @@ def _series_of(parts: Iterable[RangeSamples], until: int | None = None) -> dict[
     for part in parts:
         for series in (series for of_metric in part.series.values() for series in of_metric):
             if series.metric not in every:
-                times = part.inside(series).times
-                if len(times) and (until is None or times[0] <= until):
+                first = part.first_inside(series)
+                if first < len(series.times) and (until is None or series.times[first] <= until):
                     every[series.metric] = series
     return every
 

@@ -3,14 +3,15 @@
 Of a counter that was scraped all the time and never restarted, a cell needs the last sample before its end
 and no other: one of twenty, with a scrape each 15 s. A range is *gap-free* when each series has a sample in
 each of its cells and none restarted, and each process and device was seen without a break. Any other is read
-as it was scraped.
+as it was scraped: of a long range only the part in which a series begins, ends or restarts.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from modelplane_datasource.costs.ledger.usage import ScrapeTiming, union_of
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.prometheus.decoding import RawSeries
-from modelplane_datasource.timeline.arrays import IntArray
+from modelplane_datasource.prometheus.errors import INVALID, UpstreamError
+from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, IntArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import duration
@@ -34,6 +36,7 @@ _DEVICE_SERIES = selector(metrics.DEVICE_MEMORY_TOTAL.name)  # is there while th
 _REPRESENTATIVE_LABELS = (_DEVICE, TENANT_ID, MODEL_VERSION, MODEL_NAME)
 _REPRESENTATIVES_AT_ONCE = 50  # VictoriaMetrics takes queries of 16 KiB
 _FEWEST_SCRAPES = 3  # of a cell; where there are less, little is saved
+_FEWEST_CELLS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +52,9 @@ class RangeSamples:
     series: Mapping[str, tuple[RawSeries, ...]]
     seen_at: Mapping[str, IntArray]
 
-    def inside(self, series: RawSeries) -> RawSeries:
-        """The samples of a series after the start, where the range before ends."""
-        start = self.time_range.start
-        first = 1 if self.is_gap_free else int(series.times.searchsorted(start, side="right"))
-        return RawSeries(series.metric, series.times[first:], series.values[first:])
+    def first_inside(self, series: RawSeries) -> int:
+        """The place of the first sample of a series after the start, where the range before ends."""
+        return 1 if self.is_gap_free else int(series.times.searchsorted(self.time_range.start, side="right"))
 
     @property
     def samples(self) -> int:
@@ -76,12 +77,19 @@ class SampleReader:
     counters: Sequence[Metric]
     timing: ScrapeTiming
     cell: int
+    _places: dict[bytes, tuple[_Place, tuple[str, ...]]] = field(default_factory=dict, init=False)
 
-    def read(self, time_range: TimeRange) -> RangeSamples:
-        """What charges ``time_range``."""
+    def read(self, time_range: TimeRange) -> list[RangeSamples]:
+        """What charges ``time_range``, in ranges that follow each other."""
         seen_at = _by_device(self.prometheus.unrestricted_samples(_DEVICE_SERIES, *time_range))
-        samples = self._gap_free(time_range, seen_at)
-        return samples or replace(self.as_scraped(time_range), seen_at=seen_at)
+        if self.timing.scrape_interval * _FEWEST_SCRAPES > self.cell:
+            return [replace(self.as_scraped(time_range), seen_at=seen_at)]
+        at_edges = self._at_edges(time_range)
+        first, *others = (
+            (self._gap_free(part, at_edges) if is_even else None) or self.as_scraped(part)
+            for part, is_even in _parts(at_edges.values(), time_range, self.cell)
+        )
+        return [replace(first, seen_at=_united(seen_at, first.seen_at)), *others]
 
     def as_scraped(self, time_range: TimeRange, matchers: Sequence[Matcher] = ()) -> RangeSamples:
         """Each sample, from long enough before the range to see whether its first is new in its process."""
@@ -94,45 +102,44 @@ class SampleReader:
         }
         return RangeSamples(time_range, False, series, {})
 
-    def _gap_free(self, time_range: TimeRange, seen_at: Mapping[str, IntArray]) -> RangeSamples | None:
-        """A gap-free range, in which other series saw devices at ``seen_at``; None when it may be none."""
-        if self.timing.scrape_interval * _FEWEST_SCRAPES > self.cell:
-            return None
-        series = self._last_of_cells(time_range)
-        if series is None:
-            return None
-        represented = self._seen_without_break(series[metrics.DEVICE_SECONDS.name], time_range)
-        if represented is None:
-            return None
-        return RangeSamples(time_range, True, series, _united(seen_at, represented))
-
-    def _last_of_cells(self, time_range: TimeRange) -> dict[str, tuple[RawSeries, ...]] | None:
-        """The last sample of each cell, and of the one before; None when that may not be enough."""
-        start, end = time_range
-        edges, at_end = Grid(start, end, self.cell), Grid(end, end, self.cell)
-        window = duration(time_range.length + self.cell)
-        last = {}
-        for metric in self.counters:
-            name = selector(metric.name)
-            # A cell does not hold the time at which it starts.
-            series = self.prometheus.unrestricted_samples_on(
-                f"last_over_time({name}[{self.cell - 1}ms])", edges
+    def _at_edges(self, time_range: TimeRange) -> dict[str, _Table]:
+        """The last sample of each cell, and of the one before, of each counter."""
+        edges = Grid(*time_range, self.cell)
+        # A cell does not hold the time at which it starts.
+        return {
+            metric.name: _table(
+                self.prometheus.unrestricted_samples_on(
+                    f"last_over_time({selector(metric.name)}[{self.cell - 1}ms])", edges
+                ),
+                edges,
             )
-            # Resets come second, so that they are those of all samples that were seen at the edges.
-            resets = f"resets({name}[{window}]) > 0"
-            if not _are_complete(series, edges) or self.prometheus.unrestricted_samples_on(resets, at_end):
-                return None
-            last[metric.name] = series
-        return last
+            for metric in self.counters
+        }
+
+    def _gap_free(self, time_range: TimeRange, at_edges: Mapping[str, _Table]) -> RangeSamples | None:
+        """A range in which nothing happens at the edges, if it is gap-free; else None."""
+        if any(self._has_resets(name, time_range) for name in at_edges):
+            return None
+        series = {name: table.series_in(time_range, self.cell) for name, table in at_edges.items()}
+        represented = self._seen_without_break(series[metrics.DEVICE_SECONDS.name], time_range)
+        return None if represented is None else RangeSamples(time_range, True, series, represented)
+
+    def _has_resets(self, name: str, time_range: TimeRange) -> bool:
+        """Whether a counter restarted in a range or the cell before.
+
+        It is asked after the samples at the edges, so that it is about all that were seen there.
+        """
+        window = duration(time_range.length + self.cell)
+        at_end = Grid(time_range.end, time_range.end, self.cell)
+        resets = f"resets({selector(name)}[{window}]) > 0"
+        return bool(self.prometheus.unrestricted_samples_on(resets, at_end))
 
     def _seen_without_break(
         self, series: Sequence[RawSeries], time_range: TimeRange
     ) -> dict[str, IntArray] | None:
         """When a series of each process on each device was scraped; None when one was not all the time."""
         representatives: dict[_Place, tuple[str, ...]] = {}
-        for labels in (counter.labels for counter in series):
-            values = tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
-            place = _place(labels)
+        for place, values in map(self._placed, series):
             representatives[place] = min(values, representatives.get(place, values))
         every = sorted(set(representatives.values()))
         seen_at: dict[_Place, IntArray] = {}
@@ -144,6 +151,15 @@ class SampleReader:
             _is_held(seen_at.get(place, never), time_range, self.timing.hold) for place in representatives
         )
         return _by_key((device, times) for (_, device), times in seen_at.items()) if is_held else None
+
+    def _placed(self, series: RawSeries) -> tuple[_Place, tuple[str, ...]]:
+        """The place of a series, and the labels by which it may represent it; read once for all ranges."""
+        placed = self._places.get(series.metric)
+        if placed is None:
+            labels = series.labels
+            placed = _place(labels), tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
+            self._places[series.metric] = placed
+        return placed
 
     def _scraped(
         self, representatives: Sequence[tuple[str, ...]], time_range: TimeRange
@@ -160,15 +176,56 @@ class SampleReader:
         return _by_key((_place(counter.labels), counter.times) for counter in series)
 
 
-def _are_complete(series: Sequence[RawSeries], edges: Grid) -> bool:
-    """Whether each has a value at each of the ``edges`` and never falls."""
-    if any(len(counter.times) != len(edges) for counter in series):
-        return False
-    if not series:
-        return True
-    times = np.concatenate([counter.times for counter in series]).reshape(-1, len(edges))
-    values = np.concatenate([counter.values for counter in series]).reshape(-1, len(edges))
-    return bool((times == np.array(edges.times)).all() and (np.diff(values) >= 0).all())
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """Series at the edges of cells, the first at ``start``; ``values`` are (series, edges), NaN for none."""
+
+    metrics: tuple[bytes, ...]
+    start: int
+    values: FloatArray
+
+    def changes(self) -> BoolArray:
+        """The cells (cells,) in which a series begins, ends or falls."""
+        before, after = self.values[:, :-1], self.values[:, 1:]
+        changes: BoolArray = ((np.isnan(before) != np.isnan(after)) | (after < before)).any(axis=0)
+        return changes
+
+    def series_in(self, time_range: TimeRange, cell: int) -> tuple[RawSeries, ...]:
+        """The series that are there in a range in which none begins or ends."""
+        times = np.arange(time_range.start, time_range.end + 1, cell, dtype=np.int64)
+        first = (time_range.start - self.start) // cell
+        values = self.values[:, first : first + len(times)]
+        rows = np.flatnonzero(~np.isnan(values[:, 0])).tolist()
+        return tuple(RawSeries(self.metrics[row], times, values[row]) for row in rows)
+
+
+def _table(series: Sequence[RawSeries], edges: Grid) -> _Table:
+    """Samples at the times of ``edges``; UpstreamError for others."""
+    values = np.full((len(series), len(edges)), np.nan)
+    rows = np.repeat(np.arange(len(series)), [len(counter.times) for counter in series])
+    times = np.concatenate((np.zeros(0, dtype=np.int64), *(counter.times for counter in series)))
+    places, remainders = np.divmod(times - edges.start, edges.step)
+    if remainders.any() or not ((places >= 0) & (places < len(edges))).all():
+        raise UpstreamError(INVALID, "Prometheus answered with samples at other times than those requested.")
+    values[rows, places] = np.concatenate((np.zeros(0), *(counter.values for counter in series)))
+    return _Table(tuple(counter.metric for counter in series), edges.start, values)
+
+
+def _parts(tables: Iterable[_Table], time_range: TimeRange, cell: int) -> Iterator[tuple[TimeRange, bool]]:
+    """The range in parts, and of each whether nothing happens at its edges.
+
+    A part in which nothing happens has ``_FEWEST_CELLS``: below, its queries cost more than they save.
+    """
+    cells = time_range.length // cell
+    changes = np.any([np.zeros(cells, dtype=np.bool_), *(table.changes() for table in tables)], axis=0)
+    changes[1:] |= changes[:-1].copy()  # resets of a part are sought from a cell before it
+    changed = np.flatnonzero(changes)
+    starts, ends = np.append(0, changed + 1), np.append(changed, cells)
+    is_long = ends - starts >= min(_FEWEST_CELLS, cells)
+    even = set(starts[is_long].tolist())
+    bounds = sorted({0, cells, *even, *ends[is_long].tolist()})
+    for first, last in pairwise(bounds):
+        yield TimeRange(time_range.start + first * cell, time_range.start + last * cell), first in even
 
 
 def _is_held(seen_at: IntArray, time_range: TimeRange, hold: int) -> bool:

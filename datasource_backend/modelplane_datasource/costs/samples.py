@@ -86,18 +86,18 @@ def _counters(
 ) -> Iterator[CounterSeries[Key]]:
     for items, parts in _by_labels(ranges, metric.name).items():
         labels = dict(items)
-        inside = [samples.inside(series) for series, samples in parts]
-        times = np.concatenate([series.times for series in inside])
-        values = np.concatenate([series.values for series in inside])
-        scraped: list[IntArray] = [series.times for series, samples in parts if not samples.is_gap_free]
-        flags, lengths = [part.is_gap_free for _, part in parts], [len(series.times) for series in inside]
+        firsts = [part.first_inside(series) for series, part in parts]
+        inside = list(zip(parts, firsts, strict=True))
+        scraped: list[IntArray] = [series.times for series, part in parts if not part.is_gap_free]
+        flags = [part.is_gap_free for _, part in parts]
+        lengths = [len(series.times) - first for (series, _), first in inside]
         yield CounterSeries(
             key(labels),
             process_of(labels, metric),
-            times,
-            values,
+            np.concatenate([series.times[first:] for (series, _), first in inside]),
+            np.concatenate([series.values[first:] for (series, _), first in inside]),
             np.concatenate([_NO_TIMES, *scraped]),
-            np.repeat(np.array(flags), lengths),
+            np.repeat(flags, lengths),
         )
 
 
@@ -162,7 +162,7 @@ def _ranges_before(last: TimeRange, start: int, samples: int, cell: int) -> Iter
 def _fetched(reader: SampleReader, time_range: TimeRange) -> list[RangeSamples]:
     """What charges a range; one that holds too much after all is read in halves."""
     try:
-        return [reader.read(time_range)]
+        return reader.read(time_range)
     except UpstreamError as error:
         if error.error != REJECTED or time_range.length <= SHORTEST_RANGE:
             raise

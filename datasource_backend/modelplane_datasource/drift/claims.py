@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ _TOO_MANY = (
     f"More than {MAX_SIGNALS} signals are selected, so limits are those of the registry and not of each "
     "signal's own past: name fewer models, versions, kinds or signals."
 )
+_NONE = np.array(None)
 CALIBRATED, WARMING_UP, UNCALIBRATED = "calibrated", "warming up", "uncalibrated"
 
 
@@ -134,26 +136,30 @@ def claims(psi: PsiNow, history: History | None, registry: Registry | None) -> l
     if history is None:
         history, without_past = no_history(len(psi.signals)), UNCALIBRATED
     judgement = judged(psi, history, registry)
-    known = ~np.isnan(history.past[ARMS.index(PSI)])
-    past_max = np.where(known, history.past[ARMS.index(PSI)], -np.inf).max(axis=-1)
+    past = history.past[ARMS.index(PSI)]
+    known = ~np.isnan(past)
+    values, low, high = map(_numbers, (judgement.values, judgement.low, judgement.high))
+    rows = zip(
+        judgement.warming_up.tolist(),
+        high[0],
+        _numbers(np.where(known, past, -np.inf).max(axis=-1)),
+        known.sum(axis=-1).tolist(),
+        judgement.moved.T.tolist(),
+        _numbers(np.fmax.reduce(judgement.distances, axis=0)),
+        *(zip(values[place], low[place], high[place], strict=True) for place in range(1, len(ARMS))),
+        strict=True,
+    )
     return [
         Claim(
-            without_past if judgement.warming_up[row] else CALIBRATED,
-            _number(judgement.high[0, row]),
-            _number(past_max[row]),
-            int(known[row].sum()),
-            tuple(arm for arm, moved in zip(ARMS, judgement.moved[:, row], strict=True) if moved),
-            _number(np.fmax.reduce(judgement.distances[:, row])),
-            {
-                arm.method: (
-                    _number(judgement.values[place, row]),
-                    _number(judgement.low[place, row]),
-                    _number(judgement.high[place, row]),
-                )
-                for place, arm in enumerate(TWO_SIDED_ARMS, start=1)
-            },
+            without_past if warms_up else CALIBRATED,
+            limit,
+            past_max,
+            past_hours,
+            tuple(compress(ARMS, moved)),
+            beyond,
+            dict(zip((arm.method for arm in TWO_SIDED_ARMS), arms, strict=True)),
         )
-        for row in range(len(psi.signals))
+        for warms_up, limit, past_max, past_hours, moved, beyond, *arms in rows
     ]
 
 
@@ -168,5 +174,7 @@ def _absolute_limits(psi: PsiNow, warming: BoolArray, registry: Registry | None)
     return absolute
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _numbers(values: FloatArray) -> list[Any]:
+    """``values`` as lists of floats, None where one is not finite."""
+    numbers: list[Any] = np.where(np.isfinite(values), values, _NONE).tolist()
+    return numbers

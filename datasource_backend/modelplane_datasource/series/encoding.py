@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from modelplane_datasource.series.model import Series, SeriesResult
+from modelplane_datasource.series.quantile_bounds import LatencyBounds
 from modelplane_datasource.timeline.json_columns import Texts, array_of_points, array_of_texts, texts_of
 
 
@@ -30,8 +31,7 @@ def as_rows(result: SeriesResult, unit: str) -> orjson.Fragment:
     for series in sorted(result.series, key=lambda series: series.name):
         name, labels = orjson.dumps(series.name), orjson.dumps({"unit": unit, **series.labels})[1:-1]
         columns += [times, [b',"series":%b,"value":' % name] * points, texts_of(series.values)]
-        for key, values in series.extra.items():
-            columns += [[b",%b:" % orjson.dumps(key)] * points, texts_of(values)]
+        columns += _members(series, points)
         columns.append([b",%b}," % labels] * points)
     return array_of_texts(columns)
 
@@ -56,7 +56,7 @@ def as_datapoints(result: SeriesResult, ref_id: str) -> list[dict[str, Any]]:
         {
             "target": series.name,
             "refId": ref_id,
-            "datapoints": array_of_points(times, b"[%b,", b"]", [series.values]),
+            "datapoints": array_of_points(times, b"[%b,", b"]", [texts_of(series.values)]),
         }
         for series in result.series
     ]
@@ -64,6 +64,20 @@ def as_datapoints(result: SeriesResult, ref_id: str) -> list[dict[str, Any]]:
 
 def _points(times: range, series: Series) -> orjson.Fragment:
     """``[{"x", "y", extra values...}]``."""
-    keys = (orjson.dumps(key).replace(b"%", b"%%") for key in ("y", *series.extra))
+    values, extra = texts_of(series.values), series.extra
+    if isinstance(extra, LatencyBounds):
+        return array_of_points(times, b'{"x":', b',"y":%b%b}', [values, extra.members()])
+    keys = (orjson.dumps(key).replace(b"%", b"%%") for key in ("y", *extra))
     after = b"".join(b",%b:%%b" % key for key in keys) + b"}"
-    return array_of_points(times, b'{"x":', after, [series.values, *series.extra.values()])
+    return array_of_points(times, b'{"x":', after, [values, *map(texts_of, extra.values())])
+
+
+def _members(series: Series, points: int) -> list[Texts]:
+    """The extra values of each point with their names, as columns of texts."""
+    if isinstance(series.extra, LatencyBounds):
+        return [series.extra.members()]
+    return [
+        texts
+        for key, values in series.extra.items()
+        for texts in ([b",%b:" % orjson.dumps(key)] * points, texts_of(values))
+    ]

@@ -6,7 +6,7 @@ A quotient is NaN without traffic, so that an idle version has a series, of null
 from __future__ import annotations
 
 from modelplane_datasource.series.metric import Promql, SeriesMetric
-from modelplane_datasource.series.quantile_bounds import latency_bounds
+from modelplane_datasource.series.quantile_bounds import LatencyBounds
 from modelplane_datasource.series.selection import GROUP_BY, Selection
 from modelplane_datasource.web.parameters import Parameter, open_ratio
 from modelplane_schema import expressions, metrics, recorded
@@ -75,7 +75,7 @@ PROMQL_METRICS = (
     SeriesMetric(
         "latency", "Latency", metrics.LATENCY.unit,
         "Estimated quantile of the wall time of calls, with the bounds low and high of its bucket.",
-        Promql(latency, extra=latency_bounds), (QUANTILE, GROUP_BY),
+        Promql(latency, extra=LatencyBounds), (QUANTILE, GROUP_BY),
     ),
     SeriesMetric(
         "throughput", "Throughput", "requests_per_second",

@@ -111,16 +111,13 @@ def array_of(values: Sequence[Number]) -> orjson.Fragment:
     return orjson.Fragment(b"[%b]" % b",".join(texts_of(values)))
 
 
-def array_of_points(
-    times: range, before: bytes, after: bytes, columns: Sequence[Sequence[Number]]
-) -> orjson.Fragment:
+def array_of_points(times: range, before: bytes, after: bytes, columns: Sequence[Texts]) -> orjson.Fragment:
     """A JSON array of points: ``before``, a time, ``after``.
 
-    ``%b`` in ``before`` and ``after`` stand for the point's number in each of the ``columns``; what is a
+    ``%b`` in ``before`` and ``after`` stand for the point's text in each of the ``columns``; what is a
     percent sign there is doubled.
     """
-    template = _template(times, before, after)
-    return orjson.Fragment(template % tuple(_point_by_point([texts_of(values) for values in columns])))
+    return orjson.Fragment(_template(times, before, after) % tuple(_point_by_point(columns)))
 
 
 def array_of_texts(columns: Sequence[Texts]) -> orjson.Fragment:

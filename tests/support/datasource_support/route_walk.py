@@ -98,7 +98,8 @@ def walk(client: FlaskClient, admin: str) -> Iterator[Call]:
                 elif path.startswith("/prometheus"):
                     yield from _prometheus_calls(method, path)
                 elif path.startswith("/grafana") and method == "POST":
-                    yield from (Call(method, path, {}, body) for body in _grafana_bodies())
+                    queries = _grafana_queries() if path == "/grafana/query" else ()
+                    yield from (Call(method, path, {}, body) for body in (*queries, *_grafana_bodies()))
                 elif method == "GET":
                     yield from _get_calls(path, _parameters_of(document, path, method))
                 else:
@@ -207,9 +208,15 @@ def _prometheus_calls(method: str, path: str) -> Iterator[Call]:
     yield Call(method, path, {})
 
 
-def _grafana_bodies() -> Iterator[dict[str, Any]]:
-    span = {"from": "2023-10-27T09:00:00Z", "to": "2023-10-27T10:00:00Z"}
-    base: dict[str, Any] = {"range": span, "intervalMs": 60_000, "maxDataPoints": 100}
+_GRAFANA_RANGE: dict[str, Any] = {
+    "range": {"from": "2023-10-27T09:00:00Z", "to": "2023-10-27T10:00:00Z"},
+    "intervalMs": 60_000,
+    "maxDataPoints": 100,
+}
+
+
+def _grafana_queries() -> Iterator[dict[str, Any]]:
+    """Bodies of a query: each target, as each type, of each model and tenant; of costs in each group."""
     payloads: list[dict[str, Any]] = [
         {"model-name": model, **tenant}
         for model in (SHARED_MODEL, OTHER_MODEL)
@@ -218,18 +225,24 @@ def _grafana_bodies() -> Iterator[dict[str, Any]]:
     for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
         for kind, payload in itertools.product(("timeserie", "table", "frame"), payloads):
             targets = [{"refId": "A", "target": target, "type": kind, "payload": payload}]
-            yield {**base, "targets": targets, "adhocFilters": []}
+            yield {**_GRAFANA_RANGE, "targets": targets, "adhocFilters": []}
             filters = [{"key": "tenant_id", "operator": "=~", "value": ".*"}]
-            yield {**base, "targets": targets, "adhocFilters": filters, "scopedVars": {}}
+            yield {**_GRAFANA_RANGE, "targets": targets, "adhocFilters": filters, "scopedVars": {}}
+    every = {"group-by": ["tenant", "model", "version", "framework", "device_type"]}
+    for payload in ({}, every, {**every, "idle": "even"}):
+        targets = [{"refId": "A", "target": "cost", "type": "table", "payload": payload}]
+        yield {**_GRAFANA_RANGE, "targets": targets, "adhocFilters": []}
+
+
+def _grafana_bodies() -> Iterator[dict[str, Any]]:
+    """Bodies that any of the other routes may read."""
+    base = _GRAFANA_RANGE
+    for target in (*(metric.name for metric in SERIES_METRICS), *SOURCES):
         for name in ("tenant-id", "model-name", "model-version", "signal", "kind"):
             yield {"metric": target, "name": name, "payload": {}, **base}
         by_model = {"refId": "A", "target": target, "type": "table", "payload": {"group-by": "model"}}
         yield {**base, "targets": [by_model], "adhocFilters": []}
         yield {**base, "annotation": {"name": target, "query": target, "enable": True}}
-    every = {"group-by": ["tenant", "model", "version", "framework", "device_type"]}
-    for payload in ({}, every, {**every, "idle": "even"}):
-        targets = [{"refId": "A", "target": "cost", "type": "table", "payload": payload}]
-        yield {**base, "targets": targets, "adhocFilters": []}
     broken = [{"key": "model_name", "operator": "=~", "value": "("}]
     yield {**base, "targets": [{"refId": "A", "target": "version_changes"}], "adhocFilters": broken}
     for variable in VARIABLES:

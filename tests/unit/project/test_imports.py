@@ -10,6 +10,7 @@ import ast
 import configparser
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def imported_modules(path: Path) -> set[str]:
     return modules
 
 
-IMPORTS: Graph = {module: imported_modules(path) - {module} for module, path in SOURCES.items()}
+@cache
+def imports() -> Graph:
+    """Module -> our modules that it imports."""
+    return {module: imported_modules(path) - {module} for module, path in SOURCES.items()}
 
 
 def room_of(module: str) -> str:
@@ -80,7 +84,7 @@ def room_of(module: str) -> str:
 def rooms_of(package: str) -> Graph:
     """Room -> other rooms of the package that it imports."""
     rooms: Graph = {}
-    for module, targets in IMPORTS.items():
+    for module, targets in imports().items():
         if module.partition(".")[0] == package:
             inside = {room_of(target) for target in targets if target.partition(".")[0] == package}
             rooms.setdefault(room_of(module), set()).update(inside)
@@ -107,14 +111,14 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
 
 def test_packages_import_only_lower_layers() -> None:
     assert set(LAYERS) == set(FOLDERS)
-    for module, targets in IMPORTS.items():
+    for module, targets in imports().items():
         package = module.partition(".")[0]
         for target in {name.partition(".")[0] for name in targets} - {package}:
             assert LAYERS[target] < LAYERS[package], f"{module} imports {target}"
 
 
 def test_modules_have_no_circle() -> None:
-    assert circle(IMPORTS) == []
+    assert circle(imports()) == []
 
 
 @pytest.mark.parametrize("package", FOLDERS)

@@ -8,6 +8,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProce
 
 
 def imported_modules() -> Iterator[str]:
-    """Top-level modules from outside that the parts of the command line import."""
+    """Top-level modules that the parts of the command line import."""
     for folder in OF_THE_COMMAND_LINE:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -77,11 +78,14 @@ def imported_modules() -> Iterator[str]:
                 yield from (name.partition(".")[0] for name in names)
 
 
-OUTSIDE = {
-    name
-    for name in imported_modules()
-    if name not in sys.stdlib_module_names and not name.startswith(("modelplane_", "_typeshed"))
-}
+@cache
+def outside_modules() -> set[str]:
+    """Those of them that are neither Python's nor ours."""
+    return {
+        name
+        for name in imported_modules()
+        if name not in sys.stdlib_module_names and not name.startswith(("modelplane_", "_typeshed"))
+    }
 
 
 def test_setup_cfg_is_read() -> None:
@@ -91,9 +95,9 @@ def test_setup_cfg_is_read() -> None:
 
 
 def test_every_imported_module_has_an_extra() -> None:
-    assert {"yaml", "jwt", "_jsonnet"} < OUTSIDE
+    assert {"yaml", "jwt", "_jsonnet"} < outside_modules()
     offered = BASE.union(*EXTRAS.values())
-    assert {name for name in OUTSIDE if distribution_of(name) not in offered} == set()
+    assert {name for name in outside_modules() if distribution_of(name) not in offered} == set()
 
 
 def test_the_sources_are_exactly_the_commands() -> None:
@@ -124,7 +128,7 @@ def test_the_sources_are_exactly_the_commands() -> None:
 def test_a_command_needs_no_more_than_its_extra(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("a\n1\n2\n", encoding="ascii")
     needed = EXTRAS[SOURCES[arguments[0]].extra].union(COMMAND_LINE, BASE)
-    absent = {name for name in OUTSIDE if distribution_of(name) not in needed} | {"torch", "pandas"}
+    absent = {name for name in outside_modules() if distribution_of(name) not in needed} | {"torch", "pandas"}
     done = run_without(absent, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     assert "is not installed" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -15,11 +15,12 @@ from scipy import optimize, stats
 from modelplane_datasource.comparison.dispersion import dispersion
 from modelplane_datasource.comparison.intervals import (
     Estimate,
-    bounded_mean,
-    bounds_of_quantile,
+    Trials,
+    bounded_means,
+    bounds_of_quantiles,
     difference,
+    estimated_shares,
     interpolated,
-    proportion,
     shares,
 )
 from modelplane_datasource.comparison.slices import HistogramSlices
@@ -57,6 +58,14 @@ def plain_histogram_quantile(histogram: HistogramSlices, share: float) -> float:
     return histogram.bounds[-1]
 
 
+def proportion(events: int, trials: int, alpha: float, factor: float = 1.0) -> Estimate:
+    """The share of events in one column."""
+    ((estimate,),) = estimated_shares(
+        [Trials(np.array([float(events)]), float(trials), np.array([factor]))], alpha
+    )
+    return estimate
+
+
 def plain_share(events: int, trials: int, alpha: float) -> tuple[float, float]:
     """The ends of the interval as roots of the mixture's likelihood ratio, by SciPy."""
     mixture = stats.betabinom(trials, 0.5, 0.5).logpmf(events)
@@ -77,7 +86,7 @@ def plain_share(events: int, trials: int, alpha: float) -> tuple[float, float]:
 def test_ends_of_a_share_are_the_roots_of_its_likelihood_ratio(
     events: int, trials: int, alpha: float
 ) -> None:
-    (low,), (high,) = shares(np.array([float(events)]), trials, alpha, ALONE)
+    (((low,), (high,)),) = shares([Trials(np.array([float(events)]), trials, ALONE)], alpha)
     assert (low, high) == pytest.approx(plain_share(events, trials, alpha), abs=1e-8)
 
 
@@ -87,17 +96,14 @@ def test_an_interval_for_every_look_is_wider_than_that_for_one(
     trials: int, share: float, alpha: float
 ) -> None:
     events = round(share * trials)
-    low, value, high = proportion(np.array([float(events)]), np.array([float(trials)]), alpha, 1.0)
+    low, value, high = proportion(events, trials, alpha)
     single = stats.binomtest(events, trials).proportion_ci(1 - alpha, "wilson")
     assert 0 <= low <= value <= high <= 1
     assert high - low > 0.75 * (single.high - single.low)
 
 
 def test_calls_in_bursts_are_worth_less() -> None:
-    events, trials = np.array([40.0]), np.array([2_000.0])
-    assert proportion(events, trials, 0.05, 4.0) == pytest.approx(
-        proportion(events / 4, trials / 4, 0.05, 1.0)
-    )
+    assert proportion(40, 2_000, 0.05, 4.0) == pytest.approx(proportion(10, 500, 0.05))
 
 
 @settings(max_examples=40)
@@ -105,7 +111,7 @@ def test_calls_in_bursts_are_worth_less() -> None:
 def test_a_quantile_of_prometheus_lies_in_its_bounds(
     histogram: HistogramSlices, share: float, alpha: float
 ) -> None:
-    low, value, high = bounds_of_quantile(histogram, share, alpha)
+    ((low, value, high),) = bounds_of_quantiles([histogram], share, alpha)
     assert (
         value == interpolated(histogram, share) == pytest.approx(plain_histogram_quantile(histogram, share))
     )
@@ -116,23 +122,23 @@ def test_a_quantile_of_prometheus_lies_in_its_bounds(
 
 def test_bounds_of_a_quantile_close_in_on_its_bucket() -> None:
     # 6 % of the calls take longer than 0.1 s, and 4 % longer than 0.25 s.
-    ends = [
-        bounds_of_quantile(
-            sliced((0.05, 0.1, 0.25, 0.5), (n // 2, 94 * n // 100, 96 * n // 100, n), n, 0.07), 0.95, 0.05
-        )
+    histograms = [
+        sliced((0.05, 0.1, 0.25, 0.5), (n // 2, 94 * n // 100, 96 * n // 100, n), n, 0.07)
         for n in (100, 5_000, 50_000)
     ]
+    ends = bounds_of_quantiles(histograms, 0.95, 0.05)
     assert [(end.low, end.high) for end in ends] == [(0.05, math.inf), (0.05, 0.5), (0.1, 0.25)]
 
 
 def test_a_quantile_above_the_last_bound_has_no_upper_bound() -> None:
-    assert bounds_of_quantile(sliced((1.0, 60.0), (0, 0), 500, 90.0), 0.95, 0.05) == (60.0, 60.0, math.inf)
+    histogram = sliced((1.0, 60.0), (0, 0), 500, 90.0)
+    assert bounds_of_quantiles([histogram], 0.95, 0.05) == [(60.0, 60.0, math.inf)]
 
 
 @settings(max_examples=40)
 @given(histograms(highest=1.0), ALPHA)
 def test_bounded_mean_lies_in_its_interval(histogram: HistogramSlices, alpha: float) -> None:
-    low, value, high = bounded_mean(histogram, alpha)
+    ((low, value, high),) = bounded_means([histogram], alpha)
     assert 0 <= low <= value <= high <= 1
 
 
@@ -142,18 +148,18 @@ def test_the_mean_of_zeros_and_ones_is_a_proportion(count: int, share: float, al
     ones = round(share * count)
     # With narrow outer buckets: a zero stands in the lowest, a one in the highest.
     histogram = sliced((1e-9, 1 - 1e-9, 1.0), (count - ones, count - ones, count), count, ones / count)
-    expected = proportion(np.array([float(ones)]), np.array([float(count)]), alpha, 1.0)
-    assert bounded_mean(histogram, alpha) == pytest.approx(expected, abs=1e-6)
+    expected = proportion(ones, count, alpha)
+    assert bounded_means([histogram], alpha)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_mean_that_the_buckets_exclude_is_moved_to_them() -> None:
-    assert bounded_mean(sliced((0.5, 1.0), (0, 10), 10, 0.1), 0.05).value == 0.5
-    assert bounded_mean(sliced((0.5, 1.0), (10, 10), 10, 0.9), 0.05).value == 0.5
+    histograms = sliced((0.5, 1.0), (0, 10), 10, 0.1), sliced((0.5, 1.0), (10, 10), 10, 0.9)
+    assert [mean.value for mean in bounded_means(histograms, 0.05)] == [0.5, 0.5]
 
 
 def test_predictions_above_one_count_as_one() -> None:
     percent = sliced(CONFIDENCE_BUCKETS, (0,) * len(CONFIDENCE_BUCKETS), 50, 90.0)
-    assert bounded_mean(percent, 0.05).value == 1.0
+    assert [mean.value for mean in bounded_means([percent], 0.05)] == [1.0]
 
 
 def test_difference_is_newcombes_published_example() -> None:

@@ -20,6 +20,7 @@ from modelplane_datasource.costs.ledger.prices import tariff_of
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, ScrapeTiming, TokenUse
 from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
 from modelplane_datasource.prometheus.decoding import RawSeries
+from modelplane_datasource.prometheus.errors import UpstreamError
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_schema import metrics
@@ -65,7 +66,8 @@ def reader(store: Any) -> SampleReader:
 
 
 def read(store: Any) -> RangeSamples:
-    return reader(store).read(TimeRange(START, START + HOUR))
+    (result,) = reader(store).read(TimeRange(START, START + HOUR))
+    return result
 
 
 def test_of_a_gap_free_range_the_last_sample_of_each_cell_is_read() -> None:
@@ -137,6 +139,55 @@ def test_a_range_in_which_something_happens_is_read_as_it_was_scraped(why: str) 
         ] == expected
 
 
+AFTERNOON = range(FIRST - CELL + 7_000, START + 5 * HOUR + 1, SCRAPE)
+EVENTS = {
+    "it restarts": [(seconds("user-A"), restarted(counted(AFTERNOON), START + 2 * HOUR + 1))],
+    "another begins": [
+        (seconds("user-A"), counted(AFTERNOON)),
+        (seconds("user-B"), without(counted(AFTERNOON), 0, START + 2 * HOUR + 1)),
+    ],
+    "another ends": [
+        (seconds("user-A"), counted(AFTERNOON)),
+        (seconds("user-B"), without(counted(AFTERNOON), START + 2 * HOUR + 1, 2 * START)),
+    ],
+    "it misses a cell": [
+        (seconds("user-A"), without(counted(AFTERNOON), START + 2 * HOUR + 1, START + 2 * HOUR + CELL + 1))
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EVENTS)
+def test_of_a_long_range_only_where_something_happens_is_read_as_it_was_scraped(what: str) -> None:
+    before, event, after = reader(Store(EVENTS[what])).read(TimeRange(START, START + 4 * HOUR))
+    assert (before.is_gap_free, event.is_gap_free, after.is_gap_free) == (True, False, True)
+    assert before.time_range == (START, event.time_range.start)
+    assert event.time_range.start == START + 2 * HOUR
+    assert event.time_range.length <= 3 * CELL
+    assert after.time_range == (event.time_range.end, START + 4 * HOUR)
+    there = {part: {series.labels["tenant_id"] for series in part.series[metrics.DEVICE_SECONDS.name]}
+             for part in (before, after)}  # fmt: skip
+    assert there[before] | there[after] == {labels["tenant_id"] for labels, _ in EVENTS[what]}
+    assert before.samples <= 2 * 25
+
+
+def test_a_part_of_less_than_an_hour_is_read_as_it_was_scraped() -> None:
+    late = without(counted(AFTERNOON), 0, START + HOUR - CELL + 1)
+    held = [(seconds("user-A"), counted(AFTERNOON)), (seconds("user-B"), late)]
+    event, after = reader(Store(held)).read(TimeRange(START, START + 3 * HOUR))
+    assert (event.is_gap_free, after.is_gap_free) == (False, True)
+    assert event.time_range == (START, START + HOUR + CELL)
+
+
+def test_samples_at_other_times_than_the_edges_are_refused() -> None:
+    class Careless(Store):
+        def unrestricted_samples_on(self, promql: str, grid: Grid) -> tuple[RawSeries, ...]:
+            every = super().unrestricted_samples_on(promql, grid)
+            return tuple(dataclasses.replace(series, times=series.times + 1) for series in every)
+
+    with pytest.raises(UpstreamError, match="other times"):
+        read(Careless([(seconds("user-A"), counted(ALWAYS))]))
+
+
 def test_a_counter_that_falls_is_not_gap_free_whatever_is_said_of_resets() -> None:
     """A store may withhold the latest samples from one of both queries."""
 
@@ -171,7 +222,8 @@ def test_representatives_of_many_devices_are_read_by_short_queries() -> None:
 def test_scrapes_as_rare_as_cells_are_read_as_they_are() -> None:
     store = Store([(seconds("user-A"), counted(range(FIRST, START + HOUR + 1, 120_000)))])
     slow = dataclasses.replace(reader(store), timing=ScrapeTiming(120_000))
-    assert not slow.read(TimeRange(START, START + HOUR)).is_gap_free
+    (result,) = slow.read(TimeRange(START, START + HOUR))
+    assert not result.is_gap_free
 
 
 def test_a_device_is_seen_by_any_of_its_series() -> None:
@@ -221,11 +273,12 @@ def all_samples(held: list[tuple[dict[str, str], list[Scrape]]]) -> Samples:
     )
 
 
-def lines(store: Any, *, cell_by_cell: bool) -> list[tuple[Any, ...]]:
-    """The ledger of ``WINDOW`` as plain values."""
+def lines(store: Any, *, cell_by_cell: bool, length: int = 900_000) -> list[tuple[Any, ...]]:
+    """The ledger of ``CELLS`` as plain values, from ranges of ``length`` milliseconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "FIRST_RANGE", 900_000)
-        patch.setattr(samples, "LONGEST_RANGE", 900_000)
+        patch.setattr(samples, "FIRST_RANGE", length)
+        patch.setattr(samples, "LONGEST_RANGE", length)
+        patch.setattr(sample_reader, "_FEWEST_CELLS", 2)
         if not cell_by_cell:
             patch.setattr(sample_reader, "_FEWEST_SCRAPES", 1_000_000)
         return ledger_of(samples.read_samples(store, CELLS, ScrapeTiming(SCRAPE), NOW))
@@ -268,12 +321,13 @@ def test_the_ledger_is_that_of_all_samples(scrapes: tuple[list[Scrape], ...]) ->
     event(f"gap-free ranges: {sum(gap_free)} of {len(gap_free)}")
     expected = ledger_of(all_samples(held))
     assert lines(store, cell_by_cell=True) == expected
+    assert lines(store, cell_by_cell=True, length=2 * HOUR) == expected
     assert lines(store, cell_by_cell=False) == expected
 
 
 def read_ranges(store: Any) -> Iterator[RangeSamples]:
     for start in range(FIRST, START + HOUR, 900_000):
-        yield reader(store).read(TimeRange(start, start + 900_000))
+        yield from reader(store).read(TimeRange(start, start + 900_000))
 
 
 def test_gap_free_and_other_ranges_follow_each_other() -> None:

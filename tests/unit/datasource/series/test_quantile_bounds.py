@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelplane_datasource.series.quantile_bounds import latency_bounds
+from modelplane_datasource.series.quantile_bounds import LatencyBounds
 from modelplane_schema.metrics import LATENCY_BUCKETS
 
 
@@ -26,14 +26,14 @@ from modelplane_schema.metrics import LATENCY_BUCKETS
 def test_an_estimate_lies_in_its_bucket(
     estimate: float | None, low: float | None, high: float | None, is_open: int | None
 ) -> None:
-    bounds = latency_bounds([estimate])
+    bounds = LatencyBounds([estimate])
     assert {name: list(column) for name, column in bounds.items()} == {
         "low": [low], "high": [high], "open": [is_open],
     }  # fmt: skip
 
 
 def test_no_values_have_no_bounds() -> None:
-    assert [list(column) for column in latency_bounds([]).values()] == [[], [], []]
+    assert [list(column) for column in LatencyBounds([]).values()] == [[], [], []]
 
 
 @pytest.mark.parametrize("quantile", [0.05, 0.5, 0.95])
@@ -47,7 +47,7 @@ def test_the_quantile_of_the_calls_lies_between_them(quantile: float) -> None:
         upper = int(np.searchsorted(counts, rank))
         share = (rank - counts[upper - 1]) / (counts[upper] - counts[upper - 1])
         estimate = float(edges[upper - 1] + share * (edges[upper] - edges[upper - 1]))
-        bounds = latency_bounds([estimate])
+        bounds = LatencyBounds([estimate])
         (low,), (high,) = bounds["low"], bounds["high"]
         assert low is not None
         assert high is not None
