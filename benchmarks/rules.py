@@ -15,30 +15,10 @@ import time
 from typing import Any
 
 import yaml
+from support.fleet import Fleet, registry_text
 
 from modelplane_alerts.render import rule_files
 from modelplane_schema.registry import parse_registry
-
-
-def registry_text(tenants: int, models: int) -> str:
-    """A registry in which each model serves each tenant."""
-    names = [f"tenant-{number:04d}" for number in range(tenants)]
-    slos = [
-        {"name": "availability", "objective": 0.99, "indicator": {"type": "errors"}},
-        {"name": "latency", "objective": 0.95, "indicator": {"type": "latency", "threshold_seconds": 0.25}},
-    ]
-    content = {
-        "apiVersion": "modelplane/v1",
-        "tenants": [{"id": name} for name in names],
-        "models": [
-            {
-                "name": f"model-{number:02d}", "framework": "sklearn", "owner": "team", "tenants": names,
-                "max_in_flight": 8, "versions": [{"version": "v1"}], "slos": slos,
-            }
-            for number in range(models)
-        ],
-    }  # fmt: skip
-    return yaml.dump(content, Dumper=yaml.CSafeDumper)
 
 
 def seconds(work: Any) -> tuple[float, Any]:
@@ -56,7 +36,7 @@ def main() -> None:
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--models", type=int, default=10)
     arguments = parser.parse_args()
-    text = registry_text(arguments.tenants, arguments.models)
+    text = registry_text(Fleet(arguments.tenants, arguments.models))
     parsing, registry = seconds(lambda: parse_registry(text))
     rendering, files = seconds(lambda: rule_files(registry))
     contents = [yaml.load(content, yaml.CSafeLoader) for content in files.values()]

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 from modelplane_schema import alerts, calibration, expressions, metrics, recorded, recorded_slo
 from modelplane_schema.errors import UserError
 from modelplane_schema.levels import level_rules
+from modelplane_schema.mixin_settings import checked_settings
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
 from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 from modelplane_schema.registry import PsiThresholds, Registry
@@ -36,8 +36,9 @@ Group = dict[str, Any]
 # Times that a person can wait for; everything else is as in production.
 DEMO_CONFIG: Mapping[str, Any] = {
     "for": {alert.name: "10s" for alert in alerts.ALERTS},
+    "constantInterval": "4s",
     "levelInterval": "10s",
-    "replicaInterval": "10s",
+    "replicaInterval": "4s",
     "sloInterval": "10s",
     "sloLongInterval": "20s",
     "sloPeriodInterval": "30s",
@@ -46,6 +47,7 @@ DEMO_CONFIG: Mapping[str, Any] = {
     "tokenCostInterval": "10s",
     "signalBaselineInterval": "10s",
     "signalWindows": {"1h": "10s", "6h": "30s", "1d": "30s"},
+    "driftInterval": "10s",
 }
 
 
@@ -73,6 +75,7 @@ def schema_json() -> str:
         },
         "expressions": _expressions(),
         "callWindows": recorded_slo.CALL_WINDOWS,
+        "summedCallWindows": recorded_slo.SUMMED_CALL_WINDOWS,
         "latencyQuantiles": [_latency_quantile(q) for q in recorded.LATENCY_QUANTILES],
         "latencyQuantilesNative": [_latency_quantile(q, native=True) for q in recorded.LATENCY_QUANTILES],
         "latencyBounds": [f"{bound:g}" for bound in metrics.LATENCY_BUCKETS],
@@ -167,10 +170,9 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
     """Map file name to YAML text: constants of the registry, recording rules, alerts.
 
     ``config`` is patched (RFC 7396) onto the mixin's ``_config`` after the registry's ``alerts``. MixinError
-    for a key that the mixin does not have, and when jsonnet refuses a value.
+    with a line for each setting that the mixin does not have or whose value cannot be.
     """
-    merged = _merged({**registry_config(registry), **registry.alerts}, config or {})
-    _refuse_unknown(merged, [*_defaults()])
+    merged = _given(registry, config)
     # Evaluated apart, for rules and alerts are the same for all registries with such SLOs.
     constants = _evaluate(_CONSTANTS, merged)
     rules = _evaluate(_RULES, {**merged, "models": _slos_of_rules(merged["models"])})
@@ -179,6 +181,19 @@ def rule_files(registry: Registry, config: Mapping[str, Any] | None = None) -> d
         "modelplane-rules.yml": _to_yaml(rules["rules"]),
         "modelplane-alerts.yml": _to_yaml(rules["alerts"]),
     }
+
+
+def mixin_config(registry: Registry, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The whole ``_config`` that ``rule_files`` renders with, defaults included; MixinError."""
+    return _merged(_defaults(), _given(registry, config))
+
+
+def _given(registry: Registry, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        settings = checked_settings(_merged(registry.alerts, config or {}))
+    except ValueError as error:
+        raise MixinError("\n".join(f"alerts.{line}" for line in str(error).splitlines())) from error
+    return {**registry_config(registry), **settings}
 
 
 def cluster_labels(registry: Registry) -> tuple[str, ...]:
@@ -213,13 +228,6 @@ def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, An
             value = _merged(below, value)
         merged[key] = value
     return merged
-
-
-def _refuse_unknown(config: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in config:
-        if key not in known:
-            nearest = get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise MixinError(f"alerts.{key}: the mixin has no such setting; the nearest is {nearest!r}")
 
 
 def registry_config(registry: Registry) -> dict[str, Any]:

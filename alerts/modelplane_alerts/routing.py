@@ -85,6 +85,15 @@ def deliveries(recipient: Recipient) -> list[Delivery]:
     return [Delivery(tuple(severities), *positions) for positions, severities in alike.items()]
 
 
+def expected_receivers(registry: Registry, recipient: Recipient, severity: Severity) -> list[str]:
+    """The names of the receivers of an alert for somebody, in the order of the routes."""
+    for person in (recipient, registry.platform):
+        for delivery in deliveries(person):
+            if severity in delivery.severities and (delivery.receivers or person is registry.platform):
+                return [BACKEND_RECEIVER, _receiver_name(person, delivery)]
+    raise AssertionError("deliveries have each severity once")
+
+
 def alertmanager_config(registry: Registry, routing: Routing) -> str:
     """``alertmanager.yml``. RoutingError for what this version of Alertmanager cannot do."""
     problems = list(version_problems(registry, routing.alertmanager_version))

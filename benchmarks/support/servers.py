@@ -63,17 +63,20 @@ def _query(params: Mapping[str, str | int]) -> Query:
 
 
 @contextmanager
-def running_prometheus(folder: Path) -> Iterator[Prometheus]:
-    """An empty Prometheus that takes remote writes and logs its queries."""
+def running_prometheus(
+    folder: Path, configuration: str | None = None, binary: str = "prometheus"
+) -> Iterator[Prometheus]:
+    """An empty Prometheus that takes remote writes; unless it has a ``configuration`` it logs its queries."""
     port = free_port()
     config = folder / "prometheus.yml"
-    config.write_text(f"global: {{query_log_file: {folder / 'queries.log'}}}\n")
+    config.write_text(configuration or f"global: {{query_log_file: {folder / 'queries.log'}}}\n")
     arguments = [
-        "prometheus",
+        binary,
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--web.enable-remote-write-receiver",
+        "--web.enable-lifecycle",
     ]
     ready = f"http://127.0.0.1:{port}/-/ready"
     process = Process("prometheus", arguments, folder / "prometheus.log", ready_url=ready)
@@ -89,7 +92,7 @@ def load(port: int, size: plane_data.Size, end: int) -> int:
     """Write the plane's samples, the last at ``end`` seconds, and wait for their blocks; their number."""
     url, session = f"http://127.0.0.1:{port}", requests.Session()
     sources = (plane_data.IdentitySeries(size), plane_data.SignalSeries(size))
-    requests_of = [_Requests(source.labels()) for source in sources]
+    requests_of = [SeriesRequests(source.labels()) for source in sources]
     first = end - (size.scrapes - 1) * size.interval
     samples = 0
     for blocks in zip(*(source.blocks(BLOCK) for source in sources), strict=True):
@@ -106,15 +109,17 @@ def load(port: int, size: plane_data.Size, end: int) -> int:
     return samples
 
 
-class _Requests:
+class SeriesRequests:
     """Requests for series in parts, laid out anew only when the number of samples changes."""
 
     def __init__(self, labels: list[plane_data.Labels]) -> None:
+        """``labels`` of each series in the order of the values."""
         self._parts = [labels[at : at + SERIES_AT_ONCE] for at in range(0, len(labels), SERIES_AT_ONCE)]
         self._samples = 0
         self._requests: list[remote_write.Request] = []
 
     def bodies(self, values: plane_data.Floats, times: np.ndarray) -> Iterator[bytes]:
+        """Requests with ``values`` of shape (series, times) at ``times`` in milliseconds."""
         if len(times) != self._samples:
             self._samples = len(times)
             self._requests = [remote_write.Request(part, len(times)) for part in self._parts]

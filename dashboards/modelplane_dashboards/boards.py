@@ -23,14 +23,15 @@ class BoardError(UserError, ValueError):
 
 
 def build(registry: Registry) -> tuple[Board, ...]:
-    """Every board of a registry; BoardError when two boards would have the same uid or title."""
+    """Every board of a registry, of which no two have the same title; BoardError for two of the same uid."""
     boards = (
         fleet(registry),
         *(tenant_board(registry, tenant) for tenant in registry.tenants),
         *(model_board(model) for model in registry.models),
     )
-    _no_clash("uid", Counter(board.uid for board in boards))
-    _no_clash("title", Counter(board.title for board in boards))
+    for uid, count in Counter(board.uid for board in boards).items():
+        if count > 1:
+            raise BoardError(f"{count} boards have the uid {uid!r}; rename a tenant or model")
     return boards
 
 
@@ -65,7 +66,7 @@ def tenant_board(registry: Registry, tenant: Tenant) -> Board:
     return Board(
         kind="tenant",
         uid=dashboard_uid("tenant", tenant.id),
-        title=f"Tenant {tenant.id}" if tenant.title == tenant.id else f"Tenant {tenant.title} ({tenant.id})",
+        title=f"Tenant {tenant.full_title}",
         question="How well do the models that this tenant uses serve it?",
         variables=_variables(scope),
         annotations=(alerts.firing_marks(scope), inventory.version_marks(scope)),
@@ -156,9 +157,3 @@ def _variables(scope: BoardScope) -> tuple[Variable, ...]:
             variables.append(Variable(name, name.capitalize(), query))
             matchers.append(variable_matcher(label, name))
     return tuple(variables)
-
-
-def _no_clash(what: str, counts: Counter[str]) -> None:
-    for value, count in counts.items():
-        if count > 1:
-            raise BoardError(f"{count} boards have the {what} {value!r}; rename a tenant or model")

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from modelplane_alerts.routing import OWNER
 from modelplane_provisioning.checks import (
     Check,
     Finding,
@@ -20,8 +21,14 @@ from modelplane_provisioning.checks import (
 )
 from modelplane_provisioning.examples import ExampleService, example_process
 from modelplane_provisioning.plane import Connection, prometheus_query
-from modelplane_provisioning.processes import Process, free_port
-from modelplane_schema.alerts import PROBE_ALERT
+from modelplane_provisioning.processes import Process, free_port, wait_until
+from modelplane_schema.alerts import (
+    PROBE_ALERT,
+    SIGNAL_DRIFT,
+    SIGNAL_FAR_FROM_BASELINE,
+    SLO_BURN,
+    SLO_BURN_SLOW,
+)
 from modelplane_schema.expressions import FAILED, SUCCEEDED, everything, quantile
 from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME, REQUESTS, TENANT_ID
 from modelplane_schema.promql import total
@@ -30,6 +37,22 @@ from modelplane_schema.registry import Registry
 # Five phases of this length are one cycle, so that every outcome shows within half a minute.
 PHASE_SECONDS = 5
 _BY_MODEL = (MODEL_NAME,)
+# Drift needs 300 observations; then a record, an evaluation, its `for`, and a group of Alertmanager.
+_PEOPLE_SECONDS = 90
+
+
+class _Kind(NamedTuple):
+    """What goes wrong in a phase, the alerts that tell of it, and the label that says whom."""
+
+    cause: str
+    label: str
+    alerts: tuple[str, ...]
+
+
+_KINDS = (
+    _Kind("drift", OWNER, (SIGNAL_DRIFT.name, SIGNAL_FAR_FROM_BASELINE.name)),
+    _Kind("failures", TENANT_ID, (SLO_BURN.name, SLO_BURN_SLOW.name)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,7 @@ def verdict(parts: Parts, registry: Registry) -> list[Finding]:
     checks: tuple[tuple[str, Check], ...] = (
         ("every framework has data in Prometheus", _check_table),
         ("alerts went Prometheus -> Alertmanager -> store", _check_alert_travelled),
+        ("drift reaches owners, and failures tenants", check_people),
         ("the latency API returns versions side by side", _check_versions_side_by_side),
         ("targets are up", check_targets),
         ("rules are healthy", check_rules),
@@ -131,6 +155,40 @@ def _who_was_told(alerts: Sequence[Mapping[str, Any]]) -> str:
         if name:
             told[f"{audience}s"].add(name)
     return "".join(f"; {who} {', '.join(sorted(names))}" for who, names in sorted(told.items()))
+
+
+def check_people(parts: Parts, registry: Registry) -> Finding:
+    """The drift phase alerts owners and the bad phase tenants, of their own models; both are waited for."""
+    wait_until(lambda: all(_told(parts, kind) for kind in _KINDS), _PEOPLE_SECONDS, interval=1)
+    problems, told = [], []
+    for kind in _KINDS:
+        pairs = _told(parts, kind)
+        told.append(f"{kind.cause}: {', '.join(sorted({person for _, person in pairs}))}")
+        problems += [] if pairs else [f"nobody was told of {kind.cause} by {' or '.join(kind.alerts)}"]
+        problems += [
+            f"{person!r} was told of {kind.cause} of {model!r}, which is not theirs"
+            for model, person in sorted(pairs - _concerned(registry, kind))
+        ]
+    return Finding("drift reaches owners, and failures tenants", "; ".join(told), tuple(problems))
+
+
+def _concerned(registry: Registry, kind: _Kind) -> set[tuple[str, str]]:
+    """Models and whom their alerts of a kind are for, as the registry says."""
+    return {
+        (model.name, person)
+        for model in registry.models
+        for person in ((model.owner,) if kind.label == OWNER else model.tenants)
+    }
+
+
+def _told(parts: Parts, kind: _Kind) -> set[tuple[str, str]]:
+    """Models and whom the alerts of a kind are for, as far as they are in the store."""
+    alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
+    return {
+        (alert["labels"].get(MODEL_NAME, ""), alert["labels"].get(kind.label, ""))
+        for alert in alerts
+        if alert["alertname"] in kind.alerts
+    }
 
 
 def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:

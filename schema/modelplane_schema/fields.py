@@ -93,7 +93,7 @@ def repetitions(field: str, values: Iterable[str]) -> list[str]:
 def raise_all(problems: Sequence[str]) -> None:
     """ValueError with a line for each problem, if there is one.
 
-    A line that begins with ``[`` continues the place of the field.
+    A line that begins with ``[`` or ``.`` continues the place of the field.
     """
     if problems:
         raise ValueError("\n".join(problems))

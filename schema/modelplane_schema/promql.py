@@ -9,7 +9,7 @@ from typing import Literal
 
 MatchOp = Literal["=", "!=", "=~", "!~"]
 
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
@@ -22,7 +22,7 @@ class Matcher:
     op: MatchOp = "="
 
     def __str__(self) -> str:
-        if not _LABEL_NAME.fullmatch(self.label):
+        if not LABEL_NAME.fullmatch(self.label):
             raise ValueError(f"not a label name: {self.label!r}")
         return f"{self.label}{self.op}{quote(self.value)}"
 
@@ -79,7 +79,7 @@ def total(expression: str, by: Iterable[str] = ()) -> str:
     return f"sum by ({labels}) ({expression})" if labels else f"sum({expression})"
 
 
-def ratio(numerator: str, denominator: str, *, keep_nan: bool = False, separator: str = " ") -> str:
+def ratio(numerator: str, denominator: str, *, keep_nan: bool = False) -> str:
     """A quotient; where the denominator is 0 it is absent, or NaN with ``keep_nan``."""
     divisor = denominator if keep_nan else f"({denominator} > 0)"
-    return f"{numerator}{separator}/{separator}{divisor}"
+    return f"{numerator} / {divisor}"

@@ -267,6 +267,11 @@ class Named(Declaration):
         """What people call them."""
         return self.name or self.id
 
+    @property
+    def full_title(self) -> str:
+        """What tells them apart for people: the name with the id behind it, or the id alone."""
+        return self.id if self.title == self.id else f"{self.title} ({self.id})"
+
 
 class Owner(Recipient, Named):
     """Who can mend models: ``owner`` of a model names it by ``id``."""

@@ -25,14 +25,17 @@ from modelplane_schema.recorded_slo import (
     SLO_BUDGET_REMAINING,
     SLO_BURN_FACTOR,
     SLO_EXHAUSTION,
+    SLO_GOOD_HOURLY,
     SLO_GOOD_IN_PERIOD,
     SLO_INDICATOR,
     SLO_LATENCY_BOUND,
     SLO_OBJECTIVE,
     SLO_PERIOD,
     SLO_SERIES,
+    SLO_TOTAL_HOURLY,
     SLO_TOTAL_IN_PERIOD,
     SLO_WINDOWS,
+    SUMMED_CALL_WINDOWS,
 )
 from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 
@@ -313,12 +316,14 @@ RECORDED: tuple[RecordedSeries, ...] = (
     SLO_PERIOD,
     SLO_LATENCY_BOUND,
     SLO_BURN_FACTOR,
+    SLO_GOOD_HOURLY,
+    SLO_TOTAL_HOURLY,
     *(series.over(window) for window in SLO_WINDOWS for series in SLO_SERIES),
     SLO_GOOD_IN_PERIOD,
     SLO_TOTAL_IN_PERIOD,
     SLO_BUDGET_REMAINING,
     SLO_EXHAUSTION,
-    *(series.over(window) for window in CALL_WINDOWS for series in CALL_SERIES),
+    *(series.over(window) for window in (*CALL_WINDOWS, *SUMMED_CALL_WINDOWS) for series in CALL_SERIES),
     SIGNAL_BIN_BASELINE,
     *(series.over(window) for window in SIGNAL_WINDOWS for series in SIGNAL_SERIES),
     *(

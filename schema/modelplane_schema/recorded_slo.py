@@ -55,6 +55,15 @@ SLO_BURN_RATE = WindowedSeries(
     "Share of bad calls in the last {window} over the share that the objective allows; absent without calls.",
 )  # fmt: skip
 SLO_SERIES = (SLO_GOOD, SLO_TOTAL, SLO_BURN_RATE)
+# Recorded once an hour, for periods: what is recorded every half minute is a hundred times as much to read.
+SLO_GOOD_HOURLY = RecordedSeries(
+    "modelplane:slo_good_hourly:increase1h", "count", _OF_SLO,
+    "Good calls for an SLO in an hour, once an hour.", "1h",
+)  # fmt: skip
+SLO_TOTAL_HOURLY = RecordedSeries(
+    "modelplane:slo_total_hourly:increase1h", "count", _OF_SLO,
+    "Calls that count for an SLO in an hour, once an hour.", "1h",
+)  # fmt: skip
 SLO_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 CALLS_FAILED = WindowedSeries(
     "modelplane:failed_calls:increase", "count", _CALLS, "Failed calls in the last {window}."
@@ -66,4 +75,5 @@ CALLS_COMPLETED = WindowedSeries(
     "Calls that succeeded or failed in the last {window}.",
 )
 CALL_SERIES = (CALLS_FAILED, CALLS_COMPLETED)
-CALL_WINDOWS = ("5m", "1h")
+# From counters, and from sums of the shortest.
+CALL_WINDOWS, SUMMED_CALL_WINDOWS = ("5m", "1h"), ("1d",)

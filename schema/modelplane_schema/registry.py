@@ -38,6 +38,7 @@ from modelplane_schema.fields import (
     repetitions,
 )
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
+from modelplane_schema.mixin_settings import checked_settings
 from modelplane_schema.receivers import Email, Named, Owner, Platform, Recipient
 from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
 from modelplane_schema.validation import parse_model
@@ -289,10 +290,20 @@ class Registry(Declaration):
     devices: Devices = Devices()
     alerts: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
 
+    @field_validator("alerts")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            return checked_settings(settings)
+        except ValueError as error:
+            raise ValueError("\n".join(f".{line}" for line in str(error).splitlines())) from error
+
     @field_validator("owners", "tenants")
     @classmethod
     def _distinct_ids(cls, entries: tuple[Owner | Tenant, ...] | None) -> tuple[Owner | Tenant, ...] | None:
-        raise_all(repetitions("id", (entry.id for entry in entries or ())))
+        problems = repetitions("id", (entry.id for entry in entries or ()))
+        # Boards have these titles, and Grafana tells boards apart by them.
+        raise_all(problems or repetitions("name", (entry.full_title for entry in entries or ())))
         return entries
 
     @field_validator("models")

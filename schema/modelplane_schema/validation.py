@@ -51,8 +51,8 @@ def explain(error: ValidationError, model: type[BaseModel], source: str, *, show
 
 
 def _line(source: str, place: str, text: str) -> str:
-    """``source: place: text``; a text that begins with ``[`` says where in the list at ``place`` it is."""
-    if text.startswith("["):
+    """``source: place: text``; a text that begins with ``[`` or ``.`` says where below ``place`` it is."""
+    if text.startswith(("[", ".")):
         return f"{source}: {place}{text}"
     return ": ".join(filter(None, (source, place, text)))
 

@@ -32,6 +32,7 @@ def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     for promise in (
         "first full table after",
         "alerts went Prometheus -> Alertmanager -> store",
+        "drift reaches owners, and failures tenants",
         "the latency API returns versions side by side",
         "every panel query returns data",
         "docker compose -f",

@@ -126,6 +126,7 @@ class Replica:
 def configuration(folder: Path, ports: list[int]) -> dict[str, Any]:
     config = {
         "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), **dict.fromkeys(WINDOWS, "1s")},
+        "constantInterval": "1s",
         "signalBaselineInterval": "1s",
         "tokenCostInterval": "1s",
     }

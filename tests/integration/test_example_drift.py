@@ -86,6 +86,7 @@ def phases(process: Process) -> dict[str, float]:
 def prometheus_process(folder: Path, ports: list[int], port: int) -> Process:
     rules = {
         "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1s"},
+        "constantInterval": "1s",
         "signalBaselineInterval": "1s",
     }
     write_rules(folder, REGISTRY, rules)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -41,6 +42,8 @@ models:
     versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
     slos: [{name: latency, objective: 0.95, window: 30d, indicator: {type: latency, threshold_seconds: 0.01}}]
 """
+
+EVERYBODY = {"user-A", "user B & co", "vision"}
 
 FAKE_GRAFANA = """#!{python}
 # Stands in for Grafana: checks what it is given as Grafana would, then answers its HTTP API.
@@ -126,8 +129,8 @@ def test_its_servers_are_those_of_the_generation(servers: Servers, stack: Stack)
     assert programs["alertmanager"] == servers.alertmanager
 
 
-def stored(parts: Parts, **filters: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = parts.backend.get("/api/v1/alerts", {"limit": 1000, **filters})["alerts"]
+def stored(parts: Parts, **filters: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = parts.backend.get("/api/v1/alerts", {"limit": 1000, **filters})["alerts"]
     return rows
 
 
@@ -203,9 +206,19 @@ def test_no_acknowledged_alert_is_lost_when_the_backend_is_killed(
     backend.wait_ready()
     assert before <= {(row["fingerprint"], row["starts_at"]) for row in stored(parts)}
     # Prometheus forgets the series five minutes after the target is gone, or at once when it is stale.
-    assert wait_until(lambda: bool(stored(parts, alertname="ModelDown"))), backend.log_tail()
+    assert wait_until(lambda: people_told_of_model_down(parts) == EVERYBODY), backend.log_tail()
     model.start()
     model.wait_ready()
+    assert wait_until(lambda: not firing(parts, "ModelDown")), "its end reaches the store, too"
+
+
+def people_told_of_model_down(parts: Parts) -> set[str]:
+    labels = [alert["labels"] for alert in stored(parts, alertname="ModelDown")]
+    return {label["owner" if label["audience"] == "owner" else "tenant_id"] for label in labels}
+
+
+def firing(parts: Parts, alertname: str) -> list[dict[str, Any]]:
+    return [alert for alert in stored(parts, alertname=alertname) if alert["status"] == "firing"]
 
 
 def alertmanager_alerts(parts: Parts) -> set[str]:

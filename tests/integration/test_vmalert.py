@@ -165,7 +165,7 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def _write_rules(folder: Path) -> None:
     windows = {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1s"}
-    intervals = dict.fromkeys(("signalBaselineInterval", "sloInterval"), "1s")
+    intervals = dict.fromkeys(("constantInterval", "signalBaselineInterval", "sloInterval"), "1s")
     texts = rule_files(REGISTRY, {"signalWindows": windows, **intervals})
     groups = [
         group

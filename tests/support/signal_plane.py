@@ -243,6 +243,7 @@ def configuration(folder: Path, ports: Mapping[str, Sequence[int]]) -> dict[str,
             **dict.fromkeys(recorded.SIGNAL_WINDOWS),
             f"{WINDOW_SECONDS}s": "1s",
         },
+        "constantInterval": "1s",
         "signalBaselineInterval": "1s",
     }
     write_rules(folder, REGISTRY, config)

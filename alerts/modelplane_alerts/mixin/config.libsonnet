@@ -67,7 +67,10 @@ local schema = import 'schema.json';
     dataContractThreshold: 0.01,
     minInvalid: 20,
 
-    // How often the levels of boards are recorded.
+    // How often the registry's constants are recorded, of which there may be ten thousand.
+    constantInterval: '1m',
+
+    // How often the levels of boards and quantiles of latency are recorded.
     levelInterval: '30s',
 
     // How often traffic is looked at, which reads hours; and quality and cost, which read days.

@@ -11,7 +11,9 @@
   ],
   // Increases over these come from counters; those over longer windows are sums of the first or the last of them.
   shortWindows:: ['5m', '30m', '1h'],
-  longWindows:: ['2h', '6h', '1d', '3d'],
+  longWindows:: ['2h', '6h'],
+  // Sums of the window before them, so many of them.
+  dayWindows:: [{ window: '1d', of: '6h', hours: 6, parts: 4 }, { window: '3d', of: '1d', hours: 24, parts: 3 }],
 
   days(window):: std.parseInt(std.rstripChars(window, 'd')),
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +87,14 @@ def dashboards_check(registry: Path, out: Path) -> None:
     console.print(f"{out}: all {len(files)} boards are current")
 
 
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with settings of the mixin, as under `alerts:` of the registry, which it overrides.",
+)
+
+
 @click.group("rules")
 def rules_group() -> None:
     """Render recording and alerting rules from the registry.
@@ -101,12 +106,7 @@ def rules_group() -> None:
 @rules_group.command("render")
 @registry_option
 @out_option("rules", "Folder for the rule files.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file with settings of the mixin, as under `alerts:` of the registry, which it overrides.",
-)
+@config_option
 @click.option(
     "--format",
     "format_",
@@ -141,36 +141,23 @@ def _settings(path: Path) -> dict[str, Any]:
     return content
 
 
-# What checks rule files where it is on PATH, and with what arguments.
-_RULE_CHECKERS = {
-    "promtool": ("check", "rules", "--lint=all", "--lint-fatal", "modelplane-alerts.yml",
-                 "modelplane-config.yml", "modelplane-rules.yml"),
-    "vmalert": ("-dryRun", "-rule=modelplane-*.yml"),
-}  # fmt: skip
-
-
 @rules_group.command("check")
 @registry_option
-def rules_check(registry: Path) -> None:
-    """Render the rules and let promtool check them, and vmalert where it is on PATH.
+@config_option
+def rules_check(registry: Path, config_file: Path | None) -> None:
+    """Check rules and routes: our conventions, promtool, and vmalert and amtool where they are on PATH.
 
     Example: modelplane rules check --registry examples/modelplane.yaml
     """
-    from modelplane_alerts.render import rule_files
+    from modelplane_provisioning.rule_checks import check_rules
 
-    checkers = {name: path for name in _RULE_CHECKERS if (path := shutil.which(name)) is not None}
-    if "promtool" not in checkers:
-        raise click.ClickException("promtool is not on PATH; on Debian: apt-get install prometheus")
-    files = rule_files(load_registry(registry))
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in files.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
-        for name, path in checkers.items():
-            command = [path, *_RULE_CHECKERS[name]]
-            checked = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if checked.returncode != 0:
-                raise click.ClickException(f"{name} refuses the rules:\n{checked.stdout}{checked.stderr}")
-    console.print(f"{registry}: {' and '.join(checkers)} accept {len(files)} rule files")
+    problems: list[str] = []
+    for outcome in check_rules(load_registry(registry), _settings(config_file) if config_file else None):
+        console.print(f"{outcome.checker}: {outcome.summary}", markup=False)
+        problems += [f"{outcome.checker}: {problem}" for problem in outcome.problems]
+    if problems:
+        raise click.ClickException("\n".join([f"{registry}: {len(problems)} problems", *problems]))
+    console.print(f"{registry}: nothing is wrong with its rules")
 
 
 @click.command("bundle")

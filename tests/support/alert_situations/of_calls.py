@@ -51,6 +51,27 @@ CALLS: Situations = {
         },
         [Expected(60, "ModelErrorRatioHigh", 0)],
     ),
+    "a development version whose process is gone": (
+        {
+            **loaded("1x40 stale", model_version="v9", stage="development"),
+            **calls("0+10x40 stale", "failure", model_version="v9"),
+        },
+        [
+            Expected(35, "ModelSloBurn", 0),
+            *(Expected(minute, "ModelSloBurnSlow", 0) for minute in (60, 100, 160)),
+        ],
+    ),
+    "a version that is promoted by its processes, of which one is still the old": (
+        {
+            **loaded("1x200", model_name="plain", model_version="v9", stage="development", instance="a"),
+            **loaded("_x60 1x140", model_name="plain", model_version="v9", stage="production", instance="b"),
+            **calls("0+10x200", "failure", model_name="plain", model_version="v9"),
+        },
+        [
+            Expected(50, "ModelErrorRatioHigh", 0),
+            Expected(90, "ModelErrorRatioHigh", 1, severity="critical"),
+        ],
+    ),
     "slow calls beyond the objective, and within": (
         {
             **loaded(instance="a"),
@@ -139,6 +160,21 @@ CALLS: Situations = {
         [
             *(Expected(minute, "ModelSloBurn", 0) for minute in (15, 35, 65, 100)),
             *(Expected(minute, "ModelSloBurnSlow", 0) for minute in (35, 100)),
+        ],
+    ),
+    "one cluster of two loses the buckets of its SLO": (
+        {
+            **loaded(cluster="eu"),
+            **loaded(cluster="us"),
+            **calls("0+10x300", cluster="eu"),
+            **calls("0+10x300", cluster="us"),
+            **latencies("0+10x60 stale", "0+10x60 stale", cluster="eu"),
+            **latencies("0+10x300", "0+10x300", cluster="us"),
+        },
+        [
+            Expected(100, "ModelSloWithoutData", 0),
+            Expected(200, "ModelSloWithoutData", 1, owner="vision", cluster="eu"),
+            Expected(200, "ModelSloWithoutData", 0, cluster="us"),
         ],
     ),
     "two clusters do not hide each other": (

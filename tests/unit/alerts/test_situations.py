@@ -44,8 +44,8 @@ ELSEWHERE = {alert.name for alert in ALERTS if alert.name.startswith("ModelSigna
 # Hours are evaluated every minute; days every four, for a recorded value is found for less than five.
 LONG_MINUTES = 6 * HOUR
 INTERVALS = (
-    "replicaInterval", "sloInterval", "sloLongInterval", "sloPeriodInterval", "trafficInterval",
-    "qualityInterval", "levelInterval", "tokenCostInterval", "signalBaselineInterval",
+    "constantInterval", "replicaInterval", "sloInterval", "sloLongInterval", "sloPeriodInterval",
+    "trafficInterval", "qualityInterval", "levelInterval", "tokenCostInterval", "signalBaselineInterval",
 )  # fmt: skip
 # Every rule is evaluated at every instant, so groups that a situation does not need are left out. Drift has
 # situations of its own, and levels alert nobody.

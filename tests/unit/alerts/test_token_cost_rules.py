@@ -133,8 +133,8 @@ CASES = {
 @pytest.mark.slow
 def test_figures_by_hand(servers: Servers, tmp_path: Path) -> None:
     groups = [
-        group
-        for text in rule_files(REGISTRY, {"tokenCostInterval": f"{MINUTES}m"}).values()
+        {**group, "interval": f"{MINUTES}m"}
+        for text in rule_files(REGISTRY).values()
         for group in yaml.safe_load(text)["groups"]
         if group["name"] in ("modelplane-config", "modelplane-token-costs")
     ]

@@ -85,8 +85,12 @@ def test_adding_a_tenant_changes_no_other_tenants_board(registry: Registry) -> N
 def test_boards_with_the_same_title_are_an_error(registry: Registry) -> None:
     content = registry.model_dump(mode="json", by_alias=True, exclude_unset=True)
     content["tenants"] += [{"id": "b", "name": "a"}, {"id": "a (b)"}]
-    with pytest.raises(ValueError, match=r"2 boards have the title 'Tenant a \(b\)'"):
-        build(Registry.model_validate(content))
+    with pytest.raises(ValueError, match=r"\[5\].name: 'a \(b\)' occurs more than once, first at \[4\]"):
+        Registry.model_validate(content)
+    content["tenants"][-1] = {"id": "a"}
+    titles = [board.title for board in build(Registry.model_validate(content))]
+    assert {"Tenant a (b)", "Tenant a"} < set(titles)
+    assert len(set(titles)) == len(titles)
 
 
 def test_boards_with_the_same_uid_are_an_error(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

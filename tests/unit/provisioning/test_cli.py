@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from generations import Servers
@@ -108,10 +110,10 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
         "models: [{name: m, framework: jax, owner: o, tenants: [a], versions: [{version: v1}]}]\n",
         encoding="ascii",
     )
-    for command in (["dashboards", "generate"], ["bundle"]):
-        refused = run(*command, "--registry", str(path), "--out", str(tmp_path))
+    for command in (["registry", "check"], ["dashboards", "generate"], ["bundle"]):
+        refused = run(*command, "--registry", str(path))
         assert refused.exit_code == 1
-        assert "2 boards have the title 'Tenant b (c) (a)'; rename a tenant or model" in refused.output
+        assert "tenants[1].name: 'b (c) (a)' occurs more than once, first at [0]" in refused.output
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,57 @@ def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: p
         "modelplane-alerts.yml", "modelplane-config.yml", "modelplane-rules.yml",
     }  # fmt: skip
     monkeypatch.setenv("PATH", servers.search_path)
-    assert "promtool and vmalert accept 3 rule files" in run("rules", "check", "--registry", EXAMPLE).output
+    checked = run("rules", "check", "--registry", EXAMPLE)
+    assert checked.exit_code == 0
+    assert checked.output.splitlines() == [
+        "conventions: of 3 rule files", "promtool: 3 rule files", "vmalert: 3 rule files",
+        "amtool: the configuration and 21 routes", f"{EXAMPLE}: nothing is wrong with its rules",
+    ]  # fmt: skip
+
+
+def test_rules_check_names_settings_that_cannot_be_all_at_once(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("{errorRatioTreshold: 0.1, selector: job=models}", encoding="ascii")
+    refused = run("rules", "check", "--registry", EXAMPLE, "--config", str(settings))
+    assert refused.exit_code == 1
+    assert "alerts.errorRatioTreshold: the mixin has no such setting; the nearest is" in refused.output
+    assert "alerts.selector: must be matchers of PromQL without braces" in refused.output
+    registry = tmp_path / "modelplane.yaml"
+    text = Path(EXAMPLE).read_text(encoding="utf-8")
+    registry.write_text(text + "alerts: {models: [], sloInterval: 10m}\n", encoding="utf-8")
+    for command in (["registry", "check"], ["rules", "check"]):
+        refused = run(*command, "--registry", str(registry))
+        assert f"{registry}: alerts.models: is not set here but by models of the registry" in refused.output
+        assert f"{registry}: alerts.sloInterval: must be shorter than 5m" in refused.output
+
+
+def test_rules_check_tells_of_rules_and_routes_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"modelplane-alerts.yml": "groups: []", "modelplane-config.yml": "groups: []"}
+    rules = yaml.safe_dump({"groups": [{"name": "g", "rules": [{"record": "a:b", "expr": "rate(x[5m]"}]}]})
+    broken["modelplane-rules.yml"] = rules
+    for module in ("modelplane_alerts.checks.conventions", "modelplane_provisioning.rule_checks"):
+        monkeypatch.setattr(f"{module}.rule_files", lambda *_: broken)
+    nobody = yaml.safe_dump({"route": {"receiver": "x"}, "receivers": [{"name": "x"}]})
+    monkeypatch.setattr("modelplane_provisioning.rule_checks.alertmanager_config", lambda *_: nobody)
+    refused = run("rules", "check", "--registry", EXAMPLE)
+    assert refused.exit_code == 1
+    assert "conventions: modelplane-rules.yml, group g, rule 1 (a:b): is no PromQL" in refused.output
+    assert "promtool: " in refused.output
+    route = (
+        "amtool: alerts of severity critical for owner 'vision' go to x instead of modelplane-backend,nobody"
+    )
+    assert route in refused.output
+
+
+def test_rules_check_without_amtool_says_what_is_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool is not None
+    (tmp_path / "promtool").symlink_to(promtool)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    checked = run("rules", "check", "--registry", EXAMPLE)
+    assert (checked.exit_code, "amtool: not on PATH, routes are not checked" in checked.output) == (0, True)
 
 
 @pytest.mark.parametrize(

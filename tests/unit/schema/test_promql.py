@@ -56,4 +56,3 @@ def test_a_total_is_for_each_combination_of_labels_or_over_all() -> None:
 def test_a_ratio_is_absent_or_nan_where_the_divisor_is_zero() -> None:
     assert ratio("a", "b") == "a / (b > 0)"
     assert ratio("a", "b", keep_nan=True) == "a / b"
-    assert ratio("a", "b", separator="\n") == "a\n/\n(b > 0)"

@@ -14,11 +14,11 @@ local model = promql.labels(['model_name']);
 // Each tenant of a version that is down, in the clusters in which it was called within a day, else once.
 local ofTenants =
   local pairs = promql.constant(recorded.MODEL_TENANT, ['tenant_id', 'model_name', 'model_version']);
-  local called = promql.by('group', promql.calls, 'last_over_time(' + recorded.REQUEST_RATE.name + '[1d:15m])');
+  local called = promql.by('group', promql.calls, schema.windowed.CALLS_COMPLETED + '1d');
   promql.lines([
     '(',
     '  (' + called + ' and on (tenant_id, model_name, model_version) ' + pairs + ')',
-    '  * on (' + promql.version + ') group_left () ' + recorded.VERSION_DOWN.name,
+    '  and on (' + promql.version + ') ' + recorded.VERSION_DOWN.name,
     ')',
     'or on (tenant_id, model_name, model_version)',
     pairs,
@@ -32,6 +32,7 @@ local ofTenants =
   alertGroups+:: [
     {
       name: 'modelplane-replica-alerts',
+      interval: config.replicaInterval,
       rules: [
         passes.alert(
           'MODEL_DOWN',

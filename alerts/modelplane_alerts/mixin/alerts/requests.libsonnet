@@ -53,16 +53,18 @@ local withoutSlo(indicator) =
   alertGroups+:: [
     {
       name: 'modelplane-request-alerts',
+      interval: config.sloInterval,
       rules: [
         passes.alert('ERROR_RATIO_HIGH', promql.lines([
-          '(',
+          '(' + fails(failed('5m'), completed('5m')),
+          'or',
           held,
           'or',
           // Some calls a minute: an hour decides, and its last minutes say whether it is over.
           '(' + fails(failed('1h'), completed('1h')) + ' and ' + summed(failed, '30m') + ' > 0)',
           'or',
           // A call now and then: a day decides.
-          '(' + fails(summed(failed, '1d'), summed(completed, '1d')),
+          '(' + fails(failed('1d'), completed('1d')),
           'unless ' + completed('1h') + ' >= ' + config.minBadEvents + ')',
           ')',
           withoutSlo('errors'),

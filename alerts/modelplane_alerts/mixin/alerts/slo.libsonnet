@@ -9,8 +9,16 @@ local recorded = schema.recorded;
 local windowed = schema.windowed;
 
 local factor(pair) = promql.constant(recorded.SLO_BURN_FACTOR, ['model_name', 'slo'], 'long_window="' + pair.long + '"');
-local exceeds(burnRate, pair) = burnRate + ' > on (model_name, slo) group_left () ' + factor(pair);
+// No factor is below 1, and most series are: only the others are joined with theirs.
+local exceeds(burnRate, pair) = '(' + burnRate + ' > 1) > on (model_name, slo) group_left () ' + factor(pair);
 local bad(window) = '(' + windowed.SLO_TOTAL + window + ' - ' + windowed.SLO_GOOD + window + ')';
+
+local objective = promql.constant(recorded.SLO_OBJECTIVE, ['model_name', 'slo']);
+local inCluster = promql.labels(['model_name']);
+local called(labels) = promql.lines([
+  'and on (' + labels + ') ' + windowed.CALLS_COMPLETED + '1h > 0',
+  'and on (' + labels + ') ' + windowed.CALLS_COMPLETED + '1h offset 2h > 0',
+]);
 
 // The factor that holds for the SLO, in a text.
 local limit(pair) =
@@ -50,6 +58,7 @@ local description(pairs) =
   alertGroups+:: [
     {
       name: 'modelplane-slo-alerts',
+      interval: config.sloInterval,
       rules: [
         passes.alert('SLO_BURN', any(std.map(burns, pages)), description(pages)),
         // Not beside the page. Alertmanager could inhibit it, but would then never send its end.
@@ -62,14 +71,18 @@ local description(pairs) =
           any(std.map(burns, pages)),
           ')',
         ]), description(tickets)),
+        // In a cluster that had data within a day, so that no other hides it; or nowhere.
         passes.alert('SLO_WITHOUT_DATA', promql.lines([
-          promql.constant(recorded.SLO_OBJECTIVE, ['model_name', 'slo']),
-          'and on (model_name)',
-          windowed.CALLS_COMPLETED + '1h > 0',
-          'and on (model_name)',
-          windowed.CALLS_COMPLETED + '1h offset 2h > 0',
+          '(' + promql.by('group', inCluster + ', slo', windowed.SLO_TOTAL + '1d'),
+          called(inCluster),
+          'unless on (' + inCluster + ', slo)',
+          windowed.SLO_TOTAL + '1h) * 0 + on (model_name, slo) group_left ()',
+          objective,
+          'or on (model_name, slo)',
+          '(' + objective,
+          called('model_name'),
           'unless on (model_name, slo)',
-          windowed.SLO_TOTAL + '1h',
+          windowed.SLO_TOTAL + '1h)',
         ]), 'Nothing has counted for the SLO {{ $labels.slo }} of {{ $labels.model_name }}, whose objective is {{ $value | humanizePercentage }}, for two hours in which the model was called.'),
       ],
     },

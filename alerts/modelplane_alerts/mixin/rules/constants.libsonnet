@@ -106,6 +106,7 @@ local ofModel(model) =
   constantGroups+:: [
     {
       name: 'modelplane-config',
+      interval: config.constantInterval,
       rules:
         std.flatMap(ofModel, config.models) +
         [

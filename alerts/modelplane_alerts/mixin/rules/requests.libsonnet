@@ -12,6 +12,16 @@ local record(series, expr) = { record: series.name, expr: expr };
 local calls(outcomes, window) =
   promql.by('sum', promql.calls, promql.increase(metrics.REQUESTS, window, 'outcome=~"' + outcomes + '"'));
 
+// Of versions that the registry does not know, what their processes say; of several the stage that serves most. A
+// version that is gone keeps its stage for as long as a day of its calls is looked at.
+local perStage(expr) = promql.by('max', 'model_name, model_version, stage', expr);
+local declaredStage = promql.constant(recorded.DECLARED_STAGE, ['model_name', 'model_version', 'stage']);
+local said(stage) = promql.raw(metrics.MODEL_INFO, 'stage="' + stage + '"');
+local stages = ['production', 'canary', 'shadow', 'development'];
+local stagesSaid = [perStage(said(stage)) for stage in stages] +
+                   [perStage('max_over_time(' + said(stage) + '[25h:5m])') for stage in stages];
+local orElse(expr, other) = promql.lines([expr, 'or on (model_name, model_version)', other]);
+
 {
   local config = $._config,
 
@@ -25,16 +35,8 @@ local calls(outcomes, window) =
   ruleGroups+:: [
     {
       name: 'modelplane-stages',
-      // Of versions that the registry does not know, what their processes say.
-      rules: [
-        record(recorded.VERSION_STAGE, promql.lines([
-          promql.constant(recorded.DECLARED_STAGE, ['model_name', 'model_version', 'stage']),
-          'or',
-          promql.by('max', 'model_name, model_version, stage', promql.raw(metrics.MODEL_INFO, 'stage!=""')),
-          'unless on (model_name, model_version)',
-          recorded.DECLARED_STAGE.name,
-        ])),
-      ],
+      interval: config.replicaInterval,
+      rules: [record(recorded.VERSION_STAGE, std.foldl(orElse, stagesSaid, declaredStage))],
     },
     {
       name: 'modelplane-requests',
@@ -51,7 +53,20 @@ local calls(outcomes, window) =
       ),
     },
     {
+      // A day is read every few minutes, for it costs as much as all else of requests.
+      name: 'modelplane-requests-days',
+      interval: config.sloPeriodInterval,
+      rules: std.flatMap(
+        function(window) [
+          { record: series + window, expr: 'sum_over_time(' + series + '5m[' + window + ':5m])' }
+          for series in [windowed.CALLS_FAILED, windowed.CALLS_COMPLETED]
+        ],
+        schema.summedCallWindows
+      ),
+    },
+    {
       name: 'modelplane-latency',
+      interval: config.levelInterval,
       rules: [
         { record: recorded.LATENCY_QUANTILE.name, expr: latency.expression, labels: { quantile: latency.quantile } }
         for latency in quantiles

@@ -1,8 +1,9 @@
 // Service level objectives: good calls and all calls of each window, kept apart so that long windows weight by
 // traffic; burn rates; what is left of the budget and for how long. No traffic gives no point.
 //
-// Increases over at most an hour come from counters. Longer ones are sums of them, for reading three days of
-// counters costs too much; a young SLO has what there is.
+// Increases over at most an hour come from counters. Longer ones are sums of them, days are sums of quarters of a day,
+// and periods of hours that are recorded once each, for reading days of what is recorded every half minute costs too
+// much (benchmarks/rule_evaluation.py). A young SLO has what there is.
 local schema = import '../schema.json';
 local slo = import '../slo.libsonnet';
 
@@ -71,19 +72,34 @@ local requests(outcomes, window) =
     '+ on (' + calls + ') group_left () ' + latency.all(window),
   ]),
 
+  // A tenant whose every call fails may have no series of success.
+  local goodOfCounters(window) = [
+    '(' + requests('success', window) + ' or ' + requests('failure', window) + ' * 0)',
+    ofErrors,
+  ] + latencyOr(latency.fast(window)),
+  local totalOfCounters(window) =
+    [requests(schema.completedOutcomes, window), ofErrors] + latencyOr(allCalls(window)),
   local fromCounters(window) = [
-    // A tenant whose every call fails may have no series of success.
-    record(good(window), [
-      '(' + requests('success', window) + ' or ' + requests('failure', window) + ' * 0)',
-      ofErrors,
-    ] + latencyOr(latency.fast(window))),
-    record(total(window), [requests(schema.completedOutcomes, window), ofErrors] + latencyOr(allCalls(window))),
+    record(good(window), goodOfCounters(window)),
+    record(total(window), totalOfCounters(window)),
   ],
   local step = '5m',
   local fromIncreases(window) = [
     // Prometheus sums at whole multiples of the step, so that a young series has no sum for up to five minutes.
     record(name(window), ['sum_over_time(' + name(step) + '[' + window + ':' + step + '])', 'or', name('1h')])
     for name in [good, total]
+  ],
+  // A part counts whichever others there are, so each is a series of its own to `or`. One that was not recorded at its
+  // very time, as while Prometheus was down, is taken from the hour before.
+  local part(series, days, index) =
+    if index == 0 then series(days.of)
+    else
+      'label_replace(last_over_time(' + series(days.of) + '[1h] offset ' + index * days.hours + 'h), "part", "' + index + '", "", "")',
+  local fromParts(days) = [
+    record(series(days.window), [
+      promql.by('sum', ofSlo, std.join('\nor\n', [part(series, days, index) for index in std.range(0, days.parts - 1)])),
+    ])
+    for series in [good, total]
   ],
   local burn(window) = record(burnRate(window), [
     '((' + total(window) + ' - ' + good(window) + ') / (' + total(window) + ' > 0))',
@@ -96,7 +112,7 @@ local requests(outcomes, window) =
     for objective in std.get(model, 'slos', [])
   ]),
   local ofPeriod(series, period) =
-    'sum_over_time(' + series('1h') + '[' + period + ':1h])\nand on (model_name, slo) ' +
+    'sum_over_time(last_over_time(' + series.name + '[1h])[' + period + ':1h])\nand on (model_name, slo) ' +
     recorded.SLO_PERIOD.name + '{period="' + period + '"}',
   local overPeriods(series) = std.join('\nor\n', ['(' + ofPeriod(series, period) + ')' for period in periods]),
   local allowed = '(1 - ' + objective + ')',
@@ -112,13 +128,26 @@ local requests(outcomes, window) =
       interval: config.sloLongInterval,
       rules: std.flatMap(fromIncreases, slo.longWindows) + std.map(burn, slo.longWindows),
     },
+    {
+      name: 'modelplane-slo-days',
+      interval: config.sloPeriodInterval,
+      rules: std.flatMap(fromParts, slo.dayWindows) + [burn(days.window) for days in slo.dayWindows],
+    },
   ] + (if periods == [] then [] else [
+         {
+           name: 'modelplane-slo-hourly',
+           interval: '1h',
+           rules: [
+             record(recorded.SLO_GOOD_HOURLY.name, goodOfCounters('1h')),
+             record(recorded.SLO_TOTAL_HOURLY.name, totalOfCounters('1h')),
+           ],
+         },
          {
            name: 'modelplane-slo-budget',
            interval: config.sloPeriodInterval,
            rules: [
-             record(recorded.SLO_GOOD_IN_PERIOD.name, [overPeriods(good)]),
-             record(recorded.SLO_TOTAL_IN_PERIOD.name, [overPeriods(total)]),
+             record(recorded.SLO_GOOD_IN_PERIOD.name, [overPeriods(recorded.SLO_GOOD_HOURLY)]),
+             record(recorded.SLO_TOTAL_IN_PERIOD.name, [overPeriods(recorded.SLO_TOTAL_HOURLY)]),
              record(recorded.SLO_BUDGET_REMAINING.name, [
                '1 - (1 - ' + recorded.SLO_GOOD_IN_PERIOD.name + ' / (' + recorded.SLO_TOTAL_IN_PERIOD.name + ' > 0))',
                '/ on (model_name, slo) group_left () ' + allowed,
@@ -127,8 +156,8 @@ local requests(outcomes, window) =
              // of the period, which may be older than the hour.
              record(recorded.SLO_EXHAUSTION.name, [
                '3600 * clamp_min(',
-               '  (' + overPeriods(good) + ')',
-               '  - (' + overPeriods(total) + ') * on (model_name, slo) group_left () ' + objective + ',',
+               '  (' + overPeriods(recorded.SLO_GOOD_HOURLY) + ')',
+               '  - (' + overPeriods(recorded.SLO_TOTAL_HOURLY) + ') * on (model_name, slo) group_left () ' + objective + ',',
                '  0',
                ')',
                '/ ((' + total('1h') + ' * on (model_name, slo) group_left () ' + objective + ' - ' + good('1h') + ') > 0)',
