@@ -1,13 +1,15 @@
-"""Rule files with some groups alone: a Prometheus that evaluates all of them each second is a busy one."""
+"""Rule files with some of the rules: to evaluate all of them at each instant takes long."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from modelplane_alerts.checks.syntax_tree import parse, selectors
 from modelplane_alerts.render import rule_files
 from modelplane_schema.registry import Registry
 
@@ -22,3 +24,29 @@ def write_rules(
         groups = yaml.load(text, yaml.CSafeLoader)["groups"]
         chosen = [group for group in groups if group["name"].startswith(prefixes)]
         (folder / name).write_text(yaml.safe_dump({"groups": chosen}), encoding="utf-8")
+
+
+def groups_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """All groups of rule files."""
+    return [group for text in files.values() for group in yaml.load(text, yaml.CSafeLoader)["groups"]]
+
+
+def groups_behind(groups: Collection[Mapping[str, Any]], alerts: Collection[str]) -> list[dict[str, Any]]:
+    """The groups with no other rules than ``alerts`` and those that record what they read."""
+    rules = [rule for group in groups for rule in group["rules"]]
+    names = set(alerts)
+    while added := set().union(*(_read(rule["expr"]) for rule in rules if _name(rule) in names)) - names:
+        names |= added
+    chosen = [
+        {**group, "rules": [rule for rule in group["rules"] if _name(rule) in names]} for group in groups
+    ]
+    return [group for group in chosen if group["rules"]]
+
+
+@cache
+def _read(expression: str) -> set[str]:
+    return {selector.name or "" for selector in selectors(parse(expression))}
+
+
+def _name(rule: Mapping[str, str]) -> str:
+    return rule.get("record") or rule["alert"]

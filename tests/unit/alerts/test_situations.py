@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from alert_situations.building import HOUR, Expected, Situations, call_labels, labelled
+from alert_situations.building import HOUR, Expected, Series, call_labels, labelled
 from alert_situations.of_calls import CALLS
 from alert_situations.of_planes import PLANES
 from generations import Servers, available_servers
@@ -16,6 +19,7 @@ from modelplane_alerts.render import rule_files
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.registry import parse_registry
+from rule_groups import groups_behind, groups_of
 
 REGISTRY = parse_registry("""
 apiVersion: modelplane/v1
@@ -47,59 +51,33 @@ INTERVALS = (
     "constantInterval", "replicaInterval", "sloInterval", "sloLongInterval", "sloPeriodInterval",
     "trafficInterval", "qualityInterval", "levelInterval", "tokenCostInterval", "signalBaselineInterval",
 )  # fmt: skip
-# Every rule is evaluated at every instant, so groups that a situation does not need are left out. Drift has
-# situations of its own, and levels alert nobody.
-DRIFT = ("modelplane-signal", "modelplane-drift", "modelplane-level")
-NOT_OF_CALLS = (
-    *DRIFT, "modelplane-latency", "modelplane-confidence", "modelplane-token-costs", "modelplane-slo-budget",
-    "modelplane-quality-alerts", "modelplane-cost-alerts", "modelplane-plane-alerts",
-)  # fmt: skip
-NOT_OF_DAYS = (
-    *DRIFT, "modelplane-latency", "modelplane-token-costs", "modelplane-slo-budget", "modelplane-cost-alerts",
-    "modelplane-plane-alerts",
-)  # fmt: skip
-NOT_OF_PLANES = (*DRIFT, "modelplane-latency", "modelplane-slo-budget", "modelplane-slo-long")
+
+
+@cache
+def groups(interval: str, **settings: object) -> list[dict[str, Any]]:
+    return groups_of(rule_files(REGISTRY, {**dict.fromkeys(INTERVALS, interval), **settings}))
 
 
 def evaluate(
-    servers: Servers,
-    folder: Path,
-    interval: str,
-    situations: Situations,
-    left_out: tuple[str, ...],
-    **settings: object,
+    servers: Servers, folder: Path, series: Series, expectations: Sequence[Expected], **settings: object
 ) -> str:
     """The complaints of promtool, or nothing."""
-    config = {**dict.fromkeys(INTERVALS, interval), **settings}
-    for name, text in rule_files(REGISTRY, config).items():
-        groups = yaml.load(text, yaml.CSafeLoader)["groups"]
-        kept = [group for group in groups if not group["name"].startswith(left_out)]
-        (folder / name).write_text(yaml.safe_dump({"groups": kept}), encoding="utf-8")
-    tests = [
-        {
-            "name": name,
-            "interval": "1m",
-            "input_series": [{"series": key, "values": values} for key, values in series.items()],
-            "promql_expr_test": [expected.as_test() for expected in expectations],
-        }
-        for name, (series, expectations) in situations.items()
-    ]
-    files = sorted(path.name for path in folder.glob("modelplane-*.yml"))
-    content = {"rule_files": files, "evaluation_interval": interval, "tests": tests}
-    (folder / "situations.yml").write_text(yaml.safe_dump(content, width=1_000_000), encoding="utf-8")
+    is_long = max(expected.minute for expected in expectations) > LONG_MINUTES
+    interval = "4m" if is_long else "1m"
+    needed = groups_behind(groups(interval, **settings), {expected.alert for expected in expectations})
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": needed}), encoding="utf-8")
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": key, "values": values} for key, values in series.items()],
+        "promql_expr_test": [expected.as_test() for expected in expectations],
+    }
+    content = {"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [test]}
+    (folder / "situation.yml").write_text(yaml.safe_dump(content, width=1_000_000), encoding="utf-8")
     done = subprocess.run(
-        [servers.promtool, "test", "rules", "situations.yml"],
+        [servers.promtool, "test", "rules", "situation.yml"],
         cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
-def chosen(situations: Situations, *, long: bool) -> Situations:
-    return {
-        name: (series, expectations)
-        for name, (series, expectations) in situations.items()
-        if (max(expected.minute for expected in expectations) > LONG_MINUTES) == long
-    }
 
 
 @pytest.fixture
@@ -108,18 +86,9 @@ def newest() -> Servers:
     return available_servers()[-1]
 
 
-def test_situations_of_calls(newest: Servers, tmp_path: Path) -> None:
-    complaints = evaluate(newest, tmp_path, "1m", chosen(CALLS, long=False), NOT_OF_CALLS)
-    assert not complaints, complaints
-
-
-def test_situations_of_planes(newest: Servers, tmp_path: Path) -> None:
-    complaints = evaluate(newest, tmp_path, "1m", chosen(PLANES, long=False), NOT_OF_PLANES)
-    assert not complaints, complaints
-
-
-def test_situations_of_days(newest: Servers, tmp_path: Path) -> None:
-    complaints = evaluate(newest, tmp_path, "4m", chosen(SITUATIONS, long=True), NOT_OF_DAYS)
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_situation(newest: Servers, tmp_path: Path, name: str) -> None:
+    complaints = evaluate(newest, tmp_path, *SITUATIONS[name])
     assert not complaints, complaints
 
 
@@ -134,23 +103,19 @@ def converted(fast: int, slow: int, **labels: str) -> dict[str, str]:
 def test_latency_of_native_histograms(newest: Servers, tmp_path: Path) -> None:
     if newest.generation == "installed":
         pytest.skip("Prometheus 2 converts no histograms")
-    situations: Situations = {
-        "converted": (
-            {
-                **converted(60, 40),
-                **converted(100, 0, tenant_id="user-B"),
-                **converted(60, 40, model_name="plain"),
-            },
-            [
-                Expected(30, "ModelSloBurn", 1, tenant_id="user-A"),
-                Expected(30, "ModelSloBurn", 0, tenant_id="user-B"),
-                Expected(30, "ModelLatencyHigh", 1, tenant_id="user-A"),
-            ],
-        )
+    series = {
+        **converted(60, 40),
+        **converted(100, 0, tenant_id="user-B"),
+        **converted(60, 40, model_name="plain"),
     }
-    complaints = evaluate(newest, tmp_path, "1m", situations, NOT_OF_CALLS, nativeHistograms=True)
+    expectations = [
+        Expected(30, "ModelSloBurn", 1, tenant_id="user-A"),
+        Expected(30, "ModelSloBurn", 0, tenant_id="user-B"),
+        Expected(30, "ModelLatencyHigh", 1, tenant_id="user-A"),
+    ]
+    complaints = evaluate(newest, tmp_path, series, expectations, nativeHistograms=True)
     assert not complaints, complaints
-    assert evaluate(newest, tmp_path, "1m", situations, NOT_OF_CALLS), "rules for buckets see nothing"
+    assert evaluate(newest, tmp_path, series, expectations), "rules for buckets see nothing"
 
 
 def test_every_alert_has_a_situation_in_which_it_fires_and_one_in_which_it_does_not() -> None:
