@@ -1,0 +1,74 @@
+/** The routes of the backend that the data source and the app read and write. */
+import { type Observable, map } from 'rxjs';
+import type * as v from 'valibot';
+import * as answers from './answers';
+import { Failure } from './failure';
+import { type Params, Transport } from './transport';
+import { checked } from './validation';
+
+export class Client {
+  private readonly transport: Transport;
+
+  /** `proxyUrl` is the data source's address in Grafana, `settings.url`. */
+  constructor(proxyUrl: string) {
+    this.transport = new Transport(proxyUrl);
+  }
+
+  metrics(): Observable<answers.Metric[]> {
+    return this.read('metrics', answers.metrics).pipe(map(({ metrics }) => metrics));
+  }
+
+  tables(): Observable<answers.Table[]> {
+    return this.read('tables', answers.tables).pipe(map(({ tables }) => tables));
+  }
+
+  series(metric: string, params: Params): Observable<answers.SeriesAnswer> {
+    return this.read(`metrics/${encodeURIComponent(metric)}`, answers.seriesAnswer, params);
+  }
+
+  /** The rows of a table: the list of its key `rows`, or the whole answer as one row where that is empty. */
+  rows({ path, rows: key }: Pick<answers.Table, 'path' | 'rows'>, params: Params): Observable<answers.Rows> {
+    return this.read(path, answers.rowsAnswer, params).pipe(
+      map((body) => ({ rows: rowsOf(body, key, path), warnings: body.warnings })),
+    );
+  }
+
+  annotations(source: string, params: Params): Observable<answers.AnnotationRows> {
+    return this.read(`annotations/${encodeURIComponent(source)}`, answers.annotationRows, params);
+  }
+
+  menu(name: string, params: Params): Observable<answers.Menu> {
+    return this.read(`menus/${encodeURIComponent(name)}`, answers.menu, params);
+  }
+
+  identity(): Observable<answers.Identity> {
+    return this.read('identity', answers.identity);
+  }
+
+  /** GET `path` below the API's root; `schema` says what the answer must be. */
+  read<T extends v.GenericSchema>(
+    path: string,
+    schema: T,
+    params: Params = {},
+  ): Observable<v.InferOutput<T>> {
+    return this.transport.read(path, params).pipe(map((body) => checked(schema, body, path)));
+  }
+
+  /** POST `body` to `path`, which takes an editor. */
+  write<T extends v.GenericSchema>(
+    path: string,
+    schema: T,
+    body: unknown,
+    params: Params = {},
+  ): Observable<v.InferOutput<T>> {
+    return this.transport.write(path, params, body).pipe(map((answer) => checked(schema, answer, path)));
+  }
+}
+
+function rowsOf(body: Record<string, unknown>, key: string, path: string): answers.Row[] {
+  const list = key === '' ? [body] : body[key];
+  if (!Array.isArray(list)) {
+    throw new Failure('unexpected_answer', `The backend's answer to ${path} has no list named ${key}.`);
+  }
+  return list.map((each) => checked(answers.row, each, path));
+}
