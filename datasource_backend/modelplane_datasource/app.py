@@ -17,6 +17,7 @@ from modelplane_datasource.alerts.store import AlertStore, StoreError
 from modelplane_datasource.alerts.suppression import SuppressionError, load_windows
 from modelplane_datasource.api.alerts import alerts_blueprint
 from modelplane_datasource.api.annotations import annotation_rows_blueprint
+from modelplane_datasource.api.catalogues import catalogues_blueprint
 from modelplane_datasource.api.comparison import compare_blueprint
 from modelplane_datasource.api.costs import costs_blueprint
 from modelplane_datasource.api.drift import drift_blueprint
@@ -57,6 +58,7 @@ _EXTENSION = "modelplane"
 _CONNECTIONS_BESIDES = 6
 _BLUEPRINTS = (
     series_blueprint,
+    catalogues_blueprint,
     drift_blueprint,
     slo_blueprint,
     triage_blueprint,
