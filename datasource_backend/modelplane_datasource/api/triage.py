@@ -17,7 +17,15 @@ from modelplane_datasource.timeline.times import format_rfc3339
 from modelplane_datasource.triage.attention import REASONS, attention_rows
 from modelplane_datasource.triage.declarations import STATES, compared_versions, registry_rows
 from modelplane_datasource.triage.findings import declared_models, findings_of, seen_versions
-from modelplane_datasource.web.openapi import BAD_INPUT, STORE, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import (
+    BAD_INPUT,
+    STORE,
+    UPSTREAM,
+    NamedSchema,
+    Operation,
+    Table,
+    described,
+)
 from modelplane_datasource.web.parameters import Parameter, Values, check_names, choice, label_text
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -112,12 +120,14 @@ TRIAGED = Operation(
     ),
     TRIAGE_PARAMETERS,
     (*BAD_INPUT, *UPSTREAM, *STORE),
+    tables=(Table("triage", "Models that need attention", units={"budget_ratio": "ratio"}),),
 )
 DECLARED = Operation(
     "Versions of models by tenant: declared, or seen, or both; what differs comes first.",
     ok("A row for each version of each tenant; states counts them on all pages.", REGISTRY),
     REGISTRY_PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
+    tables=(Table("registry", "Declared and seen versions"),),
 )
 
 
