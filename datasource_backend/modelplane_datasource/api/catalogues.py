@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 from flask import Blueprint, Response, current_app
 
+from modelplane_datasource.api.menus import MENUS, Menu, menu_values
 from modelplane_datasource.api.series import PARAMETER
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.grafana.annotations import SOURCES
-from modelplane_datasource.menus import MENUS, Menu, menu_values
 from modelplane_datasource.tenancy.caller import current_caller
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import parse_duration

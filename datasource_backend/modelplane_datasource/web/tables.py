@@ -1,4 +1,4 @@
-"""The catalogue of tables, made of what each route declares: the answers that have rows, and their columns."""
+"""The catalogue of tables, made of what each route declares: answers that have rows, and their columns."""
 
 from __future__ import annotations
 

@@ -34,7 +34,10 @@ def plane(
     upstream.reply = FixedPrometheus()
     (tmp_path / "modelplane.yaml").write_text(REGISTRY)
     (tmp_path / "tokens.json").write_text(json.dumps({"tokens": TOKENS}))
-    files = {"registry_file": tmp_path / "modelplane.yaml", "token_file": tmp_path / "tokens.json"}
+    files: dict[str, Any] = {
+        "registry_file": tmp_path / "modelplane.yaml",
+        "token_file": tmp_path / "tokens.json",
+    }
     return make_client(dataclasses.replace(settings, **files))
 
 
