@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.{ts,tsx}'],
     environment: 'jsdom',
-    server: { deps: { inline: [/@grafana\/data/] } },
+    setupFiles: ['src/testing/browser.ts'],
+    css: false,
+    server: { deps: { inline: [/@grafana/, /@rc-component/] } },
   },
 });

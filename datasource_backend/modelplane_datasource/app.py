@@ -30,6 +30,7 @@ from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.silences import silences_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
+from modelplane_datasource.api.triage import triage_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
 from modelplane_datasource.context import AppContext
@@ -60,6 +61,7 @@ _BLUEPRINTS = (
     catalogues_blueprint,
     drift_blueprint,
     slo_blueprint,
+    triage_blueprint,
     compare_blueprint,
     gate_blueprint,
     costs_blueprint,

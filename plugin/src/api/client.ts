@@ -3,6 +3,7 @@ import { type Observable, map } from 'rxjs';
 import type * as v from 'valibot';
 import * as answers from './answers';
 import { Failure } from './failure';
+import * as pages from './pageAnswers';
 import { type Params, Transport } from './transport';
 import { checked } from './validation';
 
@@ -51,6 +52,68 @@ export class Client {
 
   identity(): Observable<answers.Identity> {
     return this.read('identity', answers.identity);
+  }
+
+  triage(params: Params): Observable<pages.Triage> {
+    return this.read('triage', pages.triage, params);
+  }
+
+  registry(params: Params): Observable<pages.RegistryAnswer> {
+    return this.read('registry', pages.registry, params);
+  }
+
+  incidents(params: Params): Observable<pages.Incidents> {
+    return this.read('incidents', pages.incidents, params);
+  }
+
+  incident(id: string): Observable<pages.Incident> {
+    return this.read(`incidents/${encodeURIComponent(id)}`, pages.incident);
+  }
+
+  acknowledge(id: string, body: { by: string; note: string }): Observable<pages.Incident> {
+    return this.write(`incidents/${encodeURIComponent(id)}/acknowledge`, pages.incident, body);
+  }
+
+  comment(id: string, body: { by: string; comment: string }): Observable<pages.Incident> {
+    return this.write(`incidents/${encodeURIComponent(id)}/comment`, pages.incident, body);
+  }
+
+  /** Silence alerts of the one tenant that `params` name. */
+  silence(body: unknown, params: Params): Observable<pages.SilenceAnswer> {
+    return this.write('silences', pages.silence, body, params);
+  }
+
+  comparison(params: Params): Observable<pages.Comparison> {
+    return this.read('compare', pages.comparison, params);
+  }
+
+  verdicts(params: Params): Observable<pages.Verdicts> {
+    return this.read('compare/verdicts', pages.verdicts, params);
+  }
+
+  movedSignals(params: Params): Observable<pages.MovedSignals> {
+    return this.read('drift/top', pages.movedSignals, params);
+  }
+
+  distribution(params: Params): Observable<pages.Distribution> {
+    return this.read('drift/distribution', pages.distribution, params);
+  }
+
+  costs(params: Params): Observable<pages.Costs> {
+    return this.read('costs', pages.costs, params);
+  }
+
+  forecasts(params: Params): Observable<pages.Forecasts> {
+    return this.read('costs/forecast', pages.forecasts, params);
+  }
+
+  /** The ledger as a file: CSV, or the columns of FOCUS. */
+  costFile(format: 'csv' | 'focus', params: Params): Observable<string> {
+    return this.transport.readText('costs', { ...params, format });
+  }
+
+  watchdog(): Observable<pages.Watchdog> {
+    return this.read('watchdog', pages.watchdog);
   }
 
   /** GET `path` below the API's root; `schema` says what the answer must be. */

@@ -71,6 +71,17 @@ export class Transport {
     return answer;
   }
 
+  /** The text of a GET that does not answer with JSON, such as CSV; errors are `Failure`. */
+  readText(path: string, params?: Params): Observable<string> {
+    try {
+      return this.fetch('GET', `read/${addressOf(path, params)}`, path, undefined, 'text').pipe(
+        map(({ data }) => String(data)),
+      );
+    } catch (reason) {
+      return throwError(() => failureOf(reason, path));
+    }
+  }
+
   /** The body of the answer to a POST; errors are `Failure`. */
   write(path: string, params: Params, body: unknown): Observable<unknown> {
     try {
@@ -81,18 +92,43 @@ export class Transport {
   }
 
   private send(method: string, address: string, path: string, data?: unknown): Observable<unknown> {
+    return this.fetch(method, address, path, data).pipe(
+      map((response) => parsed(response.data, response.status)),
+    );
+  }
+
+  private fetch(
+    method: string,
+    address: string,
+    path: string,
+    data?: unknown,
+    responseType?: 'text',
+  ): Observable<{ data: unknown; status: number }> {
     const url = `${this.proxyUrl}/${address}`;
+    const options = { method, url, data, responseType, showErrorAlert: false, showSuccessAlert: false };
     return getBackendSrv()
-      .fetch<unknown>({ method, url, data, showErrorAlert: false, showSuccessAlert: false })
+      .fetch<unknown>(options)
       .pipe(
         timeout(TIMEOUT_SECONDS * 1000),
-        map((response) => parsed(response.data, response.status)),
         catchError((reason: unknown) =>
           throwError(() =>
-            reason instanceof TimeoutError ? SLOW(TIMEOUT_SECONDS) : failureOf(reason, path),
+            reason instanceof TimeoutError ? SLOW(TIMEOUT_SECONDS) : failureOf(withParsedBody(reason), path),
           ),
         ),
       );
+  }
+}
+
+/** An error's body is JSON even where the answer would have been text. */
+function withParsedBody(reason: unknown): unknown {
+  const { data } = (reason ?? {}) as { data?: unknown };
+  if (typeof data !== 'string') {
+    return reason;
+  }
+  try {
+    return { ...(reason as object), data: JSON.parse(data) as unknown };
+  } catch {
+    return reason;
   }
 }
 

@@ -1,12 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
 import { APP_ID } from '../ids';
 import app from '../plugin.json';
+import { urlOf } from './state/links';
 
 vi.mock('@grafana/runtime', () => ({}));
 vi.mock('@grafana/ui', () => ({}));
 
 describe('the pages of plugin.json', async () => {
-  const { PAGES, urlOf } = await import('./pages');
+  const { PAGES } = await import('./pages');
   const listed = PAGES.filter(({ path }) => !path.includes(':'));
   const declared = app.includes.filter(({ type }) => type === 'page');
 

@@ -15,7 +15,8 @@ import promql_parser
 from datasource_support.fake_prometheus import STORE_QUERY
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_schema import metrics
-from modelplane_schema.recorded import PRODUCTION_VERSION
+from modelplane_schema.recorded import COST, PRODUCTION_VERSION, SIGNAL_MOVED
+from modelplane_schema.recorded_slo import SLO_BURN_RATE
 
 NOW = 1_698_400_800
 JSON = "application/json"
@@ -162,6 +163,10 @@ def _held() -> Mapping[str, Iterator[dict[str, str]]]:
         metrics.BASELINE_OBSERVATIONS.name: _signals(),
         metrics.MODEL_INFO.name: _owned(),
         PRODUCTION_VERSION.name: _owned(),
+        SLO_BURN_RATE.over("1h").name: _owned(slo=("availability",)),
+        SIGNAL_MOVED.over("1h").name: _signals(),
+        metrics.INVALID_OBSERVATIONS.name: iter(()),
+        COST.name: iter(()),
     }
 
 

@@ -33,6 +33,7 @@ PATHS = (
     f"compare?{_WHO}&{_VERSIONS}&{_SPAN}",
     f"compare/verdicts?{_WHO}&{_VERSIONS}&{_SPAN}",
     f"gate?{_WHO}&{_VERSIONS}&{_SPAN}",
+    "triage", "registry",
     "alerts", "incidents", "silences", f"incidents/statistics?{_SPAN}",
     f"annotations/alerts?{_SPAN}", f"annotations/incidents?{_SPAN}",
     "menus/tenants", "menus/models?search=net", "menus/slos",

@@ -26,7 +26,7 @@ export function AnswerView<T>({ answer, empty, isEmpty, children }: Props<T>) {
 }
 
 /** Why there is no answer. What is forbidden stays so: it cannot be tried again. */
-export function FailureView({ failure, again }: { failure: Failure; again: () => void }) {
+export function FailureView({ failure, again }: { failure: Failure; again?: () => void }) {
   if (failure.kind === 'forbidden') {
     return (
       <Alert severity="warning" title="Not permitted">
@@ -37,9 +37,11 @@ export function FailureView({ failure, again }: { failure: Failure; again: () =>
   return (
     <Alert severity="error" title="No answer">
       <p>{failure.message}</p>
-      <Button variant="secondary" onClick={again}>
-        Try again
-      </Button>
+      {again && (
+        <Button variant="secondary" onClick={again}>
+          Try again
+        </Button>
+      )}
     </Alert>
   );
 }
