@@ -22,6 +22,6 @@ const COLORS: Record<string, BadgeColor> = {
 };
 
 /** A word of the API about severity, status or verdict: in words, so that nobody needs its color. */
-export function WordBadge({ word }: { word: string }) {
-  return word ? <Badge text={word.replaceAll('_', ' ')} color={COLORS[word] ?? 'blue'} /> : null;
+export function WordBadge({ word, label }: { word: string; label?: string }) {
+  return word ? <Badge text={label ?? word.replaceAll('_', ' ')} color={COLORS[word] ?? 'blue'} /> : null;
 }
