@@ -20,7 +20,7 @@ export function secondsText(value: number | null | undefined): string {
   if (!isNumber(value)) {
     return NONE;
   }
-  const { text, suffix } = getValueFormat('s')(value, 1);
+  const { text, suffix } = getValueFormat('s')(value);
   return `${text}${suffix ?? ''}`;
 }
 
