@@ -19,6 +19,8 @@ const COLORS: Record<string, BadgeColor> = {
   undeclared: 'orange',
   unseen: 'orange',
   'as declared': 'green',
+  ok: 'green',
+  failed: 'red',
 };
 
 /** A word of the API about severity, status or verdict: in words, so that nobody needs its color. */

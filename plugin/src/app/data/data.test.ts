@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { Failure } from '../../api';
 import type { CostRow, IncidentRow, Indicator, MovedSignal, SeriesAnswer } from '../../api';
 import { differenceText, gateCommand, shellWord, sideText, undecided, verdictFrames } from './comparison';
 import { costId, fileName, grandTotals, totalsOf, unpriced } from './costs';
 import { armsOf, chosenSignal, distributionFrame, historyFrames, signalChoice, signalUrl } from './drift';
+import { type Checks, findingsOf } from './findings';
 import { NONE, countText, intervalText, moneyText, numberText, secondsText, shareText } from './format';
 import { silenceOf, surroundings, timelineFrames } from './incidents';
 import { parseSort, sortRows, sortText } from './sorting';
@@ -269,5 +271,53 @@ describe('costs', () => {
   it('differ by group, and name their files without odd characters', () => {
     expect(costId(row({ tenant: 'a' }))).not.toBe(costId(row({ tenant: null })));
     expect(fileName('focus', 'now-7d', '../x y')).toBe('modelplane-costs-focus-now-7d-.._x_y.csv');
+  });
+});
+
+describe('findings', () => {
+  const registry = {
+    rows: [],
+    total: 0,
+    warnings: [],
+    states: { undeclared: 2, unseen: 1, 'as declared': 5 },
+  };
+  const done = <T>(value: T) => ({ state: 'done' as const, value });
+  const checks = (more: Partial<Checks> = {}): Checks => ({
+    registry: done(registry),
+    incidents: done({}),
+    silences: done({}),
+    watchdog: done({ last_seen_at: 1, age_seconds: 60 }),
+    ...more,
+  });
+  const states = (more?: Partial<Checks>) => findingsOf(checks(more)).map(({ state }) => state);
+
+  it('are fine, or say what differs and where to look', () => {
+    expect(states()).toEqual(['ok', 'warning', 'ok', 'ok', 'ok']);
+    expect(findingsOf(checks())[1]).toMatchObject({
+      text: '2 versions are seen and not declared, 1 declared and not seen.',
+      to: '/a/modelplane-monitoring-app/registry?state=undeclared&state=unseen',
+    });
+    expect(states({ registry: done({ ...registry, states: {} }) })[1]).toBe('ok');
+    expect(states({ registry: done({ ...registry, states: {}, warnings: ['No registry.'] }) })[1]).toBe(
+      'warning',
+    );
+  });
+
+  it('have the sentence of what fails; what one may not see is no fault', () => {
+    const failing = (kind: 'failed' | 'forbidden') => ({
+      state: 'failed' as const,
+      failure: new Failure(kind, 'A sentence.'),
+    });
+    expect(findingsOf(checks({ silences: failing('failed') }))[3]).toMatchObject({
+      state: 'failed',
+      text: 'A sentence.',
+    });
+    expect(states({ watchdog: failing('forbidden') })[4]).toBe('warning');
+    expect(states({ incidents: { state: 'loading' } })[2]).toBe('checking');
+  });
+
+  it('say that alerts do not come', () => {
+    expect(states({ watchdog: done({ last_seen_at: null, age_seconds: null }) })[4]).toBe('failed');
+    expect(states({ watchdog: done({ last_seen_at: 1, age_seconds: 86_400 }) })[4]).toBe('failed');
   });
 });
