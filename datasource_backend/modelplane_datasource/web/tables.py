@@ -43,11 +43,18 @@ def _operations(app: Flask) -> Iterator[tuple[str, Operation]]:
 
 
 def _columns(operation: Operation, table: Table) -> Iterator[dict[str, Any]]:
-    schema = _schema(operation.answers[200].media[JSON])
+    properties = _schema(operation.answers[200].media[JSON])["properties"]
     if table.rows:
-        schema = _schema(schema["properties"][table.rows]["items"])
-    for name, of_column in schema["properties"].items():
-        yield {"name": name, "type": column_type(of_column), "unit": table.units.get(name)}
+        columns = _schema(properties[table.rows]["items"])["properties"]
+    else:
+        columns = {name: schema for name, schema in properties.items() if not _is_beside(name, schema)}
+    for name, schema in columns.items():
+        yield {"name": name, "type": column_type(schema), "unit": table.units.get(name)}
+
+
+def _is_beside(name: str, schema: JsonSchema) -> bool:
+    """Whether a key of an answer that is one row is no column: warnings, or rows of another table."""
+    return name == "warnings" or "properties" in _schema(schema.get("items", {}))
 
 
 def _schema(schema: NamedSchema | JsonSchema) -> JsonSchema:

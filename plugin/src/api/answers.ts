@@ -31,7 +31,8 @@ export const metrics = v.object({ metrics: v.array(metric) });
 
 export const column = v.object({
   name: v.string(),
-  type: v.picklist(['text', 'number', 'time', 'boolean']),
+  /** text, number, time, boolean, list or labels; a newer backend may have more. */
+  type: v.string(),
   unit: v.optional(v.nullable(v.string()), null),
 });
 
@@ -81,6 +82,10 @@ export const annotationRow = v.object({
 });
 export const annotationRows = v.object({ rows: v.array(annotationRow), warnings });
 
+export const source = v.object({ name: v.string(), title: v.string(), parameters: v.array(parameter) });
+export const annotationSources = v.object({ annotations: v.array(source) });
+export const menus = v.object({ menus: v.array(source) });
+
 export const menu = v.object({ values: v.array(v.string()), total: v.number(), warnings });
 
 export const identity = v.object({
@@ -96,6 +101,7 @@ export type Parameter = v.InferOutput<typeof parameter>;
 export type Metric = v.InferOutput<typeof metric>;
 export type Column = v.InferOutput<typeof column>;
 export type Table = v.InferOutput<typeof table>;
+export type SourceDescription = v.InferOutput<typeof source>;
 export type Series = v.InferOutput<typeof series>;
 export type SeriesAnswer = v.InferOutput<typeof seriesAnswer>;
 export type Row = v.InferOutput<typeof row>;

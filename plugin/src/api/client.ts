@@ -23,6 +23,14 @@ export class Client {
     return this.read('tables', answers.tables).pipe(map(({ tables }) => tables));
   }
 
+  annotationSources(): Observable<answers.SourceDescription[]> {
+    return this.read('annotations', answers.annotationSources).pipe(map(({ annotations }) => annotations));
+  }
+
+  menus(): Observable<answers.SourceDescription[]> {
+    return this.read('menus', answers.menus).pipe(map(({ menus }) => menus));
+  }
+
   series(metric: string, params: Params): Observable<answers.SeriesAnswer> {
     return this.read(`metrics/${encodeURIComponent(metric)}`, answers.seriesAnswer, params);
   }
@@ -133,7 +141,8 @@ export class Client {
 }
 
 function rowsOf(body: Record<string, unknown>, key: string, path: string): answers.Row[] {
-  const list = key === '' ? [body] : body[key];
+  const { warnings, ...rest } = body;
+  const list = key === '' ? [rest] : body[key];
   if (!Array.isArray(list)) {
     throw new Failure('unexpected_answer', `The backend's answer to ${path} has no list named ${key}.`);
   }
