@@ -78,6 +78,10 @@ export class Client {
     return this.write(`incidents/${encodeURIComponent(id)}/comment`, pages.incident, body);
   }
 
+  silences(params: Params): Observable<pages.Silences> {
+    return this.read('silences', pages.silences, params);
+  }
+
   /** Silence alerts of the one tenant that `params` name. */
   silence(body: unknown, params: Params): Observable<pages.SilenceAnswer> {
     return this.write('silences', pages.silence, body, params);

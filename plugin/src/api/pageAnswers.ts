@@ -94,6 +94,7 @@ export const incident = v.object({
   alerts: v.array(alert),
 });
 export const silence = v.object({ id: text, status: text, ends_at: v.number() });
+export const silences = v.object({ silences: v.array(silence), total: v.number(), warnings });
 
 const indicator = v.object({
   name: text,
@@ -207,6 +208,7 @@ export type IncidentRow = Incidents['incidents'][number];
 export type Incident = v.InferOutput<typeof incident>;
 export type AlertRow = Incident['alerts'][number];
 export type SilenceAnswer = v.InferOutput<typeof silence>;
+export type Silences = v.InferOutput<typeof silences>;
 export type Comparison = v.InferOutput<typeof comparison>;
 export type Indicator = Comparison['indicators'][number];
 export type Verdicts = v.InferOutput<typeof verdicts>;

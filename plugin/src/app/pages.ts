@@ -1,8 +1,12 @@
 /** The pages of the app, in the order of the menu. plugin.json names them, too; a test holds both together. */
 import type { ComponentType } from 'react';
+import { ComparePage } from './pages/ComparePage';
 import { ConfigurationPage } from './pages/ConfigurationPage';
+import { CostPage } from './pages/CostPage';
+import { DriftPage } from './pages/DriftPage';
 import { IncidentPage } from './pages/IncidentPage';
 import { IncidentsPage } from './pages/IncidentsPage';
+import { RegistryPage } from './pages/RegistryPage';
 import { TriagePage } from './pages/TriagePage';
 
 export interface Page {
@@ -31,6 +35,30 @@ export const PAGES: readonly [Page, ...Page[]] = [
     title: 'Incident',
     subTitle: 'Its alerts, what changed around it, and who looks after it',
     component: IncidentPage,
+  },
+  {
+    path: 'compare',
+    title: 'Compare',
+    subTitle: 'Whether a version is better or worse than the one that runs, as far as the calls can tell',
+    component: ComparePage,
+  },
+  {
+    path: 'drift',
+    title: 'Drift',
+    subTitle: 'Signals of models, the one farthest beyond its own limit first',
+    component: DriftPage,
+  },
+  {
+    path: 'cost',
+    title: 'Cost',
+    subTitle: 'What tenants, models and versions cost, with nothing counted twice or lost',
+    component: CostPage,
+  },
+  {
+    path: 'registry',
+    title: 'Registry',
+    subTitle: 'Versions that are declared, seen, or both',
+    component: RegistryPage,
   },
   {
     path: 'configuration',

@@ -1,5 +1,5 @@
 /** A page of the app at an address, in front of a backend that answers what a test says. */
-import { render } from '@testing-library/react';
+import { render, screen } from '@testing-library/react';
 import type { ComponentType } from 'react';
 import { MemoryRouter, Route, Routes, useLocation } from 'react-router';
 import { ConnectionProvider } from '../app/state/connection';
@@ -14,16 +14,13 @@ export const SOURCE = {
 
 export const sources = { getList: () => [SOURCE] };
 
-let address = '';
-
 function Address() {
   const { pathname, search } = useLocation();
-  address = pathname + search;
-  return null;
+  return <output data-testid="address">{pathname + search}</output>;
 }
 
 /** The address that the page has come to. */
-export const currentAddress = () => address;
+export const currentAddress = () => screen.getByTestId('address').textContent;
 
 export function showPage(Page: ComponentType, at: string, path = '*') {
   return render(

@@ -19,9 +19,11 @@ const COLORS: Record<string, BadgeColor> = {
   undeclared: 'orange',
   unseen: 'orange',
   'as declared': 'green',
+  ok: 'green',
+  failed: 'red',
 };
 
 /** A word of the API about severity, status or verdict: in words, so that nobody needs its color. */
-export function WordBadge({ word }: { word: string }) {
-  return word ? <Badge text={word.replaceAll('_', ' ')} color={COLORS[word] ?? 'blue'} /> : null;
+export function WordBadge({ word, label }: { word: string; label?: string }) {
+  return word ? <Badge text={label ?? word.replaceAll('_', ' ')} color={COLORS[word] ?? 'blue'} /> : null;
 }

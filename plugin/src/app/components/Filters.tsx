@@ -127,14 +127,19 @@ interface ListProps {
   options: ReadonlyArray<{ value: string; label: string }>;
 }
 
-export function ListFilter({ label, name, options }: ListProps) {
+export function ListFilter({
+  label,
+  name,
+  options,
+  placeholder = 'All',
+}: ListProps & { placeholder?: string }) {
   const { list, change } = useSearch();
   return (
     <Field label={label} htmlFor={name}>
       <MultiSelect
         inputId={name}
         width={28}
-        placeholder="All"
+        placeholder={placeholder}
         options={[...options]}
         value={list(name)}
         onChange={(chosen) => change({ [name]: chosen.map(valueOf) })}

@@ -6,6 +6,8 @@ import { type Value, parseSort, sortRows, sortText } from '../data/sorting';
 import { PAGE } from '../state/search';
 import { useSearch } from '../state/useSearch';
 
+const PAGE_SIZE = 50;
+
 export interface Column<T> {
   id: string;
   header: string;
@@ -57,11 +59,10 @@ export function SortedTable<T extends object>({ columns, rows, rowId, sortParame
       getRowId={rowId}
       initialSortBy={initial as never}
       fetchData={onSort as never}
+      pageSize={PAGE_SIZE}
     />
   );
 }
-
-export const PAGE_SIZE = 50;
 
 /** The parameters of the API that select the page of the address. */
 export const pageParams = (page: number) => ({ limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE });

@@ -20,7 +20,7 @@ export function secondsText(value: number | null | undefined): string {
   if (!isNumber(value)) {
     return NONE;
   }
-  const { text, suffix } = getValueFormat('s')(value, 1);
+  const { text, suffix } = getValueFormat('s')(value);
   return `${text}${suffix ?? ''}`;
 }
 
@@ -36,7 +36,11 @@ export function moneyText(amount: number | null | undefined, currency: string | 
 }
 
 /** What lies between two bounds, either of which may be missing. */
-export function intervalText(low: number | null, high: number | null, text = numberText): string {
+export function intervalText(
+  low: number | null,
+  high: number | null,
+  text: (value: number | null) => string = numberText,
+): string {
   return low === null && high === null ? NONE : `${text(low)} to ${text(high)}`;
 }
 

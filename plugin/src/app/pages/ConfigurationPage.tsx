@@ -1,5 +1,6 @@
 import { Badge, Button, Field, InteractiveTable, LinkButton, Select, Stack } from '@grafana/ui';
 import { Warnings, AnswerView } from '../components/AnswerView';
+import { Findings } from '../components/Findings';
 import { NoSource } from '../components/NoSource';
 import { type Source, useConnection } from '../state/connection';
 import { useAnswer } from '../state/useAnswer';
@@ -31,6 +32,7 @@ function Check({ source }: { source: Source }) {
           </Stack>
         )}
       </AnswerView>
+      <Findings />
       <Stack>
         <Button variant="secondary" icon="sync" onClick={answer.again}>
           Check again
