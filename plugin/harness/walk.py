@@ -32,6 +32,15 @@ PAGE = (
 FROM, TO = (NOW - 600) * 1000, NOW * 1000
 WIDTHS = (1440, 800)
 MODES = ("dark", "light")
+# compare has its own: it asks for nothing before versions are chosen.
+PAGES = {
+    "triage": "Triage",
+    "incidents": "Incidents",
+    "drift": "Drift",
+    "cost": "Cost",
+    "registry": "Registry",
+}
+MOST_REQUESTS = 8
 _LOG = logging.getLogger("walk")
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -95,6 +104,7 @@ class Walk:
         page = self.browser.new_page(viewport={"width": width, "height": 900})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.clock.set_fixed_time(NOW * 1000)
         page.goto(self.address)
         self.proxy.requests.clear()
         try:
@@ -165,9 +175,28 @@ def walk_configuration(walk: Walk) -> None:
         with walk.page() as page:
             walk.proxy.failing = (status, b"<html>nothing of ours</html>")
             show_page(page, "configuration")
-            expect(page.get_by_text(sentence)).to_be_visible()
+            expect(page.get_by_text(sentence).first).to_be_visible()
             walk.picture(page, f"configuration-{status[:3]}")
     walk.proxy.failing = None
+
+
+def walk_pages(walk: Walk) -> None:
+    """Each page of the menu shows itself, asks for little, and says so when the backend is away."""
+    for path, title in PAGES.items():
+        for mode, width in (("dark", WIDTHS[0]), ("light", WIDTHS[1])):
+            with walk.page(width) as page:
+                show_page(page, path, mode)
+                expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+                expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
+                page.wait_for_load_state("networkidle")
+                walk.picture(page, f"{path}-{mode}-{width}")
+                assert len(walk.proxy.requests) <= MOST_REQUESTS, walk.proxy.requests
+        with walk.page() as page:
+            walk.proxy.failing = ("503 Unavailable", b'{"message":"Ask again.","error":"busy","details":{}}')
+            show_page(page, path)
+            expect(page.get_by_text("Ask again.").first).to_be_visible()
+            walk.picture(page, f"{path}-503")
+            walk.proxy.failing = None
 
 
 def main() -> None:
@@ -177,7 +206,7 @@ def main() -> None:
     with served() as (address, proxy), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:
-            for part in (walk_editor, walk_configuration):
+            for part in (walk_editor, walk_configuration, walk_pages):
                 part(Walk(browser, address, proxy))
         finally:
             browser.close()
