@@ -25,9 +25,12 @@ BUILD = PLUGIN / "harness" / "build"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 PROXY = "/api/datasources/proxy/uid/modelplane"
+# Grafana's own style sheet does the same for every element.
+STYLE = b"<style>*{box-sizing:border-box}button,input,textarea{font:inherit;color:inherit}</style>"
 PAGE = (
     b"<!doctype html><meta charset=utf-8><link rel=stylesheet href=/build/harness.css>"
-    b"<body><div id=root></div><script src=/build/harness.js></script>"
+    + STYLE
+    + b"<body><div id=root></div><script src=/build/harness.js></script>"
 )
 FROM, TO = (NOW - 600) * 1000, NOW * 1000
 WIDTHS = (1440, 800)
@@ -104,7 +107,7 @@ class Walk:
         page = self.browser.new_page(viewport={"width": width, "height": 900})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.clock.set_fixed_time(NOW * 1000)
+        page.clock.set_fixed_time(NOW)
         page.goto(self.address)
         self.proxy.requests.clear()
         try:
