@@ -141,12 +141,13 @@ def triage_blueprint(context: AppContext) -> Blueprint:
         values = query_values()
         check_names(values, TRIAGE_PARAMETERS)
         reasons = set(REASON.read_all(values))
-        rows = attention_rows(findings_of(context))
+        seen = seen_versions(context)
+        rows = attention_rows(findings_of(context, seen))
         models = {model.name: model for model in declared_models(context.registry)}
         for row in rows:
             model = models.get(row["model_name"])
             row["owner"] = model.owner if model else ""
-            row["production"], row["candidate"] = compared_versions(model) if model else ("", "")
+            row["production"], row["candidate"] = compared_versions(model, seen) if model else ("", "")
         matching = [
             row for row in _matching(rows, values) if not reasons or not reasons.isdisjoint(row["reasons"])
         ]

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from modelplane_datasource.triage.findings import Version, declared_models, visible_tenants
+from modelplane_datasource.triage.findings import (
+    Version,
+    declared_models,
+    visible_tenants,
+    visible_versions,
+)
 from modelplane_schema.registry import Model, Registry
 
 AS_DECLARED, UNDECLARED, UNSEEN = STATES = ("as declared", "undeclared", "unseen")
@@ -13,7 +18,7 @@ AS_DECLARED, UNDECLARED, UNSEEN = STATES = ("as declared", "undeclared", "unseen
 
 def registry_rows(registry: Registry | None, seen: set[Version]) -> list[dict[str, Any]]:
     """A row for each version of each tenant, declared or seen: what differs comes first, then by name."""
-    declared = dict(_declared(registry))
+    declared = dict(_declared(registry, seen))
     models = {model.name: model for model in declared_models(registry)}
     rows = [
         {
@@ -30,16 +35,17 @@ def registry_rows(registry: Registry | None, seen: set[Version]) -> list[dict[st
     )
 
 
-def compared_versions(model: Model) -> tuple[str, str]:
+def compared_versions(model: Model, seen: set[Version]) -> tuple[str, str]:
     """The version in production and the last one that is to follow it, each empty where there is none."""
-    production = [version.version for version in model.versions if version.stage == "production"]
-    others = [version.version for version in model.versions if version.stage in ("canary", "shadow")]
+    versions = visible_versions(model, seen)
+    production = [version.version for version in versions if version.stage == "production"]
+    others = [version.version for version in versions if version.stage in ("canary", "shadow")]
     return (production or [""])[-1], (others or [""])[-1]
 
 
-def _declared(registry: Registry | None) -> Iterator[tuple[Version, str]]:
+def _declared(registry: Registry | None, seen: set[Version]) -> Iterator[tuple[Version, str]]:
     for model in declared_models(registry):
-        for version in model.versions:
+        for version in visible_versions(model, seen):
             for tenant in visible_tenants(model):
                 yield Version(model.name, version.version, tenant), version.stage
 

@@ -41,6 +41,7 @@ from modelplane_schema.recorded import BUDGET as BUDGETS
 from modelplane_schema.recorded import COST, SIGNAL_MOVED
 from modelplane_schema.recorded_slo import SLO_BURN_RATE
 from modelplane_schema.registry import BURN_RATE_FACTORS, Model, Registry
+from modelplane_schema.registry import Version as DeclaredVersion
 
 MAX_INCIDENTS = 1000
 _HOUR = "1h"
@@ -75,8 +76,8 @@ def seen_versions(context: AppContext) -> set[Version]:
     return {Version(*(sample.labels.get(name, "") for name in Version._fields)) for sample in samples}
 
 
-def findings_of(context: AppContext) -> list[Finding]:
-    """Everything that is found, as far as the caller may see it; UpstreamError, StoreError."""
+def findings_of(context: AppContext, seen: set[Version]) -> list[Finding]:
+    """Everything that is found for a caller who has ``seen`` some versions; UpstreamError, StoreError."""
     at = context.last_scrape()
     ask = partial(_ask, context, at)
     calls: list[Callable[[], Samples]] = [
@@ -85,7 +86,6 @@ def findings_of(context: AppContext) -> list[Finding]:
     burning, moved, invalid, spent, common = context.prometheus.at_once(
         *calls, partial(_common_signals, context, at)
     )
-    seen = seen_versions(context)
     return [
         *_incidents(context),
         *_burning(burning),
@@ -185,6 +185,14 @@ def visible_tenants(model: Model) -> tuple[str, ...]:
     """Tenants of a model that the caller may see."""
     tenants = current_tenants()
     return tuple(tenant for tenant in model.tenants if tenants is None or tenant in tenants)
+
+
+def visible_versions(model: Model, seen: set[Version]) -> tuple[DeclaredVersion, ...]:
+    """Declared versions of a model that the caller may know of: a tenant those that it calls."""
+    if current_tenants() is None:
+        return model.versions
+    called = {(version.model_name, version.model_version) for version in seen}
+    return tuple(version for version in model.versions if (model.name, version.version) in called)
 
 
 def _subject(labels: Mapping[str, str]) -> Subject:
