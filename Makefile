@@ -11,7 +11,7 @@ PARTS ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
+.PHONY: help setup demo up servers plugin plugin-test plugin-harness test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
 	bench clean system system-development
 
 help: ## print this list
@@ -59,6 +59,16 @@ churn: setup ## let 5,000 generations of workers end in any way, and 100,000 wit
 	MODELPLANE_CHURN_GENERATIONS=5000 MODELPLANE_CHURN_FILES=100000 \
 		$(BIN)/pytest --log-cli-level=info tests/integration/test_worker_churn.py
 
+plugin: plugin/node_modules/.installed ## build Grafana's plugin into plugin/dist; takes Node 20
+	cd plugin && rm -rf dist && npm run build
+
+plugin-test: plugin/node_modules/.installed ## eslint, prettier, types and unit tests of the plugin
+	cd plugin && npm run lint && npm run types && npm test
+
+plugin-harness: plugin $(VENV)/.dev ## walk through the built plugin in Chromium, without a Grafana; pictures in plugin/harness/build
+	cd plugin && node harness/build.mjs
+	PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py
+
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,6 +86,10 @@ bench: $(VENV)/.dev ## run the benchmarks; each prints JSON with its method
 
 clean: ## remove what make and the commands created
 	rm -rf $(VENV) build dist .plane .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+plugin/node_modules/.installed: plugin/package.json plugin/package-lock.json
+	cd plugin && npm ci
+	@touch $@
 
 system:
 	@provisioning/install-servers.sh

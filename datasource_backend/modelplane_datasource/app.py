@@ -17,6 +17,7 @@ from modelplane_datasource.alerts.store import AlertStore, StoreError
 from modelplane_datasource.alerts.suppression import SuppressionError, load_windows
 from modelplane_datasource.api.alerts import alerts_blueprint
 from modelplane_datasource.api.annotations import annotation_rows_blueprint
+from modelplane_datasource.api.catalogues import catalogues_blueprint
 from modelplane_datasource.api.comparison import compare_blueprint
 from modelplane_datasource.api.costs import costs_blueprint
 from modelplane_datasource.api.drift import drift_blueprint
@@ -29,6 +30,7 @@ from modelplane_datasource.api.runbooks import runbooks_blueprint
 from modelplane_datasource.api.series import series_blueprint
 from modelplane_datasource.api.silences import silences_blueprint
 from modelplane_datasource.api.slo import slo_blueprint
+from modelplane_datasource.api.triage import triage_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
 from modelplane_datasource.context import AppContext
@@ -56,8 +58,10 @@ _EXTENSION = "modelplane"
 _CONNECTIONS_BESIDES = 6
 _BLUEPRINTS = (
     series_blueprint,
+    catalogues_blueprint,
     drift_blueprint,
     slo_blueprint,
+    triage_blueprint,
     compare_blueprint,
     gate_blueprint,
     costs_blueprint,

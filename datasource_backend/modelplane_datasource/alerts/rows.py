@@ -21,7 +21,7 @@ _ANNOTATIONS = ("summary", "description", "runbook_url", "dashboard_url")
 ALERT_ROW = record(
     {
         "starts_at": INSTANT,
-        "ends_at": {"type": ["integer", "null"]},
+        "ends_at": {**INSTANT, "type": ["integer", "null"]},
         "duration_seconds": {"type": "number"},
         "status": {"enum": [*STATUSES]},
         "reason": {"enum": ["", "resolved", "absent", "expired"], "description": "How the end is known."},
@@ -64,7 +64,7 @@ def alert_row(alert: Episode, rules: IncidentRules, now: int) -> dict[str, Any]:
 _BOOLEAN = {"type": "boolean"}
 _COUNT = {"type": "integer"}
 _NUMBER = {"type": "number"}
-_LATER = {"type": ["integer", "null"]}
+_LATER = {**INSTANT, "type": ["integer", "null"]}
 INCIDENT_ROW = {
     "id": TEXT,
     "starts_at": INSTANT,

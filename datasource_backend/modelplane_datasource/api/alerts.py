@@ -32,6 +32,7 @@ from modelplane_datasource.web.openapi import (
     Content,
     NamedSchema,
     Operation,
+    Table,
     described,
     json_content,
 )
@@ -75,8 +76,9 @@ _WATCHDOG = record(
     }
 )
 LISTED = Operation(
-    "Alerts, newest first.", ok("The alerts that match.", ALERTS), LIST_PARAMETERS, (*BAD_INPUT, *STORE)
-)
+    "Alerts, newest first.", ok("The alerts that match.", ALERTS), LIST_PARAMETERS, (*BAD_INPUT, *STORE),
+    tables=(Table("alerts", "Alerts", "alerts", {"duration_seconds": "seconds"}),),
+)  # fmt: skip
 WATCHED = Operation(
     "When the alert that always fires last came: whether alerts can reach this backend at all.",
     ok("Milliseconds since 1970, of each source too; null until it came.", _WATCHDOG),

@@ -28,7 +28,7 @@ from modelplane_datasource.series.selection import MODEL
 from modelplane_datasource.series.selection import TENANT as ANY_TENANT
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, Table, described
 from modelplane_datasource.web.parameters import (
     Parameter,
     Values,
@@ -162,6 +162,7 @@ COMPARED = Operation(
     ok("The comparison.", COMPARISON),
     PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
+    tables=(Table("comparison", "Comparison of two versions", "indicators"),),
 )
 
 
@@ -170,6 +171,7 @@ VERDICTS_OVER_TIME = Operation(
     ok("A row for each indicator, and one of all, at the end of slice after slice.", VERDICTS),
     PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
+    tables=(Table("verdicts", "Verdicts of a comparison over time"),),
 )
 
 

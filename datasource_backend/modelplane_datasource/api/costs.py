@@ -47,6 +47,7 @@ from modelplane_datasource.web.openapi import (
     Content,
     NamedSchema,
     Operation,
+    Table,
     described,
 )
 from modelplane_datasource.web.parameters import (
@@ -129,6 +130,7 @@ COSTS = Operation(
     {200: Content("A row for each period, group and kind of charge.", {JSON: ROWS, "text/csv": TEXT})},
     PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
+    tables=(Table("costs", "Costs", units={"amount": "currency"}),),
 )
 COVERAGE_SCHEMA = {"const": COVERAGE, "description": "The share of months that end between low and high."}
 _FORECAST = record(
@@ -152,7 +154,13 @@ FORECAST = Operation(
     ok("A row for each tenant and currency.", FORECASTS),
     (TENANT, TO),
     (*BAD_INPUT, *UPSTREAM),
-)
+    tables=(
+        Table(
+            "cost_forecast", "Cost forecast",
+            units=dict.fromkeys(("spent", "low", "expected", "high", "budget"), "currency"),
+        ),
+    ),
+)  # fmt: skip
 
 
 def costs_blueprint(context: AppContext) -> Blueprint:

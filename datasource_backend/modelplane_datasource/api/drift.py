@@ -37,7 +37,7 @@ from modelplane_datasource.series.request import read_selection
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, Table, described
 from modelplane_datasource.web.parameters import Parameter, check_names, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -113,6 +113,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
             ),
             (*PARAMETERS, LIMIT),
             _ERRORS,
+            tables=(Table("moved_signals", "Signals by drift"),),
         )
     )
     def top() -> Response:
@@ -134,6 +135,7 @@ def drift_blueprint(context: AppContext) -> Blueprint:
             ok("Bars, live and reference, and the same as flat rows.", DISTRIBUTION),
             PARAMETERS,
             _ERRORS,
+            tables=(Table("distribution", "Distribution of a signal", units={"value": "ratio"}),),
         )
     )
     def distribution() -> Response:

@@ -21,6 +21,7 @@ from modelplane_datasource.web.openapi import (
     UPSTREAM,
     NamedSchema,
     Operation,
+    Table,
     described,
     json_content,
 )
@@ -79,6 +80,7 @@ GATED = Operation(
     _ANSWERS,
     GATE_PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
+    tables=(Table("gate", "Gate of a release", ""),),
 )
 GATED_BY_WEBHOOK = Operation(
     "The same for webhooks: parameters may also be in the metadata of the body.",

@@ -56,7 +56,15 @@ from modelplane_datasource.web.bodies import (
     Note,
     read_body,
 )
-from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import (
+    BAD_INPUT,
+    STORE,
+    Content,
+    NamedSchema,
+    Operation,
+    Table,
+    described,
+)
 from modelplane_datasource.web.parameters import (
     Values,
     check_names,
@@ -108,6 +116,12 @@ _COMMENT_ALLOWED = f"a JSON object with by and comment (1 to {MAX_BODY_TEXT} cha
 LISTED = Operation(
     "Incidents, the worst first.", ok("The incidents that match.", INCIDENTS), INCIDENT_LIST_PARAMETERS,
     (*BAD_INPUT, *STORE),
+    tables=(
+        Table(
+            "incidents", "Incidents", "incidents",
+            {"duration_seconds": "seconds", "time_to_acknowledge_seconds": "seconds"},
+        ),
+    ),
 )  # fmt: skip
 SHOWN = Operation(
     "One incident with its alerts.", ok("The incident.", INCIDENT), (INCIDENT_ID,), (*BAD_INPUT, 404, *STORE),
@@ -118,7 +132,14 @@ SUMMARISED = Operation(
     ok("Statistics of incidents that were not planned.", STATISTICS),
     STATISTICS_PARAMETERS,
     (*BAD_INPUT, *STORE),
-)
+    tables=(
+        Table(
+            "incident_statistics", "Incident statistics", "",
+            {"mean_time_to_acknowledge_seconds": "seconds", "mean_time_to_resolve_seconds": "seconds"},
+        ),
+        Table("noisiest_alerts", "Noisiest alerts", "noisiest", {"firing_seconds": "seconds"}),
+    ),
+)  # fmt: skip
 ACKNOWLEDGED = Operation(
     "Acknowledge an incident.",
     ok("The incident; what was noted is durable.", INCIDENT),

@@ -41,7 +41,15 @@ from modelplane_datasource.web.bodies import (
     Note,
     read_body,
 )
-from modelplane_datasource.web.openapi import BAD_INPUT, STORE, Content, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import (
+    BAD_INPUT,
+    STORE,
+    Content,
+    NamedSchema,
+    Operation,
+    Table,
+    described,
+)
 from modelplane_datasource.web.parameters import MAX_LABEL, Values, check_names
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -93,6 +101,7 @@ LISTED = Operation(
     ok("The silences that match.", SILENCES),
     SILENCE_LIST_PARAMETERS,
     (*BAD_INPUT, *STORE, *_ALERTMANAGER),
+    tables=(Table("silences", "Silences", "silences"),),
 )
 CREATED = Operation(
     "Silence alerts for some time. Those of tenant-id alone; a token of one tenant need not name it.",

@@ -25,7 +25,7 @@ from modelplane_datasource.slo.series import Owner, SloEvents, count_events, slo
 from modelplane_datasource.timeline.arrays import FloatArray
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
-from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, described
+from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, Table, described
 from modelplane_datasource.web.parameters import Parameter, check_names, whole_number
 from modelplane_datasource.web.requests import query_values
 from modelplane_datasource.web.responses import json_response
@@ -68,6 +68,7 @@ STATE = Operation(
     ok("A row for each objective of each version and tenant that has events.", STATES),
     PARAMETERS,
     (*BAD_INPUT, 404, *UPSTREAM),
+    tables=(Table("slo_states", "SLO states", units={"objective": "ratio", "budget_remaining": "ratio"}),),
 )
 
 

@@ -61,6 +61,17 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of an answer, for clients that show tables; ``rows`` is the key of the list of them, and empty
+    where the answer itself is the one row. ``units`` are those of columns, by name."""
+
+    name: str
+    title: str
+    rows: str = "rows"
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """What a view does; ``path`` gives the placeholders of its rule the values that this is about.
 
@@ -74,6 +85,7 @@ class Operation:
     body: Content | None = None
     body_required: bool = True
     path: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
 
 
 ERROR = NamedSchema(

@@ -10,7 +10,12 @@ from modelplane_datasource.web.openapi import Content, NamedSchema, json_content
 NUMBER: Mapping[str, Any] = {"type": ["number", "null"]}
 TEXT: Mapping[str, Any] = {"type": "string"}
 LABELS: Mapping[str, Any] = {"type": "object", "additionalProperties": TEXT}
-INSTANT: Mapping[str, Any] = {"type": "integer", "description": "Milliseconds since 1970."}
+EPOCH_MILLISECONDS = "epoch-milliseconds"
+INSTANT: Mapping[str, Any] = {
+    "type": "integer",
+    "format": EPOCH_MILLISECONDS,
+    "description": "Milliseconds since 1970.",
+}
 TOTAL: Mapping[str, Any] = {"type": "integer", "description": "How many there are on all pages."}
 QUERY_TIME: Mapping[str, Any] = {"type": "string", "format": "date-time"}
 

@@ -8,13 +8,15 @@ import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 import promql_parser
 
 from datasource_support.fake_prometheus import STORE_QUERY
 from datasource_support.ledger_queries import LedgerPrometheus
 from modelplane_schema import metrics
-from modelplane_schema.recorded import PRODUCTION_VERSION
+from modelplane_schema.recorded import COST, PRODUCTION_VERSION, SIGNAL_MOVED
+from modelplane_schema.recorded_slo import SLO_BURN_RATE
 
 NOW = 1_698_400_800
 JSON = "application/json"
@@ -73,6 +75,9 @@ class FixedPrometheus:
         self._ledger = LedgerPrometheus(self._samples)
 
     def __call__(self, path: str, form: dict[str, str]) -> Any:
+        of_label = re.search(r"/label/(\w+)/values\?", path)
+        if of_label:
+            return self._label_values(of_label[1], parse_qs(path.partition("?")[2])["match[]"])
         if form.get("query") == STORE_QUERY:
             return _envelope("vector", [{"metric": {}, "value": [float(NOW), "NaN"]}])
         if path.endswith("/series") or re.match(r"resets\(|last_over_time\(.*ms\]\)$|.*ms\]$", form["query"]):
@@ -93,6 +98,11 @@ class FixedPrometheus:
         ]
         return _envelope("vector", result)
 
+    def _label_values(self, label: str, selectors: list[str]) -> Any:
+        values = {labels.get(label) for selector in selectors for labels in self._selected(selector)}
+        body = {"status": "success", "data": sorted(value for value in values if value)}
+        return 200, {"Content-Type": JSON}, json.dumps(body).encode()
+
     def _line(self, query: str, labels: dict[str, str], times: range) -> dict[str, Any]:
         value = _increase if "increase" in query else gauge
         texts = ((instant, value(labels, instant)) for instant in times)
@@ -111,8 +121,10 @@ class FixedPrometheus:
     def _selected(self, query: str) -> Iterator[dict[str, str]]:
         chosen = _first_selector(promql_parser.parse(query))
         tests = [(matcher.name, str(matcher.op), matcher.value) for matcher in chosen.matchers.matchers]
-        for labels in self.series[chosen.name]:
-            if all(_matches(labels.get(name, ""), operator, value) for name, operator, value in tests):
+        names = [chosen.name] if chosen.name else list(self.series)
+        for series, labels in ((name, labels) for name in names for labels in self.series[name]):
+            of_series = {**labels, "__name__": series}
+            if all(_matches(of_series.get(name, ""), operator, value) for name, operator, value in tests):
                 yield labels
 
     def _samples(self, name: str) -> list[dict[str, Any]]:
@@ -151,6 +163,10 @@ def _held() -> Mapping[str, Iterator[dict[str, str]]]:
         metrics.BASELINE_OBSERVATIONS.name: _signals(),
         metrics.MODEL_INFO.name: _owned(),
         PRODUCTION_VERSION.name: _owned(),
+        SLO_BURN_RATE.over("1h").name: _owned(slo=("availability",)),
+        SIGNAL_MOVED.over("1h").name: _signals(),
+        metrics.INVALID_OBSERVATIONS.name: iter(()),
+        COST.name: iter(()),
     }
 
 

@@ -1,0 +1,1 @@
+"""Which models need attention, and what is declared against what is seen."""

@@ -1,0 +1,58 @@
+/** The states that every page has: loading, failed, forbidden, empty, and the answer. */
+import { Alert, Button, EmptyState, LoadingPlaceholder } from '@grafana/ui';
+import type { ReactNode } from 'react';
+import type { Failure } from '../../api';
+import type { Repeatable } from '../state/useAnswer';
+
+interface Props<T> {
+  answer: Repeatable<T>;
+  /** The sentence that stands where there is nothing; `isEmpty` says when. */
+  empty?: string;
+  isEmpty?: (value: T) => boolean;
+  children: (value: T) => ReactNode;
+}
+
+export function AnswerView<T>({ answer, empty, isEmpty, children }: Props<T>) {
+  if (answer.state === 'failed') {
+    return <FailureView failure={answer.failure} again={answer.again} />;
+  }
+  if (answer.value === undefined) {
+    return <LoadingPlaceholder text="Loading" />;
+  }
+  if (empty !== undefined && isEmpty?.(answer.value)) {
+    return <EmptyState variant="not-found" message={empty} />;
+  }
+  return <>{children(answer.value)}</>;
+}
+
+/** Why there is no answer. What is forbidden stays so: it cannot be tried again. */
+export function FailureView({ failure, again }: { failure: Failure; again?: () => void }) {
+  if (failure.kind === 'forbidden') {
+    return (
+      <Alert severity="warning" title="Not permitted">
+        {failure.message}
+      </Alert>
+    );
+  }
+  return (
+    <Alert severity="error" title="No answer">
+      <p>{failure.message}</p>
+      {again && (
+        <Button variant="secondary" onClick={again}>
+          Try again
+        </Button>
+      )}
+    </Alert>
+  );
+}
+
+/** Warnings of an answer: what the reader should know besides. */
+export function Warnings({ texts }: { texts: string[] }) {
+  return (
+    <>
+      {texts.map((text) => (
+        <Alert key={text} severity="warning" title={text} />
+      ))}
+    </>
+  );
+}
