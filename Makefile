@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 4
 PARTS ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers plugin plugin-test test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
+.PHONY: help setup demo up servers plugin plugin-test plugin-harness test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
 	bench clean system system-development
 
 help: ## print this list
@@ -62,6 +62,10 @@ plugin: plugin/node_modules/.installed ## build Grafana's plugin into plugin/dis
 
 plugin-test: plugin/node_modules/.installed ## eslint, prettier, types and unit tests of the plugin
 	cd plugin && npm run lint && npm run types && npm test
+
+plugin-harness: plugin $(VENV)/.dev ## walk through the built plugin in Chromium, without a Grafana; pictures in plugin/harness/build
+	cd plugin && node harness/build.mjs
+	PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flask.testing import FlaskClient
+from flask import Flask
 
 from datasource_support.fake_prometheus import serving
 from datasource_support.fixed_prometheus import NOW, REGISTRY, STRANGE, FixedPrometheus
@@ -29,7 +31,6 @@ PATHS = (
     f"drift/top?model-name=resnet50&limit=3&{_SPAN}",
     f"drift/distribution?model-name=resnet50&model-version=v1.0.0&kind=input&signal=age&{_SPAN}",
     f"costs?{_SPAN}&group-by=tenant",
-    f"costs/forecast?to={NOW * 1000}",
     f"compare?{_WHO}&{_VERSIONS}&{_SPAN}",
     f"compare/verdicts?{_WHO}&{_VERSIONS}&{_SPAN}",
     f"gate?{_WHO}&{_VERSIONS}&{_SPAN}",
@@ -41,6 +42,8 @@ PATHS = (
     "metrics/nothing",
     "nothing",
 )  # fmt: skip
+# It reads a month, which takes seconds of work.
+SLOW_PATHS = (f"costs/forecast?to={NOW * 1000}",)
 
 
 def alert(name: str, tenant: str, minutes: int, **ended: str) -> dict[str, Any]:
@@ -56,8 +59,9 @@ def alert(name: str, tenant: str, minutes: int, **ended: str) -> dict[str, Any]:
     }
 
 
-def recorded() -> dict[str, Any]:
-    """Status and body of each answer, by the path below ``/api/v1/``."""
+@contextmanager
+def fixed_plane() -> Iterator[Flask]:
+    """A backend over the fixed data, with two alerts."""
     with serving() as prometheus, tempfile.TemporaryDirectory() as folder:
         prometheus.reply = FixedPrometheus()
         (Path(folder) / "modelplane.yaml").write_text(REGISTRY)
@@ -68,17 +72,20 @@ def recorded() -> dict[str, Any]:
         )
         app = create_app(settings, clock=lambda: NOW)
         try:
-            return dict(_answers(app.test_client()))
+            alerts = [alert("ModelDown", "user-A", 30), alert("SlowCalls", STRANGE, 20)]
+            stored = app.test_client().post("/api/v1/alerts", json={"version": "4", "alerts": alerts})
+            assert stored.status_code == 200, stored.text
+            yield app
         finally:
             close_app(app)
 
 
-def _answers(client: FlaskClient) -> list[tuple[str, Any]]:
-    alerts = [alert("ModelDown", "user-A", 30), alert("SlowCalls", STRANGE, 20)]
-    stored = client.post("/api/v1/alerts", json={"version": "4", "alerts": alerts})
-    assert stored.status_code == 200, stored.text
-    responses = ((path, client.get(f"/api/v1/{path}")) for path in PATHS)
-    return [(path, {"status": response.status_code, "data": response.json}) for path, response in responses]
+def recorded(paths: Iterable[str] = PATHS) -> dict[str, Any]:
+    """Status and body of each answer, by the path below ``/api/v1/``."""
+    with fixed_plane() as app:
+        client = app.test_client()
+        responses = ((path, client.get(f"/api/v1/{path}")) for path in paths)
+        return {path: {"status": response.status_code, "data": response.json} for path, response in responses}
 
 
 def as_text(answers: dict[str, Any]) -> str:
@@ -90,4 +97,4 @@ def as_text(answers: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(as_text(recorded()), encoding="utf-8")
+    FILE.write_text(as_text(recorded((*PATHS, *SLOW_PATHS))), encoding="utf-8")

@@ -42,7 +42,7 @@ interface ControlProps extends Props {
 
 function Control(props: ControlProps) {
   const { id, parameter, menu, values, onChange } = props;
-  const placeholder = parameter.default ?? (parameter.required ? parameter.allowed : 'all');
+  const placeholder = defaultText(parameter) ?? (parameter.required ? parameter.allowed : 'all');
   const choices = parameter.schema.enum;
   if (!choices && !menu) {
     return (
@@ -85,6 +85,10 @@ async function offered({ datasource, menu, params, parameter, range }: ControlPr
   const ofBoard = variables().filter((text) => text.includes(search));
   return [...ofBoard, ...values].map(optionOf);
 }
+
+/** The default for people: `{a,b}` is how the backend writes several values. */
+const defaultText = (parameter: Parameter) =>
+  parameter.default?.replace(/^\{(.*)\}$/, '$1').replaceAll(',', ', ');
 
 /** The last of what was chosen where only one value is taken. */
 function limited(chosen: Array<SelectableValue<string>>, { repeated }: Parameter): string[] {
