@@ -141,13 +141,15 @@ def triage_blueprint(context: AppContext) -> Blueprint:
         values = query_values()
         check_names(values, TRIAGE_PARAMETERS)
         reasons = set(REASON.read_all(values))
-        seen = seen_versions(context)
+        seen, tenants = seen_versions(context), TENANT.read_all(values)
         rows = attention_rows(findings_of(context, seen))
         models = {model.name: model for model in declared_models(context.registry)}
         for row in rows:
             model = models.get(row["model_name"])
             row["owner"] = model.owner if model else ""
-            row["production"], row["candidate"] = compared_versions(model, seen) if model else ("", "")
+            row["production"], row["candidate"] = (
+                compared_versions(model, seen, tenants) if model else ("", "")
+            )
         matching = [
             row for row in _matching(rows, values) if not reasons or not reasons.isdisjoint(row["reasons"])
         ]
@@ -161,7 +163,9 @@ def triage_blueprint(context: AppContext) -> Blueprint:
         states = STATE.read_all(values)
         if context.registry is None:
             note([NO_REGISTRY])
-        matching = _matching(registry_rows(context.registry, seen_versions(context)), values)
+        matching = _matching(
+            registry_rows(context.registry, seen_versions(context), TENANT.read_all(values)), values
+        )
         counted = {state: sum(row["state"] == state for row in matching) for state in STATES}
         rows = [row for row in matching if not states or row["state"] in states]
         return _page(context, values, rows, states=counted)

@@ -16,9 +16,11 @@ from modelplane_schema.registry import Model, Registry
 AS_DECLARED, UNDECLARED, UNSEEN = STATES = ("as declared", "undeclared", "unseen")
 
 
-def registry_rows(registry: Registry | None, seen: set[Version]) -> list[dict[str, Any]]:
+def registry_rows(
+    registry: Registry | None, seen: set[Version], tenants: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """A row for each version of each tenant, declared or seen: what differs comes first, then by name."""
-    declared = dict(_declared(registry, seen))
+    declared = dict(_declared(registry, seen, tenants))
     models = {model.name: model for model in declared_models(registry)}
     rows = [
         {
@@ -35,17 +37,19 @@ def registry_rows(registry: Registry | None, seen: set[Version]) -> list[dict[st
     )
 
 
-def compared_versions(model: Model, seen: set[Version]) -> tuple[str, str]:
+def compared_versions(model: Model, seen: set[Version], tenants: tuple[str, ...]) -> tuple[str, str]:
     """The version in production and the last one that is to follow it, each empty where there is none."""
-    versions = visible_versions(model, seen)
+    versions = visible_versions(model, seen, tenants)
     production = [version.version for version in versions if version.stage == "production"]
     others = [version.version for version in versions if version.stage in ("canary", "shadow")]
     return (production or [""])[-1], (others or [""])[-1]
 
 
-def _declared(registry: Registry | None, seen: set[Version]) -> Iterator[tuple[Version, str]]:
+def _declared(
+    registry: Registry | None, seen: set[Version], tenants: tuple[str, ...]
+) -> Iterator[tuple[Version, str]]:
     for model in declared_models(registry):
-        for version in visible_versions(model, seen):
+        for version in visible_versions(model, seen, tenants):
             for tenant in visible_tenants(model):
                 yield Version(model.name, version.version, tenant), version.stage
 

@@ -187,11 +187,16 @@ def visible_tenants(model: Model) -> tuple[str, ...]:
     return tuple(tenant for tenant in model.tenants if tenants is None or tenant in tenants)
 
 
-def visible_versions(model: Model, seen: set[Version]) -> tuple[DeclaredVersion, ...]:
-    """Declared versions of a model that the caller may know of: a tenant those that it calls."""
-    if current_tenants() is None:
+def visible_versions(
+    model: Model, seen: set[Version], tenants: tuple[str, ...]
+) -> tuple[DeclaredVersion, ...]:
+    """Declared versions of a model that ``tenants`` call, or all of them where no tenant is named.
+
+    A tenant does not know of versions that others alone call, and an operator sees what a tenant does.
+    """
+    if not tenants:
         return model.versions
-    called = {(version.model_name, version.model_version) for version in seen}
+    called = {(version.model_name, version.model_version) for version in seen if version.tenant_id in tenants}
     return tuple(version for version in model.versions if (model.name, version.version) in called)
 
 

@@ -1,5 +1,5 @@
 /** The states that every page has: loading, failed, forbidden, empty, and the answer. */
-import { Alert, Button, EmptyState, LoadingPlaceholder } from '@grafana/ui';
+import { Alert, Button, EmptyState, LoadingPlaceholder, Text } from '@grafana/ui';
 import type { ReactNode } from 'react';
 import type { Failure } from '../../api';
 import type { Repeatable } from '../state/useAnswer';
@@ -9,10 +9,12 @@ interface Props<T> {
   /** The sentence that stands where there is nothing; `isEmpty` says when. */
   empty?: string;
   isEmpty?: (value: T) => boolean;
+  /** Whether it is a part of a page that has more to show. */
+  isPart?: boolean;
   children: (value: T) => ReactNode;
 }
 
-export function AnswerView<T>({ answer, empty, isEmpty, children }: Props<T>) {
+export function AnswerView<T>({ answer, empty, isEmpty, isPart, children }: Props<T>) {
   if (answer.state === 'failed') {
     return <FailureView failure={answer.failure} again={answer.again} />;
   }
@@ -20,7 +22,11 @@ export function AnswerView<T>({ answer, empty, isEmpty, children }: Props<T>) {
     return <LoadingPlaceholder text="Loading" />;
   }
   if (empty !== undefined && isEmpty?.(answer.value)) {
-    return <EmptyState variant="not-found" message={empty} />;
+    return isPart ? (
+      <Text color="secondary">{`${empty}.`}</Text>
+    ) : (
+      <EmptyState variant="not-found" message={empty} />
+    );
   }
   return <>{children(answer.value)}</>;
 }
@@ -48,11 +54,16 @@ export function FailureView({ failure, again }: { failure: Failure; again?: () =
 
 /** Warnings of an answer: what the reader should know besides. */
 export function Warnings({ texts }: { texts: string[] }) {
+  if (texts.length < 2) {
+    return <>{texts[0] && <Alert severity="warning" title={texts[0]} />}</>;
+  }
   return (
-    <>
-      {texts.map((text) => (
-        <Alert key={text} severity="warning" title={text} />
-      ))}
-    </>
+    <Alert severity="warning" title={`${texts.length} warnings`}>
+      <ul>
+        {texts.map((text) => (
+          <li key={text}>{text}</li>
+        ))}
+      </ul>
+    </Alert>
   );
 }

@@ -58,7 +58,23 @@ export function grandTotals(totals: readonly Total[]): Array<[currency: string, 
 
 /** What of the totals has no price. */
 export const unpriced = (totals: readonly Total[]) =>
-  totals.filter(({ currency, kind, quantity }) => !currency && SIGNS[kind] !== 0 && quantity > 0);
+  totals.filter(({ currency, kind, quantity }) => !currency && (SIGNS[kind] ?? 1) > 0 && quantity > 0);
+
+const KINDS: Record<string, string> = {
+  direct: 'used',
+  idle_share: 'share of idle time',
+  over: 'over: charged beyond what there is, subtracted',
+  capacity: 'capacity: reported, not charged',
+  excess: 'excess: reported, not charged',
+};
+
+/** A kind of charge in words. */
+export const kindText = (kind: string) => KINDS[kind] ?? kind.replaceAll('_', ' ');
+
+/** Rows in which something was used or paid for. */
+export const withSomething = <T extends { quantity: number; amount: number | null }>(
+  rows: readonly T[],
+): T[] => rows.filter(({ quantity, amount }) => quantity !== 0 || (amount ?? 0) !== 0);
 
 export const costId = (row: CostRow) =>
   JSON.stringify([row.start, row.tenant, row.model, row.version, row.kind, row.unit, row.currency]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Failure } from '../../api';
 import type { CostRow, IncidentRow, Indicator, MovedSignal, SeriesAnswer } from '../../api';
 import { differenceText, gateCommand, shellWord, sideText, undecided, verdictFrames } from './comparison';
-import { costId, fileName, grandTotals, totalsOf, unpriced } from './costs';
+import { costId, fileName, grandTotals, kindText, totalsOf, unpriced, withSomething } from './costs';
 import { armsOf, chosenSignal, distributionFrame, historyFrames, signalChoice, signalUrl } from './drift';
 import { type Checks, findingsOf } from './findings';
 import { NONE, countText, intervalText, moneyText, numberText, secondsText, shareText } from './format';
@@ -266,6 +266,12 @@ describe('costs', () => {
     ]);
     expect(totals[0]).toMatchObject({ amount: 5, estimated: 2, quantity: 20 });
     expect(unpriced(totals)).toMatchObject([{ kind: 'direct', quantity: 10 }]);
+    expect(unpriced(totalsOf([row({ kind: 'over', currency: null, amount: null })]))).toEqual([]);
+    expect(withSomething([row({ quantity: 0, amount: null }), row({ amount: null })])).toHaveLength(1);
+    expect([kindText('idle_share'), kindText('cached_input')]).toEqual([
+      'share of idle time',
+      'cached input',
+    ]);
   });
 
   it('differ by group, and name their files without odd characters', () => {

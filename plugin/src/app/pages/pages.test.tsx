@@ -165,7 +165,7 @@ describe('incidents', () => {
     showIncident();
     expect(await screen.findByText(/bob commented: <b>rolled back<\/b>/)).toBeTruthy();
     expect(await screen.findByText('v2 loaded')).toBeTruthy();
-    expect(await screen.findByText('No signal of the model is beyond its own limit')).toBeTruthy();
+    expect(await screen.findByText('No signal of the model is beyond its own limit.')).toBeTruthy();
     expect(screen.queryByText('Runbook')).toBeNull();
     const [around] = asked(backend, 'annotations/version_changes');
     expect([around?.get('tenant-id'), around?.get('model-name')]).toEqual(['acme', STRANGE]);
@@ -215,7 +215,7 @@ describe('drift', () => {
     });
     showPage(DriftPage, '/drift?window=6h');
     await userEvent.click(await screen.findByText(STRANGE));
-    expect(await screen.findByText('There are no observations in the window')).toBeTruthy();
+    expect(await screen.findByText('There are no observations in the window.')).toBeTruthy();
     expect(await screen.findByText('Largest psi of its past')).toBeTruthy();
     const [distribution] = asked(backend, 'drift/distribution');
     expect([

@@ -36,9 +36,12 @@ export function ComparisonView({ compared, range }: Props) {
   const verdicts = useQuestion((client, asked) => client.verdicts(asked), params);
   return (
     <Stack direction="column" gap={3}>
-      <AnswerView answer={answer}>{(comparison) => <Verdict comparison={comparison} />}</AnswerView>
+      <AnswerView isPart answer={answer}>
+        {(comparison) => <Verdict comparison={comparison} />}
+      </AnswerView>
       <Section title="The verdict over time">
         <AnswerView
+          isPart
           answer={verdicts}
           isEmpty={({ rows }) => rows.length === 0}
           empty="No slice of the time range has calls of both versions"

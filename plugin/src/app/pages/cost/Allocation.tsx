@@ -4,7 +4,16 @@ import type { CostRow, Params } from '../../../api';
 import { AnswerView, FailureView, Warnings } from '../../components/AnswerView';
 import { Facts, Section } from '../../components/Facts';
 import { type Column, SortedTable } from '../../components/Tables';
-import { type Total, costId, fileName, grandTotals, totalsOf, unpriced } from '../../data/costs';
+import {
+  type Total,
+  costId,
+  fileName,
+  grandTotals,
+  kindText,
+  totalsOf,
+  unpriced,
+  withSomething,
+} from '../../data/costs';
 import { countText, moneyText } from '../../data/format';
 import { saveText } from '../../state/download';
 import { useQuestion } from '../../state/useQuestion';
@@ -23,6 +32,7 @@ export function Totals({ selection }: Props) {
   return (
     <Section title="Altogether">
       <AnswerView
+        isPart
         answer={answer}
         isEmpty={({ rows }) => rows.length === 0}
         empty="Nothing was used in this time and selection"
@@ -55,7 +65,12 @@ function Sums({ totals, idle }: { totals: Total[]; idle: string }) {
           {`Without a price, so in no total: ${without.map(quantityText).join(', ')}.`}
         </Text>
       )}
-      <SortedTable columns={TOTALS} rows={totals} rowId={totalId} sortParameter="sort-totals" />
+      <SortedTable
+        columns={TOTALS}
+        rows={withSomething(totals)}
+        rowId={totalId}
+        sortParameter="sort-totals"
+      />
     </Stack>
   );
 }
@@ -63,10 +78,10 @@ function Sums({ totals, idle }: { totals: Total[]; idle: string }) {
 const totalId = ({ kind, unit, currency }: Total) => JSON.stringify([kind, unit, currency]);
 const unitText = (unit: string) => unit.replaceAll('_', ' ');
 const quantityText = ({ kind, unit, quantity }: Pick<Total, 'kind' | 'unit' | 'quantity'>) =>
-  `${countText(quantity)} ${unitText(unit)} (${kind.replaceAll('_', ' ')})`;
+  `${countText(quantity)} ${unitText(unit)} (${kindText(kind)})`;
 
 const TOTALS: ReadonlyArray<Column<Total>> = [
-  { id: 'kind', header: 'Kind', value: ({ kind }) => kind.replaceAll('_', ' ') },
+  { id: 'kind', header: 'Kind', value: ({ kind }) => kindText(kind) },
   {
     id: 'amount',
     header: 'Amount',
@@ -95,6 +110,7 @@ export function AllocationTable({ selection, by }: Props & { by: string[] }) {
   return (
     <Section title="Allocation">
       <AnswerView
+        isPart
         answer={answer}
         isEmpty={({ rows }) => rows.length === 0}
         empty="Nothing is charged in this time and selection"
@@ -104,7 +120,7 @@ export function AllocationTable({ selection, by }: Props & { by: string[] }) {
             {rows.length >= DEAREST && (
               <Text color="secondary">{`The dearest ${DEAREST} of each currency; the files have all.`}</Text>
             )}
-            <SortedTable columns={columns} rows={rows} rowId={costId} />
+            <SortedTable columns={columns} rows={withSomething(rows)} rowId={costId} />
           </>
         )}
       </AnswerView>
@@ -120,7 +136,7 @@ const GROUP_COLUMNS: Record<string, Column<CostRow>> = {
 const groupColumns = (by: string[]) => by.flatMap((group) => GROUP_COLUMNS[group] ?? []);
 
 const COLUMNS: ReadonlyArray<Column<CostRow>> = [
-  { id: 'kind', header: 'Kind', value: ({ kind }) => kind.replaceAll('_', ' ') },
+  { id: 'kind', header: 'Kind', value: ({ kind }) => kindText(kind) },
   {
     id: 'amount',
     header: 'Amount',

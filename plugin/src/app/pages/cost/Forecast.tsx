@@ -12,6 +12,7 @@ export function ForecastTable({ tenants }: { tenants: string[] }) {
   return (
     <Section title="The month's end">
       <AnswerView
+        isPart
         answer={answer}
         isEmpty={({ rows }) => rows.length === 0}
         empty="No tenant has costs or a budget this month"

@@ -47,13 +47,19 @@ export function SignalDetail({ signal, row, range, window }: Props) {
         <Text color="secondary">It is not among the signals listed above.</Text>
       )}
       <AnswerView
+        isPart
         answer={distribution}
         isEmpty={({ data }) => data.length === 0}
         empty="There are no observations in the window"
       >
         {(answer) => <Bars answer={answer} range={range} />}
       </AnswerView>
-      <AnswerView answer={history} isEmpty={({ data }) => data.length === 0} empty="There is no history">
+      <AnswerView
+        isPart
+        answer={history}
+        isEmpty={({ data }) => data.length === 0}
+        empty="There is no history"
+      >
         {(answer) => <History answer={answer} limit={row?.limit ?? null} range={range} />}
       </AnswerView>
       <Stack>

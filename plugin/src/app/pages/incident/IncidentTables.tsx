@@ -82,6 +82,7 @@ export function VersionChanges({ incident, now }: Around) {
   );
   return (
     <AnswerView
+      isPart
       answer={answer}
       isEmpty={({ rows }) => rows.length === 0}
       empty="No version changed from an hour before it on"
@@ -114,6 +115,7 @@ export function MovedSignals({ incident, now }: Around) {
   });
   return (
     <AnswerView
+      isPart
       answer={answer}
       isEmpty={({ rows }) => rows.every(({ moved }) => !moved)}
       empty="No signal of the model is beyond its own limit"
