@@ -31,11 +31,11 @@ def groups_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
     return [group for text in files.values() for group in yaml.load(text, yaml.CSafeLoader)["groups"]]
 
 
-def groups_behind(groups: Collection[Mapping[str, Any]], alerts: Collection[str]) -> list[dict[str, Any]]:
-    """The groups with no other rules than ``alerts`` and those that record what they read."""
+def groups_behind(groups: Collection[Mapping[str, Any]], wanted: Collection[str]) -> list[dict[str, Any]]:
+    """The groups with no other rules than the alerts and series ``wanted``, and those that they read."""
     rules = [rule for group in groups for rule in group["rules"]]
-    names = set(alerts)
-    while added := set().union(*(_read(rule["expr"]) for rule in rules if _name(rule) in names)) - names:
+    names = set(wanted)
+    while added := set().union(*(series_in(rule["expr"]) for rule in rules if _name(rule) in names)) - names:
         names |= added
     chosen = [
         {**group, "rules": [rule for rule in group["rules"] if _name(rule) in names]} for group in groups
@@ -44,7 +44,8 @@ def groups_behind(groups: Collection[Mapping[str, Any]], alerts: Collection[str]
 
 
 @cache
-def _read(expression: str) -> set[str]:
+def series_in(expression: str) -> set[str]:
+    """The names of what an expression reads."""
     return {selector.name or "" for selector in selectors(parse(expression))}
 
 

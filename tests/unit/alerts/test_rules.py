@@ -27,6 +27,7 @@ from modelplane_schema.alerts import ALERTS
 from modelplane_schema.recorded import RECORDED
 from modelplane_schema.registry import Registry, load_registry, parse_registry
 from modelplane_schema.uids import FLEET_UID
+from rule_groups import groups_behind, groups_of, series_in
 
 ROOT = Path(__file__).parents[3]
 PROMTOOL_TESTS = ROOT / "tests" / "promtool"
@@ -81,10 +82,21 @@ def test_the_mixins_copy_of_the_schema_is_current() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_json(), "run: make generate"
 
 
-def test_promtool_unit_tests(servers: Servers, rendered: Path) -> None:
-    for test in PROMTOOL_TESTS.glob("*.yml"):
-        (rendered / test.name).write_bytes(test.read_bytes())
-        tested = run(servers.promtool, "test", "rules", test.name, cwd=rendered)
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(PROMTOOL_TESTS.glob("*.yml")), ids=lambda path: path.stem)
+def test_promtool_unit_tests(
+    servers: Servers, rule_texts: dict[str, str], tmp_path: Path, file: Path
+) -> None:
+    """Each with the rules that it asks for, for promtool evaluates at each instant all that it is given."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for test in content["tests"]:
+        wanted = {case["alertname"] for case in test.get("alert_rule_test", ())}
+        wanted |= set().union(*(series_in(case["expr"]) for case in test.get("promql_expr_test", ())))
+        groups = groups_behind(groups_of(rule_texts), wanted)
+        (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
+        alone = {**content, "rule_files": ["rules.yml"], "tests": [test]}
+        (tmp_path / "test.yml").write_text(yaml.safe_dump(alone), encoding="utf-8")
+        tested = run(servers.promtool, "test", "rules", "test.yml", cwd=tmp_path)
         assert tested.returncode == 0, tested.stdout + tested.stderr
 
 

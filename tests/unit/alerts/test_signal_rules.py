@@ -27,6 +27,7 @@ from modelplane_schema.metrics import (
 )
 from modelplane_schema.recorded import CALIBRATION_SERIES, SIGNAL_SERIES, SIGNAL_WINDOWS
 from modelplane_schema.registry import Drift, parse_registry
+from rule_groups import groups_behind, groups_of, series_in
 
 pytestmark = pytest.mark.slow
 
@@ -129,22 +130,19 @@ def absent(prefix: str, **labels: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def rule_texts() -> dict[str, str]:
-    """The constants, and of the other rules those of signals: promtool evaluates all that it is given."""
-    texts = rule_files(REGISTRY)
-    groups = {"groups": [*signal_groups().values()]}
-    return {**texts, "modelplane-rules.yml": yaml.safe_dump(groups)}
+def groups() -> list[dict[str, Any]]:
+    return groups_of(rule_files(REGISTRY))
 
 
 @pytest.fixture
-def check(servers: Servers, rule_texts: dict[str, str], tmp_path: Path) -> Check:
-    """Evaluate the rendered rules on the series given and compare."""
-    for name, text in rule_texts.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+def check(servers: Servers, groups: list[dict[str, Any]], tmp_path: Path) -> Check:
+    """Evaluate the rendered rules that record what the cases read, on the series given, and compare."""
 
     def run(inputs: list[dict[str, str]], cases: list[dict[str, Any]]) -> None:
+        needed = groups_behind(groups, set().union(*(series_in(case["expr"]) for case in cases)))
+        (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": needed}), encoding="utf-8")
         test = {
-            "rule_files": ["modelplane-config.yml", "modelplane-rules.yml"],
+            "rule_files": ["rules.yml"],
             "evaluation_interval": "1m",
             "tests": [{"interval": "1m", "input_series": inputs, "promql_expr_test": cases}],
         }
