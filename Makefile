@@ -35,7 +35,7 @@ test: setup ## run every test
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.dev ## run the unit tests that are quick
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m 'not slow' tests/unit
+	$(BIN)/pytest -n auto --dist loadfile -m 'not slow' tests/unit
 
 test-minimum: $(VENV)/.dev ## run unit tests with the lowest releases that setup.cfg declares; PARTS="base backend" chooses
 	$(BIN)/python tests/support/environments.py $(PARTS)

@@ -34,6 +34,11 @@ class BackendClient:
             plane = Plane.load(data)
             token = plane.token(OPERATOR.file) if token_file is None else _read(token_file)
             return cls(plane.backend_url, token)
+        return cls.at(url, token_file)
+
+    @classmethod
+    def at(cls, url: str, token_file: Path | None) -> BackendClient:
+        """The backend at ``url``; BackendError."""
         return cls(url.rstrip("/"), "" if token_file is None else _read(token_file))
 
     def get(self, path: str, query: Mapping[str, Any]) -> dict[str, Any]:

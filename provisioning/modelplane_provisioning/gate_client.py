@@ -7,43 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
-from modelplane_schema.errors import UserError
+from modelplane_provisioning.backend_client import BackendClient, BackendError
 
 GATES = ("pass", "fail", "inconclusive", "no_traffic")
 _DECIDED = ("pass", "fail")
-_TIMEOUT_SECONDS = 30
-
-
-class GateError(UserError):
-    """The backend did not answer, or refused the question."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateClient:
-    """``url`` is the backend's; ``parameters`` are those of its route, without the range."""
+    """``parameters`` are those of the backend's route, without the range."""
 
-    url: str
-    token: str
+    backend: BackendClient
     parameters: Mapping[str, str | Sequence[str]]
 
     def ask(self, start: str) -> dict[str, Any]:
-        """What the gate says of the calls since ``start``; GateError."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        query = {**self.parameters, "from": start}
-        address = f"{self.url.rstrip('/')}/api/v1/gate"
-        try:
-            response = requests.get(address, query, headers=headers, timeout=_TIMEOUT_SECONDS)
-            body = response.json()
-        except requests.RequestException as error:
-            raise GateError(
-                f"{address} gives no answer of a gate: {error}. Is --url the backend's?"
-            ) from error
-        if not isinstance(body, dict) or body.get("gate") not in GATES:
-            message = body.get("message") if isinstance(body, dict) else None
-            raise GateError(f"{address} answers {response.status_code}: {message or 'that is no gate'}")
-        return body
+        """What the gate says of the calls since ``start``; BackendError."""
+        answer = self.backend.get("/api/v1/gate", {**self.parameters, "from": start})
+        if answer.get("gate") not in GATES:
+            raise BackendError(f"{self.backend.url} answers, but not as a gate does: check --url")
+        return answer
 
     def wait(
         self,
@@ -57,7 +39,7 @@ class GateClient:
         """Ask again until the gate is decided or ``seconds`` are over, and ``tell`` each answer but the last.
 
         The start of the range stays where the first answer put it, so that looking often is allowed.
-        GateError when the last question has no answer.
+        BackendError when the last question has no answer.
         """
         end = clock() + seconds
         while True:
@@ -73,8 +55,8 @@ class GateClient:
                 tell(answer)
             sleep(every)
 
-    def _asked(self, start: str) -> tuple[dict[str, Any] | None, GateError | None]:
+    def _asked(self, start: str) -> tuple[dict[str, Any] | None, BackendError | None]:
         try:
             return self.ask(start), None
-        except GateError as error:
+        except BackendError as error:
             return None, error

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from modelplane_provisioning.backend_client import BackendClient
 from modelplane_provisioning.commands.options import console
 from modelplane_provisioning.gate_client import GATES, GateClient
 from modelplane_schema.errors import UserError
@@ -71,9 +72,9 @@ def gate_command(
     """
     query = {name.replace("_", "-"): value for name, value in parameters.items() if value}
     try:
-        token = token_file.read_text().strip() if token_file else ""
-        answer = GateClient(url, token, query).wait(start, wait, max(1.0, every), _tell)
-    except (UserError, OSError) as error:
+        backend = BackendClient.at(url, token_file)
+        answer = GateClient(backend, query).wait(start, wait, max(1.0, every), _tell)
+    except UserError as error:
         raise _Unanswered(str(error)) from error
     _tell(answer)
     for sentence in answer["summary"]:

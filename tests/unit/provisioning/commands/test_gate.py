@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from http_servers import serving_by
+from modelplane_provisioning.backend_client import BackendClient, BackendError
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.gate_client import GateClient, GateError
+from modelplane_provisioning.gate_client import GateClient
 
 STEP = Path(__file__).parents[4] / "examples" / "gates" / "step.sh"
 WHO = ("--model-name", "digit-reader", "--baseline", "v1.2.0", "--candidate", "v1.3.0")
@@ -109,9 +110,9 @@ def test_options_are_parameters_of_the_route(backend: Backend, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        ({"message": "model-name is required", "error": "x"}, "answers 400: model-name is required"),
-        ({"status": "ok"}, "answers 200: that is no gate"),
-        (b"<html>", "Is --url the backend's?"),
+        ({"message": "model-name is required", "error": "x"}, "Error: model-name is required"),
+        ({"status": "ok"}, "not as a gate does: check --url"),
+        (b"<html>", "answered 200, and not as the backend does: check --url"),
     ],
 )
 def test_what_is_no_gate_has_a_status_of_its_own(backend: Backend, answer: Any, text: str) -> None:
@@ -125,7 +126,7 @@ def test_bad_options_and_a_silent_backend_are_not_inconclusive(backend: Backend)
     result = run(backend, "--wait", "soon")
     assert (result.exit_code, "allowed: a number with s, m or h" in result.output) == (4, True)
     silent = CliRunner().invoke(cli, ["gate", "--url", "http://127.0.0.1:9", *WHO])
-    assert (silent.exit_code, "Is --url the backend's?" in silent.output) == (4, True)
+    assert (silent.exit_code, "is the backend running there?" in silent.output) == (4, True)
 
 
 class Clock:
@@ -139,7 +140,7 @@ class Clock:
 
     def wait(self, backend: Backend, seconds: float) -> tuple[dict[str, Any], list[str]]:
         told: list[str] = []
-        answer = GateClient(backend.url, "", {}).wait(
+        answer = GateClient(BackendClient(backend.url, ""), {}).wait(
             "now-1h", seconds, 15, lambda body: told.append(body["gate"]), self.sleep, lambda: self.now
         )
         return answer, told
@@ -160,7 +161,7 @@ def test_waiting_ends_when_its_time_is_over(backend: Backend) -> None:
     assert clock.wait(backend, 40)[0]["gate"] == "inconclusive"
     assert (clock.now, len(backend.asked)) == (30, 3)
     backend.answers = [{"message": "busy"}]
-    with pytest.raises(GateError, match="busy"):
+    with pytest.raises(BackendError, match="busy"):
         clock.wait(backend, 40)
 
 
