@@ -6,6 +6,7 @@ The stores are Prometheus and VictoriaMetrics. A test that asks for ``store``, `
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import subprocess
 import sys
@@ -301,4 +302,13 @@ def customary_ports_taken() -> Iterator[None]:
         for port in CUSTOMARY_PORTS:
             with suppress(OSError):
                 taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def all_examples_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that run all examples wait for each other: ten frameworks at once do not keep their rates."""
+    shared = tmp_path_factory.getbasetemp().parent  # by the processes of pytest-xdist
+    with (shared / "all-examples.lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield

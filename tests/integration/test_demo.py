@@ -14,7 +14,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.usefixtures("customary_ports_taken")
+@pytest.mark.usefixtures("customary_ports_taken", "all_examples_alone")
 def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     services = [service for service in read_catalogue(ROOT / "examples") if service.installed]
     command = [Path(sys.executable).with_name("modelplane"), "demo", "--seconds", "30"]

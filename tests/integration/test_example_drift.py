@@ -124,7 +124,7 @@ def wait_until_drift_is_over(services: Mapping[str, Process]) -> None:
 
 
 @pytest.fixture(scope="module")
-def drift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drift]:
+def drift(all_examples_alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drift]:
     """Psi minus its noise of all signals, in a normal phase and in the drift phase."""
     folder = tmp_path_factory.mktemp("examples")
     installed = [service for service in SERVICES.values() if service.installed]

@@ -75,6 +75,7 @@ CASES = (
 )
 WITH_FEEDBACK, WITH_REVIEWS = {"digit-reader", "tumour-screen"}, {"tumour-screen"}
 INSTALLED = tuple(case for case in CASES if case.installed)
+pytestmark = pytest.mark.usefixtures("all_examples_alone")
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.model_name)
 
 # Every kind of bad input, after good input, as a running service gets it; and what was counted of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -288,21 +288,35 @@ MOMENTS = st.integers(FIRST // 1000, NOW // 1000).map(lambda at: at * 1000)
 EIGHTHS = st.integers(0, 400).map(lambda number: number / 8)  # sums of them are exact
 
 
-@st.composite
-def happenings(draw: st.DrawFn) -> list[Scrape]:
-    """A counter with gaps, restarts, a beginning and an end, few of each."""
-    offset = draw(st.integers(0, SCRAPE - 1))
-    scrapes = counted(range(FIRST - CELL + offset, NOW + 1, SCRAPE), draw(EIGHTHS))
-    for at, length in draw(st.lists(st.tuples(MOMENTS, st.integers(0, 2 * HOUR)), max_size=2)):
-        scrapes = without(scrapes, at, at + length)
-    for at in draw(st.lists(MOMENTS, max_size=1)):
-        if any(scrape.at >= at for scrape in scrapes):
-            scrapes = restarted(scrapes, at, draw(EIGHTHS))
-    if draw(st.booleans()):
-        scrapes = without(scrapes, 0, draw(MOMENTS))
-    if draw(st.booleans()):
-        scrapes = without(scrapes, draw(MOMENTS), 2 * START)
-    return scrapes
+class Counted(NamedTuple):
+    """Grows by ``step`` with each scrape; a gap begins at a time and lasts so many milliseconds."""
+
+    offset: int
+    step: float
+    gaps: list[tuple[int, int]]
+    restarts: list[tuple[int, float]]
+    begins: int
+    ends: int
+
+    def scrapes(self) -> list[Scrape]:
+        scrapes = counted(range(FIRST - CELL + self.offset, NOW + 1, SCRAPE), self.step)
+        for at, length in self.gaps:
+            scrapes = without(scrapes, at, at + length)
+        for at, step in self.restarts:
+            if any(scrape.at >= at for scrape in scrapes):
+                scrapes = restarted(scrapes, at, step)
+        return without(without(scrapes, 0, self.begins), self.ends, 2 * START)
+
+
+HAPPENINGS = st.builds(
+    Counted,
+    st.integers(0, SCRAPE - 1),
+    EIGHTHS,
+    st.lists(st.tuples(MOMENTS, st.integers(0, 2 * HOUR)), max_size=2),
+    st.lists(st.tuples(MOMENTS, EIGHTHS), max_size=1),
+    st.just(0) | MOMENTS,
+    st.just(2 * START) | MOMENTS,
+)
 
 
 SERIES = (
@@ -313,8 +327,9 @@ SERIES = (
 
 @pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.tuples(*(st.one_of(st.just(counted(TO_NOW, 1.5)), happenings()) for _ in SERIES)))
-def test_the_ledger_is_that_of_all_samples(scrapes: tuple[list[Scrape], ...]) -> None:
+@given(st.tuples(*(st.none() | HAPPENINGS for _ in SERIES)))
+def test_the_ledger_is_that_of_all_samples(happenings: tuple[Counted | None, ...]) -> None:
+    scrapes = [counted(TO_NOW, 1.5) if counter is None else counter.scrapes() for counter in happenings]
     held = list(zip(SERIES, scrapes, strict=True))
     store = Store(held)
     gap_free = [result.is_gap_free for result in read_ranges(store)]
