@@ -111,8 +111,7 @@ class Session:
             send = partial(self._is_answered, method, url, request)
             assert wait_until(send), self.log.read_text(encoding="utf-8")
 
-    @staticmethod
-    def _is_answered(method: str, url: str, request: Request) -> bool:
+    def _is_answered(self, method: str, url: str, request: Request) -> bool:
         """Send a request; False while the server is not there yet. A status of 500 or above is a failure."""
         try:
             answer = requests.request(
@@ -120,7 +119,7 @@ class Session:
             )
         except requests.ConnectionError:
             return False
-        assert answer.status_code < 500, answer.text
+        assert answer.status_code < 500, answer.text + self.log.read_text(encoding="utf-8")
         return True
 
 
