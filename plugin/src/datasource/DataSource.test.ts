@@ -1,14 +1,8 @@
-import {
-  type DataFrame,
-  type DataQueryRequest,
-  type DataQueryResponse,
-  FieldType,
-  dateTime,
-} from '@grafana/data';
-import { firstValueFrom } from 'rxjs';
+import { type DataFrame, type DataQueryRequest, FieldType } from '@grafana/data';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Failure, type Metric, type Table } from '../api';
 import { FakeBackend } from '../testing/backend';
+import { FROM, RANGE, TO, answersOf, dataSourceOf, target } from '../testing/datasource';
 import { paramsOf, pathOf, recorded, recordedBackend } from '../testing/recorded';
 import { type BoardVariable, templateSrv } from '../testing/variables';
 import type { DataSource as DataSourceClass } from './DataSource';
@@ -23,9 +17,6 @@ vi.mock('@grafana/runtime', () => ({
 vi.mock('@grafana/ui', () => ({}));
 const { DataSource } = await import('./DataSource');
 
-const FROM = 1_698_400_200_000;
-const TO = 1_698_400_800_000;
-const RANGE = { from: dateTime(FROM), to: dateTime(TO), raw: { from: 'now-10m', to: 'now' } };
 const METRICS = (recorded('metrics').data as { metrics: Metric[] }).metrics;
 const TABLES = (recorded('tables').data as { tables: Table[] }).tables;
 /** Answered with an error here, for there is no Alertmanager. */
@@ -35,29 +26,11 @@ let datasource: DataSourceClass;
 beforeEach(() => {
   backend = recordedBackend();
   variables = [];
-  const settings = {
-    id: 1,
-    uid: 'm',
-    type: 'x',
-    name: 'm',
-    url: '/proxy',
-    jsonData: {},
-    meta: { info: { version: '0.1.0' } },
-  };
-  datasource = new DataSource(settings as unknown as ConstructorParameters<typeof DataSource>[0]);
+  datasource = dataSourceOf(DataSource);
 });
 
-const target = (query: Partial<Query>): Query => ({ ...DEFAULT_QUERY, refId: 'A', ...query });
-const ask = (targets: Query[], rest: Partial<DataQueryRequest<Query>> = {}): Promise<DataQueryResponse> =>
-  firstValueFrom(
-    datasource.query({
-      targets,
-      range: RANGE,
-      scopedVars: {},
-      maxDataPoints: 500.4,
-      ...rest,
-    } as DataQueryRequest<Query>),
-  );
+const ask = (targets: Query[], rest: Partial<DataQueryRequest<Query>> = {}) =>
+  answersOf(datasource, targets, rest);
 const frames = async (query: Partial<Query>) => (await ask([target(query)])).data as DataFrame[];
 const sent = (path: string) => backend.requests.filter(({ url }) => pathOf(url) === path).map(paramsOf);
 const field = (frame: DataFrame | undefined, name: string) => {

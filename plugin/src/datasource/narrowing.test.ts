@@ -1,11 +1,12 @@
-import { type DataQueryRequest, type DataQueryResponse, dateTime } from '@grafana/data';
+import { type DataQueryRequest } from '@grafana/data';
 import { firstValueFrom } from 'rxjs';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeBackend } from '../testing/backend';
+import { FROM, RANGE, TO, answersOf, dataSourceOf, target } from '../testing/datasource';
 import { paramsOf, pathOf, recordedBackend } from '../testing/recorded';
 import { type BoardVariable, templateSrv } from '../testing/variables';
 import type { DataSource as DataSourceClass } from './DataSource';
-import { DEFAULT_QUERY, type MenuQuery, type Query } from './query';
+import { type MenuQuery, type Query } from './query';
 
 let backend: FakeBackend;
 let variables: BoardVariable[] = [];
@@ -16,36 +17,15 @@ vi.mock('@grafana/runtime', () => ({
 vi.mock('@grafana/ui', () => ({}));
 const { DataSource } = await import('./DataSource');
 
-const FROM = 1_698_400_200_000;
-const TO = 1_698_400_800_000;
-const RANGE = { from: dateTime(FROM), to: dateTime(TO), raw: { from: 'now-10m', to: 'now' } };
 let datasource: DataSourceClass;
 beforeEach(() => {
   backend = recordedBackend();
   variables = [];
-  const settings = {
-    id: 1,
-    uid: 'm',
-    type: 'x',
-    name: 'm',
-    url: '/proxy',
-    jsonData: {},
-    meta: { info: { version: '0.1.0' } },
-  };
-  datasource = new DataSource(settings as unknown as ConstructorParameters<typeof DataSource>[0]);
+  datasource = dataSourceOf(DataSource);
 });
 
-const target = (query: Partial<Query>): Query => ({ ...DEFAULT_QUERY, refId: 'A', ...query });
-const ask = (targets: Query[], rest: Partial<DataQueryRequest<Query>> = {}): Promise<DataQueryResponse> =>
-  firstValueFrom(
-    datasource.query({
-      targets,
-      range: RANGE,
-      scopedVars: {},
-      maxDataPoints: 500.4,
-      ...rest,
-    } as DataQueryRequest<Query>),
-  );
+const ask = (targets: Query[], rest: Partial<DataQueryRequest<Query>> = {}) =>
+  answersOf(datasource, targets, rest);
 const sent = (path: string) => backend.requests.filter(({ url }) => pathOf(url) === path).map(paramsOf);
 describe('variables', () => {
   const params = { 'model-name': ['$model'], 'tenant-id': ['$tenant'] };
