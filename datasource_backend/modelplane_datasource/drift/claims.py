@@ -32,7 +32,7 @@ from modelplane_datasource.drift.visibility import of_visible_signals
 from modelplane_datasource.series.model import Series
 from modelplane_datasource.series.selection import Selection
 from modelplane_datasource.tenancy.notices import Notice, note
-from modelplane_datasource.timeline.arrays import BoolArray, FloatArray
+from modelplane_datasource.timeline.arrays import BoolArray, FloatArray, nullable
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_schema.calibration import ARMS, PSI, TWO_SIDED_ARMS
 from modelplane_schema.registry import PsiThresholds, Registry
@@ -41,7 +41,6 @@ _TOO_MANY = (
     f"More than {MAX_SIGNALS} signals are selected, so limits are those of the registry and not of each "
     "signal's own past: name fewer models, versions, kinds or signals."
 )
-_NONE = np.array(None)
 CALIBRATED, WARMING_UP, UNCALIBRATED = "calibrated", "warming up", "uncalibrated"
 
 
@@ -138,14 +137,14 @@ def claims(psi: PsiNow, history: History | None, registry: Registry | None) -> l
     judgement = judged(psi, history, registry)
     past = history.past[ARMS.index(PSI)]
     known = ~np.isnan(past)
-    values, low, high = map(_numbers, (judgement.values, judgement.low, judgement.high))
+    values, low, high = map(nullable, (judgement.values, judgement.low, judgement.high))
     rows = zip(
         judgement.warming_up.tolist(),
         high[0],
-        _numbers(np.where(known, past, -np.inf).max(axis=-1)),
+        nullable(np.where(known, past, -np.inf).max(axis=-1)),
         known.sum(axis=-1).tolist(),
         judgement.moved.T.tolist(),
-        _numbers(np.fmax.reduce(judgement.distances, axis=0)),
+        nullable(np.fmax.reduce(judgement.distances, axis=0)),
         *(zip(values[place], low[place], high[place], strict=True) for place in range(1, len(ARMS))),
         strict=True,
     )
@@ -172,9 +171,3 @@ def _absolute_limits(psi: PsiNow, warming: BoolArray, registry: Registry | None)
     critical = np.array([threshold.critical for threshold in thresholds], np.float64)
     absolute: FloatArray = psi.noise + np.where(warming, warning, critical)
     return absolute
-
-
-def _numbers(values: FloatArray) -> list[Any]:
-    """``values`` as lists of floats, None where one is not finite."""
-    numbers: list[Any] = np.where(np.isfinite(values), values, _NONE).tolist()
-    return numbers

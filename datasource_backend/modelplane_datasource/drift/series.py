@@ -33,7 +33,7 @@ from modelplane_datasource.drift.visibility import of_visible_signals
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.series.model import Series, SeriesResult, ordered, series_name
 from modelplane_datasource.series.selection import GROUP_LABELS, Selection
-from modelplane_datasource.timeline.arrays import FloatArray
+from modelplane_datasource.timeline.arrays import FloatArray, nullable
 from modelplane_datasource.timeline.grid import Grid
 
 _LABELS = (*SIGNAL_LABELS, METHOD.name)
@@ -244,8 +244,4 @@ def _columns(values: FloatArray) -> list[tuple[float | None, ...]]:
 
     Many signals at one moment are the common question, for which tuples are quicker than columns of texts.
     """
-    if np.isfinite(values).all():
-        return list(map(tuple, values.tolist()))
-    objects = values.astype(object)
-    objects[~np.isfinite(values)] = None
-    return list(map(tuple, objects.tolist()))
+    return list(map(tuple, nullable(values)))

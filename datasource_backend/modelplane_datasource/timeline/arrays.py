@@ -14,6 +14,14 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 T = TypeVar("T")
+_NONE = np.array(None)
+
+
+def nullable(values: FloatArray) -> list[Any]:
+    """``values`` as lists of floats, None where one is not finite."""
+    is_finite = np.isfinite(values)
+    numbers: list[Any] = (values if is_finite.all() else np.where(is_finite, values, _NONE)).tolist()
+    return numbers
 
 
 def numbered(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from modelplane_datasource.alerts.store import IncidentFilter
 from modelplane_datasource.context import AppContext
+from modelplane_datasource.drift.visibility import models_with_common_signals
 from modelplane_datasource.prometheus.decoding import InstantSample
 from modelplane_datasource.tenancy.caller import also_permitted, current_tenants
 from modelplane_datasource.triage.attention import (
@@ -105,7 +106,7 @@ def _common_signals(context: AppContext, at: int) -> Samples:
     tenants = current_tenants()
     if tenants is None:
         return ()
-    models = [model.name for model in declared_models(context.registry) if model.drift.visible_to_tenants]
+    models = models_with_common_signals(context.registry, tenants)
     if not models:
         return ()
     moved = selector(_MOVED, (one_of(TENANT_ID, (ALL_TENANTS,)), one_of(MODEL_NAME, models)))

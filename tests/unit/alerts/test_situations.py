@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from alert_situations.building import HOUR, Expected, Series, call_labels, labelled
 from alert_situations.of_calls import CALLS
 from alert_situations.of_planes import PLANES
 from generations import Servers, available_servers
 from modelplane_alerts.render import rule_files
-from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.registry import parse_registry
+from promtool import complaints
 from rule_groups import groups_behind, groups_of
 
 REGISTRY = parse_registry("""
@@ -65,19 +63,13 @@ def evaluate(
     is_long = max(expected.minute for expected in expectations) > LONG_MINUTES
     interval = "4m" if is_long else "1m"
     needed = groups_behind(groups(interval, **settings), {expected.alert for expected in expectations})
-    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": needed}), encoding="utf-8")
     test = {
         "interval": "1m",
         "input_series": [{"series": key, "values": values} for key, values in series.items()],
         "promql_expr_test": [expected.as_test() for expected in expectations],
     }
-    content = {"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [test]}
-    (folder / "situation.yml").write_text(yaml.safe_dump(content, width=1_000_000), encoding="utf-8")
-    done = subprocess.run(
-        [servers.promtool, "test", "rules", "situation.yml"],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    content = {"evaluation_interval": interval, "tests": [test]}
+    return complaints(servers.promtool, folder, needed, content)
 
 
 @pytest.fixture
@@ -88,8 +80,7 @@ def newest() -> Servers:
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_situation(newest: Servers, tmp_path: Path, name: str) -> None:
-    complaints = evaluate(newest, tmp_path, *SITUATIONS[name])
-    assert not complaints, complaints
+    assert evaluate(newest, tmp_path, *SITUATIONS[name]) == ""
 
 
 def converted(fast: int, slow: int, **labels: str) -> dict[str, str]:
@@ -113,8 +104,7 @@ def test_latency_of_native_histograms(newest: Servers, tmp_path: Path) -> None:
         Expected(30, "ModelSloBurn", 0, tenant_id="user-B"),
         Expected(30, "ModelLatencyHigh", 1, tenant_id="user-A"),
     ]
-    complaints = evaluate(newest, tmp_path, series, expectations, nativeHistograms=True)
-    assert not complaints, complaints
+    assert evaluate(newest, tmp_path, series, expectations, nativeHistograms=True) == ""
     assert evaluate(newest, tmp_path, series, expectations), "rules for buckets see nothing"
 
 
