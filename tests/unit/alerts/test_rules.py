@@ -56,8 +56,7 @@ EXAMPLE = load_registry(ROOT / "examples" / "modelplane.yaml")
 
 
 def rules(registry: Registry, key: str, config: Any = None) -> list[dict[str, Any]]:
-    files = rule_files(registry, config)
-    groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
+    groups = groups_of(rule_files(registry, config))
     return [rule for group in groups for rule in group["rules"] if key in rule]
 
 
@@ -225,9 +224,7 @@ def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     done = run(jsonnet, "-J", str(SCHEMA_FILE.parent), "-J", str(tmp_path), "-e", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     groups = json.loads(done.stdout)
-    files = rule_files(EXAMPLE)
-    ours = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
-    assert [*groups["rules"], *groups["alerts"]] == ours
+    assert [*groups["rules"], *groups["alerts"]] == groups_of(rule_files(EXAMPLE))
     assert groups["boards"] == [FLEET_UID]
 
 
