@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from generations import Servers
+from modelplane_alerts import render
 from modelplane_alerts.render import (
     DEMO_CONFIG,
     SCHEMA_FILE,
@@ -238,3 +239,11 @@ def test_jsonnetfmt_has_nothing_to_change() -> None:
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
     assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
+
+
+@pytest.mark.parametrize("program", ["_gojsonnet", "_jsonnet"])
+def test_both_jsonnets_render_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = rule_files(EXAMPLE, {})
+    monkeypatch.setattr(render, "_jsonnet", pytest.importorskip(program))
+    render._evaluated.cache_clear()
+    assert rule_files(EXAMPLE, {}) == expected
