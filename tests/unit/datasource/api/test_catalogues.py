@@ -155,8 +155,8 @@ def test_a_tenant_sees_what_is_theirs(plane: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("token", "identity"),
     [
-        (ADMIN, {"name": "operator", "role": "admin", "tenants": 3, "models": 2}),
-        (TENANT, {"name": "a", "role": "tenant", "tenants": 1, "models": 1}),
+        (ADMIN, {"name": "operator", "role": "admin", "user": None, "tenants": 3, "models": 2}),
+        (TENANT, {"name": "a", "role": "tenant", "user": None, "tenants": 1, "models": 1}),
     ],
 )
 def test_the_identity_is_that_of_the_token(plane: FlaskClient, token: str, identity: dict[str, Any]) -> None:
