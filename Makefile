@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 REGISTRY ?= examples/modelplane.yaml
 DEMO_SECONDS ?=
+# Besides the one of plugin/package.json.
+GRAFANA_VERSIONS ?= 11.6 13.2
 # Tests of servers wait more than they compute, hence more processes than this has cores.
 TEST_PROCESSES ?= 4
 PARTS ?= all
@@ -11,7 +13,7 @@ PARTS ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers plugin plugin-test plugin-harness test test-fast test-minimum test-pythons leak-hunt fuzz ledger-cells churn lint fmt generate \
+.PHONY: help setup demo up servers plugin plugin-test plugin-harness plugin-versions test test-fast test-minimum test-pythons leak-hunt fuzz ledger-cells churn lint fmt generate \
 	bench clean system system-development
 
 help: ## print this list
@@ -72,6 +74,14 @@ plugin-harness: plugin $(VENV)/.dev ## walk through the built plugin in Chromium
 	cd plugin && node harness/build.mjs
 	PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py
 
+plugin-versions: $(VENV)/.dev plugin $(GRAFANA_VERSIONS:%=plugin/harness/versions/%/node_modules/.installed) ## types and pages of the plugin with other versions of Grafana
+	cd plugin && node harness/versions/check-types.mjs $(GRAFANA_VERSIONS)
+	@for version in $(GRAFANA_VERSIONS); do \
+		packages=plugin/harness/versions/$$version; \
+		node plugin/harness/build.mjs $$packages || exit 1; \
+		PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py --packages $$packages pages signal editors || exit 1; \
+	done
+
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,6 +102,10 @@ clean: ## remove what make and the commands created
 
 plugin/node_modules/.installed: plugin/package.json plugin/package-lock.json
 	cd plugin && npm ci
+	@touch $@
+
+plugin/harness/versions/%/node_modules/.installed: plugin/harness/versions/%/package.json plugin/harness/versions/%/package-lock.json
+	cd $(dir $<) && npm ci --ignore-scripts
 	@touch $@
 
 system:
