@@ -154,7 +154,7 @@ export function ListChoice({ label, name, options, initial }: ListProps & { init
     <Field label={label} htmlFor={name}>
       <Select
         inputId={name}
-        width={20}
+        width={24}
         options={[...options]}
         value={text(name) || initial}
         onChange={(chosen) => change({ [name]: chosen.value === initial ? undefined : chosen.value })}

@@ -3,7 +3,7 @@ import type { CostRow } from '../../api';
 
 export const GROUPS = ['tenant', 'model', 'version'].map((value) => ({ value, label: value }));
 export const IDLE_POLICIES = [
-  { value: '', label: 'As the backend is set' },
+  { value: '', label: 'Backend setting' },
   { value: 'keep', label: 'Nobody' },
   { value: 'proportional', label: 'Users, by use' },
   { value: 'even', label: 'Users, evenly' },

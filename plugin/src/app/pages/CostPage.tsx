@@ -29,7 +29,7 @@ function Cost() {
           menu="models"
           params={{ 'tenant-id': list('tenant-id') }}
         />
-        <ListFilter label="Group by" name="group-by" options={GROUPS} placeholder="Tenant and model" />
+        <ListFilter label="Group by" name="group-by" options={GROUPS} placeholder="Tenant, model" />
         <ListChoice label="Who pays for idle time" name="idle" options={IDLE_POLICIES} initial="" />
         <RangeFilter chosen={range} />
       </Filters>
