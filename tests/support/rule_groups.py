@@ -23,7 +23,7 @@ def write_rules(
     for name, text in rule_files(registry, config).items():
         groups = yaml.load(text, yaml.CSafeLoader)["groups"]
         chosen = [group for group in groups if group["name"].startswith(prefixes)]
-        (folder / name).write_text(yaml.safe_dump({"groups": chosen}), encoding="utf-8")
+        (folder / name).write_text(yaml.dump({"groups": chosen}, Dumper=yaml.CSafeDumper), encoding="utf-8")
 
 
 def groups_of(files: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@
 // `__cluster_labels__` by the labels of _config.clusterLabels, and the matcher `__selector__=""` by
 // _config.selector. Both are valid PromQL, so that an expression can be parsed before it.
 //
-// Texts are joined by +, for jsonnet takes 5 ms for each % (measured), and there are many.
+// Texts are joined by +, for jsonnet in C++ takes 5 ms for each % (measured), and there are many.
 local labels(names) = std.join(', ', ['__cluster_labels__'] + names);
 
 {
@@ -14,7 +14,7 @@ local labels(names) = std.join(', ', ['__cluster_labels__'] + names);
   calls:: labels(['tenant_id', 'model_name', 'model_version']),
 
   // A number as a text, to nine decimals; jsonnet prints 17 digits. Texts stay as they are, and cost nothing:
-  // a fraction costs 13 ms (measured).
+  // a fraction costs jsonnet in C++ 13 ms (measured).
   number(value)::
     if std.isString(value) then value
     else if value == std.floor(value) then std.toString(value)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from generations import Servers
+from modelplane_alerts import render
 from modelplane_alerts.render import (
     DEMO_CONFIG,
     SCHEMA_FILE,
@@ -56,8 +57,7 @@ EXAMPLE = load_registry(ROOT / "examples" / "modelplane.yaml")
 
 
 def rules(registry: Registry, key: str, config: Any = None) -> list[dict[str, Any]]:
-    files = rule_files(registry, config)
-    groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
+    groups = groups_of(rule_files(registry, config))
     return [rule for group in groups for rule in group["rules"] if key in rule]
 
 
@@ -225,9 +225,7 @@ def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     done = run(jsonnet, "-J", str(SCHEMA_FILE.parent), "-J", str(tmp_path), "-e", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     groups = json.loads(done.stdout)
-    files = rule_files(EXAMPLE)
-    ours = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
-    assert [*groups["rules"], *groups["alerts"]] == ours
+    assert [*groups["rules"], *groups["alerts"]] == groups_of(rule_files(EXAMPLE))
     assert groups["boards"] == [FLEET_UID]
 
 
@@ -241,3 +239,11 @@ def test_jsonnetfmt_has_nothing_to_change() -> None:
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
     assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
+
+
+@pytest.mark.parametrize("program", ["_gojsonnet", "_jsonnet"])
+def test_both_jsonnets_render_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = rule_files(EXAMPLE, {})
+    monkeypatch.setattr(render, "_jsonnet", pytest.importorskip(program))
+    render._evaluated.cache_clear()
+    assert rule_files(EXAMPLE, {}) == expected

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from generations import Servers
 from modelplane_alerts.render import rule_files
 from modelplane_schema.registry import parse_registry
 from modelplane_schema.token_expressions import token_cost_rules
 from promtool import complaints
+from rule_groups import groups_behind, groups_of, series_in
 
 # promtool begins at 1970-01-01T00:00:00Z: a price changes after the first day.
 REGISTRY = parse_registry("""
@@ -129,19 +129,25 @@ CASES = {
 }
 
 
-@pytest.mark.slow
-def test_figures_by_hand(servers: Servers, tmp_path: Path) -> None:
-    groups = [
+def named_groups() -> list[dict[str, Any]]:
+    wanted = ("modelplane-config", "modelplane-token-costs")
+    return [
         {**group, "interval": f"{MINUTES}m"}
-        for text in rule_files(REGISTRY).values()
-        for group in yaml.safe_load(text)["groups"]
-        if group["name"] in ("modelplane-config", "modelplane-token-costs")
+        for group in groups_of(rule_files(REGISTRY))
+        if group["name"] in wanted
     ]
-    assert len(groups) == 2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_figures_by_hand(servers: Servers, tmp_path: Path, name: str) -> None:
+    """Each with the rules that it reads, for promtool evaluates at each instant all that it is given."""
+    test = CASES[name]
+    expressions = [wanted["expr"] for wanted in test["promql_expr_test"]]
+    groups = groups_behind(named_groups(), set().union(*map(series_in, expressions)))
     content = {
         "evaluation_interval": f"{MINUTES}m",
         "group_eval_order": [group["name"] for group in groups],
-        "tests": list(CASES.values()),
+        "tests": [test],
     }
     assert complaints(servers.promtool, tmp_path, groups, content) == ""
 
