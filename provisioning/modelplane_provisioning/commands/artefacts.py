@@ -128,13 +128,16 @@ def rules_render(
 
     Example: modelplane rules render --registry examples/modelplane.yaml --out rules
     """
-    from modelplane_alerts.render import prometheus_rules, rule_files
+    from modelplane_alerts.operator_objects import prometheus_rules, surplus_objects
+    from modelplane_alerts.render import rule_files
 
     content = load_registry(registry)
     files = rule_files(content, _settings(config_file) if config_file else None)
     if format_ == "prometheusrule":
         files = prometheus_rules(files, namespace)
     replace_files(out, {name: text.encode() for name, text in files.items()})
+    for path in surplus_objects(out, files):
+        path.unlink()
     console.print(f"{out}: {', '.join(files)}")
     print_warnings(content)
 
