@@ -87,7 +87,7 @@ export class DataSource extends DataSourceApi<Query, Options> {
   }
 
   private frames(target: Query, source: Source, request: DataQueryRequest<Query>): Observable<DataFrame[]> {
-    const params = interpolated(target.params, request.scopedVars);
+    const params = { ...interpolated(target.params, request.scopedVars), ...target.fixed };
     const narrowed = filtered(params, request.filters ?? [], source.parameters);
     if (!narrowed) {
       return of([]);
