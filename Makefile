@@ -11,7 +11,7 @@ PARTS ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers plugin plugin-test plugin-harness test test-fast test-minimum test-pythons leak-hunt ledger-cells churn lint fmt generate \
+.PHONY: help setup demo up servers plugin plugin-test plugin-harness test test-fast test-minimum test-pythons leak-hunt fuzz ledger-cells churn lint fmt generate \
 	bench clean system system-development
 
 help: ## print this list
@@ -51,6 +51,9 @@ test-pythons: $(VENV)/.dev ## run the exporter's unit tests and the recipes on P
 
 leak-hunt: setup ## try 100,000 hostile queries against the tenants' Prometheus API
 	MODELPLANE_LEAK_TRIES=100000 $(BIN)/pytest tests/integration/test_prometheus_api_leaks.py
+
+fuzz: setup ## hold 25 times as many random requests against the OpenAPI document
+	MODELPLANE_FUZZ_TIMES=25 $(BIN)/pytest tests/integration/test_schemathesis.py
 
 ledger-cells: setup ## hold 100,000 random cells of the cost ledger against a ledger in plain fractions
 	MODELPLANE_LEDGER_CELLS=100000 $(BIN)/pytest tests/unit/datasource/costs/ledger/test_reference.py

@@ -1,9 +1,11 @@
-// Bundles the page with the packages of one version of Grafana: node harness/build.mjs [folder of node_modules].
-import { resolve } from 'node:path';
+// Bundles the page with the packages of one version of Grafana: node harness/build.mjs [folder that has node_modules].
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const modules = resolve(process.argv[2] ?? 'node_modules');
-const runtimeComponents = `${modules}/@grafana/runtime/dist/esm/components`;
+const harness = dirname(fileURLToPath(import.meta.url));
+const packages = resolve(process.argv[2] ?? `${harness}/..`);
+const runtimeComponents = `${packages}/node_modules/@grafana/runtime/dist/esm/components`;
 
 // The setters that Grafana itself uses are no part of the package's interface.
 const setters = {
@@ -13,19 +15,32 @@ const setters = {
     onLoad({ filter: /.*/, namespace: 'setters' }, () => ({
       contents: `export { setPanelRenderer } from '${runtimeComponents}/PanelRenderer.mjs';
         export { setPluginPage } from '${runtimeComponents}/PluginPage.mjs';`,
-      resolveDir: modules,
+      resolveDir: packages,
     }));
   },
 };
 
+// What the harness imports is that of the chosen version, not that of the nearest node_modules.
+const chosenVersion = {
+  name: 'chosen-version',
+  setup({ onResolve, resolve: resolveImport }) {
+    onResolve({ filter: /^[^.#/]/ }, ({ path, importer, kind, pluginData }) =>
+      pluginData === 'chosen' || dirname(importer) !== harness
+        ? undefined
+        : resolveImport(path, { kind, resolveDir: packages, pluginData: 'chosen' }),
+    );
+  },
+};
+
 await build({
-  entryPoints: ['harness/harness.tsx'],
-  outfile: 'harness/build/harness.js',
+  entryPoints: [`${harness}/harness.tsx`],
+  outfile: `${harness}/build/harness.js`,
   bundle: true,
   jsx: 'automatic',
   format: 'iife',
   target: 'es2022',
-  define: { global: 'window', 'process.env.NODE_ENV': '"production"' },
+  // React says what is wrong in development alone.
+  define: { global: 'window', 'process.env.NODE_ENV': '"development"' },
   loader: {
     '.svg': 'dataurl',
     '.png': 'dataurl',
@@ -33,7 +48,6 @@ await build({
     '.woff2': 'dataurl',
     '.ttf': 'dataurl',
   },
-  nodePaths: [modules],
-  plugins: [setters],
+  plugins: [setters, chosenVersion],
   logLevel: 'error',
 });

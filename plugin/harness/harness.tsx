@@ -16,6 +16,7 @@ import * as rxjs from 'rxjs';
 import { setPanelRenderer, setPluginPage } from '#runtime-components';
 import { backendSrv } from './backendSrv';
 import { Drawn } from './Drawn';
+import { Edited, type Editor } from './editors';
 
 const APP_ID = 'modelplane-monitoring-app';
 const SOURCE = {
@@ -99,63 +100,16 @@ let root: Root | undefined;
 
 function show(mode: 'dark' | 'light', element: React.ReactElement) {
   const theme = data.createTheme({ colors: { mode } });
-  Object.assign(document.body.style, {
-    background: theme.colors.background.canvas,
-    color: theme.colors.text.primary,
-    fontFamily: theme.typography.fontFamily,
-    fontSize: '14px',
-    padding: '16px',
-  });
+  document.body.style.background = theme.colors.background.canvas;
   (runtime.config as any).theme2 = theme;
   root?.unmount();
   root = createRoot(document.getElementById('root') as HTMLElement);
   root.render(
     <data.ThemeContext.Provider value={theme}>
+      <ui.GlobalStyles />
       <ui.PortalContainer />
-      {element}
+      <div style={{ padding: 24 }}>{element}</div>
     </data.ThemeContext.Provider>,
-  );
-}
-
-function Panel({ source, query, range }: { source: any; query: any; range: data.TimeRange }) {
-  const [answer, setAnswer] = React.useState<any>();
-  React.useEffect(() => {
-    const request = { targets: [query], range, scopedVars: {}, maxDataPoints: 200 };
-    const waiting = source.query(request).subscribe(setAnswer);
-    return () => waiting.unsubscribe();
-  }, [source, query, range]);
-  if (!answer) {
-    return <p>Loading</p>;
-  }
-  return (
-    <>
-      {answer.errors?.map((error: any) => (
-        <ui.Alert key={error.refId} severity="error" title={error.message} />
-      ))}
-      <Drawn
-        title=""
-        width={window.innerWidth - 40}
-        height={320}
-        data={{ series: answer.data, timeRange: range }}
-      />
-    </>
-  );
-}
-
-function Edited({ editor: Editor, source, start, range }: any) {
-  const [query, setQuery] = React.useState({ refId: 'A', ...start });
-  Object.assign(window, { editedQuery: query });
-  return (
-    <>
-      <Editor
-        datasource={source}
-        query={query}
-        range={range}
-        onChange={setQuery}
-        onRunQuery={() => undefined}
-      />
-      <Panel source={source} query={query} range={range} />
-    </>
   );
 }
 
@@ -164,9 +118,11 @@ const rangeOf = (from: number, to: number): data.TimeRange => {
   return { from: start, to: end, raw: { from: start, to: end } };
 };
 
+type Role = 'Viewer' | 'Editor' | 'Admin';
+
 Object.assign(window, {
-  versions: { data: (data as any).version },
-  showPage: async (path: string, mode: 'dark' | 'light', role: string) => {
+  grafanaVersion: (ui as any).version,
+  showPage: async (path: string, mode: 'dark' | 'light', role: Role) => {
     startRuntime({ login: 'ann', orgRole: role, isSignedIn: true });
     const { root: App } = await load('/plugin/module.js');
     const AppRoot = App as React.ComponentType;
@@ -175,18 +131,19 @@ Object.assign(window, {
       <router.MemoryRouter initialEntries={[`/a/${APP_ID}/${path}`]}>
         <router.Routes>
           <router.Route path={`/a/${APP_ID}/*`} element={<AppRoot />} />
+          <router.Route path="*" element={<p>A board of Grafana</p>} />
         </router.Routes>
       </router.MemoryRouter>,
     );
   },
-  showEditor: async (query: object, from: number, to: number, mode: 'dark' | 'light') => {
+  showEditor: async (kind: Editor, start: object, span: [number, number], mode: 'dark' | 'light') => {
     startRuntime({ login: 'ann', orgRole: 'Editor', isSignedIn: true });
     const { DataSourceClass, components } = await load('/plugin/datasource/module.js');
     const source = new (DataSourceClass as any)(SOURCE);
     Object.assign(window, { source });
     show(
       mode,
-      <Edited editor={components.QueryEditor} source={source} start={query} range={rangeOf(from, to)} />,
+      <Edited kind={kind} source={source} components={components} start={start} range={rangeOf(...span)} />,
     );
   },
 });

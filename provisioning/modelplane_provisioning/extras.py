@@ -12,6 +12,7 @@ from modelplane_provisioning.commands import COMMAND_LINE
 # Distributions whose name is not that of the module which they bring.
 _DISTRIBUTIONS = {
     "_gojsonnet": "gojsonnet",
+    "_jsonnet": "jsonnet",
     "jwt": "pyjwt",
     "markdown_it": "markdown-it-py",
     "pynvml": "nvidia-ml-py",

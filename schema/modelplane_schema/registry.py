@@ -37,6 +37,7 @@ from modelplane_schema.fields import (
     raise_all,
     repetitions,
 )
+from modelplane_schema.grafana_access import GrafanaAccess
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
 from modelplane_schema.mixin_settings import checked_settings
 from modelplane_schema.receivers import Email, Named, Owner, Platform, Recipient
@@ -278,7 +279,8 @@ def _unknown(place: str, what: str, ids: Iterable[str], known: Set[str]) -> list
 class Registry(Declaration):
     """Everything the platform team declares; ``tenants`` and ``models`` keep the order of the file.
 
-    ``alerts`` sets what the mixin of rules and alerts lets one set, by its names.
+    ``alerts`` sets what the mixin of rules and alerts lets one set, by its names. ``grafana`` says which
+    tenants the people of a Grafana see through the backend.
     """
 
     apiVersion: Literal["modelplane/v1"]  # noqa: N815 - the key in the file
@@ -288,6 +290,7 @@ class Registry(Declaration):
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     devices: Devices = Devices()
+    grafana: GrafanaAccess | None = None
     alerts: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
 
     @field_validator("alerts")
@@ -321,6 +324,20 @@ class Registry(Declaration):
                 problems += _unknown(f"[{position}].owner", "an owner", [model.owner], owners)
         raise_all(problems)
         return models
+
+    @field_validator("grafana")
+    @classmethod
+    def _known_tenants(cls, access: GrafanaAccess | None, info: ValidationInfo) -> GrafanaAccess | None:
+        if access is not None and "tenants" in info.data:
+            known = {tenant.id for tenant in info.data["tenants"]}
+            raise_all(
+                [
+                    problem
+                    for place, tenant in access.named_tenants
+                    for problem in _unknown(f".{place}", "a tenant", [tenant], known)
+                ]
+            )
+        return access
 
     @model_validator(mode="after")
     def _mail_has_a_server(self) -> Registry:

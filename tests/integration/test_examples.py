@@ -1,4 +1,4 @@
-"""The example services as processes: they train, serve /metrics, refuse bad input and end quietly.
+"""The example services as processes: they train, serve /metrics and end quietly.
 
 All services of a test start at once, because most of their time is importing a framework.
 """
@@ -6,7 +6,6 @@ All services of a test start at once, because most of their time is importing a 
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -16,93 +15,43 @@ import sys
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from example_services import (
+    CASES,
+    INSTALLED,
+    LONGEST_SECONDS,
+    SCRIPTS,
+    Case,
+    Finished,
+    Samples,
+    each_case,
+    finish,
+    parsed,
+    run_all,
+    skip_unless_installed,
+    start,
+)
 from modelplane_provisioning.processes import PATIENCE_SECONDS, free_port
 from modelplane_schema.metrics import (
-    BASELINE_OBSERVATIONS,
     BUSINESS_EVENTS,
     CONFIDENCE,
     FEEDBACK,
-    INVALID_OBSERVATIONS,
-    ITEMS,
     LATENCY,
     MODEL_INFO,
     OUTCOMES,
     REQUESTS,
-    SIGNAL_OBSERVATIONS,
 )
-from modelplane_schema.registry import Model, load_registry
+from modelplane_schema.registry import Model
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPTS = EXAMPLES / "services"
 LATENCY_SLO_SECONDS = "0.25"
-LONGEST_SECONDS = 3 * PATIENCE_SECONDS  # five frameworks are imported at once
-
-Labels = frozenset[tuple[str, str]]
-Samples = dict[str, dict[Labels, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    script: str
-    model_name: str
-    requires: tuple[str, ...]
-    least_accuracy: float
-
-    @property
-    def model(self) -> Model:
-        models = load_registry(EXAMPLES / "modelplane.yaml").models
-        return next(model for model in models if model.name == self.model_name)
-
-    @property
-    def installed(self) -> bool:
-        return all(importlib.util.find_spec(module) for module in self.requires)
-
-
-CASES = (
-    Case("jax_diabetes.py", "progression-risk", ("jax", "sklearn"), 0.65),
-    Case("onnxruntime_digits.py", "digit-scanner", ("onnxruntime", "skl2onnx", "sklearn"), 0.9),
-    Case("pytorch_digits.py", "digit-reader", ("torch", "sklearn"), 0.9),
-    Case("sklearn_breast_cancer.py", "tumour-screen", ("sklearn",), 0.9),
-    Case("tensorflow_wine.py", "wine-grader", ("tensorflow", "sklearn"), 0.9),
-)
 WITH_FEEDBACK, WITH_REVIEWS = {"digit-reader", "tumour-screen"}, {"tumour-screen"}
-INSTALLED = tuple(case for case in CASES if case.installed)
 pytestmark = pytest.mark.usefixtures("all_examples_alone")
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.model_name)
-
-# Every kind of bad input, after good input, as a running service gets it; and what was counted of it.
-REFUSED_ROWS = 20
-REFUSALS = """
-import importlib, json, sys
-import numpy as np
-from prometheus_client import generate_latest
-from modelplane_exporter import tenant
-from replay import truncated, with_gap
-workload = importlib.import_module(sys.argv[1]).build()
-rng = np.random.default_rng(0)
-outcomes = []
-with tenant(workload.tenants[0]):
-    for endpoint in workload.endpoints:
-        for row in workload.rows[:int(sys.argv[2])]:
-            for name, given in (
-                ("good", row), ("drifted", workload.drift(row, rng)), ("truncated", truncated(row)),
-                ("gap", with_gap(row, rng)),
-            ):
-                try:
-                    outcomes.append((name, 0 < float(endpoint.predict(given, 0.0)["confidence"]) <= 1))
-                except Exception as error:
-                    outcomes.append((name, type(error).__name__))
-print(json.dumps([outcomes, generate_latest().decode()]))
-"""
-
 
 # Run a script as if a package were not installed.
 WITHOUT = """
@@ -117,66 +66,14 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    status: int
-    output: str
-    log: str
-
-
-def start(*arguments: str, log: Path, port: int | str = "off", **environ: str) -> subprocess.Popen[str]:
-    """Python with ``arguments``; its output and log go to files, so that no pipe fills up."""
-    environment = os.environ | environ | {
-        "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
-        "MODELPLANE_EXPORTER_PORT": str(port),
-        "PYTHONPATH": str(SCRIPTS),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
-    with log.open("w") as errors, log.with_suffix(".out").open("w") as output:
-        return subprocess.Popen(
-            [sys.executable, *arguments], stdout=output, stderr=errors, env=environment, text=True
-        )
-
-
-def finish(process: subprocess.Popen[str], log: Path) -> Finished:
-    try:
-        status = process.wait(LONGEST_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        pytest.fail(f"still running after {LONGEST_SECONDS} s: {log.read_text()}")
-    return Finished(status, log.with_suffix(".out").read_text(), log.read_text())
-
-
 def accuracies(log: str) -> list[float]:
     return [float(number) for number in re.findall(r"held-out accuracy ([0-9.]+)", log)]
-
-
-def run_all(commands: Mapping[str, tuple[str, ...]], folder: Path) -> dict[str, Finished]:
-    """Run Python with each of ``commands`` at the same time, to the end."""
-    logs = {name: folder / f"{name}.log" for name in commands}
-    processes = {name: start(*command, log=logs[name]) for name, command in commands.items()}
-    try:
-        return {name: finish(process, logs[name]) for name, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
     commands = {case.model_name: (str(SCRIPTS / case.script), "--once") for case in INSTALLED}
     return run_all(commands, tmp_path_factory.mktemp("once"))
-
-
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
-    commands = {
-        case.model_name: ("-c", REFUSALS, case.script.removesuffix(".py"), str(REFUSED_ROWS))
-        for case in INSTALLED
-    }
-    return run_all(commands, tmp_path_factory.mktemp("refusals"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +137,6 @@ def identities(model: Model) -> list[dict[str, str]]:
     ]
 
 
-def parsed(exposition: str) -> Samples:
-    samples: Samples = defaultdict(dict)
-    for family in text_string_to_metric_families(exposition):
-        for sample in family.samples:
-            samples[sample.name][frozenset(sample.labels.items())] = sample.value
-    return samples
-
-
-def sums(samples: Samples, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-    """Values of a metric summed by ``labels``."""
-    totals: dict[tuple[str, ...], float] = defaultdict(float)
-    for label_set, number in samples[name].items():
-        known = dict(label_set)
-        totals[tuple(known[label] for label in labels)] += number
-    return totals
-
-
 def value(samples: Samples, name: str, **labels: str) -> float | None:
     return samples.get(name, {}).get(frozenset(labels.items()))
 
@@ -283,11 +163,6 @@ def missing(samples: Samples, model: Model) -> list[str]:
     return absent
 
 
-def skip_unless_installed(case: Case) -> None:
-    if not case.installed:
-        pytest.skip(f"needs {', '.join(case.requires)}")
-
-
 def test_cases_are_the_catalogue() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / "catalogue.py"), "--json"], capture_output=True, text=True, check=True
@@ -307,44 +182,6 @@ def test_once_trains_a_sensible_model_and_exits(case: Case, once: dict[str, Fini
     assert min(reached) > case.least_accuracy
     assert re.findall(r"phase: (.+)", done.log) == ["normal", "normal", "drift", "bad input", "slow"]
     assert "Traceback" not in done.log
-
-
-@each_case
-def test_framework_refuses_every_bad_input(case: Case, refusals: dict[str, Finished]) -> None:
-    skip_unless_installed(case)
-    done = refusals[case.model_name]
-    assert done.status == 0, done.log
-    outcomes: dict[str, set[str | bool]] = defaultdict(set)
-    for name, outcome in json.loads(done.output)[0]:
-        outcomes[name].add(outcome)
-    assert outcomes["good"] == outcomes["drifted"] == {True}
-    for name in ("truncated", "gap"):
-        assert len(outcomes[name]) == 1
-        assert isinstance(outcomes[name].pop(), str)
-
-
-@each_case
-def test_each_call_is_counted_once_and_its_signals_only_if_it_succeeded(
-    case: Case, refusals: dict[str, Finished]
-) -> None:
-    skip_unless_installed(case)
-    samples = parsed(json.loads(refusals[case.model_name].output)[1])
-    versions = [version.version for version in case.model.versions]
-    finished = 2 * REFUSED_ROWS  # of each version
-    assert sums(samples, REQUESTS.name, "model_version", "outcome") == {
-        (version, outcome): finished if outcome in ("success", "failure") else 0
-        for version in versions
-        for outcome in OUTCOMES
-    }
-    for name in (f"{CONFIDENCE.name}_count", ITEMS.name):
-        assert sums(samples, name, "model_version") == {(version,): finished for version in versions}
-    observed = sums(samples, SIGNAL_OBSERVATIONS.name, "model_version", "kind", "signal")
-    assert (
-        observed.keys() == sums(samples, BASELINE_OBSERVATIONS.name, "model_version", "kind", "signal").keys()
-    )
-    assert {version for version, _, _ in observed} == set(versions)
-    assert set(observed.values()) == {finished}
-    assert set(samples[INVALID_OBSERVATIONS.name].values()) <= {0.0}
 
 
 @each_case

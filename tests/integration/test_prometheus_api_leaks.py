@@ -38,7 +38,7 @@ from modelplane_datasource.tenancy.caller import Caller, set_caller
 from modelplane_datasource.web.error_handlers import register_error_handlers
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
-TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "2500"))
+TRIES = int(os.environ.get("MODELPLANE_LEAK_TRIES", "1500"))
 CHANCES = 30  # how often an answer that may depend on chance is asked for
 API = "/prometheus/api/v1"
 # What only the others' series hold. No request writes these texts, so none can come back as an echo.

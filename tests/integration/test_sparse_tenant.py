@@ -9,6 +9,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers, newest_available
 from modelplane_exporter.exposition.text import chunks
 from modelplane_exporter.measurement.identity_state import ENDED, VALUE
 from modelplane_exporter.store.store import Store
@@ -58,6 +59,12 @@ def nine_hours_of_scrapes() -> str:
                     lines.append(f"{sample.name}{{{labels}}} {sample.value} {START + second}")
     series = sorted(lines[1:], key=lambda line: line.split("} ")[0])  # one series after the other
     return "\n".join([lines[0], *series, "# EOF", ""])
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """One generation: `increase` is the same in both."""
+    return newest_available()
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from datasource_support.two_tenants import (
     notification,
     registry,
 )
+from generations import Servers, newest_available
 from modelplane_datasource.alerts.episodes import Observation
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
@@ -65,6 +66,12 @@ class Planes(NamedTuple):
 
     both: FlaskClient
     alone: FlaskClient
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """One generation: what the backend filters is the same; test_prometheus_api_leaks forwards to both."""
+    return newest_available()
 
 
 @pytest.fixture(scope="module")

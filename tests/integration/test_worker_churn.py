@@ -25,8 +25,8 @@ from modelplane_exporter import PER_CALL, ModelMetricsExporter, tenant
 from modelplane_exporter.workers.directory import CROWD, WorkerDirectory
 from modelplane_schema.metrics import OUTCOMES
 
-GENERATIONS = int(os.environ.get("MODELPLANE_CHURN_GENERATIONS", "100"))
-FILES = int(os.environ.get("MODELPLANE_CHURN_FILES", "1000"))
+GENERATIONS = int(os.environ.get("MODELPLANE_CHURN_GENERATIONS", "50"))
+FILES = int(os.environ.get("MODELPLANE_CHURN_FILES", "500"))
 AT_ONCE = 6
 FILES_AT_MOST = 3 * CROWD  # of which a busy machine may not get at once to those above CROWD
 BYTES_AT_MOST = FILES_AT_MOST * 2**17

@@ -61,6 +61,11 @@ def available_servers() -> list[Servers]:
     return [find_servers(generation) for generation in (INSTALLED, *newest)]
 
 
+def newest_available() -> Servers:
+    """The newest generation that this machine has, for what is the same with each."""
+    return available_servers()[-1]
+
+
 def _find(name: str, search_path: str) -> str:
     other = _OTHER_NAMES.get(name, name)
     path = shutil.which(name, path=search_path) or shutil.which(other, path=search_path)

@@ -51,10 +51,22 @@ ANNOTATIONS = NamedSchema("AnnotationSources", record({"annotations": array(_SOU
 MENU_LIST = NamedSchema("Menus", record({"menus": array(_SOURCE)}))
 MENU = NamedSchema("Menu", with_warnings(record({"values": array(TEXT), "total": TOTAL})))
 _COUNT = {"type": "integer", "description": "Of those that were called in the last hour."}
+_USER = {
+    **record({"name": TEXT, "role": TEXT, "may_write": {"type": "boolean"}}),
+    "type": ["object", "null"],
+    "description": "Who uses the token in Grafana; null where it sends no identity, or the token needs none.",
+}
 IDENTITY = NamedSchema(
     "Identity",
     with_warnings(
-        record({**dict.fromkeys(("version", "name", "role"), TEXT), "tenants": _COUNT, "models": _COUNT})
+        record(
+            {
+                **dict.fromkeys(("version", "name", "role"), TEXT),
+                "user": _USER,
+                "tenants": _COUNT,
+                "models": _COUNT,
+            }
+        )
     ),
 )
 
@@ -79,8 +91,13 @@ def catalogues_blueprint(context: AppContext) -> Blueprint:
         now, caller = context.now(), current_caller()
         seen = TimeRange(now - SEEN, now)
         counts = {name: len(menu_values(context, MENUS[name], {}, seen)) for name in ("tenants", "models")}
-        body = {"version": version("modelplane"), "name": caller.name, "role": caller.role, **counts}
-        return json_response(body)
+        user = caller.user and {
+            "name": caller.user.name,
+            "role": caller.user.role,
+            "may_write": caller.user.may_write,
+        }
+        who = {"name": caller.name, "role": caller.role, "user": user}
+        return json_response({"version": version("modelplane"), **who, **counts})
 
     return routes
 

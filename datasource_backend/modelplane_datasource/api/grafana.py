@@ -13,9 +13,9 @@ What a client can rely on:
 - A target may have its parameters in its text, for plugins without payloads:
   ``latency model=resnet50 tenant=user-A quantile=0.5``.
 - Times are instants: ``timezone`` and ``scopedVars`` change nothing.
-- Annotations come from the targets ``alerts`` and ``version_changes``; the older ``/annotations`` takes
-  them as text, for example ``alerts model=resnet50 status=firing``. ``/api/v1/annotations`` has both as
-  rows.
+- Annotations come from the targets of ``annotations.SOURCES``, such as ``alerts``; the older
+  ``/annotations`` takes them as text, for example ``alerts model=resnet50 status=firing``.
+  ``/api/v1/annotations`` has them as rows.
 - Variables are ``tenants``, ``models``, ``versions model=resnet50``, ``kinds`` and
   ``signals model=resnet50 kind=input``; in the older ``/search`` any other text lists the metrics.
 - What the caller may read of what was noted is a notice on the panel, and in every answer the header

@@ -43,10 +43,11 @@ from modelplane_datasource.alerts.silences import records
 from modelplane_datasource.alerts.store import IncidentFilter
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
-from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.tenancy.caller import author, current_tenants
 from modelplane_datasource.tenancy.notices import Notice, note
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.web.bodies import (
+    AUTHOR_TEXT,
     BODY_TEXT,
     MAX_BODY_TEXT,
     NOTE_ALLOWED,
@@ -108,7 +109,7 @@ STATISTICS = NamedSchema(
 _COMMENT_BODY = {
     "type": "object",
     "required": ["by", "comment"],
-    "properties": {"by": BODY_TEXT, "comment": BODY_TEXT},
+    "properties": {"by": AUTHOR_TEXT, "comment": BODY_TEXT},
     "additionalProperties": False,
 }
 _COMMENT_ALLOWED = f"a JSON object with by and comment (1 to {MAX_BODY_TEXT} characters each)"
@@ -197,7 +198,9 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
     def acknowledge(id: str) -> Response:  # noqa: A002 - the name in the path
         check_names(query_values(), ())
         body = read_body(Note, request.get_data(), NOTE_ALLOWED)
-        context.store.acknowledge(_find(context, id), Acknowledgement(context.now(), body.by, body.note))
+        context.store.acknowledge(
+            _find(context, id), Acknowledgement(context.now(), author(body.by), body.note)
+        )
         return json_response(_detail(context, _find(context, id)))
 
     @routes.post("/<id>/comment")
@@ -206,7 +209,7 @@ def incidents_blueprint(context: AppContext) -> Blueprint:
         check_names(query_values(), ())
         body = read_body(_CommentBody, request.get_data(), _COMMENT_ALLOWED)
         incident = _find(context, id)
-        context.store.comment(incident, Comment(context.now(), body.by, body.comment))
+        context.store.comment(incident, Comment(context.now(), author(body.by), body.comment))
         return json_response(_detail(context, incident))
 
     return routes

@@ -29,9 +29,10 @@ from modelplane_datasource.alerts.silences import (
 from modelplane_datasource.alerts.store import StoreError
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError, invalid
-from modelplane_datasource.tenancy.caller import current_tenants
+from modelplane_datasource.tenancy.caller import author, current_tenants
 from modelplane_datasource.timeline.times import DAY, DURATION_PATTERN, MAX_INSTANT, parse_duration
 from modelplane_datasource.web.bodies import (
+    AUTHOR_TEXT,
     BODY_TEXT,
     MAX_BODY_TEXT,
     NOTE_ALLOWED,
@@ -86,7 +87,7 @@ _BODY = {
             "maximum": MAX_INSTANT,
             "description": "Milliseconds since 1970; now when left out.",
         },
-        "by": BODY_TEXT,
+        "by": AUTHOR_TEXT,
         "comment": BODY_TEXT,
     },
     "additionalProperties": False,
@@ -223,8 +224,9 @@ def _span(context: AppContext, body: _SilenceBody) -> tuple[int, int]:
 def _create(
     context: AppContext, matchers: tuple[Matcher, ...], starts_at: int, ends_at: int, body: _SilenceBody
 ) -> Silence:
-    number = context.alertmanagers.create(matchers, starts_at, ends_at, body.by, body.comment)
-    silence = Silence(number, matchers, starts_at, ends_at, body.by, body.comment)
+    by = author(body.by)
+    number = context.alertmanagers.create(matchers, starts_at, ends_at, by, body.comment)
+    silence = Silence(number, matchers, starts_at, ends_at, by, body.comment)
     try:
         context.store.put_silences([silence])
     except StoreError:
@@ -244,7 +246,7 @@ def _expire(context: AppContext, number: str, body: Note) -> SilenceRecord:
     if silence.ends_at <= now:
         return SilenceRecord(silence, context.store.silence_expiry(number), "expired")
     context.alertmanagers.expire(number)
-    expiry = Expiry(now, body.by, body.note)
+    expiry = Expiry(now, author(body.by), body.note)
     ended = dataclasses.replace(silence, starts_at=min(silence.starts_at, now), ends_at=now)
     try:
         context.store.expire_silence(ended, expiry)

@@ -1,4 +1,4 @@
-"""Annotations: alerts from the store, and versions of models as they appear in Prometheus."""
+"""Annotations: alerts from the store, versions of models in Prometheus, prices of the registry."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from modelplane_datasource.alerts.episodes import Episode
 from modelplane_datasource.alerts.incidents import Incident
 from modelplane_datasource.alerts.store import AlertFilter, IncidentFilter
 from modelplane_datasource.context import AppContext
+from modelplane_datasource.costs.ledger_source import required_registry
+from modelplane_datasource.costs.price_changes import (
+    PriceChange,
+    device_price_changes,
+    token_price_changes,
+)
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.grafana.filters import AdHocFilter, regexes_checked
 from modelplane_datasource.grafana.formats import Element
@@ -36,6 +42,7 @@ RESTART_GAP = parse_duration("5m")
 
 _STATES = {metrics.MODEL_INFO.name: "loaded", recorded.PRODUCTION_VERSION.name: "in production"}
 _TENANT = replace(TENANT, summary="Tenant that has calls of the model.")
+_PAYER = replace(TENANT, summary="Tenant that the model serves.")
 
 
 class Annotation(NamedTuple):
@@ -154,6 +161,38 @@ def version_changes(
     return [change for change in changes if change.time >= time_range.start]
 
 
+def price_changes(
+    context: AppContext, values: Values, filters: Sequence[AdHocFilter], time_range: TimeRange
+) -> list[Annotation]:
+    """Prices of the registry as moments from which they count.
+
+    Tenants and models narrow the prices of tokens. Prices of devices are everyone's, and no business of a
+    caller who is limited to tenants.
+    """
+    if any(ad_hoc.is_regex for ad_hoc in filters):
+        raise invalid("filters", "have a regular expression, which prices do not support", "= != =| !=|")
+    registry = required_registry(context)
+    models, tenants = MODEL.read_all(values), _PAYER.read_all(values)
+    changes = [
+        change
+        for model in registry.models
+        if (not models or model.name in models) and _pays(model.tenants, model.name, tenants, filters)
+        for change in token_price_changes(model)
+    ]
+    if current_tenants() is None:
+        changes.extend(device_price_changes(registry.devices.prices))
+    return [_price(change) for change in changes if time_range.start <= change.time <= time_range.end]
+
+
+def _pays(served: Sequence[str], model: str, tenants: Sequence[str], filters: Sequence[AdHocFilter]) -> bool:
+    """Whether a model serves one of the tenants that are asked for and that the filters admit."""
+    return any(
+        all(ad_hoc.admits({TENANT_ID: tenant, MODEL_NAME: model}) for ad_hoc in filters)
+        for tenant in served
+        if not tenants or tenant in tenants
+    )
+
+
 SOURCES: Mapping[str, Source] = {
     source.name: source
     for source in (
@@ -172,6 +211,7 @@ SOURCES: Mapping[str, Source] = {
         Source(
             "version_changes", "Annotations: version changes", (_TENANT, MODEL, VERSION), version_changes,
         ),
+        Source("price_changes", "Annotations: price changes", (_PAYER, MODEL), price_changes),
     )
 }  # fmt: skip
 
@@ -280,6 +320,11 @@ def _incident(incident: Incident, latest: int) -> Annotation:
         f"Incident {incident.id} of {len(incident.members)} alerts.",
         tuple(tag for tag in tags if tag),
     )
+
+
+def _price(change: PriceChange) -> Annotation:
+    before = f"Before: {change.before}." if change.before else "It had no price before."
+    return Annotation(change.time, None, f"{change.subject}: {change.price}", before, change.tags)
 
 
 def _appearances(

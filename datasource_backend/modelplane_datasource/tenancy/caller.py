@@ -17,12 +17,31 @@ TENANT_PARAMETER = "tenant-id"
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Somebody in Grafana. ``subject`` is theirs for ever, such as ``user:3``; ``name`` they may change."""
+
+    subject: str
+    name: str
+    role: str
+    may_write: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request; ``tenants`` is None for those who may see everyone's data."""
+    """Who sent a request; ``tenants`` is None for those who may see everyone's data.
+
+    ``name`` is that of the token, ``user`` who uses it in Grafana, as far as that was verified.
+    """
 
     name: str
     role: Role
     tenants: tuple[str, ...] | None
+    user: User | None = None
+
+    @property
+    def described(self) -> str:
+        """The name for a log."""
+        return f"{self.name} {self.user.subject}" if self.user else self.name
 
 
 ANYONE = Caller("anyone", "admin", None)  # where no tokens are configured
@@ -55,6 +74,12 @@ def also_permitted(tenants: tuple[str, ...]) -> Iterator[None]:
 def current_caller() -> Caller:
     """Who is being answered; outside of a request somebody who may see nothing."""
     return _CALLER.get()
+
+
+def author(given: str) -> str:
+    """Who writes: the user whom Grafana's identity names, else whom the body names, which nobody verified."""
+    user = _CALLER.get().user
+    return user.name if user else given
 
 
 def current_tenants() -> tuple[str, ...] | None:

@@ -7,20 +7,21 @@ RFC 7519 allows too, as a list of one. It publishes its keys at ``/api/signing-k
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Any, NamedTuple
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from modelplane_datasource.tenancy.caller import User
+from modelplane_datasource.tenancy.signing_keys import KeysUnavailableError, SigningKeys
+from modelplane_schema.grafana_access import WRITING_ROLES, GrafanaAccess
+
+KEYS_PATH = "/api/signing-keys/keys"
 _ALGORITHM = "ES256"
-_KEYS_PATH = "/api/signing-keys/keys"
-_KEYS_SECONDS = 3600  # as long as Grafana allows them to be cached
-_TIMEOUT_SECONDS = 5
 _LEEWAY_SECONDS = 10  # between the clocks of two machines
-
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
-Organisation = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")]
-Tenants = Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+_MAX_LENGTH = 8192
+_ORGANISATION = re.compile(r"org:([1-9][0-9]{0,17})")
+_NAMES = ("username", "email", "name", "sub")
 
 
 class IdentityError(Exception):
@@ -31,51 +32,71 @@ class IdentityError(Exception):
         self.status = status
 
 
-class GrafanaIdentity(BaseModel):
-    """``issuer`` is Grafana's ``root_url`` as configured there, ``organisations`` maps ids to tenants."""
+class Identity(NamedTuple):
+    """Somebody in Grafana, and whose data they may see; None for everyone's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    issuer: Url
-    keys_url: Url | None = None
-    organisations: Annotated[dict[Organisation, Tenants], Field(min_length=1)]
+    user: User
+    tenants: tuple[str, ...] | None
 
 
 class IdentityVerifier:
-    """Checks signature, issuer, audience and expiry; keys are fetched when needed and cached for an hour."""
+    """Checks signature, issuer, times and organisation, and says what the identity may see."""
 
-    def __init__(self, settings: GrafanaIdentity) -> None:
-        self._issuer = settings.issuer
-        self._organisations = {f"org:{name}": tenants for name, tenants in settings.organisations.items()}
-        keys_url = settings.keys_url or settings.issuer.rstrip("/") + _KEYS_PATH
-        self._keys = jwt.PyJWKClient(keys_url, lifespan=_KEYS_SECONDS, timeout=_TIMEOUT_SECONDS)
+    def __init__(self, access: GrafanaAccess) -> None:
+        self._access = access
+        self._keys = SigningKeys(access.keys_url or access.issuer.rstrip("/") + KEYS_PATH)
 
-    def tenants(self, identity: str | None) -> tuple[str, ...] | None:
-        """Whose data the identity may see, None for everyone's. IdentityError."""
-        if not identity:
-            raise IdentityError("Grafana's identity is missing: the header X-Grafana-Id must be sent.")
-        match self._claims(identity)["aud"]:
-            case str(organisation) | [str(organisation)]:
-                tenants = self._organisations.get(organisation)
-            case _:
-                raise IdentityError("Grafana's identity names no single organisation.")
+    def verify(self, identity: str) -> Identity:
+        """Who it is. IdentityError."""
+        claims = self._claims(identity)
+        user = _user(claims)
+        tenants = self._access.tenants_of(_organisation(claims["aud"]), user.role, user.subject)
         if tenants is None:
-            raise IdentityError("No tenants are mapped to this organisation of Grafana.")
-        return None if tenants == "all" else tuple(tenants)
+            raise IdentityError("No tenants are mapped to this organisation of Grafana, role or user.")
+        return Identity(user, None if tenants == "all" else tuple(tenants))
 
     def _claims(self, identity: str) -> dict[str, Any]:
         try:
-            key = self._keys.get_signing_key_from_jwt(identity)
+            if len(identity) > _MAX_LENGTH:
+                raise jwt.DecodeError("Too long")
             return jwt.decode(
                 identity,
-                key,
+                self._key(identity),
                 algorithms=[_ALGORITHM],
-                issuer=self._issuer,
+                issuer=self._access.issuer,
                 leeway=_LEEWAY_SECONDS,
-                # The audience is checked by the caller, which maps it.
-                options={"require": ["exp", "iss", "aud"], "verify_aud": False},
+                # The audience is read afterwards, for it says which organisation this is.
+                options={"require": ["exp", "iss", "aud", "sub"], "verify_aud": False},
             )
-        except jwt.PyJWKClientConnectionError as error:
+        except KeysUnavailableError as error:
             raise IdentityError("Grafana's keys cannot be fetched; try again.", 503) from error
         except jwt.PyJWTError as error:
             raise IdentityError(f"Grafana's identity is not accepted: {error}.") from error
+
+    def _key(self, identity: str) -> jwt.PyJWK:
+        key = self._keys.find(jwt.get_unverified_header(identity).get("kid", ""))
+        if key is None:
+            raise jwt.InvalidTokenError("Grafana publishes no key of this id")
+        return key
+
+
+def _organisation(audience: Any) -> str:
+    """The number of the one organisation that an audience names. IdentityError."""
+    match audience:
+        case str(name) | [str(name)]:
+            number = _ORGANISATION.fullmatch(name)
+            if number:
+                return number[1]
+    raise IdentityError("Grafana's identity names no single organisation.")
+
+
+def _user(claims: dict[str, Any]) -> User:
+    """Who the claims are of; a role that is none of Grafana's is one that may change nothing."""
+    role, subject = (_line(claims.get(name)) for name in ("role", "sub"))
+    name = next(filter(None, (_line(claims.get(key)) for key in _NAMES)), "")
+    return User(subject, name, role, may_write=role in WRITING_ROLES)
+
+
+def _line(value: Any) -> str:
+    """A text of one line and of bounded length, empty for anything else."""
+    return value.strip()[:200] if isinstance(value, str) and value.isprintable() else ""

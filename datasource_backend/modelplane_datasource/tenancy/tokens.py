@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,17 +27,20 @@ from pydantic import (
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError
 from modelplane_datasource.tenancy.caller import Caller, Role
-from modelplane_datasource.tenancy.grafana_identity import GrafanaIdentity, IdentityError, IdentityVerifier
+from modelplane_datasource.tenancy.grafana_identity import Identity, IdentityError, IdentityVerifier
+from modelplane_schema.grafana_access import GrafanaAccess, TenantId, Tenants
 from modelplane_schema.validation import explain
 
 _LOG = logging.getLogger(__name__)
 _RELOAD_SECONDS = 1.0
 
-TenantId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-
 
 class Token(BaseModel):
-    """One entry of the token file; of the token only the hash is there."""
+    """One entry of the token file; of the token only the hash is there.
+
+    ``without_identity`` is what may be read with a token of the role ``grafana`` where Grafana sends no
+    identity, as a Grafana that is too old and alert rules do; left out, such a request is refused.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,6 +48,7 @@ class Token(BaseModel):
     role: Role
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
     tenants: tuple[TenantId, ...] | None = None
+    without_identity: Tenants | None = None
 
     @model_validator(mode="after")
     def _tenants_belong_to_the_role(self) -> Token:
@@ -53,6 +58,8 @@ class Token(BaseModel):
             raise ValueError("tenants names at least one tenant; without it a reader sees every tenant")
         if self.role not in ("tenant", "reader") and self.tenants:
             raise ValueError("tenants are allowed for the roles tenant and reader, and for no other")
+        if self.role != "grafana" and self.without_identity is not None:
+            raise ValueError("without_identity is allowed for the role grafana, and for no other")
         return self
 
 
@@ -62,12 +69,14 @@ class TokenFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: Annotated[tuple[Token, ...], Field(min_length=1)]
-    grafana: GrafanaIdentity | None = None
+    grafana: GrafanaAccess | None = None
 
     @model_validator(mode="after")
     def _grafana_is_declared(self) -> TokenFile:
         if self.grafana is None and any(token.role == "grafana" for token in self.tokens):
-            raise ValueError("the role grafana needs the section grafana with issuer and organisations")
+            raise ValueError(
+                "the role grafana needs the section grafana, which says who in Grafana sees what"
+            )
         return self
 
 
@@ -116,18 +125,25 @@ class Gatekeeper:
         self._signature = _signature(path)
         self._read()
 
-    def caller(self, authorization: str, identity: str | None) -> Caller | None:
-        """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana."""
+    def caller(self, authorization: str, identity: str | None, *, writes: bool = False) -> Caller | None:
+        """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana.
+
+        Only a token of the role ``grafana`` reads by the identity. But whoever ``writes`` through Grafana is
+        known by it, whatever the token may do.
+        """
         self._reload()
         tokens, verifier = self._loaded
         token = _find(tokens, _presented(authorization))
         if token is None:
             return None
-        if token.role in ("tenant", "reader"):
-            return Caller(token.name, token.role, token.tenants)
-        if token.role == "grafana" and verifier is not None:
-            return Caller(token.name, token.role, _tenants_of(verifier, identity))
-        return Caller(token.name, token.role, None if token.role == "admin" else ())
+        caller = Caller(token.name, token.role, None if token.role == "admin" else token.tenants or ())
+        if token.role == "reader":
+            return replace(caller, tenants=token.tenants)
+        if token.role == "grafana":
+            return _reading_by(caller, token, verifier, identity)
+        if writes and identity and token.role != "writer":
+            return _writing_as(caller, _verified(verifier, identity))
+        return caller
 
     def _reload(self) -> None:
         if self._clock() < self._next_look or not self._lock.acquire(blocking=False):
@@ -150,9 +166,35 @@ class Gatekeeper:
         self._loaded = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
 
 
-def _tenants_of(verifier: IdentityVerifier, identity: str | None) -> tuple[str, ...] | None:
+def _reading_by(
+    caller: Caller, token: Token, verifier: IdentityVerifier | None, identity: str | None
+) -> Caller:
+    """The caller whom the identity names; without one, what the token itself may read."""
+    if identity:
+        user, tenants = _verified(verifier, identity)
+        return replace(caller, tenants=tenants, user=user)
+    if token.without_identity is None:
+        message = "Grafana's identity is missing: the header X-Grafana-Id must be sent."
+        raise ApiError(403, "identity", message)
+    return replace(caller, tenants=None if token.without_identity == "all" else token.without_identity)
+
+
+def _writing_as(caller: Caller, identity: Identity) -> Caller:
+    """The caller with the user's name, and the tenants that both the token and the user may see."""
+    tenants = caller.tenants if identity.tenants is None else identity.tenants
+    if caller.tenants is not None:
+        tenants = tuple(tenant for tenant in caller.tenants if tenant in (tenants or ()))
+    return replace(caller, tenants=tenants, user=identity.user)
+
+
+def _verified(verifier: IdentityVerifier | None, identity: str) -> Identity:
+    if verifier is None:
+        message = (
+            "Grafana says who writes, which cannot be verified here: the token file has no section grafana."
+        )
+        raise ApiError(403, "identity", message)
     try:
-        return verifier.tenants(identity)
+        return verifier.verify(identity)
     except IdentityError as error:
         raise ApiError(error.status, "identity", str(error)) from error
 

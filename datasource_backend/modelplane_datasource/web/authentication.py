@@ -19,8 +19,6 @@ TENANT_PATHS = ("/api/v1/", "/grafana", "/prometheus/", "/openapi.json")
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Protocols in which a query may be a POST, and nothing can be changed.
 QUERY_PATHS = ("/grafana/", "/prometheus/api/v1/", "/api/v1/gate")
-# Any viewer of a Grafana can send any path through its data sources.
-NOT_THROUGH_GRAFANA = ("/api/v1/silences",)
 GRAFANA_PATH = "/grafana"
 _CALLED_BY_GRAFANA = (GRAFANA_PATH, "/prometheus")
 IDENTITY_HEADER = "X-Grafana-Id"
@@ -47,12 +45,19 @@ def permitted_caller(
     """
     if gatekeeper is None:
         return ANYONE
-    caller = gatekeeper.caller(authorization, identity)
+    writes = _writes(method, path)
+    caller = gatekeeper.caller(authorization, identity, writes=writes)
     if caller is None:
         raise _unauthenticated(path)
     if not _may_call(caller.role, method, path):
         raise ApiError(403, "forbidden", f"The role {caller.role} may not do this.", {"role": caller.role})
+    if writes:
+        _check_user(caller)
     return caller
+
+
+def _writes(method: str, path: str) -> bool:
+    return method not in READ_METHODS and not path.startswith(QUERY_PATHS)
 
 
 def _may_call(role: Role, method: str, path: str) -> bool:
@@ -60,11 +65,18 @@ def _may_call(role: Role, method: str, path: str) -> bool:
         return True
     if (method, path.rstrip("/")) in WRITER_CALLS:
         return role == "writer"
-    if role == "reader" and method not in READ_METHODS and not path.startswith(QUERY_PATHS):
-        return False
-    if role == "grafana" and method not in READ_METHODS and path.startswith(NOT_THROUGH_GRAFANA):
+    if role == "reader" and _writes(method, path):
         return False
     return role != "writer" and path.startswith(TENANT_PATHS)
+
+
+def _check_user(caller: Caller) -> None:
+    """ApiError 403 for whoever may change nothing in Grafana: any viewer can send any path there."""
+    if caller.user is not None and not caller.user.may_write:
+        message = f"The role {caller.user.role} of Grafana may change nothing; it takes Editor or Admin."
+        raise ApiError(403, "forbidden", message, {"role": caller.user.role})
+    if caller.user is None and caller.role == "grafana":
+        raise ApiError(403, "identity", "Without Grafana's identity nothing can be changed with this token.")
 
 
 def _unauthenticated(path: str) -> ApiError:

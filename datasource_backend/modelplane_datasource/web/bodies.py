@@ -15,6 +15,7 @@ BodyText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BODY_TE
 OptionalBodyText = Annotated[str, StringConstraints(max_length=MAX_BODY_TEXT)]
 OPTIONAL_BODY_TEXT = {"type": "string", "maxLength": MAX_BODY_TEXT}
 BODY_TEXT = {**OPTIONAL_BODY_TEXT, "minLength": 1}
+AUTHOR_TEXT = {**BODY_TEXT, "description": "Who says it; the user's name of Grafana's identity outweighs it."}
 
 
 class Body(BaseModel):
@@ -34,7 +35,7 @@ NOTE_ALLOWED = f"a JSON object with by (1 to {MAX_BODY_TEXT} characters) and not
 NOTE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["by"],
-    "properties": {"by": BODY_TEXT, "note": OPTIONAL_BODY_TEXT},
+    "properties": {"by": AUTHOR_TEXT, "note": OPTIONAL_BODY_TEXT},
     "additionalProperties": False,
 }
 

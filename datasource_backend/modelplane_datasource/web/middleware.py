@@ -71,7 +71,7 @@ class RequestLayer:
             environ.get(_ROUTE),
             status[:3],
             seconds,
-            current_caller().name,
+            current_caller().described,
         )
         self._telemetry.count(completed)
         log_request(completed)

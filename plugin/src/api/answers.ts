@@ -92,6 +92,8 @@ export const identity = v.object({
   version: v.string(),
   name: v.string(),
   role: v.string(),
+  /** Who Grafana says is asking; a backend that is older does not tell. */
+  user: v.optional(v.nullable(v.object({ name: v.string(), role: v.string(), may_write: v.boolean() }))),
   tenants: v.number(),
   models: v.number(),
   warnings,

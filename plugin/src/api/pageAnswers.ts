@@ -72,6 +72,7 @@ const alert = v.object({
   alertname: text,
   severity: text,
   model_version: text,
+  summary: v.optional(text, ''),
   description: text,
   runbook_url: text,
   dashboard_url: text,

@@ -20,7 +20,8 @@ import { seriesFrames, seriesTable } from './frames/seriesFrames';
 import { tableFrame } from './frames/tableFrame';
 import { healthOf } from './health';
 import type { Options } from './options';
-import { FILTER_LABELS, filtered, interpolated, labelMenu, narrowing, timeParams } from './parameters';
+import { FILTER_LABELS, labelMenu, menuNarrowing, narrowed, narrowings } from './filters';
+import { interpolated, timeParams } from './parameters';
 import {
   DEFAULT_ANNOTATION,
   DEFAULT_QUERY,
@@ -47,7 +48,8 @@ export class DataSource extends DataSourceApi<Query, Options> {
     this.annotations = {
       QueryEditor: AnnotationEditor,
       getDefaultQuery: () => DEFAULT_ANNOTATION,
-      prepareQuery: ({ target }) => target && completed({ ...target, kind: 'annotations' }),
+      prepareQuery: ({ target }) =>
+        target && completed({ ...DEFAULT_ANNOTATION, ...target, kind: 'annotations' }),
     };
   }
 
@@ -87,12 +89,16 @@ export class DataSource extends DataSourceApi<Query, Options> {
   }
 
   private frames(target: Query, source: Source, request: DataQueryRequest<Query>): Observable<DataFrame[]> {
-    const params = interpolated(target.params, request.scopedVars);
-    const narrowed = filtered(params, request.filters ?? [], source.parameters);
-    if (!narrowed) {
-      return of([]);
-    }
-    return this.read(source, { ...narrowed, ...timeParams(request, source.parameters) }, target);
+    const params = { ...interpolated(target.params, request.scopedVars), ...target.fixed };
+    const valuesIn = (menu: string) => this.allValues(menu, request.range);
+    return narrowings(request.filters ?? [], source.parameters, valuesIn).pipe(
+      switchMap((each) => {
+        const chosen = narrowed(params, each);
+        return chosen
+          ? this.read(source, { ...chosen, ...timeParams(request, source.parameters) }, target)
+          : of([]);
+      }),
+    );
   }
 
   private read(source: Source, params: Params, { refId, format }: Query): Observable<DataFrame[]> {
@@ -108,6 +114,20 @@ export class DataSource extends DataSourceApi<Query, Options> {
         .pipe(map((rows) => tableFrame(rows, source.table, refId)));
     }
     return this.client.annotations(source.name, params).pipe(map((rows) => annotationFrame(rows, refId)));
+  }
+
+  /** Every value of a menu; Failure where there are more than are told at once. */
+  private allValues(menu: string, range: TimeRange): Observable<string[]> {
+    const times = { from: range.from.valueOf(), to: range.to.valueOf() };
+    return this.client.menu(menu, { ...times, limit: MENU_LIMIT }).pipe(
+      map(({ values, total }) => {
+        if (total > values.length) {
+          const sentence = `There are ${total} ${menu}, too many to filter by what they are not; choose some.`;
+          throw new Failure('refused', sentence);
+        }
+        return values;
+      }),
+    );
   }
 
   /** The values of a menu, narrowed by those parameters of the query that it knows. */
@@ -148,7 +168,7 @@ export class DataSource extends DataSourceApi<Query, Options> {
     if (!menu) {
       return [];
     }
-    const params = narrowing(filters.filter((filter) => filter.key !== key));
+    const params = menuNarrowing(filters.filter((filter) => filter.key !== key));
     const values = await firstValueFrom(this.menu({ menu, params }, { range: timeRange }));
     return values.map((text) => ({ text }));
   }

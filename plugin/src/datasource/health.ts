@@ -4,9 +4,10 @@ import { versionWarning } from '../api/versions';
 
 /** What the check of the data source says: version, whose identity, how much is visible. */
 export function healthOf(identity: Identity, pluginVersion: string): TestDataSourceResponse {
-  const { version, name, role, tenants, models } = identity;
+  const { version, name, role, user, tenants, models } = identity;
+  const who = user ? `${user.name} (${user.role}), by the token ${name}` : `${name} (${role})`;
   const seen = `${plural(tenants, 'tenant')} and ${plural(models, 'model')} are visible`;
-  const message = `Backend ${version} answers to ${name} (${role}): ${seen}.`;
+  const message = `Backend ${version} answers to ${who}: ${seen}.`;
   const warning = versionWarning(pluginVersion, version);
   return warning ? { status: 'warning', message: `${message} ${warning}` } : { status: 'success', message };
 }

@@ -116,12 +116,35 @@ describe('ad hoc filters', () => {
   it.each([
     [{ key: 'signal', operator: '=', value: 'x' }, 'The filter on signal cannot be applied here'],
     [
-      { key: 'tenant_id', operator: '=~', value: 'x' },
-      'The filter on tenant_id has the operator =~; allowed: = and =|.',
+      { key: 'tenant_id', operator: '<', value: 'x' },
+      'The filter on tenant_id has the operator <; allowed: =, =|, !=, !=|, =~, !~.',
     ],
+    [{ key: 'tenant_id', operator: '=~', value: '(' }, 'The filter ( is no regular expression.'],
   ])('that cannot be applied are never ignored', async (filter, message) => {
     const { errors } = await ask([target({})], { filters: [filter] });
     expect(errors?.[0]?.message).toContain(message);
+  });
+
+  it.each([
+    [{ operator: '!=', value: 'user-A' }, ['user-B', 'ü "x"|y.']],
+    [{ operator: '!=|', value: 'user-A', values: ['user-A', 'user-B'] }, ['ü "x"|y.']],
+    [{ operator: '=~', value: 'user-.|x' }, ['user-A', 'user-B']],
+    [{ operator: '!~', value: 'user-.+' }, ['ü "x"|y.']],
+    [{ operator: '=~', value: 'user' }, undefined],
+  ])('that name no values are those of the menu that pass: %j', async (filter, tenants) => {
+    await ask([target({})], { filters: [{ key: 'tenant_id', ...filter }] });
+    const [request] = sent('metrics/latency');
+    expect(request?.getAll('tenant-id')).toEqual(tenants);
+    expect(sent('menus/tenants')[0]?.get('from')).toBe(String(FROM));
+  });
+
+  it('that name no values need the whole menu', async () => {
+    const { reply } = backend;
+    backend.reply = (request) =>
+      pathOf(request.url) === 'menus/tenants' ? { data: { values: ['a'], total: 20_000 } } : reply(request);
+    const filters = [{ key: 'tenant_id', operator: '!=', value: 'a' }];
+    const { errors } = await ask([target({})], { filters });
+    expect(errors?.[0]?.message).toContain('There are 20000 tenants, too many to filter');
   });
 
   it('offer labels and their values', async () => {

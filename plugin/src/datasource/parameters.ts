@@ -1,24 +1,10 @@
-/** Parameters of a request: variables of the board, ad hoc filters, the time range, as far as a source takes them. */
-import type { AdHocVariableFilter, ScopedVars, TimeRange } from '@grafana/data';
+/** Parameters of a request: variables of the board and the time range, as far as a source takes them. */
+import type { ScopedVars, TimeRange } from '@grafana/data';
 import { getTemplateSrv } from '@grafana/runtime';
 import { Failure, type Parameter, type Params } from '../api';
 
 /** How variables write All: Grafana's own word, and the expressions that boards use for it. */
 const ALL = new Set(['$__all', '.+', '.*']);
-
-/** Labels of ad hoc filters, each with its parameter and the menu of its values. */
-const LABELS: Record<string, { parameter: string; menu: string }> = {
-  model_name: { parameter: 'model-name', menu: 'models' },
-  tenant_id: { parameter: 'tenant-id', menu: 'tenants' },
-  model_version: { parameter: 'model-version', menu: 'versions' },
-  kind: { parameter: 'kind', menu: 'kinds' },
-  signal: { parameter: 'signal', menu: 'signals' },
-};
-
-export const FILTER_LABELS = Object.keys(LABELS);
-
-/** The menu of values of a label; undefined for a label that cannot be filtered on. */
-export const labelMenu = (label: string) => LABELS[label]?.menu;
 
 /** The values of each parameter, variables replaced. One of which All is chosen is left out. */
 export function interpolated(
@@ -69,45 +55,6 @@ function isAll(variable: Variable | undefined, scopedVars: ScopedVars): boolean 
     .getVariables()
     .find(({ name }) => name === variable.name) as { current?: { value?: string | string[] } } | undefined;
   return [chosen?.current?.value ?? []].flat().includes('$__all');
-}
-
-/** `params` narrowed by ad hoc filters; undefined where nothing can match both. Failure for what cannot be sent. */
-export function filtered(
-  params: Record<string, string[]>,
-  filters: readonly AdHocVariableFilter[],
-  parameters: readonly Parameter[],
-): Record<string, string[]> | undefined {
-  const narrowed = { ...params };
-  for (const filter of filters) {
-    const name = filteredParameter(filter, parameters);
-    const wanted = filter.operator === '=|' && filter.values?.length ? filter.values : [filter.value];
-    narrowed[name] = wanted.filter((each) => narrowed[name]?.includes(each) ?? true);
-    if (narrowed[name].length === 0) {
-      return undefined;
-    }
-  }
-  return narrowed;
-}
-
-/** The parameter that says a filter; Failure where there is none, for a filter that is ignored shows wrong data. */
-function filteredParameter({ key, operator }: AdHocVariableFilter, parameters: readonly Parameter[]): string {
-  const name = LABELS[key]?.parameter;
-  if (!name || !parameters.some((parameter) => parameter.name === name)) {
-    throw new Failure('refused', `The filter on ${key} cannot be applied here: there is no such parameter.`);
-  }
-  if (operator !== '=' && operator !== '=|') {
-    throw new Failure('refused', `The filter on ${key} has the operator ${operator}; allowed: = and =|.`);
-  }
-  return name;
-}
-
-/** What ad hoc filters leave in a menu; those that no parameter can say narrow nothing. */
-export function narrowing(filters: readonly AdHocVariableFilter[]): Record<string, string[]> {
-  const entries = filters.flatMap(({ key, operator, value }): Array<[string, string[]]> => {
-    const name = LABELS[key]?.parameter;
-    return name && operator === '=' && value !== '' ? [[name, [value]]] : [];
-  });
-  return Object.fromEntries(entries);
 }
 
 interface TimeOptions {

@@ -34,6 +34,11 @@ it('says version, identity and what is visible, and warns of another version', (
     status: 'success',
     message: 'Backend 0.2.0 answers to ann (grafana): 1 tenant and 3 models are visible.',
   });
+  const user = { name: 'ada', role: 'Editor', may_write: true };
+  expect(healthOf({ ...identity, user }, '0.2.0').message).toBe(
+    'Backend 0.2.0 answers to ada (Editor), by the token ann: 1 tenant and 3 models are visible.',
+  );
+  expect(healthOf({ ...identity, user: null }, '0.2.0').message).toContain('answers to ann (grafana)');
   expect(healthOf(identity, '0.1.0')).toMatchObject({
     status: 'warning',
     message: expect.stringContaining('The plugin is of version 0.1.0 and the backend of 0.2.0'),

@@ -19,7 +19,7 @@ import orjson
 import pytest
 import requests
 
-from generations import Servers
+from generations import Servers, newest_available
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from postgresql_server import PostgreSQL
@@ -37,6 +37,12 @@ receivers:
   - name: backend
     webhook_configs: [{url: "%s", send_resolved: true}]
 """
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """One generation: both send the same bodies, which test_alert_routing shows."""
+    return newest_available()
 
 
 class Gateway:

@@ -12,6 +12,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from generations import Servers, newest_available
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MISSING_BIN
@@ -27,6 +28,12 @@ from signal_plane import (
     expected_bins,
     finite,
 )
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """One generation: it stores the exporter's counts, and test_signal_psi computes with both."""
+    return newest_available()
 
 
 def exposed(port: int) -> Bins:

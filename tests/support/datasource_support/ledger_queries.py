@@ -58,9 +58,12 @@ class LedgerPrometheus:
     def _listed(self, form: Form) -> Reply:
         """Labels of the series of the named metrics that have a sample in a range."""
         selector: Any = promql_parser.parse(form["match[]"])
-        name, *matchers = selector.matchers.matchers
+        names, matchers = [selector.name], selector.matchers.matchers
+        if not selector.name:
+            of_name, *matchers = matchers
+            names = of_name.value.split("|")
         start, end = float(form["start"]), float(form["end"])
-        series = (series for of_name in name.value.split("|") for series in self._series_of(of_name))
+        series = (series for name in names for series in self._series_of(name))
         labels = [
             of["metric"]
             for of in series

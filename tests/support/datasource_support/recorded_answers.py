@@ -60,7 +60,7 @@ def alert(name: str, tenant: str, minutes: int, **ended: str) -> dict[str, Any]:
 
 
 @contextmanager
-def fixed_plane() -> Iterator[Flask]:
+def fixed_plane(alertmanager_urls: tuple[str, ...] = ()) -> Iterator[Flask]:
     """A backend over the fixed data, with two alerts."""
     with serving() as prometheus, tempfile.TemporaryDirectory() as folder:
         prometheus.reply = FixedPrometheus()
@@ -69,6 +69,7 @@ def fixed_plane() -> Iterator[Flask]:
             prometheus_url=prometheus.url,
             database_url=f"sqlite:///{folder}/modelplane.db",
             registry_file=Path(folder) / "modelplane.yaml",
+            alertmanager_urls=alertmanager_urls,
         )
         app = create_app(settings, clock=lambda: NOW)
         try:

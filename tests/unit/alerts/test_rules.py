@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from generations import Servers
+from modelplane_alerts import render
 from modelplane_alerts.render import (
     DEMO_CONFIG,
     SCHEMA_FILE,
     MixinError,
-    prometheus_rules,
     registry_config,
     rule_files,
     schema_json,
@@ -201,15 +201,6 @@ def test_a_selector_that_is_missing_is_an_error() -> None:
         rule_files(EXAMPLE, {"selector": None})
 
 
-def test_rules_as_objects_of_the_operator() -> None:
-    files = rule_files(EXAMPLE)
-    for name, text in prometheus_rules(files, "monitoring").items():
-        content = yaml.safe_load(text)
-        assert (content["apiVersion"], content["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-        assert content["metadata"]["namespace"] == "monitoring"
-        assert content["spec"] == yaml.safe_load(files[name])
-
-
 def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     """The committed files of the mixin, and jsonnet's own command."""
     jsonnet = shutil.which("jsonnet")
@@ -238,3 +229,11 @@ def test_jsonnetfmt_has_nothing_to_change() -> None:
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
     assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
+
+
+@pytest.mark.parametrize("program", ["_gojsonnet", "_jsonnet"])
+def test_both_jsonnets_render_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = rule_files(EXAMPLE, {})
+    monkeypatch.setattr(render, "_jsonnet", pytest.importorskip(program))
+    render._evaluated.cache_clear()
+    assert rule_files(EXAMPLE, {}) == expected

@@ -95,7 +95,7 @@ def test_setup_cfg_is_read() -> None:
 
 
 def test_every_imported_module_has_an_extra() -> None:
-    assert {"yaml", "jwt", "_gojsonnet"} < outside_modules()
+    assert {"yaml", "jwt", "_jsonnet"} < outside_modules()
     offered = BASE.union(*EXTRAS.values())
     assert {name for name in outside_modules() if distribution_of(name) not in offered} == set()
 
@@ -146,7 +146,7 @@ EVERYTHING = frozenset().union(*EXTRAS.values())
         ("registry", "yaml", {"click", "rich", "pydantic"}, "registry"),
         ("registry", "click", frozenset(), "plane"),
         ("dashboards", "grafanalib", EXTRAS["registry"] | {"click", "rich"}, "dashboards"),
-        ("rules", "_gojsonnet", EXTRAS["registry"] | {"click", "rich"}, "alerts"),
+        ("rules", "_jsonnet", EXTRAS["registry"] | {"click", "rich"}, "alerts"),
         ("serve", "sqlalchemy.orm", {"click", "rich"}, "backend"),
         ("serve", "psycopg", EVERYTHING - {"psycopg"}, "postgresql"),
         ("up", "click", frozenset(), "plane"),

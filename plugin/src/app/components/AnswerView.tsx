@@ -2,6 +2,7 @@
 import { Alert, Button, EmptyState, LoadingPlaceholder, Text } from '@grafana/ui';
 import type { ReactNode } from 'react';
 import type { Failure } from '../../api';
+import { Bullets } from './Facts';
 import type { Repeatable } from '../state/useAnswer';
 
 interface Props<T> {
@@ -59,11 +60,11 @@ export function Warnings({ texts }: { texts: string[] }) {
   }
   return (
     <Alert severity="warning" title={`${texts.length} warnings`}>
-      <ul>
+      <Bullets>
         {texts.map((text) => (
           <li key={text}>{text}</li>
         ))}
-      </ul>
+      </Bullets>
     </Alert>
   );
 }

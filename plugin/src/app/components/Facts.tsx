@@ -1,4 +1,6 @@
-import { Stack, Text } from '@grafana/ui';
+import { css } from '@emotion/css';
+import type { GrafanaTheme2 } from '@grafana/data';
+import { Stack, Text, useStyles2 } from '@grafana/ui';
 import type { ReactNode } from 'react';
 
 /** Names with their values. */
@@ -29,3 +31,10 @@ export function Section({ title, children }: { title: string; children: ReactNod
     </section>
   );
 }
+
+/** Sentences in a list. Grafana takes the padding off every list, and the signs with it. */
+export function Bullets({ children }: { children: ReactNode }) {
+  return <ul className={useStyles2(bulletStyles)}>{children}</ul>;
+}
+
+const bulletStyles = (theme: GrafanaTheme2) => css({ paddingLeft: theme.spacing(3), margin: 0 });

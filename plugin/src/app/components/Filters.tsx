@@ -82,7 +82,7 @@ export function MenuFilter({ label, name, menu, params, placeholder = 'All' }: M
       <AsyncMultiSelect
         key={JSON.stringify(params)}
         inputId={name}
-        width={28}
+        width={22}
         placeholder={placeholder}
         defaultOptions
         allowCustomValue
@@ -106,7 +106,7 @@ export function MenuChoice(props: MenuProps & { dependents?: readonly string[] }
       <AsyncSelect
         key={JSON.stringify(params)}
         inputId={name}
-        width={28}
+        width={22}
         placeholder={placeholder}
         defaultOptions
         allowCustomValue
@@ -138,7 +138,7 @@ export function ListFilter({
     <Field label={label} htmlFor={name}>
       <MultiSelect
         inputId={name}
-        width={28}
+        width={22}
         placeholder={placeholder}
         options={[...options]}
         value={list(name)}

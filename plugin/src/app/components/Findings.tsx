@@ -1,3 +1,4 @@
+import { Text } from '@grafana/ui';
 import { useMemo } from 'react';
 import { type Finding, findingsOf } from '../data/findings';
 import { useQuestion } from '../state/useQuestion';
@@ -17,9 +18,11 @@ export function Findings() {
     [registry, incidents, silences, watchdog],
   );
   return (
-    <Section title="Findings">
+    <Section title="Checks of the plane">
       <SortedTable columns={COLUMNS} rows={findings} rowId={({ check }) => check} />
-      <p>modelplane doctor checks more: targets, rules, boards and every query of a panel.</p>
+      <Text color="secondary">
+        modelplane doctor checks more: targets, rules, boards and every query of a panel.
+      </Text>
     </Section>
   );
 }
@@ -34,7 +37,7 @@ const COLUMNS: ReadonlyArray<Column<Finding>> = [
   },
   {
     id: 'text',
-    header: 'What is found',
+    header: 'Result',
     cell: ({ text, to }) => (to ? <PageLink to={to}>{text}</PageLink> : text),
   },
 ];

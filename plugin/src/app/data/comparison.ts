@@ -1,6 +1,7 @@
 /** A comparison of two versions: the line for a pipeline, values by unit, and verdicts over time. */
 import { type DataFrame, FieldType, createDataFrame } from '@grafana/data';
 import type { Indicator, Verdicts } from '../../api';
+import { wordMappings } from './colors';
 import { intervalText, numberText, secondsText, shareText } from './format';
 
 export interface Compared {
@@ -67,7 +68,7 @@ export function verdictFrames({ rows }: Verdicts): DataFrame[] {
           name: 'verdict',
           type: FieldType.string,
           values: ofName.map(({ verdict }) => verdict.replaceAll('_', ' ')),
-          config: { displayNameFromDS: name },
+          config: { displayNameFromDS: name, mappings: wordMappings },
         },
       ],
     });

@@ -3,11 +3,15 @@ import type { CostRow } from '../../api';
 
 export const GROUPS = ['tenant', 'model', 'version'].map((value) => ({ value, label: value }));
 export const IDLE_POLICIES = [
-  { value: '', label: "The plane's own" },
+  { value: '', label: 'As the backend is set' },
   { value: 'keep', label: 'Nobody' },
-  { value: 'proportional', label: 'By use' },
-  { value: 'even', label: 'Evenly' },
+  { value: 'proportional', label: 'Users, by use' },
+  { value: 'even', label: 'Users, evenly' },
 ] as const;
+
+/** Who pays for idle time by a policy, in words. */
+export const idlePayer = (policy: string) =>
+  IDLE_POLICIES.find(({ value }) => value === policy)?.label ?? policy;
 
 /** How kinds count in a total, where that is not once: the last two are reported and not charged. */
 const SIGNS: Record<string, number> = { over: -1, capacity: 0, excess: 0 };

@@ -5,7 +5,16 @@ import { differenceText, gateCommand, shellWord, sideText, undecided, verdictFra
 import { costId, fileName, grandTotals, kindText, totalsOf, unpriced, withSomething } from './costs';
 import { armsOf, chosenSignal, distributionFrame, historyFrames, signalChoice, signalUrl } from './drift';
 import { type Checks, findingsOf } from './findings';
-import { NONE, countText, intervalText, moneyText, numberText, secondsText, shareText } from './format';
+import {
+  NONE,
+  countText,
+  durationText,
+  intervalText,
+  moneyText,
+  numberText,
+  secondsText,
+  shareText,
+} from './format';
 import { silenceOf, surroundings, timelineFrames } from './incidents';
 import { parseSort, sortRows, sortText } from './sorting';
 
@@ -54,7 +63,24 @@ describe('values', () => {
     expect(shareText(0.0123)).toBe('1.23 %');
     expect(secondsText(90)).toBe('1.50 mins');
     expect(moneyText(1234.5, 'XQZ')).toBe('1,234.50 XQZ');
-    expect(intervalText(0.1, null)).toBe(`0.1 to ${NONE}`);
+    expect([0, 0.00123, -0.004, 0.25].map((amount) => moneyText(amount, 'EUR'))).toEqual([
+      '0.00 EUR',
+      '0.0012 EUR',
+      '-0.004 EUR',
+      '0.25 EUR',
+    ]);
+    expect([0, 7.05, 422, 3600, 100_800].map(durationText)).toEqual([
+      '0 s',
+      '7 s',
+      '7 min 2 s',
+      '1 h',
+      '1 d 4 h',
+    ]);
+    expect([intervalText(0.1, null), intervalText(null, 2), intervalText(0.1, 2)]).toEqual([
+      'at least 0.1',
+      'at most 2',
+      '0.1 to 2',
+    ]);
   });
 });
 
@@ -147,7 +173,7 @@ describe('a comparison', () => {
   });
 
   it('is written in the unit of each indicator; what is relative is a share', () => {
-    expect(sideText(indicator({}), 'baseline')).toBe(`1 % (0.5 % to ${NONE})`);
+    expect(sideText(indicator({}), 'baseline')).toBe('1 % (at least 0.5 %)');
     expect(sideText(indicator({}), 'candidate')).toBe(`${NONE} (${NONE})`);
     expect(differenceText(indicator({ unit: 'seconds', relative: true }))).toBe('10 % (-10 % to 20 %)');
     expect(differenceText(indicator({ unit: 'seconds', difference: 0.5 }))).toContain('500 ms');

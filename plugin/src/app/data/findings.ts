@@ -2,7 +2,7 @@
 import type { Failure, RegistryAnswer, Watchdog } from '../../api';
 import { pageUrl } from '../state/links';
 import { type Answer } from '../state/useAnswer';
-import { countText, secondsText } from './format';
+import { countText, durationText } from './format';
 
 export interface Finding {
   check: string;
@@ -71,6 +71,6 @@ function watchdogFinding({ age_seconds: age }: Watchdog): Judged {
       text: 'The alert that always fires never came: alerts may not reach the backend.',
     };
   }
-  const text = `The alert that always fires last came ${secondsText(age)} ago.`;
+  const text = `The alert that always fires last came ${durationText(age)} ago.`;
   return { state: age > WATCHDOG_SECONDS ? 'failed' : 'ok', text };
 }

@@ -16,6 +16,7 @@ export function shareText(value: number | null | undefined): string {
   return isNumber(value) ? `${numberText(value * 100)} %` : NONE;
 }
 
+/** A measured time, such as a latency. */
 export function secondsText(value: number | null | undefined): string {
   if (!isNumber(value)) {
     return NONE;
@@ -24,15 +25,45 @@ export function secondsText(value: number | null | undefined): string {
   return `${text}${suffix ?? ''}`;
 }
 
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const;
+
+/** How long something lasted, in its two largest units: 1 d 4 h. */
+export function durationText(seconds: number | null | undefined): string {
+  if (!isNumber(seconds)) {
+    return NONE;
+  }
+  const first = UNITS.findIndex(([, size]) => seconds >= size);
+  const [unit, size] = UNITS[first] ?? ['s', 1];
+  const [next, part] = UNITS[first + 1] ?? ['s', 1];
+  const count = Math.floor(seconds / size);
+  const rest = Math.floor((seconds - count * size) / part);
+  return rest > 0 ? `${count} ${unit} ${rest} ${next}` : `${count} ${unit}`;
+}
+
 export function momentText(milliseconds: number | null | undefined): string {
   return isNumber(milliseconds) ? dateTimeFormat(milliseconds) : NONE;
 }
 
-/** An amount of a currency, whose code may be one that no browser knows. */
+/** The day of a moment, in the time zone of the reader. */
+export function dayText(milliseconds: number | null | undefined): string {
+  return isNumber(milliseconds) ? dateTimeFormat(milliseconds, { format: 'YYYY-MM-DD' }) : NONE;
+}
+
+const CENTS = { maximumFractionDigits: 2, minimumFractionDigits: 2 };
+const TWO_DIGITS = { maximumSignificantDigits: 2 };
+
+/** An amount of a currency, whose code may be one that no browser knows. Less than a cent is not nothing. */
 export function moneyText(amount: number | null | undefined, currency: string | null): string {
-  return isNumber(amount)
-    ? `${amount.toLocaleString(undefined, { maximumFractionDigits: 2, minimumFractionDigits: 2 })} ${currency ?? ''}`.trim()
-    : NONE;
+  if (!isNumber(amount)) {
+    return NONE;
+  }
+  const isSmall = amount !== 0 && Math.abs(amount) < 0.01;
+  return `${amount.toLocaleString(undefined, isSmall ? TWO_DIGITS : CENTS)} ${currency ?? ''}`.trim();
 }
 
 /** What lies between two bounds, either of which may be missing. */
@@ -41,7 +72,10 @@ export function intervalText(
   high: number | null,
   text: (value: number | null) => string = numberText,
 ): string {
-  return low === null && high === null ? NONE : `${text(low)} to ${text(high)}`;
+  if (low === null) {
+    return high === null ? NONE : `at most ${text(high)}`;
+  }
+  return high === null ? `at least ${text(low)}` : `${text(low)} to ${text(high)}`;
 }
 
 const isNumber = (value: number | null | undefined): value is number =>

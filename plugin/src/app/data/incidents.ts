@@ -2,6 +2,7 @@
 import { type DataFrame, FieldType, createDataFrame } from '@grafana/data';
 import type { IncidentRow } from '../../api';
 import { ALL_TENANTS } from '../state/links';
+import { wordMappings } from './colors';
 
 export const STATUSES = [
   { value: 'firing', label: 'Firing' },
@@ -46,7 +47,7 @@ function frameOf(subject: string, incidents: IncidentRow[], now: number): DataFr
         name: 'severity',
         type: FieldType.string,
         values: points.map(({ severity }) => severity),
-        config: { displayNameFromDS: subject },
+        config: { displayNameFromDS: subject, mappings: wordMappings },
       },
     ],
   });

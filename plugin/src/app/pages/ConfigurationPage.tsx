@@ -1,10 +1,12 @@
-import { Badge, Button, Field, InteractiveTable, LinkButton, Select, Stack } from '@grafana/ui';
-import { Warnings, AnswerView } from '../components/AnswerView';
+import { Badge, Button, Field, LinkButton, Select, Stack } from '@grafana/ui';
+import { useState } from 'react';
+import { AnswerView, FailureView, Warnings } from '../components/AnswerView';
+import { Facts } from '../components/Facts';
 import { Findings } from '../components/Findings';
 import { NoSource } from '../components/NoSource';
 import { type Source, useConnection } from '../state/connection';
 import { useAnswer } from '../state/useAnswer';
-import { type Fact, factsOf, warningsOf } from './configurationFacts';
+import { factsOf, warningsOf } from './configurationFacts';
 
 export function ConfigurationPage() {
   const { source } = useConnection();
@@ -13,28 +15,13 @@ export function ConfigurationPage() {
 
 /** Asks the backend with the data source's token who is asking; nothing less proves that the token works. */
 function Check({ source }: { source: Source }) {
-  const answer = useAnswer((client) => client.identity(), []);
+  const [turn, setTurn] = useState(0);
   return (
     <Stack direction="column" gap={2}>
       <SourceChoice source={source} />
-      <AnswerView answer={answer}>
-        {(identity) => (
-          <Stack direction="column" gap={2}>
-            <div>
-              <Badge color="green" icon="check" text="The backend answers and accepts the token" />
-            </div>
-            <Warnings texts={warningsOf(identity, source.version)} />
-            <InteractiveTable
-              columns={COLUMNS}
-              data={factsOf(identity, source)}
-              getRowId={(fact) => fact.name}
-            />
-          </Stack>
-        )}
-      </AnswerView>
-      <Findings />
+      <Checked key={turn} source={source} />
       <Stack>
-        <Button variant="secondary" icon="sync" onClick={answer.again}>
+        <Button variant="secondary" icon="sync" onClick={() => setTurn(turn + 1)}>
           Check again
         </Button>
         <LinkButton variant="secondary" icon="cog" href={`/connections/datasources/edit/${source.uid}`}>
@@ -45,10 +32,26 @@ function Check({ source }: { source: Source }) {
   );
 }
 
-const COLUMNS = [
-  { id: 'name' as const, header: '' },
-  { id: 'value' as const, header: '' },
-] satisfies Array<{ id: keyof Fact; header: string }>;
+function Checked({ source }: { source: Source }) {
+  const answer = useAnswer((client) => client.identity(), []);
+  if (answer.state === 'failed') {
+    return <FailureView failure={answer.failure} />;
+  }
+  return (
+    <AnswerView answer={answer}>
+      {(identity) => (
+        <Stack direction="column" gap={2}>
+          <div>
+            <Badge color="green" icon="check" text="The backend answers and accepts the token" />
+          </div>
+          <Warnings texts={warningsOf(identity, source.version)} />
+          <Facts facts={factsOf(identity, source)} />
+          <Findings />
+        </Stack>
+      )}
+    </AnswerView>
+  );
+}
 
 function SourceChoice({ source }: { source: Source }) {
   const { sources, choose } = useConnection();

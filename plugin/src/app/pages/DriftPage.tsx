@@ -1,4 +1,4 @@
-import { Stack } from '@grafana/ui';
+import { Stack, Text } from '@grafana/ui';
 import { useMemo } from 'react';
 import type { MovedSignal } from '../../api';
 import { AnswerView, Warnings } from '../components/AnswerView';
@@ -60,7 +60,6 @@ function Drift() {
         {({ rows, warnings }) => (
           <>
             <Warnings texts={warnings} />
-            <SignalTable rows={rows} />
             {chosen && (
               <SignalDetail
                 key={signalId(chosen)}
@@ -70,6 +69,10 @@ function Drift() {
                 window={window}
               />
             )}
+            {rows.length >= LIMIT && (
+              <Text color="secondary">{`The ${LIMIT} farthest beyond their limits; filters show others.`}</Text>
+            )}
+            <SignalTable rows={rows} />
           </>
         )}
       </AnswerView>

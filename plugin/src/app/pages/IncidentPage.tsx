@@ -4,9 +4,9 @@ import { useParams } from 'react-router';
 import type { Incident } from '../../api';
 import { AnswerView } from '../components/AnswerView';
 import { WordBadge } from '../components/Badges';
-import { Facts, Section } from '../components/Facts';
+import { Bullets, Facts, Section } from '../components/Facts';
 import { withSource } from '../components/WithSource';
-import { momentText, secondsText } from '../data/format';
+import { durationText, momentText } from '../data/format';
 import { subjectText } from '../data/incidents';
 import { boardUrl, pageUrl } from '../state/links';
 import { useAnswer } from '../state/useAnswer';
@@ -70,7 +70,7 @@ function factsOf(incident: Incident) {
     ['Model and tenant', subjectText(incident)],
     ['Began', momentText(incident.starts_at)],
     ['Ended', incident.ends_at === null ? 'Not yet' : momentText(incident.ends_at)],
-    ['Lasted', secondsText(incident.duration_seconds)],
+    ['Lasted', durationText(incident.duration_seconds)],
     ['Acknowledged by', incident.acknowledged_by || 'Nobody'],
     ...(incident.flapping ? [['Flapping', incident.flapping] as const] : []),
     ...(incident.planned ? [['Planned', 'Every alert began in a declared window'] as const] : []),
@@ -93,13 +93,13 @@ function Said({ incident }: { incident: Incident }) {
     return <Text color="secondary">Nothing yet.</Text>;
   }
   return (
-    <ul>
+    <Bullets>
       {entries.map(({ at, by, did, text }, index) => (
         <li key={index}>
           {`${momentText(at)}: ${by} ${did}`}
           {text && `: ${text}`}
         </li>
       ))}
-    </ul>
+    </Bullets>
   );
 }

@@ -1,14 +1,14 @@
 import { Stack } from '@grafana/ui';
 import { useMemo } from 'react';
 import type { IncidentRow } from '../../api';
-import { AnswerView, Warnings } from '../components/AnswerView';
+import { AnswerPages } from '../components/AnswerTable';
 import { WordBadge } from '../components/Badges';
 import { Chart } from '../components/Chart';
 import { Filters, ListChoice, ListFilter, MenuFilter, RangeFilter } from '../components/Filters';
 import { PageLink } from '../components/PageLink';
-import { type Column, PagedTable, pageParams } from '../components/Tables';
+import { type Column, pageParams } from '../components/Tables';
 import { withSource } from '../components/WithSource';
-import { momentText, secondsText } from '../data/format';
+import { durationText, momentText } from '../data/format';
 import { ORDERS, STATUSES, subjectText, timelineFrames } from '../data/incidents';
 import { incidentUrl } from '../state/links';
 import { useQuestion } from '../state/useQuestion';
@@ -18,7 +18,7 @@ export const IncidentsPage = withSource(Incidents);
 
 function Incidents() {
   const { list, text, page } = useSearch();
-  const chosen = useRange('7d');
+  const chosen = useRange('1d');
   const answer = useQuestion((client, params) => client.incidents(params), {
     'tenant-id': list('tenant-id'),
     'model-name': list('model-name'),
@@ -41,19 +41,14 @@ function Incidents() {
         <ListChoice label="Order" name="order" options={ORDERS} initial="worst" />
         <RangeFilter chosen={chosen} />
       </Filters>
-      <AnswerView
+      <AnswerPages
         answer={answer}
-        isEmpty={({ total }) => total === 0}
+        rowsOf={({ incidents }) => incidents}
+        columns={COLUMNS}
+        rowId={({ id }) => id}
         empty="There are no incidents in this time and selection"
-      >
-        {({ incidents, total, warnings }) => (
-          <>
-            <Warnings texts={warnings} />
-            <Timeline incidents={incidents} chosen={chosen} />
-            <PagedTable columns={COLUMNS} rows={incidents} total={total} rowId={({ id }) => id} />
-          </>
-        )}
-      </AnswerView>
+        above={({ incidents }) => <Timeline incidents={incidents} chosen={chosen} />}
+      />
     </Stack>
   );
 }
@@ -86,7 +81,7 @@ const COLUMNS: ReadonlyArray<Column<IncidentRow>> = [
   },
   { id: 'subject', header: 'Model and tenant', cell: subjectText },
   { id: 'starts_at', header: 'Began', cell: ({ starts_at }) => momentText(starts_at) },
-  { id: 'duration', header: 'Lasted', cell: ({ duration_seconds }) => secondsText(duration_seconds) },
+  { id: 'duration', header: 'Lasted', cell: ({ duration_seconds }) => durationText(duration_seconds) },
   {
     id: 'acknowledged',
     header: 'Acknowledged by',

@@ -1,16 +1,15 @@
 import { Stack } from '@grafana/ui';
 import type { RegistryRow } from '../../api';
-import { AnswerView, Warnings } from '../components/AnswerView';
+import { AnswerPages } from '../components/AnswerTable';
 import { WordBadge } from '../components/Badges';
 import { Facts } from '../components/Facts';
-import { Filters, ListFilter, MenuFilter, SearchFilter } from '../components/Filters';
 import { PageLink } from '../components/PageLink';
-import { type Column, PagedTable, pageParams } from '../components/Tables';
+import { SubjectFilters, useSubjectParams } from '../components/SubjectFilters';
+import type { Column } from '../components/Tables';
 import { withSource } from '../components/WithSource';
 import { countText } from '../data/format';
 import { boardUrl } from '../state/links';
 import { useQuestion } from '../state/useQuestion';
-import { useSearch } from '../state/useSearch';
 
 export const RegistryPage = withSource(Registry);
 
@@ -21,31 +20,20 @@ const STATES = [
 ] as const;
 
 function Registry() {
-  const { list, text, page } = useSearch();
-  const answer = useQuestion((client, params) => client.registry(params), {
-    search: text('search') || undefined,
-    'tenant-id': list('tenant-id'),
-    owner: list('owner'),
-    state: list('state'),
-    ...pageParams(page),
-  });
+  const answer = useQuestion((client, params) => client.registry(params), useSubjectParams('state'));
   return (
     <Stack direction="column" gap={2}>
-      <Filters again={answer.again}>
-        <SearchFilter placeholder="Model, tenant or owner" />
-        <MenuFilter label="Tenant" name="tenant-id" menu="tenants" />
-        <MenuFilter label="Owner" name="owner" menu="owners" />
-        <ListFilter label="State" name="state" options={STATES} />
-      </Filters>
-      <AnswerView answer={answer}>
-        {({ rows, total, states, warnings }) => (
-          <>
-            <Warnings texts={warnings} />
-            <Facts facts={STATES.map(({ value, label }) => [label, countText(states[value])] as const)} />
-            <PagedTable columns={COLUMNS} rows={rows} total={total} rowId={rowId} />
-          </>
+      <SubjectFilters again={answer.again} label="State" name="state" options={STATES} />
+      <AnswerPages
+        answer={answer}
+        rowsOf={({ rows }) => rows}
+        columns={COLUMNS}
+        rowId={rowId}
+        empty="There are no versions in this selection"
+        above={({ states }) => (
+          <Facts facts={STATES.map(({ value, label }) => [label, countText(states[value])] as const)} />
         )}
-      </AnswerView>
+      />
     </Stack>
   );
 }

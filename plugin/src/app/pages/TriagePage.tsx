@@ -1,10 +1,10 @@
 import { Stack } from '@grafana/ui';
 import type { TriageRow } from '../../api';
-import { AnswerView, Warnings } from '../components/AnswerView';
+import { AnswerPages } from '../components/AnswerTable';
 import { WordBadge } from '../components/Badges';
-import { Filters, ListFilter, MenuFilter, SearchFilter } from '../components/Filters';
 import { PageLink } from '../components/PageLink';
-import { type Column, PagedTable, pageParams } from '../components/Tables';
+import { SubjectFilters, useSubjectParams } from '../components/SubjectFilters';
+import type { Column } from '../components/Tables';
 import { withSource } from '../components/WithSource';
 import {
   type Destination,
@@ -16,39 +16,21 @@ import {
   triageId,
 } from '../data/triage';
 import { useQuestion } from '../state/useQuestion';
-import { useSearch } from '../state/useSearch';
 
 export const TriagePage = withSource(Triage);
 
 function Triage() {
-  const { list, text, page } = useSearch();
-  const answer = useQuestion((client, params) => client.triage(params), {
-    search: text('search') || undefined,
-    'tenant-id': list('tenant-id'),
-    owner: list('owner'),
-    reason: list('reason'),
-    ...pageParams(page),
-  });
+  const answer = useQuestion((client, params) => client.triage(params), useSubjectParams('reason'));
   return (
     <Stack direction="column" gap={2}>
-      <Filters again={answer.again}>
-        <SearchFilter placeholder="Model, tenant or owner" />
-        <MenuFilter label="Tenant" name="tenant-id" menu="tenants" />
-        <MenuFilter label="Owner" name="owner" menu="owners" />
-        <ListFilter label="Reason" name="reason" options={REASONS} />
-      </Filters>
-      <AnswerView
+      <SubjectFilters again={answer.again} label="Reason" name="reason" options={REASONS} />
+      <AnswerPages
         answer={answer}
-        isEmpty={({ total }) => total === 0}
+        rowsOf={({ rows }) => rows}
+        columns={COLUMNS}
+        rowId={triageId}
         empty="Nothing needs attention among what you may see and have chosen"
-      >
-        {({ rows, total, warnings }) => (
-          <>
-            <Warnings texts={warnings} />
-            <PagedTable columns={COLUMNS} rows={rows} total={total} rowId={triageId} />
-          </>
-        )}
-      </AnswerView>
+      />
     </Stack>
   );
 }

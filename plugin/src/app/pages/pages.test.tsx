@@ -28,6 +28,7 @@ const { IncidentsPage } = await import('./IncidentsPage');
 const { IncidentPage } = await import('./IncidentPage');
 const { DriftPage } = await import('./DriftPage');
 const { ComparePage } = await import('./ComparePage');
+const { ConfigurationPage } = await import('./ConfigurationPage');
 const { CostPage } = await import('./CostPage');
 const { RegistryPage } = await import('./RegistryPage');
 
@@ -301,7 +302,35 @@ describe('cost', () => {
   });
 });
 
+describe('configuration', () => {
+  it('has one button that asks everything again', async () => {
+    const identity = { version: '1', name: 'ann', role: 'reader', tenants: 2, models: 3 };
+    routes({ identity });
+    showPage(ConfigurationPage, '/configuration');
+    expect(await screen.findByText('No watchdog.')).toBeTruthy();
+    expect(screen.getAllByRole('button', { name: /again/ })).toHaveLength(1);
+    await userEvent.click(screen.getByText('Check again'));
+    for (const route of ['identity', 'registry', 'incidents', 'silences', 'watchdog']) {
+      await vi.waitFor(() => expect(asked(backend, route)).toHaveLength(2));
+    }
+  });
+
+  it('says once why there is no answer', async () => {
+    routes({});
+    showPage(ConfigurationPage, '/configuration');
+    expect(await screen.findByText('No identity.')).toBeTruthy();
+    expect(screen.getAllByRole('button', { name: /again/ })).toHaveLength(1);
+    expect(backend.requests).toHaveLength(1);
+  });
+});
+
 describe('registry', () => {
+  it('says that a selection has nothing', async () => {
+    routes({ registry: { rows: [], total: 0, states: {} } });
+    showPage(RegistryPage, '/registry?search=x');
+    expect(await screen.findByText('There are no versions in this selection')).toBeTruthy();
+  });
+
   it('counts what differs, and pages on the server', async () => {
     const declared = {
       model_name: STRANGE,

@@ -113,13 +113,11 @@ def test_units_are_those_of_columns_that_there_are(plane: FlaskClient) -> None:
 
 
 def test_annotations_and_menus_are_listed_with_what_narrows_them(plane: FlaskClient) -> None:
-    # The Prometheus here cannot answer what version changes are read from.
-    for kind, unanswered in (("annotations", "version_changes"), ("menus", None)):
+    for kind in ("annotations", "menus"):
         for source in answer(plane, kind)[kind]:
             parameters = [parameter["name"] for parameter in source["parameters"]]
             assert "tenant-id" in parameters
-            if source["name"] != unanswered:
-                assert answer(plane, f"{kind}/{source['name']}?tenant-id=user-A") is not None
+            assert answer(plane, f"{kind}/{source['name']}?tenant-id=user-A") is not None
 
 
 @pytest.mark.parametrize(
@@ -157,8 +155,8 @@ def test_a_tenant_sees_what_is_theirs(plane: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("token", "identity"),
     [
-        (ADMIN, {"name": "operator", "role": "admin", "tenants": 3, "models": 2}),
-        (TENANT, {"name": "a", "role": "tenant", "tenants": 1, "models": 1}),
+        (ADMIN, {"name": "operator", "role": "admin", "user": None, "tenants": 3, "models": 2}),
+        (TENANT, {"name": "a", "role": "tenant", "user": None, "tenants": 1, "models": 1}),
     ],
 )
 def test_the_identity_is_that_of_the_token(plane: FlaskClient, token: str, identity: dict[str, Any]) -> None:

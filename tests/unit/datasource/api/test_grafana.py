@@ -73,7 +73,9 @@ def test_health(client: FlaskClient, path: str, headers: dict[str, str]) -> None
 def test_metrics_is_always_the_list(client: FlaskClient, data: bytes) -> None:
     listed = client.post("/grafana/metrics", data=data, content_type="application/json").json
     assert listed is not None
-    assert [entry["value"] for entry in listed] == [*NAMES, "alerts", "incidents", "version_changes"]
+    assert [entry["value"] for entry in listed] == [
+        *NAMES, "alerts", "incidents", "version_changes", "price_changes",
+    ]  # fmt: skip
     assert [payload["name"] for payload in listed[0]["payloads"]] == [
         "model-name", "tenant-id", "model-version", "quantile", "group-by", "format",
     ]  # fmt: skip

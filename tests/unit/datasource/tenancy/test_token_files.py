@@ -23,6 +23,7 @@ TOKEN: dict[str, Any] = {"name": "operator", "role": "admin", "sha256": hash_tok
         ({"role": "reader", "tenants": []}, r"tokens\[0\]: .*at least one tenant"),
         ({"role": "tenant", "tenants": [""]}, r"tokens\[0\].tenants\[0\]: "),
         ({"role": "grafana"}, "needs the section grafana"),
+        ({"role": "reader", "without_identity": ["a"]}, r"tokens\[0\]: .*for the role grafana"),
     ],
 )
 def test_tenants_and_roles_must_go_together(tmp_path: Path, change: dict[str, Any], place: str) -> None:
@@ -41,6 +42,12 @@ def test_tenants_and_roles_must_go_together(tmp_path: Path, change: dict[str, An
         {"issuer": ISSUER, "organisations": {"1": "some"}},
         {"issuer": ISSUER, "organisations": {"1": []}},
         {"issuer": ISSUER, "organisations": {"1": "all"}, "key": "x"},
+        {"issuer": "http://somebody@grafana/", "organisations": {"1": "all"}},
+        {"issuer": ISSUER},
+        {"issuer": ISSUER, "roles": {"1": {"Owner": "all"}}},
+        {"issuer": ISSUER, "users": {"1": {"ada": "all"}}},
+        {"issuer": ISSUER, "users": {"1": {"user:": "all"}}},
+        {"issuer": ISSUER, "users": {"org:1": {"user:1": "all"}}},
     ],
 )
 def test_a_bad_section_grafana_is_a_clear_error(tmp_path: Path, grafana: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import type { Comparison, Indicator, Verdicts } from '../../../api';
 import { AnswerView, Warnings } from '../../components/AnswerView';
 import { WordBadge } from '../../components/Badges';
 import { Chart } from '../../components/Chart';
-import { Section } from '../../components/Facts';
+import { Bullets, Section } from '../../components/Facts';
 import { type Column, SortedTable } from '../../components/Tables';
 import {
   type Compared,
@@ -73,19 +73,19 @@ function Verdict({ comparison }: { comparison: Comparison }) {
         <WordBadge word={verdict} />
         <Text color="secondary">{`A difference that is none is claimed in at most ${shareText(level)} of comparisons.`}</Text>
       </Stack>
-      <ul>
+      <Bullets>
         {summary.map((sentence) => (
           <li key={sentence}>{sentence}</li>
         ))}
-      </ul>
+      </Bullets>
       <SortedTable columns={COLUMNS} rows={indicators} rowId={({ name }) => name} />
       {open.length > 0 && (
         <Section title="What is needed to decide">
-          <ul>
+          <Bullets>
             {open.map(({ name, reason }) => (
               <li key={name}>{`${name}: ${reason}`}</li>
             ))}
-          </ul>
+          </Bullets>
         </Section>
       )}
     </Stack>

@@ -1,6 +1,7 @@
 import { Button, Stack, Text } from '@grafana/ui';
 import { useMemo } from 'react';
 import type { CostRow, Params } from '../../../api';
+import { AnswerTable } from '../../components/AnswerTable';
 import { AnswerView, FailureView, Warnings } from '../../components/AnswerView';
 import { Facts, Section } from '../../components/Facts';
 import { type Column, SortedTable } from '../../components/Tables';
@@ -9,6 +10,7 @@ import {
   costId,
   fileName,
   grandTotals,
+  idlePayer,
   kindText,
   totalsOf,
   unpriced,
@@ -57,7 +59,7 @@ function Sums({ totals, idle }: { totals: Total[]; idle: string }) {
           ...grandTotals(totals).map(
             ([currency, amount]) => [`Total in ${currency}`, moneyText(amount, currency)] as const,
           ),
-          ['Idle time is paid by', idle],
+          ['Idle time is paid by', idlePayer(idle)],
         ]}
       />
       {without.length > 0 && (
@@ -109,21 +111,19 @@ export function AllocationTable({ selection, by }: Props & { by: string[] }) {
   const columns = useMemo(() => [...groupColumns(key.split(' ')), ...COLUMNS], [key]);
   return (
     <Section title="Allocation">
-      <AnswerView
+      <AnswerTable
         isPart
         answer={answer}
-        isEmpty={({ rows }) => rows.length === 0}
+        rowsOf={({ rows }) => withSomething(rows)}
+        columns={columns}
+        rowId={costId}
         empty="Nothing is charged in this time and selection"
-      >
-        {({ rows }) => (
-          <>
-            {rows.length >= DEAREST && (
-              <Text color="secondary">{`The dearest ${DEAREST} of each currency; the files have all.`}</Text>
-            )}
-            <SortedTable columns={columns} rows={withSomething(rows)} rowId={costId} />
-          </>
-        )}
-      </AnswerView>
+        above={({ rows }) =>
+          rows.length >= DEAREST && (
+            <Text color="secondary">{`The dearest ${DEAREST} of each currency; the files have all.`}</Text>
+          )
+        }
+      />
     </Section>
   );
 }
@@ -144,7 +144,6 @@ const COLUMNS: ReadonlyArray<Column<CostRow>> = [
     cell: ({ amount, currency }) => (currency ? moneyText(amount, currency) : 'no price'),
     descending: true,
   },
-  { id: 'currency', header: 'Currency', value: ({ currency }) => currency },
   {
     id: 'quantity',
     header: 'Quantity',

@@ -1,31 +1,30 @@
 import { Text } from '@grafana/ui';
 import type { ForecastRow } from '../../../api';
-import { AnswerView } from '../../components/AnswerView';
+import { AnswerTable } from '../../components/AnswerTable';
 import { WordBadge } from '../../components/Badges';
 import { Section } from '../../components/Facts';
-import { type Column, SortedTable } from '../../components/Tables';
-import { moneyText, momentText, shareText } from '../../data/format';
+import type { Column } from '../../components/Tables';
+import { dayText, moneyText, shareText } from '../../data/format';
 import { useQuestion } from '../../state/useQuestion';
 
 export function ForecastTable({ tenants }: { tenants: string[] }) {
   const answer = useQuestion((client, params) => client.forecasts(params), { 'tenant-id': tenants });
   return (
-    <Section title="The month's end">
-      <AnswerView
+    <Section title="Forecast of the month">
+      <AnswerTable
         isPart
         answer={answer}
-        isEmpty={({ rows }) => rows.length === 0}
+        rowsOf={({ rows }) => rows}
+        columns={COLUMNS}
+        rowId={rowId}
+        sortParameter="sort-forecast"
         empty="No tenant has costs or a budget this month"
-      >
-        {({ rows, coverage }) => (
-          <>
-            <Text color="secondary">
-              {`At least ${shareText(coverage)} of months end between low and high. Without a high nothing bounds it.`}
-            </Text>
-            <SortedTable columns={COLUMNS} rows={rows} rowId={rowId} sortParameter="sort-forecast" />
-          </>
+        above={({ coverage }) => (
+          <Text color="secondary">
+            {`At least ${shareText(coverage)} of months end between low and high. Without a high nothing bounds it.`}
+          </Text>
         )}
-      </AnswerView>
+      />
     </Section>
   );
 }
@@ -56,5 +55,5 @@ const COLUMNS: ReadonlyArray<Column<ForecastRow>> = [
   money('high', 'High'),
   money('budget', 'Budget'),
   { id: 'days', header: 'Days of data', value: ({ days }) => days },
-  { id: 'month_end', header: 'Month ends', cell: ({ month_end }) => momentText(month_end) },
+  { id: 'month_end', header: 'Month ends', cell: ({ month_end }) => dayText(month_end) },
 ];

@@ -1,4 +1,4 @@
-import { Badge, LinkButton, Stack, Text } from '@grafana/ui';
+import { Badge, Button, LinkButton, Stack, Text } from '@grafana/ui';
 import { useMemo } from 'react';
 import type { Distribution, MovedSignal, SeriesAnswer } from '../../../api';
 import { AnswerView } from '../../components/AnswerView';
@@ -7,6 +7,7 @@ import { Facts, Section } from '../../components/Facts';
 import { type Column, SortedTable } from '../../components/Tables';
 import {
   type Arm,
+  OF_SIGNAL,
   type SignalKey,
   armsOf,
   distributionFrame,
@@ -16,7 +17,7 @@ import {
 import { countText, intervalText, numberText } from '../../data/format';
 import { boardUrl } from '../../state/links';
 import { useQuestion } from '../../state/useQuestion';
-import type { ChosenRange } from '../../state/useSearch';
+import { type ChosenRange, useSearch } from '../../state/useSearch';
 
 interface Props {
   signal: SignalKey;
@@ -28,6 +29,7 @@ interface Props {
 
 /** One signal: live against training, its history with the limit, and all that is measured of it. */
 export function SignalDetail({ signal, row, range, window }: Props) {
+  const { change } = useSearch();
   const params = { ...signalParams(signal), window };
   const distribution = useQuestion((client, asked) => client.distribution(asked), {
     ...params,
@@ -44,7 +46,7 @@ export function SignalDetail({ signal, row, range, window }: Props) {
       {row ? (
         <Measured row={row} />
       ) : (
-        <Text color="secondary">It is not among the signals listed above.</Text>
+        <Text color="secondary">It is not among the signals listed below.</Text>
       )}
       <AnswerView
         isPart
@@ -66,6 +68,13 @@ export function SignalDetail({ signal, row, range, window }: Props) {
         <LinkButton variant="secondary" href={boardUrl(signal.model_name, signal.tenant_id)}>
           Board
         </LinkButton>
+        <Button
+          variant="secondary"
+          icon="times"
+          onClick={() => change(Object.fromEntries(OF_SIGNAL.map((name) => [name, undefined])))}
+        >
+          Close
+        </Button>
       </Stack>
     </Section>
   );
@@ -92,7 +101,7 @@ function Measured({ row }: { row: MovedSignal }) {
 }
 
 const ARMS: ReadonlyArray<Column<Arm>> = [
-  { id: 'name', header: 'Measure', value: ({ name }) => name },
+  { id: 'name', header: 'Measure', value: ({ name }) => name.replaceAll('_', ' ') },
   { id: 'value', header: 'Value', cell: ({ value }) => numberText(value) },
   { id: 'limits', header: 'As in its own past', cell: ({ low, high }) => intervalText(low, high) },
   {

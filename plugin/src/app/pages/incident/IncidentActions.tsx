@@ -1,8 +1,9 @@
-import { Button, Field, Input, RadioButtonGroup, Stack, Text, TextArea } from '@grafana/ui';
+import { Alert, Button, Field, Input, RadioButtonGroup, Stack, Text, TextArea } from '@grafana/ui';
 import { type FormEvent, useState } from 'react';
 import type { Observable } from 'rxjs';
-import type { Client, Incident } from '../../../api';
+import type { Client, Incident, SilenceAnswer } from '../../../api';
 import { FailureView } from '../../components/AnswerView';
+import { momentText } from '../../data/format';
 import { silenceOf } from '../../data/incidents';
 import { ALL_TENANTS } from '../../state/links';
 import { useWrite } from '../../state/useWrite';
@@ -31,7 +32,9 @@ export function IncidentActions({ incident, again }: { incident: Incident; again
   }
   return (
     <Stack direction="column" gap={1}>
-      <RadioButtonGroup aria-label="What to do" options={ACTIONS} value={action} onChange={setAction} />
+      <div>
+        <RadioButtonGroup aria-label="What to do" options={ACTIONS} value={action} onChange={setAction} />
+      </div>
       <ActionForm key={action} action={action} incident={incident} by={user.name} again={again} />
     </Stack>
   );
@@ -47,13 +50,15 @@ interface FormProps {
 function ActionForm({ action, incident, by, again }: FormProps) {
   const [text, setText] = useState('');
   const [duration, setDuration] = useState('2h');
+  const [silencedUntil, setSilencedUntil] = useState<number>();
   const { isPending, failure, send } = useWrite();
   const submit = (event: FormEvent) => {
     event.preventDefault();
     send(
       (client) => asked(client, action, incident, { by, text: text.trim(), duration }),
-      () => {
+      (answer) => {
         setText('');
+        setSilencedUntil(action === 'silence' ? (answer as SilenceAnswer).ends_at : undefined);
         again();
       },
     );
@@ -82,6 +87,11 @@ function ActionForm({ action, incident, by, again }: FormProps) {
         />
       </Field>
       {failure && <FailureView failure={failure} />}
+      {silencedUntil !== undefined && (
+        <Alert severity="success" title={`Silenced until ${momentText(silencedUntil)}`}>
+          It is listed here as soon as Alertmanager has suppressed the alerts.
+        </Alert>
+      )}
       <Button type="submit" disabled={isPending || (needsText && !text.trim())}>
         {`${ACTIONS.find(({ value }) => value === action)?.label} as ${by}`}
       </Button>

@@ -1,6 +1,6 @@
 import { Stack } from '@grafana/ui';
 import type { AlertRow, AnnotationRow, Incident, MovedSignal } from '../../../api';
-import { AnswerView } from '../../components/AnswerView';
+import { AnswerTable } from '../../components/AnswerTable';
 import { WordBadge } from '../../components/Badges';
 import { OutsideLink, PageLink } from '../../components/PageLink';
 import { type Column, SortedTable } from '../../components/Tables';
@@ -35,7 +35,7 @@ const ALERTS: ReadonlyArray<Column<AlertRow>> = [
   },
   { id: 'alert', header: 'Alert', value: ({ alertname }) => alertname },
   { id: 'version', header: 'Version', value: ({ model_version }) => model_version },
-  { id: 'description', header: 'What it says', cell: ({ description }) => description },
+  { id: 'description', header: 'What it says', cell: ({ description, summary }) => description || summary },
   {
     id: 'began',
     header: 'Began',
@@ -81,21 +81,15 @@ export function VersionChanges({ incident, now }: Around) {
     aroundOf({ incident, now }),
   );
   return (
-    <AnswerView
+    <AnswerTable
       isPart
       answer={answer}
-      isEmpty={({ rows }) => rows.length === 0}
+      rowsOf={({ rows }) => rows.toReversed()}
+      columns={CHANGES}
+      rowId={({ time, title, text }) => `${time} ${title} ${text}`}
+      sortParameter="sort-versions"
       empty="No version changed from an hour before it on"
-    >
-      {({ rows }) => (
-        <SortedTable
-          columns={CHANGES}
-          rows={rows}
-          rowId={({ time, title, text }) => `${time} ${title} ${text}`}
-          sortParameter="sort-versions"
-        />
-      )}
-    </AnswerView>
+    />
   );
 }
 
@@ -114,21 +108,15 @@ export function MovedSignals({ incident, now }: Around) {
     limit: 20,
   });
   return (
-    <AnswerView
+    <AnswerTable
       isPart
       answer={answer}
-      isEmpty={({ rows }) => rows.every(({ moved }) => !moved)}
+      rowsOf={({ rows }) => rows.filter(({ moved }) => moved)}
+      columns={MOVED}
+      rowId={signalId}
+      sortParameter="sort-signals"
       empty="No signal of the model is beyond its own limit"
-    >
-      {({ rows }) => (
-        <SortedTable
-          columns={MOVED}
-          rows={rows.filter(({ moved }) => moved)}
-          rowId={signalId}
-          sortParameter="sort-signals"
-        />
-      )}
-    </AnswerView>
+    />
   );
 }
 
