@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from modelplane_dashboards import ApiAccess
 from modelplane_datasource.tenancy.tokens import TokenFile, load_tokens
 from modelplane_provisioning import grafana, grafana_plugin
 from modelplane_provisioning.bundle import write_bundle
+from modelplane_provisioning.cli import cli
 from modelplane_provisioning.compose import grafana_on_host
 from modelplane_provisioning.container_bundle import container_files, container_site
 from modelplane_provisioning.site import CONTAINERS, local_site
@@ -194,3 +196,22 @@ def test_a_section_of_before_the_plugin_stays_as_it_is(tmp_path: Path) -> None:
     tokens = written(tmp_path)
     assert of_boards(tokens) == ("reader", None)
     assert tokens.grafana == GrafanaAccess(**section)
+
+
+def test_the_commands_take_how_boards_read_the_backend(tmp_path: Path) -> None:
+    def run(*arguments: str, status: int = 0) -> str:
+        result = CliRunner().invoke(cli, [*arguments, "--registry", str(EXAMPLES / "modelplane.yaml")])
+        assert result.exit_code == status, result.output
+        return result.output
+
+    out = ("--out", str(tmp_path / "boards"))
+    run("dashboards", "generate", *out, "--api", "none")
+    run("dashboards", "check", *out, "--api", "none")
+    assert "--api infinity" in run("dashboards", "check", *out, "--api", "infinity", status=1)
+    assert "'plugin', 'infinity', 'none'" in run("dashboards", "generate", *out, "--api", "json", status=2)
+    bundle = tmp_path / "bundle"
+    run("bundle", "--out", str(bundle))
+    assert of_boards(load_tokens(bundle / "secrets" / "tokens.json")) == ("grafana", "all")
+    assert (bundle / APP / "datasource" / "module.js").is_file()
+    run("bundle", "--out", str(bundle), "--api", "infinity")
+    assert of_boards(load_tokens(bundle / "secrets" / "tokens.json")) == ("reader", None)
