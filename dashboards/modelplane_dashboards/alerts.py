@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelplane_dashboards.api import api_url
 from modelplane_dashboards.board import Annotation, ApiQuery, Column, Field, Link, Panel, PromQuery
 from modelplane_dashboards.scope import BoardScope, legend
 from modelplane_schema.grafana_units import COUNT
@@ -63,14 +62,14 @@ def recent_alerts(about: str, parameters: Mapping[str, str]) -> Panel:
         ),
         *(Field(name, name) for name in ("summary", "runbook_url", "dashboard_url")),
     )
-    url = api_url("/api/v1/alerts", {**parameters, "limit": str(_MAX_ROWS)})
+    given = (*parameters.items(), ("limit", str(_MAX_ROWS)))
     return Panel(
         key="recent-alerts",
         kind="table",
         title="Alerts in the time range",
         description=f"{about}: the newest {_MAX_ROWS} in the alert store. Empty when there were none.",
         unit=COUNT,
-        queries=(ApiQuery(url, "alerts", fields),),
+        queries=(ApiQuery("table", "alerts", given, "alerts", fields),),
         width=24,
         columns=_recent_columns(),
         may_be_empty=True,

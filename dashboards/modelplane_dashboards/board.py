@@ -31,10 +31,6 @@ class PromQuery:
     def datasource(self) -> DatasourceKind:
         return "prometheus"
 
-    @property
-    def text(self) -> str:
-        return self.expr
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -46,22 +42,29 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiQuery:
-    """A GET request to the backend: path with parameters, the key of its rows, and their fields."""
+class BoardVariable:
+    """The selected value of a variable of the board, as the value of a parameter."""
 
-    url: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiQuery:
+    """A metric or a table of the backend's catalogue, by name, with values of its parameters.
+
+    ``root`` is the key of the list of rows, and ``fields`` are those of a row that the panel shows.
+    """
+
+    kind: Literal["series", "table"]
+    name: str
+    parameters: tuple[tuple[str, str | BoardVariable], ...]
     root: str
     fields: tuple[Field, ...]
-    format: Literal["timeseries", "table"] = "table"
     instant: bool = False
 
     @property
     def datasource(self) -> DatasourceKind:
         return "api"
-
-    @property
-    def text(self) -> str:
-        return self.url
 
 
 Query = PromQuery | ApiQuery

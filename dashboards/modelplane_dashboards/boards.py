@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
 from modelplane_dashboards import alerts, confidence, inventory, latency, traffic
-from modelplane_dashboards.api import literal
+from modelplane_dashboards.api import ApiAccess, literal
 from modelplane_dashboards.board import Board, Panel, Section, Variable
 from modelplane_dashboards.links import row_links
 from modelplane_dashboards.scope import BoardScope, FixedMatcher, variable_matcher
@@ -22,8 +24,11 @@ class BoardError(UserError, ValueError):
     """The registry's names cannot all have a board; the message says which and what to do."""
 
 
-def build(registry: Registry) -> tuple[Board, ...]:
-    """Every board of a registry, of which no two have the same title; BoardError for two of the same uid."""
+def build(registry: Registry, api: ApiAccess = "plugin") -> tuple[Board, ...]:
+    """Every board of a registry, of which no two have the same title; BoardError for two of the same uid.
+
+    With ``api="none"`` panels that read the backend are left out.
+    """
     boards = (
         fleet(registry),
         *(tenant_board(registry, tenant) for tenant in registry.tenants),
@@ -32,7 +37,18 @@ def build(registry: Registry) -> tuple[Board, ...]:
     for uid, count in Counter(board.uid for board in boards).items():
         if count > 1:
             raise BoardError(f"{count} boards have the uid {uid!r}; rename a tenant or model")
-    return boards
+    return tuple(map(_without_api, boards)) if api == "none" else boards
+
+
+def _without_api(board: Board) -> Board:
+    return replace(board, sections=tuple(_prometheus_sections(board)))
+
+
+def _prometheus_sections(board: Board) -> Iterator[Section]:
+    for section in board.sections:
+        panels = tuple(panel for panel in section.panels if panel.queries[0].datasource == "prometheus")
+        if panels:
+            yield replace(section, panels=panels)
 
 
 def fleet(registry: Registry) -> Board:
@@ -62,7 +78,7 @@ def tenant_board(registry: Registry, tenant: Tenant) -> Board:
     names = tuple(model.name for model in registry.models_of(tenant.id))
     scope = BoardScope(by=(MODEL_NAME, MODEL_VERSION), tenant=tenant.id, models=names)
     links = row_links("model", names, {"tenant": literal(tenant.id)})
-    alert_filter = {"tenant-id": literal(tenant.id)}
+    alert_filter = {"tenant-id": tenant.id}
     return Board(
         kind="tenant",
         uid=dashboard_uid("tenant", tenant.id),
@@ -105,7 +121,7 @@ def model_board(model: Model) -> Board:
             Section("traffic", "Traffic", (*_traffic(scope), traffic.request_rate_by_tenant(scope))),
             Section("latency", "Latency", times),
             Section("confidence", "Confidence", _confidence(scope, scope.by)),
-            _alerts(scope, "Alerts that name this model", {"model-name": literal(model.name)}),
+            _alerts(scope, "Alerts that name this model", {"model-name": model.name}),
         ),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
+from modelplane_dashboards.api import ApiAccess, api_datasource, api_target
 from modelplane_dashboards.board import (
     ALL_VALUE,
     MAX_API_POINTS,
@@ -24,11 +25,10 @@ from modelplane_dashboards.board import (
     Variable,
 )
 from modelplane_dashboards.layout import GridPosition
-from modelplane_schema.uids import API_DATASOURCE_UID, FLEET_UID, PROMETHEUS_DATASOURCE_UID
+from modelplane_schema.uids import FLEET_UID, PROMETHEUS_DATASOURCE_UID
 
 SCHEMA_VERSION = 39
 PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
-API = {"type": "yesoreyeram-infinity-datasource", "uid": API_DATASOURCE_UID}
 
 _REFRESH_ON_TIME_RANGE = 2
 _SHARED_CROSSHAIR = 1
@@ -67,15 +67,15 @@ class PrometheusTarget(core.Target):  # type: ignore[misc]  # grafanalib has no 
         return content | {"editorMode": "code", "range": not self.instant}
 
 
-def panel(source: Panel, panel_id: int, position: GridPosition) -> core.Panel:
-    """A panel with data."""
+def panel(source: Panel, panel_id: int, position: GridPosition, api: ApiAccess) -> core.Panel:
+    """A panel with data; ``api`` says by which data source it reads the backend, if it does."""
     common = {
-        "dataSource": _datasource(source.queries[0]),
+        "dataSource": _datasource(source.queries[0], api),
         "description": source.description,
         "gridPos": _grid_pos(position),
         "id": panel_id,
         "maxDataPoints": MAX_API_POINTS if source.queries[0].datasource == "api" else None,
-        "targets": [_target(ref_id, query, source.kind) for ref_id, query in source.named_queries],
+        "targets": [_target(ref_id, query, source.kind, api) for ref_id, query in source.named_queries],
         "title": source.title,
     }
     if source.repeat is not None:
@@ -253,7 +253,10 @@ def _transformations(source: Panel) -> list[dict[str, Any]]:
         "indexByName": {column.field: index for index, column in enumerate(source.columns)},
         "renameByName": {column.field: column.title for column in source.columns},
     }
-    steps = [{"id": "organize", "options": organize}]
+    steps: list[dict[str, Any]] = [{"id": "organize", "options": organize}]
+    if source.queries[0].datasource == "api":  # whose tables have more columns than a panel shows
+        names = [column.field for column in source.columns]
+        steps.insert(0, {"id": "filterFieldsByName", "options": {"include": {"names": names}}})
     return steps if len(source.queries) == 1 else [{"id": "merge", "options": {}}, *steps]
 
 
@@ -270,9 +273,9 @@ def _steps(alarm_from: float | None) -> list[dict[str, Any]]:
     return [base] if alarm_from is None else [base, {"color": "red", "value": alarm_from}]
 
 
-def _target(ref_id: str, query: Query, kind: str) -> PrometheusTarget | dict[str, Any]:
+def _target(ref_id: str, query: Query, kind: str, api: ApiAccess) -> PrometheusTarget | dict[str, Any]:
     if isinstance(query, ApiQuery):
-        return _api_target(ref_id, query)
+        return api_target(ref_id, query, api)
     return _prometheus_target(ref_id, query, kind)
 
 
@@ -288,26 +291,8 @@ def _prometheus_target(ref_id: str, query: PromQuery, kind: str) -> PrometheusTa
     )
 
 
-def _api_target(ref_id: str, query: ApiQuery) -> dict[str, Any]:
-    return {
-        "refId": ref_id,
-        "datasource": API,
-        "type": "json",
-        "source": "url",
-        "parser": "backend",
-        "format": query.format,
-        "url": query.url,
-        "url_options": {"method": "GET", "data": ""},
-        "root_selector": query.root,
-        "columns": [
-            {"selector": field.selector, "text": field.text, "type": field.type} for field in query.fields
-        ],
-        "filters": [],
-    }
-
-
-def _datasource(query: Query) -> dict[str, str]:
-    return API if query.datasource == "api" else PROMETHEUS
+def _datasource(query: Query, api: ApiAccess) -> dict[str, str]:
+    return api_datasource(api) if query.datasource == "api" else PROMETHEUS
 
 
 def _variable(template: core.Template, texts: str | list[str], values: str | list[str]) -> dict[str, Any]:

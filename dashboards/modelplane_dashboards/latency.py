@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelplane_dashboards import promql
-from modelplane_dashboards.api import api_url, literal
-from modelplane_dashboards.board import MAX_API_POINTS, ApiQuery, Field, Panel, PromQuery, Repeat
+from modelplane_dashboards.board import ApiQuery, BoardVariable, Field, Panel, PromQuery, Repeat
 from modelplane_dashboards.scope import BoardScope, legend
 from modelplane_schema.grafana_units import unit_of
 from modelplane_schema.metrics import LATENCY, TENANT_ID
@@ -72,13 +71,8 @@ def latency_p95_by_tenant(scope: BoardScope) -> Panel:
 
 
 def latency_p95_from_api(model: str, tenants: Iterable[str]) -> Panel:
-    """Drawn once per selected tenant, because the API takes literal tenants and not patterns."""
-    parameters = {
-        "model-name": literal(model),
-        "tenant-id": "${tenant:percentencode}",
-        "quantile": f"{P95:g}",
-        "maxDataPoints": str(MAX_API_POINTS),
-    }
+    """Drawn once per selected tenant, because Infinity sends one value of a variable."""
+    parameters = (("model-name", model), ("tenant-id", BoardVariable("tenant")), ("quantile", f"{P95:g}"))
     fields = (
         Field("time", "time", "timestamp_epoch"),
         Field("series", "series"),
@@ -90,6 +84,6 @@ def latency_p95_from_api(model: str, tenants: Iterable[str]) -> Panel:
         title="Latency p95 by version (API): $tenant",
         description="What the backend answers to web front ends, one panel for each selected tenant.",
         unit=unit_of(LATENCY),
-        queries=(ApiQuery(api_url("/api/v1/rows/latency", parameters), "rows", fields, "timeseries"),),
+        queries=(ApiQuery("series", "latency", parameters, "rows", fields),),
         repeat=Repeat("tenant", next(iter(tenants))),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelplane_dashboards.api import ApiAccess
 from modelplane_dashboards.board import Board, BoardKind
 from modelplane_dashboards.boards import build
 from modelplane_dashboards.render import render
@@ -41,9 +42,9 @@ class Changes:
     removed: tuple[str, ...]
 
 
-def files(registry: Registry) -> dict[str, bytes]:
+def files(registry: Registry, api: ApiAccess = "plugin") -> dict[str, bytes]:
     """Relative path to content for every board of a registry; BoardError as in ``build``."""
-    return {_path(board): _content(board) for board in build(registry)}
+    return {_path(board): _content(board, api) for board in build(registry, api)}
 
 
 def write(content: Mapping[str, bytes], out: Path) -> Changes:
@@ -72,8 +73,8 @@ def _path(board: Board) -> str:
     return f"{FOLDERS[board.kind].name}/{board.uid}.json"
 
 
-def _content(board: Board) -> bytes:
-    return (json.dumps(render(board), ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
+def _content(board: Board, api: ApiAccess) -> bytes:
+    return (json.dumps(render(board, api), ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _surplus(content: Mapping[str, bytes], out: Path) -> list[str]:

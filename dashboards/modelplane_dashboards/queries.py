@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelplane_dashboards.board import ALL_VALUE, Board, DatasourceKind, Panel
+from modelplane_dashboards.api import api_url
+from modelplane_dashboards.board import ALL_VALUE, ApiQuery, Board, DatasourceKind, Panel
 
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)", re.ASCII)
 
@@ -16,9 +17,9 @@ _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\
 class PanelQuery:
     """One query of one panel.
 
-    ``text`` is PromQL, or the path of a backend route with parameters. ``defaults`` are the values of
-    the board's variables when it is opened; together with Grafana's own (``__rate_interval``,
-    ``__from``, ``__to``) they are all that ``expand`` needs.
+    ``text`` is PromQL, or the path of a backend route with parameters that gives the same as rows.
+    ``defaults`` are the values of the board's variables when it is opened; together with Grafana's own
+    (``__rate_interval``, ``__from``, ``__to``) they are all that ``expand`` needs.
     """
 
     board_uid: str
@@ -60,7 +61,7 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             panel_title=panel.title,
             ref_id=ref_id,
             datasource=query.datasource,
-            text=query.text,
+            text=api_url(query) if isinstance(query, ApiQuery) else query.expr,
             instant=query.instant,
             may_be_empty=panel.may_be_empty,
             defaults=tuple(defaults.items()),

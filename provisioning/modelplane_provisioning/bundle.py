@@ -12,20 +12,28 @@ import yaml
 import modelplane_dashboards
 from modelplane_alerts.render import cluster_labels, rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config
-from modelplane_provisioning import credentials, grafana
+from modelplane_dashboards import ApiAccess
+from modelplane_provisioning import credentials, grafana, grafana_plugin
+from modelplane_provisioning.credentials import GrafanaTrust
 from modelplane_provisioning.receiver_secrets import receiver_secrets
 from modelplane_provisioning.site import Site, Times
 from modelplane_schema.errors import UserError
 from modelplane_schema.files import replace_files, surplus_files
 from modelplane_schema.receivers import SECRETS_FOLDER
 from modelplane_schema.registry import RUNBOOKS_IN_REPOSITORY, Registry, dump_registry
-from modelplane_schema.uids import dashboard_uid
+from modelplane_schema.uids import PLUGIN_APP_ID, dashboard_uid
 
 REGISTRY_FILE = "modelplane.yaml"
 SECRETS = "secrets"
 RECEIVER_SECRETS = f"{SECRETS}/{SECRETS_FOLDER}"
 # In these every file is generated: others are removed.
-GENERATED_FOLDERS = ("grafana/dashboards", "prometheus/rules", "prometheus/targets", RECEIVER_SECRETS)
+GENERATED_FOLDERS = (
+    "grafana/dashboards",
+    f"grafana/plugins/{PLUGIN_APP_ID}",
+    "prometheus/rules",
+    "prometheus/targets",
+    RECEIVER_SECRETS,
+)
 # Grafana logs an error for a folder of provisioning that is absent, and Alertmanager's container mounts one.
 EMPTY_FOLDERS = ("grafana/provisioning/alerting", RECEIVER_SECRETS)
 Targets = Mapping[str, Sequence[str]]
@@ -37,8 +45,13 @@ class BundleError(UserError, RuntimeError):
     """The bundle cannot be written; the message says where and what to do."""
 
 
-def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets) -> dict[str, bytes]:
-    """Map relative path to content, without ``secrets/``. ``targets`` maps a model to its ``host:port``s."""
+def bundle_files(
+    registry: Registry, site: Site, times: Times, targets: Targets, api: ApiAccess = "plugin"
+) -> dict[str, bytes]:
+    """Map relative path to content, without ``secrets/``.
+
+    ``targets`` maps a model to its ``host:port``s; ``api`` says how boards reach the backend.
+    """
     registry = with_served_runbooks(registry, site.backend_link)
     routing = Routing(
         backend_url=f"http://{site.backend}",
@@ -63,11 +76,12 @@ def bundle_files(registry: Registry, site: Site, times: Times, targets: Targets)
         texts[f"prometheus/targets/{dashboard_uid('model', model.name)}.json"] = (
             json.dumps(groups, indent=2) + "\n"
         )
-    boards = modelplane_dashboards.files(registry)
-    for path, content in grafana.provisioning(site, times.scrape_interval_seconds, boards).items():
+    boards = modelplane_dashboards.files(registry, api)
+    for path, content in grafana.provisioning(site, times.scrape_interval_seconds, boards, api).items():
         texts[f"grafana/provisioning/{path}"] = to_yaml(content)
     files = {path: text.encode() for path, text in texts.items()}
-    return files | {f"grafana/dashboards/{path}": content for path, content in boards.items()}
+    files |= {f"grafana/dashboards/{path}": content for path, content in boards.items()}
+    return files | (grafana_plugin.files("grafana/plugins") if api == "plugin" else {})
 
 
 def with_served_runbooks(registry: Registry, backend_link: str) -> Registry:
@@ -115,7 +129,13 @@ def retention_days(registry: Registry) -> int:
     return max([_LEAST_RETENTION_DAYS, *windows])
 
 
-def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, registry_directory: Path) -> None:
+def write_bundle(
+    out: Path,
+    files: Mapping[str, bytes],
+    registry: Registry,
+    registry_directory: Path,
+    trust: GrafanaTrust = credentials.NO_TRUST,
+) -> None:
     """Write ``files`` and the secrets below ``out``; generated folders hold nothing else afterwards.
 
     A part that runs from the bundle meets each file as it was or as it is, and folders that stay.
@@ -125,7 +145,7 @@ def write_bundle(out: Path, files: Mapping[str, bytes], registry: Registry, regi
     secrets = receiver_secrets(registry, registry_directory)
     copies = {f"{SECRETS}/{path}": secret for path, secret in secrets.items()}
     try:
-        credentials.ensure_credentials(out / SECRETS)
+        credentials.ensure_credentials(out / SECRETS, trust)
         for folder in EMPTY_FOLDERS:
             (out / folder).mkdir(parents=True, exist_ok=True)
         replace_files(out, copies, credentials.PRIVATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,11 +16,13 @@ from modelplane_provisioning.processes import wait_until
 from modelplane_schema.alerts import PROBE_ALERT
 from modelplane_schema.metrics import CONFIDENCE, LATENCY, MODEL_INFO, MODEL_NAME
 from modelplane_schema.registry import Registry
-from modelplane_schema.uids import API_DATASOURCE_UID, PROMETHEUS_DATASOURCE_UID
+from modelplane_schema.uids import API_DATASOURCE_UID, PLUGIN_APP_ID, PROMETHEUS_DATASOURCE_UID
 
 _RANGE_SECONDS = 900
 _PROBE_SECONDS = 90
 _HISTOGRAMS = (LATENCY, CONFIDENCE)
+_PLUGIN_SETTINGS = f"/api/plugins/{PLUGIN_APP_ID}/settings"
+_API_IDENTITY = f"/api/datasources/proxy/uid/{API_DATASOURCE_UID}/read/identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,21 +223,39 @@ def panel_rows(parts: Parts, query: PanelQuery) -> list[Any]:
 
 
 def check_grafana(parts: Parts, registry: Registry) -> Finding:
-    """Every board is there, and Grafana can ask both datasources."""
+    """Every board is there, the plugin is loaded, and Grafana can ask both datasources."""
     grafana = parts.grafana
     if grafana is None:
         return Finding("Grafana", "not part of this plane", ())
     paths = [f"/api/dashboards/uid/{board.uid}" for board in modelplane_dashboards.build(registry)]
-    paths += [f"/api/datasources/uid/{uid}/health" for uid in (PROMETHEUS_DATASOURCE_UID, API_DATASOURCE_UID)]
-    problems = []
+    paths += [f"/api/datasources/uid/{PROMETHEUS_DATASOURCE_UID}/health", _PLUGIN_SETTINGS, _API_IDENTITY]
+    answers, problems = {}, []
     for path in paths:
         try:
-            grafana.get(path, auth=parts.grafana_login)
+            answers[path] = grafana.get(path, auth=parts.grafana_login)
         except PlaneError as error:
             problems.append(str(error))
+    problems += _plugin_problems(answers)
     return Finding(
         "Grafana has the boards and reaches its datasources", f"{len(paths)} answers", tuple(problems)
     )
+
+
+def _plugin_problems(answers: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong although Grafana answered; a data source without a server part has no health."""
+    plugin, identity = answers.get(_PLUGIN_SETTINGS), answers.get(_API_IDENTITY)
+    if plugin is not None and not plugin["enabled"]:
+        yield f"the app {PLUGIN_APP_ID} is not enabled; enable it under Administration, Plugins"
+    if identity is not None and identity["role"] == "grafana" and identity["user"] is None:
+        yield (
+            "Grafana sends no identity (X-Grafana-Id), so that nobody can acknowledge through it; "
+            "Grafana 11 sends it with the feature toggle idForwarding alone"
+        )
+    if plugin is not None and identity is not None and plugin["info"]["version"] != identity["version"]:
+        yield (
+            f"Grafana has loaded version {plugin['info']['version']} of the plugin, and the backend has "
+            f"{identity['version']}; start Grafana again"
+        )
 
 
 def _api_rows(answer: Any) -> list[Any]:

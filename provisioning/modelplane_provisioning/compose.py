@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from modelplane_dashboards import ApiAccess
 from modelplane_provisioning import credentials, grafana
 from modelplane_provisioning.bundle import RECEIVER_SECRETS, REGISTRY_FILE
 from modelplane_provisioning.site import ALERTMANAGER_RELEASE, CONTAINERS, Site
@@ -17,14 +18,7 @@ from modelplane_schema.receivers import SECRETS_FOLDER
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 ALERTMANAGER_IMAGE = f"prom/alertmanager:v{ALERTMANAGER_RELEASE}"
 GRAFANA_IMAGE = "grafana/grafana:11.6.0"
-INFINITY_PLUGIN = "yesoreyeram-infinity-datasource@3.11.1"
-
-_PREINSTALLED_APPS = (
-    "grafana-exploretraces-app",
-    "grafana-lokiexplore-app",
-    "grafana-metricsdrilldown-app",
-    "grafana-pyroscope-app",
-)
+_GRAFANA_PLUGINS = "/etc/grafana/plugins"
 _REGISTRY = f"/etc/modelplane/{REGISTRY_FILE}"
 
 # What tenants get to see of shared cost is the operator's choice.
@@ -50,15 +44,20 @@ def compose_file(
     retention_days: int,
     scrape_interval_seconds: int,
     examples: Sequence[ExampleContainer] = (),
+    api: ApiAccess = "plugin",
+    root_url: str = CONTAINERS.grafana_root,
 ) -> str:
-    """The Compose file. ``user`` is the ``uid:gid`` that owns the bundle: only it can read the secrets."""
+    """The Compose file. ``user`` is the ``uid:gid`` that owns the bundle: only it can read the secrets.
+
+    ``root_url`` is that of Grafana.
+    """
     services = {
         "prometheus": _prometheus(retention_days),
         "alertmanager": _alertmanager(),
         "backend": _backend(scrape_interval_seconds),
     }
     if site.starts_grafana:
-        services["grafana"] = _grafana()
+        services["grafana"] = _grafana(grafana.settings(api, _GRAFANA_PLUGINS, root_url))
     for example in examples:
         services[_service_name(example)] = _example(example)
     for service in services.values():
@@ -67,9 +66,9 @@ def compose_file(
     return yaml.safe_dump(content, sort_keys=False, width=110)
 
 
-def grafana_on_host(bundle: str) -> str:
+def grafana_on_host(bundle: str, root_url: str) -> str:
     """A Compose file with only Grafana, on the host's network, for a plane that runs from ``bundle``."""
-    service = _grafana()
+    service = _grafana(grafana.settings("plugin", f"{bundle}/grafana/plugins", root_url))
     service["network_mode"] = "host"
     service["user"] = f"{os.getuid()}:{os.getgid()}"
     service["volumes"] = ["./grafana/provisioning:/etc/grafana/provisioning:ro", f".:{bundle}:ro"]
@@ -78,7 +77,6 @@ def grafana_on_host(bundle: str) -> str:
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{bundle}/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_PATHS_DATA": "/tmp/grafana",  # noqa: S108 - inside the container
-        "GF_PATHS_PLUGINS": "/tmp/grafana/plugins",  # noqa: S108
     }
     del service["ports"], service["depends_on"]
     return yaml.safe_dump(
@@ -151,21 +149,19 @@ def _backend(scrape_interval_seconds: int) -> Service:
     }
 
 
-def _grafana() -> Service:
+def _grafana(settings: Mapping[str, str]) -> Service:
+    plugins = [f"./grafana/plugins:{_GRAFANA_PLUGINS}:ro"] if "GF_PATHS_PLUGINS" in settings else []
     return {
         "image": GRAFANA_IMAGE,
         "environment": {
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"/run/secrets/{credentials.GRAFANA_PASSWORD_FILE}",
-            "GF_PLUGINS_PREINSTALL_SYNC": INFINITY_PLUGIN,
-            "GF_PLUGINS_PREINSTALL_AUTO_UPDATE": "false",
-            # Preinstallation as a whole cannot be off: it is what installs Infinity.
-            "GF_PLUGINS_DISABLE_PLUGINS": ",".join(_PREINSTALLED_APPS),
-            **grafana.SETTINGS,
+            **settings,
         },
         "ports": ["127.0.0.1:3000:3000"],
         "volumes": [
             "./grafana/provisioning:/etc/grafana/provisioning:ro",
             f"./grafana/dashboards:{CONTAINERS.grafana_dashboards}:ro",
+            *plugins,
             "./data/grafana:/var/lib/grafana",
             _secret(credentials.GRAFANA.file),
             _secret(credentials.GRAFANA_PASSWORD_FILE),

@@ -18,6 +18,7 @@ from modelplane_schema.registry import load_registry
 # Folders in which every file is generated: others are removed.
 GENERATED_FOLDERS = ("dashboards/generated", "provisioning/generated")
 _USER = "1000:1000"
+_ELSEWHERE = ("grafana/dashboards/", "grafana/plugins/")  # in dashboards/generated and plugin/dist
 
 
 def generated_files(root: Path) -> dict[str, bytes]:
@@ -34,10 +35,11 @@ def generated_files(root: Path) -> dict[str, bytes]:
     }
     for path, content in modelplane_dashboards.files(registry).items():
         files[f"dashboards/generated/{path}"] = content
+    for path, content in modelplane_dashboards.files(registry, "none").items():
         if path.startswith("fleet/"):  # the board that needs no registry, for those who use the mixin alone
             files[f"alerts/modelplane_alerts/mixin/dashboards/{Path(path).name}"] = content
     for path, content in container_files(registry, _USER, root / "examples").items():
-        if not path.startswith("grafana/dashboards/"):  # they lie in dashboards/generated
+        if not path.startswith(_ELSEWHERE):
             files[f"provisioning/generated/{path}"] = content
     return files
 

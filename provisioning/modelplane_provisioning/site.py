@@ -10,6 +10,7 @@ from modelplane_alerts.integrations import Version, parse_version
 from modelplane_alerts.render import DEMO_CONFIG
 
 ALERTMANAGER_RELEASE = "0.33.1"  # of the container
+GRAFANA_PORT = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ DEMO_TIMES = Times(
 class Site:
     """Addresses and paths as the parts see them: inside containers, or on this machine.
 
-    Addresses are ``host:port``; ``backend_link`` is the backend's URL for people's browsers. Paths name where
-    a part finds a folder of the bundle. ``starts_grafana`` is False for a Grafana that is somebody else's.
+    Addresses are ``host:port``; ``backend_link`` is the backend's URL for people's browsers, and
+    ``grafana_root`` that of Grafana, with its slash at the end. Paths name where a part finds a folder of the
+    bundle. ``starts_grafana`` is False for a Grafana that is somebody else's.
     """
 
     prometheus: str
@@ -52,6 +54,8 @@ class Site:
     prometheus_directory: str
     prometheus_secrets: str
     alertmanager_secrets: str
+    grafana: str
+    grafana_root: str
     grafana_secrets: str
     grafana_dashboards: str
     database_url: str
@@ -67,6 +71,8 @@ CONTAINERS = Site(
     prometheus_directory="/etc/prometheus",
     prometheus_secrets="/run/secrets",
     alertmanager_secrets="/run/secrets",
+    grafana="grafana:3000",
+    grafana_root="http://localhost:3000/",  # compose.yaml publishes its port there
     grafana_secrets="/run/secrets",
     grafana_dashboards="/etc/grafana/dashboards",
     database_url="sqlite:////data/modelplane.db",
@@ -75,7 +81,13 @@ CONTAINERS = Site(
 
 
 def local_site(
-    bundle: str, data: str, prometheus: str, alertmanager: str, backend: str, alertmanager_version: Version
+    bundle: str,
+    data: str,
+    prometheus: str,
+    alertmanager: str,
+    backend: str,
+    alertmanager_version: Version,
+    grafana_port: int = GRAFANA_PORT,
 ) -> Site:
     """The site of processes on this machine that read the bundle where it was written (absolute paths)."""
     return Site(
@@ -86,6 +98,8 @@ def local_site(
         prometheus_directory=f"{bundle}/prometheus",
         prometheus_secrets=f"{bundle}/secrets",
         alertmanager_secrets=f"{bundle}/secrets",
+        grafana=f"127.0.0.1:{grafana_port}",
+        grafana_root=f"http://localhost:{grafana_port}/",
         grafana_secrets=f"{bundle}/secrets",
         grafana_dashboards=f"{bundle}/grafana/dashboards",
         database_url=f"sqlite:///{data}/modelplane.db",

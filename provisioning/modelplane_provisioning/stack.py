@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ from modelplane_provisioning.processes import (
     free_port,
     port_is_free,
 )
-from modelplane_provisioning.site import Site, Times, local_site
+from modelplane_provisioning.site import GRAFANA_PORT, Site, Times, local_site
 from modelplane_schema.registry import Registry
 
 _RESTART_PAUSE_SECONDS = 2
@@ -69,7 +68,7 @@ def find_binary(part: str, names: Sequence[str]) -> str:
 
 def choose_ports() -> Ports:
     """The customary port of each part when it is free, else any free one."""
-    grafana = _port(3000) if shutil.which(GRAFANA_BINARIES[0]) else None
+    grafana = _port(GRAFANA_PORT) if shutil.which(GRAFANA_BINARIES[0]) else None
     return Ports(_port(9090), _port(9093), _port(8090), grafana)
 
 
@@ -94,9 +93,12 @@ class Stack:
             alertmanager=f"127.0.0.1:{ports.alertmanager}",
             backend=f"127.0.0.1:{ports.backend}",
             alertmanager_version=alertmanager_version(find_binary("Alertmanager", ALERTMANAGER_BINARIES)),
+            grafana_port=ports.grafana or GRAFANA_PORT,
         )
+        root_url = grafana.root_url(registry, site)
         self._files = bundle_files(registry, site, times, targets)
-        self._files["compose.yaml"] = grafana_on_host(str(self._bundle)).encode()
+        self._files["compose.yaml"] = grafana_on_host(str(self._bundle), root_url).encode()
+        self._trust = grafana.trust(registry, site, "plugin")
         self._registry = registry
         self._registry_directory = registry_directory
         self.processes = [
@@ -105,7 +107,7 @@ class Stack:
             backend_process(self._bundle, site, ports, times.scrape_interval_seconds, logs),
         ]
         if ports.grafana is not None:
-            self.processes.append(grafana_process(self._bundle, self._data, ports.grafana, logs))
+            self.processes.append(grafana_process(self._bundle, self._data, ports.grafana, root_url, logs))
         self.plane = Plane(
             prometheus_url=f"http://{site.prometheus}",
             alertmanager_url=f"http://{site.alertmanager}",
@@ -119,7 +121,7 @@ class Stack:
 
     def start(self, progress: Callable[[str], None]) -> None:
         """Write the bundle, start every part and wait until all can be used; ProcessError otherwise."""
-        write_bundle(self._bundle, self._files, self._registry, self._registry_directory)
+        write_bundle(self._bundle, self._files, self._registry, self._registry_directory, self._trust)
         for process in self.processes:
             progress(f"starting {process.name}")
             process.start()
@@ -240,20 +242,18 @@ def backend_process(bundle: Path, site: Site, ports: Ports, scrape_interval: int
     return Process("backend", argv, logs / "backend.log", env, url)
 
 
-def grafana_process(bundle: Path, data: Path, port: int, logs: Path) -> Process:
-    """Grafana from PATH, provisioned from the bundle."""
+def grafana_process(bundle: Path, data: Path, port: int, root_url: str, logs: Path) -> Process:
+    """Grafana from PATH, provisioned from the bundle, with its plugin and no other."""
     home = ["--homepath", str(_GRAFANA_HOME)] if _GRAFANA_HOME.is_dir() else []
     password = bundle / "secrets" / credentials.GRAFANA_PASSWORD_FILE
     env = {
         "GF_PATHS_PROVISIONING": str(bundle / "grafana" / "provisioning"),
         "GF_PATHS_DATA": str(data / "grafana"),
         "GF_PATHS_LOGS": str(logs),
-        "GF_PATHS_PLUGINS": os.environ.get("GF_PATHS_PLUGINS", str(data / "grafana" / "plugins")),
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
         "GF_SECURITY_ADMIN_PASSWORD": f"$__file{{{password}}}",
-        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
-        **grafana.SETTINGS,
+        **grafana.settings("plugin", str(bundle / "grafana" / "plugins"), root_url),
     }
     argv = [find_binary("Grafana", GRAFANA_BINARIES), "server", *home]
     return Process(

@@ -9,6 +9,8 @@ MAX_UID = 40
 FLEET_UID = "mp-fleet"
 API_DATASOURCE_UID = "modelplane"
 PROMETHEUS_DATASOURCE_UID = "modelplane-prometheus"
+PLUGIN_APP_ID = "modelplane-monitoring-app"
+PLUGIN_DATASOURCE_ID = "modelplane-monitoring-datasource"
 
 
 def dashboard_uid(kind: str, name: str) -> str:

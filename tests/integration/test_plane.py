@@ -45,28 +45,6 @@ models:
 
 EVERYBODY = {"user-A", "user B & co", "vision"}
 
-FAKE_GRAFANA = """#!{python}
-# Stands in for Grafana: checks what it is given as Grafana would, then answers its HTTP API.
-import http.server, json, os, pathlib, sys, yaml
-assert sys.argv[1] == "server", sys.argv
-provisioning = pathlib.Path(os.environ["GF_PATHS_PROVISIONING"])
-sources = yaml.safe_load((provisioning / "datasources" / "modelplane.yaml").read_text())["datasources"]
-providers = yaml.safe_load((provisioning / "dashboards" / "modelplane.yaml").read_text())["providers"]
-paths = [path for p in providers for path in pathlib.Path(p["options"]["path"]).rglob("*.json")]
-boards = {{json.loads(path.read_text())["uid"] for path in paths}}
-token = pathlib.Path(sources[1]["secureJsonData"]["bearerToken"][8:-1]).read_text()
-password = pathlib.Path(os.environ["GF_SECURITY_ADMIN_PASSWORD"][8:-1]).read_text()
-known = {{f"/api/dashboards/uid/{{uid}}" for uid in boards}} | {{"/api/health"}}
-known |= {{f"/api/datasources/uid/{{source['uid']}}/health" for source in sources}}
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path in known else 404)
-        self.end_headers()
-        self.wfile.write(b"{{}}")
-address = (os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"]))
-http.server.HTTPServer(address, Handler).serve_forever()
-"""
-
 
 def service_process(folder: Path, port: int) -> Process:
     env = {"MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1", "MODELPLANE_EXPORTER_PORT": str(port)}
@@ -301,7 +279,9 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
     programs = tmp_path / "bin"
     programs.mkdir()
     grafana = programs / "grafana"
-    grafana.write_text(FAKE_GRAFANA.format(python=sys.executable), encoding="utf-8")
+    grafana.write_text(
+        f'#!/bin/sh\nexec {sys.executable} {HERE / "fake_grafana.py"} "$@"\n', encoding="utf-8"
+    )
     grafana.chmod(grafana.stat().st_mode | stat.S_IEXEC)
     registry, data = write_registry(tmp_path, free_port()), tmp_path / "data"
     with run_up(registry, data, PATH=f"{programs}:{os.environ['PATH']}") as up:
@@ -309,7 +289,7 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
         plane = Plane.load(data)
         assert plane.grafana_url is not None
         doctor_result = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
-        assert "ok   Grafana has the boards and reaches its datasources: 6 answers" in doctor_result.output
+        assert "ok   Grafana has the boards and reaches its datasources: 7 answers" in doctor_result.output
         assert "model 'resnet50' is in the registry but no target reports it" in doctor_result.output
         up.send_signal(signal.SIGINT)
         output, _ = up.communicate(timeout=PATIENCE_SECONDS)

@@ -33,7 +33,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listing = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_symlink():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).symlink_to((ROOT / name).readlink())
+        elif (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)]
@@ -55,7 +58,14 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    archive = zipfile.ZipFile(wheel)
+    names = set(archive.namelist())
+    built, packed = ROOT / "plugin" / "dist", "modelplane_provisioning/plugin/"
+    plugin = {
+        f"{packed}{file.relative_to(built).as_posix()}": file for file in built.rglob("*") if file.is_file()
+    }
+    assert {name for name in names if name.startswith(packed)} == set(plugin)
+    assert all(archive.read(name) == file.read_bytes() for name, file in plugin.items())
     for path in (
         "modelplane_schema/metrics.py",
         "modelplane_exporter/py.typed",

@@ -50,6 +50,7 @@ PARTS = {
         (".", "hypothesis", "pytest"),
         ("modelplane_exporter", "modelplane_exporter.apps", "modelplane_exporter.frameworks"),
         ("tests/unit/exporter", "tests/unit/schema"),
+        ("-m", "not slow"),
     ),
     "backend": Part(
         (".[backend]", "hypothesis", "pytest", "pytest-xdist"),

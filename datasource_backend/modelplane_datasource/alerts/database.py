@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -127,20 +128,30 @@ def migrate(connection: sa.Connection) -> bool:
 
     StoreError when the database belongs to a newer version of modelplane.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
+    config = _migrations()
     config.attributes["connection"] = connection
     try:
         current = MigrationContext.configure(connection).get_current_revision()
         if current is None and sa.inspect(connection).has_table(_FIRST_TABLE):
             command.stamp(config, _FIRST_REVISION)
-        if current == ScriptDirectory.from_config(config).get_current_head():
+        if current == _newest_revision():
             return False
         command.upgrade(config, "head")
     except CommandError as error:
         raise StoreError(f"the database is of another version of modelplane: {error}") from error
     return True
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def _newest_revision() -> str | None:
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
 
 
 def _sqlite_path(url: str) -> str | None:

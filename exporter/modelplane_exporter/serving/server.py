@@ -210,6 +210,10 @@ def ensure_started(
         settings = server_settings(address, port)
         _attempted = True
         if shared:
+            # Its thread resolves the address. A fork while that imports would leave the child an import lock
+            # that nobody releases: with gunicorn --preload a worker hung at the first request that needs it.
+            import encodings.idna  # noqa: F401
+
             PortHolder(lambda: MetricsServer(settings, registry))
             return
         try:

@@ -104,6 +104,16 @@ describe('series', () => {
     expect(given[0]?.length).toBe(6);
   });
 
+  it('keep fixed values as they are, and replace variables in the others', async () => {
+    variables = [{ name: 'tenant', value: ['user-A', 'user-B'] }];
+    const fixed = { 'model-name': ['$tenant', '.+'] };
+    await ask([target({ params: { 'tenant-id': ['$tenant'] }, fixed })]);
+    const params = sent('metrics/latency')[0];
+    expect(params?.getAll('tenant-id')).toEqual(['user-A', 'user-B']);
+    expect(params?.getAll('model-name')).toEqual(['$tenant', '.+']);
+    expect(datasource.getQueryDisplayText(target({ fixed }))).toBe('latency · model-name=$tenant, .+');
+  });
+
   it('are asked for with the range and the width of the panel', async () => {
     await ask([target({ params: { 'model-name': ['resnet50'] } })]);
     expect(Object.fromEntries(sent('metrics/latency')[0] ?? [])).toEqual({

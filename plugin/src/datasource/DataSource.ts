@@ -89,7 +89,7 @@ export class DataSource extends DataSourceApi<Query, Options> {
   }
 
   private frames(target: Query, source: Source, request: DataQueryRequest<Query>): Observable<DataFrame[]> {
-    const params = interpolated(target.params, request.scopedVars);
+    const params = { ...interpolated(target.params, request.scopedVars), ...target.fixed };
     const valuesIn = (menu: string) => this.allValues(menu, request.range);
     return narrowings(request.filters ?? [], source.parameters, valuesIn).pipe(
       switchMap((each) => {

@@ -11,6 +11,8 @@ export interface Query extends DataQuery {
   format: 'time_series' | 'table';
   /** Values of parameters, by name; texts may hold variables. */
   params: Record<string, string[]>;
+  /** Further values of parameters, as they are: `$name` is no variable in them. Generated boards have them. */
+  fixed?: Record<string, string[]>;
 }
 
 /** A variable's query: a menu, narrowed by parameters. */
@@ -43,8 +45,8 @@ export function completedMenu(query: Partial<MenuQuery> | undefined): Pick<MenuQ
 }
 
 /** A query in a line, for the history of Explore and for collapsed rows. */
-export function displayText({ kind, name, params }: Query): string {
-  const given = Object.entries(params).filter(([, values]) => values.length > 0);
+export function displayText({ kind, name, params, fixed }: Query): string {
+  const given = Object.entries({ ...params, ...fixed }).filter(([, values]) => values.length > 0);
   const narrowed = given.map(([parameter, values]) => `${parameter}=${values.join(', ')}`);
   return [kind === 'series' ? name : `${kind}: ${name}`, ...narrowed].join(' · ');
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from modelplane_provisioning.commands.options import console, out_option, registry_option
+from modelplane_provisioning.commands.options import api_option, console, out_option, registry_option
 from modelplane_schema.alert_coverage import coverage_warnings
 from modelplane_schema.documents import load_yaml
 from modelplane_schema.files import replace_files
 from modelplane_schema.registry import Registry, load_registry
+
+if TYPE_CHECKING:
+    from modelplane_dashboards import ApiAccess
 
 
 @click.group("registry")
@@ -51,14 +54,15 @@ def dashboards_group() -> None:
 @dashboards_group.command("generate")
 @registry_option
 @out_option("dashboards/generated", "Folder for the dashboard files.")
-def dashboards_generate(registry: Path, out: Path) -> None:
+@api_option
+def dashboards_generate(registry: Path, out: Path, api: ApiAccess) -> None:
     """Write one file for each board; files that are current stay untouched, stale ones are removed.
 
     Example: modelplane dashboards generate --registry examples/modelplane.yaml --out dashboards/generated
     """
     import modelplane_dashboards
 
-    files = modelplane_dashboards.files(load_registry(registry))
+    files = modelplane_dashboards.files(load_registry(registry), api)
     changes = modelplane_dashboards.write(files, out)
     console.print(
         f"{out}: {len(files)} boards, {len(changes.written)} written, {len(changes.removed)} removed"
@@ -68,21 +72,22 @@ def dashboards_generate(registry: Path, out: Path) -> None:
 @dashboards_group.command("check")
 @registry_option
 @out_option("dashboards/generated", "Folder of the dashboard files.")
-def dashboards_check(registry: Path, out: Path) -> None:
+@api_option
+def dashboards_check(registry: Path, out: Path, api: ApiAccess) -> None:
     """Fail when the files in a folder are not what the registry gives.
 
     Example: modelplane dashboards check --registry examples/modelplane.yaml --out dashboards/generated
     """
     import modelplane_dashboards
 
-    files = modelplane_dashboards.files(load_registry(registry))
+    files = modelplane_dashboards.files(load_registry(registry), api)
     problems = modelplane_dashboards.check(files, out)
     for problem in problems:
         console.print(problem, markup=False)
     if problems:
         raise click.ClickException(
             f"{len(problems)} files are not current; run: "
-            f"modelplane dashboards generate --registry {registry} --out {out}"
+            f"modelplane dashboards generate --registry {registry} --out {out} --api {api}"
         )
     console.print(f"{out}: all {len(files)} boards are current")
 
@@ -123,13 +128,16 @@ def rules_render(
 
     Example: modelplane rules render --registry examples/modelplane.yaml --out rules
     """
-    from modelplane_alerts.render import prometheus_rules, rule_files
+    from modelplane_alerts.operator_objects import prometheus_rules, surplus_objects
+    from modelplane_alerts.render import rule_files
 
     content = load_registry(registry)
     files = rule_files(content, _settings(config_file) if config_file else None)
     if format_ == "prometheusrule":
         files = prometheus_rules(files, namespace)
     replace_files(out, {name: text.encode() for name, text in files.items()})
+    for path in surplus_objects(out, files):
+        path.unlink()
     console.print(f"{out}: {', '.join(files)}")
     print_warnings(content)
 
@@ -174,7 +182,10 @@ def rules_check(registry: Path, config_file: Path | None) -> None:
     help="You have a Grafana: compose.yaml starts none, and the provisioning files for yours do not make "
     "our data source its default.",
 )
-def bundle_command(registry: Path, out: Path, examples: Path | None, no_grafana: bool) -> None:
+@api_option
+def bundle_command(
+    registry: Path, out: Path, examples: Path | None, no_grafana: bool, api: ApiAccess
+) -> None:
     """Write everything that Grafana, Prometheus and Alertmanager containers mount, and compose.yaml.
 
     Existing secrets are kept. Run the bundle with: docker compose -f build/compose.yaml up --build
@@ -182,11 +193,13 @@ def bundle_command(registry: Path, out: Path, examples: Path | None, no_grafana:
     Example: modelplane bundle --registry examples/modelplane.yaml --examples examples --out build
     """
     from modelplane_provisioning.bundle import write_bundle
-    from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files
+    from modelplane_provisioning.container_bundle import DATA_FOLDERS, container_files, container_site
+    from modelplane_provisioning.grafana import trust
 
-    content = load_registry(registry)
-    files = container_files(content, f"{os.getuid()}:{os.getgid()}", examples, starts_grafana=not no_grafana)
-    write_bundle(out, files, content, registry.parent)
+    content, user = load_registry(registry), f"{os.getuid()}:{os.getgid()}"
+    files = container_files(content, user, examples, starts_grafana=not no_grafana, api=api)
+    believed = trust(content, container_site(starts_grafana=not no_grafana), api)
+    write_bundle(out, files, content, registry.parent, believed)
     for folder in DATA_FOLDERS:
         (out / "data" / folder).mkdir(parents=True, exist_ok=True)
     console.print(

@@ -32,6 +32,16 @@ data_option = click.option(
 )
 
 
+api_option = click.option(
+    "--api",
+    type=click.Choice(["plugin", "infinity", "none"]),
+    default="plugin",
+    show_default=True,
+    help="How boards read the backend: by modelplane's plugin, by Infinity (for a Grafana that cannot load "
+    "the plugin, such as Grafana Cloud), or not at all.",
+)
+
+
 def out_option(default: str, what: str) -> Callable[[Command], Command]:
     """``--out`` with a default folder."""
     return click.option(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -18,7 +20,8 @@ Series = dict[str, Any]
 class LedgerPrometheus:
     """Answers what the ledger asks of its series: their samples, the last of each cell, resets.
 
-    A series is ``{"metric": labels, "values": [[seconds, text], ...]}``. A range is open at its start.
+    A series is ``{"metric": labels, "values": [[seconds, text], ...]}``, in order of time. A range is open
+    at its start.
     """
 
     def __init__(self, series_of: Callable[[str], Iterable[Series]]) -> None:
@@ -87,11 +90,14 @@ def _matches(labels: dict[str, str], matchers: Any) -> bool:
     )
 
 
+_at = itemgetter(0)
+
+
 def _evaluated(function: str | None, time: float, length: float, values: Any) -> list[list[Any]]:
     """Points at ``time``."""
-    inside = [[instant, text] for instant, text in values if time - length < instant <= time]
+    inside = values[bisect_right(values, time - length, key=_at) : bisect_right(values, time, key=_at)]
     if function is None:
-        return inside
+        return [[instant, text] for instant, text in inside]
     if function == "last_over_time":
         return [[time, text] for _, text in inside[-1:]]
     assert function == "resets"

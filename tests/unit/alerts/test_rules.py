@@ -18,7 +18,6 @@ from modelplane_alerts.render import (
     DEMO_CONFIG,
     SCHEMA_FILE,
     MixinError,
-    prometheus_rules,
     registry_config,
     rule_files,
     schema_json,
@@ -200,15 +199,6 @@ def test_selectors_limit_the_series_of_models_and_those_of_the_plane() -> None:
 def test_a_selector_that_is_missing_is_an_error() -> None:
     with pytest.raises(MixinError, match="selector"):
         rule_files(EXAMPLE, {"selector": None})
-
-
-def test_rules_as_objects_of_the_operator() -> None:
-    files = rule_files(EXAMPLE)
-    for name, text in prometheus_rules(files, "monitoring").items():
-        content = yaml.safe_load(text)
-        assert (content["apiVersion"], content["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-        assert content["metadata"]["namespace"] == "monitoring"
-        assert content["spec"] == yaml.safe_load(files[name])
 
 
 def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def check(servers: Servers, groups: list[dict[str, Any]], tmp_path: Path) -> Che
     def run(inputs: list[dict[str, str]], cases: list[dict[str, Any]]) -> None:
         needed = groups_behind(groups, set().union(*(series_in(case["expr"]) for case in cases)))
         test = {
-            "evaluation_interval": "1m",
+            "evaluation_interval": "5m",  # what is asked for are values of minutes 30 and 60
+            "group_eval_order": [group["name"] for group in needed],
             "tests": [{"interval": "1m", "input_series": inputs, "promql_expr_test": cases}],
         }
         assert complaints(servers.promtool, tmp_path, needed, test) == ""

@@ -30,7 +30,7 @@ def test_a_panel_needs(field: str) -> None:
 
 
 def test_a_panel_has_one_datasource() -> None:
-    api = ApiQuery("/x", "rows", (Field("a", "a"),))
+    api = ApiQuery("table", "alerts", (), "alerts", (Field("a", "a"),))
     with pytest.raises(ValueError, match="same data source"):
         replace(PANEL, queries=(PromQuery("up"), api))
 
@@ -104,7 +104,8 @@ def test_a_tenant_without_models_has_a_board(registry: Registry) -> None:
     content["tenants"].append({"id": "new"})
     board = next(board for board in build(Registry.model_validate(content)) if board.uid == "mp-tenant-new")
     loaded = next(panel for panel in board.panels if panel.key == "loaded-versions")
-    assert 'model_name=~""' in loaded.queries[0].text
+    assert isinstance(loaded.queries[0], PromQuery)
+    assert 'model_name=~""' in loaded.queries[0].expr
 
 
 @given(sizes=st.lists(st.tuples(st.integers(1, 24), st.integers(1, 20)), max_size=30), top=st.integers(0, 50))

@@ -20,7 +20,7 @@ from modelplane_dashboards import Board
 Json = dict[str, Any]
 
 PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
-API = {"type": "yesoreyeram-infinity-datasource", "uid": "modelplane"}
+API = {"type": "modelplane-monitoring-datasource", "uid": "modelplane"}
 GRAFANA_VARIABLES = {
     "__rate_interval",
     "__interval",
@@ -135,7 +135,7 @@ def test_tables_ask_for_tables_and_graphs_for_series(board: Json) -> None:
         if panel["type"] == "table":
             assert formats == {"table"}, panel["title"]
         else:
-            assert formats <= {"time_series", "timeseries"}, panel["title"]
+            assert formats == {"time_series"}, panel["title"]
 
 
 def test_panels_do_not_overlap_and_stay_within_24_columns(board: Json) -> None:

@@ -145,7 +145,6 @@ def test_compose_pins_images_and_runs_nothing_as_root_or_on_all_addresses(contai
         assert service["user"] == "1:1" or service["user"] == "1000:1000", name
         assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
-    assert "@" in services["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"]
 
 
 def test_compose_builds_images_that_the_dockerfile_defines(container_bundle: Path) -> None:

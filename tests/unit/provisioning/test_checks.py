@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from modelplane_provisioning.checks import Parts, check_histograms, check_rules
+from modelplane_provisioning.checks import Parts, check_grafana, check_histograms, check_rules
+from modelplane_provisioning.plane import PlaneError
 from modelplane_schema.registry import Registry, parse_registry
 
 
@@ -42,6 +43,32 @@ class QueriedPrometheus:
 class PartsDouble:
     def __init__(self, prometheus: PrometheusDouble | QueriedPrometheus) -> None:
         self.prometheus = prometheus
+
+
+class GrafanaDouble:
+    """Has every board; ``changed`` holds other answers, and None for a path that fails."""
+
+    def __init__(self, changed: Mapping[str, Any]) -> None:
+        self._answers = {SETTINGS: ENABLED, IDENTITY: {**WHO, "user": {"name": "admin"}}, **changed}
+
+    def get(self, path: str, auth: tuple[str, str]) -> Any:
+        assert auth == ("admin", "secret")
+        answer = self._answers.get(path, {})
+        if answer is None:
+            raise PlaneError(f"Grafana answered {path} with status 500")
+        return answer
+
+
+class GrafanaParts:
+    def __init__(self, changed: Mapping[str, Any]) -> None:
+        self.grafana = GrafanaDouble(changed)
+        self.grafana_login = ("admin", "secret")
+
+
+SETTINGS = "/api/plugins/modelplane-monitoring-app/settings"
+IDENTITY = "/api/datasources/proxy/uid/modelplane/read/identity"
+ENABLED = {"enabled": True, "info": {"version": "0.1.0"}}
+WHO = {"version": "0.1.0", "name": "grafana", "role": "grafana", "user": None}
 
 
 @pytest.fixture
@@ -82,3 +109,24 @@ def test_histograms_without_buckets_are_a_problem_that_names_the_job(registry: R
     assert "always_scrape_classic_histograms: true" in problem
     healthy = check_histograms(cast(Parts, PartsDouble(QueriedPrometheus(lambda _query: ()))), registry)
     assert (healthy.ok, healthy.summary) == (True, "2 histograms")
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({}, None),
+        ({IDENTITY: {**WHO, "role": "reader"}}, None),
+        ({IDENTITY: WHO}, "idForwarding"),
+        ({SETTINGS: {**ENABLED, "enabled": False}}, "is not enabled"),
+        ({SETTINGS: {**ENABLED, "info": {"version": "0.0.9"}}}, "version 0.0.9 of the plugin"),
+        ({SETTINGS: None}, f"Grafana answered {SETTINGS} with status 500"),
+        ({IDENTITY: None}, f"Grafana answered {IDENTITY} with status 500"),
+        ({"/api/dashboards/uid/mp-model-m": None}, "mp-model-m with status 500"),
+    ],
+)
+def test_grafana_has_boards_and_the_plugin_which_reads_as_somebody(
+    registry: Registry, changed: Mapping[str, Any], problem: str | None
+) -> None:
+    finding = check_grafana(cast(Parts, GrafanaParts(changed)), registry)
+    assert len(finding.problems) == (problem is not None)
+    assert all(problem in told for told in finding.problems if problem)

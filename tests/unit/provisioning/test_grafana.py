@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import modelplane_dashboards
+from modelplane_dashboards import API_ACCESSES, ApiAccess
 from modelplane_provisioning import grafana
 from modelplane_provisioning.bundle import EMPTY_FOLDERS, write_bundle
 from modelplane_provisioning.compose import grafana_on_host
@@ -26,18 +27,26 @@ EXAMPLES = ROOT / "examples"
 REGISTRY = load_registry(EXAMPLES / "modelplane.yaml")
 BOARDS = tuple(modelplane_dashboards.files(REGISTRY))
 INFINITY = "yesoreyeram-infinity-datasource"
+PLUGIN = "modelplane-monitoring-datasource"
 LOCAL = local_site("/plane", "/data", "127.0.0.1:9090", "127.0.0.1:9093", "127.0.0.1:8090", (0, 28))
 SITES = {"containers": CONTAINERS, "this machine": LOCAL}
 Source = dict[str, Any]
 
 
-def provisioned(site: Site, path: str, boards: tuple[str, ...] = BOARDS) -> dict[str, Any]:
-    return grafana.provisioning(site, 15, boards)[path]
+def provisioned(
+    site: Site, path: str, boards: tuple[str, ...] = BOARDS, api: ApiAccess = "plugin"
+) -> dict[str, Any]:
+    return grafana.provisioning(site, 15, boards, api)[path]
 
 
-def sources_of(site: Site) -> list[Source]:
-    sources: list[Source] = provisioned(site, "datasources/modelplane.yaml")["datasources"]
+def sources_of(site: Site, api: ApiAccess = "plugin") -> list[Source]:
+    sources: list[Source] = provisioned(site, "datasources/modelplane.yaml", api=api)["datasources"]
     return sources
+
+
+def infinity_of(site: Site) -> Source:
+    (source,) = (source for source in sources_of(site, "infinity") if source["type"] == INFINITY)
+    return source
 
 
 def documented_sources() -> list[Source]:
@@ -48,7 +57,12 @@ def documented_sources() -> list[Source]:
 
 
 ALL_SOURCES = [
-    *((name, source) for name, site in SITES.items() for source in sources_of(site)),
+    *(
+        (f"{name}, {api}", source)
+        for name, site in SITES.items()
+        for api in API_ACCESSES
+        for source in sources_of(site, api)
+    ),
     *(("docs", source) for source in documented_sources()),
 ]
 WITH_TOKEN = [(name, source) for name, source in ALL_SOURCES if source.get("secureJsonData")]
@@ -125,10 +139,13 @@ def for_source(panel_url: str, source: Source) -> str:
 @pytest.mark.parametrize(("where", "source"), WITH_TOKEN)
 @pytest.mark.parametrize("form", LEAVING)
 def test_no_url_of_a_panel_takes_the_token_to_another_host(where: str, source: Source, form: str) -> None:
-    """A core Prometheus source has no URL of a panel: Grafana's proxy joins paths to its own."""
+    """A core Prometheus source and ours have no URL of a panel: Grafana's proxy joins paths to its own."""
     if source["type"] == "prometheus":
         assert urlsplit(source["url"]).hostname
         assert "allowedHosts" not in source["jsonData"]
+        return
+    if source["type"] == PLUGIN:  # the routes of its plugin.json begin with the backend's address
+        assert source["jsonData"] == {"backend": source["url"]}
         return
     assert source["type"] == INFINITY
     with pytest.raises(RefusedError):
@@ -138,24 +155,26 @@ def test_no_url_of_a_panel_takes_the_token_to_another_host(where: str, source: S
 @pytest.mark.parametrize("form", STAYING)
 @pytest.mark.parametrize("site", SITES)
 def test_routes_of_the_backend_can_be_asked_for(site: str, form: str) -> None:
-    (source,) = (source for source in sources_of(SITES[site]) if source["type"] == INFINITY)
+    source = infinity_of(SITES[site])
     assert sent_to(source, for_source(STAYING[form], source)) == urlsplit(source["url"]).netloc
 
 
 @pytest.mark.parametrize("form", ["userinfo, relative", "userinfo, absolute"])
 def test_the_model_of_the_plugin_shows_the_theft_that_was_seen(form: str) -> None:
     """With the prefix that had no slash, a real Grafana sent the token to another process."""
-    (source,) = (source for source in sources_of(LOCAL) if source["type"] == INFINITY)
+    source = infinity_of(LOCAL)
     source["jsonData"]["allowedHosts"] = [source["url"]]
     assert sent_to(source, for_source(LEAVING[form], source)) == "127.0.0.1:9999"
 
 
-def test_grafana_has_a_token_that_reads_and_no_other(tmp_path: Path) -> None:
-    write_bundle(tmp_path, container_files(REGISTRY, "1:1"), REGISTRY, EXAMPLES)
+@pytest.mark.parametrize(("api", "key"), [("plugin", "token"), ("infinity", "bearerToken")])
+def test_grafana_has_a_token_that_reads_and_no_other(api: ApiAccess, key: str) -> None:
     path = f"/run/secrets/{GRAFANA.file}"
     assert GRAFANA.role == "reader"
-    secrets = [source["secureJsonData"] for source in sources_of(CONTAINERS) if "secureJsonData" in source]
-    assert secrets == [{"bearerToken": f"$__file{{{path}}}"}]
+    sources = sources_of(CONTAINERS, api)
+    assert [source["secureJsonData"] for source in sources if "secureJsonData" in source] == [
+        {key: f"$__file{{{path}}}"}
+    ]
     volumes = compose(container_files(REGISTRY, "1:1"))["grafana"]["volumes"]
     mounted = {volume.split(":")[1] for volume in volumes if "/secrets/" in volume}
     assert mounted == {path, "/run/secrets/grafana-admin-password"}
@@ -232,8 +251,10 @@ def test_a_healthy_start_logs_no_error_of_ours(tmp_path: Path, monkeypatch: pyte
     program.parent.mkdir()
     program.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(program.parent))
-    on_host = yaml.safe_load(grafana_on_host("/plane"))["services"]["grafana"]["environment"]
-    process = grafana_process(tmp_path, tmp_path, 3000, tmp_path)
+    on_host = yaml.safe_load(grafana_on_host("/plane", "http://localhost:3000/"))["services"]["grafana"][
+        "environment"
+    ]
+    process = grafana_process(tmp_path, tmp_path, 3000, "http://localhost:3000/", tmp_path)
     containers = compose(container_files(REGISTRY, "1:1"))["grafana"]["environment"]
     for environment in (containers, on_host, process.env):
         expected = {
@@ -245,5 +266,8 @@ def test_a_healthy_start_logs_no_error_of_ours(tmp_path: Path, monkeypatch: pyte
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
         }
         assert expected.items() <= dict(environment).items()
-    assert process.env["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
-    assert "grafana-lokiexplore-app" in containers["GF_PLUGINS_DISABLE_PLUGINS"].split(",")
+        assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+        allowed = environment["GF_PLUGINS_ALLOW_LOADING_UNSIGNED_PLUGINS"].split(",")
+        assert allowed == ["modelplane-monitoring-app", PLUGIN]
+    assert process.env["GF_PATHS_PLUGINS"] == str(tmp_path / "grafana/plugins")
+    assert on_host["GF_PATHS_PLUGINS"] == "/plane/grafana/plugins"
