@@ -59,7 +59,6 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "CUDA_VISIBLE_DEVICES": "-1",
         "OMP_NUM_THREADS": "1",
         "MODELPLANE_EXPORTER_PORT": "off",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
         [sys.executable, *arguments],

@@ -66,7 +66,6 @@ def start(*arguments: str, log: Path, port: int | str = "off", **environ: str) -
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
         "MODELPLANE_EXPORTER_PORT": str(port),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")])),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
     with log.open("w") as errors, log.with_suffix(".out").open("w") as output:
         return subprocess.Popen(
