@@ -1,13 +1,12 @@
 import type { TestDataSourceResponse } from '@grafana/data';
 import type { Identity } from '../api';
-import { versionWarning } from '../api/versions';
+import { versionWarning, whoAsks } from '../api/identity';
 
 /** What the check of the data source says: version, whose identity, how much is visible. */
 export function healthOf(identity: Identity, pluginVersion: string): TestDataSourceResponse {
-  const { version, name, role, user, tenants, models } = identity;
-  const who = user ? `${user.name} (${user.role}), by the token ${name}` : `${name} (${role})`;
+  const { version, tenants, models } = identity;
   const seen = `${plural(tenants, 'tenant')} and ${plural(models, 'model')} are visible`;
-  const message = `Backend ${version} answers to ${who}: ${seen}.`;
+  const message = `Backend ${version} answers to ${whoAsks(identity)}: ${seen}.`;
   const warning = versionWarning(pluginVersion, version);
   return warning ? { status: 'warning', message: `${message} ${warning}` } : { status: 'success', message };
 }

@@ -13,6 +13,8 @@ interface Props<A, R> {
   /** The sentence where there are no rows. */
   empty: string;
   isPart?: boolean;
+  /** Whether the page shows the warnings of this answer in another place. */
+  isWithoutWarnings?: boolean;
   /** What stands between the warnings and the table. */
   above?: (answer: A) => ReactNode;
 }
@@ -53,6 +55,7 @@ function Shown<A extends { warnings: string[] }, R>({
   empty,
   isEmpty,
   isPart,
+  isWithoutWarnings,
   above,
   children,
 }: ShownProps<A, R>) {
@@ -60,7 +63,7 @@ function Shown<A extends { warnings: string[] }, R>({
     <AnswerView answer={answer} isPart={isPart} isEmpty={isEmpty} empty={empty}>
       {(value) => (
         <Stack direction="column" gap={2}>
-          <Warnings texts={value.warnings} />
+          {!isWithoutWarnings && <Warnings texts={value.warnings} />}
           {above?.(value)}
           {children(rowsOf(value), value)}
         </Stack>

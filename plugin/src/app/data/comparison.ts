@@ -2,7 +2,7 @@
 import { type DataFrame, FieldType, createDataFrame } from '@grafana/data';
 import type { Indicator, Verdicts } from '../../api';
 import { wordMappings } from './colors';
-import { intervalText, numberText, secondsText, shareText } from './format';
+import { intervalText, NONE, numberText, pointsText, secondsText, shareText } from './format';
 
 export interface Compared {
   model: string;
@@ -37,17 +37,33 @@ export function textOf({ unit }: Pick<Indicator, 'unit'>): (value: number | null
   return unit === 'seconds' ? secondsText : unit === 'ratio' ? shareText : numberText;
 }
 
-/** The difference with its interval; a relative one is a share, whatever the unit. */
-export function differenceText(indicator: Indicator): string {
-  const text = indicator.relative ? shareText : textOf(indicator);
-  const { difference, low, high } = indicator;
-  return `${text(difference)} (${intervalText(low, high, text)})`;
+/** How a difference is written: a relative one is a share whatever the unit, one of shares is in points. */
+function differenceIn(indicator: Indicator): (value: number | null) => string {
+  const { relative, unit } = indicator;
+  return relative ? shareText : unit === 'ratio' ? pointsText : textOf(indicator);
 }
 
+export function differenceText(indicator: Indicator): string {
+  const { difference, low, high } = indicator;
+  return withInterval(difference, low, high, differenceIn(indicator));
+}
+
+export const marginText = (indicator: Indicator) => differenceIn(indicator)(indicator.margin);
+
 export function sideText(indicator: Indicator, side: 'baseline' | 'candidate'): string {
-  const text = textOf(indicator);
-  const interval = intervalText(indicator[`${side}_low`], indicator[`${side}_high`], text);
-  return `${text(indicator[side])} (${interval})`;
+  const [low, high] = [indicator[`${side}_low`], indicator[`${side}_high`]];
+  return withInterval(indicator[side], low, high, textOf(indicator));
+}
+
+/** A value with its interval; one dash where neither is known. */
+function withInterval(
+  value: number | null,
+  low: number | null,
+  high: number | null,
+  text: (value: number | null) => string,
+): string {
+  const interval = intervalText(low, high, text);
+  return interval === NONE ? text(value) : `${text(value)} (${interval})`;
 }
 
 /** What keeps the comparison from an answer, each indicator's reason. */

@@ -26,7 +26,7 @@ export interface Total {
   unit: string;
 }
 
-/** Sums by kind, unit and currency; what has no price has the currency ''. */
+/** Sums by kind, unit and currency; what has no price has the currency '' and comes last. */
 export function totalsOf(rows: readonly CostRow[]): Total[] {
   const totals = new Map<string, Total>();
   for (const { kind, currency, amount, estimated, quantity, unit } of rows) {
@@ -46,7 +46,7 @@ export function totalsOf(rows: readonly CostRow[]): Total[] {
       quantity: total.quantity + quantity,
     });
   }
-  return [...totals.values()];
+  return [...totals.values()].sort((a, b) => Number(!a.currency) - Number(!b.currency));
 }
 
 /** What everything costs together, by currency: what is over a device's time was charged twice. */

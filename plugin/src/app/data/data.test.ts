@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Failure } from '../../api';
 import type { CostRow, IncidentRow, Indicator, MovedSignal, SeriesAnswer } from '../../api';
-import { differenceText, gateCommand, shellWord, sideText, undecided, verdictFrames } from './comparison';
+import {
+  differenceText,
+  gateCommand,
+  marginText,
+  shellWord,
+  sideText,
+  undecided,
+  verdictFrames,
+} from './comparison';
 import { costId, fileName, grandTotals, kindText, totalsOf, unpriced, withSomething } from './costs';
 import { armsOf, chosenSignal, distributionFrame, historyFrames, signalChoice, signalUrl } from './drift';
 import { type Checks, findingsOf } from './findings';
@@ -174,7 +182,10 @@ describe('a comparison', () => {
 
   it('is written in the unit of each indicator; what is relative is a share', () => {
     expect(sideText(indicator({}), 'baseline')).toBe('1 % (at least 0.5 %)');
-    expect(sideText(indicator({}), 'candidate')).toBe(`${NONE} (${NONE})`);
+    expect(sideText(indicator({}), 'candidate')).toBe(NONE);
+    expect(differenceText(indicator({}))).toBe('10 points (-10 points to 20 points)');
+    expect(marginText(indicator({}))).toBe('10 points');
+    expect(marginText(indicator({ relative: true }))).toBe('10 %');
     expect(differenceText(indicator({ unit: 'seconds', relative: true }))).toBe('10 % (-10 % to 20 %)');
     expect(differenceText(indicator({ unit: 'seconds', difference: 0.5 }))).toContain('500 ms');
   });

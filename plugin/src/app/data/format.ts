@@ -16,6 +16,11 @@ export function shareText(value: number | null | undefined): string {
   return isNumber(value) ? `${numberText(value * 100)} %` : NONE;
 }
 
+/** A difference of two shares. */
+export function pointsText(value: number | null | undefined): string {
+  return isNumber(value) ? `${numberText(value * 100)} points` : NONE;
+}
+
 /** A measured time, such as a latency. */
 export function secondsText(value: number | null | undefined): string {
   if (!isNumber(value)) {

@@ -315,6 +315,13 @@ describe('configuration', () => {
     }
   });
 
+  it('says who asks, as Grafana knows them', async () => {
+    const user = { name: 'ann', role: 'Editor', may_write: true };
+    routes({ identity: { version: '1', name: 'grafana', role: 'grafana', user, tenants: 2, models: 3 } });
+    showPage(ConfigurationPage, '/configuration');
+    expect(await screen.findByText('ann (Editor), by the token grafana')).toBeTruthy();
+  });
+
   it('says once why there is no answer', async () => {
     routes({});
     showPage(ConfigurationPage, '/configuration');

@@ -10,8 +10,8 @@ import {
   type Compared,
   differenceText,
   gateCommand,
+  marginText,
   sideText,
-  textOf,
   undecided,
   verdictFrames,
 } from '../../data/comparison';
@@ -106,7 +106,7 @@ const COLUMNS: ReadonlyArray<Column<Indicator>> = [
   {
     id: 'margin',
     header: 'Margin',
-    cell: (row) => (row.relative ? shareText(row.margin) : textOf(row)(row.margin)),
+    cell: marginText,
   },
   {
     id: 'count',

@@ -113,6 +113,7 @@ export function AllocationTable({ selection, by }: Props & { by: string[] }) {
     <Section title="Allocation">
       <AnswerTable
         isPart
+        isWithoutWarnings // the totals have the same
         answer={answer}
         rowsOf={({ rows }) => withSomething(rows)}
         columns={columns}
