@@ -38,7 +38,7 @@ from modelplane_exporter.workers.file_format import (
 )
 from modelplane_exporter.workers.file_lock import guard, inherited
 
-_ATTEMPTS = 100
+_ATTEMPTS = 1000  # readings fall into step with a worker that writes without a pause: 76 failed in a row
 
 
 @dataclass(slots=True)
