@@ -21,7 +21,7 @@ from modelplane_datasource.drift import formulas
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics, recorded
 from modelplane_schema.registry import parse_registry
-from rule_groups import write_rules
+from rule_groups import signal_settings, write_rules
 
 MODEL, UNREGISTERED = "resnet50", "newcomer"
 MIN_OBSERVATIONS = 40
@@ -124,12 +124,7 @@ class Replica:
 
 
 def configuration(folder: Path, ports: list[int]) -> dict[str, Any]:
-    config = {
-        "signalWindows": {**dict.fromkeys(recorded.SIGNAL_WINDOWS), **dict.fromkeys(WINDOWS, "1s")},
-        "constantInterval": "1s",
-        "signalBaselineInterval": "1s",
-        "tokenCostInterval": "1s",
-    }
+    config = {**signal_settings("1s", *WINDOWS), "tokenCostInterval": "1s"}
     write_rules(folder, REGISTRY, config)
     return {
         "global": {

@@ -46,7 +46,7 @@ from modelplane_schema.metrics import (
     REQUESTS,
     SIGNAL_OBSERVATIONS,
 )
-from rule_groups import write_rules
+from rule_groups import signal_settings, write_rules
 
 SCRIPT = Path(example_calls.__file__)
 # What the drift of each example shifts; every other feature stays as it was.
@@ -111,15 +111,7 @@ class Snapshots:
 
 
 def prometheus_process(folder: Path, snapshots_url: str, models: list[str], port: int) -> Process:
-    rules = {
-        "signalWindows": {
-            **dict.fromkeys(recorded.SIGNAL_WINDOWS),
-            f"{WINDOW_SECONDS}s": f"{INTERVAL_SECONDS}s",
-        },
-        "constantInterval": f"{INTERVAL_SECONDS}s",
-        "signalBaselineInterval": f"{INTERVAL_SECONDS}s",
-    }
-    write_rules(folder, REGISTRY, rules)
+    write_rules(folder, REGISTRY, signal_settings(f"{INTERVAL_SECONDS}s", f"{WINDOW_SECONDS}s"))
     target = snapshots_url.removeprefix("http://")
     configuration: dict[str, Any] = {
         "global": {"scrape_interval": f"{INTERVAL_SECONDS}s", "scrape_timeout": f"{INTERVAL_SECONDS}s"},

@@ -23,6 +23,7 @@ from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_po
 from modelplane_schema import metrics, recorded, recorded_slo
 from modelplane_schema.recorded_types import WindowedSeries
 from modelplane_schema.registry import parse_registry
+from rule_groups import signal_settings
 
 REGISTRY = parse_registry("""
 apiVersion: modelplane/v1
@@ -164,9 +165,7 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _write_rules(folder: Path) -> None:
-    windows = {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1s"}
-    intervals = dict.fromkeys(("constantInterval", "signalBaselineInterval", "sloInterval"), "1s")
-    texts = rule_files(REGISTRY, {"signalWindows": windows, **intervals})
+    texts = rule_files(REGISTRY, {**signal_settings("1s", WINDOW), "sloInterval": "1s"})
     groups = [
         group
         for group in yaml.safe_load(texts["modelplane-rules.yml"])["groups"]

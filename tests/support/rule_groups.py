@@ -11,6 +11,7 @@ import yaml
 
 from modelplane_alerts.checks.syntax_tree import parse, selectors
 from modelplane_alerts.render import rule_files
+from modelplane_schema.recorded import SIGNAL_WINDOWS
 from modelplane_schema.registry import Registry
 
 SIGNALS = ("modelplane-config", "modelplane-signal", "modelplane-drift", "modelplane-token")
@@ -24,6 +25,20 @@ def write_rules(
         groups = yaml.load(text, yaml.CSafeLoader)["groups"]
         chosen = [group for group in groups if group["name"].startswith(prefixes)]
         (folder / name).write_text(yaml.dump({"groups": chosen}, Dumper=yaml.CSafeDumper), encoding="utf-8")
+
+
+def signal_windows(interval: str, *windows: str) -> dict[str, str | None]:
+    """The mixin's ``signalWindows`` with these windows alone, each evaluated every ``interval``."""
+    return {**dict.fromkeys(SIGNAL_WINDOWS), **dict.fromkeys(windows, interval)}
+
+
+def signal_settings(interval: str, *windows: str) -> dict[str, Any]:
+    """Settings by which drift over these windows alone and what it reads are evaluated every ``interval``."""
+    return {
+        "signalWindows": signal_windows(interval, *windows),
+        "constantInterval": interval,
+        "signalBaselineInterval": interval,
+    }
 
 
 def groups_of(files: Mapping[str, str]) -> list[dict[str, Any]]:

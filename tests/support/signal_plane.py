@@ -23,10 +23,10 @@ from modelplane_exporter import Baseline
 from modelplane_exporter.baseline import CategoricalSignal, NumericSignal, Signal
 from modelplane_exporter.workers.publisher import PUBLISH_SECONDS
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
-from modelplane_schema import metrics, recorded
+from modelplane_schema import metrics
 from modelplane_schema.metrics import MISSING_BIN, OTHER_BIN
 from modelplane_schema.registry import parse_registry
-from rule_groups import write_rules
+from rule_groups import signal_settings, write_rules
 
 MIXED, NUMBERS, DRIFTING = "mixed", "numbers", "drifting"
 REGISTRY = parse_registry(f"""
@@ -238,15 +238,7 @@ class Plane:
 
 
 def configuration(folder: Path, ports: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    config = {
-        "signalWindows": {
-            **dict.fromkeys(recorded.SIGNAL_WINDOWS),
-            f"{WINDOW_SECONDS}s": "1s",
-        },
-        "constantInterval": "1s",
-        "signalBaselineInterval": "1s",
-    }
-    write_rules(folder, REGISTRY, config)
+    write_rules(folder, REGISTRY, signal_settings("1s", f"{WINDOW_SECONDS}s"))
     interval = f"{1000 * WINDOW_SECONDS // SCRAPES_IN_WINDOW}ms"
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": "1s"},

@@ -21,6 +21,7 @@ from modelplane_schema.calibration import ARMS, PSI, TWO_SIDED_ARMS
 from modelplane_schema.metrics import MISSING_BIN
 from modelplane_schema.registry import parse_registry
 from promtool import complaints
+from rule_groups import signal_windows
 
 pytestmark = pytest.mark.slow
 
@@ -152,8 +153,7 @@ def cases(name: str, values: npt.NDArray[np.float64]) -> Iterator[dict[str, Any]
 
 def rules() -> list[dict[str, Any]]:
     """The groups of rules of one window, without those whose series the test feeds."""
-    windows = {**dict.fromkeys(recorded.SIGNAL_WINDOWS), WINDOW: "1m"}
-    text = rule_files(REGISTRY, {"signalWindows": windows})["modelplane-rules.yml"]
+    text = rule_files(REGISTRY, {"signalWindows": signal_windows("1m", WINDOW)})["modelplane-rules.yml"]
     groups = [group for group in yaml.safe_load(text)["groups"] if "signal" in group["name"]]
     fed = {series.name for series in FED}
     return [
