@@ -1,11 +1,11 @@
 """Grafana dashboards generated from the metric schema and the registry."""
 
-from modelplane_dashboards.api import API_ACCESSES, INFINITY_ID, ApiAccess
-from modelplane_dashboards.board import Board
 from modelplane_dashboards.boards import BoardError, build
+from modelplane_dashboards.kit.api import API_ACCESSES, INFINITY_ID, ApiAccess
+from modelplane_dashboards.kit.board import Board
+from modelplane_dashboards.kit.render import render
 from modelplane_dashboards.output import FOLDERS, Changes, Folder, check, files, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
-from modelplane_dashboards.render import render
 
 __all__ = [
     "API_ACCESSES",

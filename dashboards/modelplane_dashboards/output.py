@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelplane_dashboards.api import ApiAccess
-from modelplane_dashboards.board import Board, BoardKind
 from modelplane_dashboards.boards import build
-from modelplane_dashboards.render import render
+from modelplane_dashboards.kit.api import ApiAccess
+from modelplane_dashboards.kit.board import Board, BoardKind
+from modelplane_dashboards.kit.render import render
 from modelplane_schema.files import read_if_present, replace_files
 from modelplane_schema.registry import Registry
 

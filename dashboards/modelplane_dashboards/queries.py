@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelplane_dashboards.api import api_url
-from modelplane_dashboards.board import ALL_VALUE, ApiQuery, Board, DatasourceKind, Panel
+from modelplane_dashboards.kit.api import api_url
+from modelplane_dashboards.kit.board import ApiQuery, Board, DatasourceKind, Panel, PromQuery, Query
 
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)", re.ASCII)
 
@@ -51,9 +51,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 
 def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
-    defaults = {variable.name: ALL_VALUE for variable in board.variables}
-    if panel.repeat is not None:
-        defaults[panel.repeat.variable] = panel.repeat.example
+    defaults = {variable.name: variable.default for variable in board.variables} | dict(board.examples)
     for ref_id, query in panel.named_queries:
         yield PanelQuery(
             board_uid=board.uid,
@@ -63,9 +61,14 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             datasource=query.datasource,
             text=api_url(query) if isinstance(query, ApiQuery) else query.expr,
             instant=query.instant,
-            may_be_empty=panel.may_be_empty,
+            may_be_empty=panel.may_be_empty or _is_limit(query),
             defaults=tuple(defaults.items()),
         )
+
+
+def _is_limit(query: Query) -> bool:
+    """Whether a query draws a limit, which the registry need not have."""
+    return isinstance(query, PromQuery) and query.style == "limit"
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str:

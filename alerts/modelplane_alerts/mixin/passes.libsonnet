@@ -75,7 +75,7 @@ local recorded = schema.recorded;
         rule {
           annotations+: {
             runbook_url: config.runbooksUrl + '#' + std.asciiLower(rule.alert),
-            dashboard_url: config.grafanaUrl + '/d/' + schema.fleetUid + '?' + parameters,
+            dashboard_url: config.grafanaUrl + '/d/' + rule.declared.board_uid + '?' + parameters,
           },
         },
       ],

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
-from modelplane_dashboards.board import MAX_API_POINTS, ApiQuery, BoardVariable
-from modelplane_schema.uids import API_DATASOURCE_UID, PLUGIN_DATASOURCE_ID
+from modelplane_dashboards.kit.board import MAX_API_POINTS, ApiQuery, BoardVariable
+from modelplane_schema.uids import PLUGIN_DATASOURCE_ID
 
 # How boards reach the backend: by the data source of ours, by Infinity, or not at all.
 ApiAccess = Literal["plugin", "infinity", "none"]
@@ -19,8 +19,8 @@ _ALL = ("$__all", ".+", ".*")
 
 
 def api_datasource(access: ApiAccess) -> dict[str, str]:
-    """The data source of panels that read the backend."""
-    return {"type": _DATASOURCES[access], "uid": API_DATASOURCE_UID}
+    """The data source of panels that read the backend: the one that the board's variable selects."""
+    return {"type": API_PLUGINS[access], "uid": "${api}"}
 
 
 def api_target(ref_id: str, query: ApiQuery, access: ApiAccess) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def api_url(query: ApiQuery) -> str:
     pairs = [f"{name}={_url_value(value)}" for name, value in query.parameters]
     if query.kind == "series":
         pairs.append(f"maxDataPoints={MAX_API_POINTS}")
-    path = f"rows/{query.name}" if query.kind == "series" else query.name
+    path = f"rows/{query.name}" if query.kind == "series" else query.path or query.name
     return f"/api/v1/{path}?{'&'.join((*pairs, 'from=${__from}', 'to=${__to}'))}"
 
 
@@ -80,7 +80,7 @@ def _infinity_target(query: ApiQuery) -> dict[str, Any]:
     }
 
 
-_DATASOURCES: Mapping[ApiAccess, str] = {"plugin": PLUGIN_DATASOURCE_ID, "infinity": INFINITY_ID}
+API_PLUGINS: Mapping[ApiAccess, str] = {"plugin": PLUGIN_DATASOURCE_ID, "infinity": INFINITY_ID}
 _TARGETS: Mapping[ApiAccess, Callable[[ApiQuery], dict[str, Any]]] = {
     "plugin": _plugin_target,
     "infinity": _infinity_target,

@@ -8,24 +8,37 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-BoardKind = Literal["fleet", "tenant", "model"]
-PanelKind = Literal["timeseries", "stat", "table"]
+from modelplane_dashboards.kit.views import Table, Text, View
+
+BoardKind = Literal[
+    "fleet", "tenant", "model", "drift", "cost", "slo", "alerts", "devices", "llm", "plane"
+]  # fmt: skip
+BOARD_KINDS: tuple[BoardKind, ...] = (
+    "fleet", "tenant", "model", "drift", "cost", "slo", "alerts", "devices", "llm", "plane",
+)  # fmt: skip
 DatasourceKind = Literal["prometheus", "api"]
 ColumnType = Literal["string", "number", "timestamp_epoch"]
+LineStyle = Literal["solid", "dotted", "limit"]
 
-ALL_VALUE = ".+"
 COLUMNS = 24
 MAX_API_POINTS = 500
+MAX_SERIES = 20
 REF_IDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DEFAULT_HEIGHT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class PromQuery:
-    """A PromQL query; ``legend`` is Grafana's template with ``{{label}}``."""
+    """A PromQL query; ``legend`` is Grafana's template with ``{{label}}``.
+
+    ``style`` is how its lines look in a graph: a ``limit`` is dashed and red. In
+    a table a query that is not instant becomes a trend.
+    """
 
     expr: str
     legend: str = ""
     instant: bool = False
+    style: LineStyle = "solid"
 
     @property
     def datasource(self) -> DatasourceKind:
@@ -52,7 +65,8 @@ class BoardVariable:
 class ApiQuery:
     """A metric or a table of the backend's catalogue, by name, with values of its parameters.
 
-    ``root`` is the key of the list of rows, and ``fields`` are those of a row that the panel shows.
+    ``path`` is where a table lies below ``/api/v1``, ``root`` the key of its list of rows, and ``fields`` are
+    those of a row that the panel shows.
     """
 
     kind: Literal["series", "table"]
@@ -60,6 +74,7 @@ class ApiQuery:
     parameters: tuple[tuple[str, str | BoardVariable], ...]
     root: str
     fields: tuple[Field, ...]
+    path: str = ""
     instant: bool = False
 
     @property
@@ -71,95 +86,106 @@ Query = PromQuery | ApiQuery
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A data link; ``url`` may hold Grafana's variables."""
-
-    title: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: the field it shows, its heading, and what is special about it."""
-
-    field: str
-    title: str
-    unit: str = ""
-    links: tuple[Link, ...] = ()
-    hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """Draw a panel once per value of ``variable``; ``example`` stands for it outside Grafana."""
-
-    variable: str
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
 class Panel:
     """One panel. ``key`` names it within its kind of board and never changes, because its id derives from it.
 
-    ``unit`` is a Grafana unit id, ``width`` is in 24ths of the board and ``height`` in units of 30 px.
-    ``alarm_from`` is the value from which a stat turns red. ``may_be_empty`` says that a query which
-    returns nothing is no fault. ValueError when a part is missing or does not fit the others.
+    ``unit`` is a Grafana unit id. ``empty`` is what the panel says where it has no data and that is no fault,
+    such as ``No alert fires``; without it, no data is a fault. ValueError when a part is missing or does not
+    fit the others.
     """
 
     key: str
-    kind: PanelKind
     title: str
     description: str
     unit: str
     queries: tuple[Query, ...]
-    width: int = 12
-    height: int = 8
-    columns: tuple[Column, ...] = ()
-    sort_by: str = ""
-    alarm_from: float | None = None
-    repeat: Repeat | None = None
-    may_be_empty: bool = False
+    view: View
+    decimals: int | None = None
+    empty: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("key", "title", "description", "unit", "queries"):
+        required = (
+            ("key",) if isinstance(self.view, Text) else ("key", "title", "description", "unit", "queries")
+        )
+        for name in required:
             if not getattr(self, name):
                 raise ValueError(f"panel {self.key!r}: {name} is missing")
         if len({query.datasource for query in self.queries}) > 1:
             raise ValueError(f"panel {self.key!r}: all queries of a panel need the same data source")
         if len(self.queries) > len(REF_IDS):
             raise ValueError(f"panel {self.key!r}: at most {len(REF_IDS)} queries")
-        if not 0 < self.width <= COLUMNS:
-            raise ValueError(f"panel {self.key!r}: width must be from 1 to {COLUMNS}")
-        if (self.kind == "table") != bool(self.columns):
-            raise ValueError(f"panel {self.key!r}: a table has columns, and nothing else has")
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a query that returns nothing is no fault."""
+        return bool(self.empty)
 
     @property
     def named_queries(self) -> tuple[tuple[str, Query], ...]:
         """The queries with their reference ids."""
         return tuple(zip(REF_IDS, self.queries, strict=False))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of a table that are seen."""
+        if not isinstance(self.view, Table):
+            return ()
+        return tuple(column.title for column in self.view.columns if not column.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels side by side that fill the width; ``widths`` are relative, all equal where there are none.
+
+    ``height`` is in units of 30 px.
+    """
+
+    panels: tuple[Panel, ...]
+    widths: tuple[int, ...] = ()
+    height: int = DEFAULT_HEIGHT
+
+    def __post_init__(self) -> None:
+        if not self.panels:
+            raise ValueError("a row needs a panel")
+        if self.widths and len(self.widths) != len(self.panels):
+            raise ValueError(f"row of {self.panels[0].key!r}: as many widths as panels")
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled row of panels; ``key`` never changes."""
+    """A titled group of rows; ``key`` never changes."""
 
     key: str
     title: str
-    panels: tuple[Panel, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def panels(self) -> Iterator[Panel]:
+        return (panel for row in self.rows for panel in row.panels)
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable with several values and All, filled by a ``label_values`` query."""
+    """A variable that a query fills. ``all_value`` is what All means in a matcher; without it there is no All.
+
+    ``regex`` takes the values out of what a ``query_result`` returns.
+    """
 
     name: str
     label: str
     query: str
+    all_value: str = ""
+    regex: str = ""
+
+    @property
+    def default(self) -> str:
+        """What stands for the variable when the board is opened with All, else empty."""
+        return self.all_value
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """Marks on every graph: one for each point that ``expr`` returns."""
+    """Thin marks on every graph: one for each series that ``expr`` returns, at each point."""
 
     name: str
     expr: str
@@ -171,21 +197,32 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard. ``question`` is the question that it answers, in a sentence."""
+    """One dashboard. ``question`` is what it answers, in a sentence; ``advice`` says what to do next.
+
+    ``entity`` is the tenant or model that a board is about by itself, empty for the board of all.
+    ``examples`` are values for variables without All, for those who ask its queries outside Grafana.
+    """
 
     kind: BoardKind
     uid: str
     title: str
     question: str
+    advice: str
     variables: tuple[Variable, ...]
     annotations: tuple[Annotation, ...]
     sections: tuple[Section, ...]
+    entity: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+    start: str = "now-6h"
 
     def __post_init__(self) -> None:
         keys = ["intro", *(f"row:{section.key}" for section in self.sections)]
         keys += [panel.key for panel in self.panels]
         _no_duplicates(f"board {self.uid}: panel keys", keys)
         _no_duplicates(f"board {self.uid}: panel ids", [panel_id(self.kind, key) for key in keys])
+        _no_duplicates(
+            f"board {self.uid}: panel titles", [panel.title for panel in self.panels if panel.title]
+        )
 
     @property
     def panels(self) -> Iterator[Panel]:

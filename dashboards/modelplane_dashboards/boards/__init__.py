@@ -1,0 +1,50 @@
+"""The boards: one file each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from modelplane_dashboards.boards.fleet import fleet
+from modelplane_dashboards.kit.api import ApiAccess
+from modelplane_dashboards.kit.board import Board, Row, Section
+from modelplane_dashboards.kit.context import BoardContext, board_context
+from modelplane_schema.errors import UserError
+from modelplane_schema.registry import Registry
+
+# In the order of a reader: from all to one, then by subject.
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet,)
+
+
+class BoardError(UserError, ValueError):
+    """The registry's names cannot all have a board; the message says which and what to do."""
+
+
+def build(registry: Registry, api: ApiAccess = "plugin") -> tuple[Board, ...]:
+    """The boards of all tenants and models, which choose one of them by variables.
+
+    With ``api="none"`` panels that read the backend are left out.
+    """
+    context = board_context(registry)
+    return tuple(reachable(template(context), api) for template in TEMPLATES)
+
+
+def reachable(board: Board, api: ApiAccess) -> Board:
+    """The board without what it cannot read."""
+    return board if api != "none" else replace(board, sections=tuple(_prometheus_sections(board)))
+
+
+def _prometheus_sections(board: Board) -> Iterator[Section]:
+    for section in board.sections:
+        rows = tuple(row for source in section.rows if (row := _prometheus_row(source)) is not None)
+        if rows:
+            yield replace(section, rows=rows)
+
+
+def _prometheus_row(row: Row) -> Row | None:
+    kept = [index for index, panel in enumerate(row.panels) if panel.queries[0].datasource == "prometheus"]
+    if not kept:
+        return None
+    widths = tuple(row.widths[index] for index in kept) if row.widths else ()
+    return Row(tuple(row.panels[index] for index in kept), widths, row.height)

@@ -1,0 +1,22 @@
+"""Links between boards, which keep the time and what is selected."""
+
+from __future__ import annotations
+
+from modelplane_dashboards.kit.board import BoardKind
+from modelplane_dashboards.kit.views import Link
+from modelplane_schema.uids import template_uid
+
+VALUE = "${__value.raw:percentencode}"
+_ALWAYS = ("${datasource:queryparam}", "${__url_time_range}")
+
+
+def field(name: str) -> str:
+    """The value of another column of the row, by its heading; the column may be hidden."""
+    return f'${{__data.fields["{name}"]:percentencode}}'
+
+
+def board_link(kind: BoardKind, title: str, *keep: str, **values: str) -> Link:
+    """A link to a board: ``values`` are those of its variables, ``keep`` the variables that stay."""
+    parameters = [f"var-{variable}={value}" for variable, value in values.items()]
+    kept = [f"${{{variable}:queryparam}}" for variable in keep]
+    return Link(title, f"/d/{template_uid(kind)}?{'&'.join((*parameters, *kept, *_ALWAYS))}")
