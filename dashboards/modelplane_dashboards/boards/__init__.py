@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from modelplane_dashboards.boards.fleet import fleet
+from modelplane_dashboards.boards.model import model
+from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Row, Section
 from modelplane_dashboards.kit.context import BoardContext, board_context
@@ -14,7 +15,7 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Registry
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet,)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model)
 
 
 class BoardError(UserError, ValueError):

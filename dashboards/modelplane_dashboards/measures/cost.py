@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, legend
-from modelplane_dashboards.kit.views import Stat
+from modelplane_dashboards.kit.scope import BoardScope, largest, legend
+from modelplane_dashboards.kit.views import Stat, TimeSeries
 from modelplane_schema import level_expressions as levels
 from modelplane_schema.grafana_units import NO_UNIT
 from modelplane_schema.recorded import COST
@@ -38,3 +40,25 @@ def cost_per_hour_now(scope: BoardScope) -> Panel:
         decimals=2,
         empty=NO_PRICE,
     )
+
+
+def cost_by(scope: BoardScope, label: str, title: str) -> Panel:
+    """Money per hour for each value of a label, in each currency by itself."""
+    by = (label, "currency")
+    series = scope.select(COST.name)
+    ranking = replace(scope, at_end=True).select(COST.name)
+    current, last = (f"{_HOUR} * sum by ({', '.join(by)}) ({text})" for text in (series, ranking))
+    return Panel(
+        key=f"cost-by-{label.replace('_', '-')}",
+        title=title,
+        description="Money per hour that device seconds and tokens of the last hour cost, without idle time.",
+        unit=NO_UNIT,
+        queries=(PromQuery(largest(current, last, by), legend(*by)),),
+        view=TimeSeries(stacked=True),
+        decimals=2,
+        empty=NO_PRICE,
+    )
+
+
+def devices_busy_by_type(scope: BoardScope) -> Panel:
+    return DEVICES_BUSY.graph(scope, ("device_type",), "Devices busy by type", stacked=True)

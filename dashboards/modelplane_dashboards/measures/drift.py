@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import Panel, PromQuery
+from dataclasses import replace
+
+from modelplane_dashboards.kit.board import MAX_SERIES, Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
-from modelplane_dashboards.kit.views import BarGauge, limit_steps
+from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
+from modelplane_dashboards.kit.views import PLAIN, BarGauge, TimeSeries, limit_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
-from modelplane_schema.recorded import SIGNAL_MOVED, SIGNAL_PSI, SIGNAL_PSI_NOISE
+from modelplane_schema.promql import Matcher
+from modelplane_schema.recorded import (
+    DRIFT_PSI_CRITICAL,
+    DRIFT_PSI_WARNING,
+    SIGNAL_MOVED,
+    SIGNAL_PSI,
+    SIGNAL_PSI_NOISE,
+)
 from modelplane_schema.registry import PsiThresholds
 
 NO_SIGNAL = "Not reported here: no model has a training baseline with enough observations"
@@ -56,4 +65,43 @@ def top_movers(scope: BoardScope, thresholds: PsiThresholds, *labels: str) -> Pa
         ),
         decimals=3,
         empty=NO_SIGNAL,
+    )
+
+
+def psi_of_top(scope: BoardScope) -> Panel:
+    """The course of the five signals that are furthest from training now."""
+    by = (MODEL_NAME, MODEL_VERSION, *SIGNAL)
+    current = f"max by ({', '.join(by)}) ({excess_psi(scope, '1h')})"
+    ranking = f"max by ({', '.join(by)}) ({excess_psi(replace(scope, at_end=True), '1h')})"
+    limits = (
+        PromQuery(f"max({scope.select(series.name)})", name, style="limit")
+        for series, name in ((DRIFT_PSI_WARNING, "warning"), (DRIFT_PSI_CRITICAL, "critical"))
+    )
+    return Panel(
+        key="psi-of-top",
+        title="psi of the five furthest",
+        description="psi over the last hour less what chance explains; dashed the thresholds of the registry.",
+        unit=NO_UNIT,
+        queries=(PromQuery(largest(current, ranking, by, 5), legend(*SIGNAL)), *limits),
+        view=TimeSeries(),
+        decimals=2,
+        empty=NO_SIGNAL,
+    )
+
+
+def activations(scope: BoardScope) -> Panel:
+    """How far activations of layers are from training, which moves before outputs do."""
+    by = (MODEL_VERSION, "signal")
+    psi = scope.select(SIGNAL_PSI.over("1h").name, Matcher("kind", "activation"))
+    return Panel(
+        key="activations",
+        title="psi of activations",
+        description="Activations of named layers against training, over the last hour; the highest 20.",
+        unit=NO_UNIT,
+        queries=(
+            PromQuery(f"topk({MAX_SERIES}, max by ({', '.join(by)}) ({psi}))", legend(*by), instant=True),
+        ),
+        view=BarGauge(PLAIN),
+        decimals=3,
+        empty="Not reported here: no layer is observed",
     )

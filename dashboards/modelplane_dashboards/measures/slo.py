@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, Labels
-from modelplane_dashboards.kit.views import Column, Stat, Table, limit_steps, remaining_steps
+from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
+from modelplane_dashboards.kit.views import Column, Stat, Table, TimeSeries, limit_steps, remaining_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO
 from modelplane_schema.metrics import MODEL_NAME
 from modelplane_schema.recorded import SLO_BUDGET_REMAINING, SLO_OBJECTIVE
-from modelplane_schema.recorded_slo import SLO_BURN_RATE
+from modelplane_schema.recorded_slo import SLO_BURN_RATE, SLO_GOOD, SLO_TOTAL
 
 NO_SLO = "Not reported here: no SLO is declared or called"
 # A burn of 1 spends exactly the budget of the period; by the usual factors a page comes at 14.4.
@@ -51,8 +51,9 @@ def budgets(scope: BoardScope) -> Panel:
     """The state of each SLO, at its worst tenant and version."""
     by = (MODEL_NAME, "slo")
     burn = scope.select(SLO_BURN_RATE.over("1h").name)
+    objective = f"max by ({', '.join(by)}) ({scope.select(SLO_OBJECTIVE.name)})"
     queries = (
-        f"max by ({', '.join(by)}) ({scope.select(SLO_OBJECTIVE.name)})",
+        scope.of_tenant(objective),
         _by("max", by, burn),
         _by("min", by, scope.select(SLO_BUDGET_REMAINING.name)),
         f"count by ({', '.join(by)}) ({burn} > {_SUSTAINABLE:g})",
@@ -87,3 +88,23 @@ def budgets(scope: BoardScope) -> Panel:
 
 def _by(operation: str, by: Labels, series: str) -> str:
     return f"{operation} by ({', '.join(by)}) ({series})" if by else f"{operation}({series})"
+
+
+def bad_calls(scope: BoardScope) -> Panel:
+    """The share of bad calls of each SLO over its tenants, beside what its objective allows."""
+    good, total = (
+        f"sum by (slo) ({scope.select(series.over('5m').name)})" for series in (SLO_GOOD, SLO_TOTAL)
+    )
+    allowed = f"1 - max by (slo) ({scope.select(SLO_OBJECTIVE.name)})"
+    return Panel(
+        key="bad-calls-by-slo",
+        title="Bad calls by SLO",
+        description="Share of calls that failed or were too slow, over 5 minutes; dashed what is allowed.",
+        unit=RATIO,
+        queries=(
+            PromQuery(f"1 - {good} / ({total} > 0)", legend("slo")),
+            PromQuery(allowed, f"{legend('slo')} allows", style="limit"),
+        ),
+        view=TimeSeries(maximum=1.0),
+        empty=NO_SLO,
+    )

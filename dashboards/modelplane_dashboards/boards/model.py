@@ -1,0 +1,171 @@
+"""Model: how do the versions compare, and which tenant feels it?"""
+
+from __future__ import annotations
+
+from modelplane_dashboards.kit.board import Board, BoardVariable, Panel, PromQuery, Row, Section
+from modelplane_dashboards.kit.context import BoardContext
+from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.measure import Measure
+from modelplane_dashboards.kit.scope import BoardScope, largest, several, single
+from modelplane_dashboards.kit.variables import variables
+from modelplane_dashboards.kit.views import Column, Table
+from modelplane_dashboards.measures import alerts, business, calls, cost, drift, slo
+from modelplane_schema.grafana_units import COUNT, unit_of
+from modelplane_schema.metrics import MODEL_VERSION, TENANT_ID
+from modelplane_schema.promql import Matcher
+from modelplane_schema.recorded import LATENCY_QUANTILE, VERSION_STAGE
+from modelplane_schema.uids import template_uid
+
+_BY_VERSION = (MODEL_VERSION,)
+_TENANTS = 100
+
+
+def model(context: BoardContext) -> Board:
+    scope = context.scope(single("model"), several("version"))
+    errors = calls.error_ratio(context.limits)
+    return Board(
+        kind="model",
+        uid=template_uid("model"),
+        title="Model",
+        question="How do the versions of this model compare, and which tenant feels it?",
+        advice="Red in the first rows: *Alerts* tells since when, *Tenants* who, *Signals* whether inputs changed.",
+        variables=variables(scope),
+        annotations=(alerts.version_marks(scope),),
+        sections=(
+            Section("now", "Now", _now(scope, errors)),
+            Section("versions", "Versions and tenants", _versions(scope, errors)),
+            Section("service", "Quality of service", _service(scope, errors)),
+            Section("signals", "Signals", _signals(context, scope)),
+            Section("business", "Business, feedback and devices", _business(scope)),
+            Section("alerts", "Alerts", _alerts(scope)),
+        ),
+        examples=(("model", context.example_model),),
+    )
+
+
+def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+    problems = (
+        alerts.firing_alerts_now(scope),
+        slo.BURN_1H.stat(scope),
+        drift.SIGNALS_MOVED.stat(scope, trend=False),
+        calls.MEAN_CONFIDENCE.stat(scope),
+    )
+    service = (
+        calls.REQUEST_RATE.stat(scope),
+        errors.stat(scope),
+        calls.LATENCY_P95.stat(scope),
+        calls.IN_FLIGHT.stat(scope),
+    )
+    return Row(problems, height=4), Row(service, height=5)
+
+
+def _versions(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+    return Row((_versions_table(scope, errors),), height=6), Row((_tenants(scope, errors),))
+
+
+def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
+    measures = (
+        calls.REQUEST_RATE,
+        errors,
+        calls.LATENCY_P95,
+        calls.MEAN_CONFIDENCE,
+        drift.SIGNALS_MOVED,
+        cost.DEVICES_BUSY,
+    )
+    stage = f"max by ({MODEL_VERSION}, stage) ({scope.select(VERSION_STAGE.name)})"
+    queries = (PromQuery(stage, instant=True),)
+    queries += tuple(measure.query(scope, _BY_VERSION, instant=True) for measure in measures)
+    queries += (calls.REQUEST_RATE.query(scope, _BY_VERSION),)
+    return Panel(
+        key="versions",
+        title="Versions side by side",
+        description="Each version over all its tenants now, with its stage.",
+        unit=COUNT,
+        queries=queries,
+        view=Table(
+            (
+                Column(MODEL_VERSION, "Version"),
+                Column("stage", "Stage"),
+                Column("Value #A", "Loaded", hidden=True),
+                *(measure.column(ref_id) for measure, ref_id in zip(measures, "BCDEFG", strict=True)),
+                Column("Trend #H", "Traffic", cell="trend"),
+            ),
+            sort_by="Requests",
+            join=MODEL_VERSION,
+        ),
+    )
+
+
+def _tenants(scope: BoardScope, errors: Measure) -> Panel:
+    """Its tenants, each as it sees the version that is slowest or fails most for it."""
+    by = (TENANT_ID,)
+    ranking = calls.REQUEST_RATE.expression(scope, by)
+    p95 = scope.select(LATENCY_QUANTILE.name, Matcher("quantile", f"{calls.P95:g}"))
+    expressions = (
+        slo.BURN_1H.expression(scope, by),
+        errors.expression(scope, by),
+        f"max by ({TENANT_ID}) ({p95})",
+        calls.REQUEST_RATE.expression(scope, by),
+    )
+    queries = tuple(PromQuery(largest(text, ranking, by, _TENANTS), instant=True) for text in expressions)
+    link = board_link("tenant", "Board of this tenant", "model", *scope.clusters, tenant=VALUE)
+    return Panel(
+        key="tenants",
+        title=f"The {_TENANTS} busiest tenants",
+        description="Worst burn, errors, latency at the slowest version and traffic of each tenant now.",
+        unit=unit_of(LATENCY_QUANTILE),
+        queries=queries,
+        view=Table(
+            (
+                Column(TENANT_ID, "Tenant", link=link),
+                slo.BURN_1H.column("A"),
+                errors.column("B"),
+                calls.LATENCY_P95.column("C"),
+                calls.REQUEST_RATE.column("D"),
+            ),
+            sort_by=slo.BURN_1H.title,
+        ),
+    )
+
+
+def _service(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+    return (
+        Row(
+            (
+                errors.graph(scope, _BY_VERSION, "Errors by version"),
+                calls.latency_by_version(scope),
+                calls.latency_heatmap(scope),
+            )
+        ),
+        Row((calls.outcomes(scope), calls.in_flight_and_capacity(scope), calls.confidence_heatmap(scope))),
+        Row(
+            (
+                slo.bad_calls(scope),
+                calls.MEAN_CONFIDENCE.graph(scope, _BY_VERSION, "Mean confidence by version"),
+            )
+        ),
+    )
+
+
+def _signals(context: BoardContext, scope: BoardScope) -> tuple[Row, ...]:
+    return (
+        Row(
+            (
+                drift.top_movers(scope, context.psi, MODEL_VERSION),
+                drift.psi_of_top(scope),
+                drift.activations(scope),
+            )
+        ),
+    )
+
+
+def _business(scope: BoardScope) -> tuple[Row, ...]:
+    return (
+        Row((business.events(scope), business.values(scope), business.accuracy(scope))),
+        Row((cost.devices_busy_by_type(scope), cost.cost_by(scope, TENANT_ID, "Cost by tenant"))),
+    )
+
+
+def _alerts(scope: BoardScope) -> tuple[Row, ...]:
+    stored = alerts.recent_alerts(model_name=BoardVariable("model"))
+    return Row((alerts.alert_timeline(scope, TENANT_ID),), height=6), Row((stored,))
