@@ -16,7 +16,7 @@ def field(name: str) -> str:
 
 
 def board_link(kind: BoardKind, title: str, *keep: str, **values: str) -> Link:
-    """A link to the board of a kind: ``values`` are those of its variables, ``keep`` the variables that stay."""
+    """A link to the board of a kind: ``values`` are those of its variables, ``keep`` what stays."""
     return uid_link(template_uid(kind), title, *keep, **values)
 
 
