@@ -30,12 +30,14 @@ def api_target(ref_id: str, query: ApiQuery, access: ApiAccess) -> dict[str, Any
 
 
 def api_url(query: ApiQuery) -> str:
-    """Path and parameters of ``query``, with the board's time range and Grafana's variables in them."""
+    """Path and parameters of ``query``, with Grafana's variables in them, the time range among them."""
     pairs = [f"{name}={_url_value(value)}" for name, value in query.parameters]
     if query.kind == "series":
         pairs.append(f"maxDataPoints={MAX_API_POINTS}")
+    if query.has_range:
+        pairs += ["from=${__from}", "to=${__to}"]
     path = f"rows/{query.name}" if query.kind == "series" else query.path or query.name
-    return f"/api/v1/{path}?{'&'.join((*pairs, 'from=${__from}', 'to=${__to}'))}"
+    return f"/api/v1/{path}?{'&'.join(pairs)}"
 
 
 def literal(value: str) -> str:
