@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.fleet import fleet
 from modelplane_dashboards.boards.model import model
 from modelplane_dashboards.boards.slo import slo
@@ -17,7 +18,7 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, slo)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, drift, slo)
 
 
 class BoardError(UserError, ValueError):

@@ -168,7 +168,8 @@ class Section:
 class Variable:
     """A variable that a query fills. ``all_value`` is what All means in a matcher, if there is one.
 
-    ``regex`` takes the values out of what a ``query_result`` returns.
+    ``regex`` takes the values out of what a ``query_result`` returns. A ``ranked`` menu has the order of its
+    query, others that of the alphabet.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Variable:
     query: str
     all_value: str = ""
     regex: str = ""
+    ranked: bool = False
 
     @property
     def default(self) -> str:
