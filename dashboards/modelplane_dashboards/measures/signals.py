@@ -84,11 +84,13 @@ class Arm:
 ARMS = (
     Arm(
         "mean_shift", "Mean shift", SIGNAL_MEAN_SHIFT, SIGNAL_MEAN_SHIFT_LOW_LIMIT,
-        SIGNAL_MEAN_SHIFT_HIGH_LIMIT, NO_UNIT, "Mean of a numeric signal less that in training, in its standard deviations.",
+        SIGNAL_MEAN_SHIFT_HIGH_LIMIT, NO_UNIT,
+        "Mean of a numeric signal less that in training, in its standard deviations.",
     ),
     Arm(
         "variance_ratio", "Variance ratio", SIGNAL_VARIANCE_RATIO, SIGNAL_VARIANCE_RATIO_LOW_LIMIT,
-        SIGNAL_VARIANCE_RATIO_HIGH_LIMIT, NO_UNIT, "Variance of a numeric signal as a multiple of that in training.",
+        SIGNAL_VARIANCE_RATIO_HIGH_LIMIT, NO_UNIT,
+        "Variance of a numeric signal as a multiple of that in training.",
     ),
     Arm(
         "missing_shift", "Missing shift", SIGNAL_MISSING_SHIFT, SIGNAL_MISSING_SHIFT_LOW_LIMIT,
