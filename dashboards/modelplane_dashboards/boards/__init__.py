@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from modelplane_dashboards.boards.cost import cost
+from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.fleet import fleet
 from modelplane_dashboards.boards.model import model
+from modelplane_dashboards.boards.slo import slo
 from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Row, Section
@@ -16,7 +19,7 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, drift, cost, slo)
 
 
 class BoardError(UserError, ValueError):

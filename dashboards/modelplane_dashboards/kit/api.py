@@ -30,13 +30,12 @@ def api_target(ref_id: str, query: ApiQuery, access: ApiAccess) -> dict[str, Any
 
 
 def api_url(query: ApiQuery) -> str:
-    """Path and parameters of ``query``, with Grafana's variables in them, the time range among them."""
+    """Path and parameters of ``query``, with the board's time range and Grafana's variables in them."""
     pairs = [f"{name}={_url_value(value)}" for name, value in query.parameters]
     if query.kind == "series":
         pairs.append(f"maxDataPoints={MAX_API_POINTS}")
-    if query.has_range:
-        pairs += ["from=${__from}", "to=${__to}"]
     path = f"rows/{query.name}" if query.kind == "series" else query.path or query.name
+    pairs += [f"{name}=${{__{name}}}" for name in query.times]
     return f"/api/v1/{path}?{'&'.join(pairs)}"
 
 

@@ -66,7 +66,7 @@ class ApiQuery:
     """A metric or a table of the backend's catalogue, by name, with values of its parameters.
 
     ``path`` is where a table lies below ``/api/v1``, ``root`` the key of its list of rows, and ``fields`` are
-    those of a row that the panel shows. Without ``has_range`` the answer is about now.
+    those of a row that the panel shows. ``times`` are the parameters of the time range that its route takes.
     """
 
     kind: Literal["series", "table"]
@@ -76,7 +76,7 @@ class ApiQuery:
     fields: tuple[Field, ...]
     path: str = ""
     instant: bool = False
-    has_range: bool = True
+    times: tuple[Literal["from", "to"], ...] = ("from", "to")
 
     @property
     def datasource(self) -> DatasourceKind:
@@ -169,7 +169,8 @@ class Section:
 class Variable:
     """A variable that a query fills. ``all_value`` is what All means in a matcher, if there is one.
 
-    ``regex`` takes the values out of what a ``query_result`` returns.
+    ``regex`` takes the values out of what a ``query_result`` returns. A ``ranked`` menu has the order of its
+    query, others that of the alphabet.
     """
 
     name: str
@@ -177,6 +178,7 @@ class Variable:
     query: str
     all_value: str = ""
     regex: str = ""
+    ranked: bool = False
 
     @property
     def default(self) -> str:

@@ -25,6 +25,7 @@ class BoardContext:
     psi: PsiThresholds = DEFAULT_PSI
     example_tenant: str = ""
     example_model: str = ""
+    example_version: str = ""
 
     def scope(self, *matchers: Matcher) -> BoardScope:
         return BoardScope(matchers, self.clusters)
@@ -40,6 +41,7 @@ def board_context(registry: Registry) -> BoardContext:
         psi=_psi(registry),
         example_tenant=model.tenants[0] if model else "",
         example_model=model.name if model else "",
+        example_version=model.versions[0].version if model and model.versions else "",
     )
 
 

@@ -34,7 +34,7 @@ PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
 TEMPLATE_TAG = "modelplane-board"
 
 _REFRESH_ON_TIME_RANGE = 2
-_SORT_ALPHABETICALLY = 1
+_DO_NOT_SORT, _SORT_ALPHABETICALLY = 0, 1
 _SHARED_CROSSHAIR = 1
 _DEAD_BOARD_KEYS = frozenset(
     {"__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style", "timepicker", "version"}
@@ -118,7 +118,7 @@ def query_variable(source: Variable) -> dict[str, Any]:
         allValue=source.all_value or None,
         regex=source.regex or None,
         refresh=_REFRESH_ON_TIME_RANGE,
-        sort=_SORT_ALPHABETICALLY,
+        sort=_DO_NOT_SORT if source.ranked else _SORT_ALPHABETICALLY,
     )
     if not has_all:
         return _without(template.to_json_data(), _DEAD_VARIABLE_KEYS) | {"current": {}}

@@ -45,9 +45,8 @@ def test_the_backend_has_what_panels_ask_for(boards: tuple[Board, ...]) -> None:
     for query in queries:
         source = METRICS[query.name] if query.kind == "series" else TABLES[query.name]
         known = {parameter["name"] for parameter in source["parameters"]}
-        range_ = {"from", "to"} if query.has_range else set()
-        assert {name for name, _ in query.parameters} | range_ <= known
-        assert query.has_range == ({"from", "to"} <= known)
+        assert {name for name, _ in query.parameters} <= known
+        assert set(query.times) == {"from", "to"} & known
         if query.kind == "table":
             assert query.root == source["rows"]
             assert (query.path or query.name) == source["path"]
