@@ -35,7 +35,9 @@ def api_url(query: ApiQuery) -> str:
     if query.kind == "series":
         pairs.append(f"maxDataPoints={MAX_API_POINTS}")
     path = f"rows/{query.name}" if query.kind == "series" else query.path or query.name
-    return f"/api/v1/{path}?{'&'.join((*pairs, 'from=${__from}', 'to=${__to}'))}"
+    if query.has_range:
+        pairs += ["from=${__from}", "to=${__to}"]
+    return f"/api/v1/{path}?{'&'.join(pairs)}"
 
 
 def literal(value: str) -> str:
