@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelplane_dashboards.boards import build
 from modelplane_dashboards.kit.api import ApiAccess
-from modelplane_dashboards.kit.board import Board, BoardKind
+from modelplane_dashboards.kit.board import Board
 from modelplane_dashboards.kit.render import render
 from modelplane_schema.files import read_if_present, replace_files
 from modelplane_schema.registry import Registry
@@ -27,8 +27,8 @@ class Folder:
 
 
 # Grafana finds a folder by its title: a common word would put our boards among somebody else's.
-FOLDERS: Mapping[BoardKind, Folder] = {
-    "fleet": Folder("fleet", "modelplane", "Modelplane"),
+FOLDERS: Mapping[str, Folder] = {
+    "all": Folder("boards", "modelplane", "Modelplane"),
     "tenant": Folder("tenants", "modelplane-tenants", "Modelplane tenants"),
     "model": Folder("models", "modelplane-models", "Modelplane models"),
 }
@@ -70,7 +70,7 @@ def check(content: Mapping[str, bytes], out: Path) -> list[str]:
 
 
 def _path(board: Board) -> str:
-    return f"{FOLDERS[board.kind].name}/{board.uid}.json"
+    return f"{FOLDERS[board.kind if board.entity else 'all'].name}/{board.uid}.json"
 
 
 def _content(board: Board, api: ApiAccess) -> bytes:

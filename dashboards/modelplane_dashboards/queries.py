@@ -19,7 +19,8 @@ class PanelQuery:
 
     ``text`` is PromQL, or the path of a backend route with parameters that gives the same as rows.
     ``defaults`` are the values of the board's variables when it is opened; together with Grafana's own
-    (``__rate_interval``, ``__from``, ``__to``) they are all that ``expand`` needs.
+    (``__rate_interval``, ``__from``, ``__to``) they are all that ``expand`` needs. ``root`` is the key of the
+    rows in the answer of a route.
     """
 
     board_uid: str
@@ -30,6 +31,7 @@ class PanelQuery:
     text: str
     instant: bool
     may_be_empty: bool
+    root: str
     defaults: tuple[tuple[str, str], ...]
 
 
@@ -62,6 +64,7 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             text=api_url(query) if isinstance(query, ApiQuery) else query.expr,
             instant=query.instant,
             may_be_empty=panel.may_be_empty or _is_limit(query),
+            root=query.root if isinstance(query, ApiQuery) else "",
             defaults=tuple(defaults.items()),
         )
 

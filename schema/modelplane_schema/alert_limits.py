@@ -1,4 +1,4 @@
-"""Limits above which calls alert where no SLO says so: the defaults, and what the registry's ``alerts:`` sets."""
+"""Limits above which calls alert where no SLO says so: defaults, and what a registry's ``alerts:`` sets."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ class Alert:
     ``pending`` is how long its condition must hold before it fires, ``keep_firing`` how long it must not hold
     before it ends, both PromQL durations. ``audiences`` are who hears of it, each by an alert of its own.
     ``severity`` is that of versions in production. ``by_stage``: other versions alert less or not at all.
-    ``range_`` is how much of the time before it the linked board shows, a PromQL duration; ``board`` is the kind
-    of that board, which has a variable for the tenant and model.
+    ``range_`` is how much of the time before it the linked board shows, a PromQL duration; ``board`` is the
+    kind of that board.
     """
 
     name: str
@@ -57,7 +57,8 @@ SLO_BURN = Alert(
 )  # fmt: skip
 SLO_BURN_SLOW = Alert(
     "ModelSloBurnSlow", "warning", "15m", "30m", ("tenant",), (*_CALLS, "slo"),
-    "The error budget of an SLO is being spent faster than its period lasts.", by_stage=True, range_="3d", board="slo",
+    "The error budget of an SLO is being spent faster than its period lasts.", by_stage=True, range_="3d",
+    board="slo",
 )  # fmt: skip
 SLO_WITHOUT_DATA = Alert(
     "ModelSloWithoutData", "warning", "15m", "15m", ("owner",), (MODEL_NAME, "slo"),
@@ -94,11 +95,13 @@ CONFIDENCE_SHIFT = Alert(
 )  # fmt: skip
 SIGNAL_DRIFT = Alert(
     "ModelSignalDrift", "warning", "2m", "2h", ("owner",), _SIGNAL,
-    "A signal of a model is not what it was in the two days before.", by_stage=True, range_="3d", board="drift",
+    "A signal of a model is not what it was in the two days before.", by_stage=True, range_="3d",
+    board="drift",
 )  # fmt: skip
 SIGNAL_FAR_FROM_BASELINE = Alert(
     "ModelSignalFarFromBaseline", "critical", "10m", "30m", ("owner",), _SIGNAL,
-    "A signal of a model is far from what it was in training.", by_stage=True, range_="3d", board="drift",
+    "A signal of a model is far from what it was in training.", by_stage=True, range_="3d",
+    board="drift",
 )  # fmt: skip
 DATA_CONTRACT = Alert(
     "DataContract", "warning", "15m", "30m", ("owner",), (*_VERSION, "reason"),
@@ -106,11 +109,13 @@ DATA_CONTRACT = Alert(
 )  # fmt: skip
 BASELINE_MISSING = Alert(
     "BaselineMissing", "warning", "30m", "30m", ("owner",), _VERSION,
-    "A version in production has no training baseline, though others of its model have.", range_="6h", board="drift",
+    "A version in production has no training baseline, though others of its model have.", range_="6h",
+    board="drift",
 )  # fmt: skip
 TENANT_OVER_BUDGET = Alert(
     "TenantOverBudget", "warning", "1h", "6h", ("tenant",), (TENANT_ID, "currency"),
-    "At the pace of the last week a tenant spends more in a month than its budget.", range_="7d", board="cost",
+    "At the pace of the last week a tenant spends more in a month than its budget.", range_="7d",
+    board="cost",
 )  # fmt: skip
 UNPRICED_USE = Alert(
     "UnpricedUse", "warning", "1h", "1h", ("platform",), ("device_type",),

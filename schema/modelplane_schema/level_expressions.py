@@ -1,4 +1,4 @@
-"""PromQL over what is recorded at levels: the concepts of ``expressions`` for boards over many models or tenants.
+"""PromQL over what is recorded at levels: ``expressions`` for boards over many models or tenants.
 
 ``limited`` are the labels that ``select`` puts a matcher on. Each function reads the coarsest level that has
 these and ``by``, so that a panel reads as few series as can answer it. Rates are over 5 minutes.
@@ -46,7 +46,8 @@ def quantile(
 ) -> str:
     """The ``q`` quantile of a histogram; absent without observations.
 
-    Where no level has the labels it is computed from scraped buckets over ``window``, a duration or a variable.
+    Where no level has the labels it is computed from scraped buckets over ``window``, a duration or
+    a variable.
     """
     scraped = f"{metric.name}_bucket"
     series = _coarsest(_BUCKETS[scraped], (*limited, *by))

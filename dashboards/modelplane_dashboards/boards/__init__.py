@@ -11,8 +11,9 @@ from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Row, Section
 from modelplane_dashboards.kit.context import BoardContext, board_context
+from modelplane_dashboards.kit.subject import Entity
 from modelplane_schema.errors import UserError
-from modelplane_schema.registry import Registry
+from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
 TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model)
@@ -29,6 +30,16 @@ def build(registry: Registry, api: ApiAccess = "plugin") -> tuple[Board, ...]:
     """
     context = board_context(registry)
     return tuple(reachable(template(context), api) for template in TEMPLATES)
+
+
+def tenant_board(registry: Registry, entity: Tenant, api: ApiAccess = "plugin") -> Board:
+    """The board of one tenant: that of all, with the tenant fixed."""
+    return reachable(tenant(board_context(registry), Entity(entity.id, entity.full_title)), api)
+
+
+def model_board(registry: Registry, entity: Model, api: ApiAccess = "plugin") -> Board:
+    """The board of one model: that of all, with the model fixed."""
+    return reachable(model(board_context(registry), Entity(entity.name, entity.name)), api)
 
 
 def reachable(board: Board, api: ApiAccess) -> Board:

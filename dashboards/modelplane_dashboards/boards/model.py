@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import Board, BoardVariable, Panel, PromQuery, Row, Section
+from modelplane_dashboards.kit.board import Board, Panel, PromQuery, Row, Section
 from modelplane_dashboards.kit.context import BoardContext
 from modelplane_dashboards.kit.links import VALUE, board_link
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, largest, several, single
+from modelplane_dashboards.kit.scope import BoardScope, largest, several
+from modelplane_dashboards.kit.subject import BoardSubject, Entity, board_subject
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.kit.views import Column, Table
 from modelplane_dashboards.measures import alerts, business, calls, cost, drift, slo
@@ -14,30 +15,32 @@ from modelplane_schema.grafana_units import COUNT, unit_of
 from modelplane_schema.metrics import MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher
 from modelplane_schema.recorded import LATENCY_QUANTILE, VERSION_STAGE
-from modelplane_schema.uids import template_uid
 
 _BY_VERSION = (MODEL_VERSION,)
 _TENANTS = 100
 
 
-def model(context: BoardContext) -> Board:
-    scope = context.scope(single("model"), several("version"))
+def model(context: BoardContext, entity: Entity | None = None) -> Board:
+    """The board of one model, or of the one that its variable selects."""
+    subject = board_subject("model", entity)
+    scope = context.scope(subject.matcher, several("version"))
     errors = calls.error_ratio(context.limits)
     return Board(
         kind="model",
-        uid=template_uid("model"),
-        title="Model",
+        uid=subject.uid,
+        title=subject.title,
+        entity=subject.entity,
         question="How do the versions of this model compare, and which tenant feels it?",
-        advice="Red in the first rows: *Alerts* tells since when, *Tenants* who, *Signals* whether inputs changed.",
+        advice="Red in the first rows: *Alerts* tells since when, *Tenants* who, *Signals* if inputs moved.",
         variables=variables(scope),
         annotations=(alerts.version_marks(scope),),
         sections=(
             Section("now", "Now", _now(scope, errors)),
-            Section("versions", "Versions and tenants", _versions(scope, errors)),
+            Section("versions", "Versions and tenants", _versions(subject, scope, errors)),
             Section("service", "Quality of service", _service(scope, errors)),
             Section("signals", "Signals", _signals(context, scope)),
             Section("business", "Business, feedback and devices", _business(scope)),
-            Section("alerts", "Alerts", _alerts(scope)),
+            Section("alerts", "Alerts", _alerts(subject, scope)),
         ),
         examples=(("model", context.example_model),),
     )
@@ -59,8 +62,8 @@ def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
     return Row(problems, height=4), Row(service, height=5)
 
 
-def _versions(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
-    return Row((_versions_table(scope, errors),), height=6), Row((_tenants(scope, errors),))
+def _versions(subject: BoardSubject, scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+    return Row((_versions_table(scope, errors),), height=6), Row((_tenants(subject, scope, errors),))
 
 
 def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
@@ -73,9 +76,11 @@ def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
         cost.DEVICES_BUSY,
     )
     stage = f"max by ({MODEL_VERSION}, stage) ({scope.select(VERSION_STAGE.name)})"
-    queries = (PromQuery(stage, instant=True),)
-    queries += tuple(measure.query(scope, _BY_VERSION, instant=True) for measure in measures)
-    queries += (calls.REQUEST_RATE.query(scope, _BY_VERSION),)
+    queries = (
+        PromQuery(stage, instant=True),
+        *(measure.query(scope, _BY_VERSION, instant=True) for measure in measures),
+        calls.REQUEST_RATE.query(scope, _BY_VERSION),
+    )
     return Panel(
         key="versions",
         title="Versions side by side",
@@ -96,7 +101,7 @@ def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
     )
 
 
-def _tenants(scope: BoardScope, errors: Measure) -> Panel:
+def _tenants(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel:
     """Its tenants, each as it sees the version that is slowest or fails most for it."""
     by = (TENANT_ID,)
     ranking = calls.REQUEST_RATE.expression(scope, by)
@@ -108,7 +113,7 @@ def _tenants(scope: BoardScope, errors: Measure) -> Panel:
         calls.REQUEST_RATE.expression(scope, by),
     )
     queries = tuple(PromQuery(largest(text, ranking, by, _TENANTS), instant=True) for text in expressions)
-    link = board_link("tenant", "Board of this tenant", "model", *scope.clusters, tenant=VALUE)
+    link = board_link("tenant", "Board of this tenant", *subject.variables, *scope.clusters, tenant=VALUE)
     return Panel(
         key="tenants",
         title=f"The {_TENANTS} busiest tenants",
@@ -166,6 +171,6 @@ def _business(scope: BoardScope) -> tuple[Row, ...]:
     )
 
 
-def _alerts(scope: BoardScope) -> tuple[Row, ...]:
-    stored = alerts.recent_alerts(model_name=BoardVariable("model"))
+def _alerts(subject: BoardSubject, scope: BoardScope) -> tuple[Row, ...]:
+    stored = alerts.recent_alerts(model_name=subject.parameter)
     return Row((alerts.alert_timeline(scope, TENANT_ID),), height=6), Row((stored,))

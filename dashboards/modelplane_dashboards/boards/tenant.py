@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import Board, BoardVariable, Panel, PromQuery, Row, Section
+from modelplane_dashboards.kit.board import Board, Panel, PromQuery, Row, Section
 from modelplane_dashboards.kit.context import BoardContext
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import VALUE, uid_link
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, several, single
+from modelplane_dashboards.kit.scope import BoardScope, several
+from modelplane_dashboards.kit.subject import BoardSubject, Entity, board_subject
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.kit.views import Column, Table
 from modelplane_dashboards.measures import alerts, calls, cost, slo
 from modelplane_schema.grafana_units import COUNT
 from modelplane_schema.metrics import MODEL_NAME
 from modelplane_schema.promql import Matcher
-from modelplane_schema.uids import template_uid
 
 _BY_MODEL = (MODEL_NAME,)
 
 
-def tenant(context: BoardContext) -> Board:
-    """The board of the tenant that its variable selects; its links lead to that tenant's data alone."""
-    scope = context.scope(single("tenant"), several("model"))
+def tenant(context: BoardContext, entity: Entity | None = None) -> Board:
+    """The board of one tenant, or of the one that its variable selects; links lead to its data alone."""
+    subject = board_subject("tenant", entity)
+    scope = context.scope(subject.matcher, several("model"))
     errors = calls.error_ratio(context.limits)
     return Board(
         kind="tenant",
-        uid=template_uid("tenant"),
-        title="Tenant",
+        uid=subject.uid,
+        title=subject.title,
+        entity=subject.entity,
         question="Is my service good, and what does it cost?",
-        advice="Red in the first rows: the table says which model, *Alerts* since when. A model narrows the board.",
+        advice="Red in the first rows: the table says which model, *Alerts* since when.",
         variables=variables(scope),
         annotations=(alerts.version_marks(scope),),
         sections=(
             Section("now", "Now", _now(scope, errors)),
-            Section("models", "Models", (Row((_models(scope, errors),)),)),
+            Section("models", "Models", (Row((_models(subject, scope, errors),)),)),
             Section("service", "Service", _service(scope, errors)),
             Section("slos", "Objectives and cost", (_objectives(scope),)),
-            Section("alerts", "Alerts", _alerts(scope)),
+            Section("alerts", "Alerts", _alerts(subject, scope)),
         ),
         examples=(("tenant", context.example_tenant),),
     )
@@ -57,7 +59,7 @@ def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
     return Row(problems, height=4), Row(service, height=5)
 
 
-def _models(scope: BoardScope, errors: Measure) -> Panel:
+def _models(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel:
     named = alerts.firing(scope, Matcher(MODEL_NAME, "", "!="))
     measures = (slo.BURN_1H, errors, calls.LATENCY_P95, calls.MEAN_CONFIDENCE, calls.REQUEST_RATE)
     queries = (
@@ -65,7 +67,7 @@ def _models(scope: BoardScope, errors: Measure) -> Panel:
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
         calls.REQUEST_RATE.query(scope, _BY_MODEL),
     )
-    link = board_link("tenant", "This model alone", "tenant", *scope.clusters, model=VALUE)
+    link = uid_link(subject.uid, "This model alone", *subject.variables, *scope.clusters, model=VALUE)
     return Panel(
         key="models",
         title="Models that this tenant uses",
@@ -102,6 +104,6 @@ def _objectives(scope: BoardScope) -> Row:
     return Row((slo.budgets(scope), cost.cost_by(scope, MODEL_NAME, "Cost by model")))
 
 
-def _alerts(scope: BoardScope) -> tuple[Row, ...]:
-    stored = alerts.recent_alerts(tenant_id=BoardVariable("tenant"))
+def _alerts(subject: BoardSubject, scope: BoardScope) -> tuple[Row, ...]:
+    stored = alerts.recent_alerts(tenant_id=subject.parameter)
     return Row((alerts.alert_timeline(scope, MODEL_NAME),), height=6), Row((stored,))

@@ -167,7 +167,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable that a query fills. ``all_value`` is what All means in a matcher; without it there is no All.
+    """A variable that a query fills. ``all_value`` is what All means in a matcher, if there is one.
 
     ``regex`` takes the values out of what a ``query_result`` returns.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import attr
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
@@ -56,11 +55,12 @@ class PrometheusTarget(core.Target):  # type: ignore[misc]  # grafanalib has no 
         return content | {"editorMode": "code", "range": not self.instant}
 
 
-@attr.s(auto_attribs=True)
 class HousePanel(core.Panel):  # type: ignore[misc]  # grafanalib has no types
     """A panel whose type, options and field configuration are ours, in today's form."""
 
-    content: PanelContent = attr.ib(kw_only=True)
+    def __init__(self, content: PanelContent, **common: Any) -> None:
+        super().__init__(**common)
+        self.content = content
 
     def to_json_data(self) -> dict[str, Any]:
         overrides = {
@@ -76,7 +76,7 @@ def panel(source: Panel, panel_id: int, position: GridPosition, api: ApiAccess) 
     content = panel_content(source)
     from_api = source.queries[0].datasource == "api"
     return HousePanel(
-        content=content,
+        content,
         dataSource=_datasource(source.queries[0], api),
         description=source.description,
         gridPos=_grid_pos(position),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from modelplane_dashboards.kit.board import COLUMNS, Panel, Row
 
@@ -32,4 +33,4 @@ def widths(row: Row) -> tuple[int, ...]:
     """The widths of a row's panels in columns; they fill the row, whatever the relative widths."""
     relative = row.widths or (1,) * len(row.panels)
     edges = [round(COLUMNS * sum(relative[:count]) / sum(relative)) for count in range(len(relative) + 1)]
-    return tuple(right - left for left, right in zip(edges, edges[1:], strict=False))
+    return tuple(right - left for left, right in pairwise(edges))

@@ -16,7 +16,12 @@ def field(name: str) -> str:
 
 
 def board_link(kind: BoardKind, title: str, *keep: str, **values: str) -> Link:
-    """A link to a board: ``values`` are those of its variables, ``keep`` the variables that stay."""
+    """A link to the board of a kind: ``values`` are those of its variables, ``keep`` what stays."""
+    return uid_link(template_uid(kind), title, *keep, **values)
+
+
+def uid_link(uid: str, title: str, *keep: str, **values: str) -> Link:
+    """The same to the board of a uid."""
     parameters = [f"var-{variable}={value}" for variable, value in values.items()]
     kept = [f"${{{variable}:queryparam}}" for variable in keep]
-    return Link(title, f"/d/{template_uid(kind)}?{'&'.join((*parameters, *kept, *_ALWAYS))}")
+    return Link(title, f"/d/{uid}?{'&'.join((*parameters, *kept, *_ALWAYS))}")

@@ -71,14 +71,14 @@ class Measure:
 
         With ``most``, the lines that are highest at the end of the range alone.
         """
-        share = {"maximum": 1.0} if self.unit == RATIO else {}
+        maximum = 1.0 if self.unit == RATIO else None
         return Panel(
             key=f"{self.key}-by-{'-'.join(by) or 'all'}".replace("_", "-"),
             title=title,
             description=f"{self.description} No line means no data.",
             unit=self.unit,
             queries=(self._lines(scope, by, most), *limits),
-            view=TimeSeries(stacked=stacked, **share),
+            view=TimeSeries(stacked=stacked, maximum=maximum),
             decimals=self.decimals,
             empty=self.empty,
         )

@@ -47,7 +47,7 @@ def panel_content(panel: Panel) -> PanelContent:
 
 
 def _time_series(panel: Panel, view: TimeSeries) -> PanelContent:
-    custom = {
+    custom: dict[str, Any] = {
         "drawStyle": "bars" if view.bars else "line",
         "barAlignment": 1 if view.bars else 0,
         "lineInterpolation": "linear",

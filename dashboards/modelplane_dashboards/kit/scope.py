@@ -76,8 +76,8 @@ class BoardScope:
 def largest(expression: str, ranking: str, by: Labels = (), count: int = 20) -> str:
     """The ``count`` series of ``expression`` whose ``ranking`` is highest, the same ones along the range.
 
-    ``ranking`` is taken at the end of the range: ``topk`` at each moment would draw every series that ever was
-    among the highest.
+    ``ranking`` is taken at the end of the range: ``topk`` at each moment would draw every series that ever
+    was among the highest.
     """
     matched = f"on ({', '.join(by)}) " if by else ""
     return f"{expression} and {matched}topk({count}, {ranking})"

@@ -63,24 +63,18 @@ def _transformations(panel: Panel, view: Table) -> Iterator[dict[str, Any]]:
 
 
 def _override(column: Column) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
-    if column.unit:
-        properties["unit"] = column.unit
-    if column.decimals is not None:
-        properties["decimals"] = column.decimals
-    if column.cell in _CELLS:
-        properties["custom.cellOptions"] = _CELLS[column.cell]
-    if column.steps:
-        properties["thresholds"] = thresholds(column.steps)
-    if column.texts:
-        properties["mappings"] = value_mappings(column.texts)
-        properties["custom.cellOptions"] = _CELLS["colour"]
-    if column.cell == "gauge":
-        properties |= {"min": 0, "max": column.maximum}
-    if column.width is not None:
-        properties["custom.width"] = column.width
-    if column.link is not None:
-        properties["links"] = [{"title": column.link.title, "url": column.link.url}]
-    if column.hidden:
-        properties["custom.hidden"] = True
-    return override("byName", column.title, properties)
+    link = column.link
+    properties: dict[str, Any] = {
+        "unit": column.unit or None,
+        "decimals": column.decimals,
+        "custom.cellOptions": _CELLS.get(column.cell),
+        "thresholds": thresholds(column.steps) if column.steps else None,
+        "mappings": value_mappings(column.texts) or None,
+        "min": 0 if column.cell == "gauge" else None,
+        "max": column.maximum,
+        "custom.width": column.width,
+        "links": [{"title": link.title, "url": link.url}] if link else None,
+        "custom.hidden": column.hidden or None,
+    }
+    given = {name: value for name, value in properties.items() if value is not None}
+    return override("byName", column.title, given)

@@ -1,7 +1,7 @@
 """Variables of boards, in one order everywhere: clusters, tenant, model, version.
 
-Menus are read from recorded levels, of which there are few series, and each is limited to what those before it
-select.
+Menus are read from recorded levels, of which there are few series, and each is limited to what those before
+it select.
 """
 
 from __future__ import annotations

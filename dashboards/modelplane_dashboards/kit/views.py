@@ -139,7 +139,8 @@ class Column:
     """A column of a table: the field it shows, its heading, and how its cells look.
 
     ``cell`` is ``text``, ``colour`` (the text in the colour of its step), ``fill`` (the background),
-    ``gauge`` (a bar up to ``maximum``) or ``trend`` (a sparkline). A click follows ``link``; a hidden column is there for links.
+    ``gauge`` (a bar up to ``maximum``) or ``trend`` (a sparkline). A click follows
+    ``link``; a hidden column is there for links.
     """
 
     field: str

@@ -76,7 +76,7 @@ def outcomes(scope: BoardScope) -> Panel:
     return Panel(
         key="requests-by-outcome",
         title="Requests by outcome",
-        description="Finished calls per second. Cancelled: the caller gave up. Rejected: bad input, as expected.",
+        description="Finished calls per second. Cancelled: given up by the caller. Rejected: bad input.",
         unit=rate_unit(REQUESTS),
         queries=(REQUEST_RATE.query(scope, ("outcome",)),),
         view=TimeSeries(stacked=True, colours=tuple(OUTCOME_COLOURS.items())),

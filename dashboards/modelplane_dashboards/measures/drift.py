@@ -80,7 +80,7 @@ def psi_of_top(scope: BoardScope) -> Panel:
     return Panel(
         key="psi-of-top",
         title="psi of the five furthest",
-        description="psi over the last hour less what chance explains; dashed the thresholds of the registry.",
+        description="psi over the last hour less what chance explains; dashed the registry's thresholds.",
         unit=NO_UNIT,
         queries=(PromQuery(largest(current, ranking, by, 5), legend(*SIGNAL)), *limits),
         view=TimeSeries(),

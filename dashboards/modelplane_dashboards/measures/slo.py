@@ -8,8 +8,13 @@ from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
 from modelplane_dashboards.kit.views import Column, Stat, Table, TimeSeries, limit_steps, remaining_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO
 from modelplane_schema.metrics import MODEL_NAME
-from modelplane_schema.recorded import SLO_BUDGET_REMAINING, SLO_OBJECTIVE
-from modelplane_schema.recorded_slo import SLO_BURN_RATE, SLO_GOOD, SLO_TOTAL
+from modelplane_schema.recorded_slo import (
+    SLO_BUDGET_REMAINING,
+    SLO_BURN_RATE,
+    SLO_GOOD,
+    SLO_OBJECTIVE,
+    SLO_TOTAL,
+)
 
 NO_SLO = "Not reported here: no SLO is declared or called"
 # A burn of 1 spends exactly the budget of the period; by the usual factors a page comes at 14.4.
