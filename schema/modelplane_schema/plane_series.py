@@ -40,15 +40,12 @@ RULE_INTERVAL = _series(
     "prometheus_rule_group_interval_seconds", "gauge", "seconds", "Time between evaluations.", ("rule_group",)
 )
 VM_ALERTING_ERRORS = _series(
-    "vmalert_alerting_rules_errors_total",
-    "counter",
-    "count",
-    "Alerting rules of vmalert that failed.",
-    ("group",),
-)
+    "vmalert_alerting_rules_errors_total", "counter", "count", "Alerting rules of vmalert that failed.",
+    ("group", "alertname"),
+)  # fmt: skip
 VM_RECORDING_ERRORS = _series(
     "vmalert_recording_rules_errors_total", "counter", "count", "Recording rules of vmalert that failed.",
-    ("group",),
+    ("group", "recording"),
 )  # fmt: skip
 
 ALERTS_SENT = _series(

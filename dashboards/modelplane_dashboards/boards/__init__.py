@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from modelplane_dashboards.boards.fleet import fleet
 from modelplane_dashboards.boards.model import model
+from modelplane_dashboards.boards.plane import plane
 from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Row, Section
@@ -16,7 +17,7 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, plane)
 
 
 class BoardError(UserError, ValueError):
