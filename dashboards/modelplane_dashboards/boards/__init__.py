@@ -9,6 +9,7 @@ from modelplane_dashboards.boards.cost import cost
 from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.fleet import fleet
 from modelplane_dashboards.boards.model import model
+from modelplane_dashboards.boards.plane import plane
 from modelplane_dashboards.boards.slo import slo
 from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
@@ -19,7 +20,7 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, drift, cost, slo)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, drift, cost, slo, plane)
 
 
 class BoardError(UserError, ValueError):

@@ -119,6 +119,8 @@ def recent_alerts(**parameters: str | BoardVariable) -> Panel:
         MODEL_NAME,
         MODEL_VERSION,
         "summary",
+        "suppressed_by",
+        "suppression_windows",
         "runbook_url",
     )
     fields = (
@@ -146,6 +148,8 @@ def recent_alerts(**parameters: str | BoardVariable) -> Panel:
                 Column(MODEL_NAME, "Model"),
                 Column(MODEL_VERSION, "Version"),
                 Column("summary", "Summary"),
+                Column("suppressed_by", "Suppressed by"),
+                Column("suppression_windows", "In windows"),
                 Column("runbook_url", "Runbook", hidden=True),
             )
         ),
