@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models import units as grafana_units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards_support.grafana_variables import variables_in
+from modelplane_dashboards.kit.board import BOARD_KINDS
 from modelplane_dashboards.kit.titles import title_letters
 
 Json = dict[str, Any]
@@ -36,7 +37,7 @@ UNITS = {value for name, value in vars(grafana_units).items() if isinstance(valu
 ANNOTATION_KEYS = {"step", "tagKeys", "textFormat", "titleFormat"}
 
 
-BOARDS = ("fleet", "tenant", "model", "tenant of its own", "model of its own")
+BOARDS = (*BOARD_KINDS, "tenant of its own", "model of its own")
 
 
 @pytest.fixture(params=range(len(BOARDS)), ids=BOARDS)
@@ -196,11 +197,15 @@ def test_links_lead_to_boards_that_exist_and_keep_time(board: Json, rendered: tu
             assert given | kept <= variables[uid], text
 
 
+# Shares that can be below 0: differences, and what is left of a budget that is overspent.
+SIGNED = {"Missing share against training", "Budget left"}
+
+
 def test_axes_of_shares_stay_within_0_and_1(board: Json) -> None:
     for panel in data_panels(board):
         defaults = panel["fieldConfig"]["defaults"]
         if panel["type"] == "timeseries" and defaults["unit"] == "percentunit":
-            assert defaults["min"] == 0, panel["title"]
+            assert (panel["title"] in SIGNED) == ("min" not in defaults), panel["title"]
             assert defaults.get("max", defaults["custom"].get("axisSoftMax")) <= 1, panel["title"]
 
 
@@ -212,7 +217,7 @@ def test_null_is_a_gap(board: Json) -> None:
 
 def test_a_stat_of_what_can_be_bad_says_when_it_is(board: Json) -> None:
     """What has no better or worse is named here: amounts of work and of money."""
-    neutral = {"Requests", "Latency p95", "In flight", "Confidence", "Cost per hour", "Devices busy"}
+    neutral = {"Requests", "Latency p95", "In flight", "Confidence", "Cost per hour", "Devices busy", "Warming up"}
     for panel in data_panels(board):
         steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", ())
         if panel["type"] in ("stat", "gauge", "bargauge") and panel["title"] not in neutral:
@@ -288,7 +293,9 @@ def test_the_data_sources_are_chosen_first(board: Json) -> None:
 
 def test_query_variables_reload_with_the_time_range(board: Json) -> None:
     for variable in board["templating"]["list"][2:]:
-        assert (variable["type"], variable["refresh"], variable["sort"]) == ("query", 2, 1)
+        is_ranked = variable["query"].startswith("query_result(sort_desc(")
+        assert (variable["type"], variable["refresh"]) == ("query", 2)
+        assert variable["sort"] == (0 if is_ranked else 1)
         assert variable["datasource"] == PROMETHEUS
         assert variable["multi"] == variable["includeAll"]
         if variable["multi"]:
