@@ -82,7 +82,7 @@ def _triage(scope: BoardScope) -> Panel:
         title="Needs attention, worst first",
         description=f"The {_ROWS} worst models by alerts, burn, drift, cost and data contract, and why.",
         unit=COUNT,
-        queries=(ApiQuery("table", "triage", (("limit", str(_ROWS)),), "rows", fields, has_range=False),),
+        queries=(ApiQuery("table", "triage", (("limit", str(_ROWS)),), "rows", fields, times=()),),
         view=Table(
             (
                 Column("severity", "Severity", cell="colour", texts=severities, width=90),

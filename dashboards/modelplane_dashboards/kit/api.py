@@ -35,8 +35,7 @@ def api_url(query: ApiQuery) -> str:
     if query.kind == "series":
         pairs.append(f"maxDataPoints={MAX_API_POINTS}")
     path = f"rows/{query.name}" if query.kind == "series" else query.path or query.name
-    if query.has_range:
-        pairs += ["from=${__from}", "to=${__to}"]
+    pairs += [f"{name}=${{__{name}}}" for name in query.times]
     return f"/api/v1/{path}?{'&'.join(pairs)}"
 
 

@@ -66,7 +66,7 @@ class ApiQuery:
     """A metric or a table of the backend's catalogue, by name, with values of its parameters.
 
     ``path`` is where a table lies below ``/api/v1``, ``root`` the key of its list of rows, and ``fields`` are
-    those of a row that the panel shows. A table of what is now has no range: it takes no ``from`` and ``to``.
+    those of a row that the panel shows. ``times`` are the parameters of the time range that its route takes.
     """
 
     kind: Literal["series", "table"]
@@ -76,7 +76,7 @@ class ApiQuery:
     fields: tuple[Field, ...]
     path: str = ""
     instant: bool = False
-    has_range: bool = True
+    times: tuple[Literal["from", "to"], ...] = ("from", "to")
 
     @property
     def datasource(self) -> DatasourceKind:
