@@ -21,7 +21,7 @@ def plane(context: BoardContext) -> Board:
         uid=template_uid("plane"),
         title="Plane",
         question="Is the monitoring healthy?",
-        advice="Red in the first rows: the section of that name says where. What is not scraped is on no board.",
+        advice="Red in the first rows: its section says where. What is not scraped is on no board.",
         variables=variables(scope),
         annotations=(),
         sections=(

@@ -185,7 +185,7 @@ def targets_that_are_down(scope: BoardScope) -> Panel:
     return Panel(
         key="targets-that-are-down",
         title="Targets that are down",
-        description=f"At most {_ROWS} targets whose last scrape failed. The page Targets of Prometheus says why.",
+        description=f"At most {_ROWS}. The page Targets of Prometheus says why a scrape failed.",
         unit=NO_UNIT,
         queries=(PromQuery(down, instant=True),),
         view=Table(
@@ -204,7 +204,7 @@ def sampling(scope: BoardScope) -> Panel:
     return Panel(
         key="sampling",
         title="Least observed for drift",
-        description="Share of calls whose signals are observed: below 1 drift needs longer for its observations.",
+        description="Share of calls whose signals are observed: below 1 drift is seen later.",
         unit=RATIO,
         queries=(PromQuery(f"sort({share})", legend(*by), instant=True),),
         view=BarGauge(remaining_steps(warning=1.0), maximum=1.0),
@@ -238,7 +238,7 @@ def overflow(scope: BoardScope) -> Panel:
     return Measure(
         "overflow",
         "Overflow",
-        "Calls per second of a version that are counted under __overflow__, by the label that has too many values.",
+        "Calls per second under __overflow__, by the label that has too many values.",
         "cps",
         lambda limited, by: levels.summed("overflowed_calls", limited.select, limited.labels, by),
         empty="No call is counted under __overflow__",
@@ -249,7 +249,7 @@ def broken_contracts(scope: BoardScope) -> Panel:
     return Measure(
         "broken-contracts",
         "Broken contracts",
-        "Values per second that were not observed, by what is wrong with them; docs/metrics.md lists the reasons.",
+        "Values per second that were not observed, and what is wrong with them.",
         "cps",
         lambda limited, by: levels.summed("invalid_observations", limited.select, limited.labels, by),
         empty="No value breaks a data contract",

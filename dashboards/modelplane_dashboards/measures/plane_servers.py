@@ -194,7 +194,7 @@ def alerts_sent(scope: BoardScope) -> Panel:
     return Panel(
         key="alerts-sent",
         title="Prometheus to Alertmanager",
-        description="Alerts per second; what fires is sent again and again. Not taken and given up must be 0.",
+        description="Alerts per second, repeated while they fire. Not taken and given up must be 0.",
         unit=rate_unit(ALERTS_SENT),
         queries=tuple(PromQuery(growth(scope, metric.name), name) for metric, name in counters),
         view=TimeSeries(colours=(("sent", GOOD), ("not taken", WARNING), ("given up", BAD))),
@@ -209,7 +209,7 @@ def notifications(scope: BoardScope) -> Panel:
     return Panel(
         key="notifications",
         title="Alertmanager to receivers",
-        description="Attempts per second by kind of receiver; the alert store is a webhook. Failed must be 0.",
+        description="Attempts per second by kind of receiver; the store is a webhook. Failed must be 0.",
         unit=rate_unit(NOTIFICATIONS),
         queries=(
             PromQuery(f"{tried} > 0", legend(*by)),

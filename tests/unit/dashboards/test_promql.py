@@ -121,7 +121,9 @@ def test_selectors_match_the_cluster_and_every_label_that_the_board_limits(board
     """Or the board of a tenant, model or cluster would show others'."""
     for board in boards:
         limited = {label for label in ("tenant_id", "model_name", "model_version") if limits(board, label)}
-        of_all = {panel.title for section in board.sections if section.key == "all" for panel in section.panels}
+        of_all = {
+            panel.title for section in board.sections if section.key == "all" for panel in section.panels
+        }
         of_all |= WIDER.get(board.uid, set())
         for query in panel_queries([board]):
             if query.datasource == "api" or query.panel_title in of_all:

@@ -217,7 +217,15 @@ def test_null_is_a_gap(board: Json) -> None:
 
 def test_a_stat_of_what_can_be_bad_says_when_it_is(board: Json) -> None:
     """What has no better or worse is named here: amounts of work and of money."""
-    neutral = {"Requests", "Latency p95", "In flight", "Confidence", "Cost per hour", "Devices busy", "Warming up"}
+    neutral = {
+        "Requests",
+        "Latency p95",
+        "In flight",
+        "Confidence",
+        "Cost per hour",
+        "Devices busy",
+        "Warming up",
+    }
     for panel in data_panels(board):
         steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", ())
         if panel["type"] in ("stat", "gauge", "bargauge") and panel["title"] not in neutral:
