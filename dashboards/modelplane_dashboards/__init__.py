@@ -3,24 +3,41 @@
 from modelplane_dashboards.api import API_ACCESSES, INFINITY_ID, ApiAccess
 from modelplane_dashboards.board import Board
 from modelplane_dashboards.boards import BoardError, build
-from modelplane_dashboards.output import FOLDERS, Changes, Folder, check, files, write
+from modelplane_dashboards.output.content import (
+    BOARD_FORMATS,
+    FOLDERS,
+    PER_ENTITY,
+    BoardFormat,
+    Folder,
+    PerEntity,
+    files,
+)
+from modelplane_dashboards.output.manifest import MANIFEST, OutputError, manifest_content
+from modelplane_dashboards.output.writer import Changes, check, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
 from modelplane_dashboards.render import render
 
 __all__ = [
     "API_ACCESSES",
+    "BOARD_FORMATS",
     "FOLDERS",
     "INFINITY_ID",
+    "MANIFEST",
+    "PER_ENTITY",
     "ApiAccess",
     "Board",
     "BoardError",
+    "BoardFormat",
     "Changes",
     "Folder",
+    "OutputError",
     "PanelQuery",
+    "PerEntity",
     "build",
     "check",
     "expand",
     "files",
+    "manifest_content",
     "panel_queries",
     "render",
     "write",

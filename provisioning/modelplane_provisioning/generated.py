@@ -33,7 +33,11 @@ def generated_files(root: Path) -> dict[str, bytes]:
         "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
-    for path, content in modelplane_dashboards.files(registry).items():
+    boards = modelplane_dashboards.files(registry)
+    files[f"dashboards/generated/{modelplane_dashboards.MANIFEST}"] = modelplane_dashboards.manifest_content(
+        boards
+    )
+    for path, content in boards.items():
         files[f"dashboards/generated/{path}"] = content
     for path, content in modelplane_dashboards.files(registry, "none").items():
         if path.startswith("fleet/"):  # the board that needs no registry, for those who use the mixin alone
