@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from modelplane_schema.files import read_if_present, remove_temporaries, replace_file, replace_files, surplus_files
+from modelplane_schema.files import (
+    read_if_present,
+    remove_temporaries,
+    replace_file,
+    replace_files,
+    surplus_files,
+)
 
 
 @pytest.fixture
