@@ -3,6 +3,7 @@
 from modelplane_dashboards.api import API_ACCESSES, INFINITY_ID, ApiAccess
 from modelplane_dashboards.board import Board
 from modelplane_dashboards.boards import BoardError, build
+from modelplane_dashboards.output.compare import BoardDifference, adopted_difference, differences
 from modelplane_dashboards.output.content import (
     BOARD_FORMATS,
     FOLDERS,
@@ -11,7 +12,9 @@ from modelplane_dashboards.output.content import (
     Folder,
     PerEntity,
     files,
+    to_text,
 )
+from modelplane_dashboards.output.dashboard_file import read_dashboard, stripped
 from modelplane_dashboards.output.manifest import MANIFEST, OutputError, manifest_content
 from modelplane_dashboards.output.writer import Changes, check, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
@@ -26,6 +29,7 @@ __all__ = [
     "PER_ENTITY",
     "ApiAccess",
     "Board",
+    "BoardDifference",
     "BoardError",
     "BoardFormat",
     "Changes",
@@ -33,12 +37,17 @@ __all__ = [
     "OutputError",
     "PanelQuery",
     "PerEntity",
+    "adopted_difference",
     "build",
     "check",
+    "differences",
     "expand",
     "files",
     "manifest_content",
     "panel_queries",
+    "read_dashboard",
     "render",
+    "stripped",
+    "to_text",
     "write",
 ]

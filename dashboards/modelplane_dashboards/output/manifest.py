@@ -37,7 +37,13 @@ def write_manifest(out: Path, paths: Iterable[str]) -> None:
         replace_file(out / MANIFEST, content)
 
 
-def read_manifest(out: Path) -> frozenset[str] | None:
+def our_files(out: Path) -> frozenset[str]:
+    """The files below ``out`` that are ours; OutputError when the manifest is damaged."""
+    manifest = _read_manifest(out)
+    return _earlier_boards(out) if manifest is None else manifest
+
+
+def _read_manifest(out: Path) -> frozenset[str] | None:
     """The files that are ours below ``out``, None without a manifest; OutputError when it is damaged."""
     content = read_if_present(out / MANIFEST)
     if content is None:
@@ -52,7 +58,7 @@ def read_manifest(out: Path) -> frozenset[str] | None:
     return frozenset(paths)
 
 
-def earlier_boards(out: Path) -> frozenset[str]:
+def _earlier_boards(out: Path) -> frozenset[str]:
     """The files below ``out`` that a version without a manifest wrote."""
     return frozenset(
         path.relative_to(out).as_posix()

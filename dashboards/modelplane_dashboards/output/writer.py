@@ -12,9 +12,8 @@ from pathlib import Path
 from modelplane_dashboards.output.manifest import (
     MANIFEST,
     OutputError,
-    earlier_boards,
     is_our_board,
-    read_manifest,
+    our_files,
     write_manifest,
 )
 from modelplane_schema.files import read_if_present, remove_temporaries, replace_file
@@ -45,7 +44,7 @@ def write(files: Mapping[str, bytes], out: Path, progress: Progress = iter) -> C
     the new one, and the next run completes. ``progress`` sees the paths as they are taken up.
     """
     with _told_as_output_errors(out), _locked_folder(out):
-        is_new, ours = not (out / MANIFEST).exists(), _ours(out)
+        is_new, ours = not (out / MANIFEST).exists(), our_files(out)
         _refuse_occupied(files, ours, out)
         write_manifest(out, ours.union(files))
         written = [path for path in progress(files) if _bring_up_to_date(out / path, files[path])]
@@ -72,13 +71,8 @@ def check(files: Mapping[str, bytes], out: Path, progress: Progress = iter) -> l
         present = read_if_present(out / path)
         if present != files[path]:
             problems.append(f"{path}: {'missing' if present is None else 'stale'}")
-    surplus = (path for path in _ours(out).difference(files) if is_our_board(out / path))
+    surplus = (path for path in our_files(out).difference(files) if is_our_board(out / path))
     return sorted([*problems, *(f"{path}: surplus" for path in surplus)])
-
-
-def _ours(out: Path) -> frozenset[str]:
-    manifest = read_manifest(out)
-    return earlier_boards(out) if manifest is None else manifest
 
 
 _NO_FOLDER = "{}: is a file; boards are written into a folder, name another with --out"
