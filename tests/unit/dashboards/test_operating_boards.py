@@ -121,8 +121,8 @@ def test_only_device_time_of_the_ledger_is_shown() -> None:
         for panel in render(devices(CLUSTERLESS))["panels"]
         if panel["title"] == "Time against the inventory"
     )
-    condition = panel["transformations"][0]["options"]["filters"][0]
-    assert (condition["fieldName"], condition["config"]["options"]["value"]) == ("unit", "device_seconds")
+    condition = panel["transformations"][-1]["options"]["filters"][0]
+    assert (condition["fieldName"], condition["config"]["options"]["value"]) == ("Unit", "device_seconds")
 
 
 def test_the_menu_of_llms_has_models_with_tokens_alone() -> None:
