@@ -252,3 +252,18 @@ def test_tokens_in_and_out_partition_the_kinds(servers: Servers, tmp_path: Path)
         data,
         {expressions(board, key)[0]: [("{}", value)] for key, value in expected.items()},
     )
+
+
+def test_a_timeline_has_what_is_over_at_its_end(servers: Servers, tmp_path: Path) -> None:
+    """An hour of a critical alert is more than that of thirty warnings, which alone fire two hours later."""
+    firing = {"alertstate": "firing", "tenant_id": "x", "model_name": "a"}
+    data = [
+        series("ALERTS", "1x120", alertname="Over", severity="critical", **firing),
+        *(
+            series("ALERTS", "_x110 1x70", alertname=f"A{number}", severity="warning", **firing)
+            for number in range(30)
+        ),
+    ]
+    (timeline,) = expressions(alerts(CLUSTERLESS), "alert-timeline")
+    over = '{alertname="Over",model_name="a"}'
+    check(servers, tmp_path, data, {timeline.replace("@ end()", "@ 10800"): [(over, 3)]})
