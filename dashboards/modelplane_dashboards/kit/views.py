@@ -161,7 +161,7 @@ class Table:
     """Rows. Instant queries are merged on their labels, or joined on ``join``, as they must be with a trend.
 
     Sorted by the column with the title ``sort_by``. ``totals`` are the titles of columns to sum below.
-    ``only`` is the title of a column and the value that it must have.
+    ``only`` is a field and the value that it must have.
     """
 
     columns: tuple[Column, ...]
@@ -173,7 +173,7 @@ class Table:
 
     def __post_init__(self) -> None:
         titles = [column.title for column in self.columns]
-        unknown = {self.sort_by, *self.totals, *(self.only or ())[:1]} - {"", *titles}
+        unknown = {self.sort_by, *self.totals} - {"", *titles}
         if unknown:
             raise ValueError(
                 f"a table has no column {sorted(unknown)[0]!r}; its columns: {', '.join(titles)}"

@@ -194,7 +194,7 @@ def inventory(scope: BoardScope) -> Panel:
             ),
             sort_by="Type",
             descending=False,
-            only=("Unit", "device_seconds"),
+            only=("unit", "device_seconds"),
         ),
         empty="No device was used in whole periods of 5 minutes of this time range",
     )

@@ -115,14 +115,21 @@ def test_an_incident_leads_to_its_page_of_the_plugin() -> None:
     assert "path: 'incidents/:id'" in pages
 
 
+def test_without_the_plugin_nothing_leads_to_its_pages() -> None:
+    by_infinity = reachable(alerts(CLUSTERLESS), "infinity")
+    assert "/a/modelplane" in json.dumps(render(alerts(CLUSTERLESS)))
+    assert "/a/modelplane" not in json.dumps(render(by_infinity, "infinity"))
+    assert [panel.key for panel in by_infinity.panels] == [panel.key for panel in alerts(CLUSTERLESS).panels]
+
+
 def test_only_device_time_of_the_ledger_is_shown() -> None:
     panel = next(
         panel
         for panel in render(devices(CLUSTERLESS))["panels"]
         if panel["title"] == "Time against the inventory"
     )
-    condition = panel["transformations"][-1]["options"]["filters"][0]
-    assert (condition["fieldName"], condition["config"]["options"]["value"]) == ("Unit", "device_seconds")
+    condition = panel["transformations"][0]["options"]["filters"][0]
+    assert (condition["fieldName"], condition["config"]["options"]["value"]) == ("unit", "device_seconds")
 
 
 def test_the_menu_of_llms_has_models_with_tokens_alone() -> None:
