@@ -1,6 +1,6 @@
 """Grafana dashboards generated from the metric schema and the registry."""
 
-from modelplane_dashboards.boards import BoardError, build
+from modelplane_dashboards.boards import BoardError, build, model_board, tenant_board
 from modelplane_dashboards.kit.api import API_ACCESSES, INFINITY_ID, ApiAccess
 from modelplane_dashboards.kit.board import Board
 from modelplane_dashboards.kit.render import render
@@ -21,7 +21,9 @@ __all__ = [
     "check",
     "expand",
     "files",
+    "model_board",
     "panel_queries",
     "render",
+    "tenant_board",
     "write",
 ]

@@ -1,10 +1,11 @@
-"""The labels of every series that is scraped or recorded, by its name in PromQL."""
+"""The labels of every series that boards may read, by its name in PromQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from modelplane_schema.metrics import METRICS, Metric
+from modelplane_schema.plane_series import PLANE_SERIES
 from modelplane_schema.recorded import RECORDED
 
 _SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -22,7 +23,7 @@ def _scraped(metric: Metric) -> Mapping[str, tuple[str, ...]]:
 
 
 SERIES_LABELS: Mapping[str, tuple[str, ...]] = {
-    **{name: labels for metric in METRICS for name, labels in _scraped(metric).items()},
+    **{name: labels for metric in (*METRICS, *PLANE_SERIES) for name, labels in _scraped(metric).items()},
     **{series.name: series.labels for series in RECORDED},
 }
 

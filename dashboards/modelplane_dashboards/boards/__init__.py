@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from modelplane_dashboards.boards.alerts import alerts
 from modelplane_dashboards.boards.cost import cost
+from modelplane_dashboards.boards.devices import devices
 from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.fleet import fleet
+from modelplane_dashboards.boards.llm import llm
 from modelplane_dashboards.boards.model import model
+from modelplane_dashboards.boards.plane import plane
 from modelplane_dashboards.boards.slo import slo
 from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
@@ -19,7 +23,18 @@ from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
 # In the order of a reader: from all to one, then by subject.
-TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (fleet, tenant, model, drift, cost, slo)
+TEMPLATES: tuple[Callable[[BoardContext], Board], ...] = (
+    fleet,
+    tenant,
+    model,
+    drift,
+    cost,
+    slo,
+    alerts,
+    devices,
+    llm,
+    plane,
+)
 
 
 class BoardError(UserError, ValueError):

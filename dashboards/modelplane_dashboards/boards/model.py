@@ -43,7 +43,7 @@ def model(context: BoardContext, entity: Entity | None = None) -> Board:
             Section("business", "Business, feedback and devices", _business(scope)),
             Section("alerts", "Alerts", _alerts(subject, scope)),
         ),
-        examples=(("model", context.example_model),),
+        examples=() if entity else (("model", context.example_model),),
     )
 
 

@@ -39,7 +39,7 @@ def tenant(context: BoardContext, entity: Entity | None = None) -> Board:
             Section("slos", "Objectives and cost", (_objectives(scope),)),
             Section("alerts", "Alerts", _alerts(subject, scope)),
         ),
-        examples=(("tenant", context.example_tenant),),
+        examples=() if entity else (("tenant", context.example_tenant),),
     )
 
 
@@ -93,7 +93,9 @@ def _service(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
             (
                 calls.REQUEST_RATE.graph(scope, _BY_MODEL, "Requests by model", most=20),
                 errors.graph(scope, _BY_MODEL, "Errors by model", most=20),
-                calls.LATENCY_P95.graph(scope, _BY_MODEL, "Latency p95 by model"),
+                calls.LATENCY_P95.graph(
+                    scope, _BY_MODEL, "Latency p95 by model", most=20, ranked_by=calls.REQUEST_RATE
+                ),
             )
         ),
         Row((calls.outcomes(scope), calls.IN_FLIGHT.graph(scope, _BY_MODEL, "In flight by model", most=20))),

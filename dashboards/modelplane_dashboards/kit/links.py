@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import BoardKind
 from modelplane_dashboards.kit.views import Link
-from modelplane_schema.uids import template_uid
+from modelplane_schema.uids import PLUGIN_APP_ID, template_uid
 
 VALUE = "${__value.raw:percentencode}"
 _ALWAYS = ("${datasource:queryparam}", "${__url_time_range}")
@@ -25,3 +25,8 @@ def uid_link(uid: str, title: str, /, *keep: str, **values: str) -> Link:
     parameters = [f"var-{variable}={value}" for variable, value in values.items()]
     kept = [f"${{{variable}:queryparam}}" for variable in keep]
     return Link(title, f"/d/{uid}?{'&'.join((*parameters, *kept, *_ALWAYS))}")
+
+
+def incident_link(column: str) -> Link:
+    """A link to the plugin's page of the incident whose id another ``column`` of the row holds."""
+    return Link("Incident", f"/a/{PLUGIN_APP_ID}/incidents/{field(column)}?${{__url_time_range}}")

@@ -65,11 +65,12 @@ class Measure:
         title: str,
         *limits: PromQuery,
         most: int | None = None,
+        ranked_by: Measure | None = None,
         stacked: bool = False,
     ) -> Panel:
         """A line for each combination of the labels ``by``, and dashed lines for ``limits``.
 
-        With ``most``, the lines that are highest at the end of the range alone.
+        With ``most``, only the lines that are highest at the end of the range, by this or another measure.
         """
         maximum = 1.0 if self.unit == RATIO else None
         return Panel(
@@ -77,17 +78,17 @@ class Measure:
             title=title,
             description=f"{self.description} No line means no data.",
             unit=self.unit,
-            queries=(self._lines(scope, by, most), *limits),
+            queries=(self._lines(scope, by, most, ranked_by or self), *limits),
             view=TimeSeries(stacked=stacked, maximum=maximum),
             decimals=self.decimals,
             empty=self.empty,
         )
 
-    def _lines(self, scope: BoardScope, by: Labels, most: int | None) -> PromQuery:
+    def _lines(self, scope: BoardScope, by: Labels, most: int | None, ranked_by: Measure) -> PromQuery:
         query = self.query(scope, by)
         if most is None:
             return query
-        ranking = self.expression(replace(scope, at_end=True), by)
+        ranking = ranked_by.expression(replace(scope, at_end=True), by)
         return replace(query, expr=largest(query.expr, ranking, by, most))
 
     def column(self, ref_id: str, title: str = "", link: Link | None = None) -> Column:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from modelplane_dashboards.kit.board import Panel, PromQuery
+from modelplane_dashboards.kit.board import ApiQuery, Panel, PromQuery
 from modelplane_dashboards.kit.colours import BAD
 from modelplane_dashboards.kit.json_parts import (
     PanelContent,
@@ -105,7 +105,7 @@ def _stat(panel: Panel, view: Stat) -> PanelContent:
         "graphMode": "area" if view.trend else "none",
         "justifyMode": "center",
         "orientation": "auto",
-        "reduceOptions": _LAST_VALUE,
+        "reduceOptions": _LAST_VALUE | {"fields": _shown_fields(panel)},
         "textMode": "value_and_name" if view.shows_name else "value",
         "wideLayout": True,
     }
@@ -115,6 +115,14 @@ def _stat(panel: Panel, view: Stat) -> PanelContent:
         "thresholds": thresholds(view.steps),
     }
     return PanelContent("stat", options, {"defaults": defaults, "overrides": []})
+
+
+def _shown_fields(panel: Panel) -> str:
+    """A pattern of the fields that a stat shows: a row of the backend has more than the panel names."""
+    query = panel.queries[0]
+    if not isinstance(query, ApiQuery):
+        return ""
+    return f"/^({'|'.join(field.text for field in query.fields)})$/"
 
 
 def _gauge(panel: Panel, view: Gauge) -> PanelContent:

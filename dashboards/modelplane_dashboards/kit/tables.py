@@ -50,6 +50,8 @@ def _transformations(panel: Panel, view: Table) -> Iterator[dict[str, Any]]:
         yield {"id": "joinByField", "options": {"byField": view.join, "mode": "outer"}}
     elif len(panel.queries) > 1:
         yield {"id": "merge", "options": {}}
+    if view.only:
+        yield {"id": "filterByValue", "options": _equal(*view.only)}
     if panel.queries[0].datasource == "api":  # whose tables have more columns than a panel shows
         names = [column.field for column in view.columns]
         yield {"id": "filterFieldsByName", "options": {"include": {"names": names}}}
@@ -60,6 +62,11 @@ def _transformations(panel: Panel, view: Table) -> Iterator[dict[str, Any]]:
         "renameByName": {column.field: column.title for column in view.columns},
     }
     yield {"id": "organize", "options": organize}
+
+
+def _equal(field: str, value: str) -> dict[str, Any]:
+    condition = {"fieldName": field, "config": {"id": "equal", "options": {"value": value}}}
+    return {"filters": [condition], "match": "all", "type": "include"}
 
 
 def _override(column: Column) -> dict[str, Any]:

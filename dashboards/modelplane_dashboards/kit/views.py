@@ -161,6 +161,7 @@ class Table:
     """Rows. Instant queries are merged on their labels, or joined on ``join``, as they must be with a trend.
 
     Sorted by the column with the title ``sort_by``. ``totals`` are the titles of columns to sum below.
+    ``only`` is a field and the value that it must have.
     """
 
     columns: tuple[Column, ...]
@@ -168,6 +169,7 @@ class Table:
     descending: bool = True
     join: str = ""
     totals: tuple[str, ...] = ()
+    only: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         titles = [column.title for column in self.columns]

@@ -69,6 +69,18 @@ def firing_alerts_now(scope: BoardScope) -> Panel:
     )
 
 
+def critical_alerts_now(scope: BoardScope) -> Panel:
+    critical = firing(scope, Matcher("severity", "critical"))
+    return Panel(
+        key="critical-alerts-now",
+        title="Critical alerts",
+        description="Critical alerts among those that fire: someone is paged for each of them.",
+        unit=COUNT,
+        queries=(PromQuery(f"count({critical}) or vector(0)", instant=True),),
+        view=Stat(limit_steps(bad=1), filled=True),
+    )
+
+
 def firing_alerts(scope: BoardScope) -> Panel:
     return Panel(
         key="firing-alerts",
@@ -119,6 +131,8 @@ def recent_alerts(**parameters: str | BoardVariable) -> Panel:
         MODEL_NAME,
         MODEL_VERSION,
         "summary",
+        "suppressed_by",
+        "suppression_windows",
         "runbook_url",
     )
     fields = (
@@ -128,7 +142,11 @@ def recent_alerts(**parameters: str | BoardVariable) -> Panel:
     )
     given = tuple((name.replace("_", "-"), value) for name, value in parameters.items())
     severities = tuple(ValueText(name, colour=colour) for name, colour in SEVERITY_COLOURS.items())
-    states = (ValueText("firing", colour=BAD), ValueText("resolved", colour=GOOD))
+    states = (
+        ValueText("firing", colour=BAD),
+        ValueText("suppressed", colour="purple"),
+        ValueText("resolved", colour=GOOD),
+    )
     return Panel(
         key="recent-alerts",
         title="Alerts in the time range",
@@ -146,6 +164,8 @@ def recent_alerts(**parameters: str | BoardVariable) -> Panel:
                 Column(MODEL_NAME, "Model"),
                 Column(MODEL_VERSION, "Version"),
                 Column("summary", "Summary"),
+                Column("suppressed_by", "Suppressed by"),
+                Column("suppression_windows", "In windows"),
                 Column("runbook_url", "Runbook", hidden=True),
             )
         ),

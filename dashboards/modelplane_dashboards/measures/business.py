@@ -65,5 +65,5 @@ def accuracy(scope: BoardScope) -> Panel:
 def _sum(scope: BoardScope, name: str, label: str) -> str:
     """A counter's growth per second for each value of a label, of which a graph shows the 20 highest."""
     expression = total(rate(scope.select(name), WINDOW), (label,))
-    ranking = total(f"{scope.select(name)} @ end()", (label,))
+    ranking = total(f"rate({scope.select(name)}[{WINDOW}] @ end())", (label,))
     return largest(expression, ranking, (label,))
