@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from modelplane_provisioning.commands.boards_drawing import dashboards_draw
 from modelplane_provisioning.commands.options import api_option, console, out_option, registry_option
 from modelplane_schema.alert_coverage import coverage_warnings
 from modelplane_schema.documents import load_yaml
@@ -90,6 +91,9 @@ def dashboards_check(registry: Path, out: Path, api: ApiAccess) -> None:
             f"modelplane dashboards generate --registry {registry} --out {out} --api {api}"
         )
     console.print(f"{out}: all {len(files)} boards are current")
+
+
+dashboards_group.add_command(dashboards_draw)
 
 
 config_option = click.option(
