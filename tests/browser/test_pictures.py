@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from modelplane_provisioning.cli import cli
+from modelplane_provisioning.processes import PATIENCE_SECONDS
 from provisioning_support.grafana_pages import TOKEN, GrafanaPages, PageBoard, PagePanel, grafana_pages
 
 pytestmark = pytest.mark.slow
 
 LONG_TITLE = "a title that is far too long for a panel of the width four"
 SENTENCE = "quantile has the value '95'; allowed: a number between 0 and 1."
-HIGH = tuple(PagePanel(f"Panel {index}") for index in range(9))  # lazy: most lie below a window's end
+HIGH = tuple(PagePanel(f"Panel {index}") for index in range(5))  # lazy: most lie below a window's end
 FAULTS = (
     PagePanel("Broken", "error", text=SENTENCE),
     PagePanel("Crashed", "crash", text="Panel plugin not found: of-somebody"),
@@ -28,16 +29,25 @@ FAULTS = (
     PagePanel("Device", "empty", text="Not reported here", no_value="Not reported here"),
 )
 SCRIPT = "console.error('boom'); fetch('/absent?secret=1');"
+# Its panel lies below a window that is as high as the board, and the page is always higher than its window.
+MOVED = (
+    "document.body.style.cssText ="
+    " 'box-sizing: border-box; padding-top: 1500px; min-height: calc(100vh + 50px)';"
+)
 BOARDS = (
     PageBoard("mp-fine", HIGH, "redirect"),
+    PageBoard("mp-moved", script=MOVED),
     PageBoard("mp-faults", FAULTS, script=SCRIPT),
-    PageBoard("mp-never", (PagePanel("Waits", "never"), PagePanel("Answers"))),
-    PageBoard("mp-blank", (PagePanel("Blank", "blank"),)),
     PageBoard("mp-foreign", behaviour="foreign"),
     PageBoard("mp-login", behaviour="login"),
-    PageBoard("mp-silent", behaviour="silent"),
     PageBoard("mp-missing", behaviour="missing"),
 )
+ENDLESS = (
+    PageBoard("mp-never", (PagePanel("Waits", "never"), PagePanel("Answers"))),
+    PageBoard("mp-blank", (PagePanel("Blank", "blank"),)),
+    PageBoard("mp-silent", behaviour="silent"),
+)
+ENDLESS_SECONDS = 12  # a busy machine has drawn by then what can be drawn
 
 
 class Run(NamedTuple):
@@ -68,27 +78,23 @@ def size(picture: Path) -> tuple[int, int]:
     return width, height
 
 
+def taken(boards: tuple[PageBoard, ...], folder: Path, *options: str) -> Iterator[Run]:
+    with grafana_pages(*boards) as pages:
+        result = pictures(pages, folder, "--json", "--theme", "light", "--jobs", "3", *options)
+        told = {board["uid"]: board for board in json.loads(result.stdout)["boards"]}
+        yield Run(pages, folder / "pictures", result, told)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    folder = tmp_path_factory.mktemp("run")
-    # What waits for ever is waited for in each picture; two of each board are enough.
-    options = (
-        "--json",
-        "--theme",
-        "light",
-        "--timeout",
-        "5",
-        "--jobs",
-        "4",
-        "--var",
-        "tenant=a b",
-        "--from",
-        "now-6h",
-    )
-    with grafana_pages(*BOARDS) as pages:
-        result = pictures(pages, folder, *options)
-        boards = {board["uid"]: board for board in json.loads(result.stdout)["boards"]}
-        yield Run(pages, folder / "pictures", result, boards)
+    choice = ("--var", "tenant=a b", "--from", "now-6h", "--timeout", str(PATIENCE_SECONDS))
+    yield from taken(BOARDS, tmp_path_factory.mktemp("run"), *choice)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    options = ("--width", "1280", "--timeout", str(ENDLESS_SECONDS))
+    yield from taken(ENDLESS, tmp_path_factory.mktemp("endless"), *options)
 
 
 def test_panels_below_the_window_are_waited_for_and_all_is_well(run: Run) -> None:
@@ -99,6 +105,12 @@ def test_panels_below_the_window_are_waited_for_and_all_is_well(run: Run) -> Non
         seen_width, height = size(run.out / name)
         assert seen_width == width
         assert height > len(HIGH) * 296
+
+
+def test_a_page_that_is_higher_than_its_board_is_taken_whole(run: Run) -> None:
+    assert run.told("mp-moved") == []
+    _, height = size(run.out / "mp-moved-1280-light.png")
+    assert 1800 < height < 1900
 
 
 def test_every_fault_of_a_board_is_told(run: Run) -> None:
@@ -116,30 +128,35 @@ def test_every_fault_of_a_board_is_told(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uid", "panel", "text"),
+    ("uid", "text"),
     [
-        ("mp-never", "Waits", "it is still loading"),
-        ("mp-blank", "Blank", "it shows nothing"),
-        ("mp-login", "", "Grafana shows its login page"),
-        ("mp-silent", "", "the page did not load: Page.goto: Timeout"),
-        ("mp-foreign", "", "it leads to {elsewhere}"),
-        ("mp-missing", "", "Grafana answered 404: Dashboard not found"),
+        ("mp-login", "Grafana shows its login page"),
+        ("mp-foreign", "it leads to {elsewhere}"),
+        ("mp-missing", "Grafana answered 404: Dashboard not found"),
     ],
 )
-def test_a_board_that_does_not_finish_is_told_and_the_others_are_taken(
-    uid: str, panel: str, text: str, run: Run
-) -> None:
-    errors = [each for each in run.told(uid) if each[0] == "error"]
-    assert [each[2] for each in errors] == [panel]
-    assert errors[0][3].startswith(text.format(elsewhere=run.pages.elsewhere))
-    is_drawn = panel != ""
-    assert len(run.boards[uid]["pictures"]) == (2 if is_drawn else 0)
-    assert (run.out / f"{uid}-1280-light.png").exists() == is_drawn
+def test_what_is_no_page_of_a_board_is_told_and_not_taken(uid: str, text: str, run: Run) -> None:
+    (error,) = (each for each in run.told(uid) if each[0] == "error")
+    assert error[1:3] == ("not seen", "")
+    assert error[3].startswith(text.format(elsewhere=run.pages.elsewhere))
+    assert run.boards[uid]["pictures"] == []
+
+
+def test_boards_that_do_not_finish_are_told_and_taken_as_they_are(endless: Run) -> None:
+    assert endless.told("mp-never") == [("error", "unfinished", "Waits", "it is still loading")]
+    assert endless.told("mp-blank") == [("error", "unfinished", "Blank", "it shows nothing")]
+    ((_, kind, _, text),) = endless.told("mp-silent")
+    assert kind == "not seen"
+    assert text.startswith("the page did not load: Page.goto: Timeout")
+    names = {path.name for path in endless.out.iterdir()}
+    assert names == {"mp-never-1280-light.png", "mp-blank-1280-light.png"}
+    assert endless.result.exit_code == 4
 
 
 def test_nothing_lies_there_but_finished_pictures(run: Run) -> None:
-    taken = {name for board in run.boards.values() for name in board["pictures"]}
-    assert {path.name for path in run.out.iterdir()} == taken
+    names = {name for board in run.boards.values() for name in board["pictures"]}
+    assert {path.name for path in run.out.iterdir()} == names
+    assert len(names) == 6
     assert run.result.exit_code == 4
 
 

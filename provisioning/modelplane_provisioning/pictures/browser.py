@@ -30,6 +30,7 @@ _QUIET_LOOKS = 3  # in a row, until the page is taken for complete
 _PICTURE_MILLISECONDS = 20_000
 _HOVER_MILLISECONDS = 2_000
 _MOST_HOVERED = 20
+_MOST_GROWTHS = 5  # a page that is always higher than its window would never be complete
 _BELOW = 8  # pixels under the last panel
 _LOGIN = "Grafana shows its login page: does it let a service account's token open boards?"
 
@@ -99,16 +100,20 @@ class Photographer:
     async def _wait(self, page: Page, board: Board, log: PageLog) -> tuple[PageSight | None, bool]:
         """The last look at the page, and whether all panels have answered by then."""
         seen: PageSight | None = None
-        quiet = 0
+        quiet = growths = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(self.seconds):
                 while quiet < _QUIET_LOOKS:
                     await asyncio.sleep(_LOOK_SECONDS)
                     seen = await _look(page) or seen
-                    is_quiet = seen is not None and seen.is_complete(board.panels) and not log.pending_queries
-                    quiet = quiet + 1 if is_quiet and not await _has_grown(page, seen) else 0
-                    if seen and seen.is_login:
+                    if seen is None:
+                        continue
+                    if seen.is_login:
                         break
+                    has_grown = growths < _MOST_GROWTHS and await _has_grown(page, seen)
+                    growths += has_grown
+                    is_quiet = seen.is_complete(board.panels) and not log.pending_queries and not has_grown
+                    quiet = quiet + 1 if is_quiet else 0
         return seen, quiet >= _QUIET_LOOKS
 
     async def _write(self, page: Page, shot: Shot, seen: PageSight) -> None:
@@ -150,10 +155,10 @@ async def _look(page: Page) -> PageSight | None:
         return None
 
 
-async def _has_grown(page: Page, seen: PageSight | None) -> bool:
+async def _has_grown(page: Page, seen: PageSight) -> bool:
     """Make the window as high as the page, so that the panels below load as well; whether it was not."""
     size = page.viewport_size
-    height = min(seen.height, MOST_PIXELS) if seen else 0
+    height = min(seen.height, MOST_PIXELS)
     if size is None or height <= size["height"]:
         return False
     await page.set_viewport_size({"width": size["width"], "height": height})

@@ -73,14 +73,18 @@ def _of_board(sight: BoardSight) -> Iterator[Finding]:
 def _unfinished(sight: BoardSight) -> Iterator[Finding]:
     panels = sight.page.panels if sight.page else ()
     absent = sight.board.panels - len(panels)
-    if absent > 0:
+    if not panels:
+        yield Finding("error", "unfinished", "", "no panel appeared")
+    elif absent > 0:
         yield Finding("error", "unfinished", "", f"{absent} of {sight.board.panels} panels did not appear")
     for panel in panels:
         if not panel.has_answered:
             text = "it is still loading" if panel.is_loading else "it shows nothing"
             yield Finding("error", "unfinished", panel.title, text)
-    if absent <= 0 and all(panel.has_answered for panel in panels):
-        yield Finding("error", "unfinished", "", "its queries did not end")
+    if panels and absent <= 0 and all(panel.has_answered for panel in panels):
+        yield Finding(
+            "error", "unfinished", "", "all panels have answered, but the page did not come to rest"
+        )
 
 
 def _of_panel(panel: PanelSight, reasons: frozenset[str]) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ import json
 
 from modelplane_provisioning.pictures import selectors
 
-_NAMES = ("PANEL", "TITLE", "CONTENT", "LOADING_BAR", "STATUS", "STATUS_PREFIX", "DATA_MESSAGE", "CRASH",
-          "SCROLL_CONTAINER", "LOGIN", "THEME_CLASSES")  # fmt: skip
+_NAMES = ("PANEL", "TITLE", "CONTENT", "LOADING_BAR", "SPINNER", "STATUS", "STATUS_PREFIX", "DATA_MESSAGE",
+          "CRASH", "SCROLL_CONTAINER", "LOGIN", "THEME_CLASSES")  # fmt: skip
 
 # Of a table that has thousands of texts the first 50 say enough.
 _SCRIPT = """() => {
@@ -30,7 +30,7 @@ _SCRIPT = """() => {
     return {
       title: title ? title.textContent : "",
       isCut: !!title && title.scrollWidth > title.clientWidth,
-      isLoading: !!section.querySelector(at.LOADING_BAR),
+      isLoading: !!section.querySelector(`${at.LOADING_BAR}, ${at.SPINNER}`),
       isDrawn: !!content && (content.innerText.trim() !== "" || !!content.querySelector(drawing)),
       status: status ? status.dataset.testid.slice(at.STATUS_PREFIX.length) : "",
       crash: text(section.querySelector(at.CRASH)),

@@ -12,6 +12,7 @@ PANEL: Final = 'section[data-testid^="data-testid Panel header"]'
 TITLE: Final = "h2"
 CONTENT: Final = '[data-testid="data-testid panel content"]'
 LOADING_BAR: Final = '[aria-label="Panel loading bar"]'
+SPINNER: Final = '[data-testid="Spinner"]'  # of panels that load by themselves, such as lists of alerts
 STATUS_PREFIX: Final = "data-testid Panel status "  # then error, warning or info
 STATUS: Final = f'[data-testid^="{STATUS_PREFIX}"]'
 DATA_MESSAGE: Final = '[data-testid="data-testid Panel data error message"]'

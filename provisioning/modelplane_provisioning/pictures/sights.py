@@ -43,8 +43,8 @@ class PageSight:
     is_login: bool
 
     def is_complete(self, panels: int) -> bool:
-        """Whether at least ``panels`` panels are there and all have answered."""
-        return len(self.panels) >= panels and all(panel.has_answered for panel in self.panels)
+        """Whether ``panels`` panels are there, at least one in any case, and all have answered."""
+        return len(self.panels) >= max(panels, 1) and all(panel.has_answered for panel in self.panels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,9 @@ def test_a_board_that_did_not_finish_says_what_was_waited_for() -> None:
         ("Requests", "it is still loading"),
         ("Blank", "it shows nothing"),
     ]
-    assert [each.text for each in told(sight(FINE, is_complete=False))] == ["its queries did not end"]
+    restless = told(sight(FINE, is_complete=False))
+    assert [each.text for each in restless] == ["all panels have answered, but the page did not come to rest"]
+    assert [each.text for each in told(sight(board=board, is_complete=False))] == ["no panel appeared"]
     assert [each.text for each in told(BoardSight(BOARD, DARK, failure="no answer"))] == ["no answer"]
 
 
@@ -110,6 +112,7 @@ def test_a_page_is_complete_when_every_panel_has_answered() -> None:
     assert page.is_complete(1)
     assert page.is_complete(0)
     assert not page.is_complete(2)
+    assert not PageSight((), 1, 1, "", is_login=False).is_complete(0)
     for panel in (replace(FINE, is_loading=True), replace(FINE, is_drawn=False)):
         assert not PageSight((FINE, panel), 1, 1, "", is_login=False).is_complete(2)
     assert PageSight((replace(FINE, is_drawn=False, status="error"),), 1, 1, "", is_login=False).is_complete(
