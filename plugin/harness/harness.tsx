@@ -17,6 +17,7 @@ import { setPanelRenderer, setPluginPage } from '#runtime-components';
 import { backendSrv } from './backendSrv';
 import { Drawn } from './Drawn';
 import { Edited, type Editor } from './editors';
+import { Panels } from './panels';
 
 const APP_ID = 'modelplane-monitoring-app';
 const SOURCE = {
@@ -122,6 +123,7 @@ type Role = 'Viewer' | 'Editor' | 'Admin';
 
 Object.assign(window, {
   grafanaVersion: (ui as any).version,
+  showPanels: () => show('dark', <Panels />),
   showPage: async (path: string, mode: 'dark' | 'light', role: Role) => {
     startRuntime({ login: 'ann', orgRole: role, isSignedIn: true });
     const { root: App } = await load('/plugin/module.js');

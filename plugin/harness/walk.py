@@ -25,6 +25,7 @@ from page_walks import (
     walk_search,
     walk_states,
 )
+from panel_walks import walk_panels
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from datasource_support.fake_alertmanager import serving_silences
@@ -61,6 +62,7 @@ def _walk_any(walk: Walk) -> None:
 PAGES = pages_of(COMPARED)
 PARTS: Mapping[str, Callable[[Walk], None]] = {
     "editors": lambda walk: walk_editors(walk, ((NOW - 600) * 1000, NOW * 1000)),
+    "panels": walk_panels,
     "pages": lambda walk: walk_pages(walk, PAGES),
     "search": walk_search,
     "signal": lambda walk: walk_drift_signal(walk, "age"),
