@@ -5,6 +5,7 @@ Needs pydantic (extra ``registry``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -27,12 +28,21 @@ def _root_url(text: str) -> str:
     return text
 
 
+def _subject(text: str) -> str:
+    """Grafana's ``sub``: people can change their login, but not this."""
+    if not re.fullmatch(r"(user|service-account):[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError(
+            "must be the id that Grafana signs, such as user:17 or service-account:4: "
+            "a login or an e-mail address can become somebody else's"
+        )
+    return text
+
+
 RootUrl = Annotated[str, AfterValidator(_root_url)]
 Organisation = Annotated[
     str, BeforeValidator(_text_of_number), StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")
 ]
-# Grafana's `sub`: people can change their login, but not this.
-Subject = Annotated[str, StringConstraints(pattern=r"^(user|service-account):[A-Za-z0-9_-]{1,64}$")]
+Subject = Annotated[str, AfterValidator(_subject)]
 TenantId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Tenants = Literal["all"] | Annotated[tuple[TenantId, ...], Field(min_length=1)]
 
@@ -49,6 +59,16 @@ class GrafanaAccess(Declaration):
     organisations: dict[Organisation, Tenants] = Field(default_factory=dict)
     roles: dict[Organisation, dict[GrafanaRole, Tenants]] = Field(default_factory=dict)
     users: dict[Organisation, dict[Subject, Tenants]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_teams(cls, section: Any) -> Any:
+        if isinstance(section, dict) and "teams" in section:
+            raise ValueError(
+                ".teams: cannot be mapped, because Grafana signs who asks without their teams; map instead "
+                "their organisation (organisations), their role in it (roles) or themselves (users)"
+            )
+        return section
 
     @model_validator(mode="after")
     def _somebody_sees_something(self) -> GrafanaAccess:

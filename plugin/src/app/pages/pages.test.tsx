@@ -180,7 +180,7 @@ describe('incidents', () => {
     }));
     routes({ ...AROUND, 'annotations/version_changes': { rows } });
     showIncident();
-    const sentence = 'The 10 nearest to its beginning; 2 more until its end are not shown.';
+    const sentence = 'The 10 nearest to its beginning; 2 others from an hour before it on are not shown.';
     expect(await screen.findByText(sentence)).toBeTruthy();
     const titles = screen.getAllByText(/^change /).map(({ textContent }) => textContent);
     expect(titles).toEqual(Array.from({ length: 10 }, (_, n) => `change ${12 - n}`));

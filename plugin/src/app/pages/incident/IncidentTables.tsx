@@ -100,7 +100,7 @@ export function VersionChanges({ incident, now }: Around) {
 function Hidden({ count }: { count: number }) {
   return count > 0 ? (
     <Text color="secondary">
-      {`The ${MOST_CHANGES} nearest to its beginning; ${countText(count)} more until its end are not shown.`}
+      {`The ${MOST_CHANGES} nearest to its beginning; ${countText(count)} others from an hour before it on are not shown.`}
     </Text>
   ) : null;
 }
