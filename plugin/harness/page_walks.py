@@ -122,6 +122,8 @@ def walk_failures(walk: Walk, pages: tuple[AppPage, ...]) -> None:
             walk.proxy.failing = (status, body)
             show_page(page, page_of_app.path, **page_of_app.choices)
             expect_text(page, sentence)
+            if not status.startswith("403"):
+                expect(page.get_by_role("button", name="again").first).to_be_visible()
             settled(page)
             walk.picture(page, f"{page_of_app.path}-{name}")
 
