@@ -6,8 +6,8 @@ Needs pydantic (extra ``registry``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -54,21 +54,16 @@ class GrafanaAccess(Declaration):
     what ``organisations`` says of everybody in it. Who is in none of them sees nothing.
     """
 
+    refused_keys: ClassVar[Mapping[str, str]] = {
+        "teams": "cannot be mapped, because Grafana signs who asks without their teams; map instead "
+        "their organisation (organisations), their role in it (roles) or themselves (users)"
+    }
+
     issuer: RootUrl
     keys_url: RootUrl | None = None
     organisations: dict[Organisation, Tenants] = Field(default_factory=dict)
     roles: dict[Organisation, dict[GrafanaRole, Tenants]] = Field(default_factory=dict)
     users: dict[Organisation, dict[Subject, Tenants]] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_teams(cls, section: Any) -> Any:
-        if isinstance(section, dict) and "teams" in section:
-            raise ValueError(
-                ".teams: cannot be mapped, because Grafana signs who asks without their teams; map instead "
-                "their organisation (organisations), their role in it (roles) or themselves (users)"
-            )
-        return section
 
     @model_validator(mode="after")
     def _somebody_sees_something(self) -> GrafanaAccess:
