@@ -13,7 +13,6 @@ import { createRoot, type Root } from 'react-dom/client';
 import * as jsx from 'react/jsx-runtime';
 import * as router from 'react-router-dom-v5-compat';
 import * as rxjs from 'rxjs';
-import { setPanelRenderer, setPluginPage } from '#runtime-components';
 import { backendSrv } from './backendSrv';
 import { Drawn } from './Drawn';
 import { Edited, type Editor } from './editors';
@@ -29,10 +28,18 @@ const SOURCE = {
   jsonData: {},
   meta: { id: 'modelplane-monitoring-datasource', info: { version: '0.1.0' } },
 };
+const PluginPage = ({ pageNav, children }: any) => (
+  <main>
+    <h1>{pageNav?.text}</h1>
+    <p>{pageNav?.subTitle}</p>
+    {children}
+  </main>
+);
 const MODULES: Record<string, unknown> = {
   '@emotion/css': emotion,
   '@grafana/data': data,
-  '@grafana/runtime': runtime,
+  // Grafana puts these two in by setters that its packages of 11.6 leave out.
+  '@grafana/runtime': { ...runtime, PanelRenderer: Drawn, PluginPage },
   '@grafana/ui': ui,
   lodash,
   react: React,
@@ -87,14 +94,6 @@ function startRuntime(user: object) {
     registerRuntimeDataSource: () => {},
     reload: () => {},
   } as never);
-  setPanelRenderer(Drawn as never);
-  setPluginPage(({ pageNav, children }: any) => (
-    <main>
-      <h1>{pageNav?.text}</h1>
-      <p>{pageNav?.subTitle}</p>
-      {children}
-    </main>
-  ));
 }
 
 let root: Root | undefined;

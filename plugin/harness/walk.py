@@ -19,9 +19,9 @@ from harness_server import PLUGIN, Wsgi, remote, served
 from page_walks import (
     pages_of,
     walk_drift_signal,
+    walk_failures,
     walk_incident,
     walk_pages,
-    walk_proxy_failures,
     walk_search,
     walk_states,
 )
@@ -68,7 +68,7 @@ PARTS: Mapping[str, Callable[[Walk], None]] = {
     "signal": lambda walk: walk_drift_signal(walk, "age"),
     "incident": lambda walk: walk_incident(walk, "ModelDown"),
     "states": lambda walk: walk_states(walk, PAGES),
-    "failures": walk_proxy_failures,
+    "failures": lambda walk: walk_failures(walk, PAGES),
 }
 
 
