@@ -149,7 +149,8 @@ class SampleReader:
         """When a series of each process on each device was scraped; None when one was not all the time."""
         representatives: dict[_Place, tuple[str, ...]] = {}
         for place, values in map(self._placed, series):
-            representatives[place] = min(values, representatives.get(place, values))
+            if place not in representatives or values < representatives[place]:
+                representatives[place] = values
         every = sorted(set(representatives.values()))
         seen_at: dict[_Place, IntArray] = {}
         for first in range(0, len(every), _REPRESENTATIVES_AT_ONCE):

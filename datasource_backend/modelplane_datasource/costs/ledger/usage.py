@@ -281,11 +281,12 @@ def _samples(series: Sequence[CounterSeries[Key]], counters: IntArray) -> _Sampl
         np.concatenate((_NONE, *(_gap_free(counter) for counter in series))),
     )
     same, later = samples.same_as_before(), np.diff(samples.times)
+    if not np.any(same & (later <= 0)):
+        return samples
     if np.any(same & ((later < 0) | (later == 0) & (np.diff(samples.values) < 0))):
         samples = samples.chosen(np.lexsort((samples.values, samples.times, samples.counter)))
         same, later = samples.same_as_before(), np.diff(samples.times)
-    repeated = same & (later == 0)
-    return samples.chosen(np.append(~repeated, True)) if repeated.any() else samples
+    return samples.chosen(np.append(~(same & (later == 0)), True))
 
 
 class _Increases(NamedTuple):

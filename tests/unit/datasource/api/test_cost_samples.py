@@ -179,6 +179,22 @@ def test_a_ledger_is_kept_with_its_warnings(
     assert len(upstream.calls) == calls
 
 
+def test_what_prometheus_warns_of_beside_the_range_is_said(
+    costs: FlaskClient, upstream: FakePrometheus
+) -> None:
+    """The scrapes after the range are read by another thread than the one that answers."""
+    end, complete = NOW - 600, upstream.reply
+
+    def partial_after_the_range(path: str, form: dict[str, str]) -> Any:
+        status, headers, body = complete(path, form)
+        is_after = path.endswith("/query") and float(form["time"]) > end
+        return status, headers, orjson.dumps({**orjson.loads(body), "isPartial": is_after})
+
+    upstream.reply = partial_after_the_range
+    warnings = costs.get(f"/api/v1/costs?from={START * 1000}&to={end * 1000}").get_json()["warnings"]
+    assert any("partial" in text for text in warnings)
+
+
 def test_focus_cannot_say_that_it_is_partial_and_is_refused(
     costs: FlaskClient, upstream: FakePrometheus
 ) -> None:
