@@ -61,8 +61,14 @@ def mean_confidence(select: Select, limited: Labels, by: Labels = ()) -> str:
     return ratio(sums, counts)
 
 
+# All others are labels of the cluster, which every level has.
+_KNOWN = {label for labels in LEVELS.values() for label in labels} | {
+    label for quantity in QUANTITIES for label in quantity.labels
+}
+
+
 def _coarsest(quantity: Quantity, labels: Labels) -> RecordedSeries | None:
     for level in reversed(quantity.levels):
-        if set(labels) <= {*LEVELS[level], *quantity.labels}:
+        if _KNOWN & set(labels) <= {*LEVELS[level], *quantity.labels}:
             return quantity.at(level)
     return None

@@ -10,12 +10,6 @@ from typing import Literal
 
 from modelplane_dashboards.kit.views import Table, Text, View
 
-BoardKind = Literal[
-    "fleet", "tenant", "model", "drift", "cost", "slo", "alerts", "devices", "llm", "plane"
-]  # fmt: skip
-BOARD_KINDS: tuple[BoardKind, ...] = (
-    "fleet", "tenant", "model", "drift", "cost", "slo", "alerts", "devices", "llm", "plane",
-)  # fmt: skip
 DatasourceKind = Literal["prometheus", "api"]
 ColumnType = Literal["string", "number", "timestamp_epoch"]
 LineStyle = Literal["solid", "dotted", "limit"]
@@ -202,11 +196,12 @@ class Annotation:
 class Board:
     """One dashboard. ``question`` is what it answers, in a sentence; ``advice`` says what to do next.
 
+    ``kind`` is a word that stands in its uid and its tag.
     ``entity`` is the tenant or model that a board is about by itself, empty for the board of all.
     ``examples`` are values for variables without All, for those who ask its queries outside Grafana.
     """
 
-    kind: BoardKind
+    kind: str
     uid: str
     title: str
     question: str
@@ -233,7 +228,7 @@ class Board:
         return (panel for section in self.sections for panel in section.panels)
 
 
-def panel_id(kind: BoardKind, key: str) -> int:
+def panel_id(kind: str, key: str) -> int:
     """The id of a panel: from 1 to 2^24, and independent of every other panel."""
     digest = hashlib.sha256(f"{kind}/{key}".encode()).digest()
     return int.from_bytes(digest[:3]) + 1

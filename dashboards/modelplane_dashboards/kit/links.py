@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import BoardKind
 from modelplane_dashboards.kit.views import Link
 from modelplane_schema.uids import PLUGIN_APP_ID, template_uid
 
@@ -16,7 +15,7 @@ def field(name: str) -> str:
     return f'${{__data.fields["{name}"]:percentencode}}'
 
 
-def board_link(kind: BoardKind, title: str, /, *keep: str, **values: str) -> Link:
+def board_link(kind: str, title: str, /, *keep: str, **values: str) -> Link:
     """A link to the board of a kind: ``values`` are those of its variables, ``keep`` what stays."""
     return uid_link(template_uid(kind), title, *keep, **values)
 

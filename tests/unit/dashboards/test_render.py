@@ -15,7 +15,8 @@ from grafana_foundation_sdk.models import units as grafana_units
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards_support.grafana_variables import variables_in
-from modelplane_dashboards.kit.board import BOARD_KINDS
+from modelplane_dashboards.boards import TEMPLATES
+from modelplane_dashboards.kit.context import BoardContext
 from modelplane_dashboards.kit.titles import title_letters
 
 Json = dict[str, Any]
@@ -37,7 +38,7 @@ UNITS = {value for name, value in vars(grafana_units).items() if isinstance(valu
 ANNOTATION_KEYS = {"step", "tagKeys", "textFormat", "titleFormat"}
 
 
-BOARDS = (*BOARD_KINDS, "tenant of its own", "model of its own")
+BOARDS = (*(template(BoardContext()).kind for template in TEMPLATES), "tenant of its own", "model of its own")
 
 
 @pytest.fixture(params=range(len(BOARDS)), ids=BOARDS)
