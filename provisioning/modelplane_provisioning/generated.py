@@ -34,7 +34,11 @@ def generated_files(root: Path) -> dict[str, bytes]:
         "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
-    for path, content in modelplane_dashboards.files(registry).items():
+    boards = modelplane_dashboards.files(registry)
+    files[f"dashboards/generated/{modelplane_dashboards.MANIFEST}"] = modelplane_dashboards.manifest_content(
+        boards
+    )
+    for path, content in boards.items():
         files[f"dashboards/generated/{path}"] = content
     files["alerts/modelplane_alerts/mixin/dashboards.json"] = _mixin_dashboards(registry)
     for path, content in container_files(registry, _USER, root / "examples").items():

@@ -22,7 +22,7 @@ _ROWS = 20
 
 def fleet(context: BoardContext) -> Board:
     scope = context.scope()
-    errors = calls.error_ratio(context.limits)
+    errors, p95 = calls.error_ratio(context.limits), calls.latency_p95(context.limits)
     return Board(
         kind="fleet",
         uid=FLEET_UID,
@@ -32,15 +32,15 @@ def fleet(context: BoardContext) -> Board:
         variables=variables(scope),
         annotations=(alerts.version_marks(scope),),
         sections=(
-            Section("now", "Now", _now(scope, errors)),
+            Section("now", "Now", _now(scope, errors, p95)),
             Section("attention", "What needs attention", _attention(context, scope)),
-            Section("models", "Models", (Row((_models(scope, errors),), height=9),)),
-            Section("traffic", "Traffic, errors and latency by model", (_graphs(scope, errors),)),
+            Section("models", "Models", (Row((_models(scope, errors, p95),), height=9),)),
+            Section("traffic", "Traffic, errors and latency by model", (_graphs(scope, errors, p95),)),
         ),
     )
 
 
-def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+def _now(scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
     problems = (
         alerts.firing_alerts_now(scope),
         slo.burning_now(scope),
@@ -50,7 +50,7 @@ def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
     service = (
         calls.REQUEST_RATE.stat(scope),
         errors.stat(scope),
-        calls.LATENCY_P95.stat(scope),
+        p95.stat(scope),
         cost.DEVICES_BUSY.stat(scope),
     )
     return Row(problems, height=4), Row(service, height=5)
@@ -101,12 +101,12 @@ def _triage(scope: BoardScope) -> Panel:
     )
 
 
-def _models(scope: BoardScope, errors: Measure) -> Panel:
+def _models(scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
     named = alerts.firing(scope, Matcher(MODEL_NAME, "", "!="))
     measures = (
         slo.BURN_1H,
         errors,
-        calls.LATENCY_P95,
+        p95,
         drift.SIGNALS_MOVED,
         calls.REQUEST_RATE,
         cost.DEVICES_BUSY,
@@ -137,10 +137,10 @@ def _models(scope: BoardScope, errors: Measure) -> Panel:
     )
 
 
-def _graphs(scope: BoardScope, errors: Measure) -> Row:
+def _graphs(scope: BoardScope, errors: Measure, p95: Measure) -> Row:
     measures = (
         (calls.REQUEST_RATE, "Requests by model"),
         (errors, "Errors by model"),
-        (calls.LATENCY_P95, "Latency p95 by model"),
+        (p95, "Latency p95 by model"),
     )
     return Row(tuple(measure.graph(scope, _BY_MODEL, title, most=20) for measure, title in measures))

@@ -25,7 +25,7 @@ def model(context: BoardContext, entity: Entity | None = None) -> Board:
     """The board of one model, or of the one that its variable selects."""
     subject = board_subject("model", entity)
     scope = context.scope(subject.matcher, several("version"))
-    errors = calls.error_ratio(context.limits)
+    errors, p95 = calls.error_ratio(context.limits), calls.latency_p95(context.limits)
     return Board(
         kind="model",
         uid=subject.uid,
@@ -36,8 +36,8 @@ def model(context: BoardContext, entity: Entity | None = None) -> Board:
         variables=variables(scope),
         annotations=(alerts.version_marks(scope),),
         sections=(
-            Section("now", "Now", _now(scope, errors)),
-            Section("versions", "Versions and tenants", _versions(subject, scope, errors)),
+            Section("now", "Now", _now(scope, errors, p95)),
+            Section("versions", "Versions and tenants", _versions(subject, scope, errors, p95)),
             Section("service", "Quality of service", _service(scope, errors)),
             Section("signals", "Signals", _signals(context, scope)),
             Section("business", "Business, feedback and devices", _business(scope)),
@@ -47,7 +47,7 @@ def model(context: BoardContext, entity: Entity | None = None) -> Board:
     )
 
 
-def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+def _now(scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
     problems = (
         alerts.firing_alerts_now(scope),
         slo.BURN_1H.stat(scope),
@@ -57,25 +57,25 @@ def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
     service = (
         calls.REQUEST_RATE.stat(scope),
         errors.stat(scope),
-        calls.LATENCY_P95.stat(scope),
+        p95.stat(scope),
         calls.IN_FLIGHT.stat(scope),
     )
     return Row(problems, height=4), Row(service, height=5)
 
 
-def _versions(subject: BoardSubject, scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+def _versions(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
     return (
-        Row((_versions_table(scope, errors),), height=6),
+        Row((_versions_table(scope, errors, p95),), height=6),
         Row((canary_against_production(subject.parameter),), height=6),
-        Row((_tenants(subject, scope, errors),)),
+        Row((_tenants(subject, scope, errors, p95),)),
     )
 
 
-def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
+def _versions_table(scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
     measures = (
         calls.REQUEST_RATE,
         errors,
-        calls.LATENCY_P95,
+        p95,
         calls.MEAN_CONFIDENCE,
         drift.SIGNALS_MOVED,
         cost.DEVICES_BUSY,
@@ -106,15 +106,15 @@ def _versions_table(scope: BoardScope, errors: Measure) -> Panel:
     )
 
 
-def _tenants(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel:
+def _tenants(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
     """Its tenants, each as it sees the version that is slowest or fails most for it."""
     by = (TENANT_ID,)
     ranking = calls.REQUEST_RATE.expression(scope, by)
-    p95 = scope.select(LATENCY_QUANTILE.name, Matcher("quantile", f"{calls.P95:g}"))
+    recorded = scope.select(LATENCY_QUANTILE.name, Matcher("quantile", f"{calls.P95:g}"))
     expressions = (
         slo.BURN_1H.expression(scope, by),
         errors.expression(scope, by),
-        f"max by ({TENANT_ID}) ({p95})",
+        f"max by ({TENANT_ID}) ({recorded})",
         calls.REQUEST_RATE.expression(scope, by),
     )
     queries = tuple(PromQuery(largest(text, ranking, by, _TENANTS), instant=True) for text in expressions)
@@ -130,7 +130,7 @@ def _tenants(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel
                 Column(TENANT_ID, "Tenant", link=link),
                 slo.BURN_1H.column("A"),
                 errors.column("B"),
-                calls.LATENCY_P95.column("C"),
+                p95.column("C"),
                 calls.REQUEST_RATE.column("D"),
             ),
             sort_by=slo.BURN_1H.title,

@@ -22,7 +22,7 @@ def tenant(context: BoardContext, entity: Entity | None = None) -> Board:
     """The board of one tenant, or of the one that its variable selects; links lead to its data alone."""
     subject = board_subject("tenant", entity)
     scope = context.scope(subject.matcher, several("model"))
-    errors = calls.error_ratio(context.limits)
+    errors, p95 = calls.error_ratio(context.limits), calls.latency_p95(context.limits)
     return Board(
         kind="tenant",
         uid=subject.uid,
@@ -33,9 +33,9 @@ def tenant(context: BoardContext, entity: Entity | None = None) -> Board:
         variables=variables(scope),
         annotations=(alerts.version_marks(scope),),
         sections=(
-            Section("now", "Now", _now(scope, errors)),
-            Section("models", "Models", (Row((_models(subject, scope, errors),)),)),
-            Section("service", "Service", _service(scope, errors)),
+            Section("now", "Now", _now(scope, errors, p95)),
+            Section("models", "Models", (Row((_models(subject, scope, errors, p95),)),)),
+            Section("service", "Service", _service(scope, errors, p95)),
             Section("slos", "Objectives and cost", (_objectives(scope),)),
             Section("alerts", "Alerts", _alerts(subject, scope)),
         ),
@@ -43,7 +43,7 @@ def tenant(context: BoardContext, entity: Entity | None = None) -> Board:
     )
 
 
-def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+def _now(scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
     problems = (
         alerts.firing_alerts_now(scope),
         slo.burning_now(scope),
@@ -53,15 +53,15 @@ def _now(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
     service = (
         calls.REQUEST_RATE.stat(scope),
         errors.stat(scope),
-        calls.LATENCY_P95.stat(scope),
+        p95.stat(scope),
         calls.MEAN_CONFIDENCE.stat(scope),
     )
     return Row(problems, height=4), Row(service, height=5)
 
 
-def _models(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel:
+def _models(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
     named = alerts.firing(scope, Matcher(MODEL_NAME, "", "!="))
-    measures = (slo.BURN_1H, errors, calls.LATENCY_P95, calls.MEAN_CONFIDENCE, calls.REQUEST_RATE)
+    measures = (slo.BURN_1H, errors, p95, calls.MEAN_CONFIDENCE, calls.REQUEST_RATE)
     queries = (
         PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True),
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
@@ -87,15 +87,13 @@ def _models(subject: BoardSubject, scope: BoardScope, errors: Measure) -> Panel:
     )
 
 
-def _service(scope: BoardScope, errors: Measure) -> tuple[Row, ...]:
+def _service(scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
     return (
         Row(
             (
                 calls.REQUEST_RATE.graph(scope, _BY_MODEL, "Requests by model", most=20),
                 errors.graph(scope, _BY_MODEL, "Errors by model", most=20),
-                calls.LATENCY_P95.graph(
-                    scope, _BY_MODEL, "Latency p95 by model", most=20, ranked_by=calls.REQUEST_RATE
-                ),
+                p95.graph(scope, _BY_MODEL, "Latency p95 by model", most=20, ranked_by=calls.REQUEST_RATE),
             )
         ),
         Row((calls.outcomes(scope), calls.IN_FLIGHT.graph(scope, _BY_MODEL, "In flight by model", most=20))),

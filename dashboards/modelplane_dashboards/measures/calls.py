@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.colours import OUTCOME_COLOURS
 from modelplane_dashboards.kit.measure import Measure
@@ -56,6 +58,11 @@ MEAN_CONFIDENCE = Measure(
     lambda scope, by: levels.mean_confidence(scope.select, scope.labels, by),
     empty="Not reported here: no prediction has a confidence",
 )
+
+
+def latency_p95(limits: AlertLimits) -> Measure:
+    """The 95th percentile, red from where calls of a model without an SLO are slow."""
+    return replace(LATENCY_P95, bad=float(limits.latency_threshold))
 
 
 def error_ratio(limits: AlertLimits) -> Measure:

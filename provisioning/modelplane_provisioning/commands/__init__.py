@@ -21,7 +21,7 @@ SOURCES: Mapping[str, Source] = {
     "alerts": Source("alerts", "backend"),
     "baseline": Source("baseline", "baseline"),
     "bundle": Source("artefacts", "plane"),
-    "dashboards": Source("artefacts", "dashboards"),
+    "dashboards": Source("dashboards", "dashboards"),
     "demo": Source("demo", "plane"),
     "doctor": Source("plane", "plane"),
     "gate": Source("gate", "plane", missing_status=4),

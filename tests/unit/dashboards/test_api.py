@@ -50,7 +50,9 @@ def test_the_backend_has_what_panels_ask_for(boards: tuple[Board, ...]) -> None:
         if query.kind == "table":
             assert query.root == source["rows"]
             assert (query.path or query.name) == source["path"]
-            assert {field.text for field in query.fields} <= {column["name"] for column in source["columns"]}
+            grouped = {value for name, value in query.parameters if name == "group-by"}
+            columns = {column["name"] for column in source["columns"]} | grouped
+            assert {field.selector for field in query.fields} <= columns
 
 
 @pytest.mark.parametrize("api", ["plugin", "infinity"])
@@ -83,9 +85,9 @@ def test_tables_show_the_columns_of_the_panel_alone(registry: Registry) -> None:
     for board in (render(board) for board in build(registry)):
         for panel in board["panels"]:
             if panel["type"] == "table" and panel["datasource"]["type"] == UIDS["plugin"]:
-                names = panel["transformations"][0]["options"]["include"]["names"]
-                assert panel["transformations"][0]["id"] == "filterFieldsByName"
-                assert names == list(panel["transformations"][1]["options"]["renameByName"])
+                shown, ordered = panel["transformations"][-2:]
+                assert (shown["id"], ordered["id"]) == ("filterFieldsByName", "organize")
+                assert shown["options"]["include"]["names"] == list(ordered["options"]["renameByName"])
 
 
 QUERY = ApiQuery("series", "latency", (("tenant-id", BoardVariable("tenant")),), "rows", ())

@@ -58,7 +58,8 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
 def test_the_commands_of_the_design_that_exist_so_far() -> None:
     assert {
         ("demo",), ("up",), ("status",), ("doctor",), ("bundle",), ("serve",), ("registry", "check"),
-        ("dashboards", "generate"), ("dashboards", "check"), ("rules", "render"), ("rules", "check"),
+        ("dashboards", "generate"), ("dashboards", "check"), ("dashboards", "diff"), ("dashboards", "adopt"),
+        ("rules", "render"), ("rules", "check"),
         ("baseline", "fit"), ("baseline", "show"),
     } <= {path for path, _ in leaves(cli)}  # fmt: skip
 
