@@ -10,6 +10,7 @@ import modelplane_dashboards
 from modelplane_alerts.render import schema_json
 from modelplane_datasource.settings import settings_page
 from modelplane_exporter.settings import settings_page as exporter_settings_page
+from modelplane_provisioning.boards_page import DRAWINGS, PAGE, boards_page
 from modelplane_provisioning.container_bundle import container_files
 from modelplane_provisioning.runbooks_page import runbooks_page
 from modelplane_schema.files import replace_files, surplus_files
@@ -17,7 +18,7 @@ from modelplane_schema.reference import metrics_page
 from modelplane_schema.registry import Registry, load_registry
 
 # Folders in which every file is generated: others are removed.
-GENERATED_FOLDERS = ("dashboards/generated", "provisioning/generated")
+GENERATED_FOLDERS = (DRAWINGS, "dashboards/generated", "provisioning/generated")
 _USER = "1000:1000"
 _ELSEWHERE = ("grafana/dashboards/", "grafana/plugins/")  # in dashboards/generated and plugin/dist
 
@@ -40,6 +41,7 @@ def generated_files(root: Path) -> dict[str, bytes]:
     )
     for path, content in boards.items():
         files[f"dashboards/generated/{path}"] = content
+    files |= boards_page((root / PAGE).read_text(encoding="utf-8"), map(json.loads, boards.values()))
     files["alerts/modelplane_alerts/mixin/dashboards.json"] = _mixin_dashboards(registry)
     for path, content in container_files(registry, _USER, root / "examples").items():
         if not path.startswith(_ELSEWHERE):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
@@ -26,7 +26,12 @@ _LONGEST_LIST = 10
 
 
 class Declaration(BaseModel):
-    """What people declare: no unknown keys, and nothing changes it."""
+    """What people declare: no unknown keys, and nothing changes it.
+
+    ``refused_keys`` says of keys that people may expect why there are none.
+    """
+
+    refused_keys: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

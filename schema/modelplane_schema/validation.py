@@ -73,7 +73,7 @@ def _text(problem: Mapping[str, Any], place: _Place) -> str:
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        return f"is not a known key; allowed: {_keys(place.holder)}"
+        return _refusal(place.holder, problem["loc"][-1])
     if kind in _NOT_A_MAPPING:
         keys = _keys(place.annotation)
         return "must be a mapping" + (f" with the keys {keys}" if keys else "")
@@ -153,6 +153,12 @@ def _child(kinds: Iterable[Any], key: int | str) -> Any:
         if get_origin(kind) in (tuple, list, dict):
             return next((item for item in reversed(get_args(kind)) if item is not Ellipsis), None)
     return None
+
+
+def _refusal(holder: Any, key: int | str) -> str:
+    """Why ``holder`` has no such key."""
+    reasons = (getattr(kind, "refused_keys", {}).get(key) for kind in _alternatives(holder))
+    return next(filter(None, reasons), f"is not a known key; allowed: {_keys(holder)}")
 
 
 def _keys(annotation: Any) -> str:

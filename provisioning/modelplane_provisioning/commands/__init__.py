@@ -25,6 +25,7 @@ SOURCES: Mapping[str, Source] = {
     "demo": Source("demo", "plane"),
     "doctor": Source("plane", "plane"),
     "gate": Source("gate", "plane", missing_status=4),
+    "grafana": Source("grafana", "pictures"),
     "incidents": Source("incidents", "plane"),
     "registry": Source("artefacts", "registry"),
     "rules": Source("artefacts", "alerts"),

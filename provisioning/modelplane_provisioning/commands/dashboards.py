@@ -1,4 +1,4 @@
-"""Commands about the files of boards: generate, check, diff, adopt."""
+"""Commands about the files of boards: generate, check, diff, adopt, draw."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
+from modelplane_provisioning.commands.boards_drawing import dashboards_draw
 from modelplane_provisioning.commands.options import api_option, out_option, registry_option
 from modelplane_provisioning.commands.text import print_json, say
 from modelplane_provisioning.git_folder import folder_or_revision
@@ -196,5 +197,7 @@ def _progress(doing: str, files: Mapping[str, bytes]) -> Callable[[Iterable[str]
 
     return shown
 
+
+dashboards_group.add_command(dashboards_draw)
 
 COMMANDS = (dashboards_group,)

@@ -22,6 +22,7 @@ from modelplane_datasource import ConfigurationError, ServerError
 from modelplane_exporter.baseline import BaselineError
 from modelplane_provisioning.bundle import BundleError
 from modelplane_provisioning.cli import cli
+from modelplane_provisioning.pictures.grafana_api import GrafanaError
 from modelplane_provisioning.plane import PlaneError
 from modelplane_provisioning.processes import ProcessError
 from modelplane_provisioning.receiver_secrets import ReceiverSecretError
@@ -124,6 +125,7 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
         (BoardError, ValueError),
         (BundleError, RuntimeError),
         (ConfigurationError, ValueError),
+        (GrafanaError, RuntimeError),
         (MixinError, ValueError),
         (PlaneError, RuntimeError),
         (ProcessError, RuntimeError),
