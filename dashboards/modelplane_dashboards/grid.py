@@ -12,6 +12,7 @@ from modelplane_dashboards.layout import ROW_HEIGHT
 
 _SERIES = re.compile(r"(?<![\w:])([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{")
 
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _EMPHASIS = re.compile(r"[*`]")
 
 
@@ -19,7 +20,8 @@ _EMPHASIS = re.compile(r"[*`]")
 class GridPanel:
     """A panel as its author wrote it. ``units`` are Grafana's ids: the panel's, then those of columns.
 
-    ``text`` is what a text panel holds, on one line; without emphasis it is the title where there is none.
+    ``text`` is what a text panel holds, on one line, without its links, which lead nowhere outside Grafana;
+    without emphasis it is the title where there is none.
 
     ``series`` are the names of the series that its queries select, ``answers`` those of what it asks of the
     backend's API, and ``repeat`` the variable over whose values it is repeated, or nothing.
@@ -105,7 +107,8 @@ def _in_order(panels: Any) -> list[dict[str, Any]]:
 
 def _grid_panel(panel: dict[str, Any]) -> GridPanel:
     x = min(max(_number(panel, "x", 0), 0), COLUMNS - 1)
-    text = _text((panel.get("options") or {}).get("content")) if panel.get("type") == "text" else ""
+    content = (panel.get("options") or {}).get("content") if panel.get("type") == "text" else ""
+    text = _LINK.sub(r"\1", _text(content))
     return GridPanel(
         title=_text(panel.get("title")) or _EMPHASIS.sub("", text),
         text=text,

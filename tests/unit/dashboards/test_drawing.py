@@ -169,7 +169,7 @@ def test_the_outline_has_the_question_the_rows_and_first_sentences() -> None:
     target = {"expr": 'sum(rate(model_x_total{a="b"}[5m])) / sum(modelplane:y:rate5m{}) + model_x_total{}'}
     described = panel("A *title*", 0, 2, 4, 4, description="It is p95. And more of it.", targets=[target])
     answer = panel("Costs", 4, 2, 4, 4, targets=[{"kind": "table", "name": "cost"}])
-    content = "**What is\nit?** Look at `A`."
+    content = "**What is\nit?** Look at [`A`](/d/a?${tenant:queryparam})."
     question = {"type": "text", "options": {"content": content}, "gridPos": {"y": 0, "w": 24, "h": 2}}
     row = {"type": "row", "title": "Now", "gridPos": {"y": 1}, "panels": []}
     board = {"description": "What is it?", "panels": [described, answer, question, row]}
