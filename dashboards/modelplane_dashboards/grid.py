@@ -12,16 +12,23 @@ from modelplane_dashboards.kit.layout import HEADER_HEIGHT
 
 _SERIES = re.compile(r"(?<![\w:])([a-zA-Z_:][a-zA-Z0-9_:]*)\s*\{")
 
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+_EMPHASIS = re.compile(r"[*`]")
+
 
 @dataclass(frozen=True, slots=True)
 class GridPanel:
     """A panel as its author wrote it. ``units`` are Grafana's ids: the panel's, then those of columns.
+
+    ``text`` is what a text panel holds, on one line, without its links, which lead nowhere outside Grafana;
+    without emphasis it is the title where there is none.
 
     ``series`` are the names of the series that its queries select, ``answers`` those of what it asks of the
     backend's API, and ``repeat`` the variable over whose values it is repeated, or nothing.
     """
 
     title: str
+    text: str
     kind: str
     units: tuple[str, ...]
     description: str
@@ -100,8 +107,11 @@ def _in_order(panels: Any) -> list[dict[str, Any]]:
 
 def _grid_panel(panel: dict[str, Any]) -> GridPanel:
     x = min(max(_number(panel, "x", 0), 0), COLUMNS - 1)
+    content = (panel.get("options") or {}).get("content") if panel.get("type") == "text" else ""
+    text = _LINK.sub(r"\1", _text(content))
     return GridPanel(
-        title=_text(panel.get("title")) or _text((panel.get("options") or {}).get("content")),
+        title=_text(panel.get("title")) or _EMPHASIS.sub("", text),
+        text=text,
         kind=_text(panel.get("type")),
         units=tuple(dict.fromkeys(_units(panel.get("fieldConfig") or {}))),
         description=_text(panel.get("description")),

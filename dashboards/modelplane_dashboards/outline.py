@@ -15,22 +15,19 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 def outline(dashboard: Mapping[str, Any]) -> str:
     """Markdown of a dashboard in Grafana's classic JSON: its description, then a list for each row.
 
-    A panel is a line: title, kind, units, the first sentence of its description, the series it reads.
-    A text panel is left out where it says the description again.
+    A panel is a line: title, kind, units, the first sentence of its description, the series it reads. What a
+    text panel holds is a paragraph, and takes the place of the description where it says that, too.
     """
     question = " ".join(str(dashboard.get("description") or "").split())
-    blocks = [markdown(question)] if question else []
-    for row in grid_rows(dashboard):
-        panels = [panel for panel in row.panels if not _repeats(panel, question)]
+    rows = grid_rows(dashboard)
+    is_repeated = any(question in panel.title for row in rows for panel in row.panels if panel.text)
+    blocks = [] if is_repeated else [markdown(question)]
+    for row in rows:
         if row.title:
             blocks.append(f"**{markdown(row.title)}**")
-        if panels:
-            blocks.append("\n".join(map(_item, panels)))
-    return "\n\n".join(blocks) + "\n"
-
-
-def _repeats(panel: GridPanel, question: str) -> bool:
-    return panel.kind == "text" and panel.title == question
+        blocks += [panel.text for panel in row.panels if panel.text]
+        blocks.append("\n".join(_item(panel) for panel in row.panels if not panel.text))
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _item(panel: GridPanel) -> str:

@@ -169,14 +169,17 @@ def test_the_outline_has_the_question_the_rows_and_first_sentences() -> None:
     target = {"expr": 'sum(rate(model_x_total{a="b"}[5m])) / sum(modelplane:y:rate5m{}) + model_x_total{}'}
     described = panel("A *title*", 0, 2, 4, 4, description="It is p95. And more of it.", targets=[target])
     answer = panel("Costs", 4, 2, 4, 4, targets=[{"kind": "table", "name": "cost"}])
-    question = {"type": "text", "options": {"content": "What is\nit?"}, "gridPos": {"y": 0, "w": 24, "h": 2}}
+    content = "**What is\nit?** Look at [`A`](/d/a?${tenant:queryparam})."
+    question = {"type": "text", "options": {"content": content}, "gridPos": {"y": 0, "w": 24, "h": 2}}
     row = {"type": "row", "title": "Now", "gridPos": {"y": 1}, "panels": []}
     board = {"description": "What is it?", "panels": [described, answer, question, row]}
     assert outline(board) == (
-        "What is it?\n\n**Now**\n\n"
+        "**What is it?** Look at `A`.\n\n**Now**\n\n"
         "- A \\*title\\* (stat): It is p95. Reads `model_x_total`, `modelplane:y:rate5m`.\n"
         "- Costs (stat) Reads `cost` of the API.\n"
     )
+    assert ">What is it? Look at A.<" in draw(board)
+    assert outline(board | {"description": "Another one?"}).startswith("Another one?\n\n**What is it?**")
 
 
 def test_every_generated_board_is_drawn_whole(rendered: tuple[Json, ...]) -> None:
@@ -184,6 +187,6 @@ def test_every_generated_board_is_drawn_whole(rendered: tuple[Json, ...]) -> Non
         svg, text = draw(board), outline(board)
         shown = [member for member in board["panels"] if member["type"] != "row"]
         assert len(boxes(svg)) == len(shown)
-        assert text.startswith(board["description"])
+        assert board["description"] in text.partition("\n")[0]
         assert text.count("\n- ") == len([member for member in shown if member["type"] != "text"])
         assert "�" not in svg
