@@ -1,6 +1,12 @@
 """How long a Prometheus takes to evaluate the rules of a large registry, against the interval of each group.
 
     python benchmarks/rule_evaluation.py --tenants 1000 --models 10 --prometheus /path/to/prometheus
+    python benchmarks/rule_evaluation.py --tenants 1000 --models 10 --queries
+
+The second asks each rule's expression as a query instead and counts Prometheus' CPU seconds, which other work
+on the machine changes little: ``seconds`` and ``share`` are of CPU then, and ``cores`` the sum of shares. It
+leaves out constants, the texts of alerts that fire, and storing what is recorded, in whose place is an answer
+in JSON.
 
 Prints JSON. Each tenant uses each model; an identity has 40 scraped series. 80 minutes of their samples are
 written by remote write, and go on while rules are evaluated; and what rules read of the days before, recorded
@@ -18,14 +24,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
+import yaml
 from support import remote_write
 from support.fleet import Fleet, FleetSeries, InfoSeries, registry_text, remembered, scraped
+from support.rule_costs import Evaluator
 from support.servers import (
     Prometheus,
     SeriesRequests,
@@ -35,7 +43,8 @@ from support.servers import (
     running_prometheus,
 )
 
-from modelplane_alerts.render import rule_files
+from modelplane_alerts.render import CONSTANTS_GROUP, rule_files
+from modelplane_schema.promql import duration_seconds
 from modelplane_schema.registry import parse_registry
 
 SCRAPED_SECONDS = 80 * 60
@@ -78,13 +87,21 @@ def write_past(past: Writer, live: Writer, options: argparse.Namespace, end: int
     return samples
 
 
+def catch_up(writers: tuple[Writer, ...], start: int, interval: int) -> int:
+    """Write a sample of each series at each interval from ``start`` until now; the next time."""
+    at = start
+    while at <= time.time():
+        for writer in writers:
+            writer.write(range(at, at + 1))
+        at += interval
+    return at
+
+
 def go_on(writers: tuple[Writer, ...], start: int, interval: int, done: threading.Event) -> None:
     """Write a sample of each series at each interval from ``start`` on until ``done``."""
     at = start
     while not done.wait(max(at - time.time(), 0)):
-        for writer in writers:
-            writer.write(range(at, at + 1))
-        at += interval
+        at = catch_up(writers, at, interval)
 
 
 def evaluated(url: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -145,9 +162,38 @@ def list_figures(url: str) -> dict[str, Any]:
     return {"bytes": len(answer.content), "seconds": round(time.monotonic() - start, 2)}
 
 
+def query_figures(prometheus: Prometheus, files: Mapping[str, str], instant: int) -> dict[str, Any]:
+    """What rules cost by their expressions, the most expensive groups first; and the cores that all need."""
+    groups = [group for text in files.values() for group in yaml.load(text, yaml.CSafeLoader)["groups"]]
+    evaluator, figures, costs = Evaluator(prometheus, instant), [], []
+    for group in groups:
+        if group["name"] == CONSTANTS_GROUP:
+            evaluator.record_constants(group["rules"])
+            continue
+        interval = duration_seconds(group.get("interval", f"{EVALUATION_SECONDS}s"))
+        of_group = [evaluator.cost(rule) for rule in group["rules"]]
+        seconds = sum(cost.seconds for cost in of_group)
+        figures.append(_figure({"group": group["name"], "rules": len(of_group)}, interval, seconds))
+        costs += [
+            _figure(
+                {"rule": cost.rule, "group": group["name"], "series": cost.series}, interval, cost.seconds
+            )
+            for cost in of_group
+        ]
+    return {
+        "cores": round(sum(figure["share"] for figure in figures), 3),
+        "groups": sorted(figures, key=lambda figure: -figure["share"]),
+        "rules": sorted(costs, key=lambda figure: -figure["share"])[:MOST_RULES_SHOWN],
+    }
+
+
+def _figure(of: dict[str, Any], interval: float, seconds: float) -> dict[str, Any]:
+    return {**of, "interval": interval, "seconds": round(seconds, 3), "share": round(seconds / interval, 4)}
+
+
 def measure(prometheus: Prometheus, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All figures, with an empty Prometheus that reads ``folder``/rules."""
-    fleet, url = Fleet(options.tenants, options.models), f"http://127.0.0.1:{prometheus.port}"
+    fleet = Fleet(options.tenants, options.models)
     labels = {"job": "models", "instance": "10.0.0.5:8000"}
     live = Writer(prometheus.port, FleetSeries(fleet, scraped(), **labels))
     loaded = Writer(prometheus.port, InfoSeries(fleet, **labels))
@@ -155,19 +201,36 @@ def measure(prometheus: Prometheus, folder: Path, options: argparse.Namespace) -
     end, started = last_scrape(options.scrape), time.monotonic()
     samples = write_past(past, live, options, end)
     loaded.write(range(end - 3600, end, options.scrape))
-    loading, before = time.monotonic() - started, resident_bytes(prometheus.process.pid)
-    done = threading.Event()
-    writing = threading.Thread(target=go_on, args=((live, loaded), end, options.scrape, done))
+    loading, files = time.monotonic() - started, rule_files(parse_registry(registry_text(fleet)))
+    written = {"samples_written": samples, "writing_seconds": round(loading)}
+    if options.queries:
+        return {**written, **query_figures(prometheus, files, end)}
+    return {
+        **written,
+        **evaluation_figures(prometheus, folder / "rules", files, (loaded, live), end, options),
+    }
+
+
+def evaluation_figures(
+    prometheus: Prometheus,
+    folder: Path,
+    files: Mapping[str, str],
+    writers: tuple[Writer, ...],
+    end: int,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """What Prometheus says of its evaluations while it is written to."""
+    url, before = f"http://127.0.0.1:{prometheus.port}", resident_bytes(prometheus.process.pid)
+    done, start = threading.Event(), catch_up(writers, end, options.scrape)
+    writing = threading.Thread(target=go_on, args=(writers, start, options.scrape, done))
     writing.start()
     try:
-        for name, content in rule_files(parse_registry(registry_text(fleet))).items():
-            (folder / "rules" / name).write_text(content, encoding="utf-8")
-        cpu, start = cpu_seconds(prometheus.process.pid), time.monotonic()
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+        cpu, begun = cpu_seconds(prometheus.process.pid), time.monotonic()
         answers = list(evaluated(url, options))
-        cores = (cpu_seconds(prometheus.process.pid) - cpu) / (time.monotonic() - start)
+        cores = (cpu_seconds(prometheus.process.pid) - cpu) / (time.monotonic() - begun)
         return {
-            "samples_written": samples,
-            "writing_seconds": round(loading),
             "groups": group_figures(answers),
             "rules": rule_figures(answers[-1]),
             "missed_iterations": metric(url, "prometheus_rule_group_iterations_missed_total"),
@@ -193,6 +256,7 @@ def main() -> None:
     parser.add_argument("--memory-days", type=int, default=3)
     parser.add_argument("--memory-step", type=int, default=300)
     parser.add_argument("--minutes", type=int, default=5, help="for which rules are evaluated")
+    parser.add_argument("--queries", action="store_true", help="ask for each rule, and count CPU seconds")
     parser.add_argument("--prometheus", default="prometheus", help="the program")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

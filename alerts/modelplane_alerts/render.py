@@ -19,7 +19,7 @@ from modelplane_alerts.yaml_text import dump
 from modelplane_schema import alerts, calibration, expressions, metrics, recorded, recorded_slo
 from modelplane_schema.alert_limits import limit_settings
 from modelplane_schema.errors import UserError
-from modelplane_schema.levels import level_rules
+from modelplane_schema.levels import QUANTITIES, level_rules
 from modelplane_schema.mixin_settings import checked_settings
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration_seconds, selector
 from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
@@ -92,6 +92,10 @@ def schema_json() -> str:
             }
             for rule in level_rules()
         ],
+        "levelSeries": {
+            quantity.name: {level: quantity.at(level).name for level in quantity.levels}
+            for quantity in QUANTITIES
+        },
         "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
         "windowed": {key: value.name for key, value in _recorded(WindowedSeries)},
         "alerts": {

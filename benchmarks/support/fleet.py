@@ -5,6 +5,7 @@ Every count grows by the identity's own rate, so that all its series agree; noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -86,10 +87,10 @@ def scraped() -> list[Column]:
 
 
 def _histogram(metric: metrics.Metric, mean: float) -> Iterator[Column]:
-    bounds = (*metric.buckets, float("inf"))
-    for position, bound in enumerate(bounds, start=1):
-        text = "+Inf" if bound == float("inf") else str(float(bound))
-        yield Column(f"{metric.name}_bucket", {"le": text}, position / len(bounds))
+    """Of values with an exponential distribution, so that almost all calls are within the objective."""
+    for bound in (*metric.buckets, math.inf):
+        text = "+Inf" if bound == math.inf else str(float(bound))
+        yield Column(f"{metric.name}_bucket", {"le": text}, -math.expm1(-bound / mean))
     yield Column(f"{metric.name}_sum", {}, mean)
     yield Column(f"{metric.name}_count", {}, 1.0)
 

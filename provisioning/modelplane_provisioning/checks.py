@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import modelplane_dashboards
@@ -26,12 +27,23 @@ _API_IDENTITY = f"/api/datasources/proxy/uid/{API_DATASOURCE_UID}/read/identity"
 
 
 @dataclass(frozen=True, slots=True)
+class BoardState:
+    """How many panels of a board have data, how many say why they have none, and how many are at fault."""
+
+    title: str
+    with_data: int = 0
+    not_reported: int = 0
+    faulty: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of a check: ``problems`` is empty when all is well."""
+    """The outcome of a check: ``problems`` is empty when all is well; ``boards`` is what panels show."""
 
     check: str
     summary: str
     problems: tuple[str, ...]
+    boards: tuple[BoardState, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -185,16 +197,31 @@ def check_probe(parts: Parts, registry: Registry) -> Finding:
 def check_panels(parts: Parts, registry: Registry) -> Finding:
     """Each query of each generated board, run as Grafana would, returns data unless it may be empty."""
     queries = list(modelplane_dashboards.panel_queries(modelplane_dashboards.build(registry)))
-    problems = []
+    states: dict[str, BoardState] = {}
+    problems: list[str] = []
+    for (board, _), of_panel in groupby(queries, key=lambda query: (query.board_title, query.panel_title)):
+        state, faults = _panel_state(parts, of_panel)
+        problems += faults
+        before = states.setdefault(board, BoardState(board))
+        states[board] = replace(before, **{state: getattr(before, state) + 1})
+    return Finding(
+        "every panel query returns data", f"{len(queries)} queries", tuple(problems), tuple(states.values())
+    )
+
+
+def _panel_state(parts: Parts, queries: Iterable[PanelQuery]) -> tuple[str, list[str]]:
+    """The field of ``BoardState`` in which a panel counts, and what is wrong with it."""
+    problems, has_data = [], False
     for query in queries:
         try:
             rows = panel_rows(parts, query)
         except PlaneError as error:
             problems.append(f"{_place(query)}: {error}")
             continue
+        has_data = has_data or bool(rows)
         if not rows and not query.may_be_empty:
             problems.append(f"{_place(query)} returns nothing: {query.text}")
-    return Finding("every panel query returns data", f"{len(queries)} queries", tuple(problems))
+    return ("faulty" if problems else "with_data" if has_data else "not_reported"), problems
 
 
 def panel_rows(parts: Parts, query: PanelQuery) -> list[Any]:

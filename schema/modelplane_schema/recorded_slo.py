@@ -68,6 +68,14 @@ SLO_TOTAL_HOURLY = RecordedSeries(
     "modelplane:slo_total_hourly:increase1h", "count", _OF_SLO,
     "Calls that count for an SLO in an hour, once an hour.", "1h",
 )  # fmt: skip
+SLO_PAGE_BURN_RATE = RecordedSeries(
+    "modelplane:slo_page_burn_rate:ratio", "number", _OF_SLO,
+    "Burn rate of an SLO whose budget is being spent within days; absent while it is not.",
+)  # fmt: skip
+SLO_DATA = RecordedSeries(
+    "modelplane:slo_data:count1h", "count", (MODEL_NAME, "slo"),
+    "How many tenants and versions an SLO has counts of, over the last hour.", "1h",
+)  # fmt: skip
 SLO_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 CALLS_FAILED = WindowedSeries(
     "modelplane:failed_calls:increase", "count", _CALLS, "Failed calls in the last {window}."
@@ -81,3 +89,11 @@ CALLS_COMPLETED = WindowedSeries(
 CALL_SERIES = (CALLS_FAILED, CALLS_COMPLETED)
 # From counters, and from sums of the shortest.
 CALL_WINDOWS, SUMMED_CALL_WINDOWS = ("5m", "1h"), ("1d",)
+CALLS_FAILING_BURST = RecordedSeries(
+    "modelplane:failing_calls:ratio5m", "ratio", _CALLS,
+    "Failed calls as a share of those that succeeded or failed, where that is above the limit.", "5m",
+)  # fmt: skip
+CALLS_FAILING = RecordedSeries(
+    "modelplane:failing_calls:ratio", "ratio", _CALLS,
+    "Failed calls as a share of those that succeeded or failed, for which ModelErrorRatioHigh alerts.",
+)  # fmt: skip

@@ -165,7 +165,8 @@ def stores(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _write_rules(folder: Path) -> None:
-    texts = rule_files(REGISTRY, {**signal_settings("1s", WINDOW), "sloInterval": "1s"})
+    settings = {**signal_settings("1s", WINDOW), "sloInterval": "1s", "levelInterval": "1s"}
+    texts = rule_files(REGISTRY, settings)
     groups = [
         group
         for group in yaml.safe_load(texts["modelplane-rules.yml"])["groups"]

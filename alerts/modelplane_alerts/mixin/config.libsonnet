@@ -36,9 +36,10 @@ local schema = import 'schema.json';
     // Fewer bad calls than this never alert: with little traffic one error is a high ratio.
     minBadEvents: 5,
 
-    // How often SLOs are recorded: over at most an hour, over days, and over their whole period, which reads most.
+    // How often SLOs and failed calls are recorded: over at most an hour, over days, and over their whole period,
+    // which reads most. Alerts on them are evaluated as often as the first.
     // Keep all below 5 minutes: a query does not look further back for a recorded value.
-    sloInterval: '30s',
+    sloInterval: '1m',
     sloLongInterval: '1m',
     sloPeriodInterval: '4m',
 
@@ -70,14 +71,14 @@ local schema = import 'schema.json';
     // How often the registry's constants are recorded, of which there may be ten thousand.
     constantInterval: '1m',
 
-    // How often the levels of boards and quantiles of latency are recorded.
+    // How often rates of requests, the levels of boards and quantiles of latency are recorded.
     levelInterval: '30s',
 
     // How often traffic is looked at, which reads hours; and quality and cost, which read days.
     trafficInterval: '1m',
     qualityInterval: '2m',
-    // How often it is looked which versions are loaded.
-    replicaInterval: '30s',
+    // How often it is looked which versions are loaded, and whether processes are missing, restart or are full.
+    replicaInterval: '1m',
 
     // How often the cost of tokens is recorded, which is over 1h.
     tokenCostInterval: '1m',

@@ -1,6 +1,15 @@
 // Windows and factors of burn-rate alerts (SRE workbook), and what they become for an SLO.
 //
 // A burn rate is the share of bad calls over the share that the objective allows. 1 spends exactly the budget.
+local schema = import 'schema.json';
+
+local promql = import 'promql.libsonnet';
+
+local recorded = schema.recorded;
+local windowed = schema.windowed;
+
+local factor(pair) = promql.constant(recorded.SLO_BURN_FACTOR, ['model_name', 'slo'], 'long_window="' + pair.long + '"');
+
 {
   // The pairs, fastest first: an alert needs the long window for significance and the short one to end soon.
   pairs:: [
@@ -9,6 +18,8 @@
     { long: '1d', short: '2h', factor: '3', hours: 24, page: false },
     { long: '3d', short: '6h', factor: '1', hours: 72, page: false },
   ],
+  pages:: std.filter(function(pair) pair.page, self.pairs),
+  tickets:: std.filter(function(pair) !pair.page, self.pairs),
   // Increases over these come from counters; those over longer windows are sums of the first or the last of them.
   shortWindows:: ['5m', '30m', '1h'],
   longWindows:: ['2h', '6h'],
@@ -28,4 +39,17 @@
     if pair.hours > hours then null
     else if usual <= possible then pair.factor
     else possible,
+
+  // No factor is below 1, and most burn rates are: only the others are joined with theirs.
+  exceeds(burnRate, pair):: '(' + burnRate + ' > 1) > on (model_name, slo) group_left () ' + factor(pair),
+  bad(window):: '(' + windowed.SLO_TOTAL + window + ' - ' + windowed.SLO_GOOD + window + ')',
+  // Both windows, and enough bad calls. A burst stays in the short window until bursts are apart.
+  burns(config, pair):: promql.lines([
+    '(' + self.exceeds(windowed.SLO_BURN_RATE + pair.long, pair),
+    'and',
+    self.exceeds('max_over_time(' + windowed.SLO_BURN_RATE + pair.short + '[' + config.holdErrors + '])', pair),
+    'and',
+    self.bad(pair.long) + ' >= ' + config.minBadEvents + ')',
+  ]),
+  burnsAny(config, pairs):: std.join('\nor\n', [self.burns(config, pair) for pair in pairs]),
 }

@@ -19,7 +19,7 @@ from modelplane_provisioning.plane import Plane
 from modelplane_provisioning.processes import answers
 
 if TYPE_CHECKING:
-    from modelplane_provisioning.checks import Finding
+    from modelplane_provisioning.checks import BoardState, Finding
 
 _MOST_PROBLEMS = 20
 
@@ -88,12 +88,22 @@ def print_findings(findings: Iterable[Finding]) -> bool:
     for finding in findings:
         mark = "[green]ok[/green]  " if finding.ok else "[red]FAIL[/red]"
         console.print(f"{mark} {escape(finding.check)}: {escape(finding.summary)}")
+        if finding.boards:
+            console.print(_boards_table(finding.boards))
         for problem in finding.problems[:_MOST_PROBLEMS]:
             console.print(f"       {escape(problem)}")
         if len(finding.problems) > _MOST_PROBLEMS:
             console.print(f"       and {len(finding.problems) - _MOST_PROBLEMS} more")
         well = well and finding.ok
     return well
+
+
+def _boards_table(boards: Iterable[BoardState]) -> Table:
+    table = Table("board", "panels", "with data", "not reported here", "at fault")
+    for board in boards:
+        counts = (board.with_data, board.not_reported, board.faulty)
+        table.add_row(escape(board.title), *map(str, (sum(counts), *counts)))
+    return table
 
 
 def explain_grafana(plane: Plane, compose: Path) -> None:

@@ -25,6 +25,7 @@ from modelplane_alerts.render import (
 from modelplane_provisioning.processes import PATIENCE_SECONDS
 from modelplane_schema.alerts import ALERTS
 from modelplane_schema.recorded import RECORDED
+from modelplane_schema.recorded_slo import CALLS_FAILING_BURST
 from modelplane_schema.registry import Registry, load_registry, parse_registry
 from modelplane_schema.uids import FLEET_UID
 from promtool import complaints
@@ -171,7 +172,8 @@ def test_the_registry_and_a_caller_set_what_can_be_set() -> None:
         update={"alerts": {"errorRatioThreshold": 0.2, "for": {"ModelDown": "3m"}}}
     )
     alerts = {rule["alert"]: rule for rule in rules(registry, "alert", {"for": {"NoTraffic": "7m"}})}
-    assert "> 0.2" in alerts["ModelErrorRatioHigh"]["expr"]
+    failing = {rule["record"]: rule["expr"] for rule in rules(registry, "record")}[CALLS_FAILING_BURST.name]
+    assert failing.endswith("> 0.2")
     assert (alerts["ModelDown"]["for"], alerts["NoTraffic"]["for"]) == ("3m", "7m")
 
 

@@ -121,7 +121,7 @@ def test_histograms_without_buckets_are_a_problem_that_names_the_job(registry: R
         ({SETTINGS: {**ENABLED, "info": {"version": "0.0.9"}}}, "version 0.0.9 of the plugin"),
         ({SETTINGS: None}, f"Grafana answered {SETTINGS} with status 500"),
         ({IDENTITY: None}, f"Grafana answered {IDENTITY} with status 500"),
-        ({"/api/dashboards/uid/mp-model-m": None}, "mp-model-m with status 500"),
+        ({"/api/dashboards/uid/mp-model": None}, "mp-model with status 500"),
     ],
 )
 def test_grafana_has_boards_and_the_plugin_which_reads_as_somebody(

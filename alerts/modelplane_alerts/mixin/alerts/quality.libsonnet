@@ -37,10 +37,8 @@ local baselines = promql.by('group', promql.version, promql.raw(metrics.BASELINE
         ]), 'The mean confidence of ' + of + ' over an hour is {{ $value | printf "%.3f" }} away from that of the week before; the limit is ' +
             config.confidenceShift + ', or ' + config.confidenceDeviations + ' standard deviations of its hours.'),
         passes.alert('DATA_CONTRACT', promql.lines([
-          '(' + broken,
+          '(' + broken + ' >= ' + config.minInvalid + ')',
           '/ on (' + promql.version + ') group_left () (' + finished + ' > 0) > ' + config.dataContractThreshold,
-          'and',
-          broken + ' >= ' + config.minInvalid + ')',
         ]), '{{ $value | humanizePercentage }} of the calls of ' + of + ' break the data contract ({{ $labels.reason }}); the limit is ' +
             '{{ ' + config.dataContractThreshold + ' | humanizePercentage }}.'),
         passes.alert('BASELINE_MISSING', promql.lines([

@@ -11,19 +11,17 @@ local of = '{{ $labels.model_name }} {{ $labels.model_version }}';
 local info = promql.raw(metrics.MODEL_INFO);
 local model = promql.labels(['model_name']);
 
-// Each tenant of a version that is down, in the clusters in which it was called within a day, else once.
+// Each tenant of a version that is down, in the clusters in which it was called within a day, else once. Tenants of
+// other versions, which are almost all, are left out first.
 local ofTenants =
-  local pairs = promql.constant(recorded.MODEL_TENANT, ['tenant_id', 'model_name', 'model_version']);
-  local called = promql.by('group', promql.calls, schema.windowed.CALLS_COMPLETED + '1d');
+  local ofPair = 'tenant_id, model_name, model_version';
+  local down(labels, series) = series + ' and on (' + labels + ') ' + recorded.VERSION_DOWN.name;
+  local pairs = promql.by('max', ofPair, down('model_name, model_version', recorded.MODEL_TENANT.name));
+  local called = promql.by('group', promql.calls, down(promql.version, schema.windowed.CALLS_COMPLETED + '1d'));
   promql.lines([
-    '(',
-    '  (' + called + ' and on (tenant_id, model_name, model_version) ' + pairs + ')',
-    '  and on (' + promql.version + ') ' + recorded.VERSION_DOWN.name,
-    ')',
-    'or on (tenant_id, model_name, model_version)',
+    '(' + called + ' and on (' + ofPair + ') ' + pairs + ')',
+    'or on (' + ofPair + ')',
     pairs,
-    '* on (model_name, model_version) group_left ()',
-    promql.by('max', 'model_name, model_version', recorded.VERSION_DOWN.name),
   ]);
 
 {
@@ -53,7 +51,7 @@ local ofTenants =
           ' >= ' + config.restarts + ')',
         ])), 'A process of ' + of + ' restarted {{ $value }} times in half an hour; the limit is ' + config.restarts + '.'),
         passes.alert('SATURATION', promql.lines([
-          promql.by('sum', model, 'avg_over_time(' + promql.raw(metrics.ACTIVE) + '[5m])'),
+          promql.by('sum', model, 'avg_over_time(' + schema.levelSeries.active.version + '[5m])'),
           '/ on (model_name) group_left ()',
           promql.constant(recorded.MAX_IN_FLIGHT, ['model_name']) + ' > ' + config.saturationThreshold,
         ]), '{{ $labels.model_name }} has {{ $value | humanizePercentage }} of the calls in flight that it can take; the limit is ' +

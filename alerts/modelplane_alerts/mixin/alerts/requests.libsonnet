@@ -6,29 +6,17 @@ local promql = import '../promql.libsonnet';
 
 local metrics = schema.metrics;
 local recorded = schema.recorded;
-local windowed = schema.windowed;
 
 local of = '{{ $labels.model_name }} {{ $labels.model_version }}';
 local ofTenant = 'tenant {{ $labels.tenant_id }}';
-local increase(window, matchers='', offset='') =
-  promql.by('sum', promql.calls, promql.increase(metrics.REQUESTS, window, matchers, offset));
-local withoutSlo(indicator) =
-  'unless on (model_name) ' + recorded.SLO_INDICATOR.name + '{indicator="' + indicator + '"}';
+local increase(window, matchers='') =
+  promql.by('sum', promql.calls, promql.increase(metrics.REQUESTS, window, matchers));
+// Of what is recorded, which has one series for all outcomes of a tenant.
+local rateOver(operator, range) =
+  promql.by('sum', promql.calls, operator + '_over_time(' + recorded.REQUEST_RATE.name + range + ')');
 
 {
   local config = $._config,
-
-  // Enough failures, and a large share. A burst stays in view for as long as bursts may be apart to be one alert.
-  local failed(window) = windowed.CALLS_FAILED + window,
-  local completed(window) = windowed.CALLS_COMPLETED + window,
-  local fails(bad, all) = promql.lines([
-    bad + ' / ((' + all + ') > 0) > ' + config.errorRatioThreshold,
-    'and',
-    bad + ' >= ' + config.minBadEvents,
-  ]),
-  local summed(series, window) = 'sum_over_time(' + series('5m') + '[' + window + ':5m])',
-  local held = 'max_over_time((' + failed('5m') + ' / (' + completed('5m') + ' > 0) and ' + failed('5m') + ' >= ' +
-               config.minBadEvents + ')[' + config.holdErrors + ':1m]) > ' + config.errorRatioThreshold,
 
   // Buckets above the threshold stand in where a histogram lacks the threshold's own.
   local limits = [config.latencyThreshold] + std.filter(
@@ -55,27 +43,12 @@ local withoutSlo(indicator) =
       name: 'modelplane-request-alerts',
       interval: config.sloInterval,
       rules: [
-        passes.alert('ERROR_RATIO_HIGH', promql.lines([
-          '(' + fails(failed('5m'), completed('5m')),
-          'or',
-          held,
-          'or',
-          // Some calls a minute: an hour decides, and its last minutes say whether it is over.
-          '(' + fails(failed('1h'), completed('1h')) + ' and ' + summed(failed, '30m') + ' > 0)',
-          'or',
-          // A call now and then: a day decides.
-          '(' + fails(failed('1d'), completed('1d')),
-          'unless ' + completed('1h') + ' >= ' + config.minBadEvents + ')',
-          ')',
-          withoutSlo('errors'),
-        ]), of + ' fails {{ $value | humanizePercentage }} of the calls of ' + ofTenant + '; the limit is ' +
-            '{{ ' + config.errorRatioThreshold + ' | humanizePercentage }}.'),
+        passes.alert('ERROR_RATIO_HIGH', recorded.CALLS_FAILING.name, of + ' fails {{ $value | humanizePercentage }} of the calls of ' + ofTenant + '; the limit is ' +
+                                                                      '{{ ' + config.errorRatioThreshold + ' | humanizePercentage }}.'),
         passes.alert('LATENCY_HIGH', promql.lines([
-          '(' + slow('5m'),
-          '/ (' + latency.all('5m') + ' > 0) > ' + config.latencyRatioThreshold,
-          'and',
-          slow('5m') + ' >= ' + config.minBadEvents + ')',
-          withoutSlo('latency'),
+          '((' + slow('5m') + ' >= ' + config.minBadEvents + ')',
+          '/ ' + latency.all('5m') + ' > ' + config.latencyRatioThreshold + ')',
+          'unless on (model_name) ' + recorded.SLO_INDICATOR.name + '{indicator="latency"}',
         ]), of + ' answers {{ $value | humanizePercentage }} of the calls of ' + ofTenant + ' more slowly than ' +
             config.latencyThreshold + ' s; the limit is {{ ' + config.latencyRatioThreshold + ' | humanizePercentage }}.'),
       ],
@@ -85,9 +58,9 @@ local withoutSlo(indicator) =
       interval: config.trafficInterval,
       rules: [
         passes.alert('NO_TRAFFIC', promql.lines([
-          '(' + increase('1h', offset=' offset 15m') + ' >= ' + config.noTrafficMinCalls,
+          '(300 * ' + rateOver('sum', '[1h:5m] offset 15m') + ' >= ' + config.noTrafficMinCalls,
           'and',
-          increase('15m') + ' == 0',
+          rateOver('max', '[10m]') + ' == 0',
           // Calls in flight are traffic, and a model that is down is another alert.
           'unless',
           promql.by('sum', promql.calls, promql.raw(metrics.ACTIVE)) + ' > 0',
@@ -95,13 +68,11 @@ local withoutSlo(indicator) =
           recorded.VERSION_DOWN.name,
           // Silent at this time yesterday, too: a daily habit.
           'unless',
-          increase('30m', offset=' offset 1d') + ' == 0)',
+          rateOver('max', '[25m] offset 1d') + ' == 0)',
         ]), 'No call of ' + ofTenant + ' to ' + of + ' has finished for 15 minutes; there were {{ $value | printf "%.0f" }} in the hour before.'),
         passes.alert('CANCELLED_STORM', promql.lines([
-          '(' + increase('15m', 'outcome="cancelled"'),
-          '/ (' + increase('15m') + ' > 0) > ' + config.cancelledRatioThreshold,
-          'and',
-          increase('15m', 'outcome="cancelled"') + ' >= ' + config.minCancelled + ')',
+          '(' + increase('15m', 'outcome="cancelled"') + ' >= ' + config.minCancelled + ')',
+          '/ ' + increase('15m') + ' > ' + config.cancelledRatioThreshold,
         ]), '{{ $value | humanizePercentage }} of the calls of ' + ofTenant + ' to ' + of + ' are given up by their callers; the limit is ' +
             '{{ ' + config.cancelledRatioThreshold + ' | humanizePercentage }}.'),
       ],

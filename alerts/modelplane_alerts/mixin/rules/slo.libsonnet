@@ -2,8 +2,11 @@
 // traffic; burn rates; what is left of the budget and for how long. No traffic gives no point.
 //
 // Increases over at most an hour come from counters. Longer ones are sums of them, days are sums of quarters of a day,
-// and periods of hours that are recorded once each, for reading days of what is recorded every half minute costs too
+// and periods of hours that are recorded once each, for reading days of what is recorded every minute costs too
 // much (benchmarks/rule_evaluation.py). A young SLO has what there is.
+//
+// What alerts ask of every tenant is recorded for the few of whom it holds: an alert has several rules, by stage and by
+// audience, and each would ask for itself.
 local schema = import '../schema.json';
 local slo = import '../slo.libsonnet';
 
@@ -102,7 +105,7 @@ local requests(outcomes, window) =
     for series in [good, total]
   ],
   local burn(window) = record(burnRate(window), [
-    '((' + total(window) + ' - ' + good(window) + ') / (' + total(window) + ' > 0))',
+    '(1 - ' + good(window) + ' / (' + total(window) + ' > 0))',
     '/ on (model_name, slo) group_left () (1 - ' + objective + ')',
   ]),
 
@@ -121,7 +124,13 @@ local requests(outcomes, window) =
     {
       name: 'modelplane-slo',
       interval: config.sloInterval,
-      rules: std.flatMap(fromCounters, slo.shortWindows) + std.map(burn, slo.shortWindows),
+      rules:
+        $.callRules +
+        std.flatMap(fromCounters, slo.shortWindows) +
+        std.map(burn, slo.shortWindows) + [
+          record(recorded.SLO_PAGE_BURN_RATE.name, [slo.burnsAny(config, slo.pages)]),
+          record(recorded.SLO_DATA.name, [promql.by('count', promql.labels(['model_name', 'slo']), total('1h'))]),
+        ],
     },
     {
       name: 'modelplane-slo-long',
