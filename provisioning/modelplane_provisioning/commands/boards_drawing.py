@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelplane_provisioning.commands.options import api_option, console, out_option, registry_option
+from modelplane_provisioning.commands.options import api_option, out_option, registry_option
+from modelplane_provisioning.commands.text import say
 from modelplane_schema.files import replace_files
 from modelplane_schema.registry import load_registry
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def dashboards_draw(boards: tuple[Path, ...], registry: Path, out: Path, api: ApiAccess) -> None:
     """Write a drawing (SVG) and an outline (Markdown) of each board.
 
-    BOARDS are files of dashboards in Grafana's classic JSON; without any it draws those of the registry.
+    BOARDS are files of dashboards, classic or resources; without any it draws those of the registry.
 
     Example: modelplane dashboards draw --registry examples/modelplane.yaml --out drawings
     """
@@ -39,7 +40,7 @@ def dashboards_draw(boards: tuple[Path, ...], registry: Path, out: Path, api: Ap
             f"# {markdown(str(dashboard.get('title', name)))}\n\n{outline(dashboard)}".encode()
         )
     written = replace_files(out, files)
-    console.print(f"{out}: {len(files) // 2} boards, {len(written)} files written", markup=False)
+    say(f"{out}: {len(files) // 2} boards, {len(written)} files written")
 
 
 def _of_registry(registry: Path, api: ApiAccess) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,17 +51,12 @@ def _of_registry(registry: Path, api: ApiAccess) -> Iterator[tuple[str, dict[str
 
 
 def _read(paths: tuple[Path, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Drawings get the names of files; click.ClickException for what is no dashboard, and for equal names."""
+    """Drawings get the names of files; OutputError for what is no board, ClickException for equal names."""
+    import modelplane_dashboards
+
     names: set[str] = set()
     for path in paths:
-        try:
-            content = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise click.ClickException(f"{path}: is no JSON: {error}") from error
-        dashboard = content.get("spec", content) if isinstance(content, dict) else None
-        if not isinstance(dashboard, dict) or not isinstance(dashboard.get("panels"), list):
-            raise click.ClickException(f"{path}: is no dashboard in Grafana's classic JSON: it has no panels")
         if path.stem in names:
             raise click.ClickException(f"{path}: another file has this name; draw it into another folder")
         names.add(path.stem)
-        yield path.stem, dashboard
+        yield path.stem, modelplane_dashboards.read_dashboard(path)

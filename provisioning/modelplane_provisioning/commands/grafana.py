@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelplane_provisioning.commands.options import console, out_option
+from modelplane_provisioning.commands.text import print_json
 from modelplane_provisioning.pictures.shots import THEMES, WIDTHS, Choice, Theme
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def grafana_pictures(
     sights = asyncio.run(take_pictures(api, boards, order, out, chromium, tell))
     seen = findings(sights)
     if as_json:
-        click.echo(json.dumps(_document(url, sights, seen), indent=2))
+        print_json(_document(url, sights, seen))
     else:
         _print(sights, seen, out)
     raise SystemExit(EXIT_STATUS[worst(seen)])
