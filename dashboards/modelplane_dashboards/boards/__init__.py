@@ -16,9 +16,11 @@ from modelplane_dashboards.boards.plane import plane
 from modelplane_dashboards.boards.slo import slo
 from modelplane_dashboards.boards.tenant import tenant
 from modelplane_dashboards.kit.api import ApiAccess
-from modelplane_dashboards.kit.board import Board, Row, Section
+from modelplane_dashboards.kit.board import Board, Panel, Row, Section
 from modelplane_dashboards.kit.context import BoardContext, board_context
+from modelplane_dashboards.kit.links import is_plugin_page
 from modelplane_dashboards.kit.subject import Entity, EntityKind
+from modelplane_dashboards.kit.views import Table
 from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
 
@@ -67,8 +69,29 @@ def model_board(registry: Registry, entity: Model, api: ApiAccess = "plugin") ->
 
 
 def reachable(board: Board, api: ApiAccess) -> Board:
-    """The board without what it cannot read."""
-    return board if api != "none" else replace(board, sections=tuple(_prometheus_sections(board)))
+    """The board without what it cannot read, and without links to a plugin that need not be there."""
+    if api == "plugin":
+        return board
+    sections = board.sections if api == "infinity" else tuple(_prometheus_sections(board))
+    return replace(board, sections=tuple(map(_without_plugin_pages, sections)))
+
+
+def _without_plugin_pages(section: Section) -> Section:
+    rows = (
+        replace(row, panels=tuple(_with_links_to_boards(panel) for panel in row.panels))
+        for row in section.rows
+    )
+    return replace(section, rows=tuple(rows))
+
+
+def _with_links_to_boards(panel: Panel) -> Panel:
+    if not isinstance(panel.view, Table):
+        return panel
+    columns = (
+        replace(column, link=None) if column.link and is_plugin_page(column.link) else column
+        for column in panel.view.columns
+    )
+    return replace(panel, view=replace(panel.view, columns=tuple(columns)))
 
 
 def _prometheus_sections(board: Board) -> Iterator[Section]:

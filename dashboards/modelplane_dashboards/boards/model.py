@@ -11,6 +11,7 @@ from modelplane_dashboards.kit.subject import BoardSubject, Entity, board_subjec
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.kit.views import Column, Table
 from modelplane_dashboards.measures import alerts, business, calls, cost, drift, slo
+from modelplane_dashboards.measures.comparison import canary_against_production
 from modelplane_schema.grafana_units import COUNT, unit_of
 from modelplane_schema.metrics import MODEL_VERSION, TENANT_ID
 from modelplane_schema.promql import Matcher
@@ -63,8 +64,10 @@ def _now(scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
 
 
 def _versions(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Measure) -> tuple[Row, ...]:
-    return Row((_versions_table(scope, errors, p95),), height=6), Row(
-        (_tenants(subject, scope, errors, p95),)
+    return (
+        Row((_versions_table(scope, errors, p95),), height=6),
+        Row((canary_against_production(subject.parameter),), height=6),
+        Row((_tenants(subject, scope, errors, p95),)),
     )
 
 

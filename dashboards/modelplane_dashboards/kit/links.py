@@ -7,6 +7,7 @@ from modelplane_dashboards.kit.views import Link
 from modelplane_schema.uids import PLUGIN_APP_ID, template_uid
 
 VALUE = "${__value.raw:percentencode}"
+_PLUGIN = f"/a/{PLUGIN_APP_ID}/"
 _ALWAYS = ("${datasource:queryparam}", "${__url_time_range}")
 
 
@@ -29,4 +30,8 @@ def uid_link(uid: str, title: str, /, *keep: str, **values: str) -> Link:
 
 def incident_link(column: str) -> Link:
     """A link to the plugin's page of the incident whose id another ``column`` of the row holds."""
-    return Link("Incident", f"/a/{PLUGIN_APP_ID}/incidents/{field(column)}?${{__url_time_range}}")
+    return Link("Incident", f"{_PLUGIN}incidents/{field(column)}?${{__url_time_range}}")
+
+
+def is_plugin_page(link: Link) -> bool:
+    return link.url.startswith(_PLUGIN)

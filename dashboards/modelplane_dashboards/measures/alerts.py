@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import Annotation, ApiQuery, BoardVariable, Field, Panel, PromQuery
+from modelplane_dashboards.kit.board import (
+    MAX_SERIES,
+    Annotation,
+    ApiQuery,
+    BoardVariable,
+    Field,
+    Panel,
+    PromQuery,
+)
 from modelplane_dashboards.kit.colours import BAD, GOOD, SEVERITY_COLOURS
 from modelplane_dashboards.kit.links import VALUE, board_link
-from modelplane_dashboards.kit.scope import BoardScope, legend
+from modelplane_dashboards.kit.scope import BoardScope, largest, legend
 from modelplane_dashboards.kit.views import (
     Column,
     Link,
@@ -26,7 +34,7 @@ from modelplane_schema.recorded import VERSION_STAGE
 SEVERITIES = ("info", "warning", "critical")
 NO_ALERT = "No alert fires"
 _RUNBOOK = Link("Runbook", "${__data.fields.Runbook:raw}")
-_MAX_ROWS = 20
+_MAX_ROWS, _MAX_FIRING = 20, 100
 # The watchdog always fires: it says that alerts arrive, not that something is wrong.
 _REAL = Matcher("alertname", WATCHDOG.name, "!=")
 
@@ -85,9 +93,9 @@ def firing_alerts(scope: BoardScope) -> Panel:
     return Panel(
         key="firing-alerts",
         title="Firing alerts, critical first",
-        description="Alerts that fire at the end of the time range. The model leads to its board.",
+        description=f"At most {_MAX_FIRING} at the end of the time range. The model leads to its board.",
         unit=COUNT,
-        queries=(PromQuery(severity_ranks(scope), instant=True),),
+        queries=(PromQuery(f"topk({_MAX_FIRING}, {severity_ranks(scope)})", instant=True),),
         view=Table(
             (
                 SEVERITY_COLUMN,
@@ -110,12 +118,16 @@ def firing_alerts(scope: BoardScope) -> Panel:
 def alert_timeline(scope: BoardScope, *labels: str) -> Panel:
     """A strip for each alert and value of ``labels``, in the colour of its severity."""
     by = ("alertname", *labels)
+    ranks = f"max by ({', '.join(by)}) ({severity_ranks(scope)})"
+    # Those that fire at the end alone would leave out what is over.
+    severest = f"sum_over_time({ranks}[1d:5m] @ end())"
     return Panel(
         key="alert-timeline",
         title="Alerts over time",
-        description="Each strip is an alert while it fired: red critical, orange warning, blue info.",
+        description="Each strip is an alert while it fired: red critical, orange warning, blue info. "
+        f"The {MAX_SERIES} that were longest and severest in the day before the end.",
         unit=COUNT,
-        queries=(PromQuery(f"topk(20, max by ({', '.join(by)}) ({severity_ranks(scope)}))", legend(*by)),),
+        queries=(PromQuery(largest(ranks, severest, by, MAX_SERIES), legend(*by)),),
         view=StateTimeline(SEVERITY_COLUMN.steps, SEVERITY_COLUMN.texts),
         empty="No alert fired in this time range",
     )
