@@ -16,7 +16,8 @@ from modelplane_dashboards.output.content import (
     to_text,
 )
 from modelplane_dashboards.output.dashboard_file import read_dashboard, stripped
-from modelplane_dashboards.output.manifest import MANIFEST, OutputError, manifest_content
+from modelplane_dashboards.output.errors import OutputError
+from modelplane_dashboards.output.manifest import MANIFEST, manifest_content
 from modelplane_dashboards.output.writer import Changes, check, write
 from modelplane_dashboards.queries import PanelQuery, expand, panel_queries
 

@@ -19,7 +19,7 @@ from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Panel, Row, Section
 from modelplane_dashboards.kit.context import BoardContext, board_context
 from modelplane_dashboards.kit.links import is_plugin_page
-from modelplane_dashboards.kit.subject import Entity
+from modelplane_dashboards.kit.subject import Entity, EntityKind
 from modelplane_dashboards.kit.views import Table
 from modelplane_schema.errors import UserError
 from modelplane_schema.registry import Model, Registry, Tenant
@@ -52,14 +52,20 @@ def build(registry: Registry, api: ApiAccess = "plugin") -> tuple[Board, ...]:
     return tuple(reachable(template(context), api) for template in TEMPLATES)
 
 
+def entity_board(registry: Registry, kind: EntityKind, entity: Entity, api: ApiAccess = "plugin") -> Board:
+    """The board of one tenant or model: that of all, with the entity fixed."""
+    template = tenant if kind == "tenant" else model
+    return reachable(template(board_context(registry), entity), api)
+
+
 def tenant_board(registry: Registry, entity: Tenant, api: ApiAccess = "plugin") -> Board:
-    """The board of one tenant: that of all, with the tenant fixed."""
-    return reachable(tenant(board_context(registry), Entity(entity.id, entity.full_title)), api)
+    """The board of one tenant of the registry."""
+    return entity_board(registry, "tenant", Entity(entity.id, entity.full_title), api)
 
 
 def model_board(registry: Registry, entity: Model, api: ApiAccess = "plugin") -> Board:
-    """The board of one model: that of all, with the model fixed."""
-    return reachable(model(board_context(registry), Entity(entity.name, entity.name)), api)
+    """The board of one model of the registry."""
+    return entity_board(registry, "model", Entity(entity.name, entity.name), api)
 
 
 def reachable(board: Board, api: ApiAccess) -> Board:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from modelplane_dashboards.output.dashboard_file import comparable, parse_dashboard, read_dashboard
-from modelplane_dashboards.output.manifest import OutputError, is_our_board, our_files
+from modelplane_dashboards.output.errors import OutputError
+from modelplane_dashboards.output.manifest import is_our_board, our_files
 from modelplane_schema.files import read_if_present
 
 Dashboard = Mapping[str, Any]

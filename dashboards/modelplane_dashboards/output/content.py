@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
-from modelplane_dashboards.boards import build, model_board, tenant_board
+from modelplane_dashboards.boards import build, entity_board
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board
 from modelplane_dashboards.kit.render import render
-from modelplane_dashboards.output.entities import Entity, EntityTexts
+from modelplane_dashboards.kit.subject import Entity, EntityKind
+from modelplane_dashboards.output.entities import EntityTexts
 from modelplane_schema.registry import Registry
+from modelplane_schema.uids import dashboard_uid
 
 PerEntity = Literal["auto", "always", "never"]
 PER_ENTITY: tuple[PerEntity, ...] = get_args(PerEntity)
@@ -62,9 +64,10 @@ class _BoardFiles(Mapping[str, bytes]):
         self._encode = partial(encode, api=api, form=form)
         self._shared = {_path("all", board.uid): board for board in build(registry, api)}
         self._entities = {
-            _path(entity.kind, entity.uid): entity for entity in _entities(registry, per_entity)
+            _path(kind, dashboard_uid(kind, entity.id)): (kind, entity)
+            for kind, entity in _entities(registry, per_entity)
         }
-        self._texts = EntityTexts(partial(_entity_board, registry, api), self._encode)
+        self._texts = EntityTexts(partial(entity_board, registry, api=api), self._encode)
 
     def __len__(self) -> int:
         return len(self._shared) + len(self._entities)
@@ -79,7 +82,7 @@ class _BoardFiles(Mapping[str, bytes]):
     def __getitem__(self, path: str) -> bytes:
         if path in self._shared:
             return self._encode(self._shared[path]).encode()
-        return self._texts[self._entities[path]].encode()
+        return self._texts.text(*self._entities[path]).encode()
 
 
 def encode(board: Board, api: ApiAccess = "plugin", form: BoardFormat = "classic") -> str:
@@ -104,22 +107,15 @@ def resource(dashboard: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _path(kind: str, uid: str) -> str:
-    return f"{FOLDERS[kind].name}/{uid}.json"
+def _path(folder: str, uid: str) -> str:
+    return f"{FOLDERS[folder].name}/{uid}.json"
 
 
-def _entities(registry: Registry, per_entity: PerEntity) -> tuple[Entity, ...]:
+def _entities(registry: Registry, per_entity: PerEntity) -> Iterator[tuple[EntityKind, Entity]]:
     count = len(registry.tenants) + len(registry.models)
     if per_entity == "never" or (per_entity == "auto" and count > MOST_ENTITY_BOARDS):
-        return ()
-    return (
-        *(Entity("tenant", tenant.id, tenant.name) for tenant in registry.tenants),
-        *(Entity("model", model.name, None) for model in registry.models),
-    )
-
-
-def _entity_board(registry: Registry, api: ApiAccess, entity: Entity) -> Board:
-    if entity.kind == "model":
-        return model_board(registry, registry.models[0].model_copy(update={"name": entity.id}), api)
-    tenant = registry.tenants[0].model_copy(update={"id": entity.id, "name": entity.name})
-    return tenant_board(registry, tenant, api)
+        return
+    for tenant in registry.tenants:
+        yield "tenant", Entity(tenant.id, tenant.full_title)
+    for model in registry.models:
+        yield "model", Entity(model.name, model.name)

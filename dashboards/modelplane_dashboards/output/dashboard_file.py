@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelplane_dashboards.output.manifest import OutputError
+from modelplane_dashboards.output.errors import OutputError
 
 _ALLOWED = (
     "a dashboard of Grafana as classic JSON, or as a resource of dashboard.grafana.app/v0alpha1 or v1beta1"

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from modelplane_schema.errors import UserError
+from modelplane_dashboards.output.dashboard_file import read_dashboard
+from modelplane_dashboards.output.errors import OutputError
 from modelplane_schema.files import read_if_present, replace_file
 
 # Grafana loads every file below its folder whose name ends in .json, hidden ones, too.
@@ -16,12 +16,6 @@ MANIFEST = ".modelplane-manifest"
 _ABOUT = "Files that `modelplane dashboards generate` wrote here, and may replace and remove. Do not edit."
 _PATH = re.compile(r"[a-z0-9-]+/mp-[a-z0-9-]+\.json")
 _TAG = "modelplane"
-# Versions without a manifest wrote these.
-_EARLIER_UID = re.compile(r"mp-fleet|mp-(tenant|model)-[a-z0-9-]+")
-
-
-class OutputError(UserError, RuntimeError):
-    """Boards cannot be written or read; the message names the file and says what to do."""
 
 
 def manifest_content(paths: Iterable[str]) -> bytes:
@@ -48,7 +42,10 @@ def _read_manifest(out: Path) -> frozenset[str] | None:
     content = read_if_present(out / MANIFEST)
     if content is None:
         return None
-    manifest = _json(content)
+    try:
+        manifest = json.loads(content)
+    except ValueError:  # also for bytes that are no UTF-8
+        manifest = None
     paths = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(paths, list) or not all(isinstance(p, str) and _PATH.fullmatch(p) for p in paths):
         raise OutputError(
@@ -61,26 +58,17 @@ def _read_manifest(out: Path) -> frozenset[str] | None:
 def _earlier_boards(out: Path) -> frozenset[str]:
     """The files below ``out`` that a version without a manifest wrote."""
     return frozenset(
-        path.relative_to(out).as_posix()
-        for path in out.glob("*/mp-*.json")
-        if _EARLIER_UID.fullmatch(path.stem) and is_our_board(path)
+        path.relative_to(out).as_posix() for path in out.glob("*/mp-*.json") if is_our_board(path)
     )
 
 
 def is_our_board(path: Path) -> bool:
-    """Whether a file holds a board with our tag whose uid is the file's name."""
-    content = read_if_present(path)
-    board = None if content is None else _json(content)
-    if isinstance(board, dict) and isinstance(board.get("spec"), dict):
-        board = board["spec"] | {"uid": (board.get("metadata") or {}).get("name")}
-    if not isinstance(board, dict):
-        return False
-    tags = board.get("tags")
-    return board.get("uid") == path.stem and isinstance(tags, list) and _TAG in tags
-
-
-def _json(content: bytes) -> Any:
+    """Whether a file holds a board with our tags whose uid is the file's name, ``mp-<kind>`` and a slug."""
     try:
-        return json.loads(content)
-    except ValueError:  # also for bytes that are no UTF-8
-        return None
+        board = read_dashboard(path)
+    except OutputError:
+        return False
+    kind = path.stem.removeprefix("mp-").partition("-")[0]
+    tags = board.get("tags")
+    has_tags = isinstance(tags, list) and _TAG in tags and f"{_TAG}-{kind}" in tags
+    return bool(board["uid"] == path.stem and has_tags)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelplane_dashboards.output.errors import OutputError
 from modelplane_dashboards.output.manifest import (
     MANIFEST,
-    OutputError,
     is_our_board,
     our_files,
     write_manifest,

@@ -155,20 +155,6 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     assert isinstance(run("registry", "check").exception, ValueError)
 
 
-def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
-    where = ("--registry", EXAMPLE, "--out", str(tmp_path))
-    assert "10 boards, 10 written" in run("dashboards", "generate", *where).output
-    assert "10 boards, 0 written" in run("dashboards", "generate", *where).output
-    assert run("dashboards", "check", *where).exit_code == 0
-    (tmp_path / "fleet" / "mp-fleet.json").write_text("{}", encoding="utf-8")
-    (tmp_path / "models" / "mp-model-digit-reader.json").unlink()
-    stale = run("dashboards", "check", *where)
-    assert stale.exit_code == 1
-    assert "fleet/mp-fleet.json: stale" in stale.output
-    assert "models/mp-model-digit-reader.json: missing" in stale.output
-    assert "modelplane dashboards generate" in stale.output
-
-
 def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("rules", "render", "--registry", EXAMPLE, "--out", str(tmp_path)).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {

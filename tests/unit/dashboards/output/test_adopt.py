@@ -78,7 +78,7 @@ def test_what_grafana_adds_is_no_difference(generated: dict[str, bytes], tmp_pat
 def test_what_somebody_changed_is_told_by_panel(
     generated: dict[str, bytes], tmp_path: Path, export: Any
 ) -> None:
-    board = json.loads(generated["fleet/mp-fleet.json"])
+    board = json.loads(generated["boards/mp-fleet.json"])
     changed, removed = [panel for panel in board["panels"] if panel.get("targets")][:2]
     changed["description"] = "Mine"
     board["panels"].remove(removed)
@@ -95,7 +95,7 @@ def test_what_somebody_changed_is_told_by_panel(
 
 
 def test_stripped_keeps_what_is_not_of_the_server(generated: dict[str, bytes]) -> None:
-    board = json.loads(generated["fleet/mp-fleet.json"])
+    board = json.loads(generated["boards/mp-fleet.json"])
     content = stripped(from_browser(board))
     added = {"id", "version", "fiscalYearStartMonth", "timepicker", "weekStart", "preload"}
     assert set(board) - {"__inputs"} == set(content)

@@ -160,7 +160,7 @@ def test_a_folder_against_the_registry(registry: Registry, tmp_path: Path) -> No
     (tmp_path / first).unlink()
     board = json.loads(content[second]) | {"refresh": "1m"}
     (tmp_path / second).write_text(json.dumps(board))
-    (tmp_path / "fleet" / "mp-marketing.json").write_text(json.dumps(board | {"uid": "mp-marketing"}))
+    (tmp_path / "boards" / "mp-marketing.json").write_text(json.dumps(board | {"uid": "mp-marketing"}))
     wanted = {path: text for path, text in content.items() if path != last}
     result = [(one.state, one.path) for one in differences(wanted, tmp_path)]
     assert result == [("added", first), ("changed", second), ("removed", last)]

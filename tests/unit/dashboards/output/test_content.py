@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelplane_dashboards import PER_ENTITY, ApiAccess, BoardFormat, build, check, files, write
+from modelplane_dashboards import (
+    PER_ENTITY,
+    ApiAccess,
+    BoardFormat,
+    build,
+    check,
+    files,
+    model_board,
+    tenant_board,
+    write,
+)
 from modelplane_dashboards.output.content import encode
 from modelplane_schema.registry import Registry
 
@@ -51,7 +61,12 @@ def registry_of(ids: list[str], models: list[str], title: str | None = None) -> 
 
 
 def rendered_directly(registry: Registry, api: ApiAccess, form: BoardFormat) -> dict[str, bytes]:
-    return {board.uid: encode(board, api, form).encode() for board in build(registry, api)}
+    boards = (
+        *build(registry, api),
+        *(tenant_board(registry, tenant, api) for tenant in registry.tenants),
+        *(model_board(registry, model, api) for model in registry.models),
+    )
+    return {board.uid: encode(board, api, form).encode() for board in boards}
 
 
 def test_committed_files_are_current(registry: Registry, root: Path) -> None:
@@ -67,7 +82,7 @@ def test_hostile_names_give_the_bytes_of_a_board_rendered_by_itself(
     registry = registry_of(HOSTILE, HOSTILE[::-1], "Title of $one [[x]]")
     content = files(registry, api, "always", form)
     assert {Path(path).stem: text for path, text in content.items()} == rendered_directly(registry, api, form)
-    assert len(content) == 1 + 2 * len(HOSTILE)
+    assert len(content) == len(build(registry, api)) + 2 * len(HOSTILE)
 
 
 @settings(max_examples=10)
@@ -91,8 +106,8 @@ def test_boards_of_one_template_differ_in_names_alone(registry: Registry) -> Non
 
 def test_names_that_slug_alike_have_files_of_their_own() -> None:
     content = files(registry_of(["A b", "a B", "a-b"], ["m", "M"]), "plugin", "always")
-    boards = [json.loads(text) for text in content.values()]
-    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 6
+    boards = [json.loads(text) for path, text in content.items() if not path.startswith("boards/")]
+    assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == 5
 
 
 def test_a_board_for_each_tenant_and_model_up_to_a_hundred() -> None:
@@ -104,15 +119,15 @@ def test_a_board_for_each_tenant_and_model_up_to_a_hundred() -> None:
 
 
 def test_which_boards_there_are_does_not_change_the_shared_ones(registry: Registry) -> None:
-    path = "fleet/mp-fleet.json"
+    path = "boards/mp-fleet.json"
     assert len({files(registry, per_entity=choice)[path] for choice in PER_ENTITY}) == 1
 
 
 def test_a_path_that_is_none_has_no_content(registry: Registry) -> None:
     content = files(registry)
-    assert "fleet/mp-other.json" not in content
+    assert "boards/mp-other.json" not in content
     with pytest.raises(KeyError):
-        content["fleet/mp-other.json"]
+        content["boards/mp-other.json"]
 
 
 def test_bytes_do_not_depend_on_the_hash_seed(root: Path) -> None:

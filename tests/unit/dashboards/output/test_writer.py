@@ -16,8 +16,11 @@ import pytest
 from modelplane_dashboards import MANIFEST, OutputError, check, write
 
 
-def board(uid: str, title: str = "", tags: tuple[str, ...] = ("modelplane",)) -> bytes:
-    return json.dumps({"uid": uid, "title": title, "tags": tags}).encode()
+def board(uid: str, title: str = "", tags: tuple[str, ...] | None = None) -> bytes:
+    kind = uid.split("-")[1]
+    return json.dumps(
+        {"panels": [], "uid": uid, "title": title, "tags": tags or ("modelplane", f"modelplane-{kind}")}
+    ).encode()
 
 
 FILES = {
@@ -128,8 +131,9 @@ def test_boards_of_a_version_without_a_manifest_are_recognised_once(tmp_path: Pa
         "tenants/mp-tenant-gone.json": board("mp-tenant-gone"),
     }
     others = {
-        "fleet/mp-marketing.json": board("mp-marketing"),
+        "fleet/mp-marketing.json": board("mp-marketing", tags=("modelplane", "modelplane-fleet")),
         "tenants/mp-tenant-theirs.json": board("mp-tenant-theirs", tags=("other",)),
+        "tenants/mp-tenant-odd.json": board("mp-tenant-odd", tags=("modelplane", "modelplane-model")),
         "tenants/mp-tenant-copy.json": board("mp-tenant-gone"),
         "tenants/board.json": board("mp-tenant-x"),
     }
@@ -144,9 +148,16 @@ def test_boards_of_a_version_without_a_manifest_are_recognised_once(tmp_path: Pa
     assert write(FILES, tmp_path).adopted == ()
 
 
+def test_no_json_is_no_board_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "fleet").mkdir()
+    for number, content in enumerate((b"{", b"[]", b'{"spec": 1}', b'{"spec": {}, "metadata": []}', b"\xff")):
+        (tmp_path / f"fleet/mp-fleet-{number}.json").write_bytes(content)
+    assert write({}, tmp_path).adopted == ()
+
+
 def test_a_surplus_file_that_is_no_board_of_ours_any_more_stays(tmp_path: Path) -> None:
     write(FILES, tmp_path)
-    (tmp_path / "tenants/mp-tenant-a.json").write_bytes(board("team-board"))
+    (tmp_path / "tenants/mp-tenant-a.json").write_bytes(board("mp-fleet"))
     changes = write(NEXT, tmp_path)
     assert (changes.removed, changes.left) == ((), ("tenants/mp-tenant-a.json",))
     assert (tmp_path / "tenants/mp-tenant-a.json").exists()

@@ -23,7 +23,9 @@ chance = random.Random(seed)
 
 def board(name, version):
     uid = f"mp-model-{name}"
-    return json.dumps({"uid": uid, "tags": ["modelplane"], "version": version, "rest": "x" * 5000}).encode()
+    tags = ["modelplane", "modelplane-model"]
+    content = {"panels": [], "uid": uid, "tags": tags, "version": version, "rest": "x" * 5000}
+    return json.dumps(content).encode()
 
 def some_files(version):
     names = chance.sample("abcdefghij", chance.randrange(3, 9))

@@ -12,7 +12,7 @@ from modelplane_dashboards import MANIFEST
 from modelplane_provisioning.cli import cli
 
 EXAMPLE = str(Path(__file__).parents[4] / "examples" / "modelplane.yaml")
-FLEET = "fleet/mp-fleet.json"
+FLEET = "boards/mp-fleet.json"
 
 
 def run(*arguments: str) -> Result:
@@ -28,6 +28,25 @@ def out(tmp_path: Path) -> Path:
 
 def boards(out: Path) -> list[str]:
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json"))
+
+
+def test_generate_again_then_check_then_stale(out: Path) -> None:
+    count = len(boards(out))
+    again = run("generate", "--out", str(out))
+    assert again.output == f"{out}: {count} boards, 0 written, 0 removed\n"
+    current = run("check", "--out", str(out))
+    assert (current.exit_code, current.output) == (0, f"{out}: all {count} boards are current\n")
+    (out / FLEET).write_text("{}", encoding="utf-8")
+    (out / "models" / "mp-model-digit-reader.json").unlink()
+    stale = run("check", "--out", str(out))
+    assert stale.exit_code == 1
+    assert stale.output.splitlines() == [
+        f"{FLEET}: stale",
+        "models/mp-model-digit-reader.json: missing",
+        "Error: 2 files are not current; run: modelplane dashboards generate "
+        f"--registry {EXAMPLE} --out {out} --api plugin --per-entity auto --format classic",
+    ]
+    assert f"{out}: {count} boards, 2 written, 0 removed" in run("generate", "--out", str(out)).output
 
 
 def test_boards_of_each_tenant_and_model_come_and_go(out: Path) -> None:
@@ -61,7 +80,7 @@ def test_what_a_run_takes_over_and_leaves_is_said(out: Path) -> None:
 
 
 def test_files_of_others_stop_it_with_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "fleet").mkdir()
+    (tmp_path / "boards").mkdir()
     (tmp_path / FLEET).write_text("theirs")
     refused = run("generate", "--out", str(tmp_path))
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
