@@ -79,7 +79,7 @@ plugin-versions: $(VENV)/.dev plugin $(GRAFANA_VERSIONS:%=plugin/harness/version
 	@for version in $(GRAFANA_VERSIONS); do \
 		packages=plugin/harness/versions/$$version; \
 		node plugin/harness/build.mjs $$packages || exit 1; \
-		PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py --packages $$packages pages signal editors states || exit 1; \
+		PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py --packages $$packages pages signal editors states panels || exit 1; \
 	done
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
