@@ -1,6 +1,6 @@
 """Grafana dashboards generated from the metric schema and the registry."""
 
-from modelplane_dashboards.boards import BoardError, build, model_board, tenant_board
+from modelplane_dashboards.boards import build, model_board, tenant_board
 from modelplane_dashboards.kit.api import API_ACCESSES, INFINITY_ID, ApiAccess
 from modelplane_dashboards.kit.board import Board
 from modelplane_dashboards.kit.render import render
@@ -31,7 +31,6 @@ __all__ = [
     "ApiAccess",
     "Board",
     "BoardDifference",
-    "BoardError",
     "BoardFormat",
     "Changes",
     "Folder",

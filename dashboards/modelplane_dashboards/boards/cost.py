@@ -10,7 +10,7 @@ from modelplane_dashboards.measures import spending
 from modelplane_dashboards.measures.cost import cost_per_hour_now
 from modelplane_schema.uids import PLUGIN_APP_ID, template_uid
 
-_EXPORT = f"[Export as CSV or FOCUS](/a/{PLUGIN_APP_ID}/cost)"
+_EXPORT = f"[`/api/v1/costs` exports CSV and FOCUS](/a/{PLUGIN_APP_ID}/cost)."
 
 
 def cost(context: BoardContext) -> Board:
@@ -22,7 +22,7 @@ def cost(context: BoardContext) -> Board:
         uid=template_uid("cost"),
         title="Cost",
         question="Who spends what, and will it stay within budget?",
-        advice=f"High *Idle*: fewer devices. *Unpriced*: declare a price. {_EXPORT} on the plugin's page.",
+        advice=f"High *Idle*: fewer devices. *Unpriced*: declare a price. {_EXPORT}",
         variables=variables(scope),
         annotations=spending.price_marks(scope),
         sections=(

@@ -19,11 +19,11 @@ from dashboards_support.panels import (
     series,
 )
 from generations import Servers
-from modelplane_dashboards.boards import reachable
 from modelplane_dashboards.boards.alerts import alerts
 from modelplane_dashboards.boards.devices import devices
 from modelplane_dashboards.boards.llm import llm
 from modelplane_dashboards.boards.plane import plane
+from modelplane_dashboards.kit.access import reachable
 from modelplane_dashboards.kit.api import api_url
 from modelplane_dashboards.kit.board import ApiQuery, Board
 from modelplane_dashboards.kit.context import BoardContext, board_context

@@ -12,10 +12,10 @@ import promql_parser
 import pytest
 
 from generations import Servers
-from modelplane_dashboards.boards import reachable
 from modelplane_dashboards.boards.cost import cost
 from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.slo import slo
+from modelplane_dashboards.kit.access import reachable
 from modelplane_dashboards.kit.api import api_url
 from modelplane_dashboards.kit.board import ApiQuery, Board, Panel, PromQuery
 from modelplane_dashboards.kit.context import BoardContext, board_context

@@ -17,7 +17,6 @@ from click.testing import CliRunner, Result
 from generations import Servers
 from modelplane_alerts.render import MixinError
 from modelplane_alerts.routing import RoutingError
-from modelplane_dashboards import BoardError
 from modelplane_datasource import ConfigurationError, ServerError
 from modelplane_exporter.baseline import BaselineError
 from modelplane_provisioning.bundle import BundleError
@@ -122,7 +121,6 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
     ("error", "base"),
     [
         (BaselineError, ValueError),
-        (BoardError, ValueError),
         (BundleError, RuntimeError),
         (ConfigurationError, ValueError),
         (GrafanaError, RuntimeError),
