@@ -76,6 +76,7 @@ def demo_command(examples: Path, data: Path, seconds: float | None) -> None:
         lives = _start(examples_running, cleanup)
         stories = running.stories(examples_running)
         span = span_until(int(time.time()), max(story.hours for story in stories.values()))
+        told = Told(stories, span.end)
         registry = demo_registry.with_devices(registry, lives, span)
         stack = Stack(registry, registry_path.parent, data, DEMO_TIMES, running.targets(examples_running))
         progress("writing the hours before: samples, what the rules make of them, and incidents")
@@ -85,16 +86,16 @@ def demo_command(examples: Path, data: Path, seconds: float | None) -> None:
         parts = Parts(stack.plane)
         count = running.tell_incidents(_webhook(stack.plane), incidents)
         progress(f"the store has heard of {count} incidents of the past")
-        _wait_for_table(parts, registry)
-        _print_table(parts, registry, f"first full table after {time.monotonic() - started:.0f} s")
+        _wait_for_table(parts, registry, told)
+        _print_table(parts, registry, told, f"first full table after {time.monotonic() - started:.0f} s")
         _explain(stack, registry, stories)
         end = math.inf if seconds is None else time.monotonic() + seconds
         supervisor = Supervisor(
             [*(example.process for example in examples_running), *stack.processes], progress
         )
         supervisor.run(until=lambda: time.monotonic() >= end)
-        _print_table(parts, registry, f"after {time.monotonic() - started:.0f} s")
-        if not print_findings(verdict(parts, registry, Told(stories, span.end))):
+        _print_table(parts, registry, told, f"after {time.monotonic() - started:.0f} s")
+        if not print_findings(verdict(parts, registry, told)):
             raise click.ClickException(f"the demo did not show all it promises; logs are in {data / 'logs'}")
 
 
@@ -124,18 +125,18 @@ def _name_missing(services: Sequence[ExampleService]) -> None:
         raise click.ClickException("no framework is installed; add all with: pip install 'modelplane[demo]'")
 
 
-def _wait_for_table(parts: Parts, registry: Registry) -> None:
+def _wait_for_table(parts: Parts, registry: Registry, told: Told) -> None:
     progress("waiting until every model was called and scraped")
     wait_until(
-        lambda: all(model.complete for model in running.summary(parts.prometheus, registry)),
+        lambda: all(model.complete for model in running.summary(parts.prometheus, registry, told.past_end)),
         _TABLE_SECONDS,
         1,
     )
 
 
-def _print_table(parts: Parts, registry: Registry, title: str) -> None:
+def _print_table(parts: Parts, registry: Registry, told: Told, title: str) -> None:
     table = Table("framework", "model", "versions", "success", "failure", "confidence", "p95", title=title)
-    for model in running.summary(parts.prometheus, registry):
+    for model in running.summary(parts.prometheus, registry, told.past_end):
         counts = (model.versions, model.success, model.failure, model.confidence)
         cells = (f"{count:.0f}" for count in counts)
         table.add_row(model.framework, model.model_name, *cells, f"{model.latency_p95:.3f} s")

@@ -72,7 +72,7 @@ class Told:
 def verdict(parts: Parts, registry: Registry, told: Told) -> list[Finding]:
     """Everything the demo promises, each as a finding."""
     checks: tuple[tuple[str, Check], ...] = (
-        ("every framework has data in Prometheus", _check_table),
+        ("every framework has data in Prometheus", partial(_check_table, told)),
         (_PAST, partial(check_past, told)),
         (_TRAVELLED, partial(_check_alert_travelled, told)),
         (_PEOPLE, partial(check_people, told)),
@@ -84,8 +84,8 @@ def verdict(parts: Parts, registry: Registry, told: Told) -> list[Finding]:
     return list(run_checks(checks, parts, registry))
 
 
-def _check_table(parts: Parts, registry: Registry) -> Finding:
-    models = running.summary(parts.prometheus, registry)
+def _check_table(told: Told, parts: Parts, registry: Registry) -> Finding:
+    models = running.summary(parts.prometheus, registry, told.past_end)
     problems = [f"{model.framework}: a column has no data" for model in models if not model.complete]
     frameworks = len({model.framework for model in models})
     return Finding("every framework has data in Prometheus", f"{frameworks} frameworks", tuple(problems))

@@ -109,9 +109,14 @@ def tell_incidents(webhook: Connection, incidents: Sequence[Incident]) -> int:
     return len(over)
 
 
-def summary(prometheus: Connection, registry: Registry) -> list[ModelSummary]:
-    """The summary of each model, in the order of the registry."""
-    versions = _by_model(prometheus, f"count by ({MODEL_NAME}) ({MODEL_INFO.name})")
+def summary(prometheus: Connection, registry: Registry, past_end: int) -> list[ModelSummary]:
+    """The summary of each model, in the order of the registry.
+
+    Only versions that were scraped after the past ended (milliseconds) count; the last sample of a scrape is
+    that of all its series, so that no other column is of the past then.
+    """
+    scraped = f"timestamp({MODEL_INFO.name}) > {past_end / 1000:.3f}"
+    versions = _by_model(prometheus, f"count by ({MODEL_NAME}) ({scraped})")
     success = _by_model(prometheus, total(everything(REQUESTS.name, SUCCEEDED), _BY_MODEL))
     failure = _by_model(prometheus, total(everything(REQUESTS.name, FAILED), _BY_MODEL))
     confidence = _by_model(prometheus, total(f"{CONFIDENCE.name}_count", _BY_MODEL))

@@ -18,6 +18,7 @@ from modelplane_provisioning.past.series import Series, openmetrics
 from modelplane_provisioning.processes import PATIENCE_SECONDS, ProcessError
 
 _BLOCK_MILLISECONDS = 2 * 3_600_000  # promtool's
+_LONGEST_SECONDS = 10 * PATIENCE_SECONDS  # it computes for a second or two, where nothing else does
 
 
 def write_blocks(database: Path, series: Iterable[Series], dense_from: int = 0) -> None:
@@ -41,7 +42,7 @@ def write_blocks(database: Path, series: Iterable[Series], dense_from: int = 0) 
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=PATIENCE_SECONDS,
+                timeout=_LONGEST_SECONDS,
                 env={
                     **os.environ,
                     "GOGC": "400",
@@ -74,8 +75,8 @@ def _write_texts(folder: Path, series: Iterable[Series], dense_from: int) -> lis
 
 
 def _by_block(series: Series, dense_from: int) -> Iterator[tuple[int, Series]]:
-    """The parts of a series by the block that they lie in, the first of which may be many."""
-    blocks = np.maximum(series.times, dense_from) // _BLOCK_MILLISECONDS
+    """The parts of a series by the block that they lie in; what is earlier lies in block 0, as it were."""
+    blocks = np.where(series.times < dense_from, 0, series.times // _BLOCK_MILLISECONDS)
     edges = np.flatnonzero(np.diff(blocks)) + 1
     parts = (np.split(column, edges) for column in (blocks, series.times, series.values))
     for block, times, values in zip(*parts, strict=True):

@@ -65,7 +65,7 @@ def test_the_commands_of_the_design_that_exist_so_far() -> None:
 
 def test_registry_check() -> None:
     result = run("registry", "check", "--registry", EXAMPLE)
-    assert (result.exit_code, "5 models, 6 versions" in result.output) == (0, True)
+    assert (result.exit_code, "6 models, 7 versions" in result.output) == (0, True)
 
 
 def test_what_nobody_hears_of_is_said_where_routes_and_rules_are_made(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
     where = ("--registry", EXAMPLE, "--out", str(tmp_path))
-    assert "10 boards, 10 written" in run("dashboards", "generate", *where).output
-    assert "10 boards, 0 written" in run("dashboards", "generate", *where).output
+    assert "11 boards, 11 written" in run("dashboards", "generate", *where).output
+    assert "11 boards, 0 written" in run("dashboards", "generate", *where).output
     assert run("dashboards", "check", *where).exit_code == 0
     (tmp_path / "fleet" / "mp-fleet.json").write_text("{}", encoding="utf-8")
     (tmp_path / "models" / "mp-model-digit-reader.json").unlink()
