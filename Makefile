@@ -6,8 +6,6 @@ REGISTRY ?= examples/modelplane.yaml
 DEMO_SECONDS ?=
 # Besides the one of plugin/package.json.
 GRAFANA_VERSIONS ?= 11.6 13.2
-# The packages of 11.6 do not have the setters that the harness needs.
-WALKED_VERSIONS ?= 13.2
 # Tests of servers wait more than they compute, hence more processes than this has cores.
 TEST_PROCESSES ?= 4
 PARTS ?= all
@@ -78,10 +76,10 @@ plugin-harness: plugin $(VENV)/.dev ## walk through the built plugin in Chromium
 
 plugin-versions: $(VENV)/.dev plugin $(GRAFANA_VERSIONS:%=plugin/harness/versions/%/node_modules/.installed) ## types and pages of the plugin with other versions of Grafana
 	cd plugin && node harness/versions/check-types.mjs $(GRAFANA_VERSIONS)
-	@for version in $(WALKED_VERSIONS); do \
+	@for version in $(GRAFANA_VERSIONS); do \
 		packages=plugin/harness/versions/$$version; \
 		node plugin/harness/build.mjs $$packages || exit 1; \
-		PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py --packages $$packages pages signal editors || exit 1; \
+		PYTHONPATH=tests/support $(BIN)/python plugin/harness/walk.py --packages $$packages pages signal editors states || exit 1; \
 	done
 
 lint: $(VENV)/.dev ## ruff and mypy --strict

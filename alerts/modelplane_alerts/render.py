@@ -17,6 +17,7 @@ except ModuleNotFoundError:
 
 from modelplane_alerts.yaml_text import dump
 from modelplane_schema import alerts, calibration, expressions, metrics, recorded, recorded_slo
+from modelplane_schema.alert_limits import limit_settings
 from modelplane_schema.errors import UserError
 from modelplane_schema.levels import level_rules
 from modelplane_schema.mixin_settings import checked_settings
@@ -24,7 +25,7 @@ from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, Matcher, duration
 from modelplane_schema.recorded_types import RecordedSeries, WindowedSeries
 from modelplane_schema.registry import PsiThresholds, Registry
 from modelplane_schema.token_expressions import Rule, token_cost_rules
-from modelplane_schema.uids import FLEET_UID
+from modelplane_schema.uids import template_uid
 
 MIXIN = Path(__file__).parent / "mixin"
 SCHEMA_FILE = MIXIN / "schema.json"
@@ -62,10 +63,10 @@ def schema_json() -> str:
     """What the mixin needs to know of the schema, as the text of ``mixin/schema.json``."""
     content = {
         "identity": metrics.IDENTITY,
-        "fleetUid": FLEET_UID,
         "completedOutcomes": "|".join(metrics.COMPLETED_OUTCOMES),
         "missingBin": metrics.MISSING_BIN,
         "minObservations": recorded.DEFAULT_MIN_OBSERVATIONS,
+        "limits": limit_settings(),
         "psiThresholds": PsiThresholds().model_dump(mode="json"),
         "calibration": _calibration(),
         "metrics": {key: value.name for key, value in _declared(metrics, metrics.Metric)},
@@ -94,7 +95,11 @@ def schema_json() -> str:
         "tokenCosts": [_recording(rule) for rule in token_cost_rules()],
         "windowed": {key: value.name for key, value in _recorded(WindowedSeries)},
         "alerts": {
-            key: {**asdict(value), "range_seconds": duration_seconds(value.range_)}
+            key: {
+                **asdict(value),
+                "range_seconds": duration_seconds(value.range_),
+                "board_uid": template_uid(value.board),
+            }
             for key, value in _declared(alerts, alerts.Alert)
         },
     }

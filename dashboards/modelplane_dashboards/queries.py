@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelplane_dashboards.api import api_url
-from modelplane_dashboards.board import ALL_VALUE, ApiQuery, Board, DatasourceKind, Panel
+from modelplane_dashboards.kit.api import api_url
+from modelplane_dashboards.kit.board import ApiQuery, Board, DatasourceKind, Panel, PromQuery, Query
 
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)", re.ASCII)
 
@@ -19,7 +19,8 @@ class PanelQuery:
 
     ``text`` is PromQL, or the path of a backend route with parameters that gives the same as rows.
     ``defaults`` are the values of the board's variables when it is opened; together with Grafana's own
-    (``__rate_interval``, ``__from``, ``__to``) they are all that ``expand`` needs.
+    (``__rate_interval``, ``__from``, ``__to``) they are all that ``expand`` needs. ``root`` is the key of the
+    rows in the answer of a route.
     """
 
     board_uid: str
@@ -30,6 +31,7 @@ class PanelQuery:
     text: str
     instant: bool
     may_be_empty: bool
+    root: str
     defaults: tuple[tuple[str, str], ...]
 
 
@@ -51,9 +53,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 
 def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
-    defaults = {variable.name: ALL_VALUE for variable in board.variables}
-    if panel.repeat is not None:
-        defaults[panel.repeat.variable] = panel.repeat.example
+    defaults = {variable.name: variable.default for variable in board.variables} | dict(board.examples)
     for ref_id, query in panel.named_queries:
         yield PanelQuery(
             board_uid=board.uid,
@@ -63,9 +63,15 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             datasource=query.datasource,
             text=api_url(query) if isinstance(query, ApiQuery) else query.expr,
             instant=query.instant,
-            may_be_empty=panel.may_be_empty,
+            may_be_empty=panel.may_be_empty or _is_limit(query),
+            root=query.root if isinstance(query, ApiQuery) else "",
             defaults=tuple(defaults.items()),
         )
+
+
+def _is_limit(query: Query) -> bool:
+    """Whether a query draws a limit, which the registry need not have."""
+    return isinstance(query, PromQuery) and query.style == "limit"
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str:

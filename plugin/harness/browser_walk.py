@@ -45,6 +45,9 @@ class Walk:
         self.proxy.requests.clear()
         try:
             yield page
+        except AssertionError as failure:
+            failure.add_note(f"The browser called these errors: {errors}")
+            raise
         finally:
             self.proxy.open.set()
             self.proxy.failing = None

@@ -5,26 +5,12 @@ import { build } from 'esbuild';
 
 const harness = dirname(fileURLToPath(import.meta.url));
 const packages = resolve(process.argv[2] ?? `${harness}/..`);
-const runtimeComponents = `${packages}/node_modules/@grafana/runtime/dist/esm/components`;
-
-// The setters that Grafana itself uses are no part of the package's interface.
-const setters = {
-  name: 'setters',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^#runtime-components$/ }, () => ({ path: 'setters', namespace: 'setters' }));
-    onLoad({ filter: /.*/, namespace: 'setters' }, () => ({
-      contents: `export { setPanelRenderer } from '${runtimeComponents}/PanelRenderer.mjs';
-        export { setPluginPage } from '${runtimeComponents}/PluginPage.mjs';`,
-      resolveDir: packages,
-    }));
-  },
-};
 
 // What the harness imports is that of the chosen version, not that of the nearest node_modules.
 const chosenVersion = {
   name: 'chosen-version',
   setup({ onResolve, resolve: resolveImport }) {
-    onResolve({ filter: /^[^.#/]/ }, ({ path, importer, kind, pluginData }) =>
+    onResolve({ filter: /^[^./]/ }, ({ path, importer, kind, pluginData }) =>
       pluginData === 'chosen' || dirname(importer) !== harness
         ? undefined
         : resolveImport(path, { kind, resolveDir: packages, pluginData: 'chosen' }),
@@ -35,7 +21,10 @@ const chosenVersion = {
 await build({
   entryPoints: [`${harness}/harness.tsx`],
   outfile: `${harness}/build/harness.js`,
+  absWorkingDir: packages,
   bundle: true,
+  // 11.6 takes defaults of CommonJS modules as webpack does, which esbuild does not in an .mjs file.
+  alias: { 'react-use/lib': 'react-use/esm', 'rc-picker/lib': 'rc-picker/es' },
   jsx: 'automatic',
   format: 'iife',
   target: 'es2022',
@@ -48,6 +37,6 @@ await build({
     '.woff2': 'dataurl',
     '.ttf': 'dataurl',
   },
-  plugins: [setters, chosenVersion],
+  plugins: [chosenVersion],
   logLevel: 'error',
 });

@@ -89,4 +89,4 @@ def _walk_config(walk: Walk, span: Span) -> None:
 
 def _choose_source(page: Page, title: str) -> None:
     page.locator("#source").fill(title)
-    page.keyboard.press("Enter")
+    page.get_by_role("option", name=title).first.click()

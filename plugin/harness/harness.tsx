@@ -13,10 +13,10 @@ import { createRoot, type Root } from 'react-dom/client';
 import * as jsx from 'react/jsx-runtime';
 import * as router from 'react-router-dom-v5-compat';
 import * as rxjs from 'rxjs';
-import { setPanelRenderer, setPluginPage } from '#runtime-components';
 import { backendSrv } from './backendSrv';
 import { Drawn } from './Drawn';
 import { Edited, type Editor } from './editors';
+import { Panels } from './panels';
 
 const APP_ID = 'modelplane-monitoring-app';
 const SOURCE = {
@@ -28,10 +28,18 @@ const SOURCE = {
   jsonData: {},
   meta: { id: 'modelplane-monitoring-datasource', info: { version: '0.1.0' } },
 };
+const PluginPage = ({ pageNav, children }: any) => (
+  <main>
+    <h1>{pageNav?.text}</h1>
+    <p>{pageNav?.subTitle}</p>
+    {children}
+  </main>
+);
 const MODULES: Record<string, unknown> = {
   '@emotion/css': emotion,
   '@grafana/data': data,
-  '@grafana/runtime': runtime,
+  // Grafana puts these two in by setters that its packages of 11.6 leave out.
+  '@grafana/runtime': { ...runtime, PanelRenderer: Drawn, PluginPage },
   '@grafana/ui': ui,
   lodash,
   react: React,
@@ -86,14 +94,6 @@ function startRuntime(user: object) {
     registerRuntimeDataSource: () => {},
     reload: () => {},
   } as never);
-  setPanelRenderer(Drawn as never);
-  setPluginPage(({ pageNav, children }: any) => (
-    <main>
-      <h1>{pageNav?.text}</h1>
-      <p>{pageNav?.subTitle}</p>
-      {children}
-    </main>
-  ));
 }
 
 let root: Root | undefined;
@@ -122,6 +122,7 @@ type Role = 'Viewer' | 'Editor' | 'Admin';
 
 Object.assign(window, {
   grafanaVersion: (ui as any).version,
+  showPanels: () => show('dark', <Panels />),
   showPage: async (path: string, mode: 'dark' | 'light', role: Role) => {
     startRuntime({ login: 'ann', orgRole: role, isSignedIn: true });
     const { root: App } = await load('/plugin/module.js');

@@ -93,7 +93,9 @@ def served(backend: Wsgi, packages: Path = PLUGIN) -> Iterator[tuple[str, Proxy]
     """The address of the page with Grafana's ``packages``, and what stands for Grafana's proxy."""
     proxy = Proxy(backend)
     public = packages / "node_modules" / "@grafana" / "ui" / "dist" / "public"
-    files = {"/build": str(BUILD), "/plugin": str(PLUGIN / "dist"), "/public/build": str(public)}
+    # Grafana 11.6 has its icons in /public/img, later ones in /public/build/img.
+    icons = dict.fromkeys(("/public/img", "/public/build/img"), str(public / "img"))
+    files = {"/build": str(BUILD), "/plugin": str(PLUGIN / "dist"), **icons}
     server = make_server(
         "127.0.0.1", 0, SharedDataMiddleware(proxy, files), threaded=True, request_handler=_QuietHandler
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from typing import NamedTuple
 
 from browser_walk import MODES, Walk, expect_text, settled, show_page
@@ -48,6 +49,34 @@ def error_body(error: str, message: str) -> bytes:
     return json.dumps({"error": error, "message": message, "details": {}}).encode()
 
 
+_HTML = b"<html>nothing of ours</html>"
+FAILURES = {
+    "html-401": ("401 Unauthorized", _HTML, "does not accept the data source's token"),
+    "html-403": ("403 Forbidden", _HTML, "You may not do or see this"),
+    "html-502": ("502 Bad Gateway", _HTML, "The backend cannot be reached"),
+    "html-503": ("503 Service Unavailable", _HTML, "The backend is not available at the moment"),
+    "html-504": ("504 Gateway Timeout", _HTML, "The backend did not answer in time"),
+    "html-200": ("200 OK", _HTML, "is not modelplane's backend"),
+    "half": ("200 OK", b'{"rows": [{"model_na', "The backend's answer broke off"),
+    "parts-missing": ("200 OK", b"{}", "is not as expected"),
+    "old": (
+        "404 Not Found",
+        error_body("not_found", "The requested URL was not found on the server."),
+        "it is older than this plugin",
+    ),
+    "422": (
+        "422 Unprocessable Entity",
+        error_body("too_large", "The range is too large."),
+        "The range is too large.",
+    ),
+    "identity": (
+        "403 Forbidden",
+        error_body("identity", "Nothing is mapped to this organisation."),
+        "Nothing is mapped to this organisation.",
+    ),
+}
+
+
 def walk_pages(walk: Walk, pages: tuple[AppPage, ...]) -> None:
     """Each page shows itself in both themes and widths, and asks for little."""
     for path, title, choices, *_ in pages:
@@ -86,22 +115,17 @@ def walk_states(walk: Walk, pages: tuple[AppPage, ...]) -> None:
                 walk.picture(page, f"{path}-{status[:3]}")
 
 
-def walk_proxy_failures(walk: Walk) -> None:
-    """What is no answer of ours is one sentence about what to do."""
-    failures = {
-        "401 Unauthorized": "does not accept the data source's token",
-        "403 Forbidden": "You may not do or see this",
-        "502 Bad Gateway": "The backend cannot be reached",
-        "200 OK": "is not modelplane's backend",
-    }
-    for status, sentence in failures.items():
+def walk_failures(walk: Walk, pages: tuple[AppPage, ...]) -> None:
+    """What is no answer is one sentence about what to do; each is shown by one of the pages, in turn."""
+    for (name, (status, body, sentence)), page_of_app in zip(FAILURES.items(), cycle(pages)):
         with walk.page(refused=True) as page:
-            walk.proxy.failing = (status, b"<html>nothing of ours</html>")
-            show_page(page, "configuration")
+            walk.proxy.failing = (status, body)
+            show_page(page, page_of_app.path, **page_of_app.choices)
             expect_text(page, sentence)
-            expect(page.get_by_role("button", name="again")).to_have_count(1)
+            if not status.startswith("403"):
+                expect(page.get_by_role("button", name="again").first).to_be_visible()
             settled(page)
-            walk.picture(page, f"configuration-html-{status[:3]}")
+            walk.picture(page, f"{page_of_app.path}-{name}")
 
 
 def open_incident(page: Page, alert: str) -> None:

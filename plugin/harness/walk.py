@@ -19,12 +19,13 @@ from harness_server import PLUGIN, Wsgi, remote, served
 from page_walks import (
     pages_of,
     walk_drift_signal,
+    walk_failures,
     walk_incident,
     walk_pages,
-    walk_proxy_failures,
     walk_search,
     walk_states,
 )
+from panel_walks import walk_panels
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from datasource_support.fake_alertmanager import serving_silences
@@ -61,12 +62,13 @@ def _walk_any(walk: Walk) -> None:
 PAGES = pages_of(COMPARED)
 PARTS: Mapping[str, Callable[[Walk], None]] = {
     "editors": lambda walk: walk_editors(walk, ((NOW - 600) * 1000, NOW * 1000)),
+    "panels": walk_panels,
     "pages": lambda walk: walk_pages(walk, PAGES),
     "search": walk_search,
     "signal": lambda walk: walk_drift_signal(walk, "age"),
     "incident": lambda walk: walk_incident(walk, "ModelDown"),
     "states": lambda walk: walk_states(walk, PAGES),
-    "failures": walk_proxy_failures,
+    "failures": lambda walk: walk_failures(walk, PAGES),
 }
 
 

@@ -213,7 +213,9 @@ def panel_rows(parts: Parts, query: PanelQuery) -> list[Any]:
         },
     )
     if query.datasource == "api":
-        return _api_rows(parts.backend.get(text))
+        answer = parts.backend.get(text)
+        api_rows: list[Any] = answer[query.root] if query.root else [answer]
+        return api_rows
     if query.instant:
         return prometheus_query(parts.prometheus, text)
     window = {"start": now - _RANGE_SECONDS, "end": now, "step": step}
@@ -256,11 +258,6 @@ def _plugin_problems(answers: Mapping[str, Any]) -> Iterator[str]:
             f"Grafana has loaded version {plugin['info']['version']} of the plugin, and the backend has "
             f"{identity['version']}; start Grafana again"
         )
-
-
-def _api_rows(answer: Any) -> list[Any]:
-    rows: list[Any] = answer["rows"] if "rows" in answer else answer["alerts"]
-    return rows
 
 
 def _place(query: PanelQuery) -> str:

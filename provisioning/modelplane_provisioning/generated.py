@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import modelplane_dashboards
 from modelplane_alerts.render import schema_json
 from modelplane_datasource.settings import settings_page
 from modelplane_exporter.settings import settings_page as exporter_settings_page
+from modelplane_provisioning.boards_page import DRAWINGS, PAGE, boards_page
 from modelplane_provisioning.container_bundle import container_files
 from modelplane_provisioning.runbooks_page import runbooks_page
 from modelplane_schema.files import replace_files, surplus_files
 from modelplane_schema.reference import metrics_page
-from modelplane_schema.registry import load_registry
+from modelplane_schema.registry import Registry, load_registry
 
 # Folders in which every file is generated: others are removed.
-GENERATED_FOLDERS = ("dashboards/generated", "provisioning/generated")
+GENERATED_FOLDERS = (DRAWINGS, "dashboards/generated", "provisioning/generated")
 _USER = "1000:1000"
 _ELSEWHERE = ("grafana/dashboards/", "grafana/plugins/")  # in dashboards/generated and plugin/dist
 
@@ -33,15 +35,25 @@ def generated_files(root: Path) -> dict[str, bytes]:
         "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
-    for path, content in modelplane_dashboards.files(registry).items():
+    boards = modelplane_dashboards.files(registry)
+    files[f"dashboards/generated/{modelplane_dashboards.MANIFEST}"] = modelplane_dashboards.manifest_content(
+        boards
+    )
+    for path, content in boards.items():
         files[f"dashboards/generated/{path}"] = content
-    for path, content in modelplane_dashboards.files(registry, "none").items():
-        if path.startswith("fleet/"):  # the board that needs no registry, for those who use the mixin alone
-            files[f"alerts/modelplane_alerts/mixin/dashboards/{Path(path).name}"] = content
+    files |= boards_page((root / PAGE).read_text(encoding="utf-8"), map(json.loads, boards.values()))
+    files["alerts/modelplane_alerts/mixin/dashboards.json"] = _mixin_dashboards(registry)
     for path, content in container_files(registry, _USER, root / "examples").items():
         if not path.startswith(_ELSEWHERE):
             files[f"provisioning/generated/{path}"] = content
     return files
+
+
+def _mixin_dashboards(registry: Registry) -> bytes:
+    """The boards of all tenants and models by file name, for those who use the mixin alone."""
+    boards = modelplane_dashboards.build(registry, "none")
+    content = {f"{board.uid}.json": modelplane_dashboards.render(board, "none") for board in boards}
+    return (json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()
 
 
 def main() -> None:

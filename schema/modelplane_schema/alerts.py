@@ -18,7 +18,8 @@ class Alert:
     ``pending`` is how long its condition must hold before it fires, ``keep_firing`` how long it must not hold
     before it ends, both PromQL durations. ``audiences`` are who hears of it, each by an alert of its own.
     ``severity`` is that of versions in production. ``by_stage``: other versions alert less or not at all.
-    ``range_`` is how much of the time before it the linked board shows, a PromQL duration.
+    ``range_`` is how much of the time before it the linked board shows, a PromQL duration; ``board`` is the
+    kind of that board.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Alert:
     summary: str
     by_stage: bool = False
     range_: str = "1h"
+    board: str = "model"
 
 
 _VERSION = (MODEL_NAME, MODEL_VERSION)
@@ -51,15 +53,16 @@ LATENCY_HIGH = Alert(
 
 SLO_BURN = Alert(
     "ModelSloBurn", "critical", "2m", "10m", ("tenant",), (*_CALLS, "slo"),
-    "The error budget of an SLO is being spent within days.", by_stage=True, range_="6h",
+    "The error budget of an SLO is being spent within days.", by_stage=True, range_="6h", board="slo",
 )  # fmt: skip
 SLO_BURN_SLOW = Alert(
     "ModelSloBurnSlow", "warning", "15m", "30m", ("tenant",), (*_CALLS, "slo"),
     "The error budget of an SLO is being spent faster than its period lasts.", by_stage=True, range_="3d",
+    board="slo",
 )  # fmt: skip
 SLO_WITHOUT_DATA = Alert(
     "ModelSloWithoutData", "warning", "15m", "15m", ("owner",), (MODEL_NAME, "slo"),
-    "Nothing is counted for an SLO although its model is called.",
+    "Nothing is counted for an SLO although its model is called.", board="slo",
 )  # fmt: skip
 NO_TRAFFIC = Alert(
     "NoTraffic", "warning", "5m", "15m", ("tenant",), _CALLS,
@@ -93,10 +96,12 @@ CONFIDENCE_SHIFT = Alert(
 SIGNAL_DRIFT = Alert(
     "ModelSignalDrift", "warning", "2m", "2h", ("owner",), _SIGNAL,
     "A signal of a model is not what it was in the two days before.", by_stage=True, range_="3d",
+    board="drift",
 )  # fmt: skip
 SIGNAL_FAR_FROM_BASELINE = Alert(
     "ModelSignalFarFromBaseline", "critical", "10m", "30m", ("owner",), _SIGNAL,
     "A signal of a model is far from what it was in training.", by_stage=True, range_="3d",
+    board="drift",
 )  # fmt: skip
 DATA_CONTRACT = Alert(
     "DataContract", "warning", "15m", "30m", ("owner",), (*_VERSION, "reason"),
@@ -105,37 +110,46 @@ DATA_CONTRACT = Alert(
 BASELINE_MISSING = Alert(
     "BaselineMissing", "warning", "30m", "30m", ("owner",), _VERSION,
     "A version in production has no training baseline, though others of its model have.", range_="6h",
+    board="drift",
 )  # fmt: skip
 TENANT_OVER_BUDGET = Alert(
     "TenantOverBudget", "warning", "1h", "6h", ("tenant",), (TENANT_ID, "currency"),
     "At the pace of the last week a tenant spends more in a month than its budget.", range_="7d",
+    board="cost",
 )  # fmt: skip
 UNPRICED_USE = Alert(
     "UnpricedUse", "warning", "1h", "1h", ("platform",), ("device_type",),
-    "Devices without a price are in use, so that costs are incomplete.", range_="6h",
+    "Devices without a price are in use, so that costs are incomplete.", range_="6h", board="cost",
 )  # fmt: skip
 CARDINALITY_OVERFLOW = Alert(
     "CardinalityOverflow", "warning", "15m", "1h", ("platform",), (*_VERSION, "label"),
-    "A label has too many values; the surplus is counted under __overflow__.", range_="6h",
+    "A label has too many values; the surplus is counted under __overflow__.", range_="6h", board="plane",
 )  # fmt: skip
 TARGET_DOWN = Alert(
-    "TargetDown", "warning", "5m", "5m", ("platform",), ("job",), "Targets of a job cannot be scraped."
+    "TargetDown",
+    "warning",
+    "5m",
+    "5m",
+    ("platform",),
+    ("job",),
+    "Targets of a job cannot be scraped.",
+    board="plane",
 )
 RULE_FAILING = Alert(
     "RuleFailing", "critical", "10m", "15m", ("platform",), ("rule_group",),
-    "Rules cannot be evaluated, so that alerts are missing.",
+    "Rules cannot be evaluated, so that alerts are missing.", board="plane",
 )  # fmt: skip
 ALERT_DELIVERY = Alert(
     "AlertDelivery", "critical", "10m", "15m", ("platform",), ("job", "integration"),
-    "Alerts do not reach Alertmanager or a receiver.",
+    "Alerts do not reach Alertmanager or a receiver.", board="plane",
 )  # fmt: skip
 STORE_FAILING = Alert(
     "StoreFailing", "critical", "5m", "15m", ("platform",), ("job",),
-    "The backend cannot store notifications, so that the history of alerts has gaps.",
+    "The backend cannot store notifications, so that the history of alerts has gaps.", board="plane",
 )  # fmt: skip
 WATCHDOG = Alert(
     "Watchdog", "info", "0m", "0m", ("platform",), (),
-    "Always fires: when it does not arrive, alerts do not either.",
+    "Always fires: when it does not arrive, alerts do not either.", board="plane",
 )  # fmt: skip
 
 ALERTS: tuple[Alert, ...] = (

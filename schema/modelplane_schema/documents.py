@@ -6,6 +6,7 @@ Needs PyYAML (extras ``registry`` and ``declared``).
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import yaml
 from modelplane_schema.errors import UserError
 
 _CONVERSION_ERRORS = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError)
-# Keys that have a meaning of their own, and no value.
-_SPECIAL_TAGS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+# Keys that are their own text: of texts, and of those that have a meaning and no value.
+_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
 
 
 class DocumentError(UserError, ValueError):
@@ -45,7 +46,8 @@ def parse_yaml(text: str, source: str, *, texts_only: bool = False) -> Any:
     With ``texts_only`` each scalar is the text that stands there, so that ``1`` is no number.
     """
     try:
-        return _content(text, source, _TextLoader if texts_only else _ValueLoader)
+        with collection_paused():
+            return _content(text, source, _TextLoader if texts_only else _ValueLoader)
     except DocumentError:
         raise
     # PyYAML leaves some escapes and keys to Python's own conversions.
@@ -62,6 +64,22 @@ def raised_as(kind: type[UserError]) -> Iterator[None]:
         yield
     except DocumentError as error:
         raise kind(str(error)) from error
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """The garbage collector rests in the block.
+
+    It would look again and again at all that was read so far, none of which is garbage: a registry of
+    1,000 tenants and 10,000 models (4.4 MB) takes 7.4 s of CPU to read and validate with it, 3.0 s without.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _PlacedErrors:
@@ -110,11 +128,11 @@ def _repeated_keys(loader: Any, root: yaml.Node) -> Iterator[tuple[str, int, int
         if id(node) in visited or isinstance(node, yaml.ScalarNode):
             continue
         visited.add(id(node))  # an alias is the same node
+        parts = node.value
         if isinstance(node, yaml.MappingNode):
             yield from _repeated_keys_of(loader, node)
-            pending += [part for pair in node.value for part in pair]
-        else:
-            pending += node.value
+            parts = [part for pair in parts for part in pair]
+        pending += [part for part in parts if not isinstance(part, yaml.ScalarNode)]
 
 
 def _repeated_keys_of(loader: Any, mapping: yaml.MappingNode) -> Iterator[tuple[str, int, int]]:
@@ -122,7 +140,7 @@ def _repeated_keys_of(loader: Any, mapping: yaml.MappingNode) -> Iterator[tuple[
     for node, _ in mapping.value:
         if isinstance(node, yaml.ScalarNode):
             # As Python compares them, for 1 and 0x1 are one key of a dictionary.
-            key = node.value if node.tag in _SPECIAL_TAGS else loader.construct_object(node)
+            key = node.value if node.tag in _TEXT_TAGS else loader.construct_object(node)
             line = node.start_mark.line + 1
             if key in lines:
                 yield node.value, lines[key], line

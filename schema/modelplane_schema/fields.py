@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from modelplane_schema.uids import dashboard_uid
 from modelplane_schema.validation import SecretValueError
 
 _USER = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)?[^/?#]*@")
@@ -25,7 +26,12 @@ _LONGEST_LIST = 10
 
 
 class Declaration(BaseModel):
-    """What people declare: no unknown keys, and nothing changes it."""
+    """What people declare: no unknown keys, and nothing changes it.
+
+    ``refused_keys`` says of keys that people may expect why there are none.
+    """
+
+    refused_keys: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,6 +93,21 @@ def repetitions(field: str, values: Iterable[str]) -> list[str]:
                 f"[{position}].{field}: {value!r} occurs more than once, first at [{first[value]}]"
             )
         first.setdefault(value, position)
+    return problems
+
+
+def uid_collisions(kind: str, field: str, names: Iterable[str]) -> list[str]:
+    """A problem ``[2].field: ...`` for each name whose board, files and links would have another's uid."""
+    problems: list[str] = []
+    first: dict[str, tuple[int, str]] = {}
+    for position, name in enumerate(names):
+        uid = dashboard_uid(kind, name)
+        before, other = first.setdefault(uid, (position, name))
+        if other != name:
+            problems.append(
+                f"[{position}].{field}: {name!r} would have the uid {uid} of [{before}].{field}, {other!r}; "
+                "rename one of them"
+            )
     return problems
 
 

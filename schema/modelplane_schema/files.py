@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.new")
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
@@ -34,6 +37,21 @@ def replace_files(folder: Path, content: Mapping[str, bytes], mode: int = 0o666)
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(folder / path, content[path], mode)
     return stale
+
+
+def remove_temporaries(paths: Iterable[Path]) -> None:
+    """Remove what ``replace_file`` leaves beside each path when it is killed: OSError.
+
+    Nobody may write these files meanwhile.
+    """
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, written in names.items():
+        for path in folder.glob(".*.new"):
+            temporary = _TEMPORARY.fullmatch(path.name)
+            if temporary and temporary[1] in written:
+                path.unlink()
 
 
 def surplus_files(root: Path, folders: Iterable[str], content: Mapping[str, bytes]) -> list[Path]:

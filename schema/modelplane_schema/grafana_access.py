@@ -5,8 +5,9 @@ Needs pydantic (extra ``registry``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -27,12 +28,21 @@ def _root_url(text: str) -> str:
     return text
 
 
+def _subject(text: str) -> str:
+    """Grafana's ``sub``: people can change their login, but not this."""
+    if not re.fullmatch(r"(user|service-account):[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError(
+            "must be the id that Grafana signs, such as user:17 or service-account:4: "
+            "a login or an e-mail address can become somebody else's"
+        )
+    return text
+
+
 RootUrl = Annotated[str, AfterValidator(_root_url)]
 Organisation = Annotated[
     str, BeforeValidator(_text_of_number), StringConstraints(pattern=r"^[1-9][0-9]{0,17}$")
 ]
-# Grafana's `sub`: people can change their login, but not this.
-Subject = Annotated[str, StringConstraints(pattern=r"^(user|service-account):[A-Za-z0-9_-]{1,64}$")]
+Subject = Annotated[str, AfterValidator(_subject)]
 TenantId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Tenants = Literal["all"] | Annotated[tuple[TenantId, ...], Field(min_length=1)]
 
@@ -43,6 +53,11 @@ class GrafanaAccess(Declaration):
     What ``users`` says of somebody in an organisation outweighs what ``roles`` says of their role, and that
     what ``organisations`` says of everybody in it. Who is in none of them sees nothing.
     """
+
+    refused_keys: ClassVar[Mapping[str, str]] = {
+        "teams": "cannot be mapped, because Grafana signs who asks without their teams; map instead "
+        "their organisation (organisations), their role in it (roles) or themselves (users)"
+    }
 
     issuer: RootUrl
     keys_url: RootUrl | None = None

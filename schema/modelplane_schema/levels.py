@@ -15,10 +15,12 @@ from modelplane_schema.metrics import (
     ACTIVE,
     CONFIDENCE,
     DEVICE_SECONDS,
+    INVALID_OBSERVATIONS,
     LATENCY,
     MODEL_NAME,
     MODEL_VERSION,
     REQUESTS,
+    SERIES_OVERFLOW,
     TENANT_ID,
     Unit,
 )
@@ -27,13 +29,17 @@ from modelplane_schema.recorded_types import RecordedSeries
 
 Labels = tuple[str, ...]
 CALLS = "calls"
+DEVICE = "device"
 # The labels of each level, from the finest to the coarsest; a fleet has those of the cluster alone.
 LEVELS: dict[str, Labels] = {
     CALLS: (TENANT_ID, MODEL_NAME, MODEL_VERSION),
+    DEVICE: (MODEL_NAME, "device"),
     "version": (MODEL_NAME, MODEL_VERSION),
     "tenant": (TENANT_ID,),
     "fleet": (),
 }
+# What has neither buckets nor a device is recorded at the level of calls and at all sums of it.
+_SUMS = ("version", "tenant", "fleet")
 _WINDOW = "5m"
 
 
@@ -41,7 +47,7 @@ _WINDOW = "5m"
 class Quantity:
     """Something that can be added up: its name, the labels that stay at every level, and what is scraped.
 
-    ``window`` is empty for a gauge.
+    ``levels`` are those at which it is recorded, the finest first; ``window`` is empty for a gauge.
     """
 
     name: str
@@ -49,12 +55,8 @@ class Quantity:
     scraped: str
     unit: Unit
     help: str
+    levels: tuple[str, ...] = (CALLS, *_SUMS)
     window: str = _WINDOW
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """The levels at which it is recorded."""
-        return tuple(level for level in LEVELS if level != CALLS or "le" not in self.labels)
 
     def at(self, level: str) -> RecordedSeries:
         """The series that is recorded at a level."""
@@ -68,6 +70,7 @@ class Quantity:
 
 _OF = {
     CALLS: "each tenant and version",
+    DEVICE: "each model on each device",
     "version": "each version",
     "tenant": "each tenant",
     "fleet": "all models",
@@ -75,13 +78,26 @@ _OF = {
 _BUCKET, _SUM, _COUNT = (f"{CONFIDENCE.name}_{part}" for part in ("bucket", "sum", "count"))
 QUANTITIES = (
     Quantity("calls", ("outcome",), REQUESTS.name, "count", "Finished calls of {of} by outcome."),
-    Quantity("latency_buckets", ("le",), f"{LATENCY.name}_bucket", "count", "Buckets of latency of {of}."),
-    Quantity("confidence_buckets", ("le",), _BUCKET, "count", "Buckets of confidence of {of}."),
+    Quantity(
+        "latency_buckets", ("le",), f"{LATENCY.name}_bucket", "count", "Buckets of latency of {of}.", _SUMS
+    ),
+    Quantity("confidence_buckets", ("le",), _BUCKET, "count", "Buckets of confidence of {of}.", _SUMS),
     Quantity("confidence_sum", (), _SUM, "number", "Sum of confidence of {of}."),
     Quantity("confidence_count", (), _COUNT, "count", "Predictions with a confidence of {of}."),
-    Quantity("device_seconds", ("device_type",), DEVICE_SECONDS.name, "number", "Device seconds of {of}."),
+    Quantity(
+        "device_seconds", ("device_type",), DEVICE_SECONDS.name, "number", "Device seconds of {of}.",
+        (CALLS, DEVICE, *_SUMS),
+    ),
     Quantity("active", (), ACTIVE.name, "count", "Calls in flight of {of}.", window=""),
-)
+    Quantity(
+        "invalid_observations", ("reason",), INVALID_OBSERVATIONS.name, "count",
+        "Values that broke the data contract, of {of}.", ("version",),
+    ),
+    Quantity(
+        "overflowed_calls", ("label",), SERIES_OVERFLOW.name, "count",
+        "Calls counted under __overflow__, of {of}.", ("version",),
+    ),
+)  # fmt: skip
 
 
 class LevelRule(NamedTuple):

@@ -26,6 +26,10 @@ SLO_LATENCY_BOUND = RecordedSeries(
     "modelplane:slo_latency_bound:config", "info", (MODEL_NAME, "slo", "le"),
     "1 for the bucket whose calls are good for a latency SLO, in both spellings of its bound.",
 )  # fmt: skip
+SLO_LATENCY_SECONDS = RecordedSeries(
+    "modelplane:slo_latency_seconds:config", "seconds", (MODEL_NAME, "slo"),
+    "The bound of a latency SLO: slower calls are bad.",
+)  # fmt: skip
 SLO_BURN_FACTOR = RecordedSeries(
     "modelplane:slo_burn_factor:config", "number", (MODEL_NAME, "slo", "long_window"),
     "The burn rate above which an SLO alerts.",

@@ -36,6 +36,7 @@ from modelplane_schema.fields import (
     no_duplicates,
     raise_all,
     repetitions,
+    uid_collisions,
 )
 from modelplane_schema.grafana_access import GrafanaAccess
 from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
@@ -309,11 +310,18 @@ class Registry(Declaration):
         raise_all(problems or repetitions("name", (entry.full_title for entry in entries or ())))
         return entries
 
+    @field_validator("tenants")
+    @classmethod
+    def _distinct_uids(cls, tenants: tuple[Tenant, ...]) -> tuple[Tenant, ...]:
+        raise_all(uid_collisions("tenant", "id", (tenant.id for tenant in tenants)))
+        return tenants
+
     @field_validator("models")
     @classmethod
     def _known_people(cls, models: tuple[Model, ...], info: ValidationInfo) -> tuple[Model, ...]:
         """Fields that are not valid are absent from ``info.data``, and nothing is compared with them."""
-        problems = repetitions("name", (model.name for model in models))
+        names = [model.name for model in models]
+        problems = repetitions("name", names) + uid_collisions("model", "name", names)
         if "tenants" in info.data:
             tenants = {tenant.id for tenant in info.data["tenants"]}
             for position, model in enumerate(models):

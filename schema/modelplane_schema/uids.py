@@ -13,6 +13,11 @@ PLUGIN_APP_ID = "modelplane-monitoring-app"
 PLUGIN_DATASOURCE_ID = "modelplane-monitoring-datasource"
 
 
+def template_uid(kind: str) -> str:
+    """The uid of the board of a kind that is about all tenants and models: ``mp-<kind>``."""
+    return f"mp-{kind}"
+
+
 def dashboard_uid(kind: str, name: str) -> str:
     """``mp-<kind>-<slug>``; a lossy or too long slug is completed by six hex digits of the name's SHA-256."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_ori
 
 from pydantic import BaseModel, ValidationError
 
-from modelplane_schema.documents import DocumentError, parse_yaml
+from modelplane_schema.documents import DocumentError, collection_paused, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -30,7 +30,8 @@ class SecretValueError(ValueError):
 def parse_model(model: type[Model], text: str, source: str) -> Model:
     """YAML text as a ``model``; a DocumentError has a line for each problem, which begins with ``source``."""
     try:
-        return model.model_validate(parse_yaml(text, source))
+        with collection_paused():
+            return model.model_validate(parse_yaml(text, source))
     except ValidationError as error:
         raise DocumentError(explain(error, model, source)) from error
 
@@ -41,9 +42,11 @@ def explain(error: ValidationError, model: type[BaseModel], source: str, *, show
     Without ``show_values`` the lines quote no value of the file.
     """
     problems: Sequence[Mapping[str, Any]] = error.errors(include_url=False)
+    # pydantic counts an item that failed as absent, so that what holds it may seem too short.
+    with_problems = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
     lines = []
     for problem in problems:
-        if not _follows_from_another(problem, problems):
+        if problem["type"] != "too_short" or problem["loc"] not in with_problems:
             place = _place(model, problem["loc"])
             text = _text(problem, place) + (_value(problem) if show_values else "")
             lines += [_line(source, place.text, part) for part in text.splitlines()]
@@ -55,14 +58,6 @@ def _line(source: str, place: str, text: str) -> str:
     if text.startswith(("[", ".")):
         return f"{source}: {place}{text}"
     return ": ".join(filter(None, (source, place, text)))
-
-
-def _follows_from_another(problem: Mapping[str, Any], problems: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether something is too short only because pydantic counts an item that failed as absent."""
-    location = problem["loc"]
-    return problem["type"] == "too_short" and any(
-        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in problems
-    )
 
 
 class _Place(NamedTuple):
@@ -78,7 +73,7 @@ def _text(problem: Mapping[str, Any], place: _Place) -> str:
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        return f"is not a known key; allowed: {_keys(place.holder)}"
+        return _refusal(place.holder, problem["loc"][-1])
     if kind in _NOT_A_MAPPING:
         keys = _keys(place.annotation)
         return "must be a mapping" + (f" with the keys {keys}" if keys else "")
@@ -158,6 +153,12 @@ def _child(kinds: Iterable[Any], key: int | str) -> Any:
         if get_origin(kind) in (tuple, list, dict):
             return next((item for item in reversed(get_args(kind)) if item is not Ellipsis), None)
     return None
+
+
+def _refusal(holder: Any, key: int | str) -> str:
+    """Why ``holder`` has no such key."""
+    reasons = (getattr(kind, "refused_keys", {}).get(key) for kind in _alternatives(holder))
+    return next(filter(None, reasons), f"is not a known key; allowed: {_keys(holder)}")
 
 
 def _keys(annotation: Any) -> str:

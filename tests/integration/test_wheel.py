@@ -72,7 +72,7 @@ def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
         "modelplane_alerts/mixin/mixin.libsonnet",
         "modelplane_alerts/mixin/rules/slo.libsonnet",
         "modelplane_alerts/mixin/alerts/slo.libsonnet",
-        "modelplane_alerts/mixin/dashboards/mp-fleet.json",
+        "modelplane_alerts/mixin/dashboards.json",
         "modelplane_alerts/mixin/schema.json",
         "modelplane_dashboards/render.py",
         "modelplane_datasource/app.py",

@@ -32,7 +32,7 @@ local schema = import 'schema.json';
     holdErrors: '10m',
 
     // Failed calls as a share of succeeded and failed ones, over 5 minutes.
-    errorRatioThreshold: 0.05,
+    errorRatioThreshold: schema.limits.errorRatioThreshold,
     // Fewer bad calls than this never alert: with little traffic one error is a high ratio.
     minBadEvents: 5,
 
@@ -46,17 +46,17 @@ local schema = import 'schema.json';
     nativeHistograms: false,
 
     // A call is slow above this where no SLO says so, a bound of the latency histogram in seconds.
-    latencyThreshold: '10',
+    latencyThreshold: schema.limits.latencyThreshold,
     // Slow calls as a share of all calls, over 5 minutes.
-    latencyRatioThreshold: 0.05,
+    latencyRatioThreshold: schema.limits.latencyRatioThreshold,
 
     // A tenant that made as many calls in an hour, and then none for 15 minutes, has no traffic.
     noTrafficMinCalls: 80,
     // Cancelled calls as a share of all calls over 15 minutes, and how many there must be.
-    cancelledRatioThreshold: 0.5,
+    cancelledRatioThreshold: schema.limits.cancelledRatioThreshold,
     minCancelled: 20,
     // Calls in flight as a share of max_in_flight.
-    saturationThreshold: 0.9,
+    saturationThreshold: schema.limits.saturationThreshold,
     // Restarts of a process in half an hour.
     restarts: 3,
     // How far the mean confidence of an hour may be from that of the week, in standard deviations of its hours
@@ -64,7 +64,7 @@ local schema = import 'schema.json';
     confidenceDeviations: 4,
     confidenceShift: 0.05,
     // Values that break the data contract as a share of calls over an hour, and how many there must be.
-    dataContractThreshold: 0.01,
+    dataContractThreshold: schema.limits.dataContractThreshold,
     minInvalid: 20,
 
     // How often the registry's constants are recorded, of which there may be ten thousand.

@@ -38,5 +38,5 @@ local subjects =
   prometheusRules+:: { groups+: rules },
   prometheusAlerts+:: { groups+: alerts },
   // Generated in Python; a board for each tenant and model needs the registry: `modelplane dashboards generate`.
-  grafanaDashboards+:: { 'mp-fleet.json': import 'dashboards/mp-fleet.json' },
+  grafanaDashboards+:: import 'dashboards.json',
 }

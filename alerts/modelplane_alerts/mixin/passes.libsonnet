@@ -70,12 +70,13 @@ local recorded = schema.recorded;
         if std.member(rule.declared.labels, label)
         then ['var-' + name + '={{ $labels.' + label + ' | urlquery }}'] else [];
       local parameters = std.join('&', variable('tenant_id', 'tenant') + variable('model_name', 'model') +
-                                       variable('model_version', 'version') + ['from=' + start, 'to=now']);
+                                       variable('model_version', 'version') + variable('slo', 'slo') +
+                                       variable('kind', 'kind') + variable('signal', 'signal') + ['from=' + start, 'to=now']);
       [
         rule {
           annotations+: {
             runbook_url: config.runbooksUrl + '#' + std.asciiLower(rule.alert),
-            dashboard_url: config.grafanaUrl + '/d/' + schema.fleetUid + '?' + parameters,
+            dashboard_url: config.grafanaUrl + '/d/' + rule.declared.board_uid + '?' + parameters,
           },
         },
       ],

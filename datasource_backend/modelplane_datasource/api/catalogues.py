@@ -7,10 +7,11 @@ from importlib.metadata import version
 
 from flask import Blueprint, Response, current_app
 
-from modelplane_datasource.api.menus import MENUS, Menu, menu_values
+from modelplane_datasource.api.menus import MENUS, MODELS, TENANTS, Menu, menu_values
 from modelplane_datasource.api.series import PARAMETER
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.grafana.annotations import SOURCES
+from modelplane_datasource.grafana.menus import variable_values
 from modelplane_datasource.tenancy.caller import current_caller
 from modelplane_datasource.timeline.time_range import TimeRange
 from modelplane_datasource.timeline.times import parse_duration
@@ -90,7 +91,7 @@ def catalogues_blueprint(context: AppContext) -> Blueprint:
         check_names(query_values(), ())
         now, caller = context.now(), current_caller()
         seen = TimeRange(now - SEEN, now)
-        counts = {name: len(menu_values(context, MENUS[name], {}, seen)) for name in ("tenants", "models")}
+        counts = {name: len(variable_values(context, name, {}, seen)) for name in (TENANTS, MODELS)}
         user = caller.user and {
             "name": caller.user.name,
             "role": caller.user.role,

@@ -26,8 +26,10 @@ from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL
 from modelplane_datasource.series.selection import TENANT as ANY_TENANT
+from modelplane_datasource.tenancy.notices import Notice, note
 from modelplane_datasource.timeline.grid import Grid
 from modelplane_datasource.timeline.times import format_rfc3339
+from modelplane_datasource.triage.declarations import declared_pair
 from modelplane_datasource.web.openapi import BAD_INPUT, UPSTREAM, NamedSchema, Operation, Table, described
 from modelplane_datasource.web.parameters import (
     Parameter,
@@ -81,6 +83,14 @@ def positive_seconds(text: str) -> float:
     return value
 
 
+DECLARED_BASELINE = replace(
+    BASELINE, summary="The version to compare with; the registry's production version when it is left out.",
+    required=False,
+)  # fmt: skip
+DECLARED_CANDIDATE = replace(
+    CANDIDATE, summary="The version that is judged; the registry's canary when it is left out.",
+    required=False,
+)  # fmt: skip
 _SHARE = f"a number from {LOWEST} to {HIGHEST}"
 QUANTILE = Parameter(
     "quantile", "Which latency quantiles to compare.", f"{_SHARE}, repeatable", share, repeated=True,
@@ -93,9 +103,15 @@ ABOVE = Parameter(
 LEVEL = Parameter(
     "level", "How often a difference may be claimed where there is none.", _SHARE, share, default="0.05"
 )
-PARAMETERS: tuple[Parameter[Any], ...] = (
-    MODEL_NAME_PARAMETER, TENANT, BASELINE, CANDIDATE, QUANTILE, ABOVE, LEVEL, FROM, TO,
+_OPTIONS: tuple[Parameter[Any], ...] = (QUANTILE, ABOVE, LEVEL, FROM, TO)
+PARAMETERS: tuple[Parameter[Any], ...] = (MODEL_NAME_PARAMETER, TENANT, BASELINE, CANDIDATE, *_OPTIONS)
+COMPARE_PARAMETERS: tuple[Parameter[Any], ...] = (
+    MODEL_NAME_PARAMETER, ANY_TENANT, DECLARED_BASELINE, DECLARED_CANDIDATE, *_OPTIONS,
 )  # fmt: skip
+NOTHING_TO_COMPARE = Notice.for_everyone(
+    "The registry declares no version in production with a canary or shadow beside it that these tenants "
+    "call: name baseline and candidate."
+)
 
 ALL = "all"  # the indicator of the verdict on the whole
 MAX_OF_A_KIND = 10  # quantiles or bounds; the level is shared among them
@@ -104,6 +120,7 @@ _NUMBER = {"type": "number"}
 _FLAG = {"type": "boolean"}
 _COUNTS = record(dict.fromkeys(("successes", "failures", "latencies", "confidences"), _COUNT))
 _VERDICT = {"enum": list(get_args(Verdict))}
+_VERDICT_OR_NULL = {"enum": [*get_args(Verdict), None], "description": "null where nothing is compared."}
 _INDICATOR = record(
     {
         "name": TEXT,
@@ -128,7 +145,7 @@ COMPARISON = NamedSchema(
                 **dict.fromkeys(("model_name", "baseline", "candidate"), TEXT),
                 **dict.fromkeys(("tenant_ids", "summary"), array(TEXT)),
                 **dict.fromkeys(("from", "to"), INSTANT),
-                "verdict": _VERDICT,
+                "verdict": _VERDICT_OR_NULL,
                 "level": _NUMBER,
                 "counts": record({"baseline": _COUNTS, "candidate": _COUNTS}),
                 "indicators": array(_INDICATOR),
@@ -159,8 +176,8 @@ VERDICTS = NamedSchema(
 )
 COMPARED = Operation(
     "Whether a version is better or worse than another, by how much, and on how many calls.",
-    ok("The comparison.", COMPARISON),
-    PARAMETERS,
+    ok("The comparison; without indicators where there is no canary to compare.", COMPARISON),
+    COMPARE_PARAMETERS,
     (*BAD_INPUT, *UPSTREAM),
     tables=(Table("comparison", "Comparison of two versions", "indicators"),),
 )
@@ -182,7 +199,10 @@ def compare_blueprint(context: AppContext) -> Blueprint:
     @routes.get("/compare")
     @described(COMPARED)
     def compared() -> Response:
-        request = read_compare(query_values(), context.last_scrape(), context.scrape_interval)
+        request = _declared_compare(context, query_values())
+        if not (request.baseline and request.candidate):
+            note([NOTHING_TO_COMPARE])
+            return json_response(_nothing(request, context.now()))
         versions, comparison = compared_versions(context, request)
         return json_response(_body(request, comparison, *versions, context.now()))
 
@@ -229,8 +249,29 @@ def _rows_at(time: int, comparison: Comparison) -> Iterator[dict[str, Any]]:
 def read_compare(values: Values, now: int, scrape_interval: int) -> CompareRequest:
     """The request behind a query string. ApiError 400."""
     check_names(values, PARAMETERS)
-    baseline, candidate = BASELINE.read(values), CANDIDATE.read(values)
-    if baseline == candidate:
+    versions = BASELINE.read(values), CANDIDATE.read(values)
+    return _request(values, TENANT.read_all(values), versions, now, scrape_interval)
+
+
+def _declared_compare(context: AppContext, values: Values) -> CompareRequest:
+    """The same with versions of the registry for those that are left out, empty where it has none.
+
+    ApiError 400, UpstreamError.
+    """
+    check_names(values, COMPARE_PARAMETERS)
+    model, tenants = MODEL_NAME_PARAMETER.read(values), ANY_TENANT.read_all(values)
+    baseline, candidate = DECLARED_BASELINE.read_one(values), DECLARED_CANDIDATE.read_one(values)
+    if baseline is None or candidate is None:
+        production, canary = declared_pair(context, model, tenants)
+        baseline, candidate = baseline or production, candidate or canary
+    return _request(values, tenants, (baseline, candidate), context.last_scrape(), context.scrape_interval)
+
+
+def _request(
+    values: Values, tenants: tuple[str, ...], versions: tuple[str, str], now: int, scrape_interval: int
+) -> CompareRequest:
+    baseline, candidate = versions
+    if baseline and baseline == candidate:
         raise invalid(CANDIDATE.name, "is the baseline", CANDIDATE.allowed)
     quantiles, above = QUANTILE.read_all(values), ABOVE.read_all(values)
     for parameter, given in ((QUANTILE, quantiles), (ABOVE, above)):
@@ -239,8 +280,8 @@ def read_compare(values: Values, now: int, scrape_interval: int) -> CompareReque
         if len(given) > MAX_OF_A_KIND:
             raise invalid(parameter.name, f"occurs {len(given)} times", f"at most {MAX_OF_A_KIND} values")
     return CompareRequest(
-        MODEL_NAME_PARAMETER.read(values), TENANT.read_all(values), baseline, candidate, quantiles,
-        above, LEVEL.read(values), _read_slices(values, now, scrape_interval), scrape_interval,
+        MODEL_NAME_PARAMETER.read(values), tenants, baseline, candidate, quantiles, above,
+        LEVEL.read(values), _read_slices(values, now, scrape_interval), scrape_interval,
     )  # fmt: skip
 
 
@@ -264,6 +305,30 @@ def _body(
 ) -> dict[str, Any]:
     indicators = comparison.indicators
     return {
+        **_head(request, now),
+        "verdict": comparison.verdict,
+        "summary": [indicator.summary for indicator in indicators],
+        "level": comparison.level,
+        "counts": {"baseline": _counts(baseline.total), "candidate": _counts(candidate.total)},
+        "indicators": indicators,
+    }
+
+
+def _nothing(request: CompareRequest, now: int) -> dict[str, Any]:
+    """The answer where a version is missing."""
+    no_calls = dict.fromkeys(_COUNTS["properties"], 0)
+    return {
+        **_head(request, now),
+        "verdict": None,
+        "summary": [],
+        "level": request.level,
+        "counts": {"baseline": no_calls, "candidate": no_calls},
+        "indicators": [],
+    }
+
+
+def _head(request: CompareRequest, now: int) -> dict[str, Any]:
+    return {
         "query_time": format_rfc3339(now),
         "model_name": request.model,
         "tenant_ids": request.tenants,
@@ -271,11 +336,6 @@ def _body(
         "candidate": request.candidate,
         "from": request.start,
         "to": request.ends.times[-1],
-        "verdict": comparison.verdict,
-        "summary": [indicator.summary for indicator in indicators],
-        "level": comparison.level,
-        "counts": {"baseline": _counts(baseline.total), "candidate": _counts(candidate.total)},
-        "indicators": indicators,
     }
 
 

@@ -37,7 +37,10 @@ Versions = tuple[VersionSlices, VersionSlices]  # baseline and candidate
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """Calls of all ``tenants`` count together; ``ends`` are the ends of the slices."""
+    """Calls of all ``tenants`` count together, of every one where none is named.
+
+    ``ends`` are the ends of the slices.
+    """
 
     model: str
     tenants: tuple[str, ...]
@@ -59,7 +62,7 @@ class CompareRequest:
         """Matchers of both versions."""
         return (
             Matcher(MODEL_NAME, self.model),
-            one_of(TENANT_ID, self.tenants),
+            *((one_of(TENANT_ID, self.tenants),) if self.tenants else ()),
             one_of(MODEL_VERSION, (self.baseline, self.candidate)),
         )
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from modelplane_datasource.costs.sample_reader import RangeSamples, SampleReader
+from modelplane_datasource.costs.sample_reader import Labels, RangeSamples, SampleReader
 from modelplane_datasource.prometheus.decoding import RawSeries
 from modelplane_datasource.prometheus.errors import REJECTED, UpstreamError
 from modelplane_datasource.timeline.grid import Grid
@@ -28,17 +28,16 @@ _FARTHEST = 92 * DAY  # the longest range of costs: what it shows of a gap each 
 _INSTANCE = "instance"
 _INSTANCES_AT_ONCE = 50  # VictoriaMetrics takes queries of 16 KiB
 _OF_METRICS = frozenset({"__name__", *metrics.DEVICE_SECONDS.labels, *metrics.TOKENS.labels})
-_Labels = frozenset[tuple[str, str]]
 
 
 class _Missing(NamedTuple):
     """Series that have no sample at an end of the range: those that were scraped ``before`` it and come
     again, and ``after`` it again, and those of processes that ``began`` or ``ended`` within the lookback."""
 
-    before: set[_Labels]
-    after: set[_Labels]
-    began: set[_Labels]
-    ended: set[_Labels]
+    before: set[Labels]
+    after: set[Labels]
+    began: set[Labels]
+    ended: set[Labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,19 @@ class GapEnds:
     lead: int
     now: int
 
-    def read(self, parts: Sequence[RangeSamples]) -> list[RangeSamples]:
-        """Samples before the range and after it; UpstreamError.
+    def following(self) -> list[RangeSamples]:
+        """The two scrapes after the range, whatever is in it; UpstreamError."""
+        end, (_, next_scrapes, _) = self.time_range.end, self._limits
+        return [self.reader.as_scraped(TimeRange(end, next_scrapes))] if end < self.now else []
+
+    def read(self, parts: Sequence[RangeSamples], following: Sequence[RangeSamples]) -> list[RangeSamples]:
+        """Samples before the range and after it, by what was read of it and ``following`` it; UpstreamError.
 
         Of a process that was scraped beyond the lookback alone there is a sample at the lookback, which says
         just that: the value of one so far away does not count.
         """
         (start, end), timing = self.time_range, self.reader.timing
         earliest, next_scrapes, latest = self._limits
-        following = [self.reader.as_scraped(TimeRange(end, next_scrapes))] if end < self.now else []
         missing = self._missing(parts, following)
         hours = _hours(earliest, start), _hours(next_scrapes, latest)
         before = Grid(start - (hours[0] - 1) * _HOUR, start, _HOUR)
@@ -88,9 +91,8 @@ class GapEnds:
         is_past = next_scrapes < latest
         if not is_past and texts[0].keys() | texts[1].keys() <= texts[2].keys():
             return _Missing(set(), set(), set(), set())
-        labels = {text: _labels(series) for text, series in (texts[0] | texts[1] | texts[2]).items()}
-        inside, continuing, leading = ({labels[text] for text in of_part} for of_part in texts)
-        earlier, later = self._listed(earliest, start) - leading, set[_Labels]()
+        inside, continuing, leading = (set(map(self.reader.labels_of, of_part.values())) for of_part in texts)
+        earlier, later = self._listed(earliest, start) - leading, set[Labels]()
         if is_past and (earlier or not inside <= continuing):
             later = self._listed(next_scrapes, latest) - continuing
         before = _continued(earlier, inside | continuing | later, leading)
@@ -102,14 +104,14 @@ class GapEnds:
             ended,
         )
 
-    def _listed(self, start: int, end: int, matchers: Sequence[Matcher] = ()) -> set[_Labels]:
+    def _listed(self, start: int, end: int, matchers: Sequence[Matcher] = ()) -> set[Labels]:
         """Labels of all series between two times."""
         names = one_of("__name__", (metric.name for metric in self.reader.counters))
         selected = ",".join(map(str, (names, *matchers)))
         series = self.reader.prometheus.unrestricted_series([f"{{{selected}}}"], start, end)
         return {frozenset(labels.items()) for labels in series}
 
-    def _hours_with(self, wanted: set[_Labels], hours: Grid, place: int) -> Iterator[RangeSamples]:
+    def _hours_with(self, wanted: set[Labels], hours: Grid, place: int) -> Iterator[RangeSamples]:
         """All samples of the hours in which the first (0) or last (-1) sample of a wanted series is.
 
         ``hours`` are their ends. Whole processes are read: what is a gap depends on all of their series.
@@ -118,9 +120,9 @@ class GapEnds:
         ends: set[int] = set()
         for metric in self.reader.counters if wanted else ():
             query = f"last_over_time({selector(metric.name, instances)}[{_HOUR - 1}ms])"
-            of_series: dict[_Labels, list[int]] = {}
+            of_series: dict[Labels, list[int]] = {}
             for series in self._samples_on(query, hours):
-                of_series.setdefault(frozenset(series.labels.items()), []).extend(series.times.tolist())
+                of_series.setdefault(self.reader.labels_of(series), []).extend(series.times.tolist())
             ends |= {times[place] for labels, times in of_series.items() if labels in wanted}
         for end in sorted(ends):
             yield from self._as_scraped(TimeRange(end - _HOUR, end), instances)
@@ -145,7 +147,7 @@ class GapEnds:
         halves = TimeRange(time_range.start, middle), TimeRange(middle, time_range.end)
         return [part for half in halves for part in self._as_scraped(half, matchers)]
 
-    def _at_lookback(self, series: set[_Labels], time_range: TimeRange, at: int) -> Iterator[RangeSamples]:
+    def _at_lookback(self, series: set[Labels], time_range: TimeRange, at: int) -> Iterator[RangeSamples]:
         """A sample at a time of each series of the same processes that the store lists in a range."""
         if time_range.start >= time_range.end:
             return
@@ -167,16 +169,16 @@ def _hours(start: int, end: int) -> int:
     return -(-(end - start) // _HOUR)
 
 
-def _instance(series: _Labels) -> str:
+def _instance(series: Labels) -> str:
     return dict(series).get(_INSTANCE, "")
 
 
-def _process(series: _Labels) -> _Labels:
+def _process(series: Labels) -> Labels:
     """The labels of all series of a process."""
     return frozenset(label for label in series if label[0] not in _OF_METRICS)
 
 
-def _continued(candidates: set[_Labels], others: set[_Labels], scraped: set[_Labels]) -> set[_Labels]:
+def _continued(candidates: set[Labels], others: set[Labels], scraped: set[Labels]) -> set[Labels]:
     """Those that are among others too, or whose process has others and is not scraped at the end between.
 
     ``scraped`` are the series with a sample at that end.
@@ -187,7 +189,7 @@ def _continued(candidates: set[_Labels], others: set[_Labels], scraped: set[_Lab
     return {series for series in candidates if series in others or _process(series) in processes}
 
 
-def _of_other_processes(series: set[_Labels], others: set[_Labels]) -> set[_Labels]:
+def _of_other_processes(series: set[Labels], others: set[Labels]) -> set[Labels]:
     """The series whose process has none of the others."""
     if series <= others:
         return set()
@@ -195,7 +197,7 @@ def _of_other_processes(series: set[_Labels], others: set[_Labels]) -> set[_Labe
     return {labels for labels in series if _process(labels) not in processes}
 
 
-def _instances(wanted: Iterable[_Labels]) -> tuple[Matcher, ...]:
+def _instances(wanted: Iterable[Labels]) -> tuple[Matcher, ...]:
     """A matcher for where the ``wanted`` series are scraped from; none when there are many."""
     instances = set(map(_instance, wanted))
     return (one_of(_INSTANCE, instances),) if 0 < len(instances) <= _INSTANCES_AT_ONCE else ()
@@ -211,7 +213,3 @@ def _series_of(parts: Iterable[RangeSamples], until: int | None = None) -> dict[
                 if first < len(series.times) and (until is None or series.times[first] <= until):
                     every[series.metric] = series
     return every
-
-
-def _labels(series: RawSeries) -> _Labels:
-    return frozenset(series.labels.items())

@@ -29,6 +29,7 @@ from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID, Metr
 from modelplane_schema.promql import Matcher, one_of, selector
 
 K = TypeVar("K")
+Labels = frozenset[tuple[str, str]]
 _Place = tuple[str, str]  # a process and a device
 
 _DEVICE = "device"
@@ -77,6 +78,7 @@ class SampleReader:
     counters: Sequence[Metric]
     timing: ScrapeTiming
     cell: int
+    _labels: dict[bytes, Labels] = field(default_factory=dict, init=False)
     _places: dict[bytes, tuple[_Place, tuple[str, ...]]] = field(default_factory=dict, init=False)
 
     def read(self, time_range: TimeRange) -> list[RangeSamples]:
@@ -101,6 +103,13 @@ class SampleReader:
             for metric in self.counters
         }
         return RangeSamples(time_range, False, series, {})
+
+    def labels_of(self, series: RawSeries) -> Labels:
+        """The labels of a series; read once for all ranges."""
+        labels = self._labels.get(series.metric)
+        if labels is None:
+            labels = self._labels[series.metric] = frozenset(series.labels.items())
+        return labels
 
     def _at_edges(self, time_range: TimeRange) -> dict[str, _Table]:
         """The last sample of each cell, and of the one before, of each counter."""
@@ -140,7 +149,8 @@ class SampleReader:
         """When a series of each process on each device was scraped; None when one was not all the time."""
         representatives: dict[_Place, tuple[str, ...]] = {}
         for place, values in map(self._placed, series):
-            representatives[place] = min(values, representatives.get(place, values))
+            if place not in representatives or values < representatives[place]:
+                representatives[place] = values
         every = sorted(set(representatives.values()))
         seen_at: dict[_Place, IntArray] = {}
         for first in range(0, len(every), _REPRESENTATIVES_AT_ONCE):
@@ -156,7 +166,7 @@ class SampleReader:
         """The place of a series, and the labels by which it may represent it; read once for all ranges."""
         placed = self._places.get(series.metric)
         if placed is None:
-            labels = series.labels
+            labels = dict(self.labels_of(series))
             placed = _place(labels), tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
             self._places[series.metric] = placed
         return placed

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 from modelplane_datasource.errors import invalid
 from modelplane_datasource.series.selection import MODEL, TENANT, VERSION
-from modelplane_datasource.web.parameters import Values, values_in
+from modelplane_datasource.web.parameters import EVERYTHING, Values, values_in
 
-_EVERYTHING = (".*", ".+")
 _WORD = re.compile(r"\s+(?=[a-z-]+=)")
 _SHORT = {"model": MODEL.name, "tenant": TENANT.name, "version": VERSION.name}
 _ESCAPE = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
@@ -77,7 +76,7 @@ def alternatives(text: str) -> list[str]:
 def _texts(name: str, value: object, literal: bool) -> Iterator[str]:
     items = value if isinstance(value, list) else [value]
     for item in items:
-        if item in _EVERYTHING:
+        if item in EVERYTHING:
             continue
         if isinstance(item, str):
             yield from values_in(item) if literal else alternatives(item)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from modelplane_datasource.context import AppContext
 from modelplane_datasource.triage.findings import (
     Version,
     declared_models,
+    seen_versions,
     visible_tenants,
     visible_versions,
 )
+from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.promql import Matcher
 from modelplane_schema.registry import Model, Registry
 
 AS_DECLARED, UNDECLARED, UNSEEN = STATES = ("as declared", "undeclared", "unseen")
@@ -43,6 +47,19 @@ def compared_versions(model: Model, seen: set[Version], tenants: tuple[str, ...]
     production = [version.version for version in versions if version.stage == "production"]
     others = [version.version for version in versions if version.stage in ("canary", "shadow")]
     return (production or [""])[-1], (others or [""])[-1]
+
+
+def declared_pair(context: AppContext, model_name: str, tenants: tuple[str, ...]) -> tuple[str, str]:
+    """The same of a model by its name, for ``tenants`` or, without any, for an operator; UpstreamError.
+
+    A model that the caller may not see has none, as one that does not exist.
+    """
+    declared = declared_models(context.registry)
+    model = next((model for model in declared if model.name == model_name), None)
+    if model is None:
+        return "", ""
+    seen = seen_versions(context, Matcher(MODEL_NAME, model_name)) if tenants else set()
+    return compared_versions(model, seen, tenants)
 
 
 def _declared(

@@ -37,7 +37,7 @@ from modelplane_schema.metrics import (
     REQUESTS,
     TENANT_ID,
 )
-from modelplane_schema.promql import one_of, selector
+from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.recorded import BUDGET as BUDGETS
 from modelplane_schema.recorded import COST, SIGNAL_MOVED
 from modelplane_schema.recorded_slo import SLO_BURN_RATE
@@ -58,9 +58,14 @@ SPENT_RATIO = (
     f"sum by ({_BY_CURRENCY}) ({COST.name}) * {_SECONDS_OF_MONTH}"
     f" / max by ({_BY_CURRENCY}) ({BUDGETS.name}) > 1"
 )
-SEEN = f"count by ({MODEL_NAME}, {MODEL_VERSION}, {TENANT_ID}) ({REQUESTS.name})"
 
 Samples = Sequence[InstantSample]
+
+
+def seen_query(*matchers: Matcher) -> str:
+    """Versions that have series of calls, by the tenants that call them."""
+    calls = selector(REQUESTS.name, matchers)
+    return f"count by ({MODEL_NAME}, {MODEL_VERSION}, {TENANT_ID}) ({calls})"
 
 
 class Version(NamedTuple):
@@ -71,9 +76,9 @@ class Version(NamedTuple):
     tenant_id: str
 
 
-def seen_versions(context: AppContext) -> set[Version]:
-    """What has series of calls now, as far as the caller may see it; UpstreamError."""
-    samples = context.prometheus.query(SEEN, context.last_scrape())
+def seen_versions(context: AppContext, *matchers: Matcher) -> set[Version]:
+    """What has series of calls now that ``matchers`` fit, as far as the caller may see it; UpstreamError."""
+    samples = context.prometheus.query(seen_query(*matchers), context.last_scrape())
     return {Version(*(sample.labels.get(name, "") for name in Version._fields)) for sample in samples}
 
 

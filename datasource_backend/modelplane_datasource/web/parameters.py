@@ -17,6 +17,8 @@ JsonSchema = Mapping[str, Any]
 
 MAX_REPEATS = 1000
 MAX_LABEL = 1024
+# What a board's variable may write for All, which is no value of anything.
+EVERYTHING = (".*", ".+")
 
 
 class MeaningError(ValueError):
@@ -46,7 +48,8 @@ def parser(schema: JsonSchema) -> Callable[[Callable[[str], T]], Parser[T]]:
 class Parameter(Generic[T]):
     """One parameter of a route. ``parse`` raises ValueError on text that is not ``allowed``.
 
-    One that is ``repeated`` may have several values in one text, as ``values_in`` says.
+    One that is ``repeated`` may have several values in one text, as ``values_in`` says, and a text of
+    ``EVERYTHING`` leaves it out.
     """
 
     name: str
@@ -94,7 +97,7 @@ class Parameter(Generic[T]):
         """Every value that is given, else the default if there is one, else none. ApiError 400."""
         texts: Sequence[str] = values.get(self.name, ())
         if self.repeated:
-            texts = [value for text in texts for value in values_in(text)]
+            texts = [value for text in texts if text not in EVERYTHING for value in values_in(text)]
         if len(texts) > (MAX_REPEATS if self.repeated else 1):
             limit = f"at most {MAX_REPEATS} values" if self.repeated else "one value"
             raise invalid(self.name, f"occurs {len(texts)} times", limit)

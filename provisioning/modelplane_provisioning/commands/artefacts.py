@@ -1,4 +1,4 @@
-"""Commands that render or check files: registry, dashboards, rules, bundle."""
+"""Commands that render or check files: registry, rules, bundle."""
 
 from __future__ import annotations
 
@@ -41,55 +41,6 @@ def registry_check(registry: Path) -> None:
         f"{versions} versions"
     )
     print_warnings(content)
-
-
-@click.group("dashboards")
-def dashboards_group() -> None:
-    """Generate Grafana dashboards from the registry.
-
-    Example: modelplane dashboards generate --registry modelplane.yaml --out dashboards/generated
-    """
-
-
-@dashboards_group.command("generate")
-@registry_option
-@out_option("dashboards/generated", "Folder for the dashboard files.")
-@api_option
-def dashboards_generate(registry: Path, out: Path, api: ApiAccess) -> None:
-    """Write one file for each board; files that are current stay untouched, stale ones are removed.
-
-    Example: modelplane dashboards generate --registry examples/modelplane.yaml --out dashboards/generated
-    """
-    import modelplane_dashboards
-
-    files = modelplane_dashboards.files(load_registry(registry), api)
-    changes = modelplane_dashboards.write(files, out)
-    console.print(
-        f"{out}: {len(files)} boards, {len(changes.written)} written, {len(changes.removed)} removed"
-    )
-
-
-@dashboards_group.command("check")
-@registry_option
-@out_option("dashboards/generated", "Folder of the dashboard files.")
-@api_option
-def dashboards_check(registry: Path, out: Path, api: ApiAccess) -> None:
-    """Fail when the files in a folder are not what the registry gives.
-
-    Example: modelplane dashboards check --registry examples/modelplane.yaml --out dashboards/generated
-    """
-    import modelplane_dashboards
-
-    files = modelplane_dashboards.files(load_registry(registry), api)
-    problems = modelplane_dashboards.check(files, out)
-    for problem in problems:
-        console.print(problem, markup=False)
-    if problems:
-        raise click.ClickException(
-            f"{len(problems)} files are not current; run: "
-            f"modelplane dashboards generate --registry {registry} --out {out} --api {api}"
-        )
-    console.print(f"{out}: all {len(files)} boards are current")
 
 
 config_option = click.option(
@@ -214,4 +165,4 @@ def print_warnings(registry: Registry) -> None:
         console.print(f"[yellow]warning[/yellow]: {escape(warning)}")
 
 
-COMMANDS = (registry_group, dashboards_group, rules_group, bundle_command)
+COMMANDS = (registry_group, rules_group, bundle_command)

@@ -14,13 +14,12 @@ from modelplane_provisioning.commands.lines import (
     checked_id,
     json_option,
     moment,
-    print_json,
     printable,
-    say,
     say_indented,
     tenant_option,
     wide_option,
 )
+from modelplane_provisioning.commands.text import print_json, say
 
 _COLUMNS = ("ID", "STATUS", "SEVERITY", "TENANT", "MODEL", "STARTED", "ENDED", "ACKNOWLEDGED", "ALERTS")
 _STATUSES = ("firing", "suppressed", "resolved")

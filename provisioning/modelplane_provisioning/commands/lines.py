@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import re
 import shutil
 import sys
@@ -18,6 +17,7 @@ import click
 
 from modelplane_provisioning.backend_client import BackendClient
 from modelplane_provisioning.commands.options import data_option
+from modelplane_provisioning.commands.text import print_json, say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,22 +77,12 @@ class Listing:
             say(f"{answer['total'] - len(rows)} more: raise --limit")
 
 
-def print_json(answer: Any) -> None:
-    """An answer as the backend gave it."""
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=not _is_utf8()))
-
-
 def print_aligned(rows: Sequence[Sequence[str]]) -> None:
     """Rows with columns below each other; none is cut."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         say("  ".join(cells).rstrip())
-
-
-def say(text: str) -> None:
-    """One line, as far as the terminal can show it."""
-    click.echo(text if _is_utf8() else text.encode("ascii", "replace").decode())
 
 
 def say_indented(text: str) -> None:
@@ -119,7 +109,3 @@ def moment(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%MZ")
-
-
-def _is_utf8() -> bool:
-    return (sys.stdout.encoding or "ascii").lower().replace("-", "") == "utf8"

@@ -16,13 +16,12 @@ from modelplane_provisioning.commands.lines import (
     checked_id,
     json_option,
     moment,
-    print_json,
     printable,
-    say,
     say_indented,
     tenant_option,
     wide_option,
 )
+from modelplane_provisioning.commands.text import print_json, say
 
 _MATCHER = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)(=~|!~|!=|=)(.*)", re.DOTALL)
 _COLUMNS = ("ID", "STATUS", "TENANT", "STARTS", "ENDS", "BY", "MATCHERS", "COMMENT")

@@ -117,6 +117,7 @@ def _shared_model(with_others: bool) -> dict[str, Any]:
             {"version": "v1"},
             {"version": "v2", "stage": "canary"},
             *([{"version": OTHER_VERSION, "stage": "canary"}] if with_others else []),
+            *([{"version": "globex-v10"}] if with_others else []),  # which nobody calls yet
         ],
         "slos": [_slo("availability")],
         "drift": {"visible_to_tenants": True},
@@ -156,7 +157,14 @@ def _others_registry() -> dict[str, Any]:
                     token_price,
                     {**token_price, "amount": 777717, "effective_from": "2023-06-01"},
                 ],
-            }
+            },
+            {  # which nobody calls yet
+                "name": "globex-planned-model",
+                "framework": "jax",
+                "owner": "globex-owner",
+                "tenants": [OTHER],
+                "versions": [{"version": "globex-v1", "stage": "production"}],
+            },
         ],
         "inventory": [
             {"device": "globex-gpu", "device_type": "globex-type", "from": "2023-10-01"},

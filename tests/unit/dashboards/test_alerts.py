@@ -10,7 +10,7 @@ import pytest
 
 from generations import Servers
 from modelplane_dashboards import expand
-from modelplane_dashboards.scope import BoardScope
+from modelplane_dashboards.kit.scope import BoardScope, FixedMatcher, several, single
 
 ALERTS = (
     {"alertname": "Slow", "tenant_id": "a", "model_name": "m1", "model_version": "v1"},
@@ -20,11 +20,13 @@ ALERTS = (
     {"alertname": "Budget", "tenant_id": "a"},
     {"alertname": "Plane"},
 )
-ALL = {"tenant": ".+", "model": ".+", "version": ".+"}
+ALL = {"tenant": ".+", "model": ".+", "version": ".+", "cluster": ".*"}
 
-FLEET = BoardScope(by=())
-TENANT = BoardScope(by=(), tenant="a", models=("m1",))
-MODEL = BoardScope(by=(), model="m1")
+CLUSTERS = ("cluster",)
+FLEET = BoardScope((), CLUSTERS)
+SOME = BoardScope((several("tenant"), several("model")), CLUSTERS)
+TENANT = BoardScope((single("tenant"), several("model")), CLUSTERS)
+MODEL = BoardScope((FixedMatcher("model_name", "m1"), several("version")), CLUSTERS)
 
 
 def series(labels: dict[str, str], state: str) -> dict[str, str]:
@@ -54,13 +56,15 @@ def check_count(promtool: str, folder: Path, expression: str, count: int) -> Non
     ("scope", "selected", "count"),
     [
         (FLEET, {}, 6),
-        (FLEET, {"tenant": "b"}, 4),
-        (FLEET, {"model": "m2"}, 3),
-        (FLEET, {"tenant": "(a|b)", "model": "(m1|m2)"}, 6),
-        (TENANT, {}, 3),
-        (TENANT, {"model": "m2"}, 1),
+        (FLEET, {"cluster": "eu"}, 0),
+        (SOME, {}, 6),
+        (SOME, {"tenant": "b"}, 4),
+        (SOME, {"model": "m2"}, 3),
+        (SOME, {"tenant": "(a|b)", "model": "(m1|m2)"}, 6),
+        (TENANT, {"tenant": "a"}, 2),
+        (TENANT, {"tenant": "a", "model": "m2"}, 1),
+        (TENANT, {"tenant": "b"}, 1),
         (MODEL, {}, 3),
-        (MODEL, {"tenant": "a"}, 2),
         (MODEL, {"version": "v2"}, 0),
     ],
 )

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from modelplane_dashboards import API_ACCESSES, ApiAccess, Board, build, files, panel_queries, render
-from modelplane_dashboards.api import api_target, api_url
-from modelplane_dashboards.board import ApiQuery, BoardVariable
+from modelplane_dashboards.kit.api import api_target, api_url
+from modelplane_dashboards.kit.board import ApiQuery, BoardVariable
 from modelplane_schema.registry import Registry
 
 ANSWERS = json.loads(
@@ -41,14 +41,23 @@ def read_by(target: dict[str, Any]) -> str:
 def test_the_backend_has_what_panels_ask_for(boards: tuple[Board, ...]) -> None:
     """By name in its catalogue, with the parameters that it knows and the columns that are shown."""
     queries = api_queries(boards)
-    assert {query.name for query in queries} == {"latency", "alerts"}
+    assert {query.name for query in queries} >= {"triage", "alerts"}
     for query in queries:
         source = METRICS[query.name] if query.kind == "series" else TABLES[query.name]
         known = {parameter["name"] for parameter in source["parameters"]}
-        assert {name for name, _ in query.parameters} | {"from", "to"} <= known
+        assert {name for name, _ in query.parameters} <= known
+        assert set(query.times) == {"from", "to"} & known
         if query.kind == "table":
             assert query.root == source["rows"]
-            assert {field.text for field in query.fields} <= {column["name"] for column in source["columns"]}
+            assert (query.path or query.name) == source["path"]
+            grouped = {
+                text
+                for name, value in query.parameters
+                if name == "group-by"
+                for text in str(value).split(",")
+            }
+            columns = {column["name"] for column in source["columns"]} | grouped
+            assert {field.selector for field in query.fields} <= columns
 
 
 @pytest.mark.parametrize("api", ["plugin", "infinity"])
@@ -65,7 +74,7 @@ def test_without_access_only_prometheus_is_read(registry: Registry) -> None:
     assert {query.datasource for query in panel_queries(boards)} == {"prometheus"}
     assert all(section.panels for board in boards for section in board.sections)
     for content in files(registry, "none").values():
-        assert b'"modelplane"' not in content.replace(b'"tags": [\n    "modelplane"', b"")
+        assert b"${api}" not in content
 
 
 def test_every_access_has_the_same_panels_of_prometheus(registry: Registry) -> None:
@@ -79,10 +88,11 @@ def test_every_access_has_the_same_panels_of_prometheus(registry: Registry) -> N
 def test_tables_show_the_columns_of_the_panel_alone(registry: Registry) -> None:
     """Our data source gives all columns that the backend has."""
     for board in (render(board) for board in build(registry)):
-        (panel,) = (panel for panel in board["panels"] if panel["title"] == "Alerts in the time range")
-        names = panel["transformations"][0]["options"]["include"]["names"]
-        assert panel["transformations"][0]["id"] == "filterFieldsByName"
-        assert names == list(panel["transformations"][1]["options"]["renameByName"])
+        for panel in board["panels"]:
+            if panel["type"] == "table" and panel["datasource"]["type"] == UIDS["plugin"]:
+                shown, ordered = panel["transformations"][-2:]
+                assert (shown["id"], ordered["id"]) == ("filterFieldsByName", "organize")
+                assert shown["options"]["include"]["names"] == list(ordered["options"]["renameByName"])
 
 
 QUERY = ApiQuery("series", "latency", (("tenant-id", BoardVariable("tenant")),), "rows", ())
@@ -91,7 +101,7 @@ QUERY = ApiQuery("series", "latency", (("tenant-id", BoardVariable("tenant")),),
 def test_a_query_of_our_data_source_is_data() -> None:
     assert api_target("A", QUERY, "plugin") == {
         "refId": "A",
-        "datasource": {"type": "modelplane-monitoring-datasource", "uid": "modelplane"},
+        "datasource": {"type": "modelplane-monitoring-datasource", "uid": "${api}"},
         "kind": "series",
         "name": "latency",
         "format": "time_series",

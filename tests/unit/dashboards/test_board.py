@@ -1,4 +1,4 @@
-"""Boards as data: what cannot be built, ids that stay, places that are computed, links that are safe."""
+"""Boards as data: what cannot be built, ids that stay, rows that fill the width, links that keep values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelplane_dashboards import Board, build, render
-from modelplane_dashboards.board import ApiQuery, Column, Field, Panel, PromQuery, Section, panel_id
-from modelplane_dashboards.layout import flow
-from modelplane_dashboards.links import row_links
+from modelplane_dashboards import Board, build, render, tenant_board
+from modelplane_dashboards.kit.board import ApiQuery, Field, Panel, PromQuery, Row, Section, panel_id
+from modelplane_dashboards.kit.layout import placed
+from modelplane_dashboards.kit.links import VALUE, board_link, field
+from modelplane_dashboards.kit.titles import title_letters
+from modelplane_dashboards.kit.views import Column, Stat, Table, TimeSeries, highlight_steps, remaining_steps
 from modelplane_schema.grafana_units import rate_unit, unit_of
 from modelplane_schema.metrics import DEVICE_ENERGY, LATENCY, METRICS, REQUESTS
 from modelplane_schema.recorded import RECORDED, REQUEST_RATE
 from modelplane_schema.registry import Registry
 
-PANEL = Panel("key", "timeseries", "Title", "Description.", "s", (PromQuery("up"),))
-TABLE = replace(PANEL, kind="table", columns=(Column("a", "A"),))
+PANEL = Panel("key", "Title", "Description.", "s", (PromQuery("up"),), TimeSeries())
 
 
 @pytest.mark.parametrize("field", ["key", "title", "description", "unit", "queries"])
@@ -35,17 +36,18 @@ def test_a_panel_has_one_datasource() -> None:
         replace(PANEL, queries=(PromQuery("up"), api))
 
 
-@pytest.mark.parametrize("width", [0, 25, -1])
-def test_a_panel_fits_the_grid(width: int) -> None:
-    with pytest.raises(ValueError, match="width must be"):
-        replace(PANEL, width=width)
+def test_a_table_sorts_and_sums_columns_that_it_has() -> None:
+    columns = (Column("a", "A"),)
+    with pytest.raises(ValueError, match="no column 'B'; its columns: A"):
+        Table(columns, sort_by="B")
+    with pytest.raises(ValueError, match="no column 'C'"):
+        Table(columns, totals=("C",))
 
 
-def test_only_tables_have_columns() -> None:
-    with pytest.raises(ValueError, match="a table has columns"):
-        replace(TABLE, columns=())
-    with pytest.raises(ValueError, match="a table has columns"):
-        replace(TABLE, kind="stat")
+def test_a_trend_needs_a_field_to_join_on() -> None:
+    columns = (Column("a", "A"), Column("Trend #B", "Trend", cell="trend"))
+    with pytest.raises(ValueError, match="join names it"):
+        Table(columns)
 
 
 def test_a_panel_has_at_most_26_queries() -> None:
@@ -53,16 +55,27 @@ def test_a_panel_has_at_most_26_queries() -> None:
         replace(PANEL, queries=(PromQuery("up"),) * 27)
 
 
-def test_a_board_cannot_use_a_key_twice(boards: tuple[Board, ...]) -> None:
-    section = Section("twice", "Twice", (PANEL, PANEL))
-    with pytest.raises(ValueError, match="'key' occurs more than once"):
+def test_a_row_has_a_width_for_each_panel() -> None:
+    with pytest.raises(ValueError, match="as many widths as panels"):
+        Row((PANEL,), (1, 2))
+    with pytest.raises(ValueError, match="needs a panel"):
+        Row(())
+
+
+@pytest.mark.parametrize("changed", [{"key": "key"}, {"title": "Title"}])
+def test_a_board_cannot_use_a_key_or_a_title_twice(
+    boards: tuple[Board, ...], changed: dict[str, Any]
+) -> None:
+    other = replace(PANEL, **({"key": "other", "title": "Other"} | changed))
+    section = Section("twice", "Twice", (Row((PANEL, other)),))
+    with pytest.raises(ValueError, match="occurs more than once"):
         replace(boards[0], sections=(section,))
 
 
 def test_inserting_a_panel_keeps_the_other_ids(boards: tuple[Board, ...]) -> None:
     for board in boards:
         first, *rest = board.sections
-        longer = replace(board, sections=(replace(first, panels=(PANEL, *first.panels)), *rest))
+        longer = replace(board, sections=(replace(first, rows=(Row((PANEL,)), *first.rows)), *rest))
         before = {(panel.get("title"), panel["type"]): panel["id"] for panel in render(board)["panels"]}
         after = {(panel.get("title"), panel["type"]): panel["id"] for panel in render(longer)["panels"]}
         assert len(after) == len(before) + 1
@@ -74,53 +87,57 @@ def test_ids_are_the_same_on_every_board_of_a_kind_and_do_not_change() -> None:
     assert panel_id("tenant", "request-rate") != panel_id("fleet", "request-rate")
 
 
-def test_adding_a_tenant_changes_no_other_tenants_board(registry: Registry) -> None:
+def test_no_board_depends_on_another_tenant(registry: Registry) -> None:
     content = registry.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    content["tenants"].insert(0, {"id": "new"})
-    before = {board.uid: render(board) for board in build(registry) if board.kind == "tenant"}
-    after = {board.uid: render(board) for board in build(Registry.model_validate(content))}
-    assert {uid: after[uid] for uid in before} == before
+    content["tenants"].insert(len(content["tenants"]), {"id": "new"})
+    larger = Registry.model_validate(content)
+    assert list(map(render, build(larger))) == list(map(render, build(registry)))
+    first = registry.tenants[0]
+    assert render(tenant_board(larger, first)) == render(tenant_board(registry, first))
 
 
-def test_boards_with_the_same_title_are_an_error(registry: Registry) -> None:
+def test_tenants_with_the_same_title_are_an_error(registry: Registry) -> None:
     content = registry.model_dump(mode="json", by_alias=True, exclude_unset=True)
     content["tenants"] += [{"id": "b", "name": "a"}, {"id": "a (b)"}]
     with pytest.raises(ValueError, match=r"\[5\].name: 'a \(b\)' occurs more than once, first at \[4\]"):
         Registry.model_validate(content)
-    content["tenants"][-1] = {"id": "a"}
-    titles = [board.title for board in build(Registry.model_validate(content))]
-    assert {"Tenant a (b)", "Tenant a"} < set(titles)
-    assert len(set(titles)) == len(titles)
 
 
-def test_boards_with_the_same_uid_are_an_error(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelplane_dashboards.boards.dashboard_uid", lambda kind, name: f"mp-{kind}")
-    with pytest.raises(ValueError, match="4 boards have the uid 'mp-tenant'"):
-        build(registry)
+def test_without_tenants_and_models_there_are_the_boards_of_all(registry: Registry) -> None:
+    empty = registry.model_copy(update={"tenants": (), "models": ()})
+    assert [board.uid for board in build(empty)] == [board.uid for board in build(registry)]
 
 
-def test_a_tenant_without_models_has_a_board(registry: Registry) -> None:
-    content = registry.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    content["tenants"].append({"id": "new"})
-    board = next(board for board in build(Registry.model_validate(content)) if board.uid == "mp-tenant-new")
-    loaded = next(panel for panel in board.panels if panel.key == "loaded-versions")
-    assert isinstance(loaded.queries[0], PromQuery)
-    assert 'model_name=~""' in loaded.queries[0].expr
-
-
-@given(sizes=st.lists(st.tuples(st.integers(1, 24), st.integers(1, 20)), max_size=30), top=st.integers(0, 50))
-def test_flow_never_overlaps(sizes: list[tuple[int, int]], top: int) -> None:
-    panels = [replace(PANEL, width=width, height=height) for width, height in sizes]
-    placed, below = flow(panels, top)
-    cells = [
-        (x, y)
-        for _, place in placed
-        for x in range(place.x, place.x + place.width)
-        for y in range(place.y, place.y + place.height)
+@given(widths=st.lists(st.integers(1, 9), min_size=1, max_size=6), height=st.integers(1, 20))
+def test_a_row_fills_the_width(widths: list[int], height: int) -> None:
+    row = Row((PANEL,) * len(widths), tuple(widths), height)
+    places = [position for _, position in placed(row, 7)]
+    assert [place.x for place in places] == [
+        sum(p.width for p in places[:index]) for index in range(len(places))
     ]
-    assert len(set(cells)) == len(cells)
-    assert all(0 <= x < 24 and top <= y < below for x, y in cells)
-    assert [panel for panel, _ in placed] == panels
+    assert sum(place.width for place in places) == 24
+    assert {(place.y, place.height) for place in places} == {(7, height)}
+
+
+def test_widths_are_in_proportion() -> None:
+    assert [place.width for _, place in placed(Row((PANEL,) * 3, (2, 1, 1)), 0)] == [12, 6, 6]
+    assert [place.width for _, place in placed(Row((PANEL,) * 5), 0)] == [5, 5, 4, 5, 5]
+
+
+@pytest.mark.parametrize(("width", "letters"), [(2, 0), (4, 6), (5, 13), (7, 18), (8, 30), (24, 53)])
+def test_letters_that_fit_a_title(width: int, letters: int) -> None:
+    assert title_letters(width) == letters
+
+
+def test_what_is_left_is_red_below_zero() -> None:
+    assert [(step.colour, step.start) for step in remaining_steps(warning=0.25)] == [
+        ("red", None), ("orange", 0.0), ("green", 0.25),
+    ]  # fmt: skip
+    assert [(step.colour, step.start) for step in highlight_steps(bad=2)] == [
+        ("transparent", None),
+        ("red", 2),
+    ]
+    assert Stat().steps[0].colour == "text"
 
 
 def test_units_come_from_the_declaration() -> None:
@@ -132,29 +149,14 @@ def test_units_come_from_the_declaration() -> None:
         rate_unit(LATENCY)
 
 
-def test_a_row_leads_to_its_own_board_only_when_every_name_is_its_uid() -> None:
-    safe = row_links("model", ["digit-reader", "v2"], {"tenant": "a%24b"})
-    assert [link.url.split("?")[0] for link in safe] == [
-        "/d/mp-model-${__value.raw:percentencode}",
-        "/d/mp-fleet",
+def test_a_link_keeps_time_data_source_and_what_is_named() -> None:
+    link = board_link("model", "Model", "cluster", model=VALUE, tenant=field("Tenant"))
+    path, _, query = link.url.partition("?")
+    assert path == "/d/mp-model"
+    assert query.split("&") == [
+        "var-model=${__value.raw:percentencode}",
+        'var-tenant=${__data.fields["Tenant"]:percentencode}',
+        "${cluster:queryparam}",
+        "${datasource:queryparam}",
+        "${__url_time_range}",
     ]
-    assert all("var-tenant=a%24b" in link.url for link in safe)
-    for name in ("Digit", "a b", "x" * 40):
-        (only,) = row_links("model", ["digit-reader", name], {})
-        assert only.url.startswith("/d/mp-fleet?var-model=${__value.raw:percentencode}&")
-
-
-def test_row_links_keep_the_time_range_and_the_datasource(boards: tuple[Board, ...]) -> None:
-    links = [
-        link
-        for board in boards
-        for panel in board.panels
-        for column in panel.columns
-        for link in column.links
-    ]
-    internal = [link.url for link in links if link.url.startswith("/d/")]
-    assert internal
-    assert all(
-        url.endswith("&${datasource:queryparam}&${__url_time_range}") or "?${datasource" in url
-        for url in internal
-    )

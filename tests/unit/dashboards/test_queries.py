@@ -47,20 +47,25 @@ def test_defaults_hold_every_variable_of_a_query(boards: tuple[Board, ...]) -> N
         assert variables_in(query.text) <= dict(query.defaults).keys() | built_in, query
 
 
-def test_only_alert_tables_may_be_empty(boards: tuple[Board, ...]) -> None:
-    titles = {query.panel_title for query in panel_queries(boards) if query.may_be_empty}
-    assert titles == {"Firing alerts", "Alerts in the time range"}
+def test_what_may_be_empty_says_so_in_words(boards: tuple[Board, ...]) -> None:
+    limits = {
+        query.panel_title for query in panel_queries(boards) if query.ref_id != "A" and query.may_be_empty
+    }
+    for board in boards:
+        for panel in board.panels:
+            queries = [query for query in panel_queries([board]) if query.panel_title == panel.title]
+            assert queries[0].may_be_empty == bool(panel.empty), panel.title
+    assert "Latency by version" in limits  # a model need not have an SLO for latency
 
 
-def test_the_api_panel_stands_for_a_tenant_of_its_model(boards: tuple[Board, ...]) -> None:
-    queries = [query for query in panel_queries(boards) if "/rows/latency" in query.text]
-    assert len(queries) == 5
-    digits = next(query for query in queries if query.board_uid == "mp-model-digit-reader")
-    values = {**dict(digits.defaults), "__from": "1", "__to": "2"}
-    assert expand(digits.text, values) == (
-        "/api/v1/rows/latency?model-name=digit-reader&tenant-id=vision-lab"
-        "&quantile=0.95&maxDataPoints=500&from=1&to=2"
-    )
+def test_boards_of_a_variable_stand_for_an_example(boards: tuple[Board, ...]) -> None:
+    defaults = {query.board_uid: dict(query.defaults) for query in panel_queries(boards)}
+    assert defaults["mp-tenant"]["tenant"] == "vision-lab"
+    assert defaults["mp-model"]["model"] == "digit-reader"
+    assert defaults["mp-model-digit-reader"] == {"cluster": ".*", "version": ".+"}
+    stored = next(q for q in panel_queries(boards) if q.board_uid == "mp-tenant" and "/alerts" in q.text)
+    values = {**dict(stored.defaults), "__from": "1", "__to": "2"}
+    assert expand(stored.text, values) == "/api/v1/alerts?tenant-id=vision-lab&limit=20&from=1&to=2"
 
 
 @pytest.mark.parametrize(

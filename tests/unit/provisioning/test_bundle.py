@@ -60,7 +60,7 @@ def test_everything_the_design_names_is_there(container_bundle: Path) -> None:
         "grafana/provisioning/datasources/modelplane.yaml",
         "grafana/provisioning/dashboards/modelplane.yaml",
         "grafana/provisioning/plugins/modelplane.yaml",
-        "grafana/dashboards/fleet/mp-fleet.json",
+        "grafana/dashboards/boards/mp-fleet.json",
         "prometheus/prometheus.yml",
         "prometheus/rules/modelplane-alerts.yml",
         "prometheus/targets/mp-model-digit-reader.json",

@@ -22,6 +22,7 @@ from modelplane_datasource import ConfigurationError, ServerError
 from modelplane_exporter.baseline import BaselineError
 from modelplane_provisioning.bundle import BundleError
 from modelplane_provisioning.cli import cli
+from modelplane_provisioning.pictures.grafana_api import GrafanaError
 from modelplane_provisioning.plane import PlaneError
 from modelplane_provisioning.processes import ProcessError
 from modelplane_provisioning.receiver_secrets import ReceiverSecretError
@@ -58,7 +59,8 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
 def test_the_commands_of_the_design_that_exist_so_far() -> None:
     assert {
         ("demo",), ("up",), ("status",), ("doctor",), ("bundle",), ("serve",), ("registry", "check"),
-        ("dashboards", "generate"), ("dashboards", "check"), ("rules", "render"), ("rules", "check"),
+        ("dashboards", "generate"), ("dashboards", "check"), ("dashboards", "diff"), ("dashboards", "adopt"),
+        ("rules", "render"), ("rules", "check"),
         ("baseline", "fit"), ("baseline", "show"),
     } <= {path for path, _ in leaves(cli)}  # fmt: skip
 
@@ -123,6 +125,7 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
         (BoardError, ValueError),
         (BundleError, RuntimeError),
         (ConfigurationError, ValueError),
+        (GrafanaError, RuntimeError),
         (MixinError, ValueError),
         (PlaneError, RuntimeError),
         (ProcessError, RuntimeError),

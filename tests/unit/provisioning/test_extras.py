@@ -122,6 +122,7 @@ def test_the_sources_are_exactly_the_commands() -> None:
         ("alerts", "--help"),
         ("bundle", *REGISTRY, "--out", "{tmp}"),
         ("status", "--data", "{tmp}"),
+        ("grafana", "pictures", "--help"),
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )
@@ -153,6 +154,7 @@ EVERYTHING = frozenset().union(*EXTRAS.values())
         ("up", "jwt", EVERYTHING - {"pyjwt"}, "plane"),
         ("baseline", "numpy", EVERYTHING - {"numpy"}, "baseline"),
         (None, "click", frozenset(), "plane"),
+        ("grafana", "playwright.async_api", EVERYTHING - {"playwright"}, "pictures"),
         ("up", "somebody_elses", EVERYTHING, None),
     ],
 )

@@ -230,7 +230,7 @@ def test_each_provider_points_at_a_folder_of_boards_that_is_mounted(tmp_path: Pa
 
 
 def test_a_folder_without_boards_has_no_provider() -> None:
-    providers = provisioned(CONTAINERS, "dashboards/modelplane.yaml", ("fleet/mp-fleet.json",))["providers"]
+    providers = provisioned(CONTAINERS, "dashboards/modelplane.yaml", ("boards/mp-fleet.json",))["providers"]
     assert [provider["name"] for provider in providers] == ["modelplane"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,15 @@ def test_any_text_has_content_or_a_document_error(text: str, texts_only: bool) -
         content, problem = expected, str(error)
     assert content == expected
     assert problem.startswith("plane.yaml: ")
+
+
+@pytest.mark.parametrize("text", ["a: 1", "a: ["])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_afterwards_as_it_was(text: str, enabled: bool) -> None:
+    gc.enable() if enabled else gc.disable()
+    try:
+        with contextlib.suppress(DocumentError):
+            parse_yaml(text, "plane.yaml")
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()

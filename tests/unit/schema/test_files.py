@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from modelplane_schema.files import read_if_present, replace_file, replace_files, surplus_files
+from modelplane_schema.files import (
+    read_if_present,
+    remove_temporaries,
+    replace_file,
+    replace_files,
+    surplus_files,
+)
 
 
 @pytest.fixture
@@ -85,3 +91,11 @@ def test_a_file_that_is_absent_has_no_content(tmp_path: Path) -> None:
     assert read_if_present(tmp_path / "a") is None
     (tmp_path / "a").write_bytes(b"x")
     assert read_if_present(tmp_path / "a") == b"x"
+
+
+def test_only_temporaries_of_the_named_files_are_removed(tmp_path: Path) -> None:
+    names = [".a.json.0123abcd.new", ".b.json.0123abcd.new", ".a.json.new", "a.json", ".a.json.0123abcg.new"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_temporaries([tmp_path / "a.json", tmp_path / "absent" / "a.json"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])

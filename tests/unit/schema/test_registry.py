@@ -172,3 +172,33 @@ def test_any_value_under_a_known_key_is_accepted_or_explained(key: str, value: A
     except RegistryError as error:
         problem = str(error)
     assert problem.startswith("plane.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "first", "second", "uid"),
+    [
+        ("tenants", "id", "resnet 50", "resnet-50-2f9a93", "mp-tenant-resnet-50-2f9a93"),
+        ("models", "name", "resnet 50", "resnet-50-2f9a93", "mp-model-resnet-50-2f9a93"),
+        ("models", "name", "模型柎一", "模型泯一", "mp-model-31d00f"),
+    ],
+)
+def test_two_names_whose_boards_would_have_one_uid(
+    kind: str, field: str, first: str, second: str, uid: str
+) -> None:
+    content = copy.deepcopy(GOOD)
+    base = content[kind][-1]
+    content[kind] += [base | {field: first}, base | {field: second}]
+    before = len(content[kind]) - 2
+    with pytest.raises(RegistryError) as caught:
+        parse(content)
+    assert str(caught.value) == (
+        f"plane.yaml: {kind}[{before + 1}].{field}: {second!r} would have the uid {uid} of "
+        f"[{before}].{field}, {first!r}; rename one of them"
+    )
+
+
+def test_two_tenants_of_one_title_are_an_error_with_both_places() -> None:
+    content = copy.deepcopy(GOOD)
+    content["tenants"] += [{"id": "b", "name": "a"}, {"id": "a (b)"}]
+    with pytest.raises(RegistryError, match=r"tenants\[3\].name: 'a \(b\)' .* first at \[2\]$"):
+        parse(content)

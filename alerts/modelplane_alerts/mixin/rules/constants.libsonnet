@@ -73,7 +73,7 @@ local ofSlo(model, objective) =
     if slo.factor(pair, objective) != null
   ] + (
     if indicator.type != 'latency' then []
-    else [
+    else [constant(recorded.SLO_LATENCY_SECONDS, indicator.threshold_seconds, labels)] + [
       constant(recorded.SLO_LATENCY_BOUND, 1, labels { le: le })
       for le in spellings(indicator.threshold_seconds)
     ]

@@ -68,8 +68,20 @@ def apportioned(total: IntArray, weights: IntArray) -> IntArray:
     parts = (shares // divisor).astype(np.int64) + times * weights
     remainders = (shares % divisor).astype(np.int64)
     left = np.where(everything > 0, total - parts.sum(axis=0), 0)
-    ranks = np.argsort(np.argsort(-remainders, axis=0, kind="stable"), axis=0)
-    return np.where(everything > 0, parts + (ranks < left), 0)
+    return np.where(everything > 0, parts + _largest(remainders, left), 0)
+
+
+def _largest(values: IntArray, count: IntArray) -> BoolArray:
+    """Which are the ``count`` (...) largest of ``values`` (values, ...); of equal ones the first.
+
+    ``count`` is smaller than the number of values. Sorting their places in a stable order would take nine
+    times as long as sorting the values, of which one says what is above it.
+    """
+    descending = np.sort(values, axis=0)[::-1]
+    left_out = np.take_along_axis(descending, count[None], axis=0)
+    above, equal = values > left_out, values == left_out
+    largest: BoolArray = above | equal & (np.cumsum(equal, axis=0) <= count - above.sum(axis=0))
+    return largest
 
 
 def money_balance(amounts: IntArray, time: Balance) -> Balance:

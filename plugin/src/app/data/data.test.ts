@@ -23,7 +23,7 @@ import {
   secondsText,
   shareText,
 } from './format';
-import { silenceOf, surroundings, timelineFrames } from './incidents';
+import { nearest, silenceOf, surroundings, timelineFrames } from './incidents';
 import { parseSort, sortRows, sortText } from './sorting';
 
 const STRANGE = 'a/b "$x" 🦊&c=d';
@@ -126,6 +126,13 @@ describe('incidents', () => {
       ['critical', null, 'info', null],
     ]);
     expect(frames[1]?.fields[0]?.values).toEqual([9000, 9000]);
+  });
+
+  it('have the changes nearest to their beginning, the newest first, and a count of the others', () => {
+    const rows = [1, 90, 100, 105, 400].map((time) => ({ time }));
+    expect(nearest(rows, 100, 3)).toEqual({ shown: [{ time: 105 }, { time: 100 }, { time: 90 }], hidden: 2 });
+    expect(nearest(rows.slice(0, 1), 100, 3)).toEqual({ shown: [{ time: 1 }], hidden: 0 });
+    expect(nearest([], 100, 3)).toEqual({ shown: [], hidden: 0 });
   });
 
   it('are looked at from an hour before', () => {

@@ -63,6 +63,15 @@ export function surroundings(
   return { from: starts_at - HOUR, to: Math.max(starts_at, ends_at ?? now) };
 }
 
+/** The `most` rows that are nearest to a moment, the newest first, and how many there are besides. */
+export function nearest<T extends { time: number }>(rows: readonly T[], moment: number, most: number) {
+  const byDistance = [...rows].sort(
+    (one, other) => Math.abs(one.time - moment) - Math.abs(other.time - moment),
+  );
+  const shown = byDistance.slice(0, most).sort((one, other) => other.time - one.time);
+  return { shown, hidden: rows.length - shown.length };
+}
+
 /**
  * The silence of an incident's alerts and of nothing else: by model and alert name, for one tenant, which is a
  * parameter of the route and never a matcher.

@@ -172,6 +172,20 @@ describe('incidents', () => {
     expect([around?.get('tenant-id'), around?.get('model-name')]).toEqual(['acme', STRANGE]);
   });
 
+  it('say how many changes of versions are not shown', async () => {
+    const rows = Array.from({ length: 12 }, (_, n) => ({
+      ...AROUND['annotations/version_changes'].rows[0],
+      time: n + 1,
+      title: `change ${n + 1}`,
+    }));
+    routes({ ...AROUND, 'annotations/version_changes': { rows } });
+    showIncident();
+    const sentence = 'The 10 nearest to its beginning; 2 others from an hour before it on are not shown.';
+    expect(await screen.findByText(sentence)).toBeTruthy();
+    const titles = screen.getAllByText(/^change /).map(({ textContent }) => textContent);
+    expect(titles).toEqual(Array.from({ length: 10 }, (_, n) => `change ${12 - n}`));
+  });
+
   it('are shown though a part of what surrounds them fails', async () => {
     routes({ 'incidents/1-ab': DETAIL, 'drift/top': { rows: [] } });
     showIncident();

@@ -312,12 +312,9 @@ def test_a_negative_increase_is_an_upstream_error(client: FlaskClient, prometheu
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        ("model-name=a&tenant-id=b&candidate=v2", "baseline is required"),
-        ("model-name=a&tenant-id=b&baseline=v2", "candidate is required"),
         ("model-name=a&tenant-id=b&baseline=v2&candidate=v2", "candidate is the baseline"),
         ("model-name=a&model-name=c&tenant-id=b&baseline=v1&candidate=v2", "model-name occurs 2 times"),
         ("tenant-id=b&baseline=v1&candidate=v2", "model-name is required"),
-        ("model-name=a&baseline=v1&candidate=v2", "tenant-id is required"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&level=1", "level has the value '1'"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&quantile=2", "quantile has the value '2'"),
         ("model-name=a&tenant-id=b&baseline=v1&candidate=v2&quantile=.5&quantile=0.5", "quantile.*twice"),

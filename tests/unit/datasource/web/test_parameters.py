@@ -96,6 +96,20 @@ def test_a_list_is_read_where_a_parameter_is_repeated() -> None:
         LIMIT.read_all({"limit": ["{1,2}"]})
 
 
+@pytest.mark.parametrize("text", [".*", ".+"])
+def test_all_of_a_variable_leaves_a_repeated_parameter_out(text: str) -> None:
+    names = Parameter("name", "Names.", "any text", label_text, repeated=True, default="{a,b}")
+    assert names.read_all({"name": [text]}) == ("a", "b")
+    assert names.read_all({"name": [text, "c"]}) == ("c",)
+    needed = Parameter("name", "Names.", "any text", label_text, repeated=True, required=True)
+    with pytest.raises(ApiError, match="name is required"):
+        needed.read_all({"name": [text]})
+    single = Parameter("name", "Name.", "any text", label_text)
+    assert single.read_all({"name": [text]}) == (text,)
+    with called_by("a", "b"):
+        assert TENANTS.read_all({"tenant-id": [text]}) == ("a", "b")
+
+
 def test_a_list_of_tenants_needs_permission_for_each() -> None:
     with called_by("a", "b"):
         assert TENANTS.read_all({"tenant-id": ["{a,b}"]}) == ("a", "b")

@@ -1,14 +1,16 @@
-import { Stack } from '@grafana/ui';
-import type { AlertRow, AnnotationRow, Incident, MovedSignal } from '../../../api';
+import { Stack, Text } from '@grafana/ui';
+import type { AlertRow, AnnotationRow, AnnotationRows, Incident, MovedSignal } from '../../../api';
 import { AnswerTable } from '../../components/AnswerTable';
 import { WordBadge } from '../../components/Badges';
 import { OutsideLink, PageLink } from '../../components/PageLink';
 import { type Column, SortedTable } from '../../components/Tables';
 import { signalId, signalUrl } from '../../data/drift';
-import { momentText, numberText } from '../../data/format';
-import { surroundings } from '../../data/incidents';
+import { countText, momentText, numberText } from '../../data/format';
+import { nearest, surroundings } from '../../data/incidents';
 import { safeUrl } from '../../state/links';
 import { useQuestion } from '../../state/useQuestion';
+
+const MOST_CHANGES = 10;
 
 export function AlertTable({ alerts }: { alerts: AlertRow[] }) {
   return (
@@ -80,17 +82,27 @@ export function VersionChanges({ incident, now }: Around) {
     (client, params) => client.annotations('version_changes', params),
     aroundOf({ incident, now }),
   );
+  const changesOf = ({ rows }: AnnotationRows) => nearest(rows, incident.starts_at, MOST_CHANGES);
   return (
     <AnswerTable
       isPart
       answer={answer}
-      rowsOf={({ rows }) => rows.toReversed()}
+      rowsOf={(given) => changesOf(given).shown}
+      above={(given) => <Hidden count={changesOf(given).hidden} />}
       columns={CHANGES}
       rowId={({ time, title, text }) => `${time} ${title} ${text}`}
       sortParameter="sort-versions"
       empty="No version changed from an hour before it on"
     />
   );
+}
+
+function Hidden({ count }: { count: number }) {
+  return count > 0 ? (
+    <Text color="secondary">
+      {`The ${MOST_CHANGES} nearest to its beginning; ${countText(count)} others from an hour before it on are not shown.`}
+    </Text>
+  ) : null;
 }
 
 const CHANGES: ReadonlyArray<Column<AnnotationRow>> = [

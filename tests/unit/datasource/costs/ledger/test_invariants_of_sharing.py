@@ -136,6 +136,22 @@ def test_apportioned_parts_add_up_and_stay_within_one_of_their_share(
 
 
 @PROPERTY
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(0, 20))
+def test_apportioned_rounds_the_largest_remainders_up_and_of_equal_ones_the_first(
+    weights: list[int], total: int
+) -> None:
+    """Small weights are often equal, and so are their remainders."""
+    everything = sum(weights)
+    parts = [total * weight // everything if everything else 0 for weight in weights]
+    by_remainder = sorted(
+        range(len(weights)), key=lambda place: -(total * weights[place] % (everything or 1))
+    )
+    for place in by_remainder[: total - sum(parts)] if everything else ():
+        parts[place] += 1
+    assert apportioned(np.array([total]), np.array(weights)[:, None])[:, 0].tolist() == parts
+
+
+@PROPERTY
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=4), st.integers(0, 10**12))
 def test_invariant_9_with_no_weights_idle_stays_idle(direct: list[int], idle: int) -> None:
     charges, room = np.array(direct)[:, None], np.array([idle])

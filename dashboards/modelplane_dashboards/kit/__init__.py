@@ -1,0 +1,1 @@
+"""What boards are made of: frozen data, their layout, and Grafana's JSON for both."""

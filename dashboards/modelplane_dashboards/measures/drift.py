@@ -1,0 +1,107 @@
+"""Measures of drift: signals that are not as in their own past, or far from training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from modelplane_dashboards.kit.board import MAX_SERIES, Panel, PromQuery
+from modelplane_dashboards.kit.measure import Measure
+from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
+from modelplane_dashboards.kit.views import PLAIN, BarGauge, TimeSeries, limit_steps
+from modelplane_schema.grafana_units import COUNT, NO_UNIT
+from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
+from modelplane_schema.promql import Matcher
+from modelplane_schema.recorded import (
+    DRIFT_PSI_CRITICAL,
+    DRIFT_PSI_WARNING,
+    SIGNAL_MOVED,
+    SIGNAL_PSI,
+    SIGNAL_PSI_NOISE,
+)
+from modelplane_schema.registry import PsiThresholds
+
+NO_SIGNAL = "Not reported here: no model has a training baseline with enough observations"
+SIGNAL: Labels = ("kind", "signal")
+_ROWS = 10
+
+
+def excess_psi(scope: BoardScope, window: str) -> str:
+    """psi above what chance alone explains, which alerts compare with thresholds."""
+    psi, noise = (scope.select(series.over(window).name) for series in (SIGNAL_PSI, SIGNAL_PSI_NOISE))
+    return f"{psi} - {noise}"
+
+
+def _moved(scope: BoardScope, by: Labels) -> str:
+    signal = ", ".join((MODEL_NAME, MODEL_VERSION, *SIGNAL))
+    moved = f"count by ({signal}) ({scope.select(SIGNAL_MOVED.over('1h').name)})"
+    seen = f"count by ({signal}) ({scope.select(SIGNAL_PSI.over('1h').name)})"
+    grouped = f" by ({', '.join(by)})" if by else ""
+    return f"count{grouped} ({moved}) or 0 * count{grouped} ({seen})"
+
+
+SIGNALS_MOVED = Measure(
+    "signals-moved",
+    "Signals moved",
+    "Signals that over the last hour are not as in their own past, by any method.",
+    COUNT,
+    _moved,
+    bad=1,
+    empty=NO_SIGNAL,
+)
+
+
+def top_movers(scope: BoardScope, thresholds: PsiThresholds, *labels: str) -> Panel:
+    """The signals whose psi is highest; ``labels`` name them besides kind and signal."""
+    return Panel(
+        key="top-movers",
+        title="Signals furthest from training",
+        description="psi over the last hour less what chance explains, against the training baseline.",
+        unit=NO_UNIT,
+        queries=(
+            PromQuery(f"topk({_ROWS}, {excess_psi(scope, '1h')})", legend(*labels, *SIGNAL), instant=True),
+        ),
+        view=BarGauge(
+            limit_steps(warning=thresholds.warning, bad=thresholds.critical), maximum=2 * thresholds.critical
+        ),
+        decimals=3,
+        empty=NO_SIGNAL,
+    )
+
+
+def psi_of_top(scope: BoardScope) -> Panel:
+    """The course of the five signals that are furthest from training now."""
+    by = (MODEL_NAME, MODEL_VERSION, *SIGNAL)
+    current = f"max by ({', '.join(by)}) ({excess_psi(scope, '1h')})"
+    ranking = f"max by ({', '.join(by)}) ({excess_psi(replace(scope, at_end=True), '1h')})"
+    limits = (
+        PromQuery(f"max({scope.select(series.name)})", name, style="limit")
+        for series, name in ((DRIFT_PSI_WARNING, "warning"), (DRIFT_PSI_CRITICAL, "critical"))
+    )
+    return Panel(
+        key="psi-of-top",
+        title="psi of the five furthest",
+        description="psi over the last hour less what chance explains; dashed the registry's thresholds.",
+        unit=NO_UNIT,
+        queries=(PromQuery(largest(current, ranking, by, 5), legend(*SIGNAL)), *limits),
+        view=TimeSeries(),
+        decimals=2,
+        empty=NO_SIGNAL,
+    )
+
+
+def activations(scope: BoardScope) -> Panel:
+    """How far activations of layers are from training, which moves before outputs do."""
+    by = (MODEL_VERSION, "signal")
+    psi = scope.select(SIGNAL_PSI.over("1h").name, Matcher("kind", "activation"))
+    return Panel(
+        key="activations",
+        title="psi of activations",
+        description="Activations of named layers against training, over the last hour; the highest 20.",
+        unit=NO_UNIT,
+        queries=(
+            PromQuery(f"topk({MAX_SERIES}, max by ({', '.join(by)}) ({psi}))", legend(*by), instant=True),
+        ),
+        view=BarGauge(PLAIN),
+        decimals=3,
+        empty="Not reported here: no layer is observed",
+    )

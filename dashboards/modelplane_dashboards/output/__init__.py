@@ -1,0 +1,1 @@
+"""The files of boards: their exact bytes, writing them, and comparing them with what is elsewhere."""

@@ -1,0 +1,125 @@
+"""Which files the boards of a registry are, and their exact bytes, each made when it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+from modelplane_dashboards.boards import build, model_board, tenant_board
+from modelplane_dashboards.kit.api import ApiAccess
+from modelplane_dashboards.kit.board import Board
+from modelplane_dashboards.kit.render import render
+from modelplane_dashboards.output.entities import Entity, EntityTexts
+from modelplane_schema.registry import Registry
+
+PerEntity = Literal["auto", "always", "never"]
+PER_ENTITY: tuple[PerEntity, ...] = get_args(PerEntity)
+BoardFormat = Literal["classic", "resource"]
+BOARD_FORMATS: tuple[BoardFormat, ...] = get_args(BoardFormat)
+
+# Grafana reads 1,000 boards in a minute, and looks through them for a third of a core for ever.
+MOST_ENTITY_BOARDS = 100
+RESOURCE_VERSION = "dashboard.grafana.app/v1beta1"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of boards: its name on disk, and the uid and title it has in Grafana."""
+
+    name: str
+    uid: str
+    title: str
+
+
+# Grafana finds a folder by its title: a common word would put our boards among somebody else's.
+FOLDERS: Mapping[str, Folder] = {
+    "all": Folder("boards", "modelplane", "Modelplane"),
+    "tenant": Folder("tenants", "modelplane-tenants", "Modelplane tenants"),
+    "model": Folder("models", "modelplane-models", "Modelplane models"),
+}
+
+
+def files(
+    registry: Registry,
+    api: ApiAccess = "plugin",
+    per_entity: PerEntity = "auto",
+    form: BoardFormat = "classic",
+) -> Mapping[str, bytes]:
+    """Relative path to content for every board of a registry.
+
+    Content is made anew at each look-up and nothing of it stays in memory, so that 11,000 boards can be
+    written one after the other. ``per_entity="auto"`` has a board for each tenant and model when these are
+    at most ``MOST_ENTITY_BOARDS``. ``form`` is Grafana's classic JSON, or a resource of its API.
+    """
+    return _BoardFiles(registry, api, per_entity, form)
+
+
+class _BoardFiles(Mapping[str, bytes]):
+    def __init__(self, registry: Registry, api: ApiAccess, per_entity: PerEntity, form: BoardFormat) -> None:
+        self._encode = partial(encode, api=api, form=form)
+        self._shared = {_path("all", board.uid): board for board in build(registry, api)}
+        self._entities = {
+            _path(entity.kind, entity.uid): entity for entity in _entities(registry, per_entity)
+        }
+        self._texts = EntityTexts(partial(_entity_board, registry, api), self._encode)
+
+    def __len__(self) -> int:
+        return len(self._shared) + len(self._entities)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._shared
+        yield from self._entities
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._shared or path in self._entities
+
+    def __getitem__(self, path: str) -> bytes:
+        if path in self._shared:
+            return self._encode(self._shared[path]).encode()
+        return self._texts[self._entities[path]].encode()
+
+
+def encode(board: Board, api: ApiAccess = "plugin", form: BoardFormat = "classic") -> str:
+    """The text of a board's file."""
+    return to_text(render(board, api), form)
+
+
+def to_text(dashboard: Mapping[str, Any], form: BoardFormat = "classic") -> str:
+    """A dashboard as text, in the form in which every file of ours is written."""
+    content = resource(dashboard) if form == "resource" else dashboard
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+
+
+def resource(dashboard: Mapping[str, Any]) -> dict[str, Any]:
+    """A dashboard as an object of Grafana's Kubernetes-style API, whose name is the uid."""
+    spec = {key: value for key, value in dashboard.items() if key != "uid"}
+    return {
+        "apiVersion": RESOURCE_VERSION,
+        "kind": "Dashboard",
+        "metadata": {"name": dashboard["uid"]},
+        "spec": spec,
+    }
+
+
+def _path(kind: str, uid: str) -> str:
+    return f"{FOLDERS[kind].name}/{uid}.json"
+
+
+def _entities(registry: Registry, per_entity: PerEntity) -> tuple[Entity, ...]:
+    count = len(registry.tenants) + len(registry.models)
+    if per_entity == "never" or (per_entity == "auto" and count > MOST_ENTITY_BOARDS):
+        return ()
+    return (
+        *(Entity("tenant", tenant.id, tenant.name) for tenant in registry.tenants),
+        *(Entity("model", model.name, None) for model in registry.models),
+    )
+
+
+def _entity_board(registry: Registry, api: ApiAccess, entity: Entity) -> Board:
+    if entity.kind == "model":
+        return model_board(registry, registry.models[0].model_copy(update={"name": entity.id}), api)
+    tenant = registry.tenants[0].model_copy(update={"id": entity.id, "name": entity.name})
+    return tenant_board(registry, tenant, api)

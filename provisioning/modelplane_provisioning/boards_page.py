@@ -1,0 +1,53 @@
+"""``docs/boards.md``: what is generated of it, and the drawings beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from modelplane_dashboards.drawing import draw
+from modelplane_dashboards.outline import markdown, outline
+from modelplane_schema.errors import UserError
+
+PAGE = "docs/boards.md"
+DRAWINGS = "docs/boards"
+BEGIN, END = "<!-- generated: make generate -->", "<!-- end of what is generated -->"
+
+
+class BoardsPageError(UserError, ValueError):
+    """The page lacks the markers between which the boards stand."""
+
+
+def boards_page(page: str, dashboards: Iterable[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Path below the checkout to content: ``page`` with all kinds of board, and a drawing of each.
+
+    A kind is shown by its templated board, or by a board of one tenant or model where it has none.
+    BoardsPageError.
+    """
+    shown = _of_each_kind(dashboards)
+    content = f"{BEGIN}\n\n{''.join(map(_section, shown))}{END}"
+    written, count = re.subn(
+        f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: content, page, flags=re.DOTALL
+    )
+    if count != 1:
+        raise BoardsPageError(f"{PAGE}: must have {BEGIN!r} once, and {END!r} once after it")
+    drawings = {f"{DRAWINGS}/{dashboard['uid']}.svg": draw(dashboard).encode() for dashboard in shown}
+    return {PAGE: written.encode(), **drawings}
+
+
+def _of_each_kind(dashboards: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The uid ``mp-<kind>`` is shorter than that of any other board with the kind's tag."""
+    kinds: dict[str, Mapping[str, Any]] = {}
+    for dashboard in dashboards:
+        kind = next(tag for tag in dashboard["tags"] if tag.startswith("modelplane-"))
+        shown = kinds.setdefault(kind, dashboard)
+        if (len(dashboard["uid"]), dashboard["uid"]) < (len(shown["uid"]), shown["uid"]):
+            kinds[kind] = dashboard
+    return list(kinds.values())
+
+
+def _section(dashboard: Mapping[str, Any]) -> str:
+    uid, title = dashboard["uid"], markdown(dashboard["title"])
+    picture = f"![The grid of the board {title}](boards/{uid}.svg)"
+    return f"### {title}\n\nuid `{uid}`\n\n{picture}\n\n{outline(dashboard)}\n"
