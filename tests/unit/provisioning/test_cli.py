@@ -157,8 +157,8 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
     where = ("--registry", EXAMPLE, "--out", str(tmp_path))
-    assert "11 boards, 11 written" in run("dashboards", "generate", *where).output
-    assert "11 boards, 0 written" in run("dashboards", "generate", *where).output
+    assert "20 boards, 20 written" in run("dashboards", "generate", *where).output
+    assert "20 boards, 0 written" in run("dashboards", "generate", *where).output
     assert run("dashboards", "check", *where).exit_code == 0
     (tmp_path / "fleet" / "mp-fleet.json").write_text("{}", encoding="utf-8")
     (tmp_path / "models" / "mp-model-digit-reader.json").unlink()
