@@ -160,11 +160,11 @@ def test_dashboards_generate_then_check_then_stale(tmp_path: Path) -> None:
     assert "20 boards, 20 written" in run("dashboards", "generate", *where).output
     assert "20 boards, 0 written" in run("dashboards", "generate", *where).output
     assert run("dashboards", "check", *where).exit_code == 0
-    (tmp_path / "fleet" / "mp-fleet.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "boards" / "mp-fleet.json").write_text("{}", encoding="utf-8")
     (tmp_path / "models" / "mp-model-digit-reader.json").unlink()
     stale = run("dashboards", "check", *where)
     assert stale.exit_code == 1
-    assert "fleet/mp-fleet.json: stale" in stale.output
+    assert "boards/mp-fleet.json: stale" in stale.output
     assert "models/mp-model-digit-reader.json: missing" in stale.output
     assert "modelplane dashboards generate" in stale.output
 
