@@ -9,9 +9,11 @@ import argparse
 import importlib.util
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from stories import STORIES
 
 MISSING_REQUIREMENT_STATUS = 3
 
@@ -32,7 +34,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One example service; ``requires`` starts with the framework that serves the model."""
+    """One example service; ``requires`` starts with what serves the model."""
 
     script: str
     model_name: str
@@ -50,6 +52,7 @@ class Service:
         return all(requirement.installed for requirement in self.requires)
 
 
+NUMPY = Requirement("numpy", "NumPy", "numpy")
 JAX = Requirement("jax", "JAX", "jax")
 ONNX_RUNTIME = Requirement("onnxruntime", "ONNX Runtime", "onnxruntime")
 PYTORCH = Requirement("torch", "PyTorch", "torch")
@@ -57,11 +60,12 @@ SCIKIT_LEARN = Requirement("sklearn", "scikit-learn", "scikit-learn")
 SKL2ONNX = Requirement("skl2onnx", "skl2onnx", "skl2onnx")
 TENSORFLOW = Requirement("tensorflow", "TensorFlow", "tensorflow-cpu")
 
-# The data sets come with scikit-learn, so every service needs it.
+# The data sets come with scikit-learn, so every service with real data needs it.
 SERVICES = (
     Service("jax_diabetes.py", "progression-risk", "jax", (JAX, SCIKIT_LEARN)),
     Service("onnxruntime_digits.py", "digit-scanner", "onnxruntime", (ONNX_RUNTIME, SKL2ONNX, SCIKIT_LEARN)),
     Service("pytorch_digits.py", "digit-reader", "pytorch", (PYTORCH, SCIKIT_LEARN)),
+    Service("letter_writer.py", "letter-writer", "python", (NUMPY,)),
     Service("sklearn_breast_cancer.py", "tumour-screen", "sklearn", (SCIKIT_LEARN,)),
     Service("tensorflow_wine.py", "wine-grader", "tensorflow", (TENSORFLOW, SCIKIT_LEARN)),
 )
@@ -95,6 +99,7 @@ def as_json() -> str:
             "requires": [requirement.module for requirement in service.requires],
             "install": service.install,
             "installed": service.installed,
+            "story": asdict(STORIES[service.model_name]),
         }
         for service in sorted(SERVICES, key=lambda service: service.script)
     ]

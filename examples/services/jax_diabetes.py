@@ -10,7 +10,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 
 import numpy as np
 from catalogue import explain_missing
-from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run, shifted
+from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run
+from stories import STORIES
 
 from modelplane_exporter import PER_CALL, Baseline
 
@@ -26,7 +27,7 @@ except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
 TENANTS = ("north-clinic", "south-clinic")
-BODY_MASS_INDEX = 2
+VERSION = "v0.9.0"
 Weights = dict[str, jax.Array]
 
 
@@ -68,7 +69,7 @@ def service(weights: Weights, baseline: Baseline) -> Endpoint:
         checked,
         output="probabilities",
         model_name="progression-risk",
-        model_version="v0.9.0",
+        model_version=VERSION,
         tenant_id=PER_CALL,
         owner="clinical",
         stage="production",
@@ -81,12 +82,7 @@ def service(weights: Weights, baseline: Baseline) -> Endpoint:
             risk = float(model(jnp.asarray(fetch_features(features, lookup_seconds))))
         return {"above_median": risk > 0.5, "risk": risk, "confidence": max(risk, 1 - risk)}
 
-    return Endpoint(predict)
-
-
-def drift(features: Array, rng: np.random.Generator) -> Array:
-    """Scales that read the body mass index too high."""
-    return shifted(features, BODY_MASS_INDEX, 15.0)
+    return Endpoint(VERSION, predict)
 
 
 def build() -> Workload:
@@ -98,14 +94,14 @@ def build() -> Workload:
     median = np.median(train_progression)
     weights = train(jnp.asarray(train_features), jnp.asarray(train_progression > median))
     guesses = probability(weights, jnp.asarray(test_features)) > 0.5
-    log_training("progression-risk v0.9.0", float((guesses == (test_progression > median)).mean()))
+    log_training(f"progression-risk {VERSION}", float((guesses == (test_progression > median)).mean()))
     baseline = Baseline.fit(
         "progression-risk",
         train_features,
         names=patients.feature_names,
         prediction=probability(weights, jnp.asarray(train_features)),
     )
-    return Workload((service(weights, baseline),), TENANTS, patients.data, drift)
+    return Workload(STORIES["progression-risk"], (service(weights, baseline),), patients.data)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Replay rows through inference functions, as clients would, in phases that show on dashboards.
+"""Replay rows through inference functions, as clients would, by the story of the model.
 
-A cycle is: normal, normal, drift, bad input, slow. It repeats until SIGTERM or SIGINT.
+A service goes through the chapters of its story again and again, or stays in the last one, until it gets
+SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -11,50 +12,32 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
+from stories import Chapter, Effect, Story
 
 from modelplane_exporter import tenant
 
 Array = NDArray[np.float64]
-Change = Callable[[Array, np.random.Generator], Array]
 Answer = Mapping[str, object]
 Predict = Callable[[Array, float], Answer]
 Review = Callable[[Answer, object], None]
 
-PHASE_SECONDS_VARIABLE = "MODELPLANE_REPLAY_PHASE_SECONDS"
-DEFAULT_PHASE_SECONDS = 10.0
-ONCE_PHASE_SECONDS = 0.5
-SLOW_LOOKUP_SECONDS = (0.3, 0.6)
+CHAPTER_SECONDS_VARIABLE = "MODELPLANE_REPLAY_CHAPTER_SECONDS"
+DEFAULT_CHAPTER_SECONDS = 20.0
+ONCE_CHAPTER_SECONDS = 0.5
 LONGEST_SLEEP_SECONDS = 0.2
 # Calls overlap, so that slow ones do not thin out the traffic; the registry allows as many in flight.
 CLIENTS = 8
+# What the examples measure of an image: the ink in each of its rows.
+INK = tuple(f"ink_in_row_{row}" for row in range(8))
 
 logger = logging.getLogger("examples")
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """A stretch of the replay; each share is the part of calls it befalls, from 0 to 1."""
-
-    name: str
-    drift_share: float = 0.0
-    bad_share: float = 0.0
-    slow_share: float = 0.0
-
-
-CYCLE = (
-    Phase("normal"),
-    Phase("normal"),
-    Phase("drift", drift_share=1.0),
-    Phase("bad input", bad_share=0.5),
-    Phase("slow", slow_share=0.5),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +54,57 @@ class Call:
 class Endpoint:
     """One model version: its inference function, and what hears the truth about an answer later."""
 
+    version: str
     predict: Predict
     review: Review | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What to replay: calls with rows drawn at random go to each endpoint for each tenant in turn.
+    """What to replay: calls with rows drawn at random, to each endpoint for each tenant of the story.
 
     ``rows`` holds one input per index of its first axis. They are those of the whole data set, the population
     that the model serves: the held-out ones alone are too few to be distributed as the training set is (54
     wines have a psi of 0.24 by chance). ``truths`` maps the index of each held-out row to what it is; a model
-    has seen the others, so that feedback about them would flatter it. ``drift`` changes one input.
+    has seen the others, so that feedback about them would flatter it. ``names`` are those of a row's columns.
     """
 
+    story: Story
     endpoints: tuple[Endpoint, ...]
-    tenants: tuple[str, ...]
     rows: Array
-    drift: Change
     truths: Mapping[int, object] = field(default_factory=dict)
+    names: Sequence[str] = ()
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Who calls the model."""
+        return tuple(tenant_id for tenant_id, _ in self.story.calls_per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a call goes to, for which tenant, and what befalls such calls at the moment."""
+
+    endpoint: Endpoint
+    tenant_id: str
+    calls_per_second: float
+    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``rate`` is in calls per second, for each tenant of each inference function."""
+    """``present`` stays in the last chapter; ``once`` ends after all. ``speed`` multiplies the calls."""
 
-    phases: Iterable[Phase]
-    phase_seconds: float
-    rate: float
+    chapter_seconds: float
+    present: bool = False
+    once: bool = False
+    speed: float = 1.0
+
+    def chapters(self, story: Story) -> Iterable[Chapter]:
+        """The chapters to replay, one after the other."""
+        if self.present:
+            return itertools.repeat(story.chapters[-1])
+        return story.chapters if self.once else itertools.cycle(story.chapters)
 
 
 class StopRequest:
@@ -111,21 +117,10 @@ class StopRequest:
         self.received = True
 
 
-def noisy(image: Array, rng: np.random.Generator, scale: float, brightest: float) -> Array:
-    """An image with half-normal noise, which only adds light; pixels stay up to ``brightest``."""
-    return np.minimum(image + abs(rng.normal(0.0, scale, image.shape)), brightest)
-
-
-def brightened(image: Array, by: float, brightest: float) -> Array:
-    """An image with ``by`` added to each pixel, as under a lamp; pixels stay up to ``brightest``."""
-    return np.minimum(image + by, brightest)
-
-
-def shifted(row: Array, column: int, by: float) -> Array:
-    """``row`` with ``by`` added to one feature, as from a sensor that lost its calibration."""
-    changed = row.copy()
-    changed[column] += by
-    return changed
+def ink(image: Array) -> Array:
+    """The mean of each row of an image."""
+    means: Array = image.mean(axis=-1)
+    return means
 
 
 def truncated(row: Array) -> Array:
@@ -145,17 +140,43 @@ def spoiled(row: Array, rng: np.random.Generator) -> Array:
     return truncated(row) if rng.random() < 0.5 else with_gap(row, rng)
 
 
-def next_call(phase: Phase, workload: Workload, rng: np.random.Generator) -> Call:
-    """What a client sends in ``phase``: a row drawn at random, and what befalls it."""
+def targets_of(workload: Workload, chapter: Chapter) -> list[Target]:
+    """Where calls go in ``chapter``, and how many a second."""
+    story = workload.story
+    shares = {release.version: release.share for release in story.releases}
+    return [
+        Target(
+            endpoint,
+            tenant_id,
+            calls_per_second * shares[endpoint.version] * chapter.traffic,
+            tuple(effect for effect in chapter.effects if effect.befalls(tenant_id, endpoint.version)),
+        )
+        for endpoint in workload.endpoints
+        for tenant_id, calls_per_second in story.calls_per_second
+    ]
+
+
+def next_call(effects: Iterable[Effect], workload: Workload, rng: np.random.Generator) -> Call:
+    """What a client sends: a row drawn at random, and what befalls it."""
     index = int(rng.integers(len(workload.rows)))
     row = workload.rows[index]
-    drifts, bad, slow = rng.random(3) < (phase.drift_share, phase.bad_share, phase.slow_share)
-    if drifts:
-        row = workload.drift(row, rng)
+    bad = slow = False
+    for effect in effects:
+        for change in effect.changes:
+            row = changed(row, workload.names.index(change.signal), change.times, change.plus)
+        bad |= bool(rng.random() < effect.bad_share)
+        slow |= bool(rng.random() < effect.slow_share)
     if bad:
         row = spoiled(row, rng)
-    lookup_seconds = float(rng.uniform(*SLOW_LOOKUP_SECONDS)) if slow else 0.0
-    return Call(row, lookup_seconds, bool(bad), workload.truths.get(index))
+    lookup_seconds = float(rng.uniform(*workload.story.lookup_seconds)) if slow else 0.0
+    return Call(row, lookup_seconds, bad, workload.truths.get(index))
+
+
+def changed(row: Array, column: int, times: float, plus: float) -> Array:
+    """``row`` with one feature changed, as by a sensor without calibration or in another unit."""
+    other = row.copy()
+    other[column] = other[column] * times + plus
+    return other
 
 
 def fetch_features(row: Array, lookup_seconds: float) -> Array:
@@ -181,21 +202,28 @@ def run(build: Callable[[], Workload], description: str | None) -> None:
 
 
 def replay(workload: Workload, options: Options, stop: StopRequest) -> None:
-    """Send calls at a steady rate, phase by phase; a call is left out while every client waits."""
+    """Send calls at a steady rate, chapter by chapter; a call is left out while every client waits.
+
+    Before, each version is called once for each tenant, so that those who seldom call show from the start.
+    """
     rng = np.random.default_rng(0)
-    targets = list(itertools.product(workload.endpoints, workload.tenants))
-    turns = itertools.cycle(targets)
-    interval = 1 / (options.rate * len(targets))
+    for endpoint, tenant_id in itertools.product(workload.endpoints, workload.tenants):
+        _send(next_call((), workload, rng), endpoint, tenant_id)
     with ThreadPoolExecutor(CLIENTS) as clients:
         sent: set[Future[None]] = set()
-        for phase in options.phases:
-            logger.info("phase: %s", phase.name)
-            for _ in _slots(interval, options.phase_seconds, stop):
-                endpoint, tenant_id = next(turns)
+        chapter_before = None
+        for chapter in options.chapters(workload.story):
+            if chapter is not chapter_before:
+                logger.info("chapter: %s", chapter.name)
+            chapter_before = chapter
+            targets = targets_of(workload, chapter)
+            rates = np.array([target.calls_per_second for target in targets]) * options.speed
+            for _ in _slots(1 / rates.sum(), options.chapter_seconds, stop):
+                target = targets[rng.choice(len(targets), p=rates / rates.sum())]
                 sent = _waiting(sent)
                 if len(sent) < CLIENTS:
-                    call = next_call(phase, workload, rng)
-                    sent.add(clients.submit(_send, call, endpoint, tenant_id))
+                    call = next_call(target.effects, workload, rng)
+                    sent.add(clients.submit(_send, call, target.endpoint, target.tenant_id))
             if stop.received:
                 return
 
@@ -235,20 +263,20 @@ def _send(call: Call, endpoint: Endpoint, tenant_id: str) -> None:
 def _options(description: str | None) -> Options:
     parser = argparse.ArgumentParser(
         description=description,
-        epilog=f"example: {PHASE_SECONDS_VARIABLE}=30 MODELPLANE_EXPORTER_PORT=8001 python %(prog)s --rate 4",
+        epilog=f"example: {CHAPTER_SECONDS_VARIABLE}=60 python %(prog)s --speed 2",
     )
-    parser.add_argument("--once", action="store_true", help="replay one short cycle, then exit")
-    parser.add_argument(
-        "--rate", type=_positive, default=8.0, help="calls per second for each tenant and version (default 8)"
-    )
+    chapters = parser.add_mutually_exclusive_group()
+    chapters.add_argument("--once", action="store_true", help="replay each chapter for a moment, then exit")
+    chapters.add_argument("--present", action="store_true", help="stay in the last chapter")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="multiplies the calls (default 1)")
     arguments = parser.parse_args()
-    try:
-        phase_seconds = _positive(os.environ.get(PHASE_SECONDS_VARIABLE, str(DEFAULT_PHASE_SECONDS)))
-    except argparse.ArgumentTypeError as error:
-        parser.error(f"{PHASE_SECONDS_VARIABLE} {error}")
     if arguments.once:
-        return Options(CYCLE, ONCE_PHASE_SECONDS, arguments.rate)
-    return Options(itertools.cycle(CYCLE), phase_seconds, arguments.rate)
+        return Options(ONCE_CHAPTER_SECONDS, once=True, speed=arguments.speed)
+    try:
+        seconds = _positive(os.environ.get(CHAPTER_SECONDS_VARIABLE, str(DEFAULT_CHAPTER_SECONDS)))
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"{CHAPTER_SECONDS_VARIABLE} {error}")
+    return Options(seconds, present=arguments.present, speed=arguments.speed)
 
 
 def _positive(text: str) -> float:

@@ -9,7 +9,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np
 from catalogue import explain_missing
-from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run, shifted
+from replay import Answer, Array, Endpoint, Workload, fetch_features, log_training, run
+from stories import STORIES
 
 from modelplane_exporter import PER_CALL, Baseline
 
@@ -23,7 +24,7 @@ except ModuleNotFoundError as error:
     explain_missing(error, __file__)
 
 TENANTS = ("retail-eu", "vision-lab")
-COLOUR_INTENSITY = 9
+VERSION = "v2.0.1"
 
 
 def train(features: Array, labels: np.ndarray) -> tf.keras.Model:
@@ -50,7 +51,7 @@ def service(network: tf.keras.Model, cultivars: list[str], baseline: Baseline) -
         network,
         classes=cultivars,
         model_name="wine-grader",
-        model_version="v2.0.1",
+        model_version=VERSION,
         tenant_id=PER_CALL,
         owner="retail",
         stage="production",
@@ -65,12 +66,7 @@ def service(network: tf.keras.Model, cultivars: list[str], baseline: Baseline) -
             probabilities = model(row, training=False)[0].numpy()  # refuses a wrong shape
         return {"cultivar": cultivars[probabilities.argmax()], "confidence": probabilities.max()}
 
-    return Endpoint(predict)
-
-
-def drift(measurements: Array, rng: np.random.Generator) -> Array:
-    """A colorimeter that lost its calibration."""
-    return shifted(measurements, COLOUR_INTENSITY, 9.0)
+    return Endpoint(VERSION, predict)
 
 
 def build() -> Workload:
@@ -84,7 +80,7 @@ def build() -> Workload:
     )
     model = train(train_features, train_labels)
     guesses = model(test_features, training=False).numpy().argmax(axis=1)
-    log_training("wine-grader v2.0.1", (guesses == test_labels).mean())
+    log_training(f"wine-grader {VERSION}", (guesses == test_labels).mean())
     graded = model(train_features, training=False).numpy().argmax(axis=1)
     baseline = Baseline.fit(
         "wine-grader",
@@ -92,7 +88,9 @@ def build() -> Workload:
         names=wines.feature_names,
         prediction=[cultivars[grade] for grade in graded],
     )
-    return Workload((service(model, cultivars, baseline),), TENANTS, wines.data, drift)
+    return Workload(
+        STORIES["wine-grader"], (service(model, cultivars, baseline),), wines.data, names=wines.feature_names
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from pathlib import Path
 from modelplane_provisioning.plane import PlaneError
 
 _DEMO_MARKER = "demo"
-_DATABASES = ("prometheus", "alertmanager", "grafana", "logs")
+DATABASE = "prometheus"  # of Prometheus
+PAST = "past"  # what is needed while a demo's past is written
+_DATABASES = (DATABASE, PAST, "alertmanager", "grafana", "logs")
 
 
 def prepare_for_plane(data: Path) -> None:

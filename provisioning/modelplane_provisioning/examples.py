@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelplane_provisioning.past.stories import Story
 from modelplane_provisioning.processes import Process, ProcessError
 
 
@@ -20,6 +21,7 @@ class ExampleService:
     framework: str
     install: str
     installed: bool
+    story: Story
 
 
 def read_catalogue(folder: Path) -> tuple[ExampleService, ...]:
@@ -34,20 +36,23 @@ def read_catalogue(folder: Path) -> tuple[ExampleService, ...]:
         raise ProcessError(f"{script} failed:\n{listed.stderr}")
     fields = ExampleService.__dataclass_fields__
     return tuple(
-        ExampleService(**{name: value for name, value in entry.items() if name in fields})
+        ExampleService(
+            **{name: value for name, value in entry.items() if name in fields}
+            | {"story": Story.model_validate(entry["story"])}
+        )
         for entry in json.loads(listed.stdout)
     )
 
 
-def example_process(
-    folder: Path, service: ExampleService, port: int, phase_seconds: float, logs: Path
-) -> Process:
-    """The process of one example service, ready once it serves metrics on ``port`` of loopback."""
+def example_process(folder: Path, service: ExampleService, port: int, logs: Path) -> Process:
+    """The process of one example service, which lives in the last chapter of its story.
+
+    It is ready once it serves metrics on ``port`` of loopback.
+    """
     env = {
         "MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1",
         "MODELPLANE_EXPORTER_PORT": str(port),
-        "MODELPLANE_REPLAY_PHASE_SECONDS": f"{phase_seconds:g}",
     }
-    argv = [sys.executable, str((folder / "services" / service.script).resolve())]
+    argv = [sys.executable, str((folder / "services" / service.script).resolve()), "--present"]
     name = f"example {service.framework}"
     return Process(name, argv, logs / f"{service.script}.log", env, f"http://127.0.0.1:{port}/metrics")

@@ -70,9 +70,12 @@ class Plane:
 class Connection:
     """HTTP to one part; requests ignore proxies, because a plane lies inside the organisation's network."""
 
-    def __init__(self, name: str, url: str, token: str | None = None) -> None:
+    def __init__(
+        self, name: str, url: str, token: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> None:
         self.name = name
         self.url = url
+        self._timeout_seconds = timeout_seconds
         self._session = requests.Session()
         self._session.trust_env = False
         if token is not None:
@@ -89,7 +92,7 @@ class Connection:
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
             response = self._session.request(
-                method, self.url + path, timeout=_TIMEOUT_SECONDS, allow_redirects=False, **options
+                method, self.url + path, timeout=self._timeout_seconds, allow_redirects=False, **options
             )
         except requests.RequestException as error:
             reason = type(error).__name__

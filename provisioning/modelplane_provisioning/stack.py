@@ -21,6 +21,7 @@ from modelplane_provisioning.bundle import (
     write_bundle,
 )
 from modelplane_provisioning.compose import grafana_on_host
+from modelplane_provisioning.data_folder import DATABASE
 from modelplane_provisioning.plane import STATE_FILE, Plane, PlaneError
 from modelplane_provisioning.processes import (
     PATIENCE_SECONDS,
@@ -36,6 +37,7 @@ from modelplane_schema.registry import Registry
 _RESTART_PAUSE_SECONDS = 2
 _POLL_SECONDS = 0.5
 _MOST_RESTARTS = 5
+_RULES_FOLDER = "prometheus/rules/"
 
 # Binary names by distribution: Debian prefixes Alertmanager's.
 PROMETHEUS_BINARIES = ("prometheus",)
@@ -146,16 +148,27 @@ class Stack:
         """The folder of generated boards."""
         return self._bundle / "grafana" / "dashboards"
 
-    def refuse_second(self) -> None:
-        """PlaneError when a plane already runs from the same folder."""
-        if not (self._data / STATE_FILE).exists():
-            return
-        running = Plane.load(self._data)
-        if answers(f"{running.prometheus_url}/-/ready"):
-            raise PlaneError(
-                f"a plane already runs from {self._data} (Prometheus at {running.prometheus_url}); "
-                "stop it first, or choose another folder with --data"
-            )
+    @property
+    def database(self) -> Path:
+        """The folder of Prometheus' database."""
+        return self._data / DATABASE
+
+    @property
+    def rules(self) -> list[str]:
+        """The rule files, as text."""
+        return [text.decode() for path, text in self._files.items() if path.startswith(_RULES_FOLDER)]
+
+
+def refuse_second(data: Path) -> None:
+    """PlaneError when a plane already runs from a folder."""
+    if not (data / STATE_FILE).exists():
+        return
+    running = Plane.load(data)
+    if answers(f"{running.prometheus_url}/-/ready"):
+        raise PlaneError(
+            f"a plane already runs from {data} (Prometheus at {running.prometheus_url}); "
+            "stop it first, or choose another folder with --data"
+        )
 
 
 class Supervisor:
@@ -200,7 +213,7 @@ def prometheus_process(bundle: Path, data: Path, ports: Ports, retention: int, l
     argv = [
         find_binary("Prometheus", PROMETHEUS_BINARIES),
         f"--config.file={bundle}/prometheus/prometheus.yml",
-        f"--storage.tsdb.path={data}/prometheus",
+        f"--storage.tsdb.path={data / DATABASE}",
         f"--storage.tsdb.retention.time={retention}d",
         f"--web.listen-address=127.0.0.1:{ports.prometheus}",
         "--enable-feature=exemplar-storage",

@@ -24,7 +24,7 @@ from modelplane_provisioning.cli import cli
 from modelplane_provisioning.plane import Plane, PlaneError
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, answers, free_port, wait_until
 from modelplane_provisioning.site import DEMO_TIMES
-from modelplane_provisioning.stack import Stack
+from modelplane_provisioning.stack import Stack, refuse_second
 from modelplane_schema.registry import load_registry
 
 HERE = Path(__file__).parent
@@ -164,9 +164,9 @@ def test_status_lists_the_parts(stack: Stack, folder: Path) -> None:
         assert url in result.output
 
 
-def test_a_second_plane_in_the_same_folder_is_refused(stack: Stack) -> None:
+def test_a_second_plane_in_the_same_folder_is_refused(stack: Stack, folder: Path) -> None:
     with pytest.raises(PlaneError, match=r"a plane already runs from .*--data"):
-        stack.refuse_second()
+        refuse_second(folder / "data")
 
 
 def test_no_acknowledged_alert_is_lost_when_the_backend_is_killed(

@@ -1,7 +1,7 @@
 """Call the inference functions of an example service, and print what came of it as JSON.
 
 Usage: ``example_calls.py SERVICE``, a module of ``examples/services``. First each kind of bad input after
-good input, REFUSED_ROWS times; then two phases of random rows, as clients would send them.
+good input, REFUSED_ROWS times; then rows of the first and of the last chapter, as clients would send them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import importlib
 import json
 import logging
 import sys
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 from prometheus_client import generate_latest
-from replay import Phase, Workload, next_call, truncated, with_gap
+from replay import Workload, next_call, targets_of, truncated, with_gap
 
 from modelplane_exporter import tenant
 
 REFUSED_ROWS = 20
 CALLS = 350
-"""In a phase, of each version for each tenant."""
-PHASES = (Phase("normal"), Phase("drift", drift_share=1.0))
+"""In a chapter, of each version for each tenant."""
+MOMENTS = {"first": 0, "last": -1}
+"""Which chapter of a story is replayed."""
 
 
 def refusals(workload: Workload) -> list[tuple[str, bool | str]]:
@@ -32,7 +35,6 @@ def refusals(workload: Workload) -> list[tuple[str, bool | str]]:
             for row in workload.rows[:REFUSED_ROWS]:
                 inputs = {
                     "good": row,
-                    "drifted": workload.drift(row, rng),
                     "truncated": truncated(row),
                     "gap": with_gap(row, rng),
                 }
@@ -45,13 +47,14 @@ def refusals(workload: Workload) -> list[tuple[str, bool | str]]:
     return outcomes
 
 
-def send(workload: Workload, phase: Phase) -> None:
+def send(workload: Workload, chapter: int) -> None:
+    """Calls of one chapter, without the bad ones, and without waiting."""
     rng = np.random.default_rng(0)
-    for tenant_id in workload.tenants:
-        with tenant(tenant_id):
-            for endpoint in workload.endpoints:
-                for _ in range(CALLS):
-                    endpoint.predict(next_call(phase, workload, rng).row, 0.0)
+    for target in targets_of(workload, workload.story.chapters[chapter]):
+        effects = [replace(effect, bad_share=0.0) for effect in target.effects]
+        with tenant(target.tenant_id):
+            for _ in range(CALLS):
+                target.endpoint.predict(next_call(effects, workload, rng).row, 0.0)
 
 
 def main(service: str) -> None:
@@ -59,9 +62,10 @@ def main(service: str) -> None:
     workload: Workload = importlib.import_module(service).build()
     outcomes = refusals(workload)
     expositions = {"refusals": generate_latest().decode()}
-    for phase in PHASES:
-        send(workload, phase)
-        expositions[phase.name] = generate_latest().decode()
+    with mock.patch("time.sleep"):  # a stream waits for each of its words
+        for moment, chapter in MOMENTS.items():
+            send(workload, chapter)
+            expositions[moment] = generate_latest().decode()
     sys.stdout.write(json.dumps([outcomes, expositions]))
 
 

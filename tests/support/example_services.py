@@ -31,7 +31,7 @@ class Case:
     script: str
     model_name: str
     requires: tuple[str, ...]
-    least_accuracy: float
+    least_accuracy: float | None
 
     @property
     def model(self) -> Model:
@@ -44,8 +44,9 @@ class Case:
 
 CASES = (
     Case("jax_diabetes.py", "progression-risk", ("jax", "sklearn"), 0.65),
+    Case("letter_writer.py", "letter-writer", ("numpy",), None),
     Case("onnxruntime_digits.py", "digit-scanner", ("onnxruntime", "skl2onnx", "sklearn"), 0.9),
-    Case("pytorch_digits.py", "digit-reader", ("torch", "sklearn"), 0.9),
+    Case("pytorch_digits.py", "digit-reader", ("torch", "sklearn"), 0.7),
     Case("sklearn_breast_cancer.py", "tumour-screen", ("sklearn",), 0.9),
     Case("tensorflow_wine.py", "wine-grader", ("tensorflow", "sklearn"), 0.9),
 )

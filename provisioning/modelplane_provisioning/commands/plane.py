@@ -35,12 +35,12 @@ def up_command(registry: Path, data: Path) -> None:
     """
     from modelplane_provisioning.bundle import registry_targets
     from modelplane_provisioning.site import PRODUCTION_TIMES
-    from modelplane_provisioning.stack import Stack, Supervisor
+    from modelplane_provisioning.stack import Stack, Supervisor, refuse_second
 
     content = load_registry(registry)
     stack = Stack(content, registry.parent, data, PRODUCTION_TIMES, registry_targets(content))
     with until_interrupted(), contextlib.ExitStack() as cleanup:
-        stack.refuse_second()
+        refuse_second(data.resolve())
         prepare_for_plane(data)
         cleanup.callback(stack.stop)
         stack.start(progress)

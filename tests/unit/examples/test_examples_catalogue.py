@@ -14,7 +14,7 @@ from modelplane_schema.registry import Model, load_registry
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCRIPTS = EXAMPLES / "services"
-HELPERS = {"catalogue.py", "replay.py"}
+HELPERS = {"catalogue.py", "replay.py", "stories.py"}
 WRAPPERS = "modelplane_exporter.frameworks."
 
 
@@ -24,14 +24,20 @@ def registered(service: Service) -> Model:
 
 
 def literals(script: str) -> dict[str, Any]:
-    """Literal keywords of ``wrap``, its module, and literal constants of the script; nothing is imported."""
+    """Literal arguments of the exporter, its module, and literal constants; nothing is imported."""
     values: dict[str, Any] = {}
     for node in ast.walk(ast.parse((SCRIPTS / script).read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "wrap":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("wrap", "ModelMetricsExporter"):
             values |= {str(k.arg): k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+            positional = zip(("model_name", "", "", "wrapper"), node.args, strict=False)
+            values |= {name: arg.value for name, arg in positional if isinstance(arg, ast.Constant)}
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(WRAPPERS):
             values["wrapper"] = str(node.module).removeprefix(WRAPPERS)
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("TENANTS", "VERSIONS"):
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in (
+            "TENANTS",
+            "VERSION",
+            "VERSIONS",
+        ):
             values[node.targets[0].id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
     return values
 
@@ -51,7 +57,7 @@ def test_catalogue_names_every_model_of_the_registry_once() -> None:
 def test_script_agrees_with_registry_and_catalogue(service: Service) -> None:
     model = registered(service)
     declared = literals(service.script)
-    versions = declared.get("VERSIONS") or [(declared["model_version"], declared["stage"])]
+    versions = declared.get("VERSIONS") or [(declared["VERSION"], declared["stage"])]
     assert declared["model_name"] == service.model_name
     assert declared["wrapper"] == service.framework == model.framework
     assert declared["owner"] == model.owner
@@ -75,7 +81,7 @@ def test_json_is_sorted_and_complete() -> None:
     entries = json.loads(as_json())
     assert [entry["script"] for entry in entries] == sorted(service.script for service in SERVICES)
     assert all(
-        set(entry) == {"script", "model_name", "framework", "requires", "install", "installed"}
+        set(entry) == {"script", "model_name", "framework", "requires", "install", "installed", "story"}
         for entry in entries
     )
 
@@ -90,7 +96,7 @@ def test_requirement_that_cannot_be_found_is_not_installed() -> None:
 def test_command_prints_json_without_importing_a_framework() -> None:
     modules = sorted({requirement.module for service in SERVICES for requirement in service.requires})
     code = (
-        "import runpy, sys; sys.argv = ['catalogue.py', '--json']; "
+        f"import runpy, sys; sys.argv = ['catalogue.py', '--json']; sys.path.insert(0, {str(SCRIPTS)!r}); "
         f"runpy.run_path({str(SCRIPTS / 'catalogue.py')!r}, run_name='__main__'); "
         f"sys.exit(any(module in sys.modules for module in {modules!r}))"
     )

@@ -14,27 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from replay import (
-    CYCLE,
-    PHASE_SECONDS_VARIABLE,
-    SLOW_LOOKUP_SECONDS,
+    CHAPTER_SECONDS_VARIABLE,
+    INK,
     Answer,
     Array,
     Endpoint,
     Options,
-    Phase,
     StopRequest,
     Workload,
-    brightened,
+    changed,
     fetch_features,
+    ink,
     next_call,
-    noisy,
     replay,
     run,
-    shifted,
     spoiled,
+    targets_of,
     truncated,
     with_gap,
 )
+from stories import Change, Chapter, Effect, Release, Story
 
 from modelplane_exporter.tenant_context import tenant_in_force
 
@@ -49,21 +48,26 @@ def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def unchanged(row: Array, rng: np.random.Generator) -> Array:
-    return row
+def story(
+    *effects: Effect,
+    tenants: tuple[tuple[str, float], ...] = (("north", 1.0), ("south", 1.0)),
+    releases: tuple[Release, ...] = (Release("v1", 0.9), Release("v2", 0.9)),
+    seconds: float = 0.01,
+) -> Story:
+    """One chapter after a quiet one."""
+    chapters = (Chapter("quiet", 2.0), Chapter("loud", 1.0, effects, traffic=2.0))
+    return Story("tests", tenants, seconds, releases, chapters)
 
 
-def moved(row: Array, rng: np.random.Generator) -> Array:
-    return row + 1
+def one_version(*effects: Effect) -> Story:
+    return story(*effects, tenants=(("north", 1.0),), releases=(Release("v1", 0.9),))
 
 
 @given(images, seeds)
 def test_changes_leave_their_input_alone_and_repeat_with_the_seed(image: Array, seed: int) -> None:
     before = image.copy()
     changes: tuple[Callable[[np.random.Generator], Array], ...] = (
-        lambda rng: noisy(image, rng, 4.0, 16.0),
-        lambda rng: brightened(image, 8.0, 16.0),
-        lambda rng: shifted(image[0], 3, 2.0),
+        lambda rng: changed(image[0], 3, 1.0, 2.0),
         lambda rng: with_gap(image, rng),
         lambda rng: spoiled(image, rng),
     )
@@ -74,27 +78,17 @@ def test_changes_leave_their_input_alone_and_repeat_with_the_seed(image: Array, 
     np.testing.assert_array_equal(image, before)
 
 
-@given(images, seeds, st.floats(0, 50))
-def test_noise_only_adds_light_up_to_the_brightest(image: Array, seed: int, scale: float) -> None:
-    changed = noisy(image, generator(seed), scale, 16.0)
-    assert changed.shape == image.shape
-    assert (changed >= image).all()
-    assert changed.max() <= 16
+@given(rows, st.floats(-100, 100), st.floats(-100, 100))
+def test_a_change_is_of_one_feature(row: Array, times: float, plus: float) -> None:
+    other = changed(row, 1, times, plus)
+    assert other[1] == row[1] * times + plus
+    np.testing.assert_array_equal(np.delete(other, 1), np.delete(row, 1))
 
 
-@given(images, st.floats(0, 50))
-def test_light_is_added_up_to_the_brightest(image: Array, by: float) -> None:
-    changed = brightened(image, by, 16.0)
-    assert changed.max() <= 16
-    dark = changed < 16
-    np.testing.assert_array_equal(changed[dark], (image + by)[dark])
-
-
-@given(rows, st.floats(-100, 100))
-def test_shift_changes_one_feature(row: Array, by: float) -> None:
-    changed = shifted(row, 1, by)
-    assert changed[1] == row[1] + by
-    np.testing.assert_array_equal(np.delete(changed, 1), np.delete(row, 1))
+@given(images)
+def test_ink_is_measured_by_row(image: Array) -> None:
+    assert ink(image).shape == (len(INK),)
+    np.testing.assert_allclose(ink(image[None])[0], [row.mean() for row in image])
 
 
 @given(st.one_of(rows, images), seeds)
@@ -108,39 +102,27 @@ def test_bad_rows_have_a_wrong_shape_or_exactly_one_gap(row: Array, seed: int) -
         assert bad.shape == (*row.shape[:-1], row.shape[-1] - 1)
 
 
-def test_cycle_shows_each_trouble_once_after_two_normal_phases() -> None:
-    assert [phase.name for phase in CYCLE] == ["normal", "normal", "drift", "bad input", "slow"]
-    assert CYCLE[0] == Phase("normal")
-
-
-@pytest.mark.parametrize("phase", CYCLE, ids=lambda phase: phase.name)
-def test_shares_of_a_phase_are_met(phase: Phase) -> None:
-    rng = generator()
-    row = np.arange(10.0)
-    replayed = Workload((), ("north",), row[None], moved)
-    calls = [next_call(phase, replayed, rng) for _ in range(CALLS)]
+def test_shares_of_effects_are_met_and_changes_befall_every_call() -> None:
+    rng, row = generator(), np.arange(10.0)
+    replayed = Workload(story(), (), row[None], names=[str(name) for name in range(10)])
+    changes = (Change("3", times=2.0), Change("7", plus=0.5))
+    effects = (Effect(slow_share=0.3, changes=changes), Effect(bad_share=0.2))
+    calls = [next_call(effects, replayed, rng) for _ in range(CALLS)]
     slow = [call.lookup_seconds for call in calls if call.lookup_seconds]
-    assert sum(call.bad for call in calls) / CALLS == pytest.approx(phase.bad_share, abs=0.05)
-    assert len(slow) / CALLS == pytest.approx(phase.slow_share, abs=0.05)
-    assert all(SLOW_LOOKUP_SECONDS[0] <= seconds <= SLOW_LOOKUP_SECONDS[1] for seconds in slow)
-    if not phase.bad_share:
-        drifted = [bool((call.row == row + 1).all()) for call in calls]
-        assert np.mean(drifted) == phase.drift_share
+    assert sum(call.bad for call in calls) / CALLS == pytest.approx(0.2, abs=0.05)
+    assert len(slow) / CALLS == pytest.approx(0.3, abs=0.05)
+    shortest, longest = replayed.story.lookup_seconds
+    assert all(shortest <= seconds <= longest for seconds in slow)
+    expected = np.array([0, 1, 2, 6, 4, 5, 6, 7.5, 8, 9])
+    for call in calls:
+        assert call.bad or (call.row == expected).all()
 
 
 def test_rows_are_drawn_from_all_and_bring_the_truths_that_are_known() -> None:
     rng = generator()
-    replayed = Workload(
-        (), ("north",), np.arange(6.0).reshape(3, 2), unchanged, {0: "benign", 2: "malignant"}
-    )
-    seen = {
-        (float(call.row[0]), call.truth) for call in (next_call(CYCLE[0], replayed, rng) for _ in range(99))
-    }
+    replayed = Workload(story(), (), np.arange(6.0).reshape(3, 2), {0: "benign", 2: "malignant"})
+    seen = {(float(call.row[0]), call.truth) for call in (next_call((), replayed, rng) for _ in range(99))}
     assert seen == {(0.0, "benign"), (2.0, None), (4.0, "malignant")}
-
-
-def test_slow_lookups_are_above_the_latency_slo() -> None:
-    assert SLOW_LOOKUP_SECONDS[0] > 0.25
 
 
 def test_lookup_waits_and_returns_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,43 +148,69 @@ class Recorder:
         return {"confidence": 1.0}
 
 
-def workload(calls: list[tuple[str, object, float]]) -> Workload:
-    endpoints = (Endpoint(Recorder("v1", calls)), Endpoint(Recorder("v2", calls)))
-    return Workload(endpoints, ("north", "south"), np.arange(6.0).reshape(2, 3), unchanged)
+def workload(calls: list[tuple[str, object, float]], told: Story | None = None) -> Workload:
+    endpoints = (Endpoint("v1", Recorder("v1", calls)), Endpoint("v2", Recorder("v2", calls)))
+    return Workload(told or story(), endpoints, np.arange(6.0).reshape(2, 3))
 
 
-def test_every_version_and_tenant_gets_every_row() -> None:
+def test_calls_of_a_target_are_those_of_the_tenant_by_the_share_of_the_version_and_the_chapter() -> None:
+    bad = Effect(tenant="south", version="v2", bad_share=0.5)
+    told = story(
+        bad,
+        tenants=(("north", 6.0), ("south", 1.0)),
+        releases=(Release("v1", 0.9), Release("v2", 0.9, share=0.25)),
+    )
+    targets = targets_of(workload([], told), told.chapters[1])
+    assert [
+        (target.endpoint.version, target.tenant_id, target.calls_per_second, target.effects)
+        for target in targets
+    ] == [
+        ("v1", "north", 12.0, ()),
+        ("v1", "south", 2.0, ()),
+        ("v2", "north", 3.0, ()),
+        ("v2", "south", 0.5, (bad,)),
+    ]
+
+
+def test_each_version_is_called_for_each_tenant_before_all_else() -> None:
     calls: list[tuple[str, object, float]] = []
-    replay(workload(calls), Options((Phase("normal"),), 0.5, 50.0), StopRequest())
-    assert set(calls) == set(itertools.product(("v1", "v2"), ("north", "south"), (0.0, 3.0)))
+    told = story(Effect(bad_share=1.0), tenants=(("north", 1.0), ("south", 1e-9)))
+    replay(workload(calls, told), Options(0.01, once=True), StopRequest())
+    assert [call[:2] for call in calls[:4]] == list(itertools.product(("v1", "v2"), ("north", "south")))
 
 
-def test_versions_and_tenants_take_turns() -> None:
+def test_traffic_is_by_tenant_and_version() -> None:
     calls: list[tuple[str, object, float]] = []
-    replay(workload(calls), Options((Phase("normal"),), 0.5, 20.0), StopRequest())
-    counts = Counter((version, tenant_id) for version, tenant_id, _ in calls)
-    assert len(counts) == 4
-    assert max(counts.values()) - min(counts.values()) <= 1
+    told = story(tenants=(("north", 3.0), ("south", 1.0)))
+    replay(workload(calls, told), Options(1.0, once=True, speed=20.0), StopRequest())
+    counts = Counter(tenant_id for _, tenant_id, _ in calls)
+    assert counts["north"] > 1.5 * counts["south"] > 0
+    assert {row for _, _, row in calls} == {0.0, 3.0}
 
 
 def test_rate_is_an_upper_bound() -> None:
     calls: list[tuple[str, object, float]] = []
-    replay(workload(calls), Options((Phase("normal"), Phase("normal")), 0.25, 10.0), StopRequest())
-    assert 2 <= len(calls) <= 2 * (0.25 * 10 * 4 + 1)
+    replay(workload(calls), Options(0.25, once=True, speed=10.0), StopRequest())
+    slots = 0.25 * 10 * (4 + 8) + 2  # of four targets in a quiet chapter and one with twice the traffic
+    assert 6 <= len(calls) <= 4 + slots
 
 
 def test_refused_bad_input_is_expected_and_other_failures_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(row: Array, lookup_seconds: float) -> Answer:
-        raise ValueError("refused")
+        if np.isnan(row).any() or len(row) < 3:
+            raise ValueError("refused")
+        raise ValueError("broken")
 
-    every = Workload((Endpoint(refuse),), ("north",), np.ones((1, 3)), unchanged)
+    endpoints = (Endpoint("v1", refuse),)
     with caplog.at_level(logging.INFO, "examples"):
-        replay(every, Options((Phase("bad input", bad_share=1.0),), 0.1, 20.0), StopRequest())
-        assert caplog.messages == ["phase: bad input"]
-        replay(every, Options((Phase("normal"),), 0.1, 20.0), StopRequest())
-    assert "a call of north failed: refused" in caplog.messages
+        every = Workload(one_version(Effect(bad_share=1.0)), endpoints, np.ones((1, 3)))
+        replay(every, Options(0.1, once=True, speed=10.0), StopRequest())
+    assert "chapter: quiet" in caplog.messages
+    assert "chapter: loud" in caplog.messages
+    assert "a call of north failed: broken" in caplog.messages
+    assert "a call of north failed: refused" not in caplog.messages
 
 
 def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
@@ -216,17 +224,14 @@ def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
     def review(answer: Answer, truth: object) -> None:
         heard.append((tenant_in_force(), answer["label"], truth))
 
-    endpoint = Endpoint(label, review)
-    rows = np.arange(3.0)[:, None]
-    replay(
-        Workload((endpoint,), ("north",), rows, unchanged, {0: "zero", 2: "two"}),
-        Options((Phase("normal"),), 0.5, 50.0),
-        StopRequest(),
-    )
+    endpoint = Endpoint("v1", label, review)
+    replayed = Workload(one_version(), (endpoint,), np.arange(3.0)[:, None], {0: "zero", 2: "two"})
+    replay(replayed, Options(0.3, once=True, speed=30.0), StopRequest())
     assert set(heard) == {("north", 0.0, "zero")}
 
 
-def test_stop_request_ends_an_endless_replay() -> None:
+@pytest.mark.parametrize("present", [True, False])
+def test_stop_request_ends_an_endless_replay(present: bool) -> None:
     stop = StopRequest()
     calls: list[tuple[str, object, float]] = []
 
@@ -235,9 +240,7 @@ def test_stop_request_ends_an_endless_replay() -> None:
         return Recorder("v1", calls)(row, lookup_seconds)
 
     replay(
-        Workload((Endpoint(once),), ("north",), np.ones((1, 3)), unchanged),
-        Options(itertools.cycle(CYCLE), 60, 8),
-        stop,
+        Workload(one_version(), (Endpoint("v1", once),), np.ones((1, 3))), Options(60, present=present), stop
     )
     assert stop.received
     assert len(calls) >= 1
@@ -253,31 +256,39 @@ def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Options:
     return seen[0]
 
 
-def test_once_is_one_short_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = parsed(monkeypatch, "--once", "--rate", "4")
-    assert tuple(options.phases) == CYCLE
-    assert options.phase_seconds < 1
-    assert options.rate == 4
+def names(options: Options, count: int) -> list[str]:
+    return [chapter.name for chapter in itertools.islice(options.chapters(story()), count)]
 
 
-def test_defaults_and_phase_length_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PHASE_SECONDS_VARIABLE, raising=False)
+def test_once_is_each_chapter_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = parsed(monkeypatch, "--once", "--speed", "4")
+    assert names(options, 9) == ["quiet", "loud"]
+    assert options.chapter_seconds < 1
+    assert options.speed == 4
+
+
+def test_present_is_the_last_chapter_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert names(parsed(monkeypatch, "--present"), 3) == ["loud"] * 3
+
+
+def test_defaults_and_length_of_chapters_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CHAPTER_SECONDS_VARIABLE, raising=False)
     options = parsed(monkeypatch)
-    assert (options.phase_seconds, options.rate) == (10, 8)
-    assert tuple(itertools.islice(options.phases, 10)) == CYCLE * 2
-    monkeypatch.setenv(PHASE_SECONDS_VARIABLE, "2.5")
-    assert parsed(monkeypatch).phase_seconds == 2.5
+    assert (options.chapter_seconds, options.speed) == (20, 1)
+    assert names(options, 4) == ["quiet", "loud"] * 2
+    monkeypatch.setenv(CHAPTER_SECONDS_VARIABLE, "2.5")
+    assert parsed(monkeypatch).chapter_seconds == 2.5
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", ""])
-def test_phase_length_that_is_no_positive_number_is_refused(
+def test_length_of_chapters_that_is_no_positive_number_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    monkeypatch.setenv(PHASE_SECONDS_VARIABLE, text)
+    monkeypatch.setenv(CHAPTER_SECONDS_VARIABLE, text)
     with pytest.raises(SystemExit) as ending:
         parsed(monkeypatch)
     assert ending.value.code == 2
-    assert f"{PHASE_SECONDS_VARIABLE} must be a number above 0 (got {text!r})" in capsys.readouterr().err
+    assert f"{CHAPTER_SECONDS_VARIABLE} must be a number above 0 (got {text!r})" in capsys.readouterr().err
 
 
 def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from modelplane_provisioning.plane import PlaneError
 
 def fill(data: Path) -> None:
     (data / "prometheus").mkdir(parents=True)
+    (data / "past").mkdir()
     (data / "modelplane.db").touch()
 
 
