@@ -104,9 +104,14 @@ def load(port: int, size: plane_data.Size, end: int) -> int:
             samples += block.values.size
         print(f"\rwrote {samples / 1e6:.1f} million samples", end="", file=sys.stderr)
     print(file=sys.stderr)
+    wait_for_blocks(url, session, end)
+    return samples
+
+
+def wait_for_blocks(url: str, session: requests.Session, end: int) -> None:
+    """Wait for the blocks of a day that ends at ``end`` seconds; SystemExit after five minutes."""
     if not wait_until(lambda: _is_compacted(url, session, end), timeout=300, interval=2):
         raise SystemExit("Prometheus did not write its blocks within 300 s")
-    return samples
 
 
 class SeriesRequests:
