@@ -74,7 +74,9 @@ class Writer:
             times = times[-1:] if due else times[:0]
         if times.size:
             values = self._chunk.at(times)
-            for body in self._requests.bodies(values, times * 1000):
+            # A new layout for the last block: the longer ones of all short series together would take 3 GB.
+            layout = SeriesRequests(self._chunk.labels()) if block_end == end else self._requests
+            for body in layout.bodies(values, times * 1000):
                 yield body, values.size
 
 
@@ -90,7 +92,7 @@ def write_day(port: int, parts: Sequence[Chunk], end: int, options: argparse.Nam
         hours = (start + BLOCK_SECONDS - end + RANGE_SECONDS) / 3600
         print(f"\rwrote {hours:.2f} of 24 h, {samples / 1e6:.1f} million samples", end="", file=sys.stderr)
     print(file=sys.stderr)
-    wait_for_blocks(url, session, end)
+    wait_for_blocks(url, session, end, timeout=1200)
     return samples
 
 

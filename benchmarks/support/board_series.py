@@ -23,7 +23,8 @@ from support.board_selectors import Selector
 from support.fleet import FRAMEWORK, SLOS, VERSION, Fleet, Labels
 
 ALERTS = "ALERTS"
-DEVICES, TARGETS, SIGNALS = 40, 100, 10  # signals of each kind
+DEVICES, TARGETS = 40, 100
+SIGNALS, MOVED_SIGNALS = 10, 1  # of each kind, in each version
 ALERTING_TENANTS = 0.01  # the share whose models all have an alert, of each severity
 SERIES_OF_CHUNK = 8_000
 _RECORDED_NAMES = {series.name for series in RECORDED}
@@ -150,6 +151,8 @@ def _label_values(name: str, label: str, labels: tuple[str, ...], fleet: Fleet) 
         return (*metrics.TOKEN_KINDS, *(("all",) if "token_cost" in name else ()))
     if label == "le":
         return tuple(map(str, (*_bounds(name), "+Inf")))
+    if label == "signal" and "method" in labels:  # only signals that moved have a method
+        return _LABEL_VALUES[label][:MOVED_SIGNALS]
     return _LABEL_VALUES.get(label) or _numbered(label, 5)
 
 

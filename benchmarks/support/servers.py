@@ -108,10 +108,10 @@ def load(port: int, size: plane_data.Size, end: int) -> int:
     return samples
 
 
-def wait_for_blocks(url: str, session: requests.Session, end: int) -> None:
-    """Wait for the blocks of a day that ends at ``end`` seconds; SystemExit after five minutes."""
-    if not wait_until(lambda: _is_compacted(url, session, end), timeout=300, interval=2):
-        raise SystemExit("Prometheus did not write its blocks within 300 s")
+def wait_for_blocks(url: str, session: requests.Session, end: int, timeout: int = 300) -> None:
+    """Wait for the blocks of a day that ends at ``end`` seconds; SystemExit after ``timeout`` seconds."""
+    if not wait_until(lambda: _is_compacted(url, session, end), timeout=timeout, interval=2):
+        raise SystemExit(f"Prometheus did not write its blocks within {timeout} s")
 
 
 class SeriesRequests:
