@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import modelplane_dashboards
-from modelplane_dashboards import PanelQuery
+from modelplane_dashboards import Board, PanelQuery
 from modelplane_provisioning import credentials
 from modelplane_provisioning.plane import Connection, Plane, PlaneError, prometheus_query
 from modelplane_provisioning.processes import wait_until
@@ -21,6 +22,7 @@ from modelplane_schema.uids import API_DATASOURCE_UID, PLUGIN_APP_ID, PROMETHEUS
 
 _RANGE_SECONDS = 900
 _PROBE_SECONDS = 90
+_LABEL_VALUES = re.compile(r"label_values\((?P<series>.*), (?P<label>\w+)\)")
 _HISTOGRAMS = (LATENCY, CONFIDENCE)
 _PLUGIN_SETTINGS = f"/api/plugins/{PLUGIN_APP_ID}/settings"
 _API_IDENTITY = f"/api/datasources/proxy/uid/{API_DATASOURCE_UID}/read/identity"
@@ -196,7 +198,8 @@ def check_probe(parts: Parts, registry: Registry) -> Finding:
 
 def check_panels(parts: Parts, registry: Registry) -> Finding:
     """Each query of each generated board, run as Grafana would, returns data unless it may be empty."""
-    queries = list(modelplane_dashboards.panel_queries(modelplane_dashboards.build(registry)))
+    boards = [_with_menu_values(parts, board) for board in modelplane_dashboards.build(registry)]
+    queries = list(modelplane_dashboards.panel_queries(boards))
     states: dict[str, BoardState] = {}
     problems: list[str] = []
     for (board, _), of_panel in groupby(queries, key=lambda query: (query.board_title, query.panel_title)):
@@ -207,6 +210,21 @@ def check_panels(parts: Parts, registry: Registry) -> Finding:
     return Finding(
         "every panel query returns data", f"{len(queries)} queries", tuple(problems), tuple(states.values())
     )
+
+
+def _with_menu_values(parts: Parts, board: Board) -> Board:
+    """The board with the first value of each menu that lacks the example, as Grafana would select it."""
+    examples = dict(board.examples)
+    for variable in board.variables:
+        menu = _LABEL_VALUES.fullmatch(variable.query)
+        if variable.all_value or menu is None:
+            continue
+        defaults = {item.name: item.all_value for item in board.variables} | examples
+        series = modelplane_dashboards.expand(menu["series"], defaults)
+        answer = parts.prometheus.get(f"/api/v1/label/{menu['label']}/values", {"match[]": series})
+        if answer["data"] and examples.get(variable.name) not in answer["data"]:
+            examples[variable.name] = answer["data"][0]
+    return replace(board, examples=tuple(examples.items()))
 
 
 def _panel_state(parts: Parts, queries: Iterable[PanelQuery]) -> tuple[str, list[str]]:

@@ -13,8 +13,13 @@ from typing import NamedTuple
 
 from modelplane_schema.metrics import (
     ACTIVE,
+    BUSINESS_EVENTS,
+    BUSINESS_VALUE_COUNT,
+    BUSINESS_VALUE_NEGATIVE_SUM,
+    BUSINESS_VALUE_SUM,
     CONFIDENCE,
     DEVICE_SECONDS,
+    FEEDBACK,
     INVALID_OBSERVATIONS,
     LATENCY,
     MODEL_NAME,
@@ -22,6 +27,9 @@ from modelplane_schema.metrics import (
     REQUESTS,
     SERIES_OVERFLOW,
     TENANT_ID,
+    TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN,
+    TOKENS,
     Unit,
 )
 from modelplane_schema.promql import CLUSTER_LABELS, SELECTOR, rate, selector, total
@@ -93,11 +101,41 @@ QUANTITIES = (
         "invalid_observations", ("reason",), INVALID_OBSERVATIONS.name, "count",
         "Values that broke the data contract, of {of}.", ("version",),
     ),
+    Quantity("tokens", ("kind",), TOKENS.name, "count", "Tokens of {of} by kind.", ("version",)),
+    Quantity(
+        "first_token_buckets", ("le",), f"{TIME_TO_FIRST_TOKEN.name}_bucket", "count",
+        "Buckets of the time to the first token of {of}.", ("version",),
+    ),
+    Quantity(
+        "output_token_buckets", ("le",), f"{TIME_PER_OUTPUT_TOKEN.name}_bucket", "count",
+        "Buckets of the time per output token of {of}.", ("version",),
+    ),
+    Quantity(
+        "business_events", ("event",), BUSINESS_EVENTS.name, "count", "Business events of {of}.", ("version",)
+    ),
+    Quantity(
+        "business_value_sum", ("value",), BUSINESS_VALUE_SUM.name, "number",
+        "Sum of business values above 0 of {of}.", ("version",),
+    ),
+    Quantity(
+        "business_value_negative_sum", ("value",), BUSINESS_VALUE_NEGATIVE_SUM.name, "number",
+        "Sum of business values below 0 of {of}, without the sign.", ("version",),
+    ),
+    Quantity(
+        "business_value_count", ("value",), BUSINESS_VALUE_COUNT.name, "count",
+        "Business values of {of}.", ("version",),
+    ),
+    Quantity("feedback", ("verdict",), FEEDBACK.name, "count", "Judged predictions of {of}.", ("version",)),
     Quantity(
         "overflowed_calls", ("label",), SERIES_OVERFLOW.name, "count",
         "Calls counted under __overflow__, of {of}.", ("version",),
     ),
 )  # fmt: skip
+
+
+_HISTOGRAMS = tuple(
+    metric.name for metric in (LATENCY, CONFIDENCE, TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN)
+)
 
 
 class LevelRule(NamedTuple):
@@ -115,7 +153,7 @@ def level_rules() -> Iterator[LevelRule]:
         for quantity in QUANTITIES:
             if level not in quantity.levels:
                 continue
-            is_histogram = quantity.scraped.startswith((LATENCY.name, CONFIDENCE.name))
+            is_histogram = quantity.scraped.startswith(_HISTOGRAMS)
             yield LevelRule(level, quantity.at(level), _expression(quantity, level), is_histogram)
 
 

@@ -10,22 +10,22 @@ from modelplane_dashboards.kit.context import BoardContext
 from modelplane_dashboards.kit.scope import BoardScope, several, single
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.measures import alerts, calls, tokens
+from modelplane_schema.level_expressions import level_series
 from modelplane_schema.metrics import (
     MODEL_NAME,
     MODEL_VERSION,
-    TENANT_ID,
     TIME_PER_OUTPUT_TOKEN,
     TIME_TO_FIRST_TOKEN,
 )
-from modelplane_schema.recorded import MAX_IN_FLIGHT, TOKEN_RATE
+from modelplane_schema.recorded import MAX_IN_FLIGHT
 from modelplane_schema.uids import template_uid
 
 _BY_VERSION = (MODEL_VERSION,)
 
 
 def llm(context: BoardContext) -> Board:
-    """The board of one model that reports tokens, for the selected tenants."""
-    scope = context.scope(several("tenant"), single("model"))
+    """The board of one model that reports tokens, over all its tenants."""
+    scope = context.scope(single("model"), several("version"))
     return Board(
         kind="llm",
         uid=template_uid("llm"),
@@ -41,14 +41,13 @@ def llm(context: BoardContext) -> Board:
             Section("cost", "Cost", _cost(scope)),
         ),
         examples=(("model", context.example_model),),
-        start="now-1h",
     )
 
 
 def _variables(scope: BoardScope) -> Iterator[Variable]:
     """The usual ones, but of models those alone that report tokens."""
-    limits = BoardScope(tuple(item for item in scope.matchers if item.label == TENANT_ID), scope.clusters)
-    query = f"label_values({limits.select(TOKEN_RATE.name)}, {MODEL_NAME})"
+    tokens_of = level_series("tokens", (MODEL_NAME,)).name
+    query = f"label_values({BoardScope((), scope.clusters).select(tokens_of)}, {MODEL_NAME})"
     for variable in variables(scope):
         yield replace(variable, query=query) if variable.name == "model" else variable
 
@@ -93,7 +92,7 @@ def _cost(scope: BoardScope) -> tuple[Row, ...]:
         Row(
             (
                 tokens.cost_per_million_by_kind(scope),
-                tokens.cost_per_million_with_idle(scope),
+                tokens.cost_per_million_of_all_kinds(scope),
                 tokens.saved_by_cache(scope),
             )
         ),

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.scope import BoardScope, largest, legend
 from modelplane_dashboards.kit.views import TimeSeries
-from modelplane_dashboards.measures.calls import WINDOW
+from modelplane_schema import level_expressions as levels
 from modelplane_schema.grafana_units import NO_UNIT, RATIO, rate_unit
-from modelplane_schema.metrics import (
-    BUSINESS_EVENTS,
-    BUSINESS_VALUE_COUNT,
-    BUSINESS_VALUE_NEGATIVE_SUM,
-    BUSINESS_VALUE_SUM,
-    FEEDBACK,
-    MODEL_VERSION,
-)
-from modelplane_schema.promql import Matcher, rate, ratio, total
+from modelplane_schema.metrics import BUSINESS_EVENTS, MODEL_VERSION
+from modelplane_schema.promql import Matcher, ratio
 
 
 def events(scope: BoardScope) -> Panel:
@@ -24,7 +19,7 @@ def events(scope: BoardScope) -> Panel:
         title="Business events",
         description="Events per second that the model's team declares, such as clicks and orders.",
         unit=rate_unit(BUSINESS_EVENTS),
-        queries=(PromQuery(_sum(scope, BUSINESS_EVENTS.name, "event"), legend("event")),),
+        queries=(PromQuery(_highest(scope, "business_events", "event"), legend("event")),),
         view=TimeSeries(),
         empty="Not reported here: no business event is declared",
     )
@@ -32,15 +27,18 @@ def events(scope: BoardScope) -> Panel:
 
 def values(scope: BoardScope) -> Panel:
     positive, negative, count = (
-        _sum(scope, metric.name, "value")
-        for metric in (BUSINESS_VALUE_SUM, BUSINESS_VALUE_NEGATIVE_SUM, BUSINESS_VALUE_COUNT)
+        levels.summed(f"business_value_{part}", scope.select, scope.labels, ("value",))
+        for part in ("sum", "negative_sum", "count")
     )
+    most = _highest(scope, "business_value_count", "value")
     return Panel(
         key="business-values",
         title="Mean of business values",
         description="Mean of each declared value over calls, in the unit of the value.",
         unit=NO_UNIT,
-        queries=(PromQuery(ratio(f"({positive} - {negative})", count), legend("value")),),
+        queries=(
+            PromQuery(f"{ratio(f'({positive} - {negative})', count)} and on (value) {most}", legend("value")),
+        ),
         view=TimeSeries(minimum=None),
         empty="Not reported here: no business value is declared",
     )
@@ -48,7 +46,7 @@ def values(scope: BoardScope) -> Panel:
 
 def accuracy(scope: BoardScope) -> Panel:
     correct, judged = (
-        total(rate(scope.select(FEEDBACK.name, *matchers), WINDOW), (MODEL_VERSION,))
+        levels.summed("feedback", scope.select, scope.labels, (MODEL_VERSION,), *matchers)
         for matchers in ((Matcher("verdict", "correct"),), ())
     )
     return Panel(
@@ -62,8 +60,10 @@ def accuracy(scope: BoardScope) -> Panel:
     )
 
 
-def _sum(scope: BoardScope, name: str, label: str) -> str:
-    """A counter's growth per second for each value of a label, of which a graph shows the 20 highest."""
-    expression = total(rate(scope.select(name), WINDOW), (label,))
-    ranking = total(f"rate({scope.select(name)}[{WINDOW}] @ end())", (label,))
+def _highest(scope: BoardScope, quantity: str, label: str) -> str:
+    """A quantity for each value of a label, of which a graph shows the 20 highest."""
+    expression, ranking = (
+        levels.summed(quantity, select.select, scope.labels, (label,))
+        for select in (scope, replace(scope, at_end=True))
+    )
     return largest(expression, ranking, (label,))

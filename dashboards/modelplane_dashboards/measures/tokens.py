@@ -11,11 +11,9 @@ from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import Column, Heatmap, Stat, Table, TimeSeries
 from modelplane_dashboards.measures import calls
-from modelplane_dashboards.measures.calls import WINDOW
 from modelplane_dashboards.measures.cost import NO_PRICE
-from modelplane_dashboards.measures.growth import growth
+from modelplane_schema import level_expressions as levels
 from modelplane_schema import metrics
-from modelplane_schema.expressions import quantile
 from modelplane_schema.grafana_units import NO_UNIT, RATIO, rate_unit, unit_of
 from modelplane_schema.metrics import (
     CACHED_INPUT,
@@ -47,13 +45,16 @@ _OUTPUT = one_of(_KIND, (kind for kind in metrics.TOKEN_KINDS if kind not in (IN
 _ALL_KINDS = Matcher(_KIND, "all")
 
 
+def _tokens(scope: BoardScope, by: Labels, *kinds: Matcher) -> str:
+    return levels.summed("tokens", scope.select, scope.labels, by, *kinds)
+
+
 def _cached(scope: BoardScope, by: Labels) -> str:
-    cached = growth(scope, TOKENS.name, by, Matcher(_KIND, CACHED_INPUT))
-    return ratio(cached, growth(scope, TOKENS.name, by, _INPUT))
+    return ratio(_tokens(scope, by, Matcher(_KIND, CACHED_INPUT)), _tokens(scope, by, _INPUT))
 
 
 def _quantile(metric: Metric, q: float, scope: BoardScope, by: Labels) -> str:
-    return quantile(q, metric, scope.select, WINDOW, ("le", *by))
+    return levels.quantile(q, metric, scope.select, scope.labels, by)
 
 
 TOKENS_IN = Measure(
@@ -61,7 +62,7 @@ TOKENS_IN = Measure(
     "Tokens in",
     "Input tokens per second, cached ones included.",
     rate_unit(TOKENS),
-    lambda scope, by: growth(scope, TOKENS.name, by, _INPUT),
+    lambda scope, by: _tokens(scope, by, _INPUT),
     empty=NO_TOKENS,
 )
 TOKENS_OUT = Measure(
@@ -69,7 +70,7 @@ TOKENS_OUT = Measure(
     "Tokens out",
     "Output tokens per second, those of reasoning included.",
     rate_unit(TOKENS),
-    lambda scope, by: growth(scope, TOKENS.name, by, _OUTPUT),
+    lambda scope, by: _tokens(scope, by, _OUTPUT),
     empty=NO_TOKENS,
 )
 FIRST_TOKEN = Measure(
@@ -109,7 +110,7 @@ def tokens_by_kind(scope: BoardScope) -> Panel:
         title="Tokens by kind",
         description="Tokens per second; the kinds add up to all tokens. No line means no data.",
         unit=rate_unit(TOKENS),
-        queries=(PromQuery(growth(scope, TOKENS.name, (_KIND,)), legend(_KIND)),),
+        queries=(PromQuery(_tokens(scope, (_KIND,)), legend(_KIND)),),
         view=TimeSeries(stacked=True, colours=tuple(TOKEN_COLOURS.items())),
         empty=NO_TOKENS,
     )
@@ -131,7 +132,7 @@ def time_by_version(scope: BoardScope, measure: Measure, metric: Metric, title: 
 
 
 def first_token_heatmap(scope: BoardScope) -> Panel:
-    buckets = growth(scope, f"{TIME_TO_FIRST_TOKEN.name}_bucket", ("le",))
+    buckets = levels.summed("first_token_buckets", scope.select, scope.labels, ("le",))
     return Panel(
         key="first-token-heatmap",
         title="First tokens by time",
@@ -173,28 +174,25 @@ def cost_per_million_now(scope: BoardScope) -> Panel:
 
 
 def cost_per_million_by_kind(scope: BoardScope) -> Panel:
-    return Panel(
-        key="cost-per-million-by-kind",
-        title="Cost of a million tokens",
-        description="By kind, over the last hour: device seconds and token prices, without idle time.",
-        unit=NO_UNIT,
-        queries=(PromQuery(cost_per_million(scope, TOKEN_COST, (_KIND,)), legend(_KIND, _CURRENCY)),),
-        view=TimeSeries(),
-        decimals=2,
-        empty=NO_PRICE,
+    return _cost_with_idle(
+        scope, (MODEL_VERSION, _KIND), Matcher(_KIND, "all", "!="), "Cost of a million by kind"
     )
 
 
-def cost_per_million_with_idle(scope: BoardScope) -> Panel:
-    """What devices cost in all, by version, for idle time belongs to nobody's calls."""
-    by = (MODEL_VERSION,)
-    with_idle = cost_per_million(scope, TOKEN_COST_ALLOCATED, by, _ALL_KINDS)
+def cost_per_million_of_all_kinds(scope: BoardScope) -> Panel:
+    return _cost_with_idle(scope, (MODEL_VERSION,), _ALL_KINDS, "Cost of a million, all kinds")
+
+
+def _cost_with_idle(scope: BoardScope, by: Labels, kinds: Matcher, title: str) -> Panel:
+    """What devices cost in all, of each version, for idle time belongs to nobody's calls."""
+    grouped = (*by, _CURRENCY)
+    series = scope.select(TOKEN_COST_ALLOCATED.name, kinds)
     return Panel(
-        key="cost-per-million-with-idle",
-        title="All kinds, with idle time",
-        description="A million tokens of all kinds of each version, when its devices are paid all the hour.",
+        key=f"cost-per-million-by-{'-'.join(by)}".replace("_", "-"),
+        title=title,
+        description="Over the last hour, idle time of devices included; of several clusters the dearest.",
         unit=NO_UNIT,
-        queries=(PromQuery(with_idle, legend(*by, _CURRENCY)),),
+        queries=(PromQuery(f"max by ({', '.join(grouped)}) ({series})", legend(*grouped)),),
         view=TimeSeries(),
         decimals=2,
         empty=NO_PRICE,
@@ -217,15 +215,18 @@ def saved_by_cache(scope: BoardScope) -> Panel:
 
 def tenants(scope: BoardScope) -> Panel:
     by = (TENANT_ID,)
-    ranking = growth(scope, TOKENS.name, by)
-    measures = (TOKENS_IN, TOKENS_OUT, CACHED_SHARE, FIRST_TOKEN)
-    texts = (measure.expression(scope, by) for measure in measures)
+    every = total(scope.select(TOKEN_RATE.name), by)
+    texts = [total(scope.select(TOKEN_RATE.name, kinds), by) for kinds in (_INPUT, _OUTPUT)]
+    cached = total(scope.select(TOKEN_RATE.name, Matcher(_KIND, CACHED_INPUT)), by)
     return Panel(
         key="tenants",
-        title="Tenants by tokens",
-        description=f"The {_TENANTS} tenants with most tokens now. The name leads to the tenant's board.",
+        title="Tenants by tokens of the last hour",
+        description=f"The {_TENANTS} tenants with most tokens. The name leads to the tenant's board.",
         unit=rate_unit(TOKENS),
-        queries=tuple(PromQuery(largest(text, ranking, by, _TENANTS), instant=True) for text in texts),
+        queries=tuple(
+            PromQuery(largest(text, every, by, _TENANTS), instant=True)
+            for text in (*texts, ratio(cached, texts[0]))
+        ),
         view=Table(
             (
                 Column(
@@ -233,7 +234,9 @@ def tenants(scope: BoardScope) -> Panel:
                     "Tenant",
                     link=board_link("tenant", "Board of this tenant", *scope.clusters, tenant=VALUE),
                 ),
-                *(measure.column(ref_id) for measure, ref_id in zip(measures, "ABCD", strict=True)),
+                TOKENS_IN.column("A"),
+                TOKENS_OUT.column("B"),
+                CACHED_SHARE.column("C"),
             ),
             sort_by=TOKENS_OUT.title,
         ),

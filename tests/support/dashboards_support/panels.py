@@ -14,7 +14,7 @@ from modelplane_schema.series_labels import SERIES_LABELS
 from promtool import complaints
 
 GRAFANA = {"__rate_interval": "5m", "__interval": "1m"}
-SELECTED = GRAFANA | {"tenant": ".+", "model": "a"}
+SELECTED = GRAFANA | {"tenant": ".+", "model": "a", "version": ".+"}
 
 
 def api_queries(board: Board) -> Iterator[ApiQuery]:

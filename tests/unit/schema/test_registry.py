@@ -64,7 +64,7 @@ def test_the_design_example_is_read_whole() -> None:
 
 def test_the_shipped_example_is_valid_and_survives_being_written() -> None:
     registry = load_registry(EXAMPLE)
-    assert len(registry.models) == 5
+    assert len(registry.models) == 6
     assert parse_registry(dump_registry(registry)) == registry
 
 
