@@ -9,7 +9,7 @@ as it was scraped: of a long range only the part in which a series begins, ends 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
@@ -130,7 +130,7 @@ class SampleReader:
         if any(self._has_resets(name, time_range) for name in at_edges):
             return None
         series = {name: table.series_in(time_range, self.cell) for name, table in at_edges.items()}
-        represented = self._seen_without_break(series[metrics.DEVICE_SECONDS.name], time_range)
+        represented = self._seen_without_break(series, time_range)
         return None if represented is None else RangeSamples(time_range, True, series, represented)
 
     def _has_resets(self, name: str, time_range: TimeRange) -> bool:
@@ -144,35 +144,60 @@ class SampleReader:
         return bool(self.prometheus.unrestricted_samples_on(resets, at_end))
 
     def _seen_without_break(
-        self, series: Sequence[RawSeries], time_range: TimeRange
+        self, series: Mapping[str, Sequence[RawSeries]], time_range: TimeRange
     ) -> dict[str, IntArray] | None:
-        """When a series of each process on each device was scraped; None when one was not all the time."""
+        """When a series of each process on each device was scraped; None when one was not all the time.
+
+        A process without device seconds is looked at by another of its counters: where that stops within a
+        cell and device seconds begin in the next, what these begin with was used from then on.
+        """
+        seen_at = self._scraped_all_the_time(metrics.DEVICE_SECONDS, series, time_range, frozenset())
+        if seen_at is None:
+            return None
+        processes = {process for process, _ in seen_at}
+        for metric in self.counters:
+            if metric is not metrics.DEVICE_SECONDS:
+                others = self._scraped_all_the_time(metric, series, time_range, processes)
+                if others is None:
+                    return None
+                processes |= {process for process, _ in others}
+        return _by_key((device, times) for (_, device), times in seen_at.items())
+
+    def _scraped_all_the_time(
+        self,
+        metric: Metric,
+        series: Mapping[str, Sequence[RawSeries]],
+        time_range: TimeRange,
+        known: Set[str],
+    ) -> dict[_Place, IntArray] | None:
+        """When a series of a counter was scraped in each place of a process that is not ``known``."""
         representatives: dict[_Place, tuple[str, ...]] = {}
-        for place, values in map(self._placed, series):
-            if place not in representatives or values < representatives[place]:
+        for counter in series[metric.name]:
+            place, values = self._placed(counter, metric)
+            if place[0] not in known and (place not in representatives or values < representatives[place]):
                 representatives[place] = values
         every = sorted(set(representatives.values()))
         seen_at: dict[_Place, IntArray] = {}
         for first in range(0, len(every), _REPRESENTATIVES_AT_ONCE):
-            scraped = self._scraped(every[first : first + _REPRESENTATIVES_AT_ONCE], time_range)
+            scraped = self._scraped(metric, every[first : first + _REPRESENTATIVES_AT_ONCE], time_range)
             seen_at = _united(seen_at, scraped)
         never = np.zeros(0, dtype=np.int64)
         is_held = all(
             _is_held(seen_at.get(place, never), time_range, self.timing.hold) for place in representatives
         )
-        return _by_key((device, times) for (_, device), times in seen_at.items()) if is_held else None
+        return seen_at if is_held else None
 
-    def _placed(self, series: RawSeries) -> tuple[_Place, tuple[str, ...]]:
+    def _placed(self, series: RawSeries, metric: Metric) -> tuple[_Place, tuple[str, ...]]:
         """The place of a series, and the labels by which it may represent it; read once for all ranges."""
         placed = self._places.get(series.metric)
         if placed is None:
             labels = dict(self.labels_of(series))
-            placed = _place(labels), tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
+            placed = _place(labels, metric), tuple(labels.get(name, "") for name in _REPRESENTATIVE_LABELS)
             self._places[series.metric] = placed
         return placed
 
     def _scraped(
-        self, representatives: Sequence[tuple[str, ...]], time_range: TimeRange
+        self, metric: Metric, representatives: Sequence[tuple[str, ...]], time_range: TimeRange
     ) -> dict[_Place, IntArray]:
         """When series of the places of ``representatives`` were scraped, in a range and the cell before."""
         values_of_labels = zip(*representatives, strict=True)
@@ -180,10 +205,10 @@ class SampleReader:
             one_of(name, values)
             for name, values in zip(_REPRESENTATIVE_LABELS, values_of_labels, strict=True)
         )
-        query = selector(metrics.DEVICE_SECONDS.name, matchers)
+        query = selector(metric.name, matchers)
         start = time_range.start - self.cell
         series = self.prometheus.unrestricted_samples(query, start, time_range.end)
-        return _by_key((_place(counter.labels), counter.times) for counter in series)
+        return _by_key((_place(counter.labels, metric), counter.times) for counter in series)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,8 +277,8 @@ def process_of(labels: Mapping[str, str], metric: Metric) -> str:
     return "\0".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in of_metric)
 
 
-def _place(labels: Mapping[str, str]) -> _Place:
-    return process_of(labels, metrics.DEVICE_SECONDS), labels.get(_DEVICE, "")
+def _place(labels: Mapping[str, str], metric: Metric) -> _Place:
+    return process_of(labels, metric), labels.get(_DEVICE, "")
 
 
 def _by_device(series: Iterable[RawSeries]) -> dict[str, IntArray]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from datasource_support.sample_store import Scrape, Store, counted, labels_of, seconds, without
@@ -325,8 +325,12 @@ SERIES = (
 )  # fmt: skip
 
 
+AT_ONCE = Counted(0, 0.0, [], [], START + 301_000, 2 * START)
+
+
 @pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example((AT_ONCE, AT_ONCE, None, None, Counted(0, 0.0, [], [], 0, START + 61_000)))
 @given(st.tuples(*(st.none() | HAPPENINGS for _ in SERIES)))
 def test_the_ledger_is_that_of_all_samples(happenings: tuple[Counted | None, ...]) -> None:
     scrapes = [counted(TO_NOW, 1.5) if counter is None else counter.scrapes() for counter in happenings]
