@@ -63,15 +63,15 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             datasource=query.datasource,
             text=api_url(query) if isinstance(query, ApiQuery) else query.expr,
             instant=query.instant,
-            may_be_empty=panel.may_be_empty or _is_limit(query),
+            may_be_empty=panel.may_be_empty or _may_be_empty(query),
             root=query.root if isinstance(query, ApiQuery) else "",
             defaults=tuple(defaults.items()),
         )
 
 
-def _is_limit(query: Query) -> bool:
-    """Whether a query draws a limit, which the registry need not have."""
-    return isinstance(query, PromQuery) and query.style == "limit"
+def _may_be_empty(query: Query) -> bool:
+    """Whether a query may return nothing where its panel has others: a limit need not be in the registry."""
+    return isinstance(query, PromQuery) and (query.may_be_empty or query.style == "limit")
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str:

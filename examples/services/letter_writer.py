@@ -5,6 +5,7 @@ What it measures is synthetic, tokens and the accelerator among it; how it measu
 
 from __future__ import annotations
 
+import platform
 import random
 import time
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def service() -> Endpoint:
         "python",
         owner="retail",
         stage="production",
+        framework_version=platform.python_version(),
         tenants=TENANTS,
         device="simulated-accelerator-0",
         device_type="simulated-accelerator",

@@ -109,7 +109,7 @@ def test_a_hostile_tenant_sees_only_its_own_data(backend: str, window: tuple[int
     lines = rest(backend, "latency", window, **{"tenant-id": HOSTILE_TENANT})
     assert [line["labels"]["tenant_id"] for line in lines] == [HOSTILE_TENANT] * 2
     assert all(1 < value <= 2.5 for value in values(lines[0]))
-    assert rest(backend, "latency", window, **{"tenant-id": ".*"}) == []
+    assert rest(backend, "latency", window, **{"tenant-id": "[a-z].*"}) == []
 
 
 def test_a_version_can_be_chosen(backend: str, window: tuple[int, int]) -> None:

@@ -179,7 +179,9 @@ def drift(
     snapshots = Snapshots(expositions)
 
     def counts(moment: str) -> dict[str, float]:
-        return {name: observed(by_moment[moment]) for name, by_moment in expositions.items()}
+        """Of those that have any: Prometheus has no series of others."""
+        every = {name: observed(by_moment[moment]) for name, by_moment in expositions.items()}
+        return {name: count for name, count in every.items() if count}
 
     with serving_by(snapshots.handler()) as snapshots_url:
         port = free_port()

@@ -289,7 +289,7 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
         plane = Plane.load(data)
         assert plane.grafana_url is not None
         doctor_result = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
-        assert "ok   Grafana has the boards and reaches its datasources: 7 answers" in doctor_result.output
+        assert "ok   Grafana has the boards and reaches its datasources: 13 answers" in doctor_result.output
         assert "model 'resnet50' is in the registry but no target reports it" in doctor_result.output
         up.send_signal(signal.SIGINT)
         output, _ = up.communicate(timeout=PATIENCE_SECONDS)

@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
         "modelplane_alerts/mixin/alerts/slo.libsonnet",
         "modelplane_alerts/mixin/dashboards.json",
         "modelplane_alerts/mixin/schema.json",
-        "modelplane_dashboards/render.py",
+        "modelplane_dashboards/kit/render.py",
         "modelplane_datasource/app.py",
         "modelplane_provisioning/commands/demo.py",
     ):

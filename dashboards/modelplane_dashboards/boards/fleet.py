@@ -112,7 +112,7 @@ def _models(scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
         cost.DEVICES_BUSY,
     )
     queries = (
-        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True),
+        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True, may_be_empty=True),
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
         calls.REQUEST_RATE.query(scope, _BY_MODEL),
     )

@@ -63,7 +63,7 @@ def _models(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Meas
     named = alerts.firing(scope, Matcher(MODEL_NAME, "", "!="))
     measures = (slo.BURN_1H, errors, p95, calls.MEAN_CONFIDENCE, calls.REQUEST_RATE)
     queries = (
-        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True),
+        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True, may_be_empty=True),
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
         calls.REQUEST_RATE.query(scope, _BY_MODEL),
     )

@@ -25,14 +25,15 @@ DEFAULT_HEIGHT = 8
 class PromQuery:
     """A PromQL query; ``legend`` is Grafana's template with ``{{label}}``.
 
-    ``style`` is how its lines look in a graph: a ``limit`` is dashed and red. In
-    a table a query that is not instant becomes a trend.
+    ``style`` is how its lines look in a graph: a ``limit`` is dashed and red. In a table a query that is not
+    instant becomes a trend, and ``may_be_empty`` says of a column that no data is no fault.
     """
 
     expr: str
     legend: str = ""
     instant: bool = False
     style: LineStyle = "solid"
+    may_be_empty: bool = False
 
     @property
     def datasource(self) -> DatasourceKind:

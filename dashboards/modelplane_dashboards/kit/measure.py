@@ -43,7 +43,9 @@ class Measure:
         return limit_steps(warning=self.warning, bad=self.bad) if self.has_limit else PLAIN
 
     def query(self, scope: BoardScope, by: Labels = (), *, instant: bool = False) -> PromQuery:
-        return PromQuery(self.expression(scope, by), legend(*by) or self.title, instant)
+        return PromQuery(
+            self.expression(scope, by), legend(*by) or self.title, instant, may_be_empty=bool(self.empty)
+        )
 
     def stat(self, scope: BoardScope, *, trend: bool = True) -> Panel:
         """The value now, with its course in the time range unless ``trend`` is off."""

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from modelplane_provisioning.commands.options import console, out_option
 from modelplane_provisioning.commands.text import print_json
+from modelplane_provisioning.pictures.grafana_api import GrafanaApi, boards_of, read_token
 from modelplane_provisioning.pictures.shots import THEMES, WIDTHS, Choice, Theme
 
 if TYPE_CHECKING:
@@ -99,7 +100,6 @@ def grafana_pictures(
     """
     from modelplane_provisioning.pictures.album import Order, take_pictures
     from modelplane_provisioning.pictures.findings import findings, worst
-    from modelplane_provisioning.pictures.grafana_api import GrafanaApi, boards_of, read_token
 
     api = GrafanaApi(url, read_token(token_file))
     boards = boards_of(api, uids)

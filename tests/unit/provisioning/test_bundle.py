@@ -140,7 +140,7 @@ def test_compose_mounts_only_what_the_bundle_holds(container_bundle: Path) -> No
 def test_compose_pins_images_and_runs_nothing_as_root_or_on_all_addresses(container_bundle: Path) -> None:
     services = read_yaml(container_bundle / "compose.yaml")["services"]
     assert {"prometheus", "alertmanager", "backend", "grafana"} < set(services)
-    assert len([name for name in services if name.startswith("example-")]) == 5
+    assert len([name for name in services if name.startswith("example-")]) == 6
     for name, service in services.items():
         assert service["user"] == "1:1" or service["user"] == "1000:1000", name
         assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
