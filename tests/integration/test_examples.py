@@ -231,7 +231,7 @@ def test_running_service_ends_quietly(case: Case, service: Running) -> None:
     assert "Traceback" not in done.log
 
 
-@pytest.mark.parametrize("case", (case for case in CASES if case.requires != ("numpy",)), ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.requires != ("numpy",)], ids=str)
 def test_missing_framework_is_explained(case: Case) -> None:
     """Of those that have one: all need NumPy, which comes with modelplane."""
     script = SCRIPTS / case.script
