@@ -123,13 +123,13 @@ class CsvFile:
             return names
 
     def _first_texts(self) -> dict[str, list[str]]:
-        """The distinct texts of each column in the first block."""
+        """The distinct texts of each column in the first block, blank ones among them."""
         if not self.columns:
             return {}
         types = dict.fromkeys(self.columns, pa.string())
         with readable(self._path), opened(self._path) as stream, self._reader(stream.file, types) as reader:
             for batch in reader:
-                return {name: _present(batch.column(name)) for name in self.columns}
+                return {name: _distinct(batch.column(name)) for name in self.columns}
         return {name: [] for name in self.columns}
 
     def _reader(self, file: pa.NativeFile, types: Mapping[str, pa.DataType]) -> pa_csv.CSVStreamingReader:
@@ -187,18 +187,15 @@ def _rows(head: Head, delimiter: str) -> list[list[str]]:
     return rows[:_ROWS_LOOKED_AT] if head.is_whole else rows[:-1][:_ROWS_LOOKED_AT]
 
 
-def _present(column: pa.Array) -> list[str]:
-    """The distinct values of a column of texts, without those that stand for none."""
-    texts: list[str | None] = column.unique().to_pylist()
-    return [text for text in texts if text is not None and not is_missing(text)]
-
-
-def _content(texts: Sequence[str], decimal: str) -> Content:
+def _content(distinct: Sequence[str], decimal: str) -> Content:
     """What a column holds; of one without any value it is not known, and a number is the likeliest."""
+    texts = _present(distinct)
     if texts and all(map(is_time, texts)):
         return "times"
     if any(map(is_identifier, texts)) or not all(is_number(text.replace(decimal, ".")) for text in texts):
         return "texts"
+    if len(texts) < len(distinct):  # blanks, which Arrow takes for no number and not for none
+        return "spelled"
     try:
         pa.array([text.replace(decimal, ".") for text in texts], pa.string()).cast(pa.float64())
     except pa.ArrowInvalid:
@@ -206,7 +203,17 @@ def _content(texts: Sequence[str], decimal: str) -> Content:
     return "numbers"
 
 
-def _are_classes(texts: Sequence[str]) -> bool:
+def _distinct(column: pa.Array) -> list[str]:
+    return [text for text in column.unique().to_pylist() if text is not None]
+
+
+def _present(texts: Sequence[str]) -> list[str]:
+    """The texts without those that stand for no value."""
+    return [text for text in texts if not is_missing(text)]
+
+
+def _are_classes(distinct: Sequence[str]) -> bool:
+    texts = _present(distinct)
     return 0 < len(texts) <= MAX_CATEGORIES and all(map(is_whole_number, texts))
 
 

@@ -231,3 +231,14 @@ def test_memory_does_not_grow_with_a_csv_file(tmp_path: Path) -> None:
         pa_csv.write_csv(pa.table({**texts, "x": rng.normal(size=rows)}), path)
     assert large.stat().st_size - small.stat().st_size > 130 << 20
     assert peak_memory(large) - peak_memory(small) < 90
+
+
+@pytest.mark.parametrize("blank", [" ", '"  "', "\t", "\u00a0"])
+def test_a_blank_cell_of_a_column_of_numbers_is_missing(blank: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(f"age,colour\n20,red\n{blank},red\n30,blue\n", encoding="utf-8")
+    age, colour = fitted(path).signals
+    assert isinstance(age, NumericSignal)
+    assert (age.observations, age.mean) == (3, 25.0)
+    assert age.ratios[-1] == pytest.approx(1 / 3)
+    assert isinstance(colour, CategoricalSignal)
