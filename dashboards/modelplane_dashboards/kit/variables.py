@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from modelplane_dashboards.kit.board import Variable
 from modelplane_dashboards.kit.scope import VARIABLE_LABELS, BoardScope
 from modelplane_schema.level_expressions import level_series
+from modelplane_schema.metrics import TENANT_ID
 
 ALL_CLUSTERS = ".*"  # a series need not have the label of a cluster
 ALL = ".+"
@@ -34,6 +35,17 @@ def _identity(scope: BoardScope) -> Iterator[Variable]:
         if matcher.value == f"${names[matcher.label]}":
             name = names[matcher.label]
             series = earlier.select(level_series("active", (*earlier.labels, matcher.label)).name)
-            query = f"label_values({series}, {matcher.label})"
-            yield Variable(name, name.capitalize(), query, ALL if matcher.op == "=~" else "")
+            query, regex = _menu(series, matcher.label)
+            yield Variable(name, name.capitalize(), query, ALL if matcher.op == "=~" else "", regex)
         earlier = BoardScope((*earlier.matchers, matcher), scope.clusters)
+
+
+def _menu(series: str, label: str) -> tuple[str, str]:
+    """The query of a menu, and the regular expression that takes the values out of its answer, if one must.
+
+    Prometheus looks each value of a label up in all blocks of the time range: a thousand tenants take 1.7 s,
+    where a query of the end of the range reads a thousand samples.
+    """
+    if label != TENANT_ID:
+        return f"label_values({series}, {label})", ""
+    return f"query_result(group by ({label}) ({series}))", f'/{label}="(.*)"}} /'
