@@ -73,10 +73,21 @@ def rate(series: str, window: str) -> str:
     return f"rate({series}[{window}])"
 
 
+def aggregate(operation: str, expression: str, by: Iterable[str] = ()) -> str:
+    """An aggregation such as ``max`` of ``expression``, for each combination of the labels ``by``."""
+    labels = ", ".join(by)
+    return f"{operation} by ({labels}) ({expression})" if labels else f"{operation}({expression})"
+
+
 def total(expression: str, by: Iterable[str] = ()) -> str:
     """The sum of ``expression``, for each combination of the labels ``by``."""
-    labels = ", ".join(by)
-    return f"sum by ({labels}) ({expression})" if labels else f"sum({expression})"
+    return aggregate("sum", expression, by)
+
+
+def count_or_zero(matching: str, every: str, by: Iterable[str] = ()) -> str:
+    """How many series ``matching`` has; 0 where only ``every`` has some, and absent where neither has."""
+    labels = tuple(by)
+    return f"{aggregate('count', matching, labels)} or 0 * {aggregate('count', every, labels)}"
 
 
 def ratio(numerator: str, denominator: str, *, keep_nan: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelplane_dashboards.kit.board import ApiQuery, Board, Field, Panel, PromQuery, Row, Section
 from modelplane_dashboards.kit.colours import SEVERITY_COLOURS
 from modelplane_dashboards.kit.context import BoardContext
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import model_link, tenant_link
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope
 from modelplane_dashboards.kit.variables import variables
@@ -13,7 +13,7 @@ from modelplane_dashboards.kit.views import Column, Table, ValueText
 from modelplane_dashboards.measures import alerts, calls, cost, drift, slo
 from modelplane_schema.grafana_units import COUNT, RATIO
 from modelplane_schema.metrics import MODEL_NAME, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 from modelplane_schema.uids import FLEET_UID
 
 _BY_MODEL = (MODEL_NAME,)
@@ -75,8 +75,8 @@ def _triage(scope: BoardScope) -> Panel:
         *(Field(name, name, "number") for name in ("burn_rate", "moved_signals", "budget_ratio")),
     )
     severities = tuple(ValueText(name, colour=colour) for name, colour in SEVERITY_COLOURS.items())
-    model = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
-    tenant = board_link("tenant", "Board of this tenant", *scope.clusters, tenant=VALUE)
+    model = model_link(*scope.clusters)
+    tenant = tenant_link(*scope.clusters)
     return Panel(
         key="triage",
         title="Needs attention, worst first",
@@ -112,12 +112,12 @@ def _models(scope: BoardScope, errors: Measure, p95: Measure) -> Panel:
         cost.DEVICES_BUSY,
     )
     queries = (
-        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True, may_be_empty=True),
+        PromQuery(aggregate("count", named, (MODEL_NAME,)), instant=True, may_be_empty=True),
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
         calls.REQUEST_RATE.query(scope, _BY_MODEL),
     )
     alert_count = Column("Value #A", "Alerts", COUNT, cell="fill", steps=alerts.COUNT_STEPS)
-    link = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
+    link = model_link(*scope.clusters)
     return Panel(
         key="models",
         title="Models",

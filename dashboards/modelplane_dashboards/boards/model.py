@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import Board, Panel, PromQuery, Row, Section
 from modelplane_dashboards.kit.context import BoardContext
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import tenant_link
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, largest, several
 from modelplane_dashboards.kit.subject import BoardSubject, Entity, board_subject
@@ -14,7 +14,7 @@ from modelplane_dashboards.measures import alerts, business, calls, cost, drift,
 from modelplane_dashboards.measures.comparison import canary_against_production
 from modelplane_schema.grafana_units import COUNT, unit_of
 from modelplane_schema.metrics import MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 from modelplane_schema.recorded import LATENCY_QUANTILE, VERSION_STAGE
 
 _BY_VERSION = (MODEL_VERSION,)
@@ -114,11 +114,11 @@ def _tenants(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Mea
     expressions = (
         slo.BURN_1H.expression(scope, by),
         errors.expression(scope, by),
-        f"max by ({TENANT_ID}) ({recorded})",
+        aggregate("max", recorded, (TENANT_ID,)),
         calls.REQUEST_RATE.expression(scope, by),
     )
     queries = tuple(PromQuery(largest(text, ranking, by, _TENANTS), instant=True) for text in expressions)
-    link = board_link("tenant", "Board of this tenant", *subject.variables, *scope.clusters, tenant=VALUE)
+    link = tenant_link(*subject.variables, *scope.clusters)
     return Panel(
         key="tenants",
         title=f"The {_TENANTS} busiest tenants",

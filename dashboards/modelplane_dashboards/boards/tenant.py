@@ -13,7 +13,7 @@ from modelplane_dashboards.kit.views import Column, Table
 from modelplane_dashboards.measures import alerts, calls, cost, slo
 from modelplane_schema.grafana_units import COUNT
 from modelplane_schema.metrics import MODEL_NAME
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 
 _BY_MODEL = (MODEL_NAME,)
 
@@ -63,7 +63,7 @@ def _models(subject: BoardSubject, scope: BoardScope, errors: Measure, p95: Meas
     named = alerts.firing(scope, Matcher(MODEL_NAME, "", "!="))
     measures = (slo.BURN_1H, errors, p95, calls.MEAN_CONFIDENCE, calls.REQUEST_RATE)
     queries = (
-        PromQuery(f"count by ({MODEL_NAME}) ({named})", instant=True, may_be_empty=True),
+        PromQuery(aggregate("count", named, (MODEL_NAME,)), instant=True, may_be_empty=True),
         *(measure.query(scope, _BY_MODEL, instant=True) for measure in measures),
         calls.REQUEST_RATE.query(scope, _BY_MODEL),
     )

@@ -20,6 +20,16 @@ def board_link(kind: str, title: str, /, *keep: str, **values: str) -> Link:
     return uid_link(template_uid(kind), title, *keep, **values)
 
 
+def model_link(*keep: str) -> Link:
+    """From a cell with the name of a model to its board."""
+    return board_link("model", "Board of this model", *keep, model=VALUE)
+
+
+def tenant_link(*keep: str) -> Link:
+    """From a cell with the id of a tenant to its board."""
+    return board_link("tenant", "Board of this tenant", *keep, tenant=VALUE)
+
+
 def uid_link(uid: str, title: str, /, *keep: str, **values: str) -> Link:
     """The same to the board of a uid."""
     parameters = [f"var-{variable}={value}" for variable, value in values.items()]

@@ -90,7 +90,7 @@ class Measure:
         query = self.query(scope, by)
         if most is None:
             return query
-        ranking = ranked_by.expression(replace(scope, at_end=True), by)
+        ranking = ranked_by.expression(scope.ending, by)
         return replace(query, expr=largest(query.expr, ranking, by, most))
 
     def column(self, ref_id: str, title: str = "", link: Link | None = None) -> Column:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher, MatchOp, selector
+from modelplane_schema.promql import Matcher, MatchOp, aggregate, selector
 from modelplane_schema.recorded import MODEL_TENANT
 from modelplane_schema.series_labels import SERIES_LABELS, is_constant
 
@@ -53,6 +53,11 @@ class BoardScope:
         series = selector(name, (*self._cluster_matchers(name), *limits, *matchers))
         return f"{series} @ end()" if self.at_end else series
 
+    @property
+    def ending(self) -> BoardScope:
+        """The same series at the end of the time range."""
+        return replace(self, at_end=True)
+
     def of_tenant(self, expression: str) -> str:
         """``expression``, which has no tenant, for the models alone that the board's tenant uses."""
         if TENANT_ID not in self.labels:
@@ -67,7 +72,7 @@ class BoardScope:
             for matcher in self.matchers
         ]
         series = selector(ALERTS, (state, *self._cluster_matchers(ALERTS), *limits, *matchers))
-        return f"max by ({', '.join(ALERT_LABELS)}) ({series})"
+        return aggregate("max", series, ALERT_LABELS)
 
     def _cluster_matchers(self, name: str) -> Iterable[Matcher]:
         return () if is_constant(name) else (Matcher(label, f"${label}", "=~") for label in self.clusters)
@@ -81,6 +86,11 @@ def largest(expression: str, ranking: str, by: Labels = (), count: int = 20) -> 
     """
     matched = f"on ({', '.join(by)}) " if by else ""
     return f"{expression} and {matched}topk({count}, {ranking})"
+
+
+def highest(expression: Callable[[BoardScope], str], scope: BoardScope, by: Labels, count: int = 20) -> str:
+    """The ``count`` series of ``expression`` that are highest at the end of the range."""
+    return largest(expression(scope), expression(scope.ending), by, count)
 
 
 def several(variable: str) -> Matcher:

@@ -12,7 +12,7 @@ from modelplane_dashboards.kit.board import (
     PromQuery,
 )
 from modelplane_dashboards.kit.colours import BAD, GOOD, SEVERITY_COLOURS
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import model_link
 from modelplane_dashboards.kit.scope import BoardScope, largest, legend
 from modelplane_dashboards.kit.views import (
     Column,
@@ -28,7 +28,7 @@ from modelplane_dashboards.kit.views import (
 from modelplane_schema.alerts import WATCHDOG
 from modelplane_schema.grafana_units import COUNT
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 from modelplane_schema.recorded import VERSION_STAGE
 
 SEVERITIES = ("info", "warning", "critical")
@@ -103,7 +103,7 @@ def firing_alerts(scope: BoardScope) -> Panel:
                 Column(
                     MODEL_NAME,
                     "Model",
-                    link=board_link("model", "Board of this model", *scope.clusters, model=VALUE),
+                    link=model_link(*scope.clusters),
                 ),
                 Column(MODEL_VERSION, "Version"),
                 Column(TENANT_ID, "Tenant"),
@@ -118,7 +118,7 @@ def firing_alerts(scope: BoardScope) -> Panel:
 def alert_timeline(scope: BoardScope, *labels: str) -> Panel:
     """A strip for each alert and value of ``labels``, in the colour of its severity."""
     by = ("alertname", *labels)
-    ranks = f"max by ({', '.join(by)}) ({severity_ranks(scope)})"
+    ranks = aggregate("max", severity_ranks(scope), by)
     # Those that fire at the end alone would leave out what is over.
     severest = f"sum_over_time({ranks}[1d:5m] @ end())"
     return Panel(
@@ -189,9 +189,7 @@ def version_marks(scope: BoardScope) -> Annotation:
     """A mark where a version begins to be loaded."""
     labels = (MODEL_NAME, MODEL_VERSION)
     series = scope.select(VERSION_STAGE.name)
-    now, before = (
-        f"max by ({', '.join(labels)}) ({text})" for text in (series, f"{series} offset $__interval")
-    )
+    now, before = (aggregate("max", text, labels) for text in (series, f"{series} offset $__interval"))
     return Annotation(
         name="Version loaded",
         expr=f"{now} unless {before}",

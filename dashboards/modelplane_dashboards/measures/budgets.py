@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelplane_dashboards.kit.board import Panel, PromQuery
-from modelplane_dashboards.kit.links import VALUE, board_link, field
-from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
+from modelplane_dashboards.kit.links import board_link, field, model_link, tenant_link
+from modelplane_dashboards.kit.scope import BoardScope, Labels, highest, largest, legend
 from modelplane_dashboards.kit.views import (
     Column,
     Stat,
@@ -16,10 +14,10 @@ from modelplane_dashboards.kit.views import (
     limit_steps,
     remaining_steps,
 )
-from modelplane_dashboards.measures.slo import NO_SLO
+from modelplane_dashboards.measures.slo import LITTLE_LEFT, NO_SLO
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO, unit_of
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate, count_or_zero
 from modelplane_schema.recorded_slo import (
     SLO_BUDGET_REMAINING,
     SLO_BURN_FACTOR,
@@ -42,7 +40,6 @@ NOT_SPENT = "No budget is being spent"
 _EACH: Labels = (TENANT_ID, MODEL_NAME, MODEL_VERSION, "slo")
 _OF_MODEL: Labels = (TENANT_ID, MODEL_VERSION, "slo")
 _ROWS, _LINES = 50, 20
-_LITTLE_LEFT = 0.25
 # A budget that lasts for a day needs somebody now; the slowest alert looks at three days.
 _SOON_SECONDS, _LATER_SECONDS = 86_400.0, 3 * 86_400.0
 
@@ -54,7 +51,7 @@ def spent_now(scope: BoardScope) -> Panel:
         title="Budgets spent",
         description="SLOs of a tenant and version that have nothing left of the budget of their period.",
         unit=COUNT,
-        queries=(PromQuery(f"count({left} <= 0) or 0 * count({left})", instant=True),),
+        queries=(PromQuery(count_or_zero(f"{left} <= 0", left), instant=True),),
         view=Stat(limit_steps(bad=1)),
         empty=NO_SLO,
     )
@@ -91,14 +88,14 @@ def first_exhaustion(scope: BoardScope) -> Panel:
 def least_left(scope: BoardScope) -> Panel:
     """The SLOs of tenants and versions of which least is left."""
     on = f"on ({', '.join(_EACH)})"
-    left = _by("min", _EACH, scope.select(SLO_BUDGET_REMAINING.name))
+    left = aggregate("min", scope.select(SLO_BUDGET_REMAINING.name), _EACH)
     lowest = f"bottomk({_ROWS}, {left})"
     others = (
-        _by("max", _EACH, scope.select(SLO_BURN_RATE.over("1h").name)),
-        _by("max", _EACH, scope.select(SLO_BURN_RATE.over("6h").name)),
-        _by("min", _EACH, scope.select(SLO_EXHAUSTION.name)),
-        _by("sum", _EACH, scope.select(SLO_GOOD_IN_PERIOD.name)),
-        _by("sum", _EACH, scope.select(SLO_TOTAL_IN_PERIOD.name)),
+        aggregate("max", scope.select(SLO_BURN_RATE.over("1h").name), _EACH),
+        aggregate("max", scope.select(SLO_BURN_RATE.over("6h").name), _EACH),
+        aggregate("min", scope.select(SLO_EXHAUSTION.name), _EACH),
+        aggregate("sum", scope.select(SLO_GOOD_IN_PERIOD.name), _EACH),
+        aggregate("sum", scope.select(SLO_TOTAL_IN_PERIOD.name), _EACH),
     )
     expressions = (lowest, *(f"{other} and {on} {lowest}" for other in others))
     return Panel(
@@ -116,8 +113,8 @@ def least_left(scope: BoardScope) -> Panel:
 def _budget_columns(scope: BoardScope) -> tuple[Column, ...]:
     row = {"tenant": field("Tenant"), "model": field("Model"), "version": field("Version")}
     this = board_link("slo", "Only this SLO's tenant and version", *scope.clusters, **row)
-    model = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
-    tenant = board_link("tenant", "Board of this tenant", *scope.clusters, tenant=VALUE)
+    model = model_link(*scope.clusters)
+    tenant = tenant_link(*scope.clusters)
     burn = highlight_steps(warning=1.0)
     return (
         Column("slo", "SLO", link=this),
@@ -125,7 +122,7 @@ def _budget_columns(scope: BoardScope) -> tuple[Column, ...]:
         Column(MODEL_VERSION, "Version"),
         Column(TENANT_ID, "Tenant", link=tenant),
         Column(
-            "Value #A", "Left", RATIO, cell="colour", steps=remaining_steps(warning=_LITTLE_LEFT), decimals=0
+            "Value #A", "Left", RATIO, cell="colour", steps=remaining_steps(warning=LITTLE_LEFT), decimals=0
         ),
         Column("Value #B", "Burn 1h", NO_UNIT, cell="fill", steps=burn, decimals=1),
         Column("Value #C", "Burn 6h", NO_UNIT, cell="fill", steps=burn, decimals=1),
@@ -138,10 +135,10 @@ def _budget_columns(scope: BoardScope) -> tuple[Column, ...]:
 def promises(scope: BoardScope) -> Panel:
     """What the registry says of each SLO of a model."""
     expressions = (
-        _by("max", ("slo", "indicator"), scope.select(SLO_INDICATOR.name)),
-        _by("max", ("slo",), scope.select(SLO_OBJECTIVE.name)),
-        _by("max", ("slo",), scope.select(SLO_LATENCY_SECONDS.name)),
-        _by("max", ("slo", "period"), scope.select(SLO_PERIOD.name)),
+        aggregate("max", scope.select(SLO_INDICATOR.name), ("slo", "indicator")),
+        aggregate("max", scope.select(SLO_OBJECTIVE.name), ("slo",)),
+        aggregate("max", scope.select(SLO_LATENCY_SECONDS.name), ("slo",)),
+        aggregate("max", scope.select(SLO_PERIOD.name), ("slo", "period")),
     )
     return Panel(
         key="promises",
@@ -169,7 +166,7 @@ def promises(scope: BoardScope) -> Panel:
 
 def left_over_time(scope: BoardScope) -> Panel:
     current, last = (
-        _by("min", _OF_MODEL, when.select(SLO_BUDGET_REMAINING.name)) for when in (scope, _at_end(scope))
+        aggregate("min", when.select(SLO_BUDGET_REMAINING.name), _OF_MODEL) for when in (scope, scope.ending)
     )
     return Panel(
         key="budget-left",
@@ -185,9 +182,9 @@ def left_over_time(scope: BoardScope) -> Panel:
 
 def burn_over(scope: BoardScope, window: str, alert_window: str) -> Panel:
     """The burn of each SLO at its worst tenant and version, and the factor that alerts compare it with."""
-    burn = _by("max", ("slo",), scope.select(SLO_BURN_RATE.over(window).name))
+    burn = aggregate("max", scope.select(SLO_BURN_RATE.over(window).name), ("slo",))
     limit = Matcher("long_window", alert_window)
-    factor = _by("max", ("slo",), scope.select(SLO_BURN_FACTOR.name, limit))
+    factor = aggregate("max", scope.select(SLO_BURN_FACTOR.name, limit), ("slo",))
     return Panel(
         key=f"burn-over-{window}",
         title=f"Worst burn {window}",
@@ -204,25 +201,26 @@ def burn_over(scope: BoardScope, window: str, alert_window: str) -> Panel:
 
 
 def burn_by_tenant(scope: BoardScope) -> Panel:
-    current, last = (
-        _by("max", _OF_MODEL, when.select(SLO_BURN_RATE.over("1h").name)) for when in (scope, _at_end(scope))
-    )
     return Panel(
         key="burn-by-tenant",
         title="Burn 1h by tenant and version",
         description=f"Burn over the last hour; the {_LINES} fastest at the end of the range.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, last, _OF_MODEL, _LINES), legend(*_OF_MODEL)),),
+        queries=(PromQuery(highest(_burn_of_each, scope, _OF_MODEL, _LINES), legend(*_OF_MODEL)),),
         view=TimeSeries(),
         decimals=1,
         empty=NO_SLO,
     )
 
 
+def _burn_of_each(scope: BoardScope) -> str:
+    return aggregate("max", scope.select(SLO_BURN_RATE.over("1h").name), _OF_MODEL)
+
+
 def events(scope: BoardScope) -> Panel:
     """Good and bad calls of each SLO: a burn on few events means little."""
     good, total = (
-        _by("sum", ("slo",), scope.select(series.over(EVENTS_WINDOW).name))
+        aggregate("sum", scope.select(series.over(EVENTS_WINDOW).name), ("slo",))
         for series in (SLO_GOOD, SLO_TOTAL)
     )
     return Panel(
@@ -242,14 +240,6 @@ def events(scope: BoardScope) -> Panel:
 
 def _factor(scope: BoardScope, long_window: str) -> str:
     """The burn rate above which each SLO alerts."""
-    return _by(
-        "max", (MODEL_NAME, "slo"), scope.select(SLO_BURN_FACTOR.name, Matcher("long_window", long_window))
+    return aggregate(
+        "max", scope.select(SLO_BURN_FACTOR.name, Matcher("long_window", long_window)), (MODEL_NAME, "slo")
     )
-
-
-def _at_end(scope: BoardScope) -> BoardScope:
-    return replace(scope, at_end=True)
-
-
-def _by(operation: str, by: Labels, series: str) -> str:
-    return f"{operation} by ({', '.join(by)}) ({series})"

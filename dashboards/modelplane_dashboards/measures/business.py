@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelplane_dashboards.kit.board import Panel, PromQuery
-from modelplane_dashboards.kit.scope import BoardScope, largest, legend
+from modelplane_dashboards.kit.scope import BoardScope, highest, legend
 from modelplane_dashboards.kit.views import TimeSeries
 from modelplane_schema import level_expressions as levels
 from modelplane_schema.grafana_units import NO_UNIT, RATIO, rate_unit
@@ -62,8 +60,5 @@ def accuracy(scope: BoardScope) -> Panel:
 
 def _highest(scope: BoardScope, quantity: str, label: str) -> str:
     """A quantity for each value of a label, of which a graph shows the 20 highest."""
-    expression, ranking = (
-        levels.summed(quantity, select.select, scope.labels, (label,))
-        for select in (scope, replace(scope, at_end=True))
-    )
-    return largest(expression, ranking, (label,))
+    by = (label,)
+    return highest(lambda when: levels.summed(quantity, when.select, when.labels, by), scope, by)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, largest, legend
+from modelplane_dashboards.kit.scope import BoardScope, Labels, highest, legend
 from modelplane_dashboards.kit.views import Stat, TimeSeries
 from modelplane_schema import level_expressions as levels
 from modelplane_schema.grafana_units import NO_UNIT
+from modelplane_schema.promql import total
 from modelplane_schema.recorded import COST
 
 NO_PRICE = "Not reported here: no price is declared"
@@ -27,15 +26,21 @@ DEVICES_BUSY = Measure(
 )
 
 
+def per_hour(series: str, by: Labels) -> str:
+    """Money per hour, of series that are money per second."""
+    return f"{_HOUR} * {total(series, by)}"
+
+
 def cost_per_hour_now(scope: BoardScope) -> Panel:
     """What calls cost, in each currency by itself."""
-    expression = f"{_HOUR} * sum by (currency) ({scope.select(COST.name)})"
     return Panel(
         key="cost-per-hour-now",
         title="Cost per hour",
         description="Money per hour that device seconds and tokens of the last hour cost, without idle time.",
         unit=NO_UNIT,
-        queries=(PromQuery(expression, legend("currency"), instant=True),),
+        queries=(
+            PromQuery(per_hour(scope.select(COST.name), ("currency",)), legend("currency"), instant=True),
+        ),
         view=Stat(shows_name=True),
         decimals=2,
         empty=NO_PRICE,
@@ -45,15 +50,14 @@ def cost_per_hour_now(scope: BoardScope) -> Panel:
 def cost_by(scope: BoardScope, label: str, title: str) -> Panel:
     """Money per hour for each value of a label, in each currency by itself."""
     by = (label, "currency")
-    series = scope.select(COST.name)
-    ranking = replace(scope, at_end=True).select(COST.name)
-    current, last = (f"{_HOUR} * sum by ({', '.join(by)}) ({text})" for text in (series, ranking))
     return Panel(
         key=f"cost-by-{label.replace('_', '-')}",
         title=title,
         description="Money per hour that device seconds and tokens of the last hour cost, without idle time.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, last, by), legend(*by)),),
+        queries=(
+            PromQuery(highest(lambda when: per_hour(when.select(COST.name), by), scope, by), legend(*by)),
+        ),
         view=TimeSeries(stacked=True),
         decimals=2,
         empty=NO_PRICE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import ApiQuery, Field, Panel, PromQuery
 from modelplane_dashboards.kit.colours import COST_COLOURS
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import model_link
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import PLAIN, BarGauge, Column, Table, ValueText
@@ -23,7 +23,7 @@ from modelplane_schema.metrics import (
     MODEL_NAME,
     Metric,
 )
-from modelplane_schema.promql import ratio
+from modelplane_schema.promql import aggregate, ratio
 
 NO_GPU = "Not reported here: no GPU is monitored"
 DEVICE: Labels = ("device", "device_type")
@@ -36,7 +36,7 @@ def _charged(scope: BoardScope, by: Labels = DEVICE) -> str:
 
 
 def _of_gpu(metric: Metric, scope: BoardScope) -> str:
-    return f"max by ({', '.join(DEVICE)}) ({scope.select(metric.name)})"
+    return aggregate("max", scope.select(metric.name), DEVICE)
 
 
 def _known(scope: BoardScope) -> str:
@@ -150,7 +150,7 @@ def models_on_devices(scope: BoardScope) -> Panel:
     """Who shares a device: the time that it gives to each model."""
     by = (*DEVICE, MODEL_NAME)
     charged = f"topk({_ROWS}, {_charged(scope, by)})"
-    model = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
+    model = model_link(*scope.clusters)
     return Panel(
         key="models-on-devices",
         title="Models on devices",

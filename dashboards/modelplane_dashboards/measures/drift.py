@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelplane_dashboards.kit.board import MAX_SERIES, Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
+from modelplane_dashboards.kit.scope import BoardScope, Labels, highest, legend
 from modelplane_dashboards.kit.views import PLAIN, BarGauge, TimeSeries, limit_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate, count_or_zero
 from modelplane_schema.recorded import (
     DRIFT_PSI_CRITICAL,
     DRIFT_PSI_WARNING,
@@ -32,11 +30,11 @@ def excess_psi(scope: BoardScope, window: str) -> str:
 
 
 def _moved(scope: BoardScope, by: Labels) -> str:
-    signal = ", ".join((MODEL_NAME, MODEL_VERSION, *SIGNAL))
-    moved = f"count by ({signal}) ({scope.select(SIGNAL_MOVED.over('1h').name)})"
-    seen = f"count by ({signal}) ({scope.select(SIGNAL_PSI.over('1h').name)})"
-    grouped = f" by ({', '.join(by)})" if by else ""
-    return f"count{grouped} ({moved}) or 0 * count{grouped} ({seen})"
+    moved, seen = (
+        aggregate("count", scope.select(series.over("1h").name), (MODEL_NAME, MODEL_VERSION, *SIGNAL))
+        for series in (SIGNAL_MOVED, SIGNAL_PSI)
+    )
+    return count_or_zero(moved, seen, by)
 
 
 SIGNALS_MOVED = Measure(
@@ -71,8 +69,6 @@ def top_movers(scope: BoardScope, thresholds: PsiThresholds, *labels: str) -> Pa
 def psi_of_top(scope: BoardScope) -> Panel:
     """The course of the five signals that are furthest from training now."""
     by = (MODEL_NAME, MODEL_VERSION, *SIGNAL)
-    current = f"max by ({', '.join(by)}) ({excess_psi(scope, '1h')})"
-    ranking = f"max by ({', '.join(by)}) ({excess_psi(replace(scope, at_end=True), '1h')})"
     limits = (
         PromQuery(f"max({scope.select(series.name)})", name, style="limit")
         for series, name in ((DRIFT_PSI_WARNING, "warning"), (DRIFT_PSI_CRITICAL, "critical"))
@@ -82,7 +78,13 @@ def psi_of_top(scope: BoardScope) -> Panel:
         title="psi of the five furthest",
         description="psi over the last hour less what chance explains; dashed the registry's thresholds.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, ranking, by, 5), legend(*SIGNAL)), *limits),
+        queries=(
+            PromQuery(
+                highest(lambda when: aggregate("max", excess_psi(when, "1h"), by), scope, by, 5),
+                legend(*SIGNAL),
+            ),
+            *limits,
+        ),
         view=TimeSeries(),
         decimals=2,
         empty=NO_SIGNAL,

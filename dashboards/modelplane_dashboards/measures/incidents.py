@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import ApiQuery, BoardVariable, Field, Panel
 from modelplane_dashboards.kit.colours import BAD, GOOD, SEVERITY_COLOURS
-from modelplane_dashboards.kit.links import VALUE, board_link, incident_link
+from modelplane_dashboards.kit.links import incident_link, model_link
 from modelplane_dashboards.kit.scope import BoardScope
 from modelplane_dashboards.kit.views import Column, Stat, Table, ValueText
 from modelplane_schema.grafana_units import COUNT, NO_UNIT
@@ -184,6 +184,4 @@ def silences() -> Panel:
 
 
 def _model(scope: BoardScope) -> Column:
-    return Column(
-        MODEL_NAME, "Model", link=board_link("model", "Board of this model", *scope.clusters, model=VALUE)
-    )
+    return Column(MODEL_NAME, "Model", link=model_link(*scope.clusters))

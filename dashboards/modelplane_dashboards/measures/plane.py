@@ -31,6 +31,7 @@ from modelplane_schema.plane_series import (
     VM_SEND_ERRORS,
     WATCHDOG_SEEN,
 )
+from modelplane_schema.promql import aggregate, count_or_zero
 
 NO_RULES = "Not reported here: what evaluates the rules is not scraped"
 NO_ALERTMANAGER = "Not reported here: neither Alertmanager nor what evaluates the rules is scraped"
@@ -47,7 +48,7 @@ def _faults(*counters: str) -> str:
     Their labels must differ, for ``or`` drops what has the labels of something before it.
     """
     series = " or ".join(counters)
-    return f"count(({series}) > 0) or 0 * count({series})"
+    return count_or_zero(f"({series}) > 0", series)
 
 
 def _rules_failing(scope: BoardScope, by: Labels) -> str:
@@ -69,7 +70,7 @@ def _deliveries_failing(scope: BoardScope, by: Labels) -> str:
 def _overflowing(scope: BoardScope, by: Labels) -> str:
     overflowed = levels.summed("overflowed_calls", scope.select, scope.labels, _VERSION)
     calls = levels.summed("calls", scope.select, scope.labels)
-    return f"count({overflowed} > 0) or 0 * count({calls})"
+    return count_or_zero(f"{overflowed} > 0", calls)
 
 
 TARGETS_DOWN = Measure(
@@ -77,7 +78,7 @@ TARGETS_DOWN = Measure(
     "Targets down",
     "Targets of all jobs whose last scrape failed. What they expose is missing on every board.",
     COUNT,
-    lambda scope, by: f"count({scope.select(UP.name)} == 0) or 0 * count({scope.select(UP.name)})",
+    lambda scope, by: count_or_zero(f"{scope.select(UP.name)} == 0", scope.select(UP.name)),
     bad=1,
 )
 RULES_FAILING = Measure(
@@ -131,7 +132,7 @@ COLLECTION = Measure(
 
 
 def _largest_of(scope: BoardScope, name: str, by: Labels) -> str:
-    return f"max by ({', '.join(by)}) ({scope.select(name)})" if by else f"max({scope.select(name)})"
+    return aggregate("max", scope.select(name), by)
 
 
 def data_contract(limits: AlertLimits) -> Measure:
@@ -215,7 +216,7 @@ def sampling(scope: BoardScope) -> Panel:
 
 def exporter_versions(scope: BoardScope) -> Panel:
     by = ("version", "python_version")
-    processes = f"count by ({', '.join(by)}) ({scope.select(EXPORTER_BUILD_INFO.name)})"
+    processes = aggregate("count", scope.select(EXPORTER_BUILD_INFO.name), by)
     return Panel(
         key="exporter-versions",
         title="Versions of the exporter",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelplane_dashboards.kit.board import ApiQuery, BoardVariable, Field, Panel, PromQuery
 from modelplane_dashboards.kit.colours import BAD, GOOD, REFERENCE
-from modelplane_dashboards.kit.links import VALUE, board_link, field
+from modelplane_dashboards.kit.links import VALUE, board_link, field, model_link
 from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
 from modelplane_dashboards.kit.views import (
     PLAIN,
@@ -23,7 +23,7 @@ from modelplane_dashboards.kit.views import (
 from modelplane_dashboards.measures.drift import NO_SIGNAL, SIGNAL, excess_psi
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, SCORE_KIND, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 from modelplane_schema.recorded import (
     DEFAULT_MIN_OBSERVATIONS,
     DRIFT_PSI_CRITICAL,
@@ -170,7 +170,7 @@ _METHODS = ("psi", *(arm.method for arm in ARMS))
 def _moved_columns(scope: BoardScope) -> tuple[Column, ...]:
     row = {name: field(name.capitalize()) for name in ("tenant", "model", "version", "kind")}
     this = board_link("drift", "This signal below", *scope.clusters, **row, signal=VALUE)
-    model = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
+    model = model_link(*scope.clusters)
     return (
         Column("signal", "Signal", link=this),
         Column("kind", "Kind"),
@@ -252,7 +252,7 @@ def state_over_time(scope: BoardScope) -> Panel:
 
 def moved_of_model(scope: BoardScope) -> Panel:
     """``scope`` has no signal: all of a model and version."""
-    strips = f"count by ({', '.join(SIGNAL)}) ({_select(scope, SIGNAL_MOVED)})"
+    strips = aggregate("count", _select(scope, SIGNAL_MOVED), SIGNAL)
     return Panel(
         key="moved-of-model",
         title="All signals of this version that moved",
@@ -371,4 +371,4 @@ def _worst(scope: BoardScope, series: WindowedSeries) -> str:
 
 
 def _each(operation: str, expression: str) -> str:
-    return f"{operation} by ({', '.join(_EACH)}) ({expression})"
+    return aggregate(operation, expression, _EACH)

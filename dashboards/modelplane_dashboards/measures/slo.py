@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
-from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
+from modelplane_dashboards.kit.scope import BoardScope, legend
 from modelplane_dashboards.kit.views import Column, Stat, Table, TimeSeries, limit_steps, remaining_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO
 from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.promql import aggregate, count_or_zero
 from modelplane_schema.recorded_slo import (
     SLO_BUDGET_REMAINING,
     SLO_BURN_RATE,
@@ -19,7 +20,7 @@ from modelplane_schema.recorded_slo import (
 NO_SLO = "Not reported here: no SLO is declared or called"
 # A burn of 1 spends exactly the budget of the period; by the usual factors a page comes at 14.4.
 _SUSTAINABLE, _PAGE = 1.0, 14.4
-_LITTLE_LEFT = 0.25
+LITTLE_LEFT = 0.25
 
 
 def _worst_burn(window: str) -> Measure:
@@ -28,7 +29,7 @@ def _worst_burn(window: str) -> Measure:
         f"Worst burn {window}",
         f"How many times as fast as it may the worst SLO spends its error budget, over the last {window}.",
         NO_UNIT,
-        lambda scope, by: _by("max", by, scope.select(SLO_BURN_RATE.over(window).name)),
+        lambda scope, by: aggregate("max", scope.select(SLO_BURN_RATE.over(window).name), by),
         warning=_SUSTAINABLE,
         bad=_PAGE,
         decimals=1,
@@ -46,7 +47,7 @@ def burning_now(scope: BoardScope) -> Panel:
         title="SLOs burning",
         description="SLOs of a tenant and version that spent their budget too fast in the last hour.",
         unit=COUNT,
-        queries=(PromQuery(f"count({burn} > {_SUSTAINABLE:g}) or 0 * count({burn})", instant=True),),
+        queries=(PromQuery(count_or_zero(f"{burn} > {_SUSTAINABLE:g}", burn), instant=True),),
         view=Stat(limit_steps(bad=1)),
         empty=NO_SLO,
     )
@@ -56,12 +57,12 @@ def budgets(scope: BoardScope) -> Panel:
     """The state of each SLO, at its worst tenant and version."""
     by = (MODEL_NAME, "slo")
     burn = scope.select(SLO_BURN_RATE.over("1h").name)
-    objective = f"max by ({', '.join(by)}) ({scope.select(SLO_OBJECTIVE.name)})"
+    objective = aggregate("max", scope.select(SLO_OBJECTIVE.name), by)
     queries = (
         scope.of_tenant(objective),
-        _by("max", by, burn),
-        _by("min", by, scope.select(SLO_BUDGET_REMAINING.name)),
-        f"count by ({', '.join(by)}) ({burn} > {_SUSTAINABLE:g})",
+        aggregate("max", burn, by),
+        aggregate("min", scope.select(SLO_BUDGET_REMAINING.name), by),
+        aggregate("count", f"{burn} > {_SUSTAINABLE:g}", by),
     )
     return Panel(
         key="slo-states",
@@ -80,7 +81,7 @@ def budgets(scope: BoardScope) -> Panel:
                     "Left",
                     RATIO,
                     cell="colour",
-                    steps=remaining_steps(warning=_LITTLE_LEFT),
+                    steps=remaining_steps(warning=LITTLE_LEFT),
                     decimals=0,
                 ),
                 Column("Value #D", "Burning", COUNT),
@@ -89,10 +90,6 @@ def budgets(scope: BoardScope) -> Panel:
         ),
         empty=NO_SLO,
     )
-
-
-def _by(operation: str, by: Labels, series: str) -> str:
-    return f"{operation} by ({', '.join(by)}) ({series})" if by else f"{operation}({series})"
 
 
 def bad_calls(scope: BoardScope) -> Panel:

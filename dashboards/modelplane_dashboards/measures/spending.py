@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from modelplane_dashboards.kit.board import Annotation, ApiQuery, BoardVariable, Field, Panel, PromQuery
 from modelplane_dashboards.kit.colours import BAD, COST_COLOURS, GOOD, WARNING
-from modelplane_dashboards.kit.links import VALUE, board_link
-from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
+from modelplane_dashboards.kit.links import model_link, tenant_link
+from modelplane_dashboards.kit.scope import BoardScope, Labels, highest, legend
 from modelplane_dashboards.kit.views import (
     Column,
     Stat,
@@ -16,10 +14,10 @@ from modelplane_dashboards.kit.views import (
     ValueText,
     limit_steps,
 )
-from modelplane_dashboards.measures.cost import NO_DEVICE, NO_PRICE
+from modelplane_dashboards.measures.cost import NO_DEVICE, NO_PRICE, per_hour
 from modelplane_schema.grafana_units import NO_UNIT, RATIO
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher
+from modelplane_schema.promql import Matcher, aggregate
 from modelplane_schema.recorded import (
     BUDGET,
     COST,
@@ -99,12 +97,12 @@ def pace_now(scope: BoardScope) -> Panel:
 
 def by_tenant(scope: BoardScope, of_tenants: BoardScope) -> Panel:
     """The tenants that cost most; a budget is of all models, so its pace is that of ``of_tenants``."""
-    cost, devices = (_per_hour(scope.select(s.name), _BY_TENANT) for s in (COST, DEVICE_COST))
+    cost, devices = (per_hour(scope.select(s.name), _BY_TENANT) for s in (COST, DEVICE_COST))
     on = f"on ({', '.join(_BY_TENANT)})"
-    budget = f"max by ({', '.join(_BY_TENANT)}) ({scope.select(BUDGET.name)})"
+    budget = aggregate("max", scope.select(BUDGET.name), _BY_TENANT)
     dearest = f"topk by (currency) ({_ROWS}, {cost})"
     others = (devices, f"{cost} - ({devices} or 0 * {cost})", budget, _pace(of_tenants))
-    link = board_link("tenant", "Board of this tenant", *scope.clusters, tenant=VALUE)
+    link = tenant_link(*scope.clusters)
     return Panel(
         key="cost-of-tenants",
         title="Tenants, dearest first",
@@ -133,11 +131,11 @@ def by_tenant(scope: BoardScope, of_tenants: BoardScope) -> Panel:
 def by_model(scope: BoardScope) -> Panel:
     """What calls of a model used, and what its share of idle time adds; ``scope`` has no tenant."""
     allocated, used = (
-        _per_hour(scope.select(s.name), _BY_MODEL) for s in (DEVICE_COST_ALLOCATED, DEVICE_COST)
+        per_hour(scope.select(s.name), _BY_MODEL) for s in (DEVICE_COST_ALLOCATED, DEVICE_COST)
     )
     dearest = f"topk by (currency) ({_ROWS}, {allocated})"
     on = f"on ({', '.join(_BY_MODEL)})"
-    link = board_link("model", "Board of this model", *scope.clusters, model=VALUE)
+    link = model_link(*scope.clusters)
     return Panel(
         key="cost-of-models",
         title="Devices by model, dearest first",
@@ -164,15 +162,22 @@ def by_model(scope: BoardScope) -> Panel:
 
 def model_cost_over_time(scope: BoardScope) -> Panel:
     """``scope`` has no tenant."""
-    current, last = (
-        _per_hour(when.select(DEVICE_COST_ALLOCATED.name), _BY_MODEL) for when in (scope, _at_end(scope))
-    )
     return Panel(
         key="model-cost-over-time",
         title="Devices per hour by model, idle included",
         description=f"Money per hour, over 1h and all tenants; the {_LINES} dearest models.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, last, _BY_MODEL, _LINES), legend(*_BY_MODEL)),),
+        queries=(
+            PromQuery(
+                highest(
+                    lambda when: per_hour(when.select(DEVICE_COST_ALLOCATED.name), _BY_MODEL),
+                    scope,
+                    _BY_MODEL,
+                    _LINES,
+                ),
+                legend(*_BY_MODEL),
+            ),
+        ),
         view=TimeSeries(stacked=True),
         decimals=2,
         empty=NO_DEVICE,
@@ -267,16 +272,24 @@ def forecasts() -> Panel:
 def tokens_over_time(scope: BoardScope) -> Panel:
     """``scope`` has no tenant."""
     by: Labels = (MODEL_NAME, MODEL_VERSION, "currency")
-    current, last = (
-        f"max by ({', '.join(by)}) ({when.select(TOKEN_COST_ALLOCATED.name, Matcher('kind', 'all'))})"
-        for when in (scope, _at_end(scope))
-    )
     return Panel(
         key="token-cost-over-time",
         title="Cost of a million tokens, idle included",
         description=f"Money for a million tokens of all kinds, over 1h; the {_LINES} dearest versions.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, last, by, _LINES), legend(*by)),),
+        queries=(
+            PromQuery(
+                highest(
+                    lambda when: aggregate(
+                        "max", when.select(TOKEN_COST_ALLOCATED.name, Matcher("kind", "all")), by
+                    ),
+                    scope,
+                    by,
+                    _LINES,
+                ),
+                legend(*by),
+            ),
+        ),
         view=TimeSeries(),
         decimals=2,
         empty=NO_TOKENS,
@@ -285,7 +298,7 @@ def tokens_over_time(scope: BoardScope) -> Panel:
 
 def tokens_by_kind(scope: BoardScope) -> Panel:
     by: Labels = (MODEL_NAME, "kind", "currency")
-    cost = f"max by ({', '.join(by)}) ({scope.select(TOKEN_COST.name)})"
+    cost = aggregate("max", scope.select(TOKEN_COST.name), by)
     return Panel(
         key="token-cost-by-kind",
         title="Cost of a million tokens by kind",
@@ -307,15 +320,17 @@ def tokens_by_kind(scope: BoardScope) -> Panel:
 
 def device_prices(scope: BoardScope) -> Panel:
     by: Labels = ("device_type", "currency")
-    current, last = (
-        f"max by ({', '.join(by)}) ({when.select(DEVICE_PRICE.name)})" for when in (scope, _at_end(scope))
-    )
     return Panel(
         key="device-prices",
         title="Price of an hour of each device type",
         description=f"What the registry says that an hour costs; the {_LINES} dearest types.",
         unit=NO_UNIT,
-        queries=(PromQuery(largest(current, last, by, _LINES), legend(*by)),),
+        queries=(
+            PromQuery(
+                highest(lambda when: aggregate("max", when.select(DEVICE_PRICE.name), by), scope, by, _LINES),
+                legend(*by),
+            ),
+        ),
         view=TimeSeries(),
         decimals=2,
         empty=NO_PRICE,
@@ -334,9 +349,7 @@ def price_marks(scope: BoardScope) -> tuple[Annotation, ...]:
 
 
 def _price_mark(name: str, series: str, labels: Labels) -> Annotation:
-    now, before = (
-        f"max by ({', '.join(labels)}) ({text})" for text in (series, f"{series} offset $__interval")
-    )
+    now, before = (aggregate("max", text, labels) for text in (series, f"{series} offset $__interval"))
     return Annotation(name, f"{now} != {before}", name, f"{legend(*labels)}: {{{{value}}}}", labels, "purple")
 
 
@@ -348,11 +361,3 @@ def _pace(scope: BoardScope) -> str:
     by = ", ".join(_BY_TENANT)
     month = f"sum by ({by}) ({scope.select(COST.name)}) * {_MONTH}"
     return f"{month} / max by ({by}) ({scope.select(BUDGET.name)} > 0)"
-
-
-def _per_hour(series: str, by: Labels) -> str:
-    return f"{_HOUR} * sum by ({', '.join(by)}) ({series})"
-
-
-def _at_end(scope: BoardScope) -> BoardScope:
-    return replace(scope, at_end=True)

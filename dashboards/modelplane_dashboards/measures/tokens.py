@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.colours import TOKEN_COLOURS
-from modelplane_dashboards.kit.links import VALUE, board_link
+from modelplane_dashboards.kit.links import tenant_link
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import Column, Heatmap, Stat, Table, TimeSeries
@@ -25,7 +25,7 @@ from modelplane_schema.metrics import (
     TOKENS,
     Metric,
 )
-from modelplane_schema.promql import Matcher, one_of, ratio, total
+from modelplane_schema.promql import Matcher, aggregate, one_of, ratio, total
 from modelplane_schema.recorded import (
     CACHED_INPUT_SAVING,
     TOKEN_COST,
@@ -192,7 +192,7 @@ def _cost_with_idle(scope: BoardScope, by: Labels, kinds: Matcher, title: str) -
         title=title,
         description="Over the last hour, idle time of devices included; of several clusters the dearest.",
         unit=NO_UNIT,
-        queries=(PromQuery(f"max by ({', '.join(grouped)}) ({series})", legend(*grouped)),),
+        queries=(PromQuery(aggregate("max", series, grouped), legend(*grouped)),),
         view=TimeSeries(),
         decimals=2,
         empty=NO_PRICE,
@@ -232,7 +232,7 @@ def tenants(scope: BoardScope) -> Panel:
                 Column(
                     TENANT_ID,
                     "Tenant",
-                    link=board_link("tenant", "Board of this tenant", *scope.clusters, tenant=VALUE),
+                    link=tenant_link(*scope.clusters),
                 ),
                 TOKENS_IN.column("A"),
                 TOKENS_OUT.column("B"),

@@ -45,12 +45,13 @@ def check(
     folder: Path,
     data: list[dict[str, Any]],
     expected: Mapping[str, list[tuple[str, float]]],
+    at: str = "1h",
 ) -> None:
-    """Fails unless each expression gives its samples, of labels and value, after an hour of ``data``."""
+    """Fails unless each expression gives its samples, of labels and value, so long after ``data`` begins."""
     tests = [
         {
             "expr": expression,
-            "eval_time": "1h",
+            "eval_time": at,
             "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
         }
         for expression, samples in expected.items()

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 
+from dashboards_support.panels import api_queries, check, expressions, series
 from generations import Servers
 from modelplane_dashboards.boards.cost import cost
 from modelplane_dashboards.boards.drift import drift
 from modelplane_dashboards.boards.slo import slo
 from modelplane_dashboards.kit.access import reachable
 from modelplane_dashboards.kit.api import api_url
-from modelplane_dashboards.kit.board import ApiQuery, Board, Panel, PromQuery
+from modelplane_dashboards.kit.board import Board, PromQuery
 from modelplane_dashboards.kit.context import BoardContext, board_context
 from modelplane_dashboards.kit.layout import widths
 from modelplane_dashboards.kit.render import render
 from modelplane_dashboards.kit.titles import title_letters
 from modelplane_dashboards.queries import expand, panel_queries
 from modelplane_schema.registry import Registry
-from promtool import complaints
 
 ANSWERS = json.loads(
     (Path(__file__).parents[3] / "plugin" / "src" / "testing" / "answers.json").read_text(encoding="utf-8")
@@ -35,6 +34,7 @@ SOURCES = {
 }
 BOARDS = (slo, drift, cost)
 CLUSTERLESS = BoardContext(clusters=())
+ALL = {"tenant": ".+", "model": ".+", "version": ".+"}
 OF_A = {"model": "a", "version": "v1", "tenant": "__all__", "kind": "input", "signal": "age"}
 
 
@@ -44,18 +44,11 @@ def board(request: pytest.FixtureRequest, registry: Registry) -> Board:
     return built
 
 
-def api_queries(board: Board) -> Iterator[ApiQuery]:
-    return (query for panel in board.panels for query in panel.queries if isinstance(query, ApiQuery))
-
-
-def panel_of(board: Board, key: str) -> Panel:
-    return next(panel for panel in board.panels if panel.key == key)
-
-
 def test_every_query_is_promql_once_its_variables_have_values(board: Board) -> None:
     values = {"__rate_interval": "1m", "__interval": "1m"}
     queries = [query for query in panel_queries([board]) if query.datasource == "prometheus"]
     texts = [query.text for query in queries] + [mark.expr for mark in board.annotations]
+    assert len(texts) > 10
     for text in texts:
         promql_parser.parse(expand(text, dict(queries[0].defaults) | values))
 
@@ -106,8 +99,8 @@ def test_only_drift_and_slo_are_about_one_model(registry: Registry) -> None:
     ):
         panels = next(part for part in template(context).sections if part.key == section).panels
         for query in (query for panel in panels for query in panel.queries if isinstance(query, PromQuery)):
-            for series in re.findall(r"modelplane:[\w:]+\{[^}]*\}", query.expr):
-                assert selected in series or ":config{" in series, query.expr
+            for selector in re.findall(r"modelplane:[\w:]+\{[^}]*\}", query.expr):
+                assert selected in selector or ":config{" in selector, query.expr
 
 
 def test_a_route_gets_the_times_that_it_takes() -> None:
@@ -117,40 +110,14 @@ def test_a_route_gets_the_times_that_it_takes() -> None:
     assert urls["costs"].endswith("from=${__from}&to=${__to}")
 
 
-def series(name: str, value: float, **labels: str) -> dict[str, Any]:
-    inner = ",".join(f'{label}="{text}"' for label, text in labels.items())
-    return {"series": f"{name}{{{inner}}}", "values": f"{value}x120"}
-
-
-def check(
-    servers: Servers,
-    folder: Path,
-    data: list[dict[str, Any]],
-    expected: Mapping[str, list[tuple[str, float]]],
-) -> None:
-    """Fails unless each expression gives its samples, of labels and value, after two hours of ``data``."""
-    tests = [
-        {
-            "expr": expression,
-            "eval_time": "2h",
-            "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
-        }
-        for expression, samples in expected.items()
-    ]
-    content = {"tests": [{"interval": "1m", "input_series": data, "promql_expr_test": tests}]}
-    assert complaints(servers.promtool, folder, [], content) == ""
-
-
-def expressions(board: Board, key: str, selected: Mapping[str, str]) -> list[str]:
-    values = {"tenant": ".+", "model": ".+", "version": ".+"} | dict(selected)
-    return [
-        expand(query.expr, values) for query in panel_of(board, key).queries if isinstance(query, PromQuery)
-    ]
+def constant(name: str, value: float, **labels: str) -> dict[str, Any]:
+    """A series that has one value for two hours."""
+    return series(name, f"{value}x120", **labels)
 
 
 def signal(name: str, value: float, **others: str) -> dict[str, Any]:
     labels = {"model_name": "a", "model_version": "v1", "tenant_id": "__all__", "framework": "jax"}
-    return series(f"modelplane:signal_{name}", value, **labels, kind="input", baseline="b", **others)
+    return constant(f"modelplane:signal_{name}", value, **labels, kind="input", baseline="b", **others)
 
 
 AGE = {"signal": "age"}
@@ -168,8 +135,8 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 def test_the_state_of_a_signal(servers: Servers, tmp_path: Path, state: str) -> None:
     data, value = STATES[state]
-    (expression,) = expressions(drift(CLUSTERLESS), "signal-state-now", OF_A)
-    check(servers, tmp_path, data, {expression: [] if value is None else [("{}", value)]})
+    (expression,) = expressions(drift(CLUSTERLESS), "signal-state-now", **(ALL | OF_A))
+    check(servers, tmp_path, data, {expression: [] if value is None else [("{}", value)]}, at="2h")
 
 
 def test_signals_that_moved_are_listed_with_their_arms(servers: Servers, tmp_path: Path) -> None:
@@ -180,7 +147,7 @@ def test_signals_that_moved_are_listed_with_their_arms(servers: Servers, tmp_pat
         *(signal("psi_noise:1h", 0.01, signal=name) for name in ("age", "size", "quiet")),
         *(signal("observations:increase1h", 500, signal=name) for name in ("age", "size", "quiet")),
     ]
-    psi, mean, variance, missing, noise, rows, since = expressions(drift(CLUSTERLESS), "moved-signals", {})
+    psi, mean, variance, missing, noise, rows, since = expressions(drift(CLUSTERLESS), "moved-signals", **ALL)
     age, size = (
         f'{{model_name="a",model_version="v1",tenant_id="__all__",kind="input",signal="{name}"}}'
         for name in ("age", "size")
@@ -189,7 +156,7 @@ def test_signals_that_moved_are_listed_with_their_arms(servers: Servers, tmp_pat
         psi: [(age, 0.4)], mean: [], variance: [(size, 2.5)], missing: [],
         noise: [(age, 0.01), (size, 0.01)], rows: [(age, 500), (size, 500)],
         since: [(age, 0), (size, 0)],
-    })  # fmt: skip
+    }, at="2h")  # fmt: skip
 
 
 def test_budgets_come_with_their_burn_and_against_their_factor(servers: Servers, tmp_path: Path) -> None:
@@ -197,25 +164,25 @@ def test_budgets_come_with_their_burn_and_against_their_factor(servers: Servers,
         return {"tenant_id": tenant, "model_name": "a", "model_version": "v1", "slo": "errors"}
 
     data = [
-        series("modelplane:slo_budget_remaining:ratio", -0.5, **of("x")),
-        series("modelplane:slo_budget_remaining:ratio", 0.9, **of("y")),
-        series("modelplane:slo_burn_rate:1h", 5, **of("x")),
-        series("modelplane:slo_burn_rate:1h", 0.5, **of("y")),
-        series("modelplane:slo_burn_factor:config", 10, model_name="a", slo="errors", long_window="1h"),
-        series("modelplane:slo_burn_factor:config", 1, model_name="a", slo="errors", long_window="3d"),
+        constant("modelplane:slo_budget_remaining:ratio", -0.5, **of("x")),
+        constant("modelplane:slo_budget_remaining:ratio", 0.9, **of("y")),
+        constant("modelplane:slo_burn_rate:1h", 5, **of("x")),
+        constant("modelplane:slo_burn_rate:1h", 0.5, **of("y")),
+        constant("modelplane:slo_burn_factor:config", 10, model_name="a", slo="errors", long_window="1h"),
+        constant("modelplane:slo_burn_factor:config", 1, model_name="a", slo="errors", long_window="3d"),
     ]
     board = slo(CLUSTERLESS)
-    left, burn, *_ = expressions(board, "least-left", {})
+    left, burn, *_ = expressions(board, "least-left", **ALL)
     labels = [
         f'{{tenant_id="{tenant}",model_name="a",model_version="v1",slo="errors"}}' for tenant in ("x", "y")
     ]
     check(servers, tmp_path, data, {
         left: [(labels[0], -0.5), (labels[1], 0.9)], burn: [(labels[0], 5), (labels[1], 0.5)],
-        expressions(board, "burn-against-limit", {})[0]: [("{}", 0.5)],
-        expressions(board, "burn-against-limit", {"tenant": "y"})[0]: [("{}", 0.05)],
-        expressions(board, "budgets-spent-now", {})[0]: [("{}", 1)],
-        expressions(board, "budgets-spent-now", {"tenant": "y"})[0]: [("{}", 0)],
-    })  # fmt: skip
+        expressions(board, "burn-against-limit", **ALL)[0]: [("{}", 0.5)],
+        expressions(board, "burn-against-limit", **(ALL | {"tenant": "y"}))[0]: [("{}", 0.05)],
+        expressions(board, "budgets-spent-now", **ALL)[0]: [("{}", 1)],
+        expressions(board, "budgets-spent-now", **(ALL | {"tenant": "y"}))[0]: [("{}", 0)],
+    }, at="2h")  # fmt: skip
 
 
 def test_costs_of_tenants_are_devices_and_tokens_against_the_whole_budget(
@@ -228,15 +195,15 @@ def test_costs_of_tenants_are_devices_and_tokens_against_the_whole_budget(
         return {"tenant_id": tenant, **version, "currency": "EUR"}
 
     data = [
-        series("modelplane:cost_per_second:rate1h", 0.75, **of("x", "a")),
-        series("modelplane:cost_per_second:rate1h", 0.25, **of("x", "b")),
-        series("modelplane:device_cost:rate1h", 0.25, **of("x", "a")),
-        series("modelplane:budget:config", 30 * 86_400, tenant_id="x", currency="EUR"),
+        constant("modelplane:cost_per_second:rate1h", 0.75, **of("x", "a")),
+        constant("modelplane:cost_per_second:rate1h", 0.25, **of("x", "b")),
+        constant("modelplane:device_cost:rate1h", 0.25, **of("x", "a")),
+        constant("modelplane:budget:config", 30 * 86_400, tenant_id="x", currency="EUR"),
     ]
     board, x = cost(CLUSTERLESS), '{tenant_id="x",currency="EUR"}'
-    hour, devices, tokens, budget, pace = expressions(board, "cost-of-tenants", {"model": "a"})
+    hour, devices, tokens, budget, pace = expressions(board, "cost-of-tenants", **(ALL | {"model": "a"}))
     check(servers, tmp_path, data, {
         hour: [(x, 2_700)], devices: [(x, 900)], tokens: [(x, 1_800)], budget: [(x, 30 * 86_400)],
         pace: [(x, 1)],
-        expressions(board, "pace-now", {})[0]: [("{}", 1)],
-    })  # fmt: skip
+        expressions(board, "pace-now", **ALL)[0]: [("{}", 1)],
+    }, at="2h")  # fmt: skip
