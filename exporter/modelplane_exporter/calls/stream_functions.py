@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from modelplane_exporter.tenant_context import in_tenant
@@ -28,15 +29,14 @@ def stream_function(function: Callable[..., Any], kind: int, make: Make) -> Call
     ``kind`` is what it says of itself to ``inspect``, one of the constants of this module.
     """
 
-    @functools.wraps(function)
     def measured(*args: Any, **kwargs: Any) -> Any:
         return make(args, kwargs)
 
     # Web frameworks, Ray and mocks look at this flag to know what a function makes. CPython does not: from
     # 3.11 on an instruction in the code makes the stream, and what follows it waits for the first step.
-    marked: Any = measured
-    marked.__code__ = marked.__code__.replace(co_flags=marked.__code__.co_flags | kind)
-    return measured
+    code = measured.__code__.replace(co_flags=measured.__code__.co_flags | kind)
+    marked = FunctionType(code, measured.__globals__, code.co_name, None, measured.__closure__)
+    return functools.update_wrapper(marked, function)
 
 
 def holding_tenant(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -38,6 +38,15 @@ def worker_files(path: Path) -> list[Path]:
     return sorted(path.glob("worker-*"))
 
 
+def open_files(folder: Path) -> list[str]:
+    """Paths of the folder's files that this process has open, those of removed files included.
+
+    Only those: what earlier tests left is closed at any time.
+    """
+    targets = (os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir())
+    return [target for target in targets if target.startswith(f"{folder}/")]
+
+
 def forked(function: Callable[[], object]) -> int:
     """Run ``function`` in a forked child, whose exit status is 0 when it returns."""
     child = os.fork()

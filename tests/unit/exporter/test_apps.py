@@ -73,6 +73,7 @@ def uvicorn_serving(app: Any) -> Iterator[str]:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_fastapi_example(exposed_registry: CollectorRegistry) -> None:
     with uvicorn_serving(fastapi_example(exposed_registry)) as url:
         assert fetch(f"{url}/predict") == (200, b'"cat"')

@@ -178,6 +178,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_violation_is_logged_once_and_counted_each_time(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, case: str

@@ -111,12 +111,14 @@ def run_service(port: int, answers_within: float = PATIENCE_SECONDS) -> subproce
     )
 
 
+@pytest.mark.slow
 def test_the_server_starts_once_for_twenty_exporters_in_threads() -> None:
     run = run_service(free_port())
     assert "versions 20" in run.stdout, run.stderr
     assert run.stderr.count("metrics are served") == 1
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_logged_once_and_the_model_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = run_service(taken.getsockname()[1], 0.5)
@@ -126,6 +128,7 @@ def test_a_taken_port_is_logged_once_and_the_model_goes_on() -> None:
     assert "MODELPLANE_EXPORTER_PORT" in run.stderr
 
 
+@pytest.mark.slow
 def test_a_server_can_be_asked_for_with_an_injected_registry() -> None:
     code = (
         "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"

@@ -93,6 +93,7 @@ HOSTILE: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_result_comes_back_unchanged_with_at_most_one_line(
     registry: CollectorRegistry, exporter: ModelMetricsExporter, caplog: pytest.LogCaptureFixture, kind: str
@@ -123,6 +124,7 @@ class Thing(dict):  # type: ignore[type-arg]
     """Something that can be referred to weakly."""
 
 
+@pytest.mark.slow
 def test_no_reference_to_arguments_or_results_is_kept(exporter: ModelMetricsExporter) -> None:
     @exporter
     def predict(argument: Thing) -> Thing:
@@ -215,6 +217,7 @@ def test_a_forked_child_starts_at_zero_and_shares_nothing(
     assert successes(registry) == 2
 
 
+@pytest.mark.slow
 def test_a_fork_while_another_thread_drains_does_not_hang_the_child() -> None:
     check_in_a_process("""
         import os, threading
@@ -244,6 +247,7 @@ def test_a_fork_while_another_thread_drains_does_not_hang_the_child() -> None:
     """)
 
 
+@pytest.mark.slow
 def test_a_fork_while_another_thread_holds_the_registry_does_not_hang_the_child() -> None:
     check_in_a_process("""
         import os, threading
@@ -271,6 +275,7 @@ def test_a_fork_while_another_thread_holds_the_registry_does_not_hang_the_child(
     """)
 
 
+@pytest.mark.slow
 def test_shutdown_with_calls_in_flight_is_quiet() -> None:
     check_in_a_process("""
         import threading, time

@@ -46,6 +46,7 @@ def test_every_block_is_found_and_promises_something() -> None:
     assert sum(len(example.shows) for example in EXAMPLES) == PAGE.count("<!-- shows:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"line {example.line}")
 def test_an_example_runs_and_shows_what_it_promises(example: Example, tmp_path: Path) -> None:
     if "Baseline.fit(" in example.code:

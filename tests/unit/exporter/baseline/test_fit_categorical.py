@@ -25,6 +25,7 @@ def test_the_twenty_most_frequent_ties_by_text() -> None:
     assert signal.ratios == (*[2 / 25] * 3, *[1 / 25] * 17, 2 / 25, 0.0)
 
 
+@pytest.mark.slow
 def test_ten_thousand_categories_are_exact() -> None:
     counts = np.arange(1, 10_001) % 37 + 1
     values = np.repeat([f"c{i:05d}" for i in range(10_000)], counts)
@@ -58,6 +59,7 @@ def test_more_categories_than_are_counted_at_once(monkeypatch: pytest.MonkeyPatc
     assert signal.ratios == (*[320 / rows] * 20, 6000 / rows, 200 / rows)
 
 
+@pytest.mark.slow
 def test_memory_for_categories_is_bounded() -> None:
     fit = fit_categorical.CategoricalFit("input", "id", "")
     for start in range(0, 10 * fit_categorical.MAX_COUNTED, 60_000):

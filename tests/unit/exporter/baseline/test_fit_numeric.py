@@ -40,6 +40,7 @@ def in_parts(values: Floats, cuts: Sequence[int]) -> NumericSignal:
     return signal
 
 
+@pytest.mark.slow
 @given(COLUMNS)
 def test_shares_and_means_of_bins_are_numpys(values: list[float]) -> None:
     data = np.array(values)
@@ -63,6 +64,7 @@ def test_shares_and_means_of_bins_are_numpys(values: list[float]) -> None:
         assert inside.min() <= center <= inside.max()
 
 
+@pytest.mark.slow
 @given(COLUMNS)
 def test_edges_are_midpoints_of_training_values_or_guards(values: list[float]) -> None:
     data = np.array(values)
@@ -84,6 +86,7 @@ def test_edges_are_midpoints_of_training_values_or_guards(values: list[float]) -
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200))
 def test_each_decile_is_cut_where_the_share_below_is_nearest(values: list[int]) -> None:
     distinct = sorted(set(values))
@@ -103,6 +106,7 @@ def test_continuous_data_has_ten_bins_of_a_tenth_each() -> None:
     assert np.allclose(signal.edges, np.quantile(data, np.arange(1, 10) / 10), atol=1e-3)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-1000, 1000), min_size=2, max_size=300).filter(lambda steps: len(set(steps)) > 1),
     st.sampled_from([0.0, 1e3, -1e9, 1e12]),
@@ -129,6 +133,7 @@ def test_a_mean_a_million_standard_deviations_from_zero() -> None:
         assert abs(signal.stddev / stddev - 1) < 1e-9
 
 
+@pytest.mark.slow
 @given(
     COLUMNS.filter(lambda values: any(map(math.isfinite, values))), st.lists(st.integers(0, 1000), max_size=5)
 )
@@ -160,6 +165,7 @@ def test_more_values_than_the_sample_holds(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(whole.edges) <= {midpoint(low, high) for low, high in pairwise(ascending.tolist())}
 
 
+@pytest.mark.slow
 @given(st.integers(1, 50), st.lists(st.integers(0, 120), max_size=4))
 def test_a_sample_does_not_depend_on_chunks(size: int, cuts: list[int]) -> None:
     data = np.arange(120.0)

@@ -122,6 +122,7 @@ def test_a_signal_without_rows_is_refused() -> None:
         Baseline.fit_chunks("m", list, [("input", "x")])
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()), min_size=1

@@ -79,6 +79,7 @@ def test_other_categories_stay_apart() -> None:
     assert len({category_key(text) for text in texts}) == len(texts)
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_a_key_is_its_own_key_and_any_text_a_number_or_not(text: str) -> None:
     shown = category(text)

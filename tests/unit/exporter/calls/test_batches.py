@@ -26,6 +26,7 @@ def test_items_are_given_or_as_many_as_confidences_or_one(registry: CollectorReg
     assert value(registry, "model_invalid_observations_total", reason="items_invalid") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batch", [[0.5] * 20_001, np.full((101, 200), 0.5), [[0.5] * 101] * 200, [np.full(101, 0.5)] * 200,
               [np.float32(0.5)] * 20_001, [0.5] * 10_000 + [[0.5] * 10_000, 0.5]],

@@ -63,6 +63,7 @@ def test_a_coroutine_is_measured_to_its_end(registry: CollectorRegistry) -> None
     assert value(registry, "model_prediction_confidence_count") == 1
 
 
+@pytest.mark.slow
 def test_a_coroutine_that_is_dropped_is_cancelled(
     registry: CollectorRegistry, exporter: ModelMetricsExporter
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_coroutine_that_is_dropped_is_cancelled(
     assert value(registry, ACTIVE) == 0
 
 
+@pytest.mark.slow
 def test_a_generator_is_measured_to_its_end(
     registry: CollectorRegistry, exporter: ModelMetricsExporter
 ) -> None:
@@ -159,6 +161,7 @@ def test_an_async_generator_is_measured_to_its_end(
     assert value(registry, "model_time_to_first_token_seconds_count") == 3
 
 
+@pytest.mark.slow
 def test_a_future_is_measured_to_its_end(registry: CollectorRegistry) -> None:
     futures: list[Future[Any]] = []
 
@@ -187,6 +190,7 @@ def test_a_future_is_measured_to_its_end(registry: CollectorRegistry) -> None:
     assert outcomes(registry) == [2, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_task_is_measured_to_its_end_and_its_error_stays_unseen(
     registry: CollectorRegistry, exporter: ModelMetricsExporter, caplog: pytest.LogCaptureFixture
 ) -> None:

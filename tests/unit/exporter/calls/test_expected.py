@@ -86,6 +86,7 @@ WAYS: dict[str, Callable[[ModelMetricsExporter, BaseException], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "expected",

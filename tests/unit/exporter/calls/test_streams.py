@@ -73,6 +73,7 @@ def test_a_generator_that_is_awaited(registry: CollectorRegistry, exporter: Mode
     assert outcomes(registry) == [1, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "forget"])
 def test_an_abandoned_generator_is_cancelled(
     registry: CollectorRegistry, exporter: ModelMetricsExporter, how: str

@@ -122,6 +122,7 @@ def test_confidence_that_is_not_declared_is_still_read(registry: CollectorRegist
     assert sample(registry, "model_inference_items_total") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "package"), [("jmespath", "JMESPath"), ("yaml", "PyYAML")])
 def test_what_is_missing_says_what_to_install(module: str, package: str) -> None:
     run(f"""

@@ -175,6 +175,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(PATHS, JSON)
 def test_on_json_the_answers_are_those_of_jmespath(path: str, result: object) -> None:

@@ -141,6 +141,7 @@ TOKENS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
 @given(st.text(max_size=40) | st.lists(FRAGMENTS, max_size=14).map("".join))
 def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
@@ -152,6 +153,7 @@ def test_any_text_is_declared_values_or_a_declared_error(text: str) -> None:
     assert declared is not None or message.startswith("declared values: ")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
 @given(st.text(max_size=20) | st.lists(TOKENS, max_size=12).map("".join))
 def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:

@@ -146,6 +146,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(PATHS, VALUES)
 def test_no_object_makes_observing_raise(path: str, result: object) -> None:

@@ -102,6 +102,7 @@ def test_watching_leaves_nothing_open_for_a_child_to_inherit(machine: Callable[.
     assert (len(fake.inits), fake.opened) == (2, 0)
 
 
+@pytest.mark.slow
 def test_the_base_package_imports_neither_devices_nor_nvml() -> None:
     code = (
         "import sys, modelplane_exporter\n"

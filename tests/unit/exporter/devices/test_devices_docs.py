@@ -25,6 +25,7 @@ def block_of_the_page(language: str) -> str:
     return block
 
 
+@pytest.mark.slow
 def test_the_example_runs_with_and_without_a_gpu() -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", block_of_the_page("python")],

@@ -170,6 +170,7 @@ def test_openmetrics_parses_to_the_same_families_with_units_and_exemplars(
     assert exemplars_of(parsed) == exemplars_of(expected)
 
 
+@pytest.mark.slow
 @given(snapshot_lists, sample_lists)
 @settings(max_examples=20)
 def test_text_passes_promtool(

@@ -195,6 +195,7 @@ def test_an_exporter_or_the_options_of_one() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_that_is_not_used() -> None:
     code = (
         "import sys, modelplane_exporter.frameworks, modelplane_exporter.frameworks.layers; "

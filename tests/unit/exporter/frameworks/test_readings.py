@@ -42,6 +42,7 @@ def naive(row: list[float], output: Output) -> tuple[float, int]:
     return max(row), index
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=finite))
 def test_logits_by_the_textbook(scores: np.ndarray) -> None:
     wanted = [naive(row, "logits") for row in scores.tolist()]
@@ -51,6 +52,7 @@ def test_logits_by_the_textbook(scores: np.ndarray) -> None:
     assert NUMPY.winner(scores, "logits").tolist() == [index for _, index in wanted]
 
 
+@pytest.mark.slow
 @given(
     arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1)),
     st.booleans(),
@@ -82,6 +84,7 @@ def test_rounding_does_not_make_probabilities_ambiguous(dtype: type[np.floating[
     assert not Reader(NUMPY, "probabilities").read(eighths, eighths).is_ambiguous
 
 
+@pytest.mark.slow
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
 def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
     confidence = NUMPY.confidence(scores, "logits")

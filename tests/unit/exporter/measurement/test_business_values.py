@@ -50,6 +50,7 @@ def test_revenue_and_refunds_have_a_sum_each(registry: CollectorRegistry) -> Non
     assert samples(registry, INVALID) == {}
 
 
+@pytest.mark.slow
 def test_other_tenants_and_expected_values_show_at_zero(registry: CollectorRegistry) -> None:
     shop = exporter(registry, tenant_id=PER_CALL, values=["revenue"], tenants=["a", "b"])
     assert totals(registry, "revenue", "a") == totals(registry, "revenue", "b") == [0, 0, 0]
@@ -59,6 +60,7 @@ def test_other_tenants_and_expected_values_show_at_zero(registry: CollectorRegis
     assert totals(registry, "revenue", "c") == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "column",
     [
@@ -81,11 +83,13 @@ def test_frames(registry: CollectorRegistry, frame: Any) -> None:
     assert (totals(registry, "margin"), totals(registry, "clicks")) == ([2, 3, 0], [2, 1, 0])
 
 
+@pytest.mark.slow
 def test_a_large_column(registry: CollectorRegistry) -> None:
     exporter(registry).business({"margin": np.tile([1.0, -1.0, 0.1], 100_000)})
     assert totals(registry, "margin") == [300_000, 110_000, 100_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -100,6 +104,7 @@ def test_what_cannot_be_added_up(registry: CollectorRegistry, value: object, rea
     assert samples(registry, INVALID) == {("t", reason): 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", " x", "x" * 101, "__x", "a\nb", 3, None, b"x"])
 def test_names(registry: CollectorRegistry, name: Any) -> None:
     shop = exporter(registry)
@@ -126,6 +131,7 @@ def test_too_many_names_overflow(registry: CollectorRegistry) -> None:
     assert exposed(registry)["model_series_overflow_total"] == {("m", "v1", "jax", "value"): 5}
 
 
+@pytest.mark.slow
 def test_what_the_baseline_has_is_a_signal_too(registry: CollectorRegistry) -> None:
     shop = exporter(registry, baseline=MIXED, signals_every=1000)
     with shop.track() as call:
@@ -163,6 +169,7 @@ def test_a_sum_takes_more_than_64_bits(registry: CollectorRegistry) -> None:
     assert totals(registry, "loss") == [30, 0, 3e19]
 
 
+@pytest.mark.slow
 def test_threads_lose_nothing(registry: CollectorRegistry) -> None:
     shop = exporter(registry)
 

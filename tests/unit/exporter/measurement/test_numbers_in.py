@@ -111,6 +111,7 @@ def test_values_around_the_range_are_clamped() -> None:
     assert observed([Decimal("1.0000001"), np.float32(1.0000001), -1e-7]) == ([1.0, 1.0, 0.0], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [list, tuple, np.array, lambda values: array.array("d", values), pd.Series, pl.Series, pa.array,
@@ -133,6 +134,7 @@ def test_an_empty_batch_has_no_part(empty: object) -> None:
     assert list(parts_of(empty)) == []
 
 
+@pytest.mark.slow
 def test_without_numpy_series_of_polars_are_read() -> None:
     code = """
 import sys

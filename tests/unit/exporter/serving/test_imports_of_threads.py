@@ -47,6 +47,7 @@ print(json.dumps([statuses, imports, [thread.name for thread in threading.enumer
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [False, True], ids=["one process", "several processes"])
 def test_no_thread_imports(tmp_path: Path, workers: bool) -> None:
     port = free_port()

@@ -54,6 +54,7 @@ def run(way: str, environment: dict[str, str]) -> list[str]:
     return finished.stderr.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["function", "block"])
 def test_a_forked_process_says_so_at_its_first_call(way: str) -> None:
     lines = run(way, {})
@@ -64,6 +65,7 @@ def test_a_forked_process_says_so_at_its_first_call(way: str) -> None:
     assert all(WORKERS_DIR.name in line for line in lines)
 
 
+@pytest.mark.slow
 def test_with_a_folder_or_without_a_server_a_forked_process_says_nothing(tmp_path: Path) -> None:
     assert run("function", {WORKERS_DIR.name: str(tmp_path)}) == []
     assert run("function", {"MODELPLANE_EXPORTER_PORT": "off"}) == []

@@ -94,6 +94,7 @@ def kill(child: int) -> None:
     os.waitpid(child, 0)
 
 
+@pytest.mark.slow
 def test_when_the_holder_is_killed_another_answers(port: int, children: list[int]) -> None:
     children += [forked(lambda: holder(port, 2.0)) for _ in range(3)]
     wait_for(lambda: answering(port) is not None)
@@ -106,6 +107,7 @@ def test_when_the_holder_is_killed_another_answers(port: int, children: list[int
         assert len(children) == left
 
 
+@pytest.mark.slow
 def test_a_forked_child_frees_the_port_of_its_dead_parent_and_takes_over(
     port: int, children: list[int]
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_forked_child_frees_the_port_of_its_dead_parent_and_takes_over(
     wait_for(lambda: answering(port) == grandchild)
 
 
+@pytest.mark.slow
 def test_a_forked_child_that_holds_nothing_leaves_its_parent_serving(port: int, children: list[int]) -> None:
     held = holder(port)
     wait_for(lambda: is_serving(held))
@@ -137,6 +140,7 @@ def test_a_forked_child_that_holds_nothing_leaves_its_parent_serving(port: int, 
     wait_for(lambda: answering(port) == children[0])
 
 
+@pytest.mark.slow
 def test_a_child_of_a_stopped_holder_does_not_start(port: int, children: list[int]) -> None:
     held = holder(port)
     wait_for(lambda: is_serving(held))

@@ -270,6 +270,7 @@ print("taken over")
 """
 
 
+@pytest.mark.slow
 def test_a_forked_child_does_not_keep_the_port() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

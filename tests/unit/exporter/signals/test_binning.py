@@ -48,6 +48,7 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("times", [1, 100])
 def test_a_batch_in_every_form_equals_numpy_histogram(
@@ -72,6 +73,7 @@ ROW_FORMS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ROW_FORMS)
 @pytest.mark.parametrize("times", [1, DRAIN_AT])
 def test_single_rows_in_every_form_equal_numpy_histogram(
@@ -91,6 +93,7 @@ def test_single_rows_in_every_form_equal_numpy_histogram(
 floats = st.floats(allow_nan=True, allow_infinity=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.tuples(floats, floats, floats), min_size=1, max_size=300), st.data())
 def test_any_rows_in_any_chunks_equal_numpy_histogram(

@@ -30,6 +30,7 @@ from modelplane_exporter import Call, tenant
 from modelplane_exporter.rate_limited_log import rate_limited
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind not in LIKE_COLUMNS])
 def test_a_hostile_value_counts_once_and_no_other_row_is_lost(kind: str, form: str) -> None:
@@ -54,6 +55,7 @@ def test_a_hostile_column_counts_once_and_no_other_row_is_lost(kind: str) -> Non
     assert invalid == {WRONG_SHAPE: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, BATCH - 1, BATCH, 1000])
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_values_in_a_batch(kind: str, rows: int) -> None:
@@ -63,6 +65,7 @@ def test_hostile_values_in_a_batch(kind: str, rows: int) -> None:
     assert invalid == {WRONG_TYPE: 2 * rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_no_method_raises_whatever_it_is_given(kind: str) -> None:
     hostile: Any = HOSTILE[kind]()

@@ -30,6 +30,7 @@ from exporter_support.bad_signals import (
 from modelplane_exporter import Baseline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -50,6 +51,7 @@ def test_a_wrong_shape_counts_once(values: object) -> None:
     assert invalid == {WRONG_SHAPE: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, BATCH])
 @pytest.mark.parametrize(
     "form",
@@ -123,6 +125,7 @@ def test_masked_values_are_missing(rows: int) -> None:
     assert invalid == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [5, True, np.uint8(5), np.float16(5), np.longdouble(5), decimal.Decimal(5), fractions.Fraction(11, 2),
@@ -138,6 +141,7 @@ def test_numbers_and_times_of_every_type(number: object, form: str) -> None:
     assert invalid == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, BATCH])
 @pytest.mark.parametrize("unit", ["Y", "D", "s", "us", "ns"])
 def test_times_of_every_unit_and_beyond_the_range_of_nanoseconds(unit: str, rows: int) -> None:

@@ -58,6 +58,7 @@ def test_scores_during_a_call_and_later(registry: CollectorRegistry) -> None:
     assert invalid(registry) == {}
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1), max_size=50))
 def test_bins_are_those_of_tenths(values: list[float]) -> None:
     scores = ScoreStore(SeriesBudget(1000))
@@ -68,6 +69,7 @@ def test_bins_are_those_of_tenths(values: list[float]) -> None:
         assert list(snapshot.cells[:11]) == [*counts, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "bin_name", "reason"),
     [
@@ -95,6 +97,7 @@ def test_names(registry: CollectorRegistry, name: Any) -> None:
     assert invalid(registry) == {"value_wrong_type": 1}
 
 
+@pytest.mark.slow
 def test_too_many_names_overflow(registry: CollectorRegistry) -> None:
     judge = exporter(registry)
     for number in range(MAX_SCORES + 5):

@@ -14,6 +14,7 @@ from modelplane_exporter.layout.signals import layout_of
 from modelplane_exporter.settings import SIGNAL_SERIES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_tenant", [False, True])
 @pytest.mark.parametrize("rows", [1, 300])
 def test_tenants(registry: CollectorRegistry, by_tenant: bool, rows: int) -> None:
@@ -54,6 +55,7 @@ def test_the_budget_of_series(registry: CollectorRegistry, monkeypatch: pytest.M
     assert sum(len(v) for k, v in by_name.items() if k.startswith("model_signal")) == described + 3 * each
 
 
+@pytest.mark.slow
 def test_a_baseline_beyond_the_budget_is_refused(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

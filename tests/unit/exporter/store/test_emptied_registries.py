@@ -42,6 +42,7 @@ def counted(registry: CollectorRegistry) -> list[float | None]:
     return [by_client, ours.get(tuple(labels.values()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("empty", [unregister_all, clear])
 def test_the_next_test_starts_at_zero(
     registry: CollectorRegistry, empty: Callable[[CollectorRegistry], None]
@@ -53,6 +54,7 @@ def test_the_next_test_starts_at_zero(
         empty(registry)
 
 
+@pytest.mark.slow
 def test_exporters_that_live_on_are_shown_again_with_the_next_one(registry: CollectorRegistry) -> None:
     service = call(registry)
     unregister_all(registry)
@@ -62,6 +64,7 @@ def test_exporters_that_live_on_are_shown_again_with_the_next_one(registry: Coll
     assert (service.current_call(), other.current_call()) == (None, None)
 
 
+@pytest.mark.slow
 def test_an_exporter_that_was_closed_does_not_count_as_living(registry: CollectorRegistry) -> None:
     service = call(registry)
     service.close()

@@ -78,6 +78,7 @@ def test_close_takes_what_is_loaded_away_and_leaves_the_counters(registry: Colle
     assert signal_families(registry) == set()
 
 
+@pytest.mark.slow
 def test_the_end_of_the_last_exporter_closes_it(registry: CollectorRegistry) -> None:
     target = exporter(registry, NUMBERS)
     with target.track() as call:
@@ -89,6 +90,7 @@ def test_the_end_of_the_last_exporter_closes_it(registry: CollectorRegistry) -> 
     assert signal_families(registry) == set()
 
 
+@pytest.mark.slow
 def test_a_decorated_function_keeps_its_version_loaded(registry: CollectorRegistry) -> None:
     predict = exporter(registry, NUMBERS)(answer)
     gc.collect()
@@ -149,6 +151,7 @@ def test_each_replaced_baseline_is_told_once(
     assert replaced == [(old, "m", "v1", new) for old, new in pairwise(labels)]
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_exporter_is_gone_is_replaced_without_a_word(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +229,7 @@ def test_counters_of_an_unloaded_version_stay_until_they_were_idle(registry: Col
     assert successes(registry, "v1") == 2
 
 
+@pytest.mark.slow
 def test_counters_stay_while_idle_ttl_has_not_passed(registry: CollectorRegistry) -> None:
     old = made(registry, "v1", confidence=None)
     old(answer)()
@@ -236,6 +240,7 @@ def test_counters_stay_while_idle_ttl_has_not_passed(registry: CollectorRegistry
         assert successes(registry, "v1") == 1
 
 
+@pytest.mark.slow
 def test_unloaded_versions_leave_nothing_behind(registry: CollectorRegistry) -> None:
     store = store_for(registry)
     for number in range(200):
@@ -254,6 +259,7 @@ def test_unloaded_versions_leave_nothing_behind(registry: CollectorRegistry) -> 
         assert len(table) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_new_objects_are_collected")
 def test_a_full_budget_is_freed_of_exporters_that_nobody_has(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch

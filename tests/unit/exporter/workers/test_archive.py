@@ -172,6 +172,7 @@ STEPS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("with_archive", [False, True])
 @pytest.mark.parametrize("at_once", [1, 2, 3])

@@ -18,6 +18,7 @@ from exporter_support.worker_processes import (
     forked,
     key,
     kill,
+    open_files,
     worker_files,
     write_and_wait,
 )
@@ -196,15 +197,6 @@ def test_a_child_that_is_forked_during_a_scrape_can_scrape(
     file.close()
 
 
-def open_files(folder: Path) -> int:
-    """Descriptors of this process for files of the folder, removed ones included.
-
-    Only those: what earlier tests left is closed at any time.
-    """
-    descriptors = Path("/proc/self/fd").iterdir()
-    return sum(os.path.realpath(path).startswith(f"{folder}/") for path in descriptors)
-
-
 def test_descriptors_do_not_pile_up(tmp_path: Path) -> None:
     directory = WorkerDirectory(tmp_path)
 
@@ -216,7 +208,7 @@ def test_descriptors_do_not_pile_up(tmp_path: Path) -> None:
             file.close()
             directory.collect()
         directory.collect()
-        return open_files(tmp_path)
+        return len(open_files(tmp_path))
 
     assert churn() == churn()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import resource
@@ -18,6 +17,7 @@ from exporter_support.worker_processes import (
     exit_status,
     forked,
     key,
+    open_files,
     worker_files,
 )
 from modelplane_exporter.workers import directory as directory_module
@@ -33,19 +33,12 @@ def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory_module, "COMPACT_SECONDS", math.inf)
 
 
-def open_files() -> list[str]:
-    files = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-            files.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-    return files
-
-
 def limit_descriptors(more: int) -> None:
     open_now = len(os.listdir("/proc/self/fd"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + more, open_now + more))
 
 
+@pytest.mark.slow
 def test_many_ended_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> None:
     ended_workers(tmp_path, 560)
 
@@ -62,6 +55,7 @@ def test_many_ended_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> 
     assert counts(WorkerDirectory(tmp_path)) == {key(): 561}
 
 
+@pytest.mark.slow
 def test_files_of_workers_that_wrote_nothing_take_few_descriptors_too(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"worker-{LAYOUT}-1-{number:016x}").touch()
@@ -77,6 +71,7 @@ def test_files_of_workers_that_wrote_nothing_take_few_descriptors_too(tmp_path: 
     assert exit_status(forked(scrape)) == 0
 
 
+@pytest.mark.slow
 def test_many_live_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> None:
     live = [WorkerFile.create(tmp_path) for _ in range(200)]
     for file in live:
@@ -96,11 +91,11 @@ def test_many_live_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> N
 def test_a_scrape_leaves_no_descriptor_open_but_that_of_the_archive(tmp_path: Path) -> None:
     live = [WorkerFile.create(tmp_path) for _ in range(3)]
     ended_workers(tmp_path, 3)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files(tmp_path)
     directory = WorkerDirectory(tmp_path)
     for _ in range(3):
         directory.collect()
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(open_files(tmp_path)) == len(before) + 1
     for file in live:
         file.close()
 
@@ -166,10 +161,10 @@ def test_a_child_forked_while_a_file_is_open_inherits_none_of_it(tmp_path: Path)
         assert reader.hold()
 
         def look() -> None:
-            assert str(reader.path) not in open_files()
+            assert str(reader.path) not in open_files(tmp_path)
             reader.close()
 
-        assert str(reader.path) in open_files()
+        assert str(reader.path) in open_files(tmp_path)
 
         assert exit_status(forked(look)) == 0
         with pytest.raises(BlockingIOError):

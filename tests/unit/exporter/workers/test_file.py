@@ -146,6 +146,7 @@ def test_a_reader_finds_the_records_of_a_worker_that_makes_its_file_larger_just_
     file.close()
 
 
+@pytest.mark.slow
 def test_reads_of_a_live_file_are_whole_and_never_go_back(tmp_path: Path) -> None:
     def write() -> None:
         file, count = WorkerFile.create(tmp_path), 0

@@ -92,7 +92,7 @@ class Workers(RuleBasedStateMachine):
         shutil.rmtree(self.path)
 
 
-TestRandomHistories = Workers.TestCase
+TestRandomHistories = pytest.mark.slow(Workers.TestCase)
 TestRandomHistories.settings = settings(max_examples=40, stateful_step_count=25)
 
 

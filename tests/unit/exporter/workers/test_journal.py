@@ -100,6 +100,7 @@ def test_a_live_worker_shows_what_is_committed_and_a_dead_one_all(
     assert requests(if_alive(tmp_path)["a"]) == requests(if_killed(tmp_path)["a"]) == 11
 
 
+@pytest.mark.slow
 def test_more_calls_than_the_journal_has_entries_all_count(worker: JournaledStore) -> None:
     worker.meter.drain_at = worker.meter.wait_at = 10**9
     for done in range(1, 3 * ENTRIES):
@@ -237,10 +238,11 @@ def _without_charges(cells: Cells) -> Cells:
     return (*cells[: DEVICE_SECONDS.start], 0, *cells[DEVICE_SECONDS.stop :])
 
 
-TestAnyHistory = Worker.TestCase
+TestAnyHistory = pytest.mark.slow(Worker.TestCase)
 TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.5, None, RICH[0]])
 @pytest.mark.parametrize("waiting", [0, 1, 5])
 def test_a_signal_handler_that_raises_at_any_point_of_an_end_loses_and_doubles_nothing(

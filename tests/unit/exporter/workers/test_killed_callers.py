@@ -86,6 +86,7 @@ def await_calls(child: int, reported: memoryview) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_at_any_moment_loses_no_call_that_returned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Callable[[], object]]
@@ -129,6 +130,7 @@ def watch(path: Path) -> None:
         last = now
 
 
+@pytest.mark.slow
 def test_no_counter_falls_when_workers_are_killed_and_compacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_events_and_feedback_outlive_a_killed_worker(tmp_path: Path) -> None:
     assert samples(registry, EVENTS)["t", "click"] == 8
 
 
+@pytest.mark.slow
 def test_a_child_counts_for_itself_also_when_nobody_keeps_the_registry(tmp_path: Path) -> None:
     predict = exporter(CollectorRegistry())(lambda: None)
     gc.collect()
@@ -91,6 +92,7 @@ def test_a_child_counts_for_itself_also_when_nobody_keeps_the_registry(tmp_path:
     assert len(worker_files(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_a_scrape_while_events_are_counted_shows_no_count_twice_or_smaller(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     made = exporter(registry, events=["click"])
