@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from modelplane_schema.metrics import COMPLETED_OUTCOMES, CONFIDENCE, REQUESTS, Metric
+from modelplane_schema.metrics import COMPLETED_OUTCOMES, REQUESTS, Metric
 from modelplane_schema.promql import Matcher, rate, ratio, selector, total
 
 SUCCEEDED = Matcher("outcome", "success")
@@ -67,12 +67,3 @@ def mean(metric: Metric, select: Select, window: str, by: Labels = (), *, keep_n
     """The mean of a histogram's observations; without any absent, or NaN with ``keep_nan``."""
     sums, counts = (total(rate(select(metric.name + part), window), by) for part in ("_sum", "_count"))
     return ratio(sums, counts, keep_nan=keep_nan)
-
-
-def confidence_share(bound: float, select: Select, window: str, by: Labels = ()) -> str:
-    """Share of predictions whose confidence is at most ``bound``; ValueError unless the histogram has it."""
-    if bound not in CONFIDENCE.buckets:
-        raise ValueError(f"{bound:g} is not a bound of {CONFIDENCE.name}")
-    bucket = select(f"{CONFIDENCE.name}_bucket", Matcher("le", f"{bound:g}"))
-    counts = total(rate(select(f"{CONFIDENCE.name}_count"), window), by)
-    return ratio(total(rate(bucket, window), by), counts)

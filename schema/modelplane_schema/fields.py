@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -47,6 +48,21 @@ def no_template(text: str) -> str:
     if _TEMPLATE in text:
         raise ValueError(f"must not contain {_TEMPLATE}, which begins a template")
     return text
+
+
+def path_below(folder: str, example: str) -> Callable[[str], str]:
+    """A validator of paths of files below a folder beside the registry, such as ``folder/example``."""
+
+    def checked(text: str) -> str:
+        path = PurePosixPath(text)
+        below = len(path.parts) > 1 and path.parts[0] == folder and ".." not in path.parts
+        if not below or str(path) != text or not text.isprintable():
+            raise SecretValueError(
+                f"must be a path below {folder}/ beside the registry, for example {folder}/{example}"
+            )
+        return text
+
+    return checked
 
 
 def http_url(text: str) -> str:

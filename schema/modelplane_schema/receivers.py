@@ -7,7 +7,6 @@ Secrets stand in files below ``receivers/`` beside the registry, and nowhere els
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,24 +19,13 @@ from modelplane_schema.fields import (
     Url,
     no_duplicates,
     no_template,
+    path_below,
     raise_all,
 )
-from modelplane_schema.validation import SecretValueError
 
 SECRETS_FOLDER = "receivers"
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _MINUTES_OF_A_DAY = 1440
-
-
-def _secret_file(text: str) -> str:
-    path = PurePosixPath(text)
-    below = len(path.parts) > 1 and path.parts[0] == SECRETS_FOLDER and ".." not in path.parts
-    if not below or str(path) != text or not text.isprintable():
-        raise SecretValueError(
-            f"must be a path below {SECRETS_FOLDER}/ beside the registry, "
-            f"for example {SECRETS_FOLDER}/vision-token"
-        )
-    return text
 
 
 def _addresses(text: str) -> str:
@@ -79,7 +67,7 @@ def _location(text: str) -> str:
     return text
 
 
-SecretFile = Annotated[str, AfterValidator(_secret_file)]
+SecretFile = Annotated[str, AfterValidator(path_below(SECRETS_FOLDER, "vision-token"))]
 PlainText = Annotated[Name, AfterValidator(no_template)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 TimeOfDay = Annotated[str, BeforeValidator(_clock), AfterValidator(_time_of_day)]

@@ -6,7 +6,6 @@ Needs pydantic and PyYAML (extra ``registry``).
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterable, Iterator, Set
 from decimal import Decimal
 from itertools import pairwise
@@ -38,17 +37,14 @@ from modelplane_schema.fields import (
     repetitions,
     uid_collisions,
 )
-from modelplane_schema.grafana_access import GrafanaAccess
-from modelplane_schema.metrics import FRAMEWORK_PATTERN, PORTABLE_LATENCY_BUCKETS, RESERVED_TENANTS
+from modelplane_schema.grafana_section import GrafanaSection
+from modelplane_schema.metrics import FRAMEWORK_PATTERN, RESERVED_TENANTS
 from modelplane_schema.mixin_settings import checked_settings
 from modelplane_schema.receivers import Email, Named, Owner, Platform, Recipient
 from modelplane_schema.recorded import DEFAULT_MIN_OBSERVATIONS
+from modelplane_schema.slos import Slo
+from modelplane_schema.targets import DeclaredTargets, Targets, as_targets, disagreements
 from modelplane_schema.validation import parse_model
-
-# Burn-rate factors of the SLO alerts, fastest first; a factor that cannot be reached never fires.
-BURN_RATE_FACTORS = (14.4, 6.0, 3.0, 1.0)
-
-MOST_SLO_DAYS = 90
 
 # Where the runbooks are until an organisation hosts its own.
 RUNBOOKS_IN_REPOSITORY = "docs/runbooks.md"
@@ -58,23 +54,13 @@ class RegistryError(UserError, ValueError):
     """The registry cannot be used; the message names the file, the place in it and what is allowed."""
 
 
-def _target(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or re.search(r"[\s/]", host) or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("must be HOST:PORT, for example 10.0.0.5:8000")
-    return text
-
-
 def _runbooks(text: str) -> str:
     return text if text == RUNBOOKS_IN_REPOSITORY else http_url(text)
 
 
-Target = Annotated[str, AfterValidator(_target)]
-Days = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*d$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[Decimal, Field(ge=0)]
 PriceAmount = Annotated[Decimal, Field(ge=0, le=1_000_000_000)]  # sums stay exact in 64 bits
-Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Urls(Declaration):
@@ -107,55 +93,6 @@ class Tenant(Recipient, Named):
 class Version(Declaration):
     version: Name
     stage: Literal["production", "canary", "shadow", "development"] = "production"
-
-
-class ErrorsIndicator(Declaration):
-    type: Literal["errors"]
-
-
-class LatencyIndicator(Declaration):
-    type: Literal["latency"]
-    threshold_seconds: float
-
-    @field_validator("threshold_seconds")
-    @classmethod
-    def _is_bucket_bound(cls, value: float) -> float:
-        if value not in PORTABLE_LATENCY_BUCKETS:
-            allowed = ", ".join(f"{bound:g}" for bound in PORTABLE_LATENCY_BUCKETS)
-            raise ValueError(f"must be a bound of the latency histogram: {allowed}")
-        return value
-
-
-class Slo(Declaration):
-    name: Name
-    objective: Ratio
-    window: Days = "30d"
-    indicator: Annotated[ErrorsIndicator | LatencyIndicator, Field(discriminator="type")]
-
-    @property
-    def counts(self) -> str:
-        """Which calls are good, in words."""
-        if isinstance(self.indicator, LatencyIndicator):
-            return f"latency up to {self.indicator.threshold_seconds:g} s"
-        return "errors"
-
-    @field_validator("window")
-    @classmethod
-    def _window_in_range(cls, value: str) -> str:
-        if not 1 <= int(value.removesuffix("d")) <= MOST_SLO_DAYS:
-            raise ValueError(f"must be from 1d to {MOST_SLO_DAYS}d")
-        return value
-
-    @field_validator("objective")
-    @classmethod
-    def _factors_reachable(cls, value: float) -> float:
-        highest = max(BURN_RATE_FACTORS)
-        if highest * (1 - value) >= 1:
-            raise ValueError(
-                f"must be above {1 - 1 / highest:.4f}: below it a burn rate of {highest:g} cannot occur, "
-                "so its alert could never fire"
-            )
-        return value
 
 
 class PsiThresholds(Declaration):
@@ -192,7 +129,7 @@ class Model(Declaration):
     framework: str
     owner: Name
     tenants: Annotated[tuple[Name, ...], Field(min_length=1)]
-    targets: tuple[Target, ...] = ()
+    targets: DeclaredTargets = ()
     replicas: PositiveInt | None = None
     max_in_flight: PositiveInt | None = None
     versions: Annotated[tuple[Version, ...], Field(min_length=1)]
@@ -223,9 +160,19 @@ class Model(Declaration):
         return tuple(version.version for version in self.versions if version.stage == "production")
 
     @property
+    def scrape(self) -> Targets:
+        """The targets in their long form."""
+        return as_targets(self.targets)
+
+    @property
     def expected_replicas(self) -> int | None:
-        """How many processes should serve the model: ``replicas``, else the number of targets, or None."""
-        return self.replicas or len(self.targets) or None
+        """How many processes should serve the model: ``replicas``, else the number of hosts.
+
+        None where nobody says, and where discovery may find any number.
+        """
+        if self.replicas or self.scrape.discovery:
+            return self.replicas
+        return len(self.scrape.hosts) or None
 
 
 class Device(Declaration):
@@ -291,7 +238,7 @@ class Registry(Declaration):
     tenants: Annotated[tuple[Tenant, ...], Field(min_length=1)]
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     devices: Devices = Devices()
-    grafana: GrafanaAccess | None = None
+    grafana: GrafanaSection | None = None
     alerts: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
 
     @field_validator("alerts")
@@ -333,9 +280,15 @@ class Registry(Declaration):
         raise_all(problems)
         return models
 
+    @field_validator("models")
+    @classmethod
+    def _scraped_in_one_way(cls, models: tuple[Model, ...]) -> tuple[Model, ...]:
+        raise_all(disagreements([model.scrape for model in models]))
+        return models
+
     @field_validator("grafana")
     @classmethod
-    def _known_tenants(cls, access: GrafanaAccess | None, info: ValidationInfo) -> GrafanaAccess | None:
+    def _known_tenants(cls, access: GrafanaSection | None, info: ValidationInfo) -> GrafanaSection | None:
         if access is not None and "tenants" in info.data:
             known = {tenant.id for tenant in info.data["tenants"]}
             raise_all(
@@ -368,10 +321,6 @@ class Registry(Declaration):
             yield f"owners[{position}]", owner
         for position, tenant in enumerate(self.tenants):
             yield f"tenants[{position}]", tenant
-
-    def models_of(self, tenant_id: str) -> tuple[Model, ...]:
-        """The models that serve a tenant."""
-        return tuple(model for model in self.models if tenant_id in model.tenants)
 
 
 def load_registry(path: Path) -> Registry:

@@ -1,4 +1,4 @@
-"""Grafana dashboard uids: readable, stable, and independent of every other tenant or model."""
+"""Ids in Grafana: uids of boards, which are readable, stable and independent of each other, and others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 import re
 
 MAX_UID = 40
+OPERATORS = "1"  # number of the organisation that every Grafana begins with
 FLEET_UID = "mp-fleet"
 API_DATASOURCE_UID = "modelplane"
 PROMETHEUS_DATASOURCE_UID = "modelplane-prometheus"
+ALERTMANAGER_DATASOURCE_UID = "modelplane-alertmanager"
 PLUGIN_APP_ID = "modelplane-monitoring-app"
 PLUGIN_DATASOURCE_ID = "modelplane-monitoring-datasource"
 

@@ -35,6 +35,7 @@ def without_libyaml(text: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -91,6 +92,7 @@ def test_text_that_is_no_yaml_is_an_error_with_the_place(text: str, problem: str
     assert str(caught.value).startswith(f"plane.yaml: {problem}")
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_an_error_without_libyaml_too() -> None:
     assert without_libyaml("[" * 5000) == "plane.yaml: is not valid YAML: it is nested too deeply"
 
@@ -147,11 +149,13 @@ yaml_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(yaml_values)
 def test_what_pyyaml_writes_is_read_back(value: Any) -> None:
     assert parse_yaml(yaml.safe_dump(value, allow_unicode=True), "plane.yaml") == value
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60), st.booleans())
 def test_any_text_has_content_or_a_document_error(text: str, texts_only: bool) -> None:
     expected: Any = None

@@ -10,7 +10,6 @@ import promql_parser
 import pytest
 
 from modelplane_schema.expressions import (
-    confidence_share,
     error_ratio,
     everything,
     mean,
@@ -34,7 +33,6 @@ EXPRESSIONS: dict[str, Callable[[tuple[str, ...]], str]] = {
     "error_ratio": lambda by: error_ratio(of_tenant, "5m", by),
     "quantile": lambda by: quantile(0.95, LATENCY, of_tenant, "5m", ("le", *by)),
     "mean": lambda by: mean(CONFIDENCE, of_tenant, "5m", by),
-    "confidence_share": lambda by: confidence_share(0.5, of_tenant, "5m", by),
 }
 
 
@@ -86,11 +84,6 @@ def test_a_quantile_keeps_all_digits() -> None:
 def test_a_quantile_needs_the_buckets() -> None:
     with pytest.raises(ValueError, match=r"by must have the label 'le' \(got model_name\)"):
         quantile(0.5, LATENCY, everything, "1m", ("model_name",))
-
-
-def test_a_share_needs_a_bound_of_the_histogram() -> None:
-    with pytest.raises(ValueError, match=r"0\.55 is not a bound of model_prediction_confidence"):
-        confidence_share(0.55, everything, "1m")
 
 
 def test_no_other_module_writes_a_quantile_or_the_outcomes_of_completed_calls() -> None:

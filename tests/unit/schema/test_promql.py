@@ -14,6 +14,7 @@ from modelplane_schema.promql import Matcher, MatchOp, escape_regex, one_of, rat
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
+@pytest.mark.slow
 @given(texts, st.sampled_from(["=", "!="]))
 @example('a"} or up{x="', "=")
 @example("back\\slash", "=")
@@ -25,6 +26,7 @@ def test_a_matcher_means_exactly_its_value(value: str, op: MatchOp) -> None:
     assert (matcher.name, matcher.value) == ("tenant_id", value)
 
 
+@pytest.mark.slow
 @given(st.lists(texts, min_size=1, max_size=4, unique=True))
 def test_one_of_matches_exactly_the_values(values: list[str]) -> None:
     matcher = one_of("tenant_id", values)

@@ -71,6 +71,7 @@ def test_every_receiver_is_accepted_and_survives_being_written() -> None:
     assert parse_registry(dump_registry(registry)) == registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     ["operator-token", "receivers", "receivers/", "receivers/../operator-token", "/etc/shadow", "receivers//",
@@ -87,6 +88,7 @@ def test_a_secret_outside_its_folder_is_refused_and_not_repeated(path: str) -> N
         assert problem.endswith(f"{place.rpartition('.')[2]}: {MISPLACED}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     ["https://user:s3cret@example.org/", "https://s3cret@example.org", "https://example.org/?token=s3cret",
@@ -115,6 +117,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "value", "problem"),
     [

@@ -58,7 +58,6 @@ def test_the_design_example_is_read_whole() -> None:
     assert model.expected_replicas == 2
     assert registry.tenants[0].title == "Vision team"
     assert registry.tenants[1].title == "user-B"
-    assert registry.models_of("user-B") == (model,)
     assert str(registry.devices.prices[0].amount) == "3.1"
 
 
@@ -163,6 +162,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(GOOD)), json_values)
 def test_any_value_under_a_known_key_is_accepted_or_explained(key: str, value: Any) -> None:
     content = {**GOOD, key: value}
