@@ -34,6 +34,7 @@ from modelplane_datasource.api.slo import slo_blueprint
 from modelplane_datasource.api.triage import triage_blueprint
 from modelplane_datasource.api.webhook import WebhookLayer
 from modelplane_datasource.cache import OUTCOMES, SingleFlightCache
+from modelplane_datasource.configuration.watched_file import WatchedFile
 from modelplane_datasource.context import AppContext
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.observability.telemetry import Telemetry
@@ -48,7 +49,8 @@ from modelplane_datasource.web.cors import CorsLayer
 from modelplane_datasource.web.error_handlers import error_response, register_error_handlers
 from modelplane_datasource.web.middleware import RequestLayer, remember_route
 from modelplane_datasource.web.refusals import RETRY_AFTER, refuse_overload
-from modelplane_schema.registry import Registry, RegistryError, load_registry
+from modelplane_schema.errors import UserError
+from modelplane_schema.registry import Registry, RegistryError, parse_registry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -103,6 +105,8 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.time) ->
     """
     gatekeeper = Gatekeeper(settings.token_file) if settings.token_file else None
     context = _context(settings, clock)
+    watched = {"tokens": gatekeeper.file if gatekeeper else None, "registry": context.registry_file}
+    context.telemetry.observe_files({name: file for name, file in watched.items() if file})
     app = _Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # A redirect to the canonical path would reach Grafana's users instead of the answer.
@@ -172,7 +176,7 @@ def _store_error(error: Exception) -> Response:
 
 
 def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
-    incident_rules, registry = _incident_rules(settings), _registry(settings)
+    incident_rules, registry_file = _incident_rules(settings), _registry_file(settings)
     telemetry = Telemetry()
     cache = SingleFlightCache(settings.max_cache_bytes, telemetry.cache_lookup)
     telemetry.observe_cache(cache, OUTCOMES)
@@ -186,7 +190,7 @@ def _context(settings: Settings, clock: Callable[[], float]) -> AppContext:
     telemetry.observe_watchdog(lambda: store.last_watchdogs)
     alertmanagers = Alertmanagers(settings.alertmanager_urls)
     return AppContext(
-        settings, clock, telemetry, cache, prometheus, store, incident_rules, alertmanagers, registry
+        settings, clock, telemetry, cache, prometheus, store, incident_rules, alertmanagers, registry_file
     )
 
 
@@ -203,10 +207,17 @@ def _incident_rules(settings: Settings) -> IncidentRules:
     )
 
 
-def _registry(settings: Settings) -> Registry | None:
+def _registry_file(settings: Settings) -> WatchedFile[Registry] | None:
     if settings.registry_file is None:
         return None
     try:
-        return load_registry(settings.registry_file)
-    except RegistryError as error:
+        return WatchedFile("registry", settings.registry_file, _parse_registry)
+    except UserError as error:
         raise ConfigurationError(f"{PREFIX}REGISTRY_FILE: {error}") from error
+
+
+def _parse_registry(content: bytes, source: str) -> Registry:
+    try:
+        return parse_registry(content.decode(), source)
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{source}: is not UTF-8 text") from error

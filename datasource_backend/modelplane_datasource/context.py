@@ -9,6 +9,7 @@ from typing import TypeVar
 from modelplane_datasource.alerts.incidents import IncidentRules
 from modelplane_datasource.alerts.store import AlertStore
 from modelplane_datasource.cache import SingleFlightCache
+from modelplane_datasource.configuration.watched_file import WatchedFile
 from modelplane_datasource.observability.telemetry import Telemetry
 from modelplane_datasource.prometheus.client import PrometheusClient
 from modelplane_datasource.settings import Settings
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """``clock`` gives seconds since 1970; ``registry`` is None when the settings name none.
+    """``clock`` gives seconds since 1970; ``registry_file`` is None when the settings name none.
 
     ``cache`` holds what routes serve, and what the client of Prometheus has read.
     """
@@ -34,7 +35,12 @@ class AppContext:
     store: AlertStore
     incident_rules: IncidentRules
     alertmanagers: Alertmanagers
-    registry: Registry | None = None
+    registry_file: WatchedFile[Registry] | None = None
+
+    @property
+    def registry(self) -> Registry | None:
+        """The registry as its file has it now, None without one."""
+        return self.registry_file.content if self.registry_file else None
 
     def now(self) -> int:
         """Milliseconds since 1970."""

@@ -41,7 +41,7 @@ from modelplane_datasource.web.schemas import (
     with_warnings,
 )
 from modelplane_datasource.web.time_parameters import FROM, TO, read_moment
-from modelplane_schema.registry import Slo
+from modelplane_schema.slos import Slo
 
 LIMIT = Parameter(
     "limit", "Largest number of rows.", "a whole number from 1 to 1000", whole_number(1, 1000), default="1000"

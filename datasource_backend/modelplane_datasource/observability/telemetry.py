@@ -38,6 +38,14 @@ class CacheSize(Protocol):
         """Their size."""
 
 
+class WatchedState(Protocol):
+    """A file that is read again when it changes."""
+
+    @property
+    def state(self) -> tuple[str, bool]:
+        """The SHA-256 of the content that is in use, and whether the file still has it."""
+
+
 def _waiting_of(waiting: Callable[[], Mapping[str, int]], kind: str) -> int:
     return waiting()[kind]
 
@@ -71,6 +79,32 @@ class _WatchdogTimes(Collector):
         for source, milliseconds in self._last_seen().items():
             family.add_metric((source,), milliseconds / 1000)
         yield family
+
+
+class _FileStates(Collector):
+    """Which content of each watched file is in use."""
+
+    def __init__(self, files: Mapping[str, WatchedState]) -> None:
+        self._files = files
+
+    def collect(self) -> Iterator[Metric]:
+        """Two gauges with a series for each file."""
+        info = GaugeMetricFamily(
+            "modelplane_datasource_config_info",
+            "The file that is in use, by the SHA-256 of its content.",
+            labels=("file", "sha256"),
+        )
+        success = GaugeMetricFamily(
+            "modelplane_datasource_config_last_reload_successful",
+            "Whether the file could be used when it was read last; else an earlier content of it is.",
+            labels=("file",),
+        )
+        for name, file in self._files.items():
+            digest, is_valid = file.state
+            info.add_metric((name, digest), 1)
+            success.add_metric((name,), float(is_valid))
+        yield info
+        yield success
 
 
 class Telemetry:
@@ -139,6 +173,10 @@ class Telemetry:
     def observe_watchdog(self, last_seen: Callable[[], Mapping[str, int]]) -> None:
         """Expose when the watchdog last came: ``last_seen`` gives milliseconds by source."""
         self.registry.register(_WatchdogTimes(last_seen))
+
+    def observe_files(self, files: Mapping[str, WatchedState]) -> None:
+        """Expose which content of each file is in use."""
+        self.registry.register(_FileStates(files))
 
     def refusal(self, kind: str) -> None:
         """Count one request that was refused because too many of its kind wait."""

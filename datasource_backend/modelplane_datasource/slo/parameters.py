@@ -13,7 +13,7 @@ from modelplane_datasource.tenancy.caller import current_tenants
 from modelplane_datasource.timeline.times import DURATION_PATTERN, parse_duration
 from modelplane_datasource.web.parameters import Parameter, choice, label_text, parser
 from modelplane_datasource.web.time_parameters import window_duration
-from modelplane_schema.registry import Slo
+from modelplane_schema.slos import Slo
 
 BURN_RATE, BUDGET_REMAINING = "burn_rate", "budget_remaining"
 BURN_WINDOW = parse_duration("1h")

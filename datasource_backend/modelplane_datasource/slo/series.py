@@ -40,7 +40,7 @@ from modelplane_datasource.timeline.times import duration, parse_duration
 from modelplane_schema import metrics
 from modelplane_schema.metrics import MODEL_NAME
 from modelplane_schema.promql import one_of
-from modelplane_schema.registry import ErrorsIndicator, LatencyIndicator, Slo
+from modelplane_schema.slos import ErrorsIndicator, LatencyIndicator, Slo
 
 Indicator = ErrorsIndicator | LatencyIndicator
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,15 +22,13 @@ from pydantic import (
     model_validator,
 )
 
+from modelplane_datasource.configuration.watched_file import WatchedFile
 from modelplane_datasource.errors import ApiError
 from modelplane_datasource.settings import ConfigurationError
 from modelplane_datasource.tenancy.caller import Caller, Role
 from modelplane_datasource.tenancy.grafana_identity import Identity, IdentityError, IdentityVerifier
 from modelplane_schema.grafana_access import GrafanaAccess, TenantId, Tenants
 from modelplane_schema.validation import explain
-
-_LOG = logging.getLogger(__name__)
-_RELOAD_SECONDS = 1.0
 
 
 class Token(BaseModel):
@@ -111,19 +107,11 @@ def parse_tokens(content: bytes, source: str) -> TokenFile:
 
 
 class Gatekeeper:
-    """Finds the caller of a request; reads the token file again when it has changed.
-
-    A file that became invalid is refused with an error in the log, and the one read before stays valid.
-    """
+    """Finds the caller of a request; reads the token file again when it has changed."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """ConfigurationError for a bad token file. ``clock`` is in seconds."""
-        self._path = path
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._next_look = 0.0
-        self._signature = _signature(path)
-        self._read()
+        self.file = WatchedFile("token file", path, _parse_with_verifier, clock)
 
     def caller(self, authorization: str, identity: str | None, *, writes: bool = False) -> Caller | None:
         """Who presents these headers, None for nobody; ApiError 403 or 503 for a bad identity of Grafana.
@@ -131,8 +119,7 @@ class Gatekeeper:
         Only a token of the role ``grafana`` reads by the identity. But whoever ``writes`` through Grafana is
         known by it, whatever the token may do.
         """
-        self._reload()
-        tokens, verifier = self._loaded
+        tokens, verifier = self.file.content
         token = _find(tokens, _presented(authorization))
         if token is None:
             return None
@@ -145,25 +132,11 @@ class Gatekeeper:
             return _writing_as(caller, _verified(verifier, identity))
         return caller
 
-    def _reload(self) -> None:
-        if self._clock() < self._next_look or not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._next_look = self._clock() + _RELOAD_SECONDS
-            signature = _signature(self._path)
-            if signature != self._signature:
-                self._signature = signature
-                self._read()
-                _LOG.info("the token file was read again: %d tokens", len(self._loaded[0]))
-        except ConfigurationError as error:
-            _LOG.error("the token file changed and is not used: %s", error)
-        finally:
-            self._lock.release()
 
-    def _read(self) -> None:
-        file = load_tokens(self._path)
-        # Both change at once: no request meets the tokens of one file and the organisations of another.
-        self._loaded = file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
+def _parse_with_verifier(content: bytes, source: str) -> tuple[tuple[Token, ...], IdentityVerifier | None]:
+    """No request meets the tokens of one file and the organisations of another."""
+    file = parse_tokens(content, source)
+    return file.tokens, IdentityVerifier(file.grafana) if file.grafana else None
 
 
 def _reading_by(
@@ -218,12 +191,3 @@ def _find(tokens: tuple[Token, ...], presented: str) -> Token | None:
         if hmac.compare_digest(token.sha256, digest):
             match = token
     return match
-
-
-def _signature(path: Path) -> tuple[int, ...]:
-    """Changes with the file: when it is written, and when another takes its name."""
-    try:
-        state = path.stat()
-    except OSError:
-        return ()
-    return state.st_ino, state.st_mtime_ns, state.st_size

@@ -41,8 +41,9 @@ from modelplane_schema.promql import Matcher, one_of, selector
 from modelplane_schema.recorded import BUDGET as BUDGETS
 from modelplane_schema.recorded import COST, SIGNAL_MOVED
 from modelplane_schema.recorded_slo import SLO_BURN_RATE
-from modelplane_schema.registry import BURN_RATE_FACTORS, Model, Registry
+from modelplane_schema.registry import Model, Registry
 from modelplane_schema.registry import Version as DeclaredVersion
+from modelplane_schema.slos import BURN_RATE_FACTORS
 
 MAX_INCIDENTS = 1000
 _HOUR = "1h"

@@ -136,6 +136,7 @@ def count(size: int, _answer: object) -> int:
     return size
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdefg"), st.integers(0, 5), st.integers(0, 12), st.integers(0, 3000)),
@@ -233,6 +234,7 @@ def test_identical_panels_within_a_step_share_one_query(
     assert lookups(later_client)[HIT] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -327,6 +329,7 @@ def test_a_shared_failure_is_reported_once(upstream: FakePrometheus, settings: S
     assert kinds == ["upstream_invalid"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("series", "points"), [(1, 5000), (100, 60), (1000, 1)])
 def test_the_bytes_counted_are_at_least_those_used(
     upstream: FakePrometheus, settings: Settings, series: int, points: int

@@ -49,6 +49,7 @@ def matchers(selector: Any) -> dict[str, tuple[str, str]]:
     return {result.name: (str(result.op), result.value) for result in selector.matchers.matchers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", PROMQL_METRICS, ids=lambda metric: metric.name)
 @given(model=NAMES, tenant=st.one_of(NAMES, st.just(HOSTILE)), version=NAMES)
 def test_every_selector_denotes_exactly_the_scope(

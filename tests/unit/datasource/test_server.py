@@ -39,6 +39,7 @@ def port() -> int:
     return free_port()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(port: int, tmp_path: Path, number: signal.Signals) -> None:
     url = f"http://127.0.0.1:{port}/healthz"
@@ -53,6 +54,7 @@ def test_a_signal_stops_it_cleanly(port: int, tmp_path: Path, number: signal.Sig
     assert (tmp_path / "modelplane.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environ", "words"),
     [

@@ -1,4 +1,4 @@
-"""``modelplane alerts``: list, replay, prune, backup."""
+"""``modelplane alerts``: replay, prune, backup."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> str:
 
 
 def run(*arguments: str, url: str) -> Result:
-    environment = {"MODELPLANE_DATASOURCE_DATABASE_URL": url, "COLUMNS": "200"}
+    environment = {"MODELPLANE_DATASOURCE_DATABASE_URL": url}
     return CliRunner().invoke(alerts, arguments, env=environment)
 
 
@@ -41,13 +41,6 @@ def fingerprints(url: str) -> list[str]:
     result = [episode.fingerprint for episode in store.alerts(AlertFilter())]
     store.close()
     return result
-
-
-def test_list(url: str) -> None:
-    result = run("list", "--status", "resolved", url=url)
-    assert result.exit_code == 0
-    assert "2020-01-02T00:00:00Z resolved" in result.output
-    assert "2023-10-27" not in result.output
 
 
 def test_replay(url: str) -> None:
@@ -82,7 +75,7 @@ def test_backup_and_restore(url: str, tmp_path: Path) -> None:
     assert "copy.db exists" in again.output
 
 
-@pytest.mark.parametrize("command", [("list",), ("replay",), ("prune", "--days", "1"), ("backup", "x")])
+@pytest.mark.parametrize("command", [("replay",), ("prune", "--days", "1"), ("backup", "x")])
 def test_a_database_that_does_not_exist_is_not_made(tmp_path: Path, command: tuple[str, ...]) -> None:
     result = run(*command, url=f"sqlite:///{tmp_path}/typo.db")
     assert result.exit_code == 1
@@ -91,7 +84,7 @@ def test_a_database_that_does_not_exist_is_not_made(tmp_path: Path, command: tup
 
 
 def test_a_database_of_an_unknown_kind(tmp_path: Path) -> None:
-    result = run("list", url="mystery://x")
+    result = run("replay", url="mystery://x")
     assert result.exit_code == 1
     assert "cannot be opened" in result.output
     assert "Traceback" not in result.output

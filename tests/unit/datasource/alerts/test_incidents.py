@@ -111,6 +111,7 @@ def grouped(episodes: Sequence[tuple[int, int | None]]) -> list[list[tuple[int, 
     return groups
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(INTERVALS)
 def test_incidents_are_groups_of_episodes(
@@ -139,6 +140,7 @@ def test_incidents_are_groups_of_episodes(
         assert store.incident(incident.id, RULES, ("somebody else",)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "1", "x-y", "0-0123456789abcdef", "0-0123456789abcdef0", "-", "f" * 40])
 def test_other_ids_are_not_found(store: AlertStore, text: str) -> None:
     add(store, observation("a", "x", 0, 5))
@@ -149,6 +151,7 @@ def test_ids_before_1970() -> None:
     assert IncidentId.parse(str(IncidentId(-62_135_596_800_000, "0" * 16))) == (-62_135_596_800_000, "0" * 16)
 
 
+@pytest.mark.slow
 def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStore) -> None:
     add(store, observation("a", "x", 30, 40))
     (before,) = store.incidents(EVERYTHING, RULES)
@@ -164,6 +167,7 @@ def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStor
     assert sum(len(incident.acknowledgements) for incident in result.values()) == 2
 
 
+@pytest.mark.slow
 def test_an_alert_flaps_from_its_third_start_within_an_hour(store: AlertStore) -> None:
     add(store, *(observation("a", "x", minute, minute + 1) for minute in (0, 25, 50, 111)))
     assert [incident.flapping for incident in store.incidents(EVERYTHING, RULES)] == [(), ("x",), (), ()]

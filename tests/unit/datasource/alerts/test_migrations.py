@@ -83,6 +83,7 @@ def test_replay_of_what_was_migrated_finds_the_alerts_of_the_payloads(tmp_path: 
     store.close()
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_that_the_code_declares(tmp_path: Path) -> None:
     for name in ("old.db", "new.db"):
         if name == "old.db":

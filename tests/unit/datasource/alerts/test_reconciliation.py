@@ -220,6 +220,7 @@ def test_an_alert_that_one_alertmanager_lists_is_listed(
     site.reconciler.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[{}]", orjson.dumps([listed("f", lapses_at="x")])])
 def test_an_answer_without_sense_concludes_nothing(
     site: Site, alertmanager: Alertmanager, body: bytes

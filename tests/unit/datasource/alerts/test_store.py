@@ -119,6 +119,7 @@ def by_start(episodes: Sequence[Episode]) -> list[Episode]:
     return sorted(episodes, key=lambda episode: (episode.starts_at, episode.key))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies=BODIES, data=st.data())
 def test_the_table_is_the_fold_of_all_payloads(
@@ -219,6 +220,7 @@ def test_prune_deletes_what_ended_before(store: AlertStore, tmp_path: Path) -> N
     assert rows(tmp_path, "SELECT body FROM payloads") == [(second,)]
 
 
+@pytest.mark.slow
 def test_prune_takes_more_than_one_batch(store: AlertStore) -> None:
     ended = {"startsAt": "2023-01-01T00:00:00Z", "endsAt": "2023-01-02T00:00:00Z"}
     body = payload(*(alert(f"f{number}", "resolved", **ended) for number in range(2500)))
@@ -226,6 +228,7 @@ def test_prune_takes_more_than_one_batch(store: AlertStore) -> None:
     assert store.prune(2**60) == 2500 + 2500 + 1
 
 
+@pytest.mark.slow
 def test_a_thousand_deliveries_that_wait_for_the_lock_are_all_stored(tmp_path: Path) -> None:
     store = AlertStore(sqlite_url(tmp_path), 10)
     bodies = [payload(alert(f"f{number}")) for number in range(1000)]
@@ -292,6 +295,7 @@ def test_the_database_is_durable(store: AlertStore, tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
+@pytest.mark.slow
 def test_eight_writers_and_a_reader(store: AlertStore) -> None:
     failures: list[BaseException] = []
 
@@ -313,6 +317,7 @@ def test_eight_writers_and_a_reader(store: AlertStore) -> None:
     assert len(store.alerts(EVERYTHING)) == 8 * 25 + 1
 
 
+@pytest.mark.slow
 def test_ten_thousand_alerts_in_one_body(store: AlertStore) -> None:
     body = payload(*(alert(f"f{number}") for number in range(10_000)))
     store.record(body, parse_payload(body), 0)

@@ -26,6 +26,7 @@ def deliver(store: AlertStore, fingerprint: str) -> None:
     store.record(body, parse_payload(body), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("remove", [os.remove, lambda path: os.rename(path, f"{path}.away")])
 def test_nothing_is_acknowledged_when_a_file_of_the_database_has_gone(

@@ -60,6 +60,7 @@ def seen(client: FlaskClient) -> dict[str, float]:
     return {sample.labels["source"]: sample.value for sample in samples}
 
 
+@pytest.mark.slow
 def test_a_month_of_it_fills_no_store(tmp_path: Path) -> None:
     """Each minute, with a restart of Prometheus each day, as many deliveries a transaction as one day has."""
     path = tmp_path / "m.db"
@@ -112,6 +113,7 @@ def test_it_is_published_once_it_came(client: FlaskClient) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -133,6 +135,7 @@ def test_a_list_of_alertmanager_is_not_the_whole_path(tmp_path: Path) -> None:
         assert store.watchdog_seen() == {}
 
 
+@pytest.mark.slow
 def test_it_is_on_no_list_and_in_no_incident_or_statistics(client: FlaskClient) -> None:
     post(client, watchdog())
     named: Any = client.get(f"/api/v1/alerts?alertname={WATCHDOG.name}").json

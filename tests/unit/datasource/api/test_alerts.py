@@ -67,6 +67,7 @@ def test_stored_alerts_are_listed_flat_newest_first(client: FlaskClient) -> None
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "fingerprints"),
     [
@@ -90,6 +91,7 @@ def test_filters(client: FlaskClient, query: str, fingerprints: list[str]) -> No
     assert [alert["fingerprint"] for alert in listed["alerts"]] == fingerprints
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -106,6 +108,7 @@ def test_bad_filters_are_400(client: FlaskClient, query: str, field: str) -> Non
     assert response.json["details"]["parameter"] == field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [b"", b"\x00\xff", b"[1]", b'{"version":"4","alerts":[{"status":"firing"}]}']
 )
@@ -145,6 +148,7 @@ def test_a_malformed_alert_does_not_lose_its_neighbours(client: FlaskClient) -> 
     assert list(Draft202012Validator(schema).iter_errors(response.json)) == []
 
 
+@pytest.mark.slow
 def test_a_body_of_more_alerts_than_the_bundle_allows_in_one_is_stored(client: FlaskClient) -> None:
     alerts = [
         {**PAYLOAD["alerts"][0], "fingerprint": f"f{number}", "annotations": {"description": "x" * 7000}}
@@ -154,6 +158,7 @@ def test_a_body_of_more_alerts_than_the_bundle_allows_in_one_is_stored(client: F
     assert (response.status_code, response.json) == (200, {"stored": MAX_ALERTS})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 @pytest.mark.parametrize("field", ["startsAt", "endsAt"])
 def test_absurd_times_make_no_negative_duration(client: FlaskClient, moment: str, field: str) -> None:

@@ -149,6 +149,7 @@ def test_the_store_is_learned_once(compared: Ask[Any], upstream: FakePrometheus)
     assert [form["query"] for _, form, _ in upstream.calls].count(STORE_QUERY) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "slices", "step"),
     [
@@ -169,6 +170,7 @@ def test_longer_ranges_have_longer_slices(
     assert (body["from"], body["to"]) == (start - step, end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "name", "verdict"),
     [
@@ -231,6 +233,7 @@ def test_slow_calls_can_be_compared(compared: Ask[Any], prometheus: Prometheus) 
     assert verdicts(body)["latency_above_0.1s"] == body["verdict"] == "worse"
 
 
+@pytest.mark.slow
 def test_verdicts_over_time(client: FlaskClient, prometheus: Prometheus) -> None:
     prometheus.versions["v1.3.0"] = version(1_000, 200)
     path = PATH.replace("/compare?", "/compare/verdicts?")
@@ -275,6 +278,7 @@ def test_tenants_count_together(compared: Ask[Any], upstream: FakePrometheus) ->
     assert all('tenant_id=~"user-A|user-B"' in form["query"] for form in range_forms(upstream))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["latency_seconds", "confidence"])
 @pytest.mark.parametrize(("part", "text"), [("_bucket", r"\+Inf"), ("_sum", "sum")])
 def test_what_is_no_whole_histogram_is_an_upstream_error(
@@ -287,6 +291,7 @@ def test_what_is_no_whole_histogram_is_an_upstream_error(
     assert re.search(f"{family}.*{text}", response.get_json()["message"])
 
 
+@pytest.mark.slow
 def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_both(
     compared: Ask[Any], client: FlaskClient, prometheus: Prometheus
 ) -> None:
@@ -309,6 +314,7 @@ def test_a_negative_increase_is_an_upstream_error(client: FlaskClient, prometheu
     assert "requests_total" in response.get_json()["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "text"),
     [

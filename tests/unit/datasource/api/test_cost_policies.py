@@ -33,6 +33,7 @@ def every_answer(client: FlaskClient, token: str, **policies: str) -> dict[str, 
     return {**answers, "grafana": in_grafana(client, token, policies)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", [TENANT, READER])
 @pytest.mark.parametrize(
     ("name", "policy", "setting"),
@@ -58,6 +59,7 @@ def test_a_tenant_that_names_another_policy_is_refused_with_a_sentence(
         assert body["details"]["allowed"] == ["keep"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "charged"), [("keep", 1.8), ("proportional", 2.4), ("even", 2.25)])
 def test_a_tenant_is_charged_by_the_operators_policy(
     make_plane: Callable[..., FlaskClient], policy: str, charged: float
@@ -75,6 +77,7 @@ def test_a_tenant_is_charged_by_the_operators_policy(
     assert every_answer(client, TENANT, idle=other)["costs?"].status_code == 403
 
 
+@pytest.mark.slow
 def test_an_operator_gets_the_policy_that_is_set_and_may_name_any(
     make_plane: Callable[..., FlaskClient],
 ) -> None:
@@ -90,6 +93,7 @@ def test_an_operator_gets_the_policy_that_is_set_and_may_name_any(
             assert (body["idle"], body["shared"]) == (idle, shared)
 
 
+@pytest.mark.slow
 def test_a_forecast_is_made_by_the_policy_that_is_set(make_plane: Callable[..., FlaskClient]) -> None:
     spent = {}
     for policy in ("keep", "proportional"):
@@ -102,6 +106,7 @@ def test_a_forecast_is_made_by_the_policy_that_is_set(make_plane: Callable[..., 
     assert spent["proportional"] > spent["keep"]
 
 
+@pytest.mark.slow
 def test_what_a_tenant_is_charged_by_default_does_not_depend_on_others(
     make_plane: Callable[..., FlaskClient], stored_series: list[dict[str, Any]]
 ) -> None:

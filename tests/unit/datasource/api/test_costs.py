@@ -38,12 +38,14 @@ def test_direct_idle_and_unknown_add_up_to_the_capacity(costs: FlaskClient) -> N
     assert sum(SIGNS[kind] * amount for (_, kind), amount in result.items()) == capacity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["tenant", "model", "version", "framework", "device_type"])
 def test_every_grouping_adds_up_to_the_same(costs: FlaskClient, by: str) -> None:
     total = sum(SIGNS[row["kind"]] * Decimal(row["amount"]) for row in rows(costs, f"&group-by={by}"))
     assert total == Decimal("3.6")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "of_a"), [("keep", "1.8"), ("proportional", "2.4"), ("even", "2.25")])
 def test_idle_policies(costs: FlaskClient, policy: str, of_a: str) -> None:
     result = rows(costs, f"&idle={policy}")
@@ -51,6 +53,7 @@ def test_idle_policies(costs: FlaskClient, policy: str, of_a: str) -> None:
     assert charged == Decimal(of_a)
 
 
+@pytest.mark.slow
 def test_a_device_that_shows_itself_and_is_not_used_is_idle(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -80,6 +83,7 @@ def test_periods_add_up_and_are_additive(costs: FlaskClient) -> None:
     assert [row["start"] for row in result] == [(START + quarter * 900) * 1000 for quarter in range(4)]
 
 
+@pytest.mark.slow
 def test_csv_and_focus(costs: FlaskClient) -> None:
     answer = costs.get(f"/api/v1/costs?{RANGE}", headers={"Accept": "text/csv"})
     assert answer.mimetype == "text/csv"
@@ -128,6 +132,7 @@ def test_a_forecast_against_the_budget(costs: FlaskClient) -> None:
     assert {row["tenant"] for row in only["rows"]} == {"user-B"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "status", "field"),
     [
@@ -185,6 +190,7 @@ def test_rows_series_csv_and_focus_are_one_ledger(
         assert drawn == pytest.approx(float(total), abs=1e-9), more
 
 
+@pytest.mark.slow
 def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
     end = (START + HOUR - 600) * 1000
     lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={end}&maxDataPoints=1").get_json()["data"]
@@ -192,6 +198,7 @@ def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
     assert line["data"] == [{"x": START * 1000, "y": 1.5, "quantity": 1500}]
 
 
+@pytest.mark.slow
 def test_what_is_to_come_has_no_cost_yet(costs: FlaskClient) -> None:
     past = rows(costs)
     text = costs.get(f"/api/v1/costs?from={START * 1000}&to={(NOW + 3 * HOUR) * 1000}").text
@@ -219,12 +226,14 @@ def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskCli
     assert as_of("2023-12-01T00:00:00Z") == as_of(253_402_300_799_999) == {NOW * 1000}
 
 
+@pytest.mark.slow
 def test_a_group_that_is_asked_for_twice_is_one_group(costs: FlaskClient) -> None:
     assert rows(costs, "&group-by=tenant&group-by=tenant") == rows(costs)
     twice = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&group-by=tenant&group-by=tenant").get_json()
     assert twice["data"] == costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h").get_json()["data"]
 
 
+@pytest.mark.slow
 def test_a_tenant_may_be_called_like_a_kind_of_charge(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -243,6 +252,7 @@ def test_a_tenant_may_be_called_like_a_kind_of_charge(
     assert {"idle", "idle direct", "idle idle_share", "__overflow__"} <= set(names)
 
 
+@pytest.mark.slow
 def test_series_of_one_tenant_in_two_currencies_are_told_apart(
     costs: FlaskClient,
     cost_registry: Path,
@@ -275,6 +285,7 @@ def test_tokens_and_device_seconds_of_a_process_are_scraped_together(
     )
 
 
+@pytest.mark.slow
 def test_no_name_in_a_csv_is_a_formula(costs: FlaskClient, stored_series: list[dict[str, Any]]) -> None:
     names = ['=cmd()|"/C calc"!A0', "+1", "-1", "@sum(1)", 'two\nlines,"quoted"']
     stored_series[:] = [series(name, 0.125) for name in names]
@@ -309,6 +320,7 @@ def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
         assert warning.startswith("Device GPU-1 (h200) is used and not in the inventory")
 
 
+@pytest.mark.slow
 def test_tokens_of_a_model_without_token_prices_are_nobodys_business(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -329,6 +341,7 @@ def test_a_range_of_92_days_is_allowed_and_a_longer_one_is_not(costs: FlaskClien
         assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
 
 
+@pytest.mark.slow
 def test_too_many_rows_are_422_with_advice(
     costs: FlaskClient,
     cost_registry: Path,

@@ -97,6 +97,7 @@ def pair(body: Mapping[str, Any]) -> tuple[str, str]:
     return body["baseline"], body["candidate"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", [ADMIN, CALLER])
 def test_production_is_compared_with_its_canary(
     ask: Callable[..., Any], upstream: FakePrometheus, token: str
@@ -110,6 +111,7 @@ def test_production_is_compared_with_its_canary(
     assert all(('tenant_id="acme"' in query) == (token == CALLER) for query in queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "compared"),
     [
@@ -124,6 +126,7 @@ def test_a_version_that_is_given_counts(
     assert pair(ask(ADMIN, model_name="shared", **given).get_json()) == compared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "called", "query"),
     [
@@ -170,6 +173,7 @@ def test_another_tenant_is_refused(ask: Callable[..., Any]) -> None:
     assert ask(CALLER, model_name="shared", tenant_id="globex").status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["compare/verdicts", "gate"])
 @pytest.mark.parametrize(
     ("query", "name"),

@@ -183,6 +183,7 @@ def test_confidence_has_fixed_bounds(ask: Ask[Any]) -> None:
     assert (status, body["error"]) == (422, "not_comparable")
 
 
+@pytest.mark.slow
 def test_methods_share_what_was_arranged(ask: Ask[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     arranged = []
     blocks = queries.blocks
@@ -201,6 +202,7 @@ def test_methods_share_what_was_arranged(ask: Ask[Any], monkeypatch: pytest.Monk
     assert len(arranged) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["baseline", "previous:7d", "version:v2"])
 @pytest.mark.parametrize("method", METHODS)
 def test_without_signals_there_is_no_series(
@@ -224,6 +226,7 @@ def test_a_categorical_signal_has_no_ks(ask: Ask[Any]) -> None:
     assert {line["labels"]["signal"] for line in ask("&method=ks")["data"]} == {"age"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
@@ -286,6 +289,7 @@ def test_the_distribution_of_one_signal(ask: Ask[Any], client: FlaskClient) -> N
     assert [row["label"] for row in body["rows"] if row["signal"] == "age"] == labels * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "field"),
     [

@@ -57,6 +57,7 @@ def answering(failures: tuple[int | None, ...], calls: int = 1000) -> Callable[[
     return reply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", OUTCOMES)
 def test_a_gate_is_what_the_comparison_says(client: FlaskClient, upstream: FakePrometheus, gate: str) -> None:
     upstream.reply = answering(OUTCOMES[gate])
@@ -77,6 +78,7 @@ def test_few_calls_are_inconclusive(client: FlaskClient, upstream: FakePrometheu
     assert "errors: they may be alike or differ by more than 1 points" in body["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gate", "status"), [("fail", 409), ("no_traffic", 424), ("pass", 200)])
 def test_statuses_can_be_chosen(
     client: FlaskClient, upstream: FakePrometheus, gate: str, status: int
@@ -128,6 +130,7 @@ def substituted(text: str, arguments: Mapping[str, str]) -> str:
     return re.sub(r"\{\{ *args\.([a-z-]+) *\}\}", lambda match: arguments[match[1]], text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", OUTCOMES)
 def test_argo_rollouts_reads_it_by_its_web_provider(
     guarded: FlaskClient, upstream: FakePrometheus, gate: str
@@ -151,6 +154,7 @@ def test_argo_rollouts_reads_it_by_its_web_provider(
     assert result == gate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gate", "statuses"), [("pass", (200, 200)), ("fail", (409, 409)), ("no_traffic", (200, 424))]
 )

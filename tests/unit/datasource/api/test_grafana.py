@@ -36,6 +36,7 @@ def escape(text: str) -> str:
     return re.sub(r"[\\^$*+?.()|\[\]{}/]", lambda match: f"\\{match[0]}", text)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(), min_size=2, max_size=5))
 @example(["(a|b)", "\\", "|", ""])
 def test_several_values_come_back_from_the_regex_form(values: list[str]) -> None:
@@ -61,6 +62,7 @@ def test_payload_forms() -> None:
     assert payload_values(None) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/grafana", "/grafana/"])
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}])
 def test_health(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
@@ -110,6 +112,7 @@ def test_query_echoes_ref_ids_and_skips_hidden_targets(upstream: FakePrometheus,
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "step"),
     [
@@ -130,6 +133,7 @@ def test_the_step_respects_interval_and_points(
     assert float(upstream.calls[0][1]["step"]) == step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "mode", "matcher"),
     [
@@ -151,6 +155,7 @@ def test_payloads_are_literal_values(
     assert matcher in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -220,6 +225,7 @@ def test_a_bad_target_is_400_and_names_the_ref_id(client: FlaskClient, name: obj
     assert "Q7" in response.json["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "word"),
     [
@@ -248,6 +254,7 @@ def test_an_unknown_metric_is_404(client: FlaskClient) -> None:
     assert response.json["details"]["refId"] == "B"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -269,6 +276,7 @@ def test_a_bad_body_is_400(upstream: FakePrometheus, client: FlaskClient, more: 
     assert upstream.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff"])
 def test_a_body_that_is_no_object_is_400(client: FlaskClient, data: bytes) -> None:
     response = client.post("/grafana/query", data=data, content_type="application/json")

@@ -104,11 +104,13 @@ def test_case_08_a_hidden_target_is_skipped(client: FlaskClient) -> None:
     assert [element["refId"] for element in result] == ["B"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [{"target": None}, {"target": ""}, {}, {"target": 7}])
 def test_case_09_a_bad_target_is_400_and_names_its_ref_id(client: FlaskClient, wrong: dict[str, Any]) -> None:
     assert "Q7" in refused(client, body(target(), {"refId": "Q7", "payload": WHO, **wrong}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "malformed",
     [
@@ -141,6 +143,7 @@ def test_case_13_a_very_large_range_has_bounded_points(client: FlaskClient) -> N
     assert 0 < len(element["datapoints"]) <= 734
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full")
 @pytest.mark.parametrize(
     ("points", "most"),

@@ -26,6 +26,7 @@ from datasource_support.grafana_requests import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["filters", "adhocFilters"])
 @pytest.mark.parametrize(
     ("entry", "matcher"),
@@ -56,6 +57,7 @@ def test_case_19_ad_hoc_filters_become_matchers_or_are_refused(
         assert f",{matcher}}}" in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tenants", "mode", "matcher"),
     [
@@ -81,6 +83,7 @@ def test_case_20_values_of_variables_are_literal_and_empty_ones_do_not_mean_all(
         assert "model_version=" not in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full")
 def test_case_21_scoped_vars_and_unknown_keys_change_nothing(client: FlaskClient) -> None:
     scoped = {

@@ -65,6 +65,7 @@ def test_incidents_are_flat_rows_newest_first(stored: FlaskClient) -> None:
     assert (newest["ends_at"], newest["duration_seconds"]) == (None, 600.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -79,6 +80,7 @@ def test_filters(stored: FlaskClient, query: str, expected: list[str]) -> None:
     assert [incident["alertnames"] for incident in read(stored, f"?{query}")["incidents"]] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "field"),
     [
@@ -108,6 +110,7 @@ def test_one_incident_is_acknowledged_by_somebody(stored: FlaskClient) -> None:
     assert (reported.json["acknowledged_by"], reported.json["time_to_acknowledge_seconds"]) == ("Ada", 3000.0)
 
 
+@pytest.mark.slow
 def test_comments_on_an_incident_stay(stored: FlaskClient) -> None:
     newest, _, oldest = (row["id"] for row in read(stored, "")["incidents"])
     for by, text in (("Ada", "a driver\nis missing"), ("Grace", "\0")):
@@ -126,6 +129,7 @@ def test_comments_on_an_incident_stay(stored: FlaskClient) -> None:
     assert [entry["by"] for entry in read(stored, f"/{oldest}")["comments"]] == ["Ada", "Grace"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -144,6 +148,7 @@ def test_a_bad_comment_is_400(stored: FlaskClient, body: bytes, field: str) -> N
     assert read(stored, f"/{number}")["comments"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["x", "0-0123456789abcdef", "..", "18b70b82c00-79290fe94a1379290"])
 def test_an_unknown_incident_is_404(stored: FlaskClient, number: str) -> None:
     for response in (
@@ -156,6 +161,7 @@ def test_an_unknown_incident_is_404(stored: FlaskClient, number: str) -> None:
         assert set(response.json) == {"message", "error", "details"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -173,6 +179,7 @@ def test_a_bad_acknowledgement_is_400(stored: FlaskClient, body: bytes, field: s
     assert read(stored, f"/{number}")["acknowledgements"] == []
 
 
+@pytest.mark.slow
 def test_statistics(stored: FlaskClient) -> None:
     number = read(stored, "?tenant-id=user-B")["incidents"][0]["id"]
     stored.post(f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada"})
@@ -200,6 +207,7 @@ def test_probe_alerts_are_in_no_incident(stored: FlaskClient) -> None:
     assert not any(PROBE_ALERT in row["title"] for row in marks["rows"])
 
 
+@pytest.mark.slow
 def test_answers_are_as_described(stored: FlaskClient) -> None:
     document: Any = stored.get("/openapi.json").json
     number = read(stored, "")["incidents"][0]["id"]

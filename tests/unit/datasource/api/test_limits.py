@@ -31,6 +31,7 @@ def series(version: str) -> tuple[dict[str, str], list[tuple[float, str]]]:
     return labels, [(NOW - second, str(second)) for second in range(59, -1, -1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accepted", "compressed"),
     [
@@ -124,6 +125,7 @@ def test_a_partial_answer_is_a_notice(
     assert "partial" in warning or warning == "a store is down"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["/api/v1/metrics/drift", "/api/v1/rows/drift", "/api/v1/drift/top", "/api/v1/compare"]
 )
@@ -168,6 +170,7 @@ def test_warnings_about_samples_and_menus_are_notices_too(
     forget_notices()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "kind", "expected"),
     [
@@ -192,6 +195,7 @@ def test_errors_of_other_servers_are_understood(
     assert "what happened" in response.json["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "entry",
     [

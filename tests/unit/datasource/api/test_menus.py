@@ -79,6 +79,7 @@ def menu(
     return ask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "values"),
     [
@@ -101,6 +102,7 @@ def test_what_is_declared_is_there_before_it_is_called(menu: Menu, path: str, va
     assert sorted(menu(path)) == sorted(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "path", "values"),
     [

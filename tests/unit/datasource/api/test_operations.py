@@ -61,6 +61,7 @@ def test_not_ready_says_what_is_missing(
     assert "no such table" in response.json["details"]["store"]
 
 
+@pytest.mark.slow
 def test_not_ready_while_the_database_is_locked(client: FlaskClient, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "modelplane.db", isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -84,6 +85,7 @@ def test_not_ready_when_the_database_has_gone(client: FlaskClient, tmp_path: Pat
     assert client.get("/readyz").status_code == 200
 
 
+@pytest.mark.slow
 def test_not_ready_while_prometheus_is_slow(upstream: FakePrometheus, client: FlaskClient) -> None:
     may_answer = threading.Event()
     upstream.reply = lambda *_: (200, {}, b"") if may_answer.wait(PATIENCE_SECONDS) else (500, {}, b"")
@@ -97,6 +99,7 @@ def test_not_ready_while_prometheus_is_slow(upstream: FakePrometheus, client: Fl
     assert wait_until(lambda: client.get("/readyz").status_code == 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/healthz", "/api/v1/metrics/latency", "/prometheus/api/v1/query", "/none"])
 def test_a_request_that_the_server_refuses_is_503(client: FlaskClient, path: str) -> None:
     response = client.get(path, environ_overrides={REFUSED: True})
@@ -164,6 +167,7 @@ def test_own_metrics_are_text_for_others(client: FlaskClient, accept: str) -> No
     assert all(not family.name.endswith("_created") for family in text_string_to_metric_families(text))
 
 
+@pytest.mark.slow
 def test_own_metrics_have_a_format_where_the_requested_version_is_none(client: FlaskClient) -> None:
     """Releases of prometheus_client differ in which: OpenMetrics up to 0.20, text since."""
     response = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=x"})

@@ -73,6 +73,7 @@ def pages(client: FlaskClient, rows: str, query: str, total: int) -> Iterator[di
         offset += LIMIT
 
 
+@pytest.mark.slow
 def test_every_alert_and_incident_is_on_one_page(stored: FlaskClient) -> None:
     alerts = list(pages(stored, "alerts", "", ALERTS))
     assert {row["fingerprint"] for row in alerts} == {f"f{number}" for number in range(ALERTS)}
@@ -85,6 +86,7 @@ def test_every_alert_and_incident_is_on_one_page(stored: FlaskClient) -> None:
     assert starts == sorted(starts, reverse=True)
 
 
+@pytest.mark.slow
 def test_the_worst_incidents_come_first(stored: FlaskClient) -> None:
     """Open ones, then severe ones, then new ones; the same page by page."""
     rows = list(pages(stored, "incidents", "", ALERTS))
@@ -103,6 +105,7 @@ def test_the_worst_incidents_come_first(stored: FlaskClient) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", ["alerts", "incidents"])
 def test_a_total_counts_what_the_filter_and_the_caller_leave(stored: FlaskClient, rows: str) -> None:
     own = sum(number % 3 == 0 for number in range(ALERTS))

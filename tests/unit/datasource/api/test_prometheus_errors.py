@@ -88,6 +88,7 @@ def test_paths_that_only_begin_alike_keep_the_shape_of_the_rest(web: FlaskClient
     assert set(answer.get_json()) == {"message", "error", "details"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["admin", "tenant"])
 def test_too_many_requests_of_the_store(web: FlaskClient, upstream: FakePrometheus, token: str) -> None:
     for body in (b"too many", b'{"status":"error","errorType":"x","error":"globex"}', b""):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from datasource_support.recorded_answers import FILE, PATHS, SLOW_PATHS, recorded
 
 
@@ -17,6 +19,7 @@ def rounded(value: Any) -> Any:
     return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 def test_the_recorded_answers_are_current() -> None:
     given = json.loads(json.dumps(recorded()))
     kept = json.loads(FILE.read_text(encoding="utf-8"))

@@ -129,6 +129,7 @@ def test_a_hostile_tenant_is_one_literal(upstream: FakePrometheus, client: Flask
     assert r'tenant_id="a\"} or up{x=\""})' in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
@@ -196,6 +197,7 @@ def test_an_upstream_error_keeps_its_status(upstream: FakePrometheus, client: Fl
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_catalogue_declares_what_the_routes_accept(
     upstream: FakePrometheus, settings: Settings, make_client: Callable[[Settings], FlaskClient]
 ) -> None:

@@ -163,6 +163,7 @@ def test_what_prometheus_says_is_for_operators(
     assert read_by_operator > 20 or saying not in READ_BY_OPERATORS
 
 
+@pytest.mark.slow
 def test_a_tenant_reads_that_something_is_missing(plane: FlaskClient, upstream: FakePrometheus) -> None:
     upstream.reply = SAYINGS["warnings"]
     selected = f"model-name={SHARED_MODEL}&tenant-id={CALLER_TENANT}"
@@ -178,6 +179,7 @@ def test_a_tenant_reads_that_something_is_missing(plane: FlaskClient, upstream: 
     assert INCOMPLETE in (focus.json or {})["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/api/v1/metrics", "/nothing"])
 def test_nobody_reads_what_is_for_operators(plane: FlaskClient, upstream: FakePrometheus, path: str) -> None:
     """Probes need no token; Mimir, which has no probe, is asked a query."""

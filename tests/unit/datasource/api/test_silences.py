@@ -88,6 +88,7 @@ def test_a_tenant_silences_its_own_alerts_and_ends_that(
     assert [call[0] for call in alertmanager.calls].count("DELETE") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_matcher_gets_at_another_tenant(
     client: FlaskClient, alertmanager: FakeAlertmanager, trick: str
@@ -104,6 +105,7 @@ def test_no_matcher_gets_at_another_tenant(
         assert alertmanager.silences == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [".*", ".+", "", 'b"} or {tenant_id="b', "tenant_id=b", "\0", "é", "(?i)B"])
 @pytest.mark.parametrize("operator", ["=", "!=", "=~", "!~"])
 def test_whatever_else_is_matched_the_tenant_is_too(
@@ -159,6 +161,7 @@ FOREIGN: dict[str, list[tuple[str, str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_silence_that_is_not_the_tenants_alone_is_as_if_it_were_not(
     client: FlaskClient, alertmanager: FakeAlertmanager, kind: str
@@ -174,6 +177,7 @@ def test_a_silence_that_is_not_the_tenants_alone_is_as_if_it_were_not(
     assert expire(client, ADMIN, number).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["x", "..%2Fstatus", "%2e%2e", "A0000000-0000-0000-0000-000000000000\n"])
 def test_what_is_no_id_is_never_sent_to_alertmanager(
     client: FlaskClient, alertmanager: FakeAlertmanager, number: str
@@ -182,6 +186,7 @@ def test_what_is_no_id_is_never_sent_to_alertmanager(
     assert alertmanager.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
@@ -238,6 +243,7 @@ ANSWERS: dict[str, tuple[int, bytes, int, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_is_no_answer_of_alertmanager_is_one_sentence(
     client: FlaskClient, alertmanager: FakeAlertmanager, name: str
@@ -375,6 +381,7 @@ def test_an_incident_shows_the_silences_of_its_alerts(
     assert shown(ADMIN, oldest) == []
 
 
+@pytest.mark.slow
 def test_answers_are_as_described(client: FlaskClient) -> None:
     created = create(client, A).json
     document: Any = client.get("/openapi.json", headers=bearer(A)).json

@@ -89,6 +89,7 @@ def test_a_kind_that_is_none_spoils_nothing(costs: FlaskClient, token_series: li
     assert len(lines(costs)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("token_series")
 @pytest.mark.parametrize("query", ["basis=mine", "value=all", "group-by=device", "idle=keep"])
 def test_bad_parameters_are_named(costs: FlaskClient, query: str) -> None:
@@ -97,6 +98,7 @@ def test_bad_parameters_are_named(costs: FlaskClient, query: str) -> None:
     assert answer.get_json()["details"]["parameter"] == query.partition("=")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("token_series")
 def test_allocation_tells_a_tenant_what_others_use_unless_the_operator_allows_it(
     make_plane: Callable[..., FlaskClient],

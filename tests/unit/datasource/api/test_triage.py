@@ -154,6 +154,7 @@ def test_a_row_says_what_is_found_and_where_to_go_on(plane: FlaskClient) -> None
     assert (rows["", "globex"]["budget_ratio"], rows["", "globex"]["currency"]) == (1.25, "EUR")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -45,6 +45,7 @@ def post(client: FlaskClient, path: str, body: bytes, role: str = "writer") -> A
     return response.status_code, response.json, headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("role", [*ROLES, "unknown"])
 def test_both_ways_give_the_same_answer(protected: FlaskClient, body: bytes, role: str) -> None:

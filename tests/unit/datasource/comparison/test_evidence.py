@@ -13,6 +13,7 @@ from modelplane_datasource.comparison.evidence import most_evidence
 ONE = np.ones(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("calls", "candidate_calls"), [(20, 20), (60, 5), (5, 60)])
 @pytest.mark.parametrize("failing", [0.02, 0.3, 0.7])
 def test_evidence_of_a_slice_is_at_most_1_on_average(
@@ -69,6 +70,7 @@ def test_calls_in_bursts_are_less_evidence() -> None:
     assert 0 < rarer < more / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("looks", "calls", "failing"), [(20, (500, 500), 0.01), (60, (200, 200), 0.1), (60, (950, 50), 0.02)]
 )

@@ -79,6 +79,7 @@ def plain_share(events: int, trials: int, alpha: float) -> tuple[float, float]:
     return low, high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("events", "trials"), [(0, 1), (1, 1), (0, 300), (3, 300), (50, 5_000), (4_999, 5_000)]
 )
@@ -90,6 +91,7 @@ def test_ends_of_a_share_are_the_roots_of_its_likelihood_ratio(
     assert (low, high) == pytest.approx(plain_share(events, trials, alpha), abs=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 100_000), st.floats(0, 1), ALPHA)
 def test_an_interval_for_every_look_is_wider_than_that_for_one(
@@ -106,6 +108,7 @@ def test_calls_in_bursts_are_worth_less() -> None:
     assert proportion(40, 2_000, 0.05, 4.0) == pytest.approx(proportion(10, 500, 0.05))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(histograms(), st.floats(0.01, 0.99), ALPHA)
 def test_a_quantile_of_prometheus_lies_in_its_bounds(
@@ -135,6 +138,7 @@ def test_a_quantile_above_the_last_bound_has_no_upper_bound() -> None:
     assert bounds_of_quantiles([histogram], 0.95, 0.05) == [(60.0, 60.0, math.inf)]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(histograms(highest=1.0), ALPHA)
 def test_bounded_mean_lies_in_its_interval(histogram: HistogramSlices, alpha: float) -> None:

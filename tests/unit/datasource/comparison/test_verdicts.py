@@ -282,6 +282,7 @@ OPPOSITE = {"better": "worse", "worse": "better"}
 SHARES = st.sampled_from((LOWEST, 0.05, 0.5, HIGHEST))
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(VERSIONS, VERSIONS, SHARES, SHARES)
 def test_any_data_gives_ordered_finite_numbers(
@@ -299,6 +300,7 @@ def test_any_data_gives_ordered_finite_numbers(
         assert result.high is None or math.isfinite(result.high)
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(VERSIONS, VERSIONS)
 def test_sides_exchanged_exchange_better_and_worse(baseline: VersionCounts, candidate: VersionCounts) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter_support.worker_processes import exit_status, forked
 from modelplane_datasource.drift.bin_counts import (
     SIGNAL_LABELS,
     Block,
@@ -35,6 +37,7 @@ def answer_of(numbers: Mapping[tuple[SignalKey, str], int]) -> QueryAnswer:
     return QueryAnswer([{name: text for name, text in each.items() if text} for each in labels], values)
 
 
+@pytest.mark.slow
 @given(cells)
 def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalKey, str], int]) -> None:
     seen = {}
@@ -55,6 +58,7 @@ def test_every_count_is_in_one_block(numbers: Mapping[tuple[SignalKey, str], int
     }
 
 
+@pytest.mark.slow
 @given(cells, cells)
 def test_other_counts_are_those_of_the_same_signal_and_bin(
     numbers: Mapping[tuple[SignalKey, str], int], others: Mapping[tuple[SignalKey, str], int]
@@ -72,7 +76,13 @@ def test_other_counts_are_those_of_the_same_signal_and_bin(
         assert other.of_signals(live.signals)[:, 0].tolist() == whole
 
 
+@pytest.mark.slow
 def test_the_size_of_a_block_is_about_what_it_takes() -> None:
+    # In a process without other threads, whose memory would count.
+    assert exit_status(forked(_check_size_of_a_block)) == 0
+
+
+def _check_size_of_a_block() -> None:
     base = {"model_name": "churn", "model_version": "v1.2.0", "tenant_id": "__all__", "kind": "input"}
     text = orjson.dumps(
         [

@@ -51,12 +51,14 @@ def test_categories_are_texts(category: str, label: str) -> None:
     assert bin_labels([category], {}, is_numeric=False) == {category: label}
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(st.text(max_size=5), st.sampled_from(["1", "= 1", "missing", "= missing"]))))
 def test_labels_of_categories_are_all_different(categories: list[str]) -> None:
     bins = [*dict.fromkeys(categories), OTHER, MISSING]
     assert len(set(bin_labels(bins, {}, is_numeric=False).values())) == len(bins)
 
 
+@pytest.mark.slow
 @given(st.sets(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=10))
 def test_labels_of_numbers_are_all_different_and_no_numbers(bounds: set[float]) -> None:
     named = {f"{place:02d}": bound for place, bound in enumerate([*sorted(bounds), math.inf])}

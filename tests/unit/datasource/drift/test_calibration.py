@@ -37,11 +37,13 @@ MEAN_SHIFT, VARIANCE_RATIO, MISSING_SHIFT = TWO_SIDED_ARMS
 PASTS = st.lists(st.floats(1e-4, 2), min_size=PAST_HOURS, max_size=PAST_HOURS)
 
 
+@pytest.mark.slow
 @given(PASTS, st.floats(1e-4, 0.1))
 def test_the_limit_of_psi_is_that_of_the_design(past: list[float], noise: float) -> None:
     assert psi_limit(np.array(past), np.array(noise)) == max(1.5 * max(past), noise + 0.02)
 
 
+@pytest.mark.slow
 @given(PASTS)
 def test_limits_of_two_sides_are_twice_as_far_as_it_ever_was(past: list[float]) -> None:
     values = np.array(past)
@@ -253,6 +255,7 @@ def test_too_few_observations_claim_nothing(client: FlaskClient, upstream: FakeP
         assert (row["value"], row["limit"], row["beyond"], row["moved"]) == (None, None, None, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [

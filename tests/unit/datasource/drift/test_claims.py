@@ -51,6 +51,7 @@ def false_claims(recorded: Hours) -> dict[str, float]:
     return {**dict(zip(ARMS, rates.tolist(), strict=True)), "any": 24_000 * claimed.any(axis=0).mean()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("traffic", TRAFFIC)
 @pytest.mark.parametrize(("n", "most"), [(2_000, 1.3), (400, 5.0)])
 def test_claims_are_hardly_ever_false(traffic: str, n: int, most: float) -> None:
@@ -60,6 +61,7 @@ def test_claims_are_hardly_ever_false(traffic: str, n: int, most: float) -> None
     assert rates["any"] <= most
 
 
+@pytest.mark.slow
 def test_claims_about_rows_that_follow_each_other() -> None:
     random, n = np.random.default_rng(9), 400
     signals = SIGNALS // 4
@@ -87,6 +89,7 @@ def found(n: int, drift: Drift) -> tuple[float, dict[str, float]]:
     return claimed.any(axis=0).mean(), dict(zip(ARMS, claimed.mean(axis=1).tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_what_moves_is_found_within_two_hours(drift: str) -> None:
     share, _ = found(2_000, DRIFTS[drift])
@@ -95,6 +98,7 @@ def test_what_moves_is_found_within_two_hours(drift: str) -> None:
     assert few >= 0.1
 
 
+@pytest.mark.slow
 def test_a_value_that_runs_away_inside_the_last_bin_is_found() -> None:
     """One row in a hundred comes in another unit, a thousand times as large."""
     random, signals = np.random.default_rng(13), 40

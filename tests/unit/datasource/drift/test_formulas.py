@@ -61,6 +61,7 @@ def decimal_js_distance(counts: Sequence[float], ratios: Sequence[float]) -> flo
         return float(max(divergence / Decimal(2).ln(), Decimal(0)).sqrt())
 
 
+@pytest.mark.slow
 @given(histograms())
 def test_psi_is_the_sum_of_the_design(histogram: tuple[list[float], list[float], int]) -> None:
     assert psi(*histogram) == pytest.approx(plain_psi(*histogram), rel=1e-9, abs=1e-9)
@@ -80,12 +81,14 @@ def test_a_bin_that_is_empty_on_both_sides_changes_nothing() -> None:
     assert psi_noise([*wider, 0], [*shares, 0], 50) == psi_noise(counts, ratios, 50) == 2 * (1 / 100 + 1 / 50)
 
 
+@pytest.mark.slow
 @given(histograms())
 def test_js_distance_is_that_of_sixty_digits(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
     assert js_distance(counts, ratios) == pytest.approx(decimal_js_distance(counts, ratios), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(histograms())
 def test_js_distance_is_scipys(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
@@ -113,6 +116,7 @@ def test_js_distance_at_its_ends() -> None:
     assert js_distance([4, 12], [0.25, 0.75]) == 0
 
 
+@pytest.mark.slow
 @given(histograms())
 def test_ks_is_the_largest_gap(histogram: tuple[list[float], list[float], int]) -> None:
     counts, ratios, _ = histogram
@@ -134,6 +138,7 @@ def test_ks_takes_shares_of_what_is_present() -> None:
     assert ks([8, 2], [0.3, 0.3]) == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=50), st.integers(1, 10**6))
 def test_shift_of_the_mean(deviations: list[float], observations: int) -> None:
     positive = math.fsum(u for u in deviations if u > 0)
@@ -149,6 +154,7 @@ def test_shift_of_the_mean(deviations: list[float], observations: int) -> None:
 VALUE = st.floats(-1e6, 1e6)
 
 
+@pytest.mark.slow
 @given(st.lists(VALUE, min_size=1, max_size=200), st.lists(VALUE, min_size=2, max_size=50))
 def test_variance_ratio_is_numpys(live: list[float], training: list[float]) -> None:
     mean, stddev = np.mean(training), np.std(training)
@@ -170,6 +176,7 @@ def test_variance_ratio_does_not_see_the_shift(spread: float, shift: float) -> N
     assert np.var(u) == pytest.approx(spread**2, rel=0.03)
 
 
+@pytest.mark.slow
 def test_without_drift_the_variance_ratio_of_a_normal_signal_is_fishers() -> None:
     random = np.random.default_rng(7)
     n, m, rounds = 400, 1_000, 4_000
@@ -181,6 +188,7 @@ def test_without_drift_the_variance_ratio_of_a_normal_signal_is_fishers() -> Non
     assert stats.kstest(unbiased, stats.f(n - 1, m - 1).cdf).pvalue > 0.01
 
 
+@pytest.mark.slow
 @given(st.integers(0, 500), st.integers(1, 500), st.integers(0, 400), st.integers(1, 400))
 def test_missing_shift_is_a_difference_of_shares(missing: int, present: int, lost: int, known: int) -> None:
     n, m = missing + present, lost + known
@@ -242,6 +250,7 @@ def test_many_vectors_at_once_are_each_alone() -> None:
     assert mean_shift(np.ones((4, 3)), np.zeros(3), np.arange(3)).shape == (4, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 1_000, 10_000])
 @pytest.mark.parametrize("m", [2_000, 100_000])
 def test_without_drift_psi_is_its_noise_on_average(n: int, m: int) -> None:
@@ -266,6 +275,7 @@ def test_without_drift_the_shift_of_the_mean_is_standard_normal() -> None:
     assert stats.kstest(z, "norm").pvalue > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", [10, 22])
 def test_without_drift_the_least_window_hardly_ever_alerts(bins: int) -> None:
     random = np.random.default_rng(3)

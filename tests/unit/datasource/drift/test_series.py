@@ -171,6 +171,7 @@ def value_at(
     return shift if method == "mean_shift" else shift / math.sqrt(1 / n + 1 / known), n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_values", [1, 50, bin_counts._BLOCK_VALUES])
 @pytest.mark.parametrize("reference", ["baseline", "previous:7d"])
 @pytest.mark.parametrize("method", METHODS)

@@ -109,6 +109,7 @@ def owners(body: Any) -> set[tuple[str, str]]:
 ROUTES = [("metrics/drift", ""), ("drift/top", ""), ("drift/distribution", "&kind=input&signal=age")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tenant", ["", "&tenant-id=__all__", "&tenant-id=__all__&tenant-id=acme"])
 @pytest.mark.parametrize(("route", "more"), ROUTES)
 def test_the_registry_shows_them(
@@ -129,6 +130,7 @@ def test_the_registry_shows_them(
         assert "globex" not in query
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tenant", ["", "&tenant-id=__all__"])
 @pytest.mark.parametrize("model", ["closed", "strange", "there is none"])
 @pytest.mark.parametrize(("route", "more"), ROUTES)

@@ -49,6 +49,7 @@ def annotate(client: FlaskClient, name: str, payload: object = None, **more: obj
     return {**columns, "notices": frame.get("meta", {}).get("notices", [])}
 
 
+@pytest.mark.slow
 def test_a_firing_alert_lasts_until_now_and_others_until_their_end(
     client: FlaskClient, store: Callable[..., None]
 ) -> None:
@@ -82,6 +83,7 @@ def test_alerts_are_chosen_by_payload_and_by_literal_filters(
     assert annotate(client, "alerts", adhocFilters=filters)["title"] == ["one"]
 
 
+@pytest.mark.slow
 def test_too_many_alerts_say_that_some_are_missing(client: FlaskClient, store: Callable[..., None]) -> None:
     store(*(alert(f"a{index}", MS - 600_000 - index * 1000) for index in range(MAX_ALERTS)))
     result = annotate(client, "alerts")
@@ -121,6 +123,7 @@ def test_version_changes_take_only_the_filters_of_versions(
     assert 'model_info{model_version=~"v1.*"}' in upstream.calls[0][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "calls"),
     [
@@ -214,6 +217,7 @@ def test_rows_of_annotations_are_those_of_grafana(
         assert body.get("warnings") == (["partial"] if name == "version_changes" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -232,6 +236,7 @@ def test_there_are_no_rows_of_other_annotations(client: FlaskClient) -> None:
     assert client.get("/api/v1/annotations/latency").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("definition", "word"),
     [

@@ -145,6 +145,7 @@ def test_search_answers_variables_and_lists_metrics_otherwise(
         assert client.post("/grafana/search", data=body).json == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("payload", "word"),
     [
@@ -176,6 +177,7 @@ def test_text_queries_keep_spaces_and_signs_in_values() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
@@ -205,6 +207,7 @@ def test_a_regex_that_prometheus_refuses_is_400_with_its_reason(
     assert "missing )" in response.json["message"]
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["=", "!=", "=|", "!=|"]),
     st.lists(st.text(max_size=5), min_size=1, max_size=3),

@@ -71,6 +71,7 @@ def test_a_first_price_has_none_before(client: FlaskClient) -> None:
     assert texts == ["It had no price before."] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("narrowed", "titles"),
     [

@@ -49,6 +49,7 @@ def table(*values: Any, grid: Grid = GRID) -> RangeTable:
     return range_table(decode(200, body(*values), RANGE).data, grid, MOST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [GRID, WHOLE_SECONDS])
 @given(st.lists(st.none() | numbers, min_size=len(GRID), max_size=len(GRID)))
 @example([None] * len(GRID))
@@ -123,6 +124,7 @@ def test_a_text_that_is_no_number_is_refused_wherever_it_stands(place: int, text
             way(points, grid=WHOLE_SECONDS)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 10**13), numbers), max_size=20))
 def test_raw_samples_are_read_in_milliseconds(samples: list[tuple[int, float]]) -> None:
     points = [[time / 1000, go_text(value)] for time, value in samples]

@@ -39,6 +39,7 @@ def anybody(request: pytest.FixtureRequest, caller: FakeCaller) -> None:
     caller.tenants = ("user-A",) if request.param == "tenant" else None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anybody")
 @pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
 def test_what_is_no_answer_is_never_a_success(web: FlaskClient, prometheus: FakeClient, body: bytes) -> None:
@@ -73,6 +74,7 @@ NO_RESULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anybody")
 @pytest.mark.parametrize("data", NO_RESULTS.values(), ids=NO_RESULTS)
 def test_what_is_no_result_of_a_query_is_never_a_success(
@@ -117,6 +119,7 @@ RESULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anybody")
 @pytest.mark.parametrize("data", RESULTS.values(), ids=RESULTS)
 def test_results_are_given_as_they_are(web: FlaskClient, prometheus: FakeClient, data: object) -> None:
@@ -131,6 +134,7 @@ def test_exemplars_are_checked(web: FlaskClient, prometheus: FakeClient) -> None
         assert failure(web.get(f"{API}/query_exemplars?query=up"))[:2] == (502, "internal")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anybody")
 @pytest.mark.parametrize("status", [404, 405, 501])
 @pytest.mark.parametrize("body", [b"404 page not found\n", b"", b"<html>", b'{"code":5}'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def answers(draw: st.DrawFn) -> SeriesResult:
     return SeriesResult(grid, tuple(lines))
 
 
+@pytest.mark.slow
 @given(answers())
 def test_templates_write_every_number_at_its_place(answer: SeriesResult) -> None:
     contract = orjson.loads(orjson.dumps(as_contract(answer)))
@@ -52,6 +54,7 @@ def test_templates_write_every_number_at_its_place(answer: SeriesResult) -> None
         ]
 
 
+@pytest.mark.slow
 @given(answers())
 def test_rows_hold_every_number_of_every_series_at_its_time(answer: SeriesResult) -> None:
     rows = orjson.loads(orjson.dumps(as_rows(answer, "seconds")))

@@ -45,6 +45,7 @@ def queried(upstream: FakePrometheus) -> str:
     return upstream.calls[-1][1]["query"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("groups", "by"),
     [
@@ -90,6 +91,7 @@ def test_saturation_of_several_models_is_of_the_sum_of_their_limits(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "labels", "name"),
     [
@@ -121,6 +123,7 @@ def test_series_have_the_labels_and_the_name_of_their_group(
     assert not {"model_name", "model_version", "tenant_id"} & (row.keys() - set(labels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", ["", "&group-by=model", "&group-by=tenant", "&group-by=none"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_whoever_may_see_some_tenants_gets_sums_over_these_alone(
@@ -138,6 +141,7 @@ def test_whoever_may_see_some_tenants_gets_sums_over_these_alone(
         assert refused.status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "framework", "{model,}", "all", "{model,framework}"])
 def test_what_cannot_be_grouped_by_is_named(guarded: FlaskClient, text: str) -> None:
     path = f"/api/v1/metrics/errors?group-by={text}"

@@ -72,6 +72,7 @@ def test_burn_rate_stays_within_what_is_possible(events: Events, objective: floa
         assert budget_remaining(events, objective) == pytest.approx(1 - burn)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(EVENTS.filter(lambda events: events.total > 1), min_size=1, max_size=6), OBJECTIVE)
 def test_a_long_window_weights_its_parts_by_traffic(parts: list[Events], objective: float) -> None:

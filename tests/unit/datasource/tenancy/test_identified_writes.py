@@ -52,6 +52,7 @@ def write(
     return client.post(f"/api/v1/incidents/{number}/{action}", json=body, headers=headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", MAY_WRITE)
 def test_a_viewer_writes_nothing_even_with_a_token_that_may(
     protected: FlaskClient, keys: Keys, incidents: dict[str, str], token: str
@@ -66,6 +67,7 @@ def test_a_viewer_writes_nothing_even_with_a_token_that_may(
         assert "it takes Editor or Admin" in response.json["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("token", "role"), [(ADMIN, "Admin"), (TENANT, "Editor"), (GRAFANA, "Editor")])
 def test_an_editor_writes_under_the_name_that_grafana_signed(
     protected: FlaskClient, keys: Keys, incidents: dict[str, str], token: str, role: str
@@ -100,6 +102,7 @@ def test_nobody_writes_about_a_tenant_of_another_organisation(
         assert write(protected, "acknowledge", incidents["user-B"], headers).status_code == 404, token
 
 
+@pytest.mark.slow
 def test_a_token_of_one_tenant_gives_nothing_to_an_identity_of_another(
     protected: FlaskClient, keys: Keys, incidents: dict[str, str]
 ) -> None:

@@ -255,6 +255,7 @@ DEEP: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", DEEP.values(), ids=DEEP)
 def test_depth_has_a_limit_that_fits_the_stack_of_a_thread(nested: Callable[[int], str]) -> None:
     result: list[str] = []
@@ -305,6 +306,7 @@ def test_length_has_a_limit() -> None:
 IDS = st.text(st.sampled_from("ab|\\\"{}().*+?^$\n\t'`,=~#é😀"), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(st.lists(IDS, min_size=1, max_size=3, unique=True))
 @settings(max_examples=200)
 def test_any_id_is_selected_and_nothing_else(tenants: list[str]) -> None:
@@ -329,6 +331,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.one_of(st.lists(FRAGMENTS, max_size=25).map("".join), st.text(max_size=40)))
 @settings(max_examples=500)
 def test_any_text_is_restricted_or_refused(text: str) -> None:

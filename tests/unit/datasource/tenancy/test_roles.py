@@ -58,6 +58,7 @@ def test_a_tenant_does_not_become_another_by_an_identity(
     assert caller.tenants == ("user-A", "user-B")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "method", "path", "allowed"),
     [

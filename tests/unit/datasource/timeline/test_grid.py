@@ -11,6 +11,7 @@ INSTANTS = st.integers(0, 4_000_000_000_000)
 LENGTHS = st.integers(0, 10 * 366 * 86_400_000)
 
 
+@pytest.mark.slow
 @given(INSTANTS, LENGTHS, st.integers(1, MAX_POINTS), st.integers(1, 3_600_000), st.integers(1, 10**10))
 def test_a_grid_for_points_covers_the_range_within_the_limit(
     start: int, length: int, points: int, resolution: int, min_step: int

@@ -14,6 +14,7 @@ from modelplane_datasource.timeline.json_columns import JsonColumn, columns_of, 
 numbers = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False))
 
 
+@pytest.mark.slow
 @given(numbers)
 def test_a_column_is_a_sequence_of_its_numbers(values: list[float | None]) -> None:
     column = JsonColumn.of(values)
@@ -26,6 +27,7 @@ def test_a_column_is_a_sequence_of_its_numbers(values: list[float | None]) -> No
     assert repr(column) == f"JsonColumn.of({tuple(values)!r})"
 
 
+@pytest.mark.slow
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)))
 def test_columns_of_an_array_have_none_where_a_number_is_not_finite(rows: np.ndarray) -> None:
     columns = columns_of(rows)

@@ -25,6 +25,7 @@ def rfc3339(local: datetime, fraction: str, minutes: int) -> str:
     return f"{local.isoformat(timespec='seconds')}{'.' + fraction if fraction else ''}{offset}"
 
 
+@pytest.mark.slow
 @given(TIMES, st.text("0123456789", max_size=9), OFFSETS)
 @example(datetime(2024, 2, 29, 23, 59, 59), "999999999", 330)
 def test_any_offset_and_fraction_gives_the_same_instant_as_datetime(

@@ -56,6 +56,7 @@ def test_hash_token_is_sha256() -> None:
     assert hash_token("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers", [{}, bearer("wrong"), bearer(""), {"Authorization": "Basic eDp5"}, {"Authorization": ADMIN}]
 )
@@ -75,6 +76,7 @@ def test_without_a_valid_token_only_probes_and_runbooks_answer(
             assert method == "HEAD" or path == "/runbooks" or response.json is not None
 
 
+@pytest.mark.slow
 def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
     for method, path in every_call(protected):
         response = protected.open(path, method=method, headers=bearer(WRITER))
@@ -85,6 +87,7 @@ def test_a_writer_may_only_post_alerts(protected: FlaskClient) -> None:
     assert protected.get("/api/v1/alerts/", headers=bearer(WRITER)).status_code == 403
 
 
+@pytest.mark.slow
 def test_an_admin_may_do_everything(protected: FlaskClient, upstream: FakePrometheus) -> None:
     def reply(path: str, form: Form) -> Reply:
         if path == "/api/v2/silences":

@@ -30,6 +30,7 @@ def guarded(
     return make_client(dataclasses.replace(settings, token_file=path, cors_origins=origins))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", [APP, "http://localhost:5173"])
 @pytest.mark.parametrize("path", ["/api/v1/metrics", "/api/v1/alerts", "/grafana/query", "/nothing"])
 def test_a_browser_may_ask_first_without_a_token(guarded: FlaskClient, path: str, origin: str) -> None:
@@ -50,6 +51,7 @@ def test_answers_and_errors_can_be_read(guarded: FlaskClient) -> None:
         assert "Origin" in response.headers.getlist("Vary")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "origin", [OTHER, "null", "http://app.example.org", APP + ":8443", APP + ".evil.org", "*"]
 )

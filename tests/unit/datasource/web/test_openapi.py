@@ -52,6 +52,7 @@ def validator(document: dict[str, Any], shape: str) -> Draft202012Validator:
     return Draft202012Validator(document["components"]["schemas"][shape])
 
 
+@pytest.mark.slow
 def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
     identifiers = [call["operationId"] for path in document["paths"].values() for call in path.values()]
@@ -73,6 +74,7 @@ def objects_in(schema: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from objects_in(value, f"{place}/{number}")
 
 
+@pytest.mark.slow
 def test_alternatives_have_names(document: dict[str, Any]) -> None:
     """openapi-python-client makes a class of each object, and names the parts of alternatives twice alike."""
     for name, schema in document["components"]["schemas"].items():
@@ -106,6 +108,7 @@ def test_every_rule_of_the_application_is_described(client: FlaskClient, documen
             assert (method.lower(), path) in calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", SERIES_METRICS, ids=lambda metric: metric.name)
 def test_every_metric_has_its_own_parameters(document: dict[str, Any], metric: Any) -> None:
     for path, shape in (("metrics", "Series"), ("rows", "Rows")):
@@ -153,6 +156,7 @@ def float_of_no_json(text: str) -> float:
     raise ValueError(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parse", [choice("a", "b"), label_text, open_ratio, whole_number(2, 30)])
 @given(text=st.one_of(st.sampled_from(["a", "b", "0.5", "2", "30", "31", "0", "1", "x" * 1024]), st.text()))
 def test_a_parser_takes_what_its_schema_allows_and_nothing_else(parse: Any, text: str) -> None:
@@ -207,6 +211,7 @@ def test_a_wrong_answer_would_not_pass(document: dict[str, Any]) -> None:
         assert not contract.is_valid(bad)
 
 
+@pytest.mark.slow
 def test_tokens_are_described_where_they_are_needed(
     settings: Settings, make_client: Callable[[Settings], FlaskClient], tmp_path: Path
 ) -> None:

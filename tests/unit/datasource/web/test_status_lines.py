@@ -37,6 +37,7 @@ def test_any_message_can_be_sent(message: str) -> None:
     assert len(reason) <= MAX_REASON
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -280,6 +280,7 @@ def test_an_unknown_kind_of_tokens_is_refused() -> None:
     assert seconds(book(tokens=[series])) == seconds(book())  # nobody pays for tokens without prices
 
 
+@pytest.mark.slow
 def test_ten_thousand_leaves_of_one_device_close() -> None:
     """Shares of a 10,000th of a device are rounded, and yet nothing is lost or negative."""
     steps = [(-30, 0.0), (0, 0.001), (300, 0.0237)]
@@ -298,6 +299,7 @@ def test_ten_thousand_leaves_of_one_device_close() -> None:
     assert (len(by_tenant), set(by_tenant)) == (10_000, {22_700})
 
 
+@pytest.mark.slow
 def test_sums_that_leave_64_bits_are_refused_and_not_wrong() -> None:
     """A thousand devices at the highest price for a day: 24 times 10**12 of a currency."""
     inventory = [{**LISTED, "device": f"GPU-{number}"} for number in range(1000)]

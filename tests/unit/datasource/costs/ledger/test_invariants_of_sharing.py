@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -43,6 +43,7 @@ from modelplane_datasource.costs.ledger.lines import DEVICE_SIGNS, Policy
 from modelplane_datasource.costs.ledger.prices import Tariff, price_warnings
 from modelplane_datasource.costs.ledger.report import CostRow, cost_rows
 from modelplane_datasource.costs.ledger.usage import CounterSeries, DeviceUse, TokenUse
+from modelplane_datasource.timeline.arrays import IntArray
 from modelplane_datasource.timeline.times import DAY
 from modelplane_schema.metrics import TOKEN_KINDS
 from modelplane_schema.registry import Devices, TokenPrice
@@ -81,6 +82,27 @@ def test_invariant_8_copies_know_at_most_of_gaps_in_which_others_restarted(serie
     assert result[(), "idle", "USD", "quantity"] - alone[(), "idle", "USD", "quantity"] == known
 
 
+def _bridged_gaps(counter: CounterSeries[DeviceUse], scrapes: IntArray) -> Iterator[tuple[int, int]]:
+    """From which scrape of the counter's process to which sample its use is spread."""
+    steps = zip(counter.times.tolist(), np.diff(counter.values, prepend=0.0), strict=True)
+    before = -TIMING.lookback
+    for end, step in steps:
+        start = max(scrapes[scrapes < end].tolist(), default=-TIMING.lookback)
+        restarted = step < 0 and end - before <= TIMING.lookback
+        if TIMING.hold < end - start <= TIMING.lookback and not restarted:
+            yield start, end
+        before = end
+
+
+def _present(counter: CounterSeries[DeviceUse], scrapes: IntArray) -> set[int]:
+    """The cells in which a counter has a sample, or a gap over which its use is spread."""
+    spans = [(time - 1, time) for time in counter.times.tolist()]
+    spans += _bridged_gaps(counter, scrapes)
+    starts = [(start - CELLS.start) // CELL for start, _ in spans]
+    ends = [-(-(end - CELLS.start) // CELL) for _, end in spans]
+    return {cell for start, end in zip(starts, ends, strict=True) for cell in range(start, end)}
+
+
 @PROPERTY
 @given(several())
 def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_their_time(
@@ -90,14 +112,10 @@ def test_invariant_8_only_devices_of_several_processes_are_scaled_and_then_to_th
     for asset, time in raw.items():
         processes = np.zeros(len(CELLS), dtype=np.int64)
         for process in ("pod-1", "pod-2"):
-            process_times = [
-                counter.times
-                for counter in series
-                if (counter.process, counter.key.device) == (process, asset.device)
-            ]
-            times = np.concatenate([np.zeros(0), *process_times])
-            cells = (times[(times > CELLS.start) & (times <= CELLS.end)] - CELLS.start - 1) // CELL
-            processes += np.isin(np.arange(len(CELLS)), cells)
+            counters = [counter for counter in series if counter.process == process]
+            scrapes = np.concatenate([np.zeros(0, dtype=np.int64), *(each.times for each in counters)])
+            cells = [_present(each, scrapes) for each in counters if each.key.device == asset.device]
+            processes += np.isin(np.arange(len(CELLS)), list(set().union(*cells)))
         room = np.where((processes > 1) & (asset.device in LISTED), CELL * 1000, time)
         np.testing.assert_array_equal(shrunk[asset], np.minimum(time, room))
 

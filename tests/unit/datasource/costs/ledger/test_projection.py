@@ -56,6 +56,7 @@ def rare(rng: np.random.Generator, days: int) -> FloatArray:
     return np.asarray((rng.random(days) < 0.3) * rng.gamma(2, 0.5, days))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "traffic", [steady, heavy_tailed, weekly, dependent, growing, shrinking, wandering, rare]
 )

@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 
 import numpy as np
+import pytest
 
 from datasource_support.reference_ledger import (
     Leaves,
@@ -116,6 +117,7 @@ def _day(time: int) -> str:
     return datetime.datetime.fromtimestamp(time / 1000, datetime.UTC).date().isoformat()
 
 
+@pytest.mark.slow
 def test_every_leaf_of_random_cells_is_that_of_the_reference() -> None:
     tried = 0
     for seed in count():

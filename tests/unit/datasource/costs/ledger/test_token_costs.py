@@ -91,6 +91,7 @@ def test_idle_nights_are_paid_by_allocation_and_not_by_usage() -> None:
     assert allocation == pytest.approx([24 * 3.6e6])
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 600).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=2),

@@ -130,6 +130,7 @@ def expected(
     return sums
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(counters(), AMOUNTS, AMOUNTS)
 def test_every_cell_is_that_of_plain_fractions(
@@ -143,6 +144,7 @@ def test_every_cell_is_that_of_plain_fractions(
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(counters(), AMOUNTS, AMOUNTS, st.integers(1, 11), st.permutations(GROUPS), st.integers(0, 6))
 def test_adjacent_windows_and_any_grouping_add_up(

@@ -1,0 +1,1 @@
+"""Files that the backend reads again when they change."""
