@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from modelplane_dashboards.kit.api import api_url
-from modelplane_dashboards.kit.board import ApiQuery, Board, DatasourceKind, Panel, PromQuery, Query
+from modelplane_dashboards.kit.api import ALL_VALUES, ApiAccess, api_url
+from modelplane_dashboards.kit.board import (
+    MAX_API_POINTS,
+    ApiQuery,
+    Board,
+    BoardVariable,
+    DatasourceKind,
+    Panel,
+    PromQuery,
+    Query,
+)
 
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<bare>\w+)", re.ASCII)
 
@@ -33,6 +42,18 @@ class PanelQuery:
     may_be_empty: bool
     root: str
     defaults: tuple[tuple[str, str], ...]
+    api: ApiQuery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """What a data source asks of the backend: path and parameters. ``rows`` is the key of the rows.
+
+    Where ``rows`` is empty the whole answer is one row.
+    """
+
+    path: str
+    rows: str
 
 
 def panel_queries(boards: Iterable[Board]) -> Iterator[PanelQuery]:
@@ -52,8 +73,39 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: _value(match, values), text)
 
 
+def api_request(query: ApiQuery, access: ApiAccess, values: Mapping[str, str]) -> ApiRequest:
+    """What ``query`` becomes in the data source of ``access``, with ``values`` as for ``expand``.
+
+    Infinity puts values into a URL. Our data source leaves a parameter out of which All is chosen, asks the
+    route of a metric for its series, and adds the times that the route takes.
+    """
+    if access == "infinity":
+        return ApiRequest(expand(api_url(query), values), query.root)
+    pairs = [(name, _selected(value, values)) for name, value in query.parameters]
+    pairs = [(name, value) for name, value in pairs if value is not None]
+    pairs += [(name, values[f"__{name}"]) for name in query.times]
+    if query.kind == "series":
+        path, rows = f"metrics/{quote(query.name, safe='')}", "data"
+        pairs.append(("maxDataPoints", str(MAX_API_POINTS)))
+    else:
+        path, rows = query.path or query.name, query.root
+    return ApiRequest(f"/api/v1/{path}?{urlencode(pairs)}", rows)
+
+
+def default_values(board: Board) -> dict[str, str]:
+    """The values of a board's variables when it is opened."""
+    return {variable.name: variable.default for variable in board.variables} | dict(board.examples)
+
+
+def _selected(value: str | BoardVariable, values: Mapping[str, str]) -> str | None:
+    """The value of a parameter, None where All is chosen."""
+    if not isinstance(value, BoardVariable):
+        return value
+    return None if values[value.name] in ALL_VALUES else values[value.name]
+
+
 def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
-    defaults = {variable.name: variable.default for variable in board.variables} | dict(board.examples)
+    defaults = default_values(board)
     for ref_id, query in panel.named_queries:
         yield PanelQuery(
             board_uid=board.uid,
@@ -66,6 +118,7 @@ def _queries(board: Board, panel: Panel) -> Iterator[PanelQuery]:
             may_be_empty=panel.may_be_empty or _may_be_empty(query),
             root=query.root if isinstance(query, ApiQuery) else "",
             defaults=tuple(defaults.items()),
+            api=query if isinstance(query, ApiQuery) else None,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from modelplane_dashboards.kit.board import Board, Row, Section, Variable
 from modelplane_dashboards.kit.context import BoardContext
+from modelplane_dashboards.kit.menu import LabelValues, QueryResult
 from modelplane_dashboards.kit.scope import BoardScope, single
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.measures import alerts, signals
@@ -83,7 +84,7 @@ def _variables(context: BoardContext, scope: BoardScope) -> tuple[Variable, ...]
     of_version = variables(context.scope(single("model"), single("version")))
     clusters, identity = of_version[: len(scope.clusters)], of_version[len(scope.clusters) :]
     rows = context.scope(single("model")).select(SIGNAL_INCREASE.over(signals.WINDOW).name)
-    tenant = Variable("tenant", "Tenant", f"label_values({rows}, {TENANT_ID})")
+    tenant = Variable("tenant", "Tenant", LabelValues(TENANT_ID, rows))
     return (*clusters, tenant, *identity, *_ranked(scope))
 
 
@@ -94,5 +95,5 @@ def _ranked(scope: BoardScope) -> Iterator[Variable]:
         earlier = BoardScope(scope.matchers[:place], scope.clusters)
         rows = earlier.select(SIGNAL_INCREASE.over(signals.WINDOW).name)
         psi = f"max by ({name}) ({excess_psi(earlier, signals.WINDOW)})"
-        query = f"query_result(sort_desc({psi} or 0 * max by ({name}) ({rows})))"
-        yield Variable(name, name.capitalize(), query, regex=f'/{name}="(.*)"}} /', ranked=True)
+        menu = QueryResult(name, f"sort_desc({psi} or 0 * max by ({name}) ({rows}))")
+        yield Variable(name, name.capitalize(), menu, ranked=True)

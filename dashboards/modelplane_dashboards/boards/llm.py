@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from modelplane_dashboards.kit.board import Board, PromQuery, Row, Section, Variable
 from modelplane_dashboards.kit.context import BoardContext
+from modelplane_dashboards.kit.menu import LabelValues
 from modelplane_dashboards.kit.scope import BoardScope, several, single
 from modelplane_dashboards.kit.variables import variables
 from modelplane_dashboards.measures import alerts, calls, tokens
@@ -47,9 +48,9 @@ def llm(context: BoardContext) -> Board:
 def _variables(scope: BoardScope) -> Iterator[Variable]:
     """The usual ones, but of models those alone that report tokens."""
     tokens_of = level_series("tokens", (MODEL_NAME,)).name
-    query = f"label_values({BoardScope((), scope.clusters).select(tokens_of)}, {MODEL_NAME})"
+    menu = LabelValues(MODEL_NAME, BoardScope((), scope.clusters).select(tokens_of))
     for variable in variables(scope):
-        yield replace(variable, query=query) if variable.name == "model" else variable
+        yield replace(variable, menu=menu) if variable.name == "model" else variable
 
 
 def _now(context: BoardContext, scope: BoardScope) -> tuple[Row, ...]:

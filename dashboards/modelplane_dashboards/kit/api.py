@@ -15,7 +15,7 @@ API_ACCESSES: tuple[ApiAccess, ...] = ("plugin", "infinity", "none")
 
 INFINITY_ID = "yesoreyeram-infinity-datasource"
 # What our data source reads as All.
-_ALL = ("$__all", ".+", ".*")
+ALL_VALUES = ("$__all", ".+", ".*")
 
 
 def api_datasource(access: ApiAccess) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _plugin_target(query: ApiQuery) -> dict[str, Any]:
 
 
 def _looks_like_a_variable(value: str) -> bool:
-    return "$" in value or "[[" in value or value in _ALL
+    return "$" in value or "[[" in value or value in ALL_VALUES
 
 
 def _infinity_target(query: ApiQuery) -> dict[str, Any]:

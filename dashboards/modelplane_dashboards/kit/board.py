@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from modelplane_dashboards.kit.menu import Menu
 from modelplane_dashboards.kit.views import Table, Text, View
 
 DatasourceKind = Literal["prometheus", "api"]
@@ -162,17 +163,15 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable that a query fills. ``all_value`` is what All means in a matcher, if there is one.
+    """A variable that a menu fills. ``all_value`` is what All means in a matcher, if there is one.
 
-    ``regex`` takes the values out of what a ``query_result`` returns. A ``ranked`` menu has the order of its
-    query, others that of the alphabet.
+    A ``ranked`` menu has the order of its query, others that of the alphabet.
     """
 
     name: str
     label: str
-    query: str
+    menu: Menu
     all_value: str = ""
-    regex: str = ""
     ranked: bool = False
 
     @property

@@ -111,12 +111,12 @@ def query_variable(source: Variable) -> dict[str, Any]:
     template = core.Template(
         name=source.name,
         label=source.label,
-        query=source.query,
+        query=source.menu.query,
         dataSource=PROMETHEUS,
         multi=has_all,
         includeAll=has_all,
         allValue=source.all_value or None,
-        regex=source.regex or None,
+        regex=source.menu.regex or None,
         refresh=_REFRESH_ON_TIME_RANGE,
         sort=_DO_NOT_SORT if source.ranked else _SORT_ALPHABETICALLY,
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from modelplane_dashboards.output.dashboard_file import comparable, parse_dashboard, read_dashboard
 from modelplane_dashboards.output.errors import OutputError
-from modelplane_dashboards.output.manifest import is_our_board, our_files
+from modelplane_dashboards.output.ownership import surplus_boards
 from modelplane_schema.files import read_if_present
 
 Dashboard = Mapping[str, Any]
@@ -64,9 +64,8 @@ def differences(
             difference = board_difference(path, before, parse_dashboard(new, path))
             if difference is not None:
                 yield difference
-    for path in sorted(our_files(folder).difference(files)):
-        if is_our_board(folder / path):
-            yield _lone_board("removed", path, read_dashboard(folder / path))
+    for path in surplus_boards(folder, files):
+        yield _lone_board("removed", path, read_dashboard(folder / path))
 
 
 def adopted_difference(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -25,6 +25,8 @@ BOARD_FORMATS: tuple[BoardFormat, ...] = get_args(BoardFormat)
 # Grafana reads 1,000 boards in a minute, and looks through them for a third of a core for ever.
 MOST_ENTITY_BOARDS = 100
 RESOURCE_VERSION = "dashboard.grafana.app/v1beta1"
+FOLDER_VERSION = "folder.grafana.app/v1beta1"
+FOLDER_ANNOTATION = "grafana.app/folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ def files(
 
 class _BoardFiles(Mapping[str, bytes]):
     def __init__(self, registry: Registry, api: ApiAccess, per_entity: PerEntity, form: BoardFormat) -> None:
-        self._encode = partial(encode, api=api, form=form)
+        self._encode = {kind: partial(encode, api=api, form=form, folder=FOLDERS[kind]) for kind in FOLDERS}
         self._shared = {_path("all", board.uid): board for board in build(registry, api)}
         self._entities = {
             _path(kind, dashboard_uid(kind, entity.id)): (kind, entity)
             for kind, entity in _entities(registry, per_entity)
         }
-        self._texts = EntityTexts(partial(entity_board, registry, api=api), self._encode)
+        build_entity = partial(entity_board, registry, api=api)
+        self._texts = {kind: EntityTexts(build_entity, encode) for kind, encode in self._encode.items()}
 
     def __len__(self) -> int:
         return len(self._shared) + len(self._entities)
@@ -81,30 +84,57 @@ class _BoardFiles(Mapping[str, bytes]):
 
     def __getitem__(self, path: str) -> bytes:
         if path in self._shared:
-            return self._encode(self._shared[path]).encode()
-        return self._texts.text(*self._entities[path]).encode()
+            return self._encode["all"](self._shared[path]).encode()
+        kind, entity = self._entities[path]
+        return self._texts[kind].text(kind, entity).encode()
 
 
-def encode(board: Board, api: ApiAccess = "plugin", form: BoardFormat = "classic") -> str:
+def encode(
+    board: Board, api: ApiAccess = "plugin", form: BoardFormat = "classic", folder: Folder | None = None
+) -> str:
     """The text of a board's file."""
-    return to_text(render(board, api), form)
+    return to_text(render(board, api), form, folder)
 
 
-def to_text(dashboard: Mapping[str, Any], form: BoardFormat = "classic") -> str:
+def to_text(dashboard: Mapping[str, Any], form: BoardFormat = "classic", folder: Folder | None = None) -> str:
     """A dashboard as text, in the form in which every file of ours is written."""
-    content = resource(dashboard) if form == "resource" else dashboard
-    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    return _text(resource(dashboard, folder) if form == "resource" else dashboard)
 
 
-def resource(dashboard: Mapping[str, Any]) -> dict[str, Any]:
+def resource(dashboard: Mapping[str, Any], folder: Folder | None = None) -> dict[str, Any]:
     """A dashboard as an object of Grafana's Kubernetes-style API, whose name is the uid."""
     spec = {key: value for key, value in dashboard.items() if key != "uid"}
+    place = {"annotations": {FOLDER_ANNOTATION: folder.uid}} if folder else {}
     return {
         "apiVersion": RESOURCE_VERSION,
         "kind": "Dashboard",
-        "metadata": {"name": dashboard["uid"]},
+        "metadata": {"name": dashboard["uid"], **place},
         "spec": spec,
     }
+
+
+def folder_files(paths: Iterable[str]) -> dict[str, bytes]:
+    """The folders of boards at ``paths`` as objects of that API: ``<uid>.json`` to content."""
+    names = {path.partition("/")[0] for path in paths}
+    return {
+        f"{folder.uid}.json": _text(folder_resource(folder)).encode()
+        for folder in FOLDERS.values()
+        if folder.name in names
+    }
+
+
+def folder_resource(folder: Folder) -> dict[str, Any]:
+    """A folder as an object of that API, whose name is the uid."""
+    return {
+        "apiVersion": FOLDER_VERSION,
+        "kind": "Folder",
+        "metadata": {"name": folder.uid},
+        "spec": {"title": folder.title},
+    }
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def _path(folder: str, uid: str) -> str:

@@ -52,6 +52,7 @@ def check_count(promtool: str, folder: Path, expression: str, count: int) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "selected", "count"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from support.board_series import SERIES_OF_CHUNK, Chunk, SeriesPlan, chunks, ser
 from support.fleet import Fleet, registry_text
 
 from modelplane_dashboards import Board, build, panel_queries
-from modelplane_dashboards.kit.board import Variable
 from modelplane_schema.registry import parse_registry
 
 FLEET = Fleet(tenants=3, models=2)
@@ -58,6 +56,7 @@ def test_every_query_of_every_board_is_measured(
     assert not [query for query in queries if re.search(r'(tenant_id|model_name|kind|signal)=""', query.text)]
 
 
+@pytest.mark.slow
 def test_every_selector_of_every_board_matches_a_series(
     queries: list[BoardQuery], plans: dict[str, SeriesPlan]
 ) -> None:
@@ -70,6 +69,7 @@ def test_every_selector_of_every_board_matches_a_series(
     assert not without
 
 
+@pytest.mark.slow
 def test_series_are_long_where_a_board_reads_a_range(
     queries: list[BoardQuery], plans: dict[str, SeriesPlan]
 ) -> None:
@@ -84,6 +84,7 @@ def test_series_are_long_where_a_board_reads_a_range(
             assert set(are_long) == {part.is_long}, plan.name
 
 
+@pytest.mark.slow
 def test_matching_series_are_counted(queries: list[BoardQuery], plans: dict[str, SeriesPlan]) -> None:
     for item in {item for query in queries for item in selectors(query)}:
         plan = plans[item.name]
@@ -117,13 +118,6 @@ def test_matchers_are_those_of_prometheus(op: str, wanted: str, value: str, is_a
     assert SeriesPlan("x", {"label": (value,)}).matching(selector) == int(is_allowed)
     if not value:
         assert SeriesPlan("x", {"other": ("a",)}).matching(selector) == int(is_allowed)
-
-
-def test_a_menu_that_is_no_menu_is_an_error(templated: tuple[Board, ...]) -> None:
-    menu = Variable("model", "Model", "metrics(up)")
-    broken = replace(templated[0], variables=(menu,), sections=(), annotations=())
-    with pytest.raises(ValueError, match=r"mp-fleet, menu model: must be label_values"):
-        list(board_queries([broken], 60))
 
 
 def test_a_name_that_the_schema_lacks_is_an_error() -> None:

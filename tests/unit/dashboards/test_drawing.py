@@ -75,6 +75,7 @@ def panel(title: str, x: int, y: int, w: int, h: int, **other: Any) -> Json:
     return {"type": "stat", "title": title, "gridPos": {"x": x, "y": y, "w": w, "h": h}, **other}
 
 
+@pytest.mark.slow
 @given(dashboards)
 @settings(max_examples=60)
 def test_any_grid_is_well_formed_and_nothing_overlaps(dashboard: Json) -> None:
@@ -91,6 +92,7 @@ def test_any_grid_is_well_formed_and_nothing_overlaps(dashboard: Json) -> None:
     assert outline(dashboard) == outline(dashboard)
 
 
+@pytest.mark.slow
 @given(texts)
 @settings(max_examples=50)
 def test_a_title_stands_whole_in_the_drawing(title: str) -> None:

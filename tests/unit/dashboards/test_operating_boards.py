@@ -134,7 +134,7 @@ def test_only_device_time_of_the_ledger_is_shown() -> None:
 
 def test_the_menu_of_llms_has_models_with_tokens_alone() -> None:
     menus = {variable.name: variable for variable in llm(BoardContext()).variables}
-    assert menus["model"].query == (
+    assert menus["model"].menu.query == (
         'label_values(modelplane:version_tokens:rate5m{cluster=~"$cluster"}, model_name)'
     )
     assert not menus["model"].all_value

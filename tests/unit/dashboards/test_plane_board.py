@@ -91,6 +91,7 @@ RULES: dict[str, tuple[list[dict[str, Any]], float | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", RULES)
 def test_rules_that_fail(servers: Servers, tmp_path: Path, state: str) -> None:
     data, value = RULES[state]

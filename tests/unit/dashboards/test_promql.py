@@ -55,12 +55,7 @@ def expressions(boards: Iterable[Board]) -> Iterator[str]:
             yield query.text
     for board in boards:
         yield from (annotation.expr for annotation in board.annotations)
-        yield from (variable_expression(item.query) for item in board.variables)
-
-
-def variable_expression(query: str) -> str:
-    """The PromQL in what fills a variable."""
-    return re.sub(r"^(?:label_values\((.*), \w+\)|query_result\((.*)\))$", r"\1\2", query)
+        yield from (item.menu.expr for item in board.variables)
 
 
 def nodes(expression: Any) -> list[Any]:
@@ -117,6 +112,7 @@ def test_selectors_name_declared_series(boards: tuple[Board, ...]) -> None:
         assert {selector.name for selector in selectors(text)} <= LABELS.keys(), text
 
 
+@pytest.mark.slow
 def test_selectors_match_the_cluster_and_every_label_that_the_board_limits(boards: tuple[Board, ...]) -> None:
     """Or the board of a tenant, model or cluster would show others'."""
     for board in boards:
@@ -158,6 +154,7 @@ def limits(board: Board, label: str) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_boards_over_many_read_what_is_recorded(boards: tuple[Board, ...]) -> None:
     """A scraped series has a line for each tenant, model, version and replica: only one of them is cheap."""
     for query in panel_queries(boards):
@@ -181,6 +178,7 @@ def test_variables_are_matched_as_they_can_be_chosen(boards: tuple[Board, ...]) 
                 assert operator == operators[name], text
 
 
+@pytest.mark.slow
 def test_counters_are_only_read_through_a_rate(boards: tuple[Board, ...]) -> None:
     for text in expressions(boards):
         tree = nodes(parse(text))
@@ -277,6 +275,7 @@ def entity_boards(registry: Registry) -> tuple[Board, Board]:
     return tenant_board(registry, registry.tenants[0]), model_board(registry, registry.models[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tenant=NAMES, model=NAMES)
 def test_any_printable_name_is_matched_literally(tenant: str, model: str) -> None:
@@ -293,6 +292,7 @@ def test_any_printable_name_is_matched_literally(tenant: str, model: str) -> Non
                     assert values == [name]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tenant=NAMES, model=NAMES)
 def test_grafana_finds_only_our_variables_in_any_board(tenant: str, model: str) -> None:
@@ -308,6 +308,7 @@ def test_grafana_finds_only_our_variables_in_any_board(tenant: str, model: str) 
         assert variables_in(text) <= known, text
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(tenant=NAMES, model=NAMES)
 def test_any_printable_name_gives_valid_json_and_exact_parameters(tenant: str, model: str) -> None:
@@ -325,6 +326,7 @@ def test_any_printable_name_gives_valid_json_and_exact_parameters(tenant: str, m
             assert parameters.get("model-name", [model]) == [model]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["$tenant", "${model}", "[[version]]", 'a"} or up{x="', "a|b", "a\\", "é$", "`{{x}}`"]
 )

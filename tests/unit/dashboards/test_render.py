@@ -173,6 +173,16 @@ def test_titles_are_unique_on_a_board(board: Json) -> None:
     assert sorted(set(titles)) == sorted(titles)
 
 
+def test_no_two_panels_of_a_board_show_the_same(board: Json) -> None:
+    shown: dict[str, str] = {}
+    for panel in data_panels(board):
+        targets = [{key: target[key] for key in target if key != "refId"} for target in panel["targets"]]
+        fields = panel.get("options", {}).get("reduceOptions", {}).get("fields")
+        question = json.dumps([targets, fields, panel.get("transformations")], sort_keys=True)
+        assert question not in shown, f"{panel['title']} shows what {shown[question]} does"
+        shown[question] = panel["title"]
+
+
 def test_a_legend_that_is_a_table_has_room(board: Json) -> None:
     for panel in data_panels(board):
         legend = panel["options"].get("legend", {})

@@ -152,6 +152,7 @@ def test_json_for_programs() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_against_the_registry(registry: Registry, tmp_path: Path) -> None:
     content = files(registry)
     write(content, tmp_path)
@@ -166,11 +167,13 @@ def test_a_folder_against_the_registry(registry: Registry, tmp_path: Path) -> No
     assert result == [("added", first), ("changed", second), ("removed", last)]
 
 
+@pytest.mark.slow
 def test_format_and_spaces_are_no_difference(registry: Registry, tmp_path: Path) -> None:
     write(files(registry, form="resource"), tmp_path)
     assert list(differences(files(registry), tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_none_and_a_file_that_is_no_board(registry: Registry, tmp_path: Path) -> None:
     content = files(registry)
     with pytest.raises(OutputError, match="absent: there is no such folder"):

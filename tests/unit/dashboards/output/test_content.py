@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelplane_dashboards import (
+    FOLDERS,
     PER_ENTITY,
     ApiAccess,
     BoardFormat,
     build,
     check,
     files,
+    folder_files,
     model_board,
     tenant_board,
     write,
@@ -61,18 +63,24 @@ def registry_of(ids: list[str], models: list[str], title: str | None = None) -> 
 
 
 def rendered_directly(registry: Registry, api: ApiAccess, form: BoardFormat) -> dict[str, bytes]:
-    boards = (
-        *build(registry, api),
-        *(tenant_board(registry, tenant, api) for tenant in registry.tenants),
-        *(model_board(registry, model, api) for model in registry.models),
-    )
-    return {board.uid: encode(board, api, form).encode() for board in boards}
+    boards = {
+        "all": build(registry, api),
+        "tenant": [tenant_board(registry, tenant, api) for tenant in registry.tenants],
+        "model": [model_board(registry, model, api) for model in registry.models],
+    }
+    return {
+        board.uid: encode(board, api, form, FOLDERS[kind]).encode()
+        for kind, listed in boards.items()
+        for board in listed
+    }
 
 
+@pytest.mark.slow
 def test_committed_files_are_current(registry: Registry, root: Path) -> None:
     assert check(files(registry), root / "dashboards" / "generated") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("api", "form"), [("plugin", "classic"), ("infinity", "resource"), ("none", "classic")]
 )
@@ -85,6 +93,7 @@ def test_hostile_names_give_the_bytes_of_a_board_rendered_by_itself(
     assert len(content) == len(build(registry, api)) + 2 * len(HOSTILE)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(IDS, IDS, st.none() | NAMES.filter(bool))
 def test_every_board_has_the_bytes_of_one_rendered_by_itself(
@@ -104,6 +113,7 @@ def test_boards_of_one_template_differ_in_names_alone(registry: Registry) -> Non
     assert first.replace("aaa", "bbb") == second
 
 
+@pytest.mark.slow
 def test_names_that_slug_alike_have_files_of_their_own() -> None:
     content = files(registry_of(["A b", "a B", "a-b"], ["m", "M"]), "plugin", "always")
     boards = [json.loads(text) for path, text in content.items() if not path.startswith("boards/")]
@@ -130,6 +140,7 @@ def test_a_path_that_is_none_has_no_content(registry: Registry) -> None:
         content["boards/mp-other.json"]
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_hash_seed(root: Path) -> None:
     def digest(seed: str) -> str:
         command = [sys.executable, "-c", _DIGEST, str(root / "examples" / "modelplane.yaml")]
@@ -139,6 +150,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(root: Path) -> None:
     assert digest("1") == digest("2") != ""
 
 
+@pytest.mark.slow
 def test_files_are_sorted_json_that_ends_with_a_newline(registry: Registry) -> None:
     for content in files(registry).values():
         text = content.decode()
@@ -146,15 +158,34 @@ def test_files_are_sorted_json_that_ends_with_a_newline(registry: Registry) -> N
         assert text == expected
 
 
+FOLDERS_BY_NAME = {
+    "boards": "modelplane", "tenants": "modelplane-tenants", "models": "modelplane-models",
+}  # fmt: skip
+
+
+def test_folders_are_resources_that_boards_name(registry: Registry) -> None:
+    written = {name: json.loads(text) for name, text in folder_files(files(registry)).items()}
+    assert written["modelplane.json"] == {
+        "apiVersion": "folder.grafana.app/v1beta1",
+        "kind": "Folder",
+        "metadata": {"name": "modelplane"},
+        "spec": {"title": "Modelplane"},
+    }
+    assert {content["metadata"]["name"] for content in written.values()} == set(FOLDERS_BY_NAME.values())
+    assert list(folder_files(files(registry, per_entity="never"))) == ["modelplane.json"]
+
+
+@pytest.mark.slow
 def test_resources_hold_the_classic_boards(registry: Registry, tmp_path: Path) -> None:
     classic, resources = files(registry), files(registry, form="resource")
     assert list(classic) == list(resources)
     for path, text in resources.items():
         board, content = json.loads(classic[path]), json.loads(text)
+        folder = FOLDERS_BY_NAME[path.partition("/")[0]]
         assert content == {
             "apiVersion": "dashboard.grafana.app/v1beta1",
             "kind": "Dashboard",
-            "metadata": {"name": board.pop("uid")},
+            "metadata": {"name": board.pop("uid"), "annotations": {"grafana.app/folder": folder}},
             "spec": board,
         }
     write(classic, tmp_path)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from modelplane_dashboards import MANIFEST, OutputError, check, write
+from modelplane_dashboards import OutputError, check, write
+from modelplane_schema.owned_files import MANIFEST
 
 
 def board(uid: str, title: str = "", tags: tuple[str, ...] | None = None) -> bytes:
@@ -186,7 +187,7 @@ def test_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Not a directory"):
         write(FILES, tmp_path / "out" / "below")
     (tmp_path / "fleet").write_text("x")
-    with pytest.raises(OutputError, match=r"fleet: File exists"):
+    with pytest.raises(OutputError, match=r": fleet: not written by modelplane"):
         write(FILES, tmp_path)
 
 
@@ -212,12 +213,12 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_old_boards_whole(tmp_path: Path) -> None:
+def test_a_full_disk_changes_no_board(tmp_path: Path) -> None:
     write(FILES, tmp_path)
     large = {**NEXT, "models/mp-model-b.json": board("mp-model-b", "x" * 100_000)}
-    with largest_file(10_000), pytest.raises(OutputError, match=r"mp-model-b\.json: .*; boards .* are whole"):
+    with largest_file(10_000), pytest.raises(OutputError, match=r"mp-model-b\.json: .*; nothing was changed"):
         write(large, tmp_path)
-    assert present(tmp_path) == FILES | {"fleet/mp-fleet.json": NEXT["fleet/mp-fleet.json"]}
+    assert present(tmp_path) == FILES
     assert write(large, tmp_path).removed == ("tenants/mp-tenant-a.json",)
     assert present(tmp_path) == large
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from modelplane_dashboards import MANIFEST
+from modelplane_schema.owned_files import MANIFEST
 
-# Forks a child for each moment, for it has no threads and has imported what a child needs. The child is
-# killed before or after the nth rename, removal or creation of a temporary file.
+# Forks a child for each moment, for it has no threads and has imported what a child needs.
 _SCRIPT = """
-import json, os, random, signal, sys
+import json, random, sys
 from pathlib import Path
+from mortal import killed_at
 from modelplane_dashboards.output.writer import check, write
 
 root, seed, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -31,30 +32,8 @@ def some_files(version):
     names = chance.sample("abcdefghij", chance.randrange(3, 9))
     return {f"models/mp-model-{name}.json": board(name, chance.choice([version, 0])) for name in names}
 
-def killed_at(moment, after):
-    count = [0]
-    def mortal(act):
-        def wrapped(*arguments, **options):
-            count[0] += 1
-            if count[0] == moment and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = act(*arguments, **options)
-            if count[0] == moment and after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-        return wrapped
-    Path.replace, Path.unlink, os.open = mortal(Path.replace), mortal(Path.unlink), mortal(os.open)
-
 def present(out):
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.glob("*/mp-*.json")}
-
-def run(out, files, moment, after):
-    child = os.fork()
-    if not child:
-        killed_at(moment, after)
-        write(files, out)
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 kills = 0
 for number in range(rounds):
@@ -64,7 +43,7 @@ for number in range(rounds):
     write(old, out)
     foreign.write_text("theirs")
     for attempt in range(3):  # killed again while it recovers
-        kills += run(out, new, chance.randrange(1, 25), chance.random() < 0.5)
+        kills += killed_at(lambda: write(new, out), chance.randrange(1, 30), chance.random() < 0.5)
         for path, content in present(out).items():
             if path != "models/mp-marketing.json":
                 assert content in (old.get(path), new.get(path)), (seed, number, path)
@@ -79,10 +58,12 @@ print(json.dumps(kills))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_between_any_two_changes(tmp_path: Path, seed: int) -> None:
     rounds = 30
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path), str(seed), str(rounds), MANIFEST]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) > rounds
