@@ -2,12 +2,13 @@
 
 A real Prometheus takes 2,000 identities with 21 series each, one sample a minute for 24 hours, by remote
 write, and logs every query. A route is called once and its queries are read from that log. Then, in each
-round, Prometheus answers those queries itself over a kept connection, the backend answers the route by asking
-Prometheus, and another backend answers it from its cache. Each round asks about another model and tenant.
-Nobody asks for compression. Milliseconds are wall time of the caller until the whole body is read; the
-overhead is the median of the rounds' differences. Throughput comes from 8 connections at once against two
-worker processes. Memory is that of one process before and after 50,000 requests for ever different data, with
-a cache that the warm-up fills.
+round, Prometheus answers those queries itself over a kept connection, a process that is nothing but Flask
+behind waitress sends them on and reads no answer, the backend answers the route by asking Prometheus, and
+another backend answers it from its cache. Each round asks about another model and tenant. Nobody asks for
+compression. Milliseconds are wall time of the caller until the whole body is read; an overhead is the median
+of the rounds' differences, and below the forwarder's no such backend can go. Throughput comes from 8
+connections at once against two worker processes. Memory is that of one process before and after 50,000
+requests for ever different data, with a cache that the warm-up fills.
 Prints JSON; progress goes to stderr.
 
 Example: python benchmarks/backend.py --identities 200 --hours 4 --seconds 2 --requests 1000
@@ -140,6 +141,7 @@ class Plane(NamedTuple):
     size: plane_data.Size
     end: int  # seconds
     prometheus: servers.Prometheus
+    forwarder: int
     uncached: int
     cached: int
     cached_pid: int
@@ -157,12 +159,13 @@ class Plane(NamedTuple):
 
 def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
     """Interleaved rounds of one route, at most ``ROUNDS`` and about ``seconds`` long."""
-    direct, uncached, cached = (Client(p) for p in (plane.prometheus.port, plane.uncached, plane.cached))
+    ports = (plane.prometheus.port, plane.forwarder, plane.uncached, plane.cached)
+    direct, forwarder, uncached, cached = clients = [Client(port) for port in ports]
     first = plane.turn(0)
     plane.prometheus.forget_queries()
     answer = uncached.send(*route(first))
     queries = plane.prometheus.new_queries()
-    columns: dict[str, list[float]] = {"direct": [], "uncached": [], "cached": []}
+    columns: dict[str, list[float]] = {"direct": [], "forwarded": [], "uncached": [], "cached": []}
     started, number = time.monotonic(), 0
     while number < ROUNDS and (number < 5 or time.monotonic() - started < seconds):
         number += 1
@@ -170,14 +173,16 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
         requests = [_direct(query, first, turn) for query in queries]
         steps = (
             ("direct", partial(_send_all, direct, requests)),
+            ("forwarded", partial(forwarder.send, *_forwarded(requests))),
             ("uncached", partial(uncached.send, *route(turn))),
         )
         # Whoever comes first may find caches of the machine cold.
-        for name, step in steps[:: 1 if number % 2 else -1]:
+        at = number % len(steps)
+        for name, step in (*steps[at:], *steps[:at]):
             columns[name].append(_milliseconds(step))
         cached.send(*route(turn))
         columns["cached"].append(_milliseconds(partial(cached.send, *route(turn))))
-    for client in (direct, uncached, cached):
+    for client in clients:
         client.close()
     return {"queries": len(queries), "bytes": len(answer), "rounds": number, **_summary(columns)}
 
@@ -185,6 +190,12 @@ def measure_route(plane: Plane, route: Route, seconds: float) -> dict[str, Any]:
 def _send_all(client: Client, requests: Sequence[Request]) -> None:
     for request in requests:
         client.send(*request)
+
+
+def _forwarded(requests: Sequence[Request]) -> Request:
+    """All ``requests`` in one to the forwarder."""
+    queries = [(request.path, (request.body or b"").decode()) for request in requests]
+    return Request("/", json.dumps(queries).encode(), _JSON)
 
 
 def _direct(query: servers.Query, first: Turn, turn: Turn) -> Request:
@@ -202,17 +213,23 @@ def _milliseconds(call: Callable[[], object]) -> float:
 def _summary(columns: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     pairs = list(zip(columns["direct"], columns["uncached"], strict=True))
     ratio = statistics.median(ours / theirs for theirs, ours in pairs)
-    overhead = statistics.median(ours - theirs for theirs, ours in pairs)
+    overhead, floor = (_overhead(columns, name) for name in ("uncached", "forwarded"))
     cached = statistics.median(columns["cached"])
     return {
         "milliseconds": {name: _percentiles(values) for name, values in columns.items()},
         "ratio": round(ratio, 2),
         "overhead_ms": round(overhead, 2),
+        "forwarder_overhead_ms": round(floor, 2),
         "within_limits": {
             "uncached": ratio <= LIMITS["ratio"] or overhead <= LIMITS["overhead_ms"],
             "cached": cached <= LIMITS["cached_ms"],
         },
     }
+
+
+def _overhead(columns: Mapping[str, Sequence[float]], name: str) -> float:
+    """The median of what a column adds to Prometheus itself, in milliseconds."""
+    return statistics.median(more - less for more, less in zip(columns[name], columns["direct"], strict=True))
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -328,9 +345,9 @@ def main() -> None:
         for name, cache_seconds in (("uncached", 0.0), ("cached", 60.0)):
             env = servers.environment(prometheus, folder, registry, cache_seconds, CACHE_BYTES)
             backend[name] = stack.enter_context(servers.running_backend(name, folder, env))
-        plane = Plane(
-            size, end, prometheus, backend["uncached"][0], backend["cached"][0], backend["cached"][1].pid
-        )
+        forwarder = stack.enter_context(servers.running_forwarder(folder, prometheus))
+        (uncached, _), (cached, cached_process) = backend["uncached"], backend["cached"]
+        plane = Plane(size, end, prometheus, forwarder, uncached, cached, cached_process.pid)
         routes = {}
         for name, route in ROUTES.items():
             if arguments.routes in name:

@@ -9,12 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import promql_parser
 
-from modelplane_dashboards import Board, PanelQuery, expand, panel_queries
+from modelplane_dashboards import Board, LabelValues, PanelQuery, Variable, expand, panel_queries
 
 RANGE_SECONDS = 86_400
 STEP_SECONDS = 120  # Grafana rounds a day in 500 points, 172.8 s, to two minutes
-_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.*), (?P<label>\w+)\)")
-_QUERY_RESULT = re.compile(r"query_result\((?P<query>.*)\)")
 
 _OPERATORS = {
     "MatchOp.Equal": "=",
@@ -69,7 +67,7 @@ def board_queries(boards: Iterable[Board], scrape_seconds: int) -> Iterator[Boar
             name = f"annotation {annotation.name}"
             yield BoardQuery(board.uid, name, "range", expand(annotation.expr, values), may_be_empty=True)
         for variable in board.variables:
-            yield _of_menu(board.uid, variable.name, expand(variable.query, values))
+            yield _of_menu(board.uid, variable, expand(variable.menu.expr, values))
 
 
 def selectors(query: BoardQuery) -> list[Selector]:
@@ -93,13 +91,11 @@ def _of_panel(query: PanelQuery, text: str) -> BoardQuery:
     )
 
 
-def _of_menu(board: str, variable: str, text: str) -> BoardQuery:
-    name = f"menu {variable}"
-    if match := _LABEL_VALUES.fullmatch(text):
-        return BoardQuery(board, name, "values", match["selector"], False, match["label"], is_menu=True)
-    if match := _QUERY_RESULT.fullmatch(text):
-        return BoardQuery(board, name, "instant", match["query"], False, is_menu=True)
-    raise ValueError(f"{board}, {name}: must be label_values(...) or query_result(...) (got {text!r})")
+def _of_menu(board: str, variable: Variable, text: str) -> BoardQuery:
+    name, menu = f"menu {variable.name}", variable.menu
+    if isinstance(menu, LabelValues):
+        return BoardQuery(board, name, "values", text, False, menu.label, is_menu=True)
+    return BoardQuery(board, name, "instant", text, False, is_menu=True)
 
 
 def _matchers_of(selector: Any) -> Iterator[tuple[str, str, str]]:

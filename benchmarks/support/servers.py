@@ -170,6 +170,16 @@ def running_backend(
 
 
 @contextmanager
+def running_forwarder(folder: Path, prometheus: Prometheus) -> Iterator[int]:
+    """The port of a process that sends queries on and reads no answer."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "support.forwarder", str(prometheus.port), str(port)]
+    env = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with _running("forwarder", arguments, folder, env, port, "/readyz"):
+        yield port
+
+
+@contextmanager
 def running_workers(folder: Path, env: Mapping[str, str], workers: int) -> Iterator[tuple[int, Process]]:
     """The backend in several worker processes of gunicorn."""
     port = free_port()
