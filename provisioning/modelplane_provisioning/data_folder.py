@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from modelplane_provisioning.plane import PlaneError
+from modelplane_provisioning.clients.plane_errors import PlaneError
 
 _DEMO_MARKER = "demo"
 DATABASE = "prometheus"  # of Prometheus
 PAST = "past"  # what is needed while a demo's past is written
 _DATABASES = (DATABASE, PAST, "alertmanager", "grafana", "logs")
+
+
+def is_demo(data: Path) -> bool:
+    """Whether a demo left its data there."""
+    return (data / _DEMO_MARKER).exists()
 
 
 def prepare_for_plane(data: Path) -> None:

@@ -11,6 +11,16 @@ from pathlib import Path
 from modelplane_provisioning.past.stories import Story
 from modelplane_provisioning.processes import Process, ProcessError
 
+_CATALOGUE = Path("services", "catalogue.py")
+# In a checkout this is a link to the folder of that name.
+PACKAGED = Path(__file__).with_name("example_services")
+
+
+def examples_folder(named: Path | None) -> Path:
+    """The folder that somebody named, else ``examples`` here, else the one that the package brings."""
+    here = Path("examples")
+    return named or (here if (here / _CATALOGUE).is_file() else PACKAGED)
+
 
 @dataclass(frozen=True, slots=True)
 class ExampleService:
@@ -26,7 +36,7 @@ class ExampleService:
 
 def read_catalogue(folder: Path) -> tuple[ExampleService, ...]:
     """The services below ``folder``; ProcessError when it holds no catalogue."""
-    script = folder / "services" / "catalogue.py"
+    script = folder / _CATALOGUE
     if not script.is_file():
         raise ProcessError(f"{folder} holds no example services; name their folder with --examples")
     listed = subprocess.run(

@@ -16,6 +16,7 @@ _DISTRIBUTIONS = {
     "jwt": "pyjwt",
     "markdown_it": "markdown-it-py",
     "pynvml": "nvidia-ml-py",
+    "ruamel": "ruamel.yaml",
     "sklearn": "scikit-learn",
     "werkzeug": "flask",  # which needs it
     "yaml": "pyyaml",

@@ -10,10 +10,16 @@ import modelplane_dashboards
 from modelplane_alerts.render import schema_json
 from modelplane_datasource.settings import settings_page
 from modelplane_exporter.settings import settings_page as exporter_settings_page
-from modelplane_provisioning.boards_page import DRAWINGS, PAGE, boards_page
-from modelplane_provisioning.container_bundle import container_files
-from modelplane_provisioning.runbooks_page import runbooks_page
+from modelplane_provisioning.compose.containers import container_files
+from modelplane_provisioning.pages.air_gap import PAGE as AIR_GAP_PAGE
+from modelplane_provisioning.pages.air_gap import air_gap_page
+from modelplane_provisioning.pages.boards import DRAWINGS, PAGE, boards_page
+from modelplane_provisioning.pages.hardening import PAGE as HARDENING_PAGE
+from modelplane_provisioning.pages.hardening import hardening_page
+from modelplane_provisioning.pages.registry import registry_page
+from modelplane_provisioning.pages.runbooks import runbooks_page
 from modelplane_schema.files import replace_files, surplus_files
+from modelplane_schema.owned_files import MANIFEST
 from modelplane_schema.reference import metrics_page
 from modelplane_schema.registry import Registry, load_registry
 
@@ -28,25 +34,31 @@ def generated_files(root: Path) -> dict[str, bytes]:
     registry = load_registry(root / "examples" / "modelplane.yaml")
     files = {
         "docs/metrics.md": metrics_page().encode(),
+        "docs/registry.md": registry_page().encode(),
         "docs/settings.md": settings_page().encode(),
         "datasource_backend/modelplane_datasource/api/runbooks.html": runbooks_page(
-            (root / "docs" / "runbooks.md").read_text(encoding="utf-8")
+            _text(root / "docs" / "runbooks.md")
         ).encode(),
         "docs/exporter-settings.md": exporter_settings_page().encode(),
         "alerts/modelplane_alerts/mixin/schema.json": schema_json().encode(),
     }
     boards = modelplane_dashboards.files(registry)
-    files[f"dashboards/generated/{modelplane_dashboards.MANIFEST}"] = modelplane_dashboards.manifest_content(
-        boards
-    )
+    files[f"dashboards/generated/{MANIFEST}"] = modelplane_dashboards.manifest_content(boards)
     for path, content in boards.items():
         files[f"dashboards/generated/{path}"] = content
-    files |= boards_page((root / PAGE).read_text(encoding="utf-8"), map(json.loads, boards.values()))
+    files |= boards_page(_text(root / PAGE), map(json.loads, boards.values()))
     files["alerts/modelplane_alerts/mixin/dashboards.json"] = _mixin_dashboards(registry)
-    for path, content in container_files(registry, _USER, root / "examples").items():
+    bundle = container_files(registry, _USER, root / "examples")
+    files[HARDENING_PAGE] = hardening_page(_text(root / HARDENING_PAGE), bundle["compose.yaml"])
+    files[AIR_GAP_PAGE] = air_gap_page(_text(root / AIR_GAP_PAGE))
+    for path, content in bundle.items():
         if not path.startswith(_ELSEWHERE):
             files[f"provisioning/generated/{path}"] = content
     return files
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _mixin_dashboards(registry: Registry) -> bytes:

@@ -73,7 +73,9 @@ def wait_until(
 
 
 class Process:
-    """One child in its own process group. ``ready_url`` answers below 400 once it can be used.
+    """One child in its own process group.
+
+    ``ready_url`` answers below 400 once it can be used, at the latest ``patience`` seconds after its start.
 
     In a ``with`` statement the child is ready; it is stopped at the end, and when it does not become ready.
     """
@@ -85,12 +87,14 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         ready_url: str | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.name = name
         self.argv = list(argv)
         self.log = log
         self.env = dict(env or {})
         self.ready_url = ready_url
+        self.patience = patience
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -136,9 +140,12 @@ class Process:
         """Exit status, or None while the child runs."""
         return self._started().poll()
 
-    def wait_ready(self, timeout: float = PATIENCE_SECONDS) -> None:
-        """Block until ``ready_url`` answers; ProcessError when the child ends or ``timeout`` passes."""
-        url = self.ready_url
+    def wait_ready(self, timeout: float | None = None) -> None:
+        """Block until ``ready_url`` answers; ProcessError when the child ends or ``timeout`` passes.
+
+        The default is the patience for this child.
+        """
+        url, timeout = self.ready_url, self.patience if timeout is None else timeout
         if url is None:
             return
         wait_until(lambda: not self.alive or answers(url), timeout)

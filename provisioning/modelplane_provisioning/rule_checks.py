@@ -13,8 +13,8 @@ from modelplane_alerts.checks.conventions import registry_problems
 from modelplane_alerts.integrations import Version, version_problems
 from modelplane_alerts.render import cluster_labels, rule_files
 from modelplane_alerts.routing import Routing, alertmanager_config, expected_receivers
+from modelplane_provisioning.local.stack import alertmanager_version
 from modelplane_provisioning.processes import PATIENCE_SECONDS
-from modelplane_provisioning.stack import alertmanager_version
 from modelplane_schema.alerts import Severity
 from modelplane_schema.errors import UserError
 from modelplane_schema.metrics import TENANT_ID

@@ -7,9 +7,11 @@ The stores are Prometheus and VictoriaMetrics. A test that asks for ``store``, `
 from __future__ import annotations
 
 import fcntl
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -24,6 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from generations import Servers, available_servers
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics
+from postgresql_server import PostgreSQL
 
 PROMETHEUS, VICTORIA_METRICS = STORES = ("prometheus", "victoria-metrics")
 RETENTION = "100y"  # data of tests lie at fixed times
@@ -312,3 +315,18 @@ def all_examples_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with (shared / "all-examples.lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server that runs; its folder must be one that another user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="modelplane-postgresql-"))
+    try:
+        server = PostgreSQL(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.process.stop()
+    finally:
+        shutil.rmtree(folder)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEY_ID = "id-2026-11-es256"
 ES256 = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+BOARDS = "/apis/dashboard.grafana.app/v0alpha1/namespaces/default/dashboards"
 KEYS = {"keys": [{**json.loads(ES256.to_jwk(KEY.public_key())), "kid": KEY_ID, "use": "sig", "alg": "ES256"}]}
 
 
@@ -43,7 +44,7 @@ def answers() -> dict[str, Any]:
     sources = {source["type"]: source for source in provisioned("datasources")["datasources"]}
     providers = provisioned("dashboards")["providers"]
     boards = [path for item in providers for path in Path(item["options"]["path"]).rglob("*.json")]
-    uids = [json.loads(path.read_text(encoding="utf-8"))["uid"] for path in boards]
+    specs = [json.loads(path.read_text(encoding="utf-8")) for path in boards]
     (app,) = provisioned("plugins")["apps"]
     plugin = Path(os.environ["GF_PATHS_PLUGINS"]) / app["type"]
     content = json.loads((plugin / "plugin.json").read_text(encoding="utf-8"))
@@ -51,15 +52,40 @@ def answers() -> dict[str, Any]:
     allowed = os.environ["GF_PLUGINS_ALLOW_LOADING_UNSIGNED_PLUGINS"].split(",")
     assert {content["id"], nested["id"]} <= set(allowed)
     settings = {"enabled": not app["disabled"], "info": content["info"]}
-    source = sources[nested["id"]]
+    source, prometheus = sources[nested["id"]], sources["prometheus"]
+    alertmanager = sources["alertmanager"]
     return {
-        "/api/health": {},
+        "/api/health": {"database": "ok", "version": "12.4.0"},
         "/api/signing-keys/keys": KEYS,
-        **{f"/api/dashboards/uid/{uid}": {} for uid in uids},
-        f"/api/datasources/uid/{sources['prometheus']['uid']}/health": {},
+        **{f"{BOARDS}/{spec.pop('uid')}": {"metadata": {}, "spec": spec} for spec in specs},
+        "/api/datasources": [public(each) for each in sources.values()],
         f"/api/plugins/{app['type']}/settings": settings,
-        f"/api/datasources/proxy/uid/{source['uid']}/read/identity": lambda: read(source, nested, "identity"),
+        f"/api/alertmanager/{alertmanager['uid']}/api/v2/status": lambda *_: read_json(
+            f"{alertmanager['url']}/api/v2/status"
+        ),
+        f"/api/datasources/proxy/uid/{source['uid']}/read/": lambda path, _: read(source, nested, path),
+        "/api/ds/query": lambda _, body: query(prometheus, body["queries"][0]),
     }
+
+
+def public(source: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key != "secureJsonData"}
+
+
+def read_json(url: str) -> Any:
+    response = requests.get(url, timeout=10)
+    response.raise_for_status()
+    return response.json()
+
+
+def query(source: dict[str, Any], target: dict[str, Any]) -> Any:
+    """The frames of a query of Prometheus, one for each series."""
+    assert target["datasource"]["uid"] == source["uid"], target
+    expression = target["expr"].replace("$__rate_interval", "1m")
+    response = requests.get(f"{source['url']}/api/v1/query", {"query": expression}, timeout=10)
+    response.raise_for_status()
+    frames = [{"data": {"values": [[0], [1]]}} for _ in response.json()["data"]["result"]]
+    return {"results": {"A": {"status": 200, "frames": frames}}}
 
 
 def read(source: dict[str, Any], plugin: dict[str, Any], path: str) -> Any:
@@ -88,10 +114,17 @@ class Handler(BaseHTTPRequestHandler):
     login: str
 
     def do_GET(self) -> None:
-        answer = self.routes.get(self.path)
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
+        prefix = max((route for route in self.routes if self.path.startswith(route)), key=len, default="")
+        rest = self.path.removeprefix(prefix)
+        answer = self.routes.get(prefix if prefix.endswith("/") or not rest else "")
         self.send_response(404 if answer is None else 200 if self._may_read() else 401)
         self.end_headers()
-        self.wfile.write(json.dumps(answer() if callable(answer) else answer).encode())
+        content = answer(rest, body) if callable(answer) else answer
+        self.wfile.write(json.dumps(content).encode())
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def _may_read(self) -> bool:
         open_to_all = self.path in ("/api/health", "/api/signing-keys/keys")

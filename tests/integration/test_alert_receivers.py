@@ -10,9 +10,9 @@ import yaml
 from alertmanager_server import Alertmanager, Webhooks, mail_server, webhook_server
 from generations import NEWEST, Servers
 from modelplane_alerts.routing import Routing, alertmanager_config
+from modelplane_provisioning.bundle.registry_files import registry_files
+from modelplane_provisioning.local.stack import alertmanager_version
 from modelplane_provisioning.processes import wait_until
-from modelplane_provisioning.receiver_secrets import receiver_secrets
-from modelplane_provisioning.stack import alertmanager_version
 from modelplane_schema.registry import parse_registry
 
 ALERT = {"alertname": "ModelDown", "tenant_id": "a", "severity": "critical", "audience": "tenant"}
@@ -63,7 +63,7 @@ def config(servers: Servers, folder: Path, url: str, smarthost: str) -> str:
         "models": [model],
     }
     registry = parse_registry(yaml.safe_dump(content))
-    for path, secret in receiver_secrets(registry, folder).items():
+    for path, secret in registry_files(registry, folder).items():
         (folder / path).write_bytes(secret)
     version, token = alertmanager_version(servers.alertmanager), f"{folder}/receivers/token"
     routing = Routing(f"{url}/backend", token, str(folder), version, group_wait="0s", group_interval="1s")

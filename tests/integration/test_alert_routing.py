@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from alertmanager_server import Alertmanager, Labels, webhook_server
 from generations import Servers
 from modelplane_alerts.routing import BACKEND_RECEIVER, NOBODY, Routing, alertmanager_config
+from modelplane_provisioning.local.stack import alertmanager_version
 from modelplane_provisioning.processes import PATIENCE_SECONDS, wait_until
-from modelplane_provisioning.stack import alertmanager_version
 from modelplane_schema.metrics import RESERVED_TENANTS
 from modelplane_schema.receivers import SEVERITIES
 from modelplane_schema.registry import Registry, parse_registry

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +23,11 @@ from generations import INSTALLED, Servers
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
-from modelplane_provisioning import checks
-from modelplane_provisioning.checks import check_histograms
-from modelplane_provisioning.plane import Connection
+from modelplane_provisioning.clients.plane import Connection
+from modelplane_provisioning.doctor.parts import Parts
+from modelplane_provisioning.doctor.rules import check_histograms
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 from modelplane_schema import metrics
-from modelplane_schema.registry import parse_registry
 
 CLASSIC, NATIVE, BOTH = MODELS = ("classic", "native", "both")
 STEPS, STEP, CALLS_PER_STEP = 25, 60, 20
@@ -312,10 +311,8 @@ def test_doctor_names_the_job_whose_rules_and_boards_see_nothing(prometheus: str
         def get(self, path: str, params: Mapping[str, Any] | None = None, auth: Any = None) -> Any:
             return super().get(path, {**(params or {}), "time": END}, auth)
 
-    class Parts:
-        def __init__(self) -> None:
-            self.prometheus = AtTheEnd("Prometheus", prometheus)
-
-    problems = check_histograms(cast(checks.Parts, Parts()), parse_registry(REGISTRY)).problems
+    problems = check_histograms(Parts(AtTheEnd("Prometheus", prometheus))).problems
     assert len(problems) == 2  # latency and confidence
-    assert all(f"of job '{NATIVE}' is stored as native histograms alone" in problem for problem in problems)
+    assert all(
+        f"of job '{NATIVE}' is stored as native histograms alone" in problem.text for problem in problems
+    )

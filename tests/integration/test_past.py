@@ -10,11 +10,11 @@ import pytest
 
 from modelplane_alerts.render import DEMO_CONFIG, rule_files
 from modelplane_datasource.drift import formulas
+from modelplane_provisioning.clients.plane import Connection
 from modelplane_provisioning.past.generate import Span
 from modelplane_provisioning.past.incidents import Incident
 from modelplane_provisioning.past.stories import HOUR
 from modelplane_provisioning.past.write import write_past
-from modelplane_provisioning.plane import Connection
 from modelplane_provisioning.processes import Process, free_port
 from modelplane_schema.registry import parse_registry
 from provisioning_support.told_model import DRIFTS, END, HOURS, MODEL, NEW, STAYS, STORY, live

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,43 +20,24 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from generations import Servers
-from modelplane_provisioning.checks import Parts, check_panels
+from model_process import service_process, write_registry
+from modelplane_dashboards import ApiAccess
+from modelplane_provisioning.bundle.credentials import OPERATOR
+from modelplane_provisioning.bundle.files import registry_targets
+from modelplane_provisioning.bundle.site import DEMO_TIMES
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.plane import Plane, PlaneError
+from modelplane_provisioning.clients.plane import Plane
+from modelplane_provisioning.clients.plane_errors import PlaneError
+from modelplane_provisioning.doctor.panels import check_panels
+from modelplane_provisioning.doctor.parts import Parts
+from modelplane_provisioning.local.stack import Stack, refuse_second
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, answers, free_port, wait_until
-from modelplane_provisioning.site import DEMO_TIMES
-from modelplane_provisioning.stack import Stack, refuse_second
 from modelplane_schema.registry import load_registry
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("modelplane")
 
-REGISTRY = """
-apiVersion: modelplane/v1
-tenants: [{id: user-A}, {id: "user B & co"}]
-models:
-  - name: resnet50
-    framework: pytorch
-    owner: vision
-    tenants: [user-A, "user B & co"]
-    targets: ["127.0.0.1:PORT"]
-    versions: [{version: v1.2.0, stage: production}, {version: v1.3.0, stage: canary}]
-    slos: [{name: latency, objective: 0.95, window: 30d, indicator: {type: latency, threshold_seconds: 0.01}}]
-"""
-
 EVERYBODY = {"user-A", "user B & co", "vision"}
-
-
-def service_process(folder: Path, port: int) -> Process:
-    env = {"MODELPLANE_EXPORTER_ADDRESS": "127.0.0.1", "MODELPLANE_EXPORTER_PORT": str(port)}
-    url = f"http://127.0.0.1:{port}/metrics"
-    return Process("model", [sys.executable, str(HERE / "model_service.py")], folder / "model.log", env, url)
-
-
-def write_registry(folder: Path, port: int) -> Path:
-    path = folder / "modelplane.yaml"
-    path.write_text(REGISTRY.replace("PORT", str(port)), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,8 +65,7 @@ def stack(folder: Path, model: Process, customary_ports_taken: None) -> Iterator
     assert model.ready_url is not None
     registry_path = write_registry(folder, int(model.ready_url.split(":")[2].split("/")[0]))
     registry = load_registry(registry_path)
-    targets = {entry.name: entry.targets for entry in registry.models}
-    stack = Stack(registry, folder, folder / "data", DEMO_TIMES, targets)
+    stack = Stack(registry, folder, folder / "data", DEMO_TIMES, registry_targets(registry))
     try:
         stack.start(lambda text: None)
         yield stack
@@ -94,7 +75,7 @@ def stack(folder: Path, model: Process, customary_ports_taken: None) -> Iterator
 
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> Parts:
-    return Parts(stack.plane)
+    return Parts.of_plane(stack.plane, load_registry(Path(stack.plane.registry)))
 
 
 def process_named(stack: Stack, name: str) -> Process:
@@ -142,9 +123,9 @@ def test_the_latency_api_returns_two_versions_that_differ_as_they_were_made(
     assert latest["v1.2.0"] < 0.01 < latest["v1.3.0"] < 0.1
 
 
-def test_every_panel_query_of_every_board_returns_data(parts: Parts, stack: Stack) -> None:
-    registry = load_registry(Path(stack.plane.registry))
-    finding = check_panels(parts, registry)
+@pytest.mark.parametrize("api", ["plugin", "infinity"])
+def test_every_panel_query_of_every_board_returns_data(parts: Parts, api: ApiAccess) -> None:
+    finding = check_panels(replace(parts, api=api))
     assert finding.problems == ()
     assert int(finding.summary.split()[0]) > 50
 
@@ -152,7 +133,7 @@ def test_every_panel_query_of_every_board_returns_data(parts: Parts, stack: Stac
 def test_doctor_finds_nothing_wrong_and_its_probe_arrives(stack: Stack, folder: Path) -> None:
     result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data"), "--probe"])
     assert result.exit_code == 0, result.output
-    assert result.output.count("ok ") == 6
+    assert result.output.count("ok ") == 12
     assert "a test alert reaches the store" in result.output
 
 
@@ -225,14 +206,15 @@ def test_without_prometheus_the_api_says_so_and_doctor_explains(
     response = requests.get(
         stack.plane.backend_url + "/api/v1/metrics/latency",
         params={"model-name": "resnet50", "tenant-id": "user-A"},
-        headers={"Authorization": f"Bearer {stack.plane.token('operator-token')}"},
+        headers={"Authorization": f"Bearer {stack.plane.token(OPERATOR.secret)}"},
         timeout=PATIENCE_SECONDS,
     )
     assert response.status_code in (503, 504)
     assert "Prometheus" in response.json()["message"]
     result = CliRunner().invoke(cli, ["doctor", "--data", str(folder / "data")])
-    assert result.exit_code == 1
-    assert f"Prometheus does not answer at {stack.plane.prometheus_url}" in result.output
+    assert result.exit_code == 4
+    explanation = f"Prometheus does not answer at {stack.plane.prometheus_url}: the connection is refused"
+    assert result.output.count(f"error: {explanation}") == 1
     assert CliRunner().invoke(cli, ["status", "--data", str(folder / "data")]).exit_code == 1
     prometheus.start()
     prometheus.wait_ready()
@@ -289,8 +271,14 @@ def test_up_runs_grafana_too_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) ->
         plane = Plane.load(data)
         assert plane.grafana_url is not None
         doctor_result = CliRunner().invoke(cli, ["doctor", "--data", str(data)])
-        assert "ok   Grafana has the boards and reaches its datasources: 13 answers" in doctor_result.output
-        assert "model 'resnet50' is in the registry but no target reports it" in doctor_result.output
+        for line in (
+            "ok   Grafana answers and is a supported version: Grafana 12.4.0",
+            "ok   Grafana has loaded the plugin of the boards: modelplane-monitoring-app",
+            "ok   Grafana's data sources answer queries: 3 of 3 data sources are ours",
+            "ok   Grafana has the boards of the registry: 13 of 13 boards",
+        ):
+            assert line in doctor_result.output
+        assert "every panel query returns data through Grafana: " in doctor_result.output
         up.send_signal(signal.SIGINT)
         output, _ = up.communicate(timeout=PATIENCE_SECONDS)
     assert up.returncode == 0, output

@@ -11,9 +11,9 @@ from urllib.parse import urldefrag
 import requests
 import yaml
 
-from modelplane_provisioning.bundle import bundle_files, registry_targets
+from modelplane_provisioning.bundle.files import bundle_files, registry_targets
+from modelplane_provisioning.bundle.site import CONTAINERS, PRODUCTION_TIMES, local_site
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
-from modelplane_provisioning.site import CONTAINERS, PRODUCTION_TIMES, local_site
 from modelplane_schema.registry import Registry, load_registry
 
 ROOT = Path(__file__).parents[2]

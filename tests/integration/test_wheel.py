@@ -66,6 +66,12 @@ def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
     }
     assert {name for name in names if name.startswith(packed)} == set(plugin)
     assert all(archive.read(name) == file.read_bytes() for name, file in plugin.items())
+    packed = "modelplane_provisioning/example_services/"
+    examples = {file for file in ROOT.glob("examples/**/*") if file.suffix == ".py"}
+    examples.add(ROOT / "examples/modelplane.yaml")
+    assert {name for name in names if name.startswith(packed)} == {
+        f"{packed}{file.relative_to(ROOT / 'examples').as_posix()}" for file in examples
+    }
     for path in (
         "modelplane_schema/metrics.py",
         "modelplane_exporter/py.typed",
@@ -77,6 +83,10 @@ def test_the_wheel_holds_every_part_and_its_data(wheel: Path) -> None:
         "modelplane_dashboards/kit/render.py",
         "modelplane_datasource/app.py",
         "modelplane_provisioning/commands/demo.py",
+        "modelplane_provisioning/compose/hardening.py",
+        "modelplane_provisioning/image/Dockerfile",
+        "modelplane_provisioning/image/wheels/README.md",
+        "modelplane_provisioning/image/plugins/README.md",
     ):
         assert path in names
     assert not any(name.startswith(("tests", "examples", "benchmarks")) for name in names)
@@ -105,6 +115,26 @@ def test_the_command_names_the_extra_it_needs(python: Path) -> None:
     assert run.returncode == 2
     assert "pip install 'modelplane[plane]'" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--version", "modelplane, version "),
+        ("--help", "  registry      modelplane[registry]\n"),
+        ("-h", "pip install 'modelplane[plane]':\n"),
+    ],
+)
+def test_version_and_help_need_no_extra(python: Path, option: str, text: str) -> None:
+    run = subprocess.run(
+        [str(python.with_name("modelplane")), option],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert text in run.stdout
 
 
 def test_a_baseline_without_numpy_says_what_to_install(python: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ INSTALLED, NEWEST = GENERATIONS = ("installed", "newest")
 SUITE = "forky"
 VERSIONS_FILE = "versions"
 # The names of Debian, which prefixes Alertmanager's; elsewhere it has its own.
-PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "victoria-metrics", "vmalert")
+SERVERS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "victoria-metrics", "vmalert")
+KUSTOMIZE = "kustomize"
+PROGRAMS = (*SERVERS, KUSTOMIZE)
 _OTHER_NAMES = {"prometheus-alertmanager": "alertmanager"}
 
 
@@ -52,7 +54,7 @@ def find_servers(generation: str) -> Servers:
         if not is_complete(folder):
             raise FileNotFoundError(f"the servers of Debian {SUITE} are not in {folder}: run make servers")
         search_path = f"{folder}{os.pathsep}{search_path}"
-    return Servers(generation, search_path, *(_find(name, search_path) for name in PROGRAMS))
+    return Servers(generation, search_path, *(_find(name, search_path) for name in SERVERS))
 
 
 def available_servers() -> list[Servers]:
@@ -64,6 +66,11 @@ def available_servers() -> list[Servers]:
 def newest_available() -> Servers:
     """The newest generation that this machine has, for what is the same with each."""
     return available_servers()[-1]
+
+
+def find_kustomize() -> str | None:
+    """The program kustomize of the newest generation, else an installed one; None without either."""
+    return shutil.which(KUSTOMIZE, path=f"{newest_folder()}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 
 def _find(name: str, search_path: str) -> str:

@@ -1,4 +1,4 @@
-"""Unpack the servers of Debian's next release into a cache, for tests. Nothing is installed.
+"""Unpack the servers of Debian's next release, and kustomize, into a cache, for tests. Nothing is installed.
 
 apt reads the next release from the archives of this machine, with their keys, in a folder of its own, and
 verifies signatures and checksums as always. Exit status 69 says that the servers cannot be had here.
@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apt_sources import Source, read_sources
-from generations import PROGRAMS, SUITE, VERSIONS_FILE, is_complete, newest_folder
+from generations import KUSTOMIZE, PROGRAMS, SUITE, VERSIONS_FILE, is_complete, newest_folder
 
-PACKAGES = ("prometheus", "promtool", "prometheus-alertmanager", "victoria-metrics")
+PACKAGES = ("prometheus", "promtool", "prometheus-alertmanager", "victoria-metrics", "kustomize")
 LONGEST_SECONDS = 300
 _SCRATCH = "unpacking-"
 
@@ -110,7 +110,7 @@ def unpack(packages: Sequence[Path], folder: Path) -> None:
             (folder / "root/usr/bin" / name).rename(folder / name)
         except FileNotFoundError as error:
             raise UnavailableError(f"the packages of {SUITE} hold no program {name}") from error
-        run([str(folder / name), "--version"])
+        run([str(folder / name), "version" if name == KUSTOMIZE else "--version"])
     shutil.rmtree(folder / "root")
     (folder / VERSIONS_FILE).write_text(", ".join(versions), encoding="utf-8")
 

@@ -44,6 +44,8 @@ _BLOCK = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t"}  # what can be typed in a shell
 _ROWS_LOOKED_AT = 50
+# Arrow takes blanks for a number that it cannot read; of a file with fixed widths all are of one length.
+_BLANKS = tuple(" " * width for width in range(1, 33))
 # How pandas writes, and names, a column without a name: the index of a frame.
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"[+-]?\d+,\d+"), re.compile(r"[+-]?\d*\.\d+")
@@ -141,7 +143,7 @@ class CsvFile:
             pa_csv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),  # none: all
-                null_values=sorted(MISSING_TEXTS),
+                null_values=[*sorted(MISSING_TEXTS), *_BLANKS],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,  # a call does not tell what was quoted
                 decimal_point=decimal,

@@ -18,20 +18,23 @@ class Source(NamedTuple):
 
 
 SOURCES: Mapping[str, Source] = {
+    "alertmanager": Source("alertmanager", "plane"),
     "alerts": Source("alerts", "backend"),
+    "apply": Source("apply", "plane"),
     "baseline": Source("baseline", "baseline"),
-    "bundle": Source("artefacts", "plane"),
+    "bundle": Source("bundle", "plane"),
     "dashboards": Source("dashboards", "dashboards"),
     "demo": Source("demo", "plane"),
-    "doctor": Source("plane", "plane"),
+    "doctor": Source("doctor", "plane"),
     "gate": Source("gate", "plane", missing_status=4),
     "grafana": Source("grafana", "pictures"),
+    "images": Source("images", "plane"),
     "incidents": Source("incidents", "plane"),
-    "registry": Source("artefacts", "registry"),
-    "rules": Source("artefacts", "alerts"),
+    "registry": Source("registry", "registry"),
+    "rules": Source("rules", "alerts"),
     "serve": Source("plane", "backend"),
     "silences": Source("silences", "plane"),
-    "status": Source("plane", "plane"),
+    "status": Source("doctor", "plane"),
     "up": Source("plane", "plane"),
 }
 # What the command line itself needs, besides the extra of the command.

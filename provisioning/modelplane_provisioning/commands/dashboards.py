@@ -15,7 +15,7 @@ from modelplane_provisioning.commands.boards_drawing import dashboards_draw
 from modelplane_provisioning.commands.options import api_option, out_option, registry_option
 from modelplane_provisioning.commands.text import print_json, say
 from modelplane_provisioning.git_folder import folder_or_revision
-from modelplane_schema.files import replace_file
+from modelplane_schema.files import replace_file, replace_files
 from modelplane_schema.registry import load_registry
 
 if TYPE_CHECKING:
@@ -77,6 +77,25 @@ def dashboards_generate(
     for path in changes.left:
         say(f"{out}/{path}: is no board of modelplane any more, and stays")
     say(f"{out}: {len(files)} boards, {len(changes.written)} written, {len(changes.removed)} removed")
+
+
+@dashboards_group.command("folders")
+@registry_option
+@_per_entity_option
+@out_option("dashboards/folders", "Folder for the files.")
+def dashboards_folders(registry: Path, out: Path, per_entity: PerEntity) -> None:
+    """Write the folders of boards as resources of Grafana's API, for tools that push resources.
+
+    Boards of `generate --format resource` name them.
+
+    Example: modelplane dashboards folders --registry examples/modelplane.yaml --out resources/folders
+    """
+    import modelplane_dashboards
+
+    paths = modelplane_dashboards.files(load_registry(registry), per_entity=per_entity)
+    files = modelplane_dashboards.folder_files(paths)
+    written = replace_files(out, files)
+    say(f"{out}: {len(files)} folders, {len(written)} written")
 
 
 @dashboards_group.command("check")

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from modelplane_provisioning.backend_client import BackendClient
-from modelplane_provisioning.commands.options import console
-from modelplane_provisioning.gate_client import GATES, GateClient
+from modelplane_provisioning.clients.backend import BackendClient
+from modelplane_provisioning.clients.gate import GATES, GateClient
+from modelplane_provisioning.commands.options import address, console
 from modelplane_schema.errors import UserError
 
 UNANSWERED = 4  # below it are the gate's own
@@ -44,7 +44,13 @@ def duration(text: str) -> float:
 
 
 @click.command("gate", cls=_GateCommand)
-@click.option("--url", default="http://127.0.0.1:8090", show_default=True, help="The backend.")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8090",
+    show_default=True,
+    callback=address("http://backend:8090"),
+    help="The backend.",
+)
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

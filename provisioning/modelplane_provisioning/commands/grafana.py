@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
+from modelplane_provisioning.clients.grafana import GrafanaClient, Login
+from modelplane_provisioning.commands.grafana_apply import grafana_apply
+from modelplane_provisioning.commands.grafana_options import grafana_option
+from modelplane_provisioning.commands.grafana_prove import grafana_prove
 from modelplane_provisioning.commands.options import console, out_option
 from modelplane_provisioning.commands.text import print_json
-from modelplane_provisioning.pictures.grafana_api import GrafanaApi, boards_of, read_token
+from modelplane_provisioning.pictures.board_search import boards_of
 from modelplane_provisioning.pictures.shots import THEMES, WIDTHS, Choice, Theme
+from modelplane_provisioning.secret_files import read_token
 
 if TYPE_CHECKING:
     from modelplane_provisioning.pictures.findings import SeenFinding, Severity
@@ -24,13 +28,6 @@ if TYPE_CHECKING:
 # Below them are click's own: 1 when there is nothing to look at, 2 for wrong options.
 EXIT_STATUS: dict[Severity | None, int] = {None: 0, "note": 0, "warning": 3, "error": 4}
 _COLOURS = {"note": "dim", "warning": "yellow", "error": "red"}
-
-
-def _root(_context: click.Context, _option: click.Parameter, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise click.BadParameter("must be Grafana's address, such as http://localhost:3000")
-    return url.rstrip("/")
 
 
 def _variables(
@@ -51,7 +48,7 @@ def grafana_group() -> None:
 
 
 @grafana_group.command("pictures")
-@click.option("--grafana", "url", required=True, callback=_root, help="Grafana's address.")
+@grafana_option
 @click.option(
     "--token-file",
     required=True,
@@ -101,12 +98,12 @@ def grafana_pictures(
     from modelplane_provisioning.pictures.album import Order, take_pictures
     from modelplane_provisioning.pictures.findings import findings, worst
 
-    api = GrafanaApi(url, read_token(token_file))
-    boards = boards_of(api, uids)
+    token = read_token(token_file)
+    boards = boards_of(GrafanaClient(url, Login.of_token(token), number=""), uids)
     order = Order(tuple(dict.fromkeys(widths)), tuple(dict.fromkeys(themes)), Choice(**choice), jobs, seconds)
     out.mkdir(parents=True, exist_ok=True)
     tell = (lambda _: None) if as_json else _tell
-    sights = asyncio.run(take_pictures(api, boards, order, out, chromium, tell))
+    sights = asyncio.run(take_pictures(url, token, boards, order, out, chromium, tell))
     seen = findings(sights)
     if as_json:
         print_json(_document(url, sights, seen))
@@ -171,5 +168,8 @@ def _document(url: str, sights: Sequence[BoardSight], seen: Sequence[SeenFinding
         ],
     }
 
+
+grafana_group.add_command(grafana_apply)
+grafana_group.add_command(grafana_prove)
 
 COMMANDS = (grafana_group,)

@@ -1,4 +1,7 @@
-"""Lists as lines of text: short enough for 80 columns, or each row on one line for other programs."""
+"""Lists as lines of text: short enough for 80 columns, or each row on one line for other programs.
+
+Into a pipe or a file goes one line for each row and nothing else, so that lines can be counted.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ from typing import Any, TypeVar
 
 import click
 
-from modelplane_provisioning.backend_client import BackendClient
-from modelplane_provisioning.commands.options import data_option
+from modelplane_provisioning.clients.backend import BackendClient
+from modelplane_provisioning.commands.options import address, data_option
 from modelplane_provisioning.commands.text import print_json, say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_url_option = click.option("--url", help="A backend, in place of the local plane's.")
+_url_option = click.option(
+    "--url", callback=address("http://backend:8090"), help="A backend, in place of the local plane's."
+)
 _token_option = click.option(
     "--token-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -37,7 +42,7 @@ def _user() -> str:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the backend's answer as JSON.")
-wide_option = click.option("--wide", is_flag=True, help="Print each on one line, with all columns.")
+wide_option = click.option("--wide", is_flag=True, help="Print each on one line, below the names of columns.")
 by_option = click.option("--by", default=_user, help="Who does it.  [default: your user name]")
 tenant_option = click.option("--tenant", "tenants", multiple=True, help="Only of this tenant; repeatable.")
 
@@ -54,27 +59,27 @@ def backend_of(options: dict[str, Any]) -> BackendClient:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How the rows of a list are printed: ``columns`` and ``cells`` on one line each, or by ``print_row``."""
+    """How rows of a list are printed: the ``cells`` of ``columns`` on one line each, or by ``print_row``."""
 
     columns: tuple[str, ...]
     cells: Callable[[dict[str, Any]], tuple[str, ...]]
     print_row: Callable[[dict[str, Any]], None]
 
     def print(self, answer: dict[str, Any], key: str, nothing: str, *, wide: bool, as_json: bool) -> None:
-        """The rows below ``key`` of an answer, or ``nothing``, and how many more there are."""
+        """The rows below ``key`` of an answer; ``nothing``, or how many more there are, on standard error."""
         if as_json:
             print_json(answer)
             return
         rows = answer[key]
         if not rows:
-            say(nothing)
-        elif wide:
-            print_aligned([self.columns, *map(self.cells, rows)])
+            say(nothing, err=True)
+        elif wide or not sys.stdout.isatty():
+            print_aligned([*([self.columns] if wide else []), *map(self.cells, rows)])
         else:
             for row in rows:
                 self.print_row(row)
         if answer["total"] > len(rows):
-            say(f"{answer['total'] - len(rows)} more: raise --limit")
+            say(f"{answer['total'] - len(rows)} more: raise --limit", err=True)
 
 
 def print_aligned(rows: Sequence[Sequence[str]]) -> None:

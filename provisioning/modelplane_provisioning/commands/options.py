@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -51,3 +52,29 @@ def out_option(default: str, what: str) -> Callable[[Command], Command]:
         show_default=True,
         help=what,
     )
+
+
+def address(example: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A callback for an option that is an address as in ``example``: it has no slash at its end then."""
+
+    def checked(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not _is_address(url):
+            raise click.BadParameter(f"must be an address such as {example}")
+        if "@" in urlsplit(url).netloc:
+            raise click.BadParameter(
+                "must not hold a login: other users of this machine see it; name the file that holds it"
+            )
+        return url.rstrip("/")
+
+    return checked
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port above 65535, half an IPv6 address
+        return False
+    return is_complete and not (parts.query or parts.fragment) and url.isprintable() and " " not in url

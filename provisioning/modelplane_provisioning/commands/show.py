@@ -6,22 +6,39 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 
-from modelplane_provisioning import credentials
+from modelplane_provisioning.bundle import credentials
+from modelplane_provisioning.clients.plane import Connection, Plane
+from modelplane_provisioning.clients.plane_errors import PlaneError
 from modelplane_provisioning.commands.options import console
-from modelplane_provisioning.plane import Plane
-from modelplane_provisioning.processes import answers
 
 if TYPE_CHECKING:
-    from modelplane_provisioning.checks import BoardState, Finding
+    from modelplane_provisioning.doctor.finding import BoardState, Finding, Problem, Severity
 
+# Asked in turn until one answers: the API of Mimir is at another address than its readiness.
+_READY_PATHS: Mapping[str, tuple[str, ...]] = {
+    "prometheus": ("/-/ready", "/api/v1/query?query=vector(1)"),
+    "alertmanager": ("/-/ready",),
+    "backend": ("/readyz",),
+    "grafana": ("/api/health",),
+}
 _MOST_PROBLEMS = 20
+_MOST_PLACES = 3
+_MOST_LETTERS = 100
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+_MARKS = {
+    "ok": "[green]ok[/green]  ",
+    "note": "[green]ok[/green]  ",
+    "warning": "[yellow]warn[/yellow]",
+    "error": "[red]FAIL[/red]",
+    "not checked": "[dim]-[/dim]   ",
+}
 
 
 class PartHealth(NamedTuple):
@@ -30,7 +47,12 @@ class PartHealth(NamedTuple):
     name: str
     url: str
     log: str
-    healthy: bool
+    problem: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it can be used; ``problem`` says why not."""
+        return not self.problem
 
 
 @contextlib.contextmanager
@@ -62,53 +84,102 @@ def shown(path: str | Path) -> str:
 
 
 def part_health(plane: Plane) -> list[PartHealth]:
-    """Ask every part whether it can be used."""
-    urls = [
-        ("prometheus", plane.prometheus_url, "/-/ready"),
-        ("alertmanager", plane.alertmanager_url, "/-/ready"),
-        ("backend", plane.backend_url, "/readyz"),
+    """Ask every part of a local plane whether it can be used."""
+    urls = {
+        "prometheus": plane.prometheus_url,
+        "alertmanager": plane.alertmanager_url,
+        "backend": plane.backend_url,
+        "grafana": plane.grafana_url,
+    }
+    return health_of({name: Connection(name, url) for name, url in urls.items() if url}, plane.logs)
+
+
+def health_of(connections: Mapping[str, Connection], logs: Mapping[str, str]) -> list[PartHealth]:
+    """Ask each part whether it can be used; ``logs`` has the log file of those that have one."""
+    return [
+        PartHealth(name, connection.url, logs.get(name, ""), _problem(name, connection))
+        for name, connection in connections.items()
     ]
-    if plane.grafana_url:
-        urls.append(("grafana", plane.grafana_url, "/api/health"))
-    return [PartHealth(name, url, plane.logs.get(name, ""), answers(url + path)) for name, url, path in urls]
 
 
-def status_table(plane: Plane) -> Table:
+def _problem(name: str, connection: Connection) -> str:
+    """Why none of a part's routes answers; empty when one does."""
+    problem = ""
+    for path in _READY_PATHS[name]:
+        try:
+            connection.check(path)
+        except PlaneError as error:
+            problem = str(error)
+        else:
+            return ""
+    return problem
+
+
+def status_table(parts: Iterable[PartHealth]) -> Table:
     """Parts, URLs, health and logs."""
     table = Table("part", "URL", "health", "log")
-    for part in part_health(plane):
-        health = "[green]ok[/green]" if part.healthy else "[red]no answer[/red]"
-        table.add_row(part.name, part.url, health, escape(shown(part.log)))
+    for part in parts:
+        health = "[green]ok[/green]" if part.healthy else f"[red]{escape(part.problem)}[/red]"
+        table.add_row(part.name, part.url, health, escape(shown(part.log)) if part.log else "")
     return table
 
 
-def print_findings(findings: Iterable[Finding]) -> bool:
-    """Print each finding as it comes; whether all are well."""
-    well = True
+def print_findings(findings: Iterable[Finding]) -> Severity | None:
+    """Print each finding as it comes; the worst severity, None when all is well."""
+    from modelplane_provisioning.doctor.finding import worst
+
+    problems: list[Problem] = []
     for finding in findings:
-        mark = "[green]ok[/green]  " if finding.ok else "[red]FAIL[/red]"
-        console.print(f"{mark} {escape(finding.check)}: {escape(finding.summary)}")
+        console.print(_headline(finding))
         if finding.boards:
             console.print(_boards_table(finding.boards))
-        for problem in finding.problems[:_MOST_PROBLEMS]:
-            console.print(f"       {escape(problem)}")
-        if len(finding.problems) > _MOST_PROBLEMS:
-            console.print(f"       and {len(finding.problems) - _MOST_PROBLEMS} more")
-        well = well and finding.ok
-    return well
+        _print_problems(finding)
+        problems += finding.problems
+    return worst(problems)
+
+
+def _headline(finding: Finding) -> str:
+    text = f"{finding.check}: {finding.not_checked or finding.summary}"
+    return f"{_MARKS[finding.state]} {escape(text)}"
+
+
+def _print_problems(finding: Finding) -> None:
+    for problem in finding.problems[:_MOST_PROBLEMS]:
+        colour = _COLOURS[problem.severity]
+        console.print(f"       [{colour}]{problem.severity}[/{colour}]: {escape(problem.sentence)}")
+        if problem.explains:
+            console.print(f"         so {escape(_listed(problem.explains))}")
+    if len(finding.problems) > _MOST_PROBLEMS:
+        console.print(f"       and {len(finding.problems) - _MOST_PROBLEMS} more; --json has all")
+    for problem in finding.repeated[:_MOST_PROBLEMS]:
+        follows = f", so {_listed(problem.explains)}" if problem.explains else ""
+        console.print(f"       [dim]as above: {escape(_shortened(problem.text) + follows)}[/dim]")
+    if len(finding.repeated) > _MOST_PROBLEMS:
+        console.print(f"       [dim]and {len(finding.repeated) - _MOST_PROBLEMS} more as above[/dim]")
+
+
+def _shortened(text: str) -> str:
+    """What was told in full before."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]} ..."
+
+
+def _listed(places: Sequence[str]) -> str:
+    if len(places) <= _MOST_PLACES:
+        return f"no data in {'; '.join(places)}"
+    return f"no data in {len(places)} places, such as {places[0]}"
 
 
 def _boards_table(boards: Iterable[BoardState]) -> Table:
-    table = Table("board", "panels", "with data", "not reported here", "at fault")
+    table = Table("board", "panels", "with data", "not reported here", "explained", "at fault")
     for board in boards:
-        counts = (board.with_data, board.not_reported, board.faulty)
+        counts = (board.with_data, board.not_reported, board.explained, board.faulty)
         table.add_row(escape(board.title), *map(str, (sum(counts), *counts)))
     return table
 
 
 def explain_grafana(plane: Plane, compose: Path) -> None:
     """Say where Grafana is, or how to open one on this plane."""
-    password = shown(Path(plane.credentials) / credentials.GRAFANA_PASSWORD_FILE)
+    password = shown(Path(plane.credentials) / credentials.GRAFANA_PASSWORD.path)
     if plane.grafana_url:
         console.print(f"Grafana: {plane.grafana_url} (user admin, password in {escape(password)})")
         return

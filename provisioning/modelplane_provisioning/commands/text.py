@@ -14,9 +14,9 @@ def print_json(answer: Any) -> None:
     click.echo(json.dumps(answer, indent=2, ensure_ascii=not _is_utf8()))
 
 
-def say(text: str) -> None:
-    """One line, as far as the terminal can show it."""
-    click.echo(text if _is_utf8() else text.encode("ascii", "replace").decode())
+def say(text: str, *, err: bool = False) -> None:
+    """One line, as far as the terminal can show it; on standard error what is not of the answer."""
+    click.echo(text if _is_utf8() else text.encode("ascii", "replace").decode(), err=err)
 
 
 def _is_utf8() -> bool:

@@ -9,18 +9,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from modelplane_alerts.routing import AUDIENCE, OWNER
-from modelplane_provisioning.checks import (
-    Check,
-    Finding,
-    Parts,
-    check_panels,
-    check_rules,
-    check_targets,
-    run_checks,
-)
+from modelplane_provisioning.clients.plane import prometheus_query
 from modelplane_provisioning.demo import running
+from modelplane_provisioning.doctor.finding import Finding, errors
+from modelplane_provisioning.doctor.panels import PANELS_HAVE_DATA, check_panels
+from modelplane_provisioning.doctor.parts import Parts
+from modelplane_provisioning.doctor.rules import RULES_ARE_HEALTHY, check_rules
+from modelplane_provisioning.doctor.running import NamedCheck, run_checks
+from modelplane_provisioning.doctor.targets import TARGETS_ARE_UP, check_targets
 from modelplane_provisioning.past.stories import Story
-from modelplane_provisioning.plane import prometheus_query
 from modelplane_provisioning.processes import wait_until
 from modelplane_schema.alerts import (
     PROBE_ALERT,
@@ -37,6 +34,8 @@ from modelplane_schema.registry import Registry
 
 # A record, an evaluation, its `for`, and a group of Alertmanager.
 _PEOPLE_SECONDS = 90
+_TABLE = "every framework has data in Prometheus"
+_VERSIONS = "the latency API returns versions side by side"
 _TRAVELLED = "alerts went Prometheus -> Alertmanager -> store"
 _PEOPLE = "drift reaches owners, and failures tenants"
 _PAST = "the past holds what befell the models"
@@ -69,29 +68,29 @@ class Told:
     past_end: int
 
 
-def verdict(parts: Parts, registry: Registry, told: Told) -> list[Finding]:
+def verdict(parts: Parts, told: Told) -> list[Finding]:
     """Everything the demo promises, each as a finding."""
-    checks: tuple[tuple[str, Check], ...] = (
-        ("every framework has data in Prometheus", partial(_check_table, told)),
-        (_PAST, partial(check_past, told)),
-        (_TRAVELLED, partial(_check_alert_travelled, told)),
-        (_PEOPLE, partial(check_people, told)),
-        ("the latency API returns versions side by side", _check_versions_side_by_side),
-        ("targets are up", check_targets),
-        ("rules are healthy", check_rules),
-        ("every panel query returns data", check_panels),
+    checks = (
+        NamedCheck(_TABLE, partial(_check_table, told)),
+        NamedCheck(_PAST, partial(check_past, told)),
+        NamedCheck(_TRAVELLED, partial(_check_alert_travelled, told)),
+        NamedCheck(_PEOPLE, partial(check_people, told)),
+        NamedCheck(_VERSIONS, _check_versions_side_by_side),
+        NamedCheck(TARGETS_ARE_UP, check_targets),
+        NamedCheck(RULES_ARE_HEALTHY, check_rules),
+        NamedCheck(PANELS_HAVE_DATA, check_panels),
     )
-    return list(run_checks(checks, parts, registry))
+    return list(run_checks(checks, parts))
 
 
-def _check_table(told: Told, parts: Parts, registry: Registry) -> Finding:
-    models = running.summary(parts.prometheus, registry, told.past_end)
+def _check_table(told: Told, parts: Parts) -> Finding:
+    models = running.summary(parts.prometheus, parts.registry, told.past_end)
     problems = [f"{model.framework}: a column has no data" for model in models if not model.complete]
     frameworks = len({model.framework for model in models})
-    return Finding("every framework has data in Prometheus", f"{frameworks} frameworks", tuple(problems))
+    return Finding(_TABLE, f"{frameworks} frameworks", errors("demo", problems))
 
 
-def check_past(told: Told, parts: Parts, registry: Registry) -> Finding:
+def check_past(told: Told, parts: Parts) -> Finding:
     """Before Prometheus started, inputs drifted, budgets burned and versions came, as the stories say."""
     shown, problems = [], []
     for what, expression in _past_facts(told):
@@ -101,7 +100,7 @@ def check_past(told: Told, parts: Parts, registry: Registry) -> Finding:
             problems.append(f"{what} is not in Prometheus: {expression} returns nothing")
     alerts = parts.backend.get("/api/v1/alerts", {"limit": 1000})["alerts"]
     over = sum(alert["ends_at"] is not None and alert["ends_at"] <= told.past_end for alert in alerts)
-    return Finding(_PAST, "; ".join([*shown, _counted(over)]), tuple(problems))
+    return Finding(_PAST, "; ".join([*shown, _counted(over)]), errors("demo", problems))
 
 
 def _counted(over: int) -> str:
@@ -140,12 +139,12 @@ def _past_facts(told: Told) -> list[tuple[str, str]]:
     return facts
 
 
-def _check_alert_travelled(told: Told, parts: Parts, registry: Registry) -> Finding:
+def _check_alert_travelled(told: Told, parts: Parts) -> Finding:
     alerts = _live_alerts(told, parts)
     names = [alert["alertname"] for alert in alerts if alert["alertname"] != PROBE_ALERT]
-    problems = () if names else ("no alert reached the store",)
+    problems = [] if names else ["no alert reached the store"]
     text = f"{len(names)} alerts: {', '.join(sorted(set(names)))}{_who_was_told(alerts)}" if names else "none"
-    return Finding(_TRAVELLED, text, problems)
+    return Finding(_TRAVELLED, text, errors("demo", problems))
 
 
 def _who_was_told(alerts: Sequence[Mapping[str, Any]]) -> str:
@@ -160,10 +159,10 @@ def _who_was_told(alerts: Sequence[Mapping[str, Any]]) -> str:
     return "".join(f"; {who} {', '.join(sorted(names))}" for who, names in sorted(told.items()))
 
 
-def check_people(told: Told, parts: Parts, registry: Registry) -> Finding:
+def check_people(told: Told, parts: Parts) -> Finding:
     """Drift alerts owners and failures alert tenants, those whom the stories name; all are waited for."""
     expected = {
-        _DRIFT: _drifting(told, registry),
+        _DRIFT: _drifting(told, parts.registry),
         _FAILURES: _failing(told.stories, _BAD_SHARE, present=True),
     }
     wait_until(
@@ -184,7 +183,7 @@ def check_people(told: Told, parts: Parts, registry: Registry) -> Finding:
             f"{person!r} was told of {kind.cause} of {model!r}, which is none of theirs"
             for model, person in sorted(heard - allowed[kind])
         ]
-    return Finding(_PEOPLE, "; ".join(texts), tuple(problems))
+    return Finding(_PEOPLE, "; ".join(texts), errors("demo", problems))
 
 
 def _drifting(told: Told, registry: Registry) -> Pairs:
@@ -226,10 +225,10 @@ def _live_alerts(told: Told, parts: Parts) -> list[dict[str, Any]]:
     return [alert for alert in alerts if alert["starts_at"] >= told.past_end]
 
 
-def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
+def _check_versions_side_by_side(parts: Parts) -> Finding:
     """The latency API returns each version of the models that have several."""
     problems, versions = [], []
-    for model in registry.models:
+    for model in parts.registry.models:
         expected = {version.version for version in model.versions}
         if len(expected) < 2:
             continue
@@ -239,4 +238,4 @@ def _check_versions_side_by_side(parts: Parts, registry: Registry) -> Finding:
         versions.append(f"{model.name} {', '.join(sorted(returned))}")
         if returned != expected:
             problems.append(f"{model.name}: expected {sorted(expected)}, the API returned {sorted(returned)}")
-    return Finding("the latency API returns versions side by side", "; ".join(versions), tuple(problems))
+    return Finding(_VERSIONS, "; ".join(versions), errors("demo", problems))

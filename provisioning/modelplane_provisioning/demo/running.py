@@ -10,13 +10,19 @@ from pathlib import Path
 
 import requests
 
+from modelplane_provisioning.clients.plane import Connection, prometheus_query
 from modelplane_provisioning.examples import ExampleService, example_process
 from modelplane_provisioning.past.generate import Live
 from modelplane_provisioning.past.incidents import Incident, notifications
 from modelplane_provisioning.past.series import read_exposition
 from modelplane_provisioning.past.stories import Story
-from modelplane_provisioning.plane import Connection, prometheus_query
-from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, ProcessError, free_port, wait_until
+from modelplane_provisioning.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    ProcessError,
+    free_port,
+    wait_until,
+)
 from modelplane_schema.expressions import FAILED, SUCCEEDED, everything, quantile
 from modelplane_schema.metrics import (
     CONFIDENCE,

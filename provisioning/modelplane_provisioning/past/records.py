@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from modelplane_provisioning.clients.plane import Connection
 from modelplane_provisioning.past.blocks import scratch_folder, write_blocks
 from modelplane_provisioning.past.incidents import Incident, firing_series, incidents_of
 from modelplane_provisioning.past.rules import SLOW_STEP_SECONDS, STEP_SECONDS, Rule, levels
 from modelplane_provisioning.past.series import Series
-from modelplane_provisioning.plane import Connection
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port
 
 

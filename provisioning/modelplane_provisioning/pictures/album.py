@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelplane_provisioning.pictures.browser import Photographer, started
-from modelplane_provisioning.pictures.grafana_api import GrafanaApi
 from modelplane_provisioning.pictures.shots import Board, Choice, Shot, Theme, shots_of
 from modelplane_provisioning.pictures.sights import BoardSight
 
@@ -28,18 +27,19 @@ class Order:
 
 
 async def take_pictures(
-    api: GrafanaApi,
+    url: str,
+    token: str,
     boards: Sequence[Board],
     order: Order,
     out: Path,
     chromium: Path | None,
     tell: Callable[[BoardSight], None],
 ) -> list[BoardSight]:
-    """Take every picture into ``out``, ``tell`` each when it is taken, and return all in their order.
+    """Take all pictures of the Grafana at ``url`` into ``out``, in their order; ``tell`` each that is taken.
 
     BrowserError; OSError when a picture cannot be written.
     """
-    photographer = Photographer(api.url, api.token, out, order.choice, order.seconds)
+    photographer = Photographer(url, token, out, order.choice, order.seconds)
     turns = asyncio.Semaphore(order.jobs)
     by_uid = {board.uid: board for board in boards}
     async with started(chromium) as context:

@@ -1,30 +1,12 @@
-"""A real PostgreSQL for each file of tests, and databases of both kinds."""
+"""Databases of both kinds."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from postgresql_server import PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A server that runs; its folder must be one that another user can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="modelplane-postgresql-"))
-    try:
-        server = PostgreSQL(folder)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.process.stop()
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -63,6 +63,7 @@ def one_version(*effects: Effect) -> Story:
     return story(*effects, tenants=(("north", 1.0),), releases=(Release("v1", 0.9),))
 
 
+@pytest.mark.slow
 @given(images, seeds)
 def test_changes_leave_their_input_alone_and_repeat_with_the_seed(image: Array, seed: int) -> None:
     before = image.copy()
@@ -78,6 +79,7 @@ def test_changes_leave_their_input_alone_and_repeat_with_the_seed(image: Array, 
     np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.slow
 @given(rows, st.floats(-100, 100), st.floats(-100, 100))
 def test_a_change_is_of_one_feature(row: Array, times: float, plus: float) -> None:
     other = changed(row, 1, times, plus)
@@ -85,12 +87,14 @@ def test_a_change_is_of_one_feature(row: Array, times: float, plus: float) -> No
     np.testing.assert_array_equal(np.delete(other, 1), np.delete(row, 1))
 
 
+@pytest.mark.slow
 @given(images)
 def test_ink_is_measured_by_row(image: Array) -> None:
     assert ink(image).shape == (len(INK),)
     np.testing.assert_allclose(ink(image[None])[0], [row.mean() for row in image])
 
 
+@pytest.mark.slow
 @given(st.one_of(rows, images), seeds)
 def test_bad_rows_have_a_wrong_shape_or_exactly_one_gap(row: Array, seed: int) -> None:
     bad = spoiled(row, generator(seed))
@@ -179,6 +183,7 @@ def test_each_version_is_called_for_each_tenant_before_all_else() -> None:
     assert [call[:2] for call in calls[:4]] == list(itertools.product(("v1", "v2"), ("north", "south")))
 
 
+@pytest.mark.slow
 def test_traffic_is_by_tenant_and_version() -> None:
     calls: list[tuple[str, object, float]] = []
     told = story(tenants=(("north", 3.0), ("south", 1.0)))
@@ -188,6 +193,7 @@ def test_traffic_is_by_tenant_and_version() -> None:
     assert {row for _, _, row in calls} == {0.0, 3.0}
 
 
+@pytest.mark.slow
 def test_rate_is_an_upper_bound() -> None:
     calls: list[tuple[str, object, float]] = []
     replay(workload(calls), Options(0.25, once=True, speed=10.0), StopRequest())
@@ -213,6 +219,7 @@ def test_refused_bad_input_is_expected_and_other_failures_are_logged(
     assert "a call of north failed: refused" not in caplog.messages
 
 
+@pytest.mark.slow
 def test_reviews_hear_answer_and_truth_of_calls_that_succeeded() -> None:
     heard: list[tuple[object, object, object]] = []
 

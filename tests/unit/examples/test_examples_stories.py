@@ -9,7 +9,8 @@ import pytest
 from catalogue import SERVICES, as_json
 from stories import PAST_HOURS, STORIES
 
-from modelplane_schema.registry import LatencyIndicator, Model, load_registry
+from modelplane_schema.registry import Model, load_registry
+from modelplane_schema.slos import LatencyIndicator
 
 REGISTRY = load_registry(Path(__file__).parents[3] / "examples" / "modelplane.yaml")
 of_each_model = pytest.mark.parametrize("model", REGISTRY.models, ids=lambda model: model.name)

@@ -109,6 +109,7 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
+@pytest.mark.slow
 def test_packages_import_only_lower_layers() -> None:
     assert set(LAYERS) == set(FOLDERS)
     for module, targets in imports().items():
@@ -117,10 +118,12 @@ def test_packages_import_only_lower_layers() -> None:
             assert LAYERS[target] < LAYERS[package], f"{module} imports {target}"
 
 
+@pytest.mark.slow
 def test_modules_have_no_circle() -> None:
     assert circle(imports()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", FOLDERS)
 def test_rooms_import_what_the_architecture_page_says(package: str) -> None:
     rooms = rooms_of(package)
@@ -143,6 +146,7 @@ def test_a_large_package_has_few_modules_in_its_root(package: str) -> None:
     assert len(list(FOLDERS[package].glob("*.py"))) <= MODULES_IN_ROOT
 
 
+@pytest.mark.slow
 def test_only_one_module_knows_grafanalib() -> None:
     users = [module for module, path in SOURCES.items() if "grafanalib" in {
         name.partition(".")[0] for name in imported_names(path)

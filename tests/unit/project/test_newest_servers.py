@@ -169,6 +169,7 @@ def test_programs_of_a_package_are_unpacked_with_its_version(tmp_path: Path) -> 
     assert (tmp_path / "programs" / VERSIONS_FILE).read_text(encoding="utf-8") == "servers 1.0-2"
 
 
+@pytest.mark.slow
 @needs_apt
 @pytest.mark.parametrize(
     ("changes", "reason"),

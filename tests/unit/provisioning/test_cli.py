@@ -19,12 +19,12 @@ from modelplane_alerts.render import MixinError
 from modelplane_alerts.routing import RoutingError
 from modelplane_datasource import ConfigurationError, ServerError
 from modelplane_exporter.baseline import BaselineError
-from modelplane_provisioning.bundle import BundleError
+from modelplane_provisioning.bundle.registry_files import RegistryFileError
+from modelplane_provisioning.bundle.writer import BundleError
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.pictures.grafana_api import GrafanaError
-from modelplane_provisioning.plane import PlaneError
+from modelplane_provisioning.clients.grafana import GrafanaError
+from modelplane_provisioning.clients.plane_errors import PlaneError
 from modelplane_provisioning.processes import ProcessError
-from modelplane_provisioning.receiver_secrets import ReceiverSecretError
 from modelplane_schema.errors import UserError
 from modelplane_schema.registry import RegistryError
 
@@ -58,6 +58,7 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
 def test_the_commands_of_the_design_that_exist_so_far() -> None:
     assert {
         ("demo",), ("up",), ("status",), ("doctor",), ("bundle",), ("serve",), ("registry", "check"),
+        ("registry", "init"), ("registry", "discover"), ("registry", "schema"),
         ("dashboards", "generate"), ("dashboards", "check"), ("dashboards", "diff"), ("dashboards", "adopt"),
         ("rules", "render"), ("rules", "check"),
         ("baseline", "fit"), ("baseline", "show"),
@@ -69,6 +70,7 @@ def test_registry_check() -> None:
     assert (result.exit_code, "6 models, 7 versions" in result.output) == (0, True)
 
 
+@pytest.mark.slow
 def test_what_nobody_hears_of_is_said_where_routes_and_rules_are_made(tmp_path: Path) -> None:
     out = ("--out", str(tmp_path / "out"))
     for command in (("registry", "check"), ("rules", "render", *out), ("bundle", *out)):
@@ -127,7 +129,7 @@ def test_names_that_cannot_all_have_a_board_are_one_clear_error(tmp_path: Path) 
         (MixinError, ValueError),
         (PlaneError, RuntimeError),
         (ProcessError, RuntimeError),
-        (ReceiverSecretError, ValueError),
+        (RegistryFileError, ValueError),
         (RegistryError, ValueError),
         (RoutingError, ValueError),
         (ServerError, RuntimeError),
@@ -139,7 +141,7 @@ def test_errors_for_people_are_one_clear_sentence(
     def fail(path: Path) -> None:
         raise error("it is broken; mend it")
 
-    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    monkeypatch.setattr("modelplane_provisioning.commands.registry.load_registry", fail)
     result = run("registry", "check")
     assert (result.exit_code, result.output) == (1, "Error: it is broken; mend it\n")
     assert issubclass(error, base)
@@ -149,10 +151,11 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(path: Path) -> None:
         raise ValueError("a fault of ours")
 
-    monkeypatch.setattr("modelplane_provisioning.commands.artefacts.load_registry", fail)
+    monkeypatch.setattr("modelplane_provisioning.commands.registry.load_registry", fail)
     assert isinstance(run("registry", "check").exception, ValueError)
 
 
+@pytest.mark.slow
 def test_rules_render_and_check(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("rules", "render", "--registry", EXAMPLE, "--out", str(tmp_path)).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -183,6 +186,7 @@ def test_rules_check_names_settings_that_cannot_be_all_at_once(tmp_path: Path) -
         assert f"{registry}: alerts.sloInterval: must be shorter than 5m" in refused.output
 
 
+@pytest.mark.slow
 def test_rules_check_tells_of_rules_and_routes_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {"modelplane-alerts.yml": "groups: []", "modelplane-config.yml": "groups: []"}
     rules = yaml.safe_dump({"groups": [{"name": "g", "rules": [{"record": "a:b", "expr": "rate(x[5m]"}]}]})
@@ -201,6 +205,7 @@ def test_rules_check_tells_of_rules_and_routes_that_are_wrong(monkeypatch: pytes
     assert route in refused.output
 
 
+@pytest.mark.slow
 def test_rules_check_without_amtool_says_what_is_not_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +217,7 @@ def test_rules_check_without_amtool_says_what_is_not_checked(
     assert (checked.exit_code, "amtool: not on PATH, routes are not checked" in checked.output) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [["bundle"], ["dashboards", "generate"], ["rules", "render"]], ids=" ".join
 )
@@ -223,6 +229,7 @@ def test_an_unwritable_folder_is_named(command: list[str], tmp_path: Path) -> No
     assert "Not a directory" in result.output
 
 
+@pytest.mark.slow
 def test_bundle_prints_how_to_run_it(tmp_path: Path) -> None:
     result = run(
         "bundle", "--registry", EXAMPLE, "--examples", str(ROOT / "examples"), "--out", str(tmp_path)
@@ -276,8 +283,12 @@ def test_serve_refuses_bad_settings(flags: list[str], message: str, tmp_path: Pa
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_named() -> None:
-    code = "import sys; sys.modules['click'] = None\nfrom modelplane_provisioning.entry import main\nmain()"
+    code = (
+        "import sys; sys.modules['click'] = None; sys.argv = ['modelplane', 'up']\n"
+        "from modelplane_provisioning.entry import main\nmain()"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
@@ -288,6 +299,7 @@ def test_a_missing_extra_is_named() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_missing_extra_of_one_command_is_named() -> None:
     code = (
         "import sys; sys.modules['grafanalib'] = None\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from modelplane_provisioning.clients.plane_errors import PlaneError
 from modelplane_provisioning.data_folder import prepare_for_demo, prepare_for_plane
-from modelplane_provisioning.plane import PlaneError
 
 
 def fill(data: Path) -> None:

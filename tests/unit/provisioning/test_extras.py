@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,8 @@ def test_the_sources_are_exactly_the_commands() -> None:
     "arguments",
     [
         ("registry", "check", *REGISTRY),
+        ("registry", "init", "--registry", "{tmp}/new.yaml"),
+        ("registry", "schema"),
         ("dashboards", "check", *REGISTRY, "--out", str(ROOT / "dashboards" / "generated")),
         ("rules", "render", *REGISTRY, "--out", "{tmp}"),
         ("baseline", "fit", "{tmp}/train.csv", "--model", "m", "--out", "{tmp}/baseline.json"),
@@ -123,6 +126,8 @@ def test_the_sources_are_exactly_the_commands() -> None:
         ("bundle", *REGISTRY, "--out", "{tmp}"),
         ("status", "--data", "{tmp}"),
         ("grafana", "pictures", "--help"),
+        ("grafana", "apply", "--help"),
+        ("grafana", "prove", "--help"),
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )
@@ -134,6 +139,17 @@ def test_a_command_needs_no_more_than_its_extra(arguments: tuple[str, ...], tmp_
     assert "is not installed" not in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == (1 if arguments[0] in ("serve", "status") else 0), done.stderr
+
+
+@pytest.mark.parametrize("option", ["--version", "--help", "-h", None])
+def test_version_and_help_need_no_extra(option: str | None) -> None:
+    absent = {name for name in outside_modules() if distribution_of(name) not in BASE}
+    done = run_without(absent, *filter(None, [option]))
+    assert (done.returncode, done.stderr) == (0, "")
+    if option == "--version":
+        assert done.stdout == f"modelplane, version {metadata.version('modelplane')}\n"
+    else:
+        assert all(f"  {name} " in done.stdout for name in SOURCES)
 
 
 EVERYTHING = frozenset().union(*EXTRAS.values())

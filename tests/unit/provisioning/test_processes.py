@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from modelplane_provisioning.local.stack import Supervisor
 from modelplane_provisioning.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -19,7 +20,6 @@ from modelplane_provisioning.processes import (
     port_is_free,
     wait_until,
 )
-from modelplane_provisioning.stack import Supervisor, choose_ports
 
 SERVER = """
 import http.server, sys
@@ -42,6 +42,7 @@ def test_a_server_becomes_ready_and_is_stopped(tmp_path: Path) -> None:
     assert port_is_free(port)
 
 
+@pytest.mark.slow
 def test_stop_takes_children_along_and_does_not_wait_for_the_stubborn(tmp_path: Path) -> None:
     code = (
         "import signal, subprocess, sys, time\n"
@@ -66,6 +67,7 @@ def test_a_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:
         process.wait_ready()
 
 
+@pytest.mark.slow
 def test_a_process_that_never_answers_is_named(tmp_path: Path) -> None:
     process = python("mute", "import time; time.sleep(60)", tmp_path, ready_url="http://127.0.0.1:9/")
     process.start()
@@ -80,13 +82,6 @@ def test_a_binary_that_is_absent_is_named(tmp_path: Path) -> None:
         process.start()
     process.stop()
     assert not process.alive
-
-
-def test_a_taken_port_is_avoided() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert not port_is_free(taken.getsockname()[1])
-    ports = choose_ports()
-    assert len({ports.prometheus, ports.alertmanager, ports.backend}) == 3
 
 
 def test_a_port_of_ours_is_given_to_nobody_else_and_takes_one_server_after_the_other() -> None:
@@ -113,8 +108,9 @@ def test_a_process_that_is_not_ready_does_not_outlive_its_with_statement(tmp_pat
     assert not mute.alive
 
 
+@pytest.mark.slow
 def test_the_supervisor_restarts_what_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelplane_provisioning.stack._RESTART_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("modelplane_provisioning.local.stack._RESTART_PAUSE_SECONDS", 0)
     process = python("worker", "import time; time.sleep(600)", tmp_path)
     reports: list[str] = []
     with process:
@@ -125,9 +121,10 @@ def test_the_supervisor_restarts_what_ends(tmp_path: Path, monkeypatch: pytest.M
     assert reports == ["worker ended with status -9; starting it again"]
 
 
+@pytest.mark.slow
 def test_the_supervisor_gives_up_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelplane_provisioning.stack._RESTART_PAUSE_SECONDS", 0)
-    monkeypatch.setattr("modelplane_provisioning.stack._POLL_SECONDS", 0.05)
+    monkeypatch.setattr("modelplane_provisioning.local.stack._RESTART_PAUSE_SECONDS", 0)
+    monkeypatch.setattr("modelplane_provisioning.local.stack._POLL_SECONDS", 0.05)
     process = python("crash", "print('out of luck')", tmp_path)
     process.start()
     with pytest.raises(ProcessError, match=r"crash ended 6 times(.|\n)*out of luck"):

@@ -123,6 +123,7 @@ def test_show_refuses_what_is_no_baseline(tmp_path: Path) -> None:
     assert (absent.exit_code, "none.json: cannot be read" in absent.output) == (1, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["numpy", "pyarrow"])
 def test_a_missing_extra_is_named(module: str) -> None:
     code = (

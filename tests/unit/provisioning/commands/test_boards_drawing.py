@@ -17,6 +17,7 @@ def draw(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli, ["dashboards", "draw", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_boards_of_a_registry_are_drawn(tmp_path: Path) -> None:
     done = draw("--registry", ROOT / "examples" / "modelplane.yaml", "--out", tmp_path)
     assert done.exit_code == 0, done.output

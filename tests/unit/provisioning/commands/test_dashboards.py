@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from modelplane_dashboards import MANIFEST
 from modelplane_provisioning.cli import cli
+from modelplane_schema.owned_files import MANIFEST
 
 EXAMPLE = str(Path(__file__).parents[4] / "examples" / "modelplane.yaml")
 FLEET = "boards/mp-fleet.json"
@@ -30,6 +30,7 @@ def boards(out: Path) -> list[str]:
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_generate_again_then_check_then_stale(out: Path) -> None:
     count = len(boards(out))
     again = run("generate", "--out", str(out))
@@ -49,6 +50,7 @@ def test_generate_again_then_check_then_stale(out: Path) -> None:
     assert f"{out}: {count} boards, 2 written, 0 removed" in run("generate", "--out", str(out)).output
 
 
+@pytest.mark.slow
 def test_boards_of_each_tenant_and_model_come_and_go(out: Path) -> None:
     everything = boards(out)
     result = run("generate", "--out", str(out), "--per-entity", "never")
@@ -60,6 +62,7 @@ def test_boards_of_each_tenant_and_model_come_and_go(out: Path) -> None:
     assert boards(out) == everything
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_format_is_stale(out: Path) -> None:
     assert run("check", "--out", str(out)).exit_code == 0
     stale = run("check", "--out", str(out), "--format", "resource")
@@ -69,6 +72,7 @@ def test_a_folder_of_another_format_is_stale(out: Path) -> None:
     assert json.loads((out / FLEET).read_text())["kind"] == "Dashboard"
 
 
+@pytest.mark.slow
 def test_what_a_run_takes_over_and_leaves_is_said(out: Path) -> None:
     (out / MANIFEST).unlink()
     taken = run("generate", "--out", str(out))
@@ -79,6 +83,7 @@ def test_what_a_run_takes_over_and_leaves_is_said(out: Path) -> None:
     assert f"{out}/{model}: is no board of modelplane any more, and stays" in left.output
 
 
+@pytest.mark.slow
 def test_files_of_others_stop_it_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "boards").mkdir()
     (tmp_path / FLEET).write_text("theirs")
@@ -91,6 +96,7 @@ def test_files_of_others_stop_it_with_one_sentence(tmp_path: Path) -> None:
     assert "Not a directory" in refused.output
 
 
+@pytest.mark.slow
 def test_diff_says_what_differs_by_text_and_by_json(out: Path) -> None:
     same = run("diff", "--against", str(out))
     assert (same.exit_code, same.output) == (
@@ -115,6 +121,7 @@ def test_diff_says_what_differs_by_text_and_by_json(out: Path) -> None:
     assert (absent.exit_code, absent.output) == (1, f"Error: {out}/absent: there is no such folder\n")
 
 
+@pytest.mark.slow
 def test_adopt_says_what_differs_and_writes_the_board(out: Path, tmp_path: Path) -> None:
     board = json.loads((out / FLEET).read_text())
     export, kept = tmp_path / "export.json", tmp_path / "kept.json"

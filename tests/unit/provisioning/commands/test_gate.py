@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from http_servers import serving_by
-from modelplane_provisioning.backend_client import BackendClient, BackendError
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.gate_client import GateClient
+from modelplane_provisioning.clients.backend import BackendClient, BackendError
+from modelplane_provisioning.clients.gate import GateClient
 
 STEP = Path(__file__).parents[4] / "examples" / "gates" / "step.sh"
 WHO = ("--model-name", "digit-reader", "--baseline", "v1.2.0", "--candidate", "v1.3.0")
@@ -125,6 +125,8 @@ def test_bad_options_and_a_silent_backend_are_not_inconclusive(backend: Backend)
     assert CliRunner().invoke(cli, ["gate"]).exit_code == 4
     result = run(backend, "--wait", "soon")
     assert (result.exit_code, "allowed: a number with s, m or h" in result.output) == (4, True)
+    elsewhere = CliRunner().invoke(cli, ["gate", "--url", "http://me:secret@backend", *WHO])
+    assert (elsewhere.exit_code, "must not hold a login" in elsewhere.output) == (4, True)
     silent = CliRunner().invoke(cli, ["gate", "--url", "http://127.0.0.1:9", *WHO])
     assert (silent.exit_code, "is the backend running there?" in silent.output) == (4, True)
 

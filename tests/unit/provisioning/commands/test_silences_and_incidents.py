@@ -20,7 +20,7 @@ from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.plane import Plane
+from modelplane_provisioning.clients.plane import Plane
 
 OPERATOR, TENANT = "operator-secret", "tenant-secret"
 CREATE = (
@@ -49,7 +49,8 @@ def data(tmp_path: Path, alertmanager: FakeAlertmanager) -> Iterator[Path]:
     ]
     for name, text in (("tokens.json", json.dumps({"tokens": entries})), ("tenant-token", f"{TENANT}\n")):
         (tmp_path / name).write_text(text)
-    (tmp_path / "operator-token").write_text(OPERATOR)
+    (tmp_path / "operator").mkdir()
+    (tmp_path / "operator" / "operator-token").write_text(OPERATOR)
     settings = Settings(
         database_url=f"sqlite:///{tmp_path}/modelplane.db",
         token_file=tmp_path / "tokens.json",
@@ -87,6 +88,7 @@ def succeed(result: Result) -> str:
     return result.output
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_silence_is_created_listed_and_ended(run: Callable[..., Result]) -> None:
     created = succeed(run(*CREATE, "--tenant", "acme"))
     number, _, rest = created.partition("  ")
@@ -115,6 +117,7 @@ def test_a_silence_is_created_listed_and_ended(run: Callable[..., Result]) -> No
     assert number in succeed(run("silences", "list", "--status", "expired"))
 
 
+@pytest.mark.slow
 def test_a_tenant_uses_its_own_token(run: Callable[..., Result], data: Path) -> None:
     url = Plane.load(data).backend_url
     tenant = ("--url", url, "--token-file", str(data / "tenant-token"))
@@ -127,9 +130,27 @@ def test_a_tenant_uses_its_own_token(run: Callable[..., Result], data: Path) -> 
     foreign = json.loads(succeed(run(*CREATE, "--json", "--tenant", "globex")))["id"]
     absent = run("silences", "expire", foreign, *tenant)
     assert (absent.exit_code, absent.output) == (1, "Error: There is no such silence.\n")
-    assert succeed(run("incidents", "list", *tenant)).count("\n") == 2
+    (incident,) = succeed(run("incidents", "list", *tenant)).splitlines()
+    assert " acme " in incident
 
 
+@pytest.mark.slow
+def test_a_pipe_gets_one_line_for_each(run: Callable[..., Result]) -> None:
+    succeed(run(*CREATE, "--tenant", "acme"))
+    (silence,) = run("silences", "list").stdout.splitlines()
+    assert ("active" in silence, silence.endswith("warms up")) == (True, True)
+    incidents = run("incidents", "list").stdout.splitlines()
+    assert len(incidents) == 2
+    (of_acme,) = (line for line in incidents if " acme " in line)
+    assert re.split(r"  +", of_acme)[1:4] == ["firing", "critical", "acme"]
+    limited = run("incidents", "list", "--limit", "1")
+    assert (limited.stdout.count("\n"), limited.stderr) == (1, "1 more: raise --limit\n")
+    none = run("incidents", "list", "--status", "resolved")
+    assert (none.stdout, none.stderr) == ("", "There are no incidents that match.\n")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("terminal")
 def test_incidents_are_listed_acknowledged_and_commented(run: Callable[..., Result]) -> None:
     listed = succeed(run("incidents", "list", "--tenant", "acme"))
     number = listed.split()[0]
@@ -151,6 +172,7 @@ def test_incidents_are_listed_acknowledged_and_commented(run: Callable[..., Resu
     assert "1 more: raise --limit" in succeed(run("incidents", "list", "--limit", "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
@@ -164,6 +186,7 @@ def test_incidents_are_listed_acknowledged_and_commented(run: Callable[..., Resu
         (("incidents", "list", "--from", "yesterday"), 1, "from has the value 'yesterday'"),
         (("silences", "list", "--data", "nowhere"), 1, "start one with `modelplane up` or `modelplane demo`"),
         (("silences", "list", "--url", "http://127.0.0.1:9"), 1, "is the backend running there?"),
+        (("incidents", "list", "--url", "localhost:8090"), 2, "an address such as http://backend:8090"),
         (("silences", "list", "--token-file", "nowhere"), 1, "nowhere: cannot be read as a token"),
     ],
 )  # fmt: skip

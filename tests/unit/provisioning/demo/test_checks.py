@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from modelplane_provisioning.checks import Finding
 from modelplane_provisioning.demo import checks
 from modelplane_provisioning.demo.checks import Told
+from modelplane_provisioning.doctor.finding import Finding
 from modelplane_provisioning.past.stories import Change, Story
 from modelplane_schema.registry import parse_registry
 from provisioning_support.told_model import END, MODEL, STORY, chapter, effect
@@ -48,12 +48,14 @@ def _nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parts(*alerts: dict[str, Any]) -> Any:
     return SimpleNamespace(
-        backend=SimpleNamespace(get=lambda path, query: {"alerts": list(alerts)}), prometheus=None
+        backend=SimpleNamespace(get=lambda path, query: {"alerts": list(alerts)}),
+        prometheus=None,
+        registry=REGISTRY,
     )
 
 
 def people(*alerts: dict[str, Any], told: Told = TOLD) -> Finding:
-    return checks.check_people(told, parts(*alerts), REGISTRY)
+    return checks.check_people(told, parts(*alerts))
 
 
 def test_owners_and_tenants_of_the_stories_are_told() -> None:
@@ -88,7 +90,7 @@ NOT_BURN = "'south' was not told of failures of 'failing' by ModelSloBurn or Mod
     ],
 )
 def test_what_is_missing_or_went_to_others(alerts: list[dict[str, Any]], problems: list[str]) -> None:
-    assert list(people(*alerts).problems) == problems
+    assert [problem.text for problem in people(*alerts).problems] == problems
 
 
 def test_nobody_need_be_told_of_what_befalls_no_model_that_runs() -> None:
@@ -106,7 +108,7 @@ def past(monkeypatch: pytest.MonkeyPatch, absent: str = "") -> tuple[Finding, li
 
     monkeypatch.setattr(checks, "prometheus_query", query)
     over = alert("ModelSloBurn", at=END - 9000) | {"ends_at": END - 1}
-    return checks.check_past(Told({MODEL: STORY}, END), parts(over, BURN), REGISTRY), expressions
+    return checks.check_past(Told({MODEL: STORY}, END), parts(over, BURN)), expressions
 
 
 def test_the_past_holds_drift_burn_and_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,4 +130,4 @@ def test_the_past_holds_drift_burn_and_deploy(monkeypatch: pytest.MonkeyPatch) -
 def test_what_the_past_lacks_is_a_problem(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
     finding, _ = past(monkeypatch, absent)
     assert len(finding.problems) == 1
-    assert absent in finding.problems[0]
+    assert absent in finding.problems[0].text

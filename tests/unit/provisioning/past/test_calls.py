@@ -12,6 +12,7 @@ from modelplane_provisioning.past.calls import charged
 loads = st.lists(st.lists(st.floats(0, 1000), min_size=5, max_size=5), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(loads)
 def test_charges_of_a_device_never_exceed_the_time_and_follow_the_calls(by_user: list[list[float]]) -> None:
     seconds = np.full(5, 15.0)

@@ -94,6 +94,7 @@ def test_counters_never_fall() -> None:
         assert entry.values[0] >= 0
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_past_again_and_another_seed_another() -> None:
     def values(seed: int) -> list[list[float]]:
         return [entry.values.tolist() for entry in series(seed)]

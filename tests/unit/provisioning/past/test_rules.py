@@ -52,6 +52,7 @@ def test_records_that_read_each_other_are_refused() -> None:
         levels(circle)
 
 
+@pytest.mark.slow
 def test_the_examples_rules_have_an_order_and_leave_no_gaps() -> None:
     rules = read_rules(rule_files(EXAMPLES, DEMO_CONFIG).values())
     ordered = levels(rules)

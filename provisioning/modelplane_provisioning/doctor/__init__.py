@@ -1,0 +1,1 @@
+"""What ``modelplane doctor`` looks at, and what it makes of that."""

@@ -1,0 +1,1 @@
+"""The images of a plane in containers: which, by which digest, and what they are built from."""

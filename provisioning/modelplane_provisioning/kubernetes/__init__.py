@@ -1,0 +1,1 @@
+"""The plane on Kubernetes: objects of the cluster and of the Prometheus operator, as kustomize takes them."""

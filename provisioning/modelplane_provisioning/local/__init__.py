@@ -1,0 +1,1 @@
+"""A plane of processes on this machine."""
