@@ -13,7 +13,7 @@ PARTS ?= all
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up servers plugin plugin-test plugin-harness plugin-versions test test-fast test-minimum test-pythons leak-hunt fuzz ledger-cells churn lint fmt generate \
+.PHONY: help setup demo up servers plugin plugin-test plugin-harness plugin-versions test test-fast test-minimum test-pythons leak-hunt fuzz ledger-cells churn apply-storm lint fmt generate \
 	bench clean system system-development
 
 help: ## print this list
@@ -34,6 +34,7 @@ servers: $(VENV)/.dev ## fetch (again) the newest servers for tests, of Debian's
 # In the order of their folders, which begins with the long ones.
 test: setup ## run every test
 	@$(BIN)/python tests/support/newest_servers.py || [ $$? -eq 69 ]
+	@$(BIN)/python tests/support/compose_program.py || [ $$? -eq 69 ]
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.dev ## run the unit tests that are quick
@@ -63,6 +64,10 @@ ledger-cells: setup ## hold 100,000 random cells of the cost ledger against a le
 churn: setup ## let 5,000 generations of workers end in any way, and 100,000 without a scrape
 	MODELPLANE_CHURN_GENERATIONS=5000 MODELPLANE_CHURN_FILES=100000 \
 		$(BIN)/pytest --log-cli-level=info tests/integration/test_worker_churn.py
+
+apply-storm: setup ## apply 50 registries to a plane that runs, and kill 20 applies
+	MODELPLANE_APPLY_TIMES=50 MODELPLANE_APPLY_KILLS=20 \
+		$(BIN)/pytest -n 0 --log-cli-level=info tests/integration/test_apply_storm.py
 
 plugin: plugin/node_modules/.installed ## build Grafana's plugin into plugin/dist; takes Node 20
 	cd plugin && rm -rf dist && npm run build

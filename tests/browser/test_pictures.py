@@ -132,7 +132,7 @@ def test_every_fault_of_a_board_is_told(run: Run) -> None:
     [
         ("mp-login", "Grafana shows its login page"),
         ("mp-foreign", "it leads to {elsewhere}"),
-        ("mp-missing", "Grafana answered 404: Dashboard not found"),
+        ("mp-missing", "Grafana refuses to read the board mp-missing (404: Dashboard not found)"),
     ],
 )
 def test_what_is_no_page_of_a_board_is_told_and_not_taken(uid: str, text: str, run: Run) -> None:
@@ -206,14 +206,17 @@ def test_a_refused_token_ends_before_a_browser_starts(tmp_path: Path) -> None:
     with grafana_pages(PageBoard("mp-fine")) as pages:
         refused = pictures(pages, tmp_path, "--chromium", "/bin/false", token="glsa_wrong")
     assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
-    assert "Error: Grafana answered 401: Invalid API key; --token-file must hold" in refused.output
+    assert (
+        "Error: Grafana does not accept the token of --token-file (401: Invalid API key); make a new"
+        in refused.output
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--grafana", "localhost:3000"), "must be Grafana's address, such as http://localhost:3000"),
-        (("--grafana", "http://user:word@host"), "must be Grafana's address"),
+        (("--grafana", "localhost:3000"), "must be an address such as http://localhost:3000"),
+        (("--grafana", "http://user:word@host"), "must not hold a login"),
         (("--grafana", "http://host", "--var", "tenant"), "must be NAME=VALUE"),
         (("--grafana", "http://host", "--var", "=x"), "must be NAME=VALUE"),
         (("--grafana", "http://host", "--width", "0"), "0 is not in the range"),

@@ -39,6 +39,7 @@ def told(*rules: dict[str, Any], scope: Scope = SCOPE, group: str = "g") -> list
     return [str(problem) for problem in problems({"f.yml": yaml.safe_dump(content)}, scope)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

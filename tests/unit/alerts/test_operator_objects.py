@@ -59,6 +59,7 @@ OBJECT = closed(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("namespace", [None, "monitoring"])
 def test_the_operator_takes_the_objects(namespace: str | None) -> None:
     files = rule_files(load_registry(EXAMPLE))
@@ -71,6 +72,7 @@ def test_the_operator_takes_the_objects(namespace: str | None) -> None:
         assert content["spec"] == yaml.load(files[name], yaml.CSafeLoader)
 
 
+@pytest.mark.slow
 def test_a_large_registry_fits_the_config_maps_of_the_operator() -> None:
     files = rule_files(load_registry(EXAMPLE))
     (constants,) = groups_of({"config": files["modelplane-config.yml"]})
@@ -89,6 +91,7 @@ def test_a_large_registry_fits_the_config_maps_of_the_operator() -> None:
         jsonschema.validate({**content, "spec": {"groups": []}}, OBJECT)
 
 
+@pytest.mark.slow
 def test_a_smaller_rendering_leaves_no_object_of_a_larger_one(tmp_path: Path) -> None:
     rendering = ["rules", "render", "--registry", str(EXAMPLE), "--out", str(tmp_path)]
     stale = {"modelplane-config-2.yml": "kind: PrometheusRule\n"}

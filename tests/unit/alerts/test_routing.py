@@ -26,8 +26,8 @@ from modelplane_alerts.routing import (
     alertmanager_config,
     deliveries,
 )
+from modelplane_provisioning.local.stack import alertmanager_version
 from modelplane_provisioning.processes import PATIENCE_SECONDS
-from modelplane_provisioning.stack import alertmanager_version
 from modelplane_schema.receivers import SEVERITIES, Recipient
 from modelplane_schema.registry import Registry, parse_registry
 
@@ -84,6 +84,7 @@ def check(servers: Servers, folder: Path, content: Any, *flags: str) -> None:
     assert "WARN" not in checked.stderr, checked.stderr
 
 
+@pytest.mark.slow
 def test_amtool_accepts_all_receivers_that_its_version_knows(servers: Servers, tmp_path: Path) -> None:
     version = alertmanager_version(servers.alertmanager)
     is_newest = servers.generation == NEWEST
@@ -199,6 +200,7 @@ severities = st.none() | st.lists(st.sampled_from(SEVERITIES), min_size=1, uniqu
 mutes = st.lists(st.lists(st.sampled_from(SEVERITIES), min_size=1, unique=True), max_size=3)
 
 
+@pytest.mark.slow
 @given(st.lists(severities, max_size=4), mutes)
 def test_deliveries_have_each_severity_once_and_agree_with_each_receiver(
     chosen: list[list[str] | None], muted: list[list[str]]

@@ -97,6 +97,7 @@ def test_promtool_unit_tests(
         assert complaints(servers.promtool, tmp_path, groups, {**content, "tests": [test]}) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("registry", [REGISTRY, EXAMPLE], ids=["small", "example"])
 def test_promtool_lint(servers: Servers, tmp_path: Path, registry: Registry) -> None:
     for name, text in rule_files(registry, DEMO_CONFIG).items():
@@ -105,15 +106,18 @@ def test_promtool_lint(servers: Servers, tmp_path: Path, registry: Registry) -> 
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_vmalert_accepts_them(servers: Servers, rendered: Path) -> None:
     checked = run(servers.vmalert, "-dryRun", "-rule=*.yml", cwd=rendered)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_recorded_series_are_exactly_those_of_the_schema() -> None:
     assert {rule["record"] for rule in rules(REGISTRY, "record")} == {series.name for series in RECORDED}
 
 
+@pytest.mark.slow
 def test_alerts_are_exactly_those_of_the_schema() -> None:
     rendered = rules(REGISTRY, "alert")
     declared = {alert.name: alert for alert in ALERTS}
@@ -138,12 +142,14 @@ def test_runbooks_have_a_section_for_each_alert() -> None:
         assert anchor in headings
 
 
+@pytest.mark.slow
 def test_demo_differs_in_times_only() -> None:
     normal, demo = rules(EXAMPLE, "alert"), rules(EXAMPLE, "alert", DEMO_CONFIG)
     assert [{**rule, "for": ""} for rule in normal] == [{**rule, "for": ""} for rule in demo]
     assert {rule["for"] for rule in demo} == {"10s"}
 
 
+@pytest.mark.slow
 def test_one_alert_can_be_configured_without_touching_the_others() -> None:
     before = {rule["alert"]: rule["for"] for rule in rules(REGISTRY, "alert")}
     assert before["ModelDown"] == "5m"
@@ -167,6 +173,7 @@ def test_a_configuration_that_jsonnet_refuses_is_a_mixin_error() -> None:
         rule_files(REGISTRY.model_copy(update={"models": (model,)}))
 
 
+@pytest.mark.slow
 def test_the_registry_and_a_caller_set_what_can_be_set() -> None:
     registry = REGISTRY.model_copy(
         update={"alerts": {"errorRatioThreshold": 0.2, "for": {"ModelDown": "3m"}}}
@@ -185,6 +192,7 @@ def test_a_setting_that_the_mixin_does_not_have_is_named_with_the_nearest() -> N
         rule_files(registry)
 
 
+@pytest.mark.slow
 def test_selectors_limit_the_series_of_models_and_those_of_the_plane() -> None:
     settings = {
         "selector": 'job="models"',
@@ -203,6 +211,7 @@ def test_a_selector_that_is_missing_is_an_error() -> None:
         rule_files(EXAMPLE, {"selector": None})
 
 
+@pytest.mark.slow
 def test_people_with_jsonnet_alone_get_the_same(tmp_path: Path) -> None:
     """The committed files of the mixin, and jsonnet's own command."""
     jsonnet = shutil.which("jsonnet")
@@ -229,10 +238,12 @@ def test_jsonnetfmt_has_nothing_to_change() -> None:
     assert done.returncode == 0, "run jsonnetfmt -i on " + ", ".join(files) + done.stderr
 
 
+@pytest.mark.slow
 def test_rendering_twice_gives_the_same_bytes() -> None:
     assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["_gojsonnet", "_jsonnet"])
 def test_both_jsonnets_render_the_same(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = rule_files(EXAMPLE, {})

@@ -39,12 +39,14 @@ def script() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_pictures_are_current(script: ModuleType) -> None:
     for name, text in script.pictures().items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, "run: python docs/draw_signals.py"
         assert f"({name})" in PAGE
 
 
+@pytest.mark.slow
 def test_every_number_is_computed(script: ModuleType) -> None:
     rows = script.numbers()
     for row in rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from alert_situations.building import call_labels, calls, labelled
 from generations import Servers
 from modelplane_alerts.render import rule_files
@@ -31,6 +33,7 @@ GOOD, TOTAL = SLO_GOOD.over("1h").name, SLO_TOTAL.over("1h").name
 BUCKETS = {"0.25": 6, "1.0": 9, "+Inf": 10}
 
 
+@pytest.mark.slow
 def test_slos_of_a_model_count_apart(servers: Servers, tmp_path: Path) -> None:
     latency = "model_inference_latency_seconds"
     series = {

@@ -36,6 +36,7 @@ def values(
     return " ".join(listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "part", "hours", "parts"), [("1d", "6h", 6, 4), ("3d", "1d", 24, 3)])
 def test_sums_of_shorter_windows(
     servers: Servers, tmp_path: Path, window: str, part: str, hours: int, parts: int

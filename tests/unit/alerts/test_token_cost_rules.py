@@ -138,6 +138,7 @@ def named_groups() -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_figures_by_hand(servers: Servers, tmp_path: Path, name: str) -> None:
     """Each with the rules that it reads, for promtool evaluates at each instant all that it is given."""
