@@ -13,24 +13,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from http_servers import serving_by
 from modelplane_datasource.alerts.store import AlertFilter, AlertStore
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 PREFIX = "MODELPLANE_DATASOURCE_"
 QUERY = "/api/v1/metrics/latency?model-name=m&tenant-id=t&from=now-{}m"
+NOBODY_LISTENS = "http://127.0.0.1:9"
 EMPTY = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
 
 
 class SlowPrometheus(NamedTuple):
     """It is ready, and answers queries when it may."""
 
-    port: int
+    url: str
     may_answer: threading.Event
 
 
@@ -53,14 +55,9 @@ def prometheus() -> Iterator[SlowPrometheus]:
         def log_message(self, *args: object) -> None:
             """Silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield SlowPrometheus(server.server_port, may_answer)
-    may_answer.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_by(Handler) as url:
+        yield SlowPrometheus(url, may_answer)
+        may_answer.set()
 
 
 class Answer(NamedTuple):
@@ -72,11 +69,11 @@ class Answer(NamedTuple):
 class Backend:
     """A process of the backend on a database in a folder."""
 
-    def __init__(self, folder: Path, prometheus_port: int = 9, **settings: object) -> None:
+    def __init__(self, folder: Path, prometheus_url: str = NOBODY_LISTENS, **settings: object) -> None:
         self.port = free_port()
         env = {
             "PORT": self.port,
-            "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}",
+            "PROMETHEUS_URL": prometheus_url,
             "PROMETHEUS_TIMEOUT_SECONDS": PATIENCE_SECONDS,
             "MAX_WAIT_SECONDS": PATIENCE_SECONDS,
             "DATABASE_URL": f"sqlite:///{folder}/m.db",
@@ -142,7 +139,7 @@ def half_open(stack: ExitStack, port: int, text: bytes) -> None:
 def test_slow_sockets_slow_queries_and_a_storm_at_once(
     prometheus: SlowPrometheus, tmp_path: Path, start: Callable[[Backend], Backend]
 ) -> None:
-    backend = start(Backend(tmp_path, prometheus.port, MAX_WAITING_REQUESTS=100))
+    backend = start(Backend(tmp_path, prometheus.url, MAX_WAITING_REQUESTS=100))
     head = b"POST /api/v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
     with ExitStack() as stack:
         for number in range(500):
@@ -171,7 +168,7 @@ def test_slow_sockets_slow_queries_and_a_storm_at_once(
 def test_slow_queries_are_answered_when_prometheus_answers(
     prometheus: SlowPrometheus, tmp_path: Path, start: Callable[[Backend], Backend]
 ) -> None:
-    backend = start(Backend(tmp_path, prometheus.port))
+    backend = start(Backend(tmp_path, prometheus.url))
     with ThreadPoolExecutor(60) as queries:
         answers = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(60)]
         assert backend.send("/healthz").status == 200
@@ -183,7 +180,7 @@ def test_slow_queries_are_answered_when_prometheus_answers(
 def test_who_waits_too_long_for_a_thread_is_refused(
     prometheus: SlowPrometheus, tmp_path: Path, start: Callable[[Backend], Backend]
 ) -> None:
-    backend = start(Backend(tmp_path, prometheus.port, THREADS=2, MAX_WAIT_SECONDS=0.2))
+    backend = start(Backend(tmp_path, prometheus.url, THREADS=2, MAX_WAIT_SECONDS=0.2))
     with ThreadPoolExecutor(10) as queries:
         answers = [queries.submit(backend.send, QUERY.format(number + 1)) for number in range(10)]
         assert wait_until(lambda: sum(answer.done() for answer in answers) == 8)

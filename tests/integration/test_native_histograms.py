@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import requests
 from flask.testing import FlaskClient
 
 from generations import INSTALLED, Servers
+from http_servers import serving_by
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
@@ -125,13 +125,8 @@ def exporter() -> Iterator[tuple[str, dict[str, int]]]:
         def log_message(self, *args: object) -> None:
             """Scrapes are counted."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}", scraped
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_by(Handler) as url:
+        yield url.removeprefix("http://"), scraped
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,6 +19,7 @@ import schemathesis
 from schemathesis.engine import events, from_schema
 from schemathesis.schemas import BaseSchema
 
+from http_servers import serving_by
 from modelplane_datasource.app import close_app, create_app
 from modelplane_datasource.settings import Settings
 from modelplane_datasource.tenancy.tokens import hash_token
@@ -159,7 +159,6 @@ def prometheus() -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             path, _, query = self.path.partition("?")
@@ -183,13 +182,8 @@ def prometheus() -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             """Nobody reads it."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_by(Handler) as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=CALLERS)

@@ -7,12 +7,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from http_servers import serving_by
 from modelplane_datasource.tenancy.tokens import hash_token
 
 KEY_ID = "id-2026-11-es256"
@@ -90,17 +91,12 @@ def publishing() -> Iterator[Keys]:
         def log_message(self, *args: object) -> None:
             """Requests are counted."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    keys.url = f"http://127.0.0.1:{server.server_port}/api/signing-keys/keys"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield keys
-    finally:
-        keys.answers.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_by(Handler) as url:
+        keys.url = f"{url}/api/signing-keys/keys"
+        try:
+            yield keys
+        finally:
+            keys.answers.set()
 
 
 def bearer(token: str) -> str:

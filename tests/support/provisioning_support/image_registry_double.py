@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from http_servers import serving_by
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 TOKEN = "anonymous"
@@ -76,13 +77,6 @@ def serving(double: RegistryDouble) -> Iterator[RegistryDouble]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    double.address = f"127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving_by(Handler) as url:
+        double.address = url.removeprefix("http://")
         yield double
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

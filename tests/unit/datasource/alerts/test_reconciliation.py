@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from http_servers import serving_by
 from modelplane_datasource.alerts.maintenance import Maintenance, MaintenanceRules, Periodic
 from modelplane_datasource.alerts.payloads import parse_payload
 from modelplane_datasource.alerts.reconciliation import TOLERANCE, ReconcileError, Reconciler
@@ -38,7 +40,7 @@ class Alertmanager:
 
 @pytest.fixture
 def make_alertmanager() -> Iterator[Callable[[], Alertmanager]]:
-    servers = []
+    servers = ExitStack()
 
     def make() -> Alertmanager:
         state = Alertmanager()
@@ -54,18 +56,11 @@ def make_alertmanager() -> Iterator[Callable[[], Alertmanager]]:
             def log_message(self, *args: object) -> None:
                 """Requests are in ``paths``."""
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        servers.append((server, thread))
-        state.url = f"http://127.0.0.1:{server.server_port}"
+        state.url = servers.enter_context(serving_by(Handler))
         return state
 
-    yield make
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with servers:
+        yield make
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from http_servers import PromptServer
 from modelplane_datasource.prometheus.errors import INVALID, UNREACHABLE, UpstreamError
 from modelplane_datasource.prometheus.transport import Transport
 from modelplane_provisioning.processes import PATIENCE_SECONDS
@@ -25,7 +26,7 @@ MOST = 1_000_000
 SECONDS = 10.0
 
 
-class Server(ThreadingHTTPServer):
+class Server(PromptServer):
     """Answers every request with its method, target and body; counts connections."""
 
     daemon_threads = True
