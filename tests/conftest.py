@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -10,6 +12,10 @@ from generations import GENERATIONS, NEWEST, VERSIONS_FILE, Servers, find_server
 # A busy machine makes single examples slow; no test asserts a time.
 settings.register_profile("modelplane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("modelplane")
+
+# A shell that runs tests in the background has them and all their children ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
