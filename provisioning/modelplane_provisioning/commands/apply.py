@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modelplane_provisioning.commands.grafana_options import admin_options, url_of_part
-from modelplane_provisioning.commands.options import api_option, console, out_option
+from modelplane_provisioning.commands.grafana_options import admin_options
+from modelplane_provisioning.commands.options import address, api_option, console, out_option
 from modelplane_provisioning.commands.show import progress, until_interrupted
 
 if TYPE_CHECKING:
@@ -41,10 +41,22 @@ if TYPE_CHECKING:
     "--no-grafana", is_flag=True, help="As for `modelplane bundle`: compose.yaml starts no Grafana."
 )
 @api_option
-@click.option("--prometheus", callback=url_of_part, help="Prometheus. [default: http://127.0.0.1:9090]")
-@click.option("--alertmanager", callback=url_of_part, help="Alertmanager. [default: http://127.0.0.1:9093]")
-@click.option("--backend", callback=url_of_part, help="The backend. [default: http://127.0.0.1:8090]")
-@click.option("--grafana", callback=url_of_part, help="Grafana. [default: http://127.0.0.1:3000]")
+@click.option(
+    "--prometheus",
+    callback=address("http://prometheus:9090"),
+    help="Prometheus. [default: http://127.0.0.1:9090]",
+)
+@click.option(
+    "--alertmanager",
+    callback=address("http://alertmanager:9093"),
+    help="Alertmanager. [default: http://127.0.0.1:9093]",
+)
+@click.option(
+    "--backend", callback=address("http://backend:8090"), help="The backend. [default: http://127.0.0.1:8090]"
+)
+@click.option(
+    "--grafana", callback=address("http://grafana:3000"), help="Grafana. [default: http://127.0.0.1:3000]"
+)
 @admin_options
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--watch", is_flag=True, help="Follow the registry: apply it whenever its file changes.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelplane_provisioning.commands.grafana_options import admin_options, grafana_option, url_of_part
-from modelplane_provisioning.commands.options import api_option, console, registry_option
+from modelplane_provisioning.commands.grafana_options import admin_options, grafana_option
+from modelplane_provisioning.commands.options import address, api_option, console, registry_option
 from modelplane_provisioning.commands.text import print_json
 
 if TYPE_CHECKING:
@@ -39,9 +39,17 @@ secrets_option = click.option(
 @token_option
 @admin_options
 @api_option
-@click.option("--prometheus-url", callback=url_of_part, help="Prometheus, as Grafana reaches it.")
-@click.option("--backend-url", callback=url_of_part, help="The backend, as Grafana reaches it.")
-@click.option("--alertmanager-url", callback=url_of_part, help="Alertmanager, as Grafana reaches it.")
+@click.option(
+    "--prometheus-url", callback=address("http://prometheus:9090"), help="Prometheus, as Grafana reaches it."
+)
+@click.option(
+    "--backend-url", callback=address("http://backend:8090"), help="The backend, as Grafana reaches it."
+)
+@click.option(
+    "--alertmanager-url",
+    callback=address("http://alertmanager:9093"),
+    help="Alertmanager, as Grafana reaches it.",
+)
 @click.option(
     "--scrape-interval", "seconds", type=click.IntRange(min=1), default=15, show_default=True,
     help="Seconds between two scrapes of Prometheus.",

@@ -8,8 +8,6 @@ import click
 
 from modelplane_provisioning.commands.options import Command, address
 
-url_of_part = address("http://backend:8090")
-
 grafana_option = click.option(
     "--grafana", "url", required=True, callback=address("http://localhost:3000"), help="Grafana's address."
 )
