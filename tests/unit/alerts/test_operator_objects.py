@@ -91,7 +91,6 @@ def test_a_large_registry_fits_the_config_maps_of_the_operator() -> None:
         jsonschema.validate({**content, "spec": {"groups": []}}, OBJECT)
 
 
-@pytest.mark.slow
 def test_a_smaller_rendering_leaves_no_object_of_a_larger_one(tmp_path: Path) -> None:
     rendering = ["rules", "render", "--registry", str(EXAMPLE), "--out", str(tmp_path)]
     stale = {"modelplane-config-2.yml": "kind: PrometheusRule\n"}

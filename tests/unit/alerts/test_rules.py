@@ -112,12 +112,10 @@ def test_vmalert_accepts_them(servers: Servers, rendered: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.slow
 def test_recorded_series_are_exactly_those_of_the_schema() -> None:
     assert {rule["record"] for rule in rules(REGISTRY, "record")} == {series.name for series in RECORDED}
 
 
-@pytest.mark.slow
 def test_alerts_are_exactly_those_of_the_schema() -> None:
     rendered = rules(REGISTRY, "alert")
     declared = {alert.name: alert for alert in ALERTS}
@@ -238,7 +236,6 @@ def test_jsonnetfmt_has_nothing_to_change() -> None:
     assert done.returncode == 0, "run jsonnetfmt -i on " + ", ".join(files) + done.stderr
 
 
-@pytest.mark.slow
 def test_rendering_twice_gives_the_same_bytes() -> None:
     assert rule_files(EXAMPLE) == rule_files(EXAMPLE)
 

@@ -67,7 +67,6 @@ def test_each_access_has_its_own_data_source_and_the_same_panels(registry: Regis
     assert kinds.count(UIDS[api]) == len(api_queries(build(registry)))
 
 
-@pytest.mark.slow
 def test_without_access_only_prometheus_is_read(registry: Registry) -> None:
     assert {read_by(target) for target in targets(registry, "none")} == {"prometheus"}
     boards = build(registry, "none")
@@ -78,7 +77,6 @@ def test_without_access_only_prometheus_is_read(registry: Registry) -> None:
         assert b"${api}" not in content
 
 
-@pytest.mark.slow
 def test_every_access_has_the_same_panels_of_prometheus(registry: Registry) -> None:
     of_prometheus = [
         [target for target in targets(registry, api) if read_by(target) == "prometheus"]

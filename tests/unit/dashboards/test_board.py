@@ -88,7 +88,6 @@ def test_ids_are_the_same_on_every_board_of_a_kind_and_do_not_change() -> None:
     assert panel_id("tenant", "request-rate") != panel_id("fleet", "request-rate")
 
 
-@pytest.mark.slow
 def test_no_board_depends_on_another_tenant(registry: Registry) -> None:
     content = registry.model_dump(mode="json", by_alias=True, exclude_unset=True)
     content["tenants"].insert(len(content["tenants"]), {"id": "new"})

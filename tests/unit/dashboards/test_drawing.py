@@ -92,7 +92,6 @@ def test_any_grid_is_well_formed_and_nothing_overlaps(dashboard: Json) -> None:
     assert outline(dashboard) == outline(dashboard)
 
 
-@pytest.mark.slow
 @given(texts)
 @settings(max_examples=50)
 def test_a_title_stands_whole_in_the_drawing(title: str) -> None:

@@ -154,7 +154,6 @@ def limits(board: Board, label: str) -> bool:
     )
 
 
-@pytest.mark.slow
 def test_boards_over_many_read_what_is_recorded(boards: tuple[Board, ...]) -> None:
     """A scraped series has a line for each tenant, model, version and replica: only one of them is cheap."""
     for query in panel_queries(boards):
@@ -178,7 +177,6 @@ def test_variables_are_matched_as_they_can_be_chosen(boards: tuple[Board, ...]) 
                 assert operator == operators[name], text
 
 
-@pytest.mark.slow
 def test_counters_are_only_read_through_a_rate(boards: tuple[Board, ...]) -> None:
     for text in expressions(boards):
         tree = nodes(parse(text))

@@ -94,13 +94,11 @@ def test_expand_refuses_a_format_it_does_not_know() -> None:
         expand("${tenant:glob}", {"tenant": "a"})
 
 
-@pytest.mark.slow
 @given(value=st.text(max_size=20))
 def test_expand_does_not_expand_values(value: str) -> None:
     assert expand("<$tenant>", {"tenant": value}) == f"<{value}>"
 
 
-@pytest.mark.slow
 @given(text=st.text(max_size=40))
 def test_expand_leaves_text_without_variables_alone(text: str) -> None:
     plain = re.sub(r"\$", "", text)

@@ -140,7 +140,6 @@ def test_the_state_of_a_signal(servers: Servers, tmp_path: Path, state: str) -> 
     check(servers, tmp_path, data, {expression: [] if value is None else [("{}", value)]}, at="2h")
 
 
-@pytest.mark.slow
 def test_signals_that_moved_are_listed_with_their_arms(servers: Servers, tmp_path: Path) -> None:
     """Not one that did not move, nor an arm within its limits; n and noise are there for each."""
     data = [

@@ -63,7 +63,6 @@ def one_version(*effects: Effect) -> Story:
     return story(*effects, tenants=(("north", 1.0),), releases=(Release("v1", 0.9),))
 
 
-@pytest.mark.slow
 @given(images, seeds)
 def test_changes_leave_their_input_alone_and_repeat_with_the_seed(image: Array, seed: int) -> None:
     before = image.copy()

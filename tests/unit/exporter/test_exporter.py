@@ -128,7 +128,6 @@ def test_a_taken_port_is_logged_once_and_the_model_goes_on() -> None:
     assert "MODELPLANE_EXPORTER_PORT" in run.stderr
 
 
-@pytest.mark.slow
 def test_a_server_can_be_asked_for_with_an_injected_registry() -> None:
     code = (
         "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"

@@ -118,12 +118,10 @@ def test_packages_import_only_lower_layers() -> None:
             assert LAYERS[target] < LAYERS[package], f"{module} imports {target}"
 
 
-@pytest.mark.slow
 def test_modules_have_no_circle() -> None:
     assert circle(imports()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("package", FOLDERS)
 def test_rooms_import_what_the_architecture_page_says(package: str) -> None:
     rooms = rooms_of(package)

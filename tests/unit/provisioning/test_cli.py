@@ -283,7 +283,6 @@ def test_serve_refuses_bad_settings(flags: list[str], message: str, tmp_path: Pa
     assert "Traceback" not in result.output
 
 
-@pytest.mark.slow
 def test_a_missing_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['click'] = None; sys.argv = ['modelplane', 'up']\n"

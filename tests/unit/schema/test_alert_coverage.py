@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import yaml
 
 from modelplane_schema.alert_coverage import alerts_for, coverage_warnings
@@ -67,7 +66,6 @@ def test_what_the_platform_does_not_take_nobody_hears_of() -> None:
     ]
 
 
-@pytest.mark.slow
 def test_a_thousand_tenants_without_receivers_are_one_sentence() -> None:
     (warning, _) = coverage_warnings(registry([[]] * 1000, [[RECEIVER]], []))
     assert "tenants[9] 'tenant-9' and 990 more: no receivers" in warning

@@ -75,7 +75,6 @@ def test_what_grafana_adds_is_no_difference(generated: dict[str, bytes], tmp_pat
         assert adopted_difference(generated, stripped(board), str(path)) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("export", [dict, from_classic_api, from_browser, resource])
 def test_what_somebody_changed_is_told_by_panel(
     generated: dict[str, bytes], tmp_path: Path, export: Any
@@ -96,7 +95,6 @@ def test_what_somebody_changed_is_told_by_panel(
     assert [change.key for change in difference.panels[0].changes] == ["description"]
 
 
-@pytest.mark.slow
 def test_stripped_keeps_what_is_not_of_the_server(generated: dict[str, bytes]) -> None:
     board = json.loads(generated["boards/mp-fleet.json"])
     content = stripped(from_browser(board))

@@ -151,7 +151,6 @@ def test_ids_before_1970() -> None:
     assert IncidentId.parse(str(IncidentId(-62_135_596_800_000, "0" * 16))) == (-62_135_596_800_000, "0" * 16)
 
 
-@pytest.mark.slow
 def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStore) -> None:
     add(store, observation("a", "x", 30, 40))
     (before,) = store.incidents(EVERYTHING, RULES)
@@ -167,7 +166,6 @@ def test_an_acknowledged_incident_stays_so_when_its_start_moves(store: AlertStor
     assert sum(len(incident.acknowledgements) for incident in result.values()) == 2
 
 
-@pytest.mark.slow
 def test_an_alert_flaps_from_its_third_start_within_an_hour(store: AlertStore) -> None:
     add(store, *(observation("a", "x", minute, minute + 1) for minute in (0, 25, 50, 111)))
     assert [incident.flapping for incident in store.incidents(EVERYTHING, RULES)] == [(), ("x",), (), ()]

@@ -106,7 +106,6 @@ def test_times_that_no_clock_gave_are_bounded_by_the_receipt() -> None:
     assert seen.starts_at < 0
 
 
-@pytest.mark.slow
 @given(st.binary(max_size=200))
 def test_no_body_breaks_the_parser(body: bytes) -> None:
     try:

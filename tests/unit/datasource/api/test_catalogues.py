@@ -112,7 +112,6 @@ def test_units_are_those_of_columns_that_there_are(plane: FlaskClient) -> None:
         assert table.units.keys() <= columns[table.name]
 
 
-@pytest.mark.slow
 def test_annotations_and_menus_are_listed_with_what_narrows_them(plane: FlaskClient) -> None:
     for kind in ("annotations", "menus"):
         for source in answer(plane, kind)[kind]:
@@ -154,7 +153,6 @@ def test_a_tenant_sees_what_is_theirs(plane: FlaskClient) -> None:
         assert plane.get(f"/api/v1/menus/{menu}?tenant-id=user-B", headers=headers).status_code == 403
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "identity"),
     [

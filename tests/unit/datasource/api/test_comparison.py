@@ -291,7 +291,6 @@ def test_what_is_no_whole_histogram_is_an_upstream_error(
     assert re.search(f"{family}.*{text}", response.get_json()["message"])
 
 
-@pytest.mark.slow
 def test_versions_whose_exporters_have_other_buckets_are_compared_on_those_of_both(
     compared: Ask[Any], client: FlaskClient, prometheus: Prometheus
 ) -> None:

@@ -20,7 +20,6 @@ def stored(stored_series: list[dict[str, Any]]) -> None:
     stored_series += [series("user-C", 0.05)]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("stored")
 def test_the_dearest_rows_come_first(costs: FlaskClient) -> None:
     every = rows(costs)

@@ -77,7 +77,6 @@ def test_a_tenant_is_charged_by_the_operators_policy(
     assert every_answer(client, TENANT, idle=other)["costs?"].status_code == 403
 
 
-@pytest.mark.slow
 def test_an_operator_gets_the_policy_that_is_set_and_may_name_any(
     make_plane: Callable[..., FlaskClient],
 ) -> None:

@@ -53,7 +53,6 @@ def test_idle_policies(costs: FlaskClient, policy: str, of_a: str) -> None:
     assert charged == Decimal(of_a)
 
 
-@pytest.mark.slow
 def test_a_device_that_shows_itself_and_is_not_used_is_idle(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -83,7 +82,6 @@ def test_periods_add_up_and_are_additive(costs: FlaskClient) -> None:
     assert [row["start"] for row in result] == [(START + quarter * 900) * 1000 for quarter in range(4)]
 
 
-@pytest.mark.slow
 def test_csv_and_focus(costs: FlaskClient) -> None:
     answer = costs.get(f"/api/v1/costs?{RANGE}", headers={"Accept": "text/csv"})
     assert answer.mimetype == "text/csv"
@@ -190,7 +188,6 @@ def test_rows_series_csv_and_focus_are_one_ledger(
         assert drawn == pytest.approx(float(total), abs=1e-9), more
 
 
-@pytest.mark.slow
 def test_one_point_is_the_whole_range(costs: FlaskClient) -> None:
     end = (START + HOUR - 600) * 1000
     lines = costs.get(f"/api/v1/metrics/cost?from={START * 1000}&to={end}&maxDataPoints=1").get_json()["data"]
@@ -226,14 +223,12 @@ def test_a_forecast_is_of_its_own_moment_and_never_of_the_future(costs: FlaskCli
     assert as_of("2023-12-01T00:00:00Z") == as_of(253_402_300_799_999) == {NOW * 1000}
 
 
-@pytest.mark.slow
 def test_a_group_that_is_asked_for_twice_is_one_group(costs: FlaskClient) -> None:
     assert rows(costs, "&group-by=tenant&group-by=tenant") == rows(costs)
     twice = costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h&group-by=tenant&group-by=tenant").get_json()
     assert twice["data"] == costs.get(f"/api/v1/metrics/cost?{RANGE}&step=1h").get_json()["data"]
 
 
-@pytest.mark.slow
 def test_a_tenant_may_be_called_like_a_kind_of_charge(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -252,7 +247,6 @@ def test_a_tenant_may_be_called_like_a_kind_of_charge(
     assert {"idle", "idle direct", "idle idle_share", "__overflow__"} <= set(names)
 
 
-@pytest.mark.slow
 def test_series_of_one_tenant_in_two_currencies_are_told_apart(
     costs: FlaskClient,
     cost_registry: Path,
@@ -285,7 +279,6 @@ def test_tokens_and_device_seconds_of_a_process_are_scraped_together(
     )
 
 
-@pytest.mark.slow
 def test_no_name_in_a_csv_is_a_formula(costs: FlaskClient, stored_series: list[dict[str, Any]]) -> None:
     names = ['=cmd()|"/C calc"!A0', "+1", "-1", "@sum(1)", 'two\nlines,"quoted"']
     stored_series[:] = [series(name, 0.125) for name in names]
@@ -320,7 +313,6 @@ def test_an_empty_inventory_has_no_capacity_and_all_use_is_over(
         assert warning.startswith("Device GPU-1 (h200) is used and not in the inventory")
 
 
-@pytest.mark.slow
 def test_tokens_of_a_model_without_token_prices_are_nobodys_business(
     costs: FlaskClient, stored_series: list[dict[str, Any]]
 ) -> None:
@@ -341,7 +333,6 @@ def test_a_range_of_92_days_is_allowed_and_a_longer_one_is_not(costs: FlaskClien
         assert (answer.status_code, answer.get_json()["error"]) == (422, "range_too_large")
 
 
-@pytest.mark.slow
 def test_too_many_rows_are_422_with_advice(
     costs: FlaskClient,
     cost_registry: Path,

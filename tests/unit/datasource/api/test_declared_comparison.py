@@ -111,7 +111,6 @@ def test_production_is_compared_with_its_canary(
     assert all(('tenant_id="acme"' in query) == (token == CALLER) for query in queries)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "compared"),
     [

@@ -183,7 +183,6 @@ def test_confidence_has_fixed_bounds(ask: Ask[Any]) -> None:
     assert (status, body["error"]) == (422, "not_comparable")
 
 
-@pytest.mark.slow
 def test_methods_share_what_was_arranged(ask: Ask[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     arranged = []
     blocks = queries.blocks

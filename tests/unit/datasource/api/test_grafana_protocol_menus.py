@@ -83,7 +83,6 @@ def test_case_20_values_of_variables_are_literal_and_empty_ones_do_not_mean_all(
         assert "model_version=" not in upstream.calls[0][1]["query"]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("full")
 def test_case_21_scoped_vars_and_unknown_keys_change_nothing(client: FlaskClient) -> None:
     scoped = {

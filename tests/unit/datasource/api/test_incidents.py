@@ -179,7 +179,6 @@ def test_a_bad_acknowledgement_is_400(stored: FlaskClient, body: bytes, field: s
     assert read(stored, f"/{number}")["acknowledgements"] == []
 
 
-@pytest.mark.slow
 def test_statistics(stored: FlaskClient) -> None:
     number = read(stored, "?tenant-id=user-B")["incidents"][0]["id"]
     stored.post(f"/api/v1/incidents/{number}/acknowledge", json={"by": "Ada"})

@@ -167,7 +167,6 @@ def test_own_metrics_are_text_for_others(client: FlaskClient, accept: str) -> No
     assert all(not family.name.endswith("_created") for family in text_string_to_metric_families(text))
 
 
-@pytest.mark.slow
 def test_own_metrics_have_a_format_where_the_requested_version_is_none(client: FlaskClient) -> None:
     """Releases of prometheus_client differ in which: OpenMetrics up to 0.20, text since."""
     response = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=x"})

@@ -197,7 +197,6 @@ def test_an_upstream_error_keeps_its_status(upstream: FakePrometheus, client: Fl
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_the_catalogue_declares_what_the_routes_accept(
     upstream: FakePrometheus, settings: Settings, make_client: Callable[[Settings], FlaskClient]
 ) -> None:

@@ -163,7 +163,6 @@ def test_what_prometheus_says_is_for_operators(
     assert read_by_operator > 20 or saying not in READ_BY_OPERATORS
 
 
-@pytest.mark.slow
 def test_a_tenant_reads_that_something_is_missing(plane: FlaskClient, upstream: FakePrometheus) -> None:
     upstream.reply = SAYINGS["warnings"]
     selected = f"model-name={SHARED_MODEL}&tenant-id={CALLER_TENANT}"

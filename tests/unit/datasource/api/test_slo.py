@@ -259,7 +259,6 @@ def test_without_events_there_is_no_row(prometheus: Prometheus, slo_client: Flas
     assert slo_client.get(f"/api/v1/slo?{WHO}").get_json()["rows"] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/api/v1/metrics/slo", "/api/v1/slo"])
 def test_warnings_of_prometheus_are_passed_on(
     prometheus: Prometheus, slo_client: FlaskClient, path: str
@@ -303,7 +302,6 @@ def test_a_bad_registry_stops_the_start(settings: Settings, tmp_path: Path) -> N
         create_app(replace(settings, registry_file=path))
 
 
-@pytest.mark.slow
 def test_everything_that_may_be_seen_comes_with_the_worst_first(
     prometheus: Prometheus, upstream: FakePrometheus, slo_client: FlaskClient
 ) -> None:

@@ -98,7 +98,6 @@ def test_bad_parameters_are_named(costs: FlaskClient, query: str) -> None:
     assert answer.get_json()["details"]["parameter"] == query.partition("=")[0]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("token_series")
 def test_allocation_tells_a_tenant_what_others_use_unless_the_operator_allows_it(
     make_plane: Callable[..., FlaskClient],

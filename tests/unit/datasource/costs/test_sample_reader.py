@@ -201,7 +201,6 @@ def test_a_counter_that_falls_is_not_gap_free_whatever_is_said_of_resets() -> No
     assert read(rising).is_gap_free
 
 
-@pytest.mark.slow
 def test_representatives_of_many_devices_are_read_by_short_queries() -> None:
     """Sixty tenants with names of 100 characters, each with a device of its own."""
     owners = [f"{number:0>100}" for number in range(60)]

@@ -49,7 +49,6 @@ def annotate(client: FlaskClient, name: str, payload: object = None, **more: obj
     return {**columns, "notices": frame.get("meta", {}).get("notices", [])}
 
 
-@pytest.mark.slow
 def test_a_firing_alert_lasts_until_now_and_others_until_their_end(
     client: FlaskClient, store: Callable[..., None]
 ) -> None:
@@ -83,7 +82,6 @@ def test_alerts_are_chosen_by_payload_and_by_literal_filters(
     assert annotate(client, "alerts", adhocFilters=filters)["title"] == ["one"]
 
 
-@pytest.mark.slow
 def test_too_many_alerts_say_that_some_are_missing(client: FlaskClient, store: Callable[..., None]) -> None:
     store(*(alert(f"a{index}", MS - 600_000 - index * 1000) for index in range(MAX_ALERTS)))
     result = annotate(client, "alerts")

@@ -119,7 +119,6 @@ RESULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("anybody")
 @pytest.mark.parametrize("data", RESULTS.values(), ids=RESULTS)
 def test_results_are_given_as_they_are(web: FlaskClient, prometheus: FakeClient, data: object) -> None:

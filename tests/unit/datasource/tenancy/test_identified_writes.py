@@ -102,7 +102,6 @@ def test_nobody_writes_about_a_tenant_of_another_organisation(
         assert write(protected, "acknowledge", incidents["user-B"], headers).status_code == 404, token
 
 
-@pytest.mark.slow
 def test_a_token_of_one_tenant_gives_nothing_to_an_identity_of_another(
     protected: FlaskClient, keys: Keys, incidents: dict[str, str]
 ) -> None:

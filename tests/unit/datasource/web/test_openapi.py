@@ -74,7 +74,6 @@ def objects_in(schema: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from objects_in(value, f"{place}/{number}")
 
 
-@pytest.mark.slow
 def test_alternatives_have_names(document: dict[str, Any]) -> None:
     """openapi-python-client makes a class of each object, and names the parts of alternatives twice alike."""
     for name, schema in document["components"]["schemas"].items():

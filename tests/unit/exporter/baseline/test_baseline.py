@@ -186,14 +186,12 @@ def test_whatever_a_file_holds_at_any_place_it_is_read_or_refused(data: st.DataO
     assert read.signals == BASELINE.signals
 
 
-@pytest.mark.slow
 @given(st.text())
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(BaselineError):
         Baseline.from_json(text)
 
 
-@pytest.mark.slow
 def test_reading_needs_no_numpy(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     BASELINE.save(path)

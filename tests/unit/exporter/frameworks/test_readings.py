@@ -84,7 +84,6 @@ def test_rounding_does_not_make_probabilities_ambiguous(dtype: type[np.floating[
     assert not Reader(NUMPY, "probabilities").read(eighths, eighths).is_ambiguous
 
 
-@pytest.mark.slow
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(width=32)))
 def test_any_logits_give_a_probability_or_nan(scores: np.ndarray) -> None:
     confidence = NUMPY.confidence(scores, "logits")

@@ -169,7 +169,6 @@ def test_a_sum_takes_more_than_64_bits(registry: CollectorRegistry) -> None:
     assert totals(registry, "loss") == [30, 0, 3e19]
 
 
-@pytest.mark.slow
 def test_threads_lose_nothing(registry: CollectorRegistry) -> None:
     shop = exporter(registry)
 

@@ -146,7 +146,6 @@ def test_a_stream_of_an_hour_shows_up_while_it_runs() -> None:
     assert seen == pytest.approx([60.0 * minute for minute in range(60)])
 
 
-@pytest.mark.slow
 @given(st.lists(st.floats(0, 1e5), min_size=2, max_size=30))
 def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
     clock, state = Clock(), new_state()
@@ -165,7 +164,6 @@ def test_exposed_device_seconds_never_step_back(pauses: list[float]) -> None:
         last = shown
 
 
-@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 50), min_size=1))
 def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
     clock = Clock()
@@ -187,7 +185,6 @@ def test_a_batch_is_split_by_items_when_it_ends(items: dict[str, int]) -> None:
         assert sum(cells[LATENCY.start : LATENCY.sum_cell]) == 1
 
 
-@pytest.mark.slow
 def test_threads_lose_nothing_and_close_with_concurrent_drains() -> None:
     meter = DeviceMeter(drain_at=64)
     tenants = [new_state(str(number)) for number in range(3)]

@@ -55,7 +55,6 @@ def test_many_ended_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> 
     assert counts(WorkerDirectory(tmp_path)) == {key(): 561}
 
 
-@pytest.mark.slow
 def test_files_of_workers_that_wrote_nothing_take_few_descriptors_too(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"worker-{LAYOUT}-1-{number:016x}").touch()
@@ -71,7 +70,6 @@ def test_files_of_workers_that_wrote_nothing_take_few_descriptors_too(tmp_path: 
     assert exit_status(forked(scrape)) == 0
 
 
-@pytest.mark.slow
 def test_many_live_workers_take_few_descriptors_of_a_scrape(tmp_path: Path) -> None:
     live = [WorkerFile.create(tmp_path) for _ in range(200)]
     for file in live:

@@ -117,7 +117,6 @@ def test_prometheus_keeps_the_longest_slo_window() -> None:
     assert retention_days(parse_registry(yaml.safe_dump(changed))) == 31
 
 
-@pytest.mark.slow
 def test_prometheus_accepts_late_samples_and_stores_exemplars(container_bundle: Path) -> None:
     config = read_yaml(container_bundle / "prometheus/prometheus.yml")
     assert config["storage"]["tsdb"]["out_of_order_time_window"] == "2h"

@@ -86,7 +86,6 @@ def test_names_of_the_planes_own_secrets_below_receivers_change_none_of_them(
     assert {secret: (out / "secrets" / secret.path).read_bytes() for secret in SECRETS} == before
 
 
-@pytest.mark.slow
 def test_alertmanagers_container_has_the_secrets_of_receivers_and_its_own_token_alone(
     folder: Path, tmp_path: Path
 ) -> None:

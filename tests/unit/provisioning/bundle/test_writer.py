@@ -82,7 +82,6 @@ def test_files_of_others_stay_whatever_comes_and_goes(tmp_path: Path) -> None:
         assert targets == {f"mp-model-{name}.json" for name in models} | {"theirs.json"}
 
 
-@pytest.mark.slow
 def test_a_compose_file_of_others_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     out = tmp_path / "own"
     out.mkdir()
@@ -96,7 +95,6 @@ def test_a_compose_file_of_others_is_refused_and_nothing_is_written(tmp_path: Pa
     assert present(out) == {"compose.yaml": b"my: compose\n"}
 
 
-@pytest.mark.slow
 def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(tmp_path: Path) -> None:
     receiver = {"type": "webhook", "url": "https://a.example", "credentials_file": "receivers/none"}
     declared = registry(("m",), {"id": "north", "receivers": [receiver]})
@@ -121,7 +119,6 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(tmp_path: Path
     assert present(tmp_path) == before
 
 
-@pytest.mark.slow
 def test_what_a_version_without_a_manifest_wrote_is_taken_over(tmp_path: Path) -> None:
     write(tmp_path, "m", "gone")
     (tmp_path / MANIFEST).unlink()
@@ -139,7 +136,6 @@ def test_what_a_version_without_a_manifest_wrote_is_taken_over(tmp_path: Path) -
     assert not (tmp_path / "secrets/receivers/token").exists()
 
 
-@pytest.mark.slow
 def test_folders_of_others_without_a_manifest_are_not_taken_over(tmp_path: Path) -> None:
     """Without the tokens of a bundle nothing in a folder is one's file."""
     write(tmp_path / "a", "m", "gone")
@@ -148,7 +144,6 @@ def test_folders_of_others_without_a_manifest_are_not_taken_over(tmp_path: Path)
         write(tmp_path / "b", "m", "new")
 
 
-@pytest.mark.slow
 def test_a_board_that_somebody_put_in_the_place_of_one_of_ours_stays(tmp_path: Path) -> None:
     write(tmp_path, "m", "gone")
     board = tmp_path / "grafana/dashboards/models/mp-model-gone.json"
@@ -157,7 +152,6 @@ def test_a_board_that_somebody_put_in_the_place_of_one_of_ours_stays(tmp_path: P
     assert board.read_text(encoding="ascii") == '{"uid": "theirs"}'
 
 
-@pytest.mark.slow
 def test_files_come_after_those_that_they_name_and_removals_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +195,6 @@ def test_two_tenants_of_the_same_title_are_refused_and_nothing_is_written(tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 def test_a_plan_says_what_writing_does_and_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for models in (("m", "gone"), ("m", "new"), ("m", "new")):
@@ -313,7 +306,6 @@ def test_boards_of_tenants_and_models_stay_when_many_come(
     assert not (tmp_path / "large/grafana/dashboards/models").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", ["data/prometheus/wal/0", "../x", "/etc/passwd", f"secrets/{SECRETS[0].path}"]
 )

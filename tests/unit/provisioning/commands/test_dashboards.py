@@ -83,7 +83,6 @@ def test_what_a_run_takes_over_and_leaves_is_said(out: Path) -> None:
     assert f"{out}/{model}: is no board of modelplane any more, and stays" in left.output
 
 
-@pytest.mark.slow
 def test_files_of_others_stop_it_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "boards").mkdir()
     (tmp_path / FLEET).write_text("theirs")

@@ -209,7 +209,6 @@ def test_the_boards_of_the_bundle_are_counted(monkeypatch: pytest.MonkeyPatch) -
     assert len(boards) > len(REGISTRY.models)
 
 
-@pytest.mark.slow
 def test_grafana_opens_on_the_fleet_and_fetches_nothing() -> None:
     files = bundle()
     grafana = yaml.safe_load(files["compose.yaml"])["services"]["grafana"]

@@ -29,7 +29,6 @@ def services() -> tuple[ExampleService, ...]:
     return read_catalogue(EXAMPLES)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("left_out", ["wine-grader", "digit-reader", "progression-risk"])
 def test_a_model_that_is_not_installed_is_nowhere(
     services: tuple[ExampleService, ...], left_out: str

@@ -169,7 +169,6 @@ def test_what_is_no_grafana_or_refuses_is_said(
     assert sentence in problems(doctor(scene))[0]
 
 
-@pytest.mark.slow
 def test_a_page_for_a_login_is_said(scene: Scene) -> None:
     scene[0].redirect = "https://login.example.org/oauth"
     (sentence,) = problems(doctor(scene))
@@ -195,7 +194,6 @@ def test_a_token_without_a_role_sees_no_board(scene: Scene) -> None:
     assert "the token may not see the boards" in findings[BOARDS[0].name].problems[0].text
 
 
-@pytest.mark.slow
 def test_the_plugin_is_absent_disabled_or_old(scene: Scene) -> None:
     state = scene[0]
     state.plugin_version = "0.0.9"
@@ -208,7 +206,6 @@ def test_the_plugin_is_absent_disabled_or_old(scene: Scene) -> None:
     assert "GF_PLUGINS_ALLOW_LOADING_UNSIGNED_PLUGINS=modelplane-monitoring-app," in absent
 
 
-@pytest.mark.slow
 def test_without_an_identity_nobody_can_acknowledge(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = {"version": "0.1.0", "role": "grafana", "user": None}
     monkeypatch.setattr("provisioning_support.plane_doubles.IDENTITY", identity)
@@ -230,7 +227,6 @@ def test_a_data_source_whose_health_may_be_well_does_not_answer(scene: Scene, ba
     assert sentence.startswith("the data source 'modelplane' does not answer: ")
 
 
-@pytest.mark.slow
 def test_a_host_without_a_slash_gives_the_token_away(scene: Scene) -> None:
     state = scene[0]
     sources = state.organisations[1].sources

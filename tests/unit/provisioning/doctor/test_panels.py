@@ -114,7 +114,6 @@ def test_a_dead_target_explains_what_its_model_lacks(parts: Parts) -> None:
     assert any("panel 'Requests'" in place for place in problem.explains)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prometheus", "text", "severity"),
     [
@@ -138,7 +137,6 @@ DURATION = "modelplane_datasource_request_duration_seconds_bucket"
 OF_BACKEND = [DURATION, "modelplane_datasource_requests_total"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "age_seconds", "text", "severity"),
     [

@@ -41,7 +41,6 @@ def test_no_server_of_ours_is_described(bundle: Path) -> None:
     assert not (bundle / "alertmanager/alertmanager.yml").exists()
 
 
-@pytest.mark.slow
 def test_the_scrape_file_has_our_jobs_only(bundle: Path) -> None:
     content = yaml.safe_load((bundle / "prometheus/scrape.yml").read_text())
     assert content.keys() == {"scrape_configs"}
@@ -59,7 +58,6 @@ def test_the_scrape_file_has_our_jobs_only(bundle: Path) -> None:
     assert all((bundle / file.removeprefix("/etc/modelplane/")).is_file() for file in files)
 
 
-@pytest.mark.slow
 def test_alerts_carry_our_label_and_recorded_series_do_not(bundle: Path) -> None:
     groups = [
         group

@@ -32,7 +32,6 @@ def test_kustomize_builds_objects_of_the_schemas(folder: str, build: Build) -> N
     assert len(names) == len(set(names))
 
 
-@pytest.mark.slow
 def test_the_files_of_the_base_are_of_the_schemas(base: dict[tuple[str, str], Object]) -> None:
     assert problems(base.values()) == []
     assert {kind for kind, _ in base} == {
@@ -41,7 +40,6 @@ def test_the_files_of_the_base_are_of_the_schemas(base: dict[tuple[str, str], Ob
     }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "field"),
     [("Deployment", "template"), ("ScrapeConfig", "staticConfigs"), ("AlertmanagerConfig", "route")],
@@ -144,7 +142,6 @@ def test_selectors_meet_the_pods_and_the_service(base: dict[tuple[str, str], Obj
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
 
 
-@pytest.mark.slow
 def test_the_overlays_choose_the_store(build: Build) -> None:
     specs = {}
     for overlay in ("small", "production"):
@@ -166,7 +163,6 @@ def test_the_overlays_choose_the_store(build: Build) -> None:
     assert not any(each["kind"] == "PersistentVolumeClaim" for each in build("overlays/production"))
 
 
-@pytest.mark.slow
 def test_what_refers_to_a_secret_finds_it(build: Build) -> None:
     keys = {(each["metadata"]["name"], key) for each in build("secrets") for key in each["data"]}
     objects = build("overlays/small")

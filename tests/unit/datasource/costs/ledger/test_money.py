@@ -23,7 +23,6 @@ from modelplane_datasource.costs.ledger.report import cost_rows
 from modelplane_datasource.costs.ledger.usage import ScrapeTiming
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("amount", "hours"), [("1.00", 1), ("100", 672), ("3.10", 24), ("0.07", 7)])
 @pytest.mark.parametrize("share", [0.0, 1 / 3, 1.0])
 def test_device_hours_cost_exactly_their_price(amount: str, hours: int, share: float) -> None:
