@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import promql_parser
 
-from modelplane_schema.metrics import MODEL_NAME, TENANT_ID
+from modelplane_schema.metrics import ALL_TENANTS, MODEL_NAME, TENANT_ID
 
 RECORDED = "modelplane:"
 _OF_MODELS = (RECORDED, "model_")
@@ -37,7 +37,7 @@ def selection(text: str, models: Collection[str], tenants: Collection[str]) -> S
     return Selection(
         frozenset(name for name, _ in selectors),
         _allowed(MODEL_NAME, models, selectors),
-        _allowed(TENANT_ID, tenants, selectors),
+        _allowed(TENANT_ID, tenants, selectors) | _counted_together(tenants, selectors),
     )
 
 
@@ -48,6 +48,11 @@ def _selectors(text: str) -> Iterator[tuple[str, _Matchers]]:
         if isinstance(node, promql_parser.VectorSelector):
             matchers = ((each.name, str(each.op), each.value) for each in node.matchers.matchers)
             yield node.name or "", tuple(matchers)
+
+
+def _counted_together(tenants: Iterable[str], selectors: Iterable[tuple[str, _Matchers]]) -> frozenset[str]:
+    """All ``tenants`` where the matchers let through what is counted for all of them."""
+    return frozenset(tenants if _allowed(TENANT_ID, (ALL_TENANTS,), selectors) else ())
 
 
 def _allowed(

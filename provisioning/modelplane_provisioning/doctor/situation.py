@@ -92,7 +92,7 @@ class Situation:
 
     def _calls_explain(self, selected: Selection) -> tuple[Problem, ...]:
         called = {pair for pair in self.callers if pair[0] in selected.models and pair[1] in selected.tenants}
-        if called or not selected.models:
+        if called or not selected.models or not selected.tenants:
             return ()
         return (_no_calls(selected, not self.callers),)
 

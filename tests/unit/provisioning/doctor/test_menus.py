@@ -44,6 +44,19 @@ def test_an_empty_menu_is_a_note_where_a_board_may_be_about_nothing(registry: Re
     assert "menu 'Kind' of board 'Drift' is empty, so the board shows nothing" in problem.text
 
 
+def test_a_model_that_is_called_and_reports_no_signals_is_not_called_idle(registry: Registry) -> None:
+    vectors: dict[str, list[dict[str, str]]] = {
+        **CALLED, **RANKED, "max by (kind)": [], "max by (signal)": [],
+    }  # fmt: skip
+    menus = {**MENUS, "tenant_id": ["__all__", "a"]}
+    prometheus = PrometheusDouble(menus=menus, vectors=vectors, names=["modelplane:x"])
+    finding = check_menus(Parts(prometheus, given_registry=registry))
+    assert {problem.cause for problem in finding.problems} == {
+        "menu-empty:mp-drift:kind",
+        "menu-empty:mp-drift:signal",
+    }
+
+
 def test_an_empty_menu_with_all_is_a_warning_that_names_the_query(registry: Registry) -> None:
     vectors = {**CALLED, **RANKED, "group by (tenant_id)": []}
     finding = check_menus(

@@ -106,6 +106,14 @@ def test_a_model_that_is_not_in_the_registry_is_not_called_idle(parts: Parts, re
     assert all(problem.cause.startswith("empty:") for problem in finding.problems)
 
 
+def test_a_tenant_that_is_not_in_the_registry_is_not_called_idle(parts: Parts, registry: Registry) -> None:
+    rules = dict.fromkeys(recorded(registry), "ok")
+    prometheus = silent("modelplane:calls:rate5m", rules=rules, menus={"tenant_id": ["stray"]})
+    finding = check(parts, prometheus)
+    assert finding.state == "error"
+    assert all(problem.cause.startswith("empty:") for problem in finding.problems)
+
+
 def test_a_dead_target_explains_what_its_model_lacks(parts: Parts) -> None:
     down = target("h:1", "down", "connection refused")
     prometheus = silent(MODEL_INFO, "fleet_calls", targets=[down])
