@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv6Address
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -25,9 +26,21 @@ _DNS_NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?"
 
 def _host(text: str) -> str:
     host, _, port = text.rpartition(":")
-    if not host or re.search(r"[\s/@]", host) or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or re.search(r"[\s/@]", host) or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("must be HOST:PORT, for example 10.0.0.5:8000")
+    if re.search(r"[:\[\]]", host) and not _is_bracketed(host):
+        raise ValueError(
+            "must be HOST:PORT, with an IPv6 address in brackets, for example [2001:db8::5]:8000"
+        )
     return text
+
+
+def _is_bracketed(host: str) -> bool:
+    try:
+        IPv6Address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return host.startswith("[") and host.endswith("]")
 
 
 def _metrics_path(text: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 from modelplane_schema.registry import Registry, RegistryError, dump_registry, parse_registry
 
 WHOLE: dict[str, Any] = {
-    "hosts": ["10.0.0.5:8443", "[::1]:8443"],
+    "hosts": ["10.0.0.5:8443", "[::1]:8443", "[fe80::1%eth0]:80"],
     "scheme": "https",
     "metrics_path": "/internal/metrics",
     "basic_auth": {"username": "prometheus", "password_file": "targets/password"},
@@ -75,6 +75,8 @@ BROKEN: list[tuple[Any, str]] = [
     ("a:1", f": must be a list of HOST:PORT, or a mapping with the keys {KEYS} (got 'a:1')"),
     (None, f": must be a list of HOST:PORT, or a mapping with the keys {KEYS}"),
     (["user@host:1"], "[0]: must be HOST:PORT, for example 10.0.0.5:8000 (got 'user@host:1')"),
+    *(([host], "[0]: must be HOST:PORT, with an IPv6 address in brackets, for example [2001:db8::5]:8000")
+      for host in ("2001:db8::5:8000", "::1:80", "2001:db8::5", "a:80:90", "[a]:80", "[::1:80", "::1]:80")),
     ({}, ": must have either hosts or discovery"),
     ({**WHOLE, **discovery(http={"url": "http://a"})}, ": must have either hosts or discovery"),
     ({**WHOLE, "hosts": ["a"]}, ".hosts[0]: must be HOST:PORT, for example 10.0.0.5:8000 (got 'a')"),
