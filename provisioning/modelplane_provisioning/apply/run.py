@@ -10,6 +10,7 @@ from modelplane_provisioning.apply.difference import difference_lines, without_s
 from modelplane_provisioning.apply.parts import Part
 from modelplane_provisioning.apply.rendered import Rendered
 from modelplane_provisioning.bundle.layout import BUNDLE, COMPOSE_FILE, PLUGINS_FOLDER, SECRETS
+from modelplane_provisioning.bundle.writer import left_lines
 from modelplane_provisioning.clients.plane_errors import NoAnswerError
 from modelplane_schema.errors import UserError
 from modelplane_schema.files import read_if_present
@@ -37,13 +38,14 @@ class Plan:
 def plan(rendered: Rendered) -> Plan:
     """What ``apply`` would change; a UserError with every reason why it would refuse."""
     changes = rendered.changes()
-    paths = our_files(BUNDLE, rendered.out)
+    paths = our_files(BUNDLE, rendered.out).difference(changes.left)
     present = {path: read_if_present(rendered.out / path) for path in paths}
     before = without_secrets({path: content for path, content in present.items() if content is not None})
     lines = difference_lines(before, rendered.files) if before else ["all is new"]
     secrets = [path for path in (*changes.written, *changes.removed) if path.startswith(f"{SECRETS}/")]
     if secrets:
         lines.append(f"secrets that the registry names: {len(secrets)} changed")
+    lines += left_lines(rendered.out, changes)
     return Plan(changes, tuple(lines))
 
 

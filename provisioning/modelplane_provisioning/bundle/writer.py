@@ -63,6 +63,15 @@ def write_bundle(
     return write_owned(BUNDLE, everything, out, prepare=partial(prepare_folders, out, trust))
 
 
+def left_lines(out: Path, changes: Changes) -> list[str]:
+    """A line for each file that stays although the registry asks for it no more."""
+    return [
+        f"{out / path}: belongs to the bundle no more, and stays, as it is not what modelplane wrote; "
+        "remove it if nobody needs it"
+        for path in changes.left
+    ]
+
+
 class _Checks:
     """Makes several checks, and raises what they raised at once."""
 

@@ -117,14 +117,18 @@ def bundle_command(
     Example: modelplane bundle --registry examples/modelplane.yaml --examples examples --out build
     """
     from modelplane_provisioning.bundle.layout import BUNDLE
+    from modelplane_provisioning.bundle.writer import left_lines
     from modelplane_schema.owned_files import our_files
 
     _refuse_options_of_other_targets(context, target)
     write = {COMPOSE: _compose, KUBERNETES: _kubernetes, EXISTING: _existing}[target]
     bundle = write(registry, out, api, choices)
     files = our_files(BUNDLE, out)
-    in_containers = target == COMPOSE and choices["examples"] is None  # which have other addresses there
-    warnings = list(_warnings(bundle.registry, registry.parent, in_containers))
+    in_containers = target != EXISTING and choices["examples"] is None  # which have other addresses there
+    warnings = [
+        *_warnings(bundle.registry, registry.parent, in_containers),
+        *left_lines(out, bundle.changes),
+    ]
     if as_json:
         print_json({"out": str(out), "target": target, **_files(bundle.changes, files), "warnings": warnings})
         return

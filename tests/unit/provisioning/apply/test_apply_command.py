@@ -58,6 +58,20 @@ def test_a_plane_that_does_not_run_is_said_of_each_part(registry: Path) -> None:
     assert again.output == "nothing changes\n"
 
 
+@pytest.mark.slow
+def test_a_board_that_somebody_replaced_is_said_to_stay(registry: Path) -> None:
+    registry.write_text(REGISTRY.replace("{id: north}", "{id: north}, {id: gone}"), encoding="ascii")
+    command(registry)
+    board = registry.parent / "out/grafana/dashboards/tenants/mp-tenant-gone.json"
+    board.write_text('{"uid": "mp-tenant-gone"}', encoding="ascii")
+    registry.write_text(REGISTRY, encoding="ascii")
+    for arguments in (["--dry-run"], []):
+        output = command(registry, *arguments).output
+        assert f"{board}: belongs to the bundle no more, and stays" in output
+        assert "boards: " not in output
+    assert board.is_file()
+
+
 def test_a_bad_registry_is_refused_before_anything_is_written(registry: Path) -> None:
     registry.write_text("tenants: 1", encoding="ascii")
     assert command(registry).exit_code == 1

@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from modelplane_provisioning.cli import cli
-from modelplane_provisioning.commands.bundle import COMPOSE, TARGETS
+from modelplane_provisioning.commands.bundle import COMPOSE, EXISTING, TARGETS
 from modelplane_schema.owned_files import MANIFEST
 
 
@@ -47,7 +47,7 @@ def test_a_script_reads_what_happened_to_each_file(tmp_path: Path, target: str) 
     assert first["unchanged"] == first["removed"] == first["left"] == []
     assert first["written"] == files_of(out)
     assert any("nobody hears of it" in warning for warning in first["warnings"])
-    assert any("localhost:8000" in warning for warning in first["warnings"]) == (target == COMPOSE)
+    assert any("localhost:8000" in warning for warning in first["warnings"]) == (target != EXISTING)
 
     again = bundle(registry, out, target)
     assert (again["written"], again["unchanged"], again["removed"]) == ([], first["written"], [])
@@ -64,6 +64,19 @@ def files_of(out: Path) -> list[str]:
     files = json.loads((out / MANIFEST).read_bytes())["files"]
     assert isinstance(files, list)
     return files
+
+
+@pytest.mark.slow
+def test_a_board_that_somebody_replaced_is_said_to_stay(tmp_path: Path) -> None:
+    registry, out = tmp_path / "modelplane.yaml", tmp_path / "out"
+    declare(registry, "m", "gone")
+    bundle(registry, out, COMPOSE)
+    board = out / "grafana/dashboards/models/mp-model-gone.json"
+    board.write_text('{"uid": "mp-model-gone"}', encoding="ascii")
+    declare(registry, "m")
+    answer = bundle(registry, out, COMPOSE)
+    assert answer["left"] == [str(board.relative_to(out))]
+    assert any(f"{board}: belongs to the bundle no more" in warning for warning in answer["warnings"])
 
 
 def test_an_error_is_no_json(tmp_path: Path) -> None:
