@@ -111,9 +111,10 @@ class PrometheusPart:
         missing, old = self._targets - loaded, loaded - self._targets
         if missing or old:
             first = ", ".join(sorted(missing or old)[:3])
+            kept = ", and it keeps what a job had until the job's discovery answers" if old else ""
             return (
                 f"{len(missing)} targets are not there yet, {len(old)} are still there ({first}); where it "
-                "is not told of changed files it looks for them every 5 minutes"
+                f"is not told of changed files it looks for them every 5 minutes{kept}"
             )
         return ""
 

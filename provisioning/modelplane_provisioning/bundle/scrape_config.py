@@ -19,6 +19,8 @@ from modelplane_schema.targets import TAKEN_LABELS, KubernetesDiscovery, Targets
 from modelplane_schema.uids import dashboard_uid
 
 MODELS_JOB = "models"
+# A Prometheus before 3 that is reloaded keeps the targets of a job whose files are all gone.
+_NO_TARGETS_FILE = "mp-models.json"
 Hosts = Mapping[str, Sequence[str]]
 Job = dict[str, Any]
 _LOOPBACK = re.compile(r"localhost:|127\.|\[::1\]")
@@ -100,6 +102,8 @@ def target_files(registry: Registry, hosts: Hosts) -> dict[str, str]:
             labels = {} if _needs_job(model.scrape) else _target_labels(model.scrape)
             groups = [{**group, "labels": labels} if labels else group]
             files[_file(model)] = json.dumps(groups, indent=2) + "\n"
+    if all(_needs_job(model.scrape) for model in registry.models):
+        files[_NO_TARGETS_FILE] = json.dumps([{"targets": []}], indent=2) + "\n"
     return files
 
 

@@ -90,7 +90,9 @@ OTHER_RULES = "1 groups of rules are not as they are written, the first is model
         (prometheus_answers(targets=[]), "3 targets are not there yet, 0 are still there (m:1, m:2, n:1)"),
         (
             prometheus_answers(targets=[*LOADED_TARGETS, target("old:1", "mp-model-old.json")]),
-            "0 targets are not there yet, 1 are still there (old:1)",
+            "0 targets are not there yet, 1 are still there (old:1); where it is not told of changed files "
+            "it looks for them every 5 minutes, and "
+            "it keeps what a job had until the job's discovery answers",
         ),
     ],
 )

@@ -137,7 +137,13 @@ def test_endpoints_are_kept_by_the_number_of_their_port() -> None:
 
 
 def test_a_discovered_model_has_no_file_of_hosts() -> None:
-    assert files(registry(m={"discovery": {"dns": WAYS["dns"]}})) == {}
+    assert files(registry(m={"discovery": {"dns": WAYS["dns"]}})) == {"mp-models.json": [{"targets": []}]}
+
+
+def test_the_shared_job_has_a_file_without_models_too() -> None:
+    alone = files(registry(secured={**SECURED, "hosts": ["b:1"]}))
+    assert alone["mp-models.json"] == [{"targets": []}]
+    assert "mp-models.json" not in files(registry(secured={**SECURED, "hosts": ["b:1"]}, plain=["a:1"]))
 
 
 def test_hosts_that_a_container_would_look_for_in_itself_are_said() -> None:
