@@ -214,7 +214,7 @@ def _span(context: AppContext, body: _SilenceBody) -> tuple[int, int]:
     try:
         duration = parse_duration(body.duration)
     except ValueError as error:
-        raise invalid("duration", "is none", allowed) from error
+        raise invalid("duration", "cannot be read", allowed) from error
     starts_at = max(now, body.starts_at or now)
     if not 0 < duration <= starts_at + duration - now <= days * DAY:
         raise invalid("duration", "is too short or too long", allowed)
