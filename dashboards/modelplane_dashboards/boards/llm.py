@@ -82,9 +82,10 @@ def _speed(scope: BoardScope) -> tuple[Row, ...]:
     capacity = PromQuery(f"max({scope.select(MAX_IN_FLIGHT.name)})", "capacity", style="limit")
     first = tokens.time_by_version(scope, tokens.FIRST_TOKEN, TIME_TO_FIRST_TOKEN, "Time to first token")
     each = tokens.time_by_version(scope, tokens.PER_TOKEN, TIME_PER_OUTPUT_TOKEN, "Time per output token")
+    streams = tokens.STREAMS.graph(scope, _BY_VERSION, "In flight against capacity", capacity, stacked=True)
     return (
         Row((first, tokens.first_token_heatmap(scope))),
-        Row((each, tokens.STREAMS.graph(scope, _BY_VERSION, "In flight against capacity", capacity))),
+        Row((each, streams)),
     )
 
 

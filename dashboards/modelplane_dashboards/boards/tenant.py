@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelplane_dashboards.kit.board import Board, Panel, PromQuery, Row, Section
+from modelplane_dashboards.kit.board import Board, BoardVariable, Panel, PromQuery, Row, Section
 from modelplane_dashboards.kit.context import BoardContext
 from modelplane_dashboards.kit.links import VALUE, uid_link
 from modelplane_dashboards.kit.measure import Measure
@@ -105,5 +105,5 @@ def _objectives(scope: BoardScope) -> Row:
 
 
 def _alerts(subject: BoardSubject, scope: BoardScope) -> tuple[Row, ...]:
-    stored = alerts.recent_alerts(tenant_id=subject.parameter)
+    stored = alerts.recent_alerts(tenant_id=subject.parameter, model_name=BoardVariable("model"))
     return Row((alerts.alert_timeline(scope, MODEL_NAME),), height=6), Row((stored,))

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from modelplane_dashboards.kit.api import ApiAccess
 from modelplane_dashboards.kit.board import Board, Panel, Row, Section
-from modelplane_dashboards.kit.links import is_plugin_page
-from modelplane_dashboards.kit.views import Table
+from modelplane_dashboards.kit.links import is_plugin_page, without_api
+from modelplane_dashboards.kit.views import Link, Table
 
 _PLUGIN_LINK = re.compile(r"\[([^\]]*)\]\(/a/[^)]*\)")
 
@@ -20,25 +20,29 @@ def reachable(board: Board, api: ApiAccess) -> Board:
         return board
     sections = board.sections if api == "infinity" else tuple(_prometheus_sections(board))
     advice = _PLUGIN_LINK.sub(r"\1", board.advice)
-    return replace(board, advice=advice, sections=tuple(map(_without_plugin_pages, sections)))
+    return replace(board, advice=advice, sections=tuple(_with_links(part, api) for part in sections))
 
 
-def _without_plugin_pages(section: Section) -> Section:
+def _with_links(section: Section, api: ApiAccess) -> Section:
+    """The section without links to pages of the plugin, and without ``api`` in links where it is none."""
     rows = (
-        replace(row, panels=tuple(_with_links_to_boards(panel) for panel in row.panels))
+        replace(row, panels=tuple(_with_links_to_boards(panel, api) for panel in row.panels))
         for row in section.rows
     )
     return replace(section, rows=tuple(rows))
 
 
-def _with_links_to_boards(panel: Panel) -> Panel:
+def _with_links_to_boards(panel: Panel, api: ApiAccess) -> Panel:
     if not isinstance(panel.view, Table):
         return panel
-    columns = (
-        replace(column, link=None) if column.link and is_plugin_page(column.link) else column
-        for column in panel.view.columns
-    )
+    columns = (replace(column, link=_link(column.link, api)) for column in panel.view.columns)
     return replace(panel, view=replace(panel.view, columns=tuple(columns)))
+
+
+def _link(link: Link | None, api: ApiAccess) -> Link | None:
+    if link is None or is_plugin_page(link):
+        return None
+    return without_api(link) if api == "none" else link
 
 
 def _prometheus_sections(board: Board) -> Iterator[Section]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelplane_dashboards.kit.views import Link
 from modelplane_schema.uids import PLUGIN_APP_ID, template_uid
 
 VALUE = "${__value.raw:percentencode}"
 _PLUGIN = f"/a/{PLUGIN_APP_ID}/"
-_ALWAYS = ("${datasource:queryparam}", "${__url_time_range}")
+API_VARIABLE = "${api:queryparam}"
+_ALWAYS = (API_VARIABLE, "${datasource:queryparam}", "${__url_time_range}")
 
 
 def field(name: str) -> str:
@@ -40,6 +43,11 @@ def uid_link(uid: str, title: str, /, *keep: str, **values: str) -> Link:
 def incident_link(column: str) -> Link:
     """A link to the plugin's page of the incident whose id another ``column`` of the row holds."""
     return Link("Incident", f"{_PLUGIN}incidents/{field(column)}?${{__url_time_range}}")
+
+
+def without_api(link: Link) -> Link:
+    """``link`` between boards that do not read the backend, and have no variable for it."""
+    return replace(link, url=link.url.replace(f"&{API_VARIABLE}", "").replace(f"{API_VARIABLE}&", ""))
 
 
 def is_plugin_page(link: Link) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from modelplane_schema.metrics import MODEL_NAME, MODEL_VERSION, TENANT_ID
-from modelplane_schema.promql import Matcher, MatchOp, aggregate, selector
+from modelplane_schema.promql import Matcher, MatchOp, selector
 from modelplane_schema.recorded import MODEL_TENANT
 from modelplane_schema.series_labels import SERIES_LABELS, is_constant
 
@@ -65,14 +65,16 @@ class BoardScope:
         return f"{expression} and on ({MODEL_NAME}) {self.select(MODEL_TENANT.name)}"
 
     def firing(self, *matchers: Matcher) -> str:
-        """Firing alerts, one series each; those without a tenant, model or version are part of it."""
+        """Firing alerts, one series each; those without a tenant, model or version are part of it.
+
+        No label is dropped: alerts of one name also differ in their SLO, signal, job or what rules add.
+        """
         state = Matcher("alertstate", "firing")
         limits = [
             matcher if isinstance(matcher, FixedMatcher) or matcher.op == "=" else _or_absent(matcher)
             for matcher in self.matchers
         ]
-        series = selector(ALERTS, (state, *self._cluster_matchers(ALERTS), *limits, *matchers))
-        return aggregate("max", series, ALERT_LABELS)
+        return selector(ALERTS, (state, *self._cluster_matchers(ALERTS), *limits, *matchers))
 
     def _cluster_matchers(self, name: str) -> Iterable[Matcher]:
         return () if is_constant(name) else (Matcher(label, f"${label}", "=~") for label in self.clusters)

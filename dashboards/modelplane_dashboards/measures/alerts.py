@@ -13,7 +13,7 @@ from modelplane_dashboards.kit.board import (
 )
 from modelplane_dashboards.kit.colours import BAD, GOOD, SEVERITY_COLOURS
 from modelplane_dashboards.kit.links import model_link
-from modelplane_dashboards.kit.scope import BoardScope, largest, legend
+from modelplane_dashboards.kit.scope import ALERT_LABELS, BoardScope, largest, legend
 from modelplane_dashboards.kit.views import (
     Column,
     Link,
@@ -90,12 +90,14 @@ def critical_alerts_now(scope: BoardScope) -> Panel:
 
 
 def firing_alerts(scope: BoardScope) -> Panel:
+    severest = aggregate("max", severity_ranks(scope), ALERT_LABELS)
     return Panel(
         key="firing-alerts",
         title="Firing alerts, critical first",
-        description=f"At most {_MAX_FIRING} at the end of the time range. The model leads to its board.",
+        description=f"At most {_MAX_FIRING} at the end of the time range. Alerts of one name on several SLOs "
+        "or signals of a version share a row. The model leads to its board.",
         unit=COUNT,
-        queries=(PromQuery(f"topk({_MAX_FIRING}, {severity_ranks(scope)})", instant=True),),
+        queries=(PromQuery(f"topk({_MAX_FIRING}, {severest})", instant=True),),
         view=Table(
             (
                 SEVERITY_COLUMN,

@@ -111,7 +111,11 @@ def latency_by_version(scope: BoardScope) -> Panel:
 def in_flight_and_capacity(scope: BoardScope) -> Panel:
     capacity = f"max({scope.select(MAX_IN_FLIGHT.name)})"
     return IN_FLIGHT.graph(
-        scope, (MODEL_VERSION,), "In flight against capacity", PromQuery(capacity, "capacity", style="limit")
+        scope,
+        (MODEL_VERSION,),
+        "In flight against capacity",
+        PromQuery(capacity, "capacity", style="limit"),
+        stacked=True,
     )
 
 

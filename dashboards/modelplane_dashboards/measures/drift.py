@@ -49,15 +49,15 @@ SIGNALS_MOVED = Measure(
 
 
 def top_movers(scope: BoardScope, thresholds: PsiThresholds, *labels: str) -> Panel:
-    """The signals whose psi is highest; ``labels`` name them besides kind and signal."""
+    """The signals whose psi is highest; ``labels`` name them besides kind and signal, at their worst."""
+    by = (*labels, *SIGNAL)
+    worst = aggregate("max", excess_psi(scope, "1h"), by)
     return Panel(
         key="top-movers",
         title="Signals furthest from training",
         description="psi over the last hour less what chance explains, against the training baseline.",
         unit=NO_UNIT,
-        queries=(
-            PromQuery(f"topk({_ROWS}, {excess_psi(scope, '1h')})", legend(*labels, *SIGNAL), instant=True),
-        ),
+        queries=(PromQuery(f"topk({_ROWS}, {worst})", legend(*by), instant=True),),
         view=BarGauge(
             limit_steps(warning=thresholds.warning, bad=thresholds.critical), maximum=2 * thresholds.critical
         ),
@@ -81,7 +81,7 @@ def psi_of_top(scope: BoardScope) -> Panel:
         queries=(
             PromQuery(
                 highest(lambda when: aggregate("max", excess_psi(when, "1h"), by), scope, by, 5),
-                legend(*SIGNAL),
+                legend(MODEL_VERSION, *SIGNAL),
             ),
             *limits,
         ),

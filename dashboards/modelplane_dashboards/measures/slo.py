@@ -7,7 +7,7 @@ from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, legend
 from modelplane_dashboards.kit.views import Column, Stat, Table, TimeSeries, limit_steps, remaining_steps
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO
-from modelplane_schema.metrics import MODEL_NAME
+from modelplane_schema.metrics import MODEL_NAME, TENANT_ID
 from modelplane_schema.promql import aggregate, count_or_zero
 from modelplane_schema.recorded_slo import (
     SLO_BUDGET_REMAINING,
@@ -57,12 +57,13 @@ def budgets(scope: BoardScope) -> Panel:
     """The state of each SLO, at its worst tenant and version."""
     by = (MODEL_NAME, "slo")
     burn = scope.select(SLO_BURN_RATE.over("1h").name)
+    of_tenants = aggregate("max", burn, (TENANT_ID, *by))
     objective = aggregate("max", scope.select(SLO_OBJECTIVE.name), by)
     queries = (
         scope.of_tenant(objective),
         aggregate("max", burn, by),
         aggregate("min", scope.select(SLO_BUDGET_REMAINING.name), by),
-        aggregate("count", f"{burn} > {_SUSTAINABLE:g}", by),
+        count_or_zero(f"{of_tenants} > {_SUSTAINABLE:g}", of_tenants, by),
     )
     return Panel(
         key="slo-states",

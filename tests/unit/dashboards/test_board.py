@@ -158,6 +158,7 @@ def test_a_link_keeps_time_data_source_and_what_is_named() -> None:
         "var-model=${__value.raw:percentencode}",
         'var-tenant=${__data.fields["Tenant"]:percentencode}',
         "${cluster:queryparam}",
+        "${api:queryparam}",
         "${datasource:queryparam}",
         "${__url_time_range}",
     ]

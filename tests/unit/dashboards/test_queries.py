@@ -65,7 +65,8 @@ def test_boards_of_a_variable_stand_for_an_example(boards: tuple[Board, ...]) ->
     assert defaults["mp-model-digit-reader"] == {"cluster": ".*", "version": ".+"}
     stored = next(q for q in panel_queries(boards) if q.board_uid == "mp-tenant" and "/alerts" in q.text)
     values = {**dict(stored.defaults), "__from": "1", "__to": "2"}
-    assert expand(stored.text, values) == "/api/v1/alerts?tenant-id=vision-lab&limit=20&from=1&to=2"
+    asked = "tenant-id=vision-lab&model-name=.%2B&limit=20&from=1&to=2"
+    assert expand(stored.text, values) == f"/api/v1/alerts?{asked}"
 
 
 @pytest.mark.parametrize(
