@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,34 @@ def parse_dashboard(text: bytes, source: str) -> dict[str, Any]:
         raise OutputError(f"{source}: has no list of panels; allowed: {_ALLOWED}")
     if not isinstance(content.get("uid"), str):
         raise OutputError(f"{source}: has no uid, by which its board would be found; give it the board's uid")
+    wrong = next((place for place, is_right in _shape(content) if not is_right), None)
+    if wrong:
+        raise OutputError(f"{source}: {wrong} has a shape that Grafana does not write; allowed: {_ALLOWED}")
     return dict(content)
+
+
+def _shape(board: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Places of a board that are read by name, and whether they can be; each is told before it is read."""
+    for name in ("annotations", "templating"):
+        yield name, isinstance(board.get(name) or {}, dict)
+        yield f"{name}.list", _are_objects((board.get(name) or {}).get("list"))
+    for place, panel in enumerate(board["panels"]):
+        yield f"panels[{place}].panels", _are_objects(panel.get("panels"))
+        for part in (panel, *(panel.get("panels") or ())):
+            yield from _shape_of_fields(f"panels[{place}]", part)
+
+
+def _shape_of_fields(place: str, panel: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    yield f"{place}.id", isinstance(panel.get("id"), int | str | None)
+    content: Mapping[str, Any] = panel
+    for name in ("fieldConfig", "defaults", "thresholds"):
+        place, content = f"{place}.{name}", content.get(name) or {}
+        yield place, isinstance(content, dict)
+    yield f"{place}.steps", _are_objects(content.get("steps"))
+
+
+def _are_objects(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
 
 
 def stripped(board: Mapping[str, Any]) -> dict[str, Any]:

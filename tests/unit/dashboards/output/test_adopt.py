@@ -116,6 +116,16 @@ def test_stripped_keeps_what_is_not_of_the_server(generated: dict[str, bytes]) -
         ('{"spec": {"elements": {}}}', "is a dashboard of version 2"),
         ('{"spec": {"panels": []}}', "has no uid"),
         ('{"spec": {"panels": []}, "metadata": 1}', "has no uid"),
+        ('{"panels": [], "uid": "x", "annotations": {"list": "x"}}', "annotations.list has a shape"),
+        ('{"panels": [], "uid": "x", "annotations": [1]}', "annotations has a shape"),
+        ('{"panels": [], "uid": "x", "templating": {"list": [null]}}', "templating.list has a shape"),
+        ('{"panels": [{"id": []}], "uid": "x"}', r"panels\[0\].id has a shape"),
+        ('{"panels": [{"panels": [2]}], "uid": "x"}', r"panels\[0\].panels has a shape"),
+        ('{"panels": [{"fieldConfig": [2]}], "uid": "x"}', r"panels\[0\].fieldConfig has a shape"),
+        (
+            '{"panels": [{"fieldConfig": {"defaults": {"thresholds": {"steps": [1]}}}}], "uid": "x"}',
+            r"panels\[0\].fieldConfig.defaults.thresholds.steps has a shape",
+        ),
     ],
 )
 def test_files_that_are_no_board(tmp_path: Path, content: str, problem: str) -> None:
