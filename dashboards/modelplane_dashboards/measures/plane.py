@@ -6,7 +6,7 @@ from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
 from modelplane_dashboards.kit.views import BarGauge, Column, Stat, Table, limit_steps, remaining_steps
-from modelplane_dashboards.measures.growth import growth
+from modelplane_dashboards.measures.growth import recent_growth
 from modelplane_schema import level_expressions as levels
 from modelplane_schema.alert_limits import AlertLimits
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO, unit_of
@@ -51,19 +51,23 @@ def _faults(*counters: str) -> str:
     return count_or_zero(f"({series}) > 0", series)
 
 
+def _fault(scope: BoardScope, name: str, *by: str) -> str:
+    return recent_growth(scope, name, by)
+
+
 def _rules_failing(scope: BoardScope, by: Labels) -> str:
-    failed, missed = (growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES))
-    alerting = growth(scope, VM_ALERTING_ERRORS.name, ("group", "alertname"))
-    recording = growth(scope, VM_RECORDING_ERRORS.name, ("group", "recording"))
+    failed, missed = (_fault(scope, metric.name, "rule_group") for metric in (RULE_FAILURES, RULE_MISSES))
+    alerting = _fault(scope, VM_ALERTING_ERRORS.name, "group", "alertname")
+    recording = _fault(scope, VM_RECORDING_ERRORS.name, "group", "recording")
     return _faults(f"{failed} + {missed}", alerting, recording)
 
 
 def _deliveries_failing(scope: BoardScope, by: Labels) -> str:
     return _faults(
-        growth(scope, NOTIFICATIONS_FAILED.name, ("job", "integration")),
-        growth(scope, ALERTS_REFUSED.name, ("job", "alertmanager")),
-        growth(scope, ALERTS_DROPPED.name, ("job",)),
-        growth(scope, VM_SEND_ERRORS.name, ("job",)),
+        _fault(scope, NOTIFICATIONS_FAILED.name, "job", "integration"),
+        _fault(scope, ALERTS_REFUSED.name, "job", "alertmanager"),
+        _fault(scope, ALERTS_DROPPED.name, "job"),
+        _fault(scope, VM_SEND_ERRORS.name, "job"),
     )
 
 
@@ -84,7 +88,7 @@ TARGETS_DOWN = Measure(
 RULES_FAILING = Measure(
     "rules-failing",
     "Rules failing",
-    "Groups of rules of Prometheus that failed or were left out, and failing rules of vmalert.",
+    "Groups of rules of Prometheus that failed or were left out in 10 minutes, and failing rules of vmalert.",
     COUNT,
     _rules_failing,
     bad=1,
@@ -93,7 +97,7 @@ RULES_FAILING = Measure(
 DELIVERIES_FAILING = Measure(
     "deliveries-failing",
     "Deliveries failing",
-    "Ways of alerts on which one was lost: to an Alertmanager, or from there to a receiver.",
+    "Ways of alerts on which one was lost in 10 minutes: to an Alertmanager, or from there to a receiver.",
     COUNT,
     _deliveries_failing,
     bad=1,

@@ -8,7 +8,7 @@ from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import Column, Table, TimeSeries, highlight_steps, limit_steps
 from modelplane_dashboards.measures.calls import WINDOW
-from modelplane_dashboards.measures.growth import growth, share
+from modelplane_dashboards.measures.growth import growth, recent_growth, share
 from modelplane_dashboards.measures.plane import NO_RULES
 from modelplane_schema.expressions import quantile
 from modelplane_schema.grafana_units import RATIO, REQUESTS_PER_SECOND, rate_unit, unit_of
@@ -50,7 +50,8 @@ _SERVER_ERROR = Matcher("status", "5..", "=~")
 
 
 def _store_errors(scope: BoardScope, by: Labels) -> str:
-    return share(growth(scope, STORE_CALLS.name, (), _FAILED), growth(scope, STORE_CALLS.name))
+    failed, every = (recent_growth(scope, STORE_CALLS.name, (), *matchers) for matchers in ((_FAILED,), ()))
+    return share(failed, every)
 
 
 def _backend_errors(scope: BoardScope, by: Labels) -> str:
@@ -62,7 +63,7 @@ def _backend_errors(scope: BoardScope, by: Labels) -> str:
 STORE_ERRORS = Measure(
     "store-errors",
     "Store failing",
-    "Share of the alert store's transactions that failed: history and acknowledgements may be lost.",
+    "Share of the alert store's transactions of 10 minutes that failed: history may be lost.",
     RATIO,
     _store_errors,
     bad=_ANY,
@@ -136,7 +137,9 @@ def slowest_rules(scope: BoardScope) -> Panel:
         f"max by (rule_group) ({scope.select(metric.name)})" for metric in (RULE_DURATION, RULE_INTERVAL)
     )
     used = ratio(duration, interval)
-    failed, missed = (growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES))
+    failed, missed = (
+        recent_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
+    )
     columns = (used, duration, interval, f"{failed} + {missed}")
     expressions = (_group(largest(text, used, ("rule_group",), _ROWS)) for text in columns)
     seconds = unit_of(RULE_DURATION)

@@ -85,6 +85,7 @@ RULES: dict[str, tuple[list[dict[str, Any]], float | None]] = {
     "all is well": (rules("0x60"), 0),
     "failed": (rules("0+1x60"), 1),
     "left out": (rules("0x60", "0+1x60"), 1),
+    "failed minutes ago": (rules("0+1x53 53x7"), 1),
     "failed long ago": (rules("0+1x30 30x30"), 0),
     "vmalert": (VMALERT, 2),
     "nobody tells": ([series("up", "1x60", job="p")], None),
@@ -95,7 +96,7 @@ RULES: dict[str, tuple[list[dict[str, Any]], float | None]] = {
 @pytest.mark.parametrize("state", RULES)
 def test_rules_that_fail(servers: Servers, tmp_path: Path, state: str) -> None:
     data, value = RULES[state]
-    (expression,) = expressions(PLANE, "rules-failing-now")
+    (expression,) = expressions(PLANE, "rules-failing-now", __rate_interval="2m")
     check(servers, tmp_path, data, {expression: [] if value is None else [("{}", value)]})
 
 
@@ -142,6 +143,18 @@ def test_the_health_of_the_plane(servers: Servers, tmp_path: Path) -> None:
             failing: [(group, 0)],
         },
     )
+
+
+def test_a_fault_stays_as_long_as_its_alert_looks_back(servers: Servers, tmp_path: Path) -> None:
+    """One failure seven minutes ago, of which the alert tells."""
+    data = [
+        series("alertmanager_notifications_failed_total", "0x53 1x7", job="am", integration="webhook"),
+        series("modelplane_datasource_store_calls_total", "0+3x60", operation="write", result="ok"),
+        series("modelplane_datasource_store_calls_total", "0x53 3x7", operation="read", result="error"),
+    ]
+    keys = ("deliveries-failing-now", "store-errors-now")
+    texts = [expressions(PLANE, key, __rate_interval="2m")[0] for key in keys]
+    check(servers, tmp_path, data, {f"({text}) > bool 0": [("{}", 1)] for text in texts})
 
 
 def test_a_plane_without_faults_is_zero_and_not_empty(servers: Servers, tmp_path: Path) -> None:
