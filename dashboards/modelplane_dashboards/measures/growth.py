@@ -9,22 +9,22 @@ from modelplane_dashboards.measures.calls import WINDOW
 from modelplane_schema.promql import Matcher, total
 
 # What alerts of the plane look back: a fault of a shorter window is gone from a stat while its alert fires.
-_FAULT_WINDOW = "10m:1m"
+FAULT_WINDOW = "10m"
 
 
-def growth(scope: BoardScope, name: str, by: Labels = (), *matchers: Matcher) -> str:
-    """The growth of a counter per second, for each combination of the labels ``by``.
+def growth(scope: BoardScope, name: str, by: Labels = (), *matchers: Matcher, window: str = WINDOW) -> str:
+    """The growth of a counter per second over ``window``, for each combination of the labels ``by``.
 
     ``@ end()`` follows the range of a series, not its selector.
     """
     series = replace(scope, at_end=False).select(name, *matchers)
     end = " @ end()" if scope.at_end else ""
-    return total(f"rate({series}[{WINDOW}]{end})", by)
+    return total(f"rate({series}[{window}]{end})", by)
 
 
-def recent_growth(scope: BoardScope, name: str, by: Labels = (), *matchers: Matcher) -> str:
-    """The mean growth of the last ten minutes, for faults that are seen as long as their alert fires."""
-    return f"avg_over_time({growth(scope, name, by, *matchers)}[{_FAULT_WINDOW}])"
+def fault_growth(scope: BoardScope, name: str, by: Labels = (), *matchers: Matcher) -> str:
+    """The growth of a counter of faults per second, over what the alert of these faults looks back."""
+    return growth(scope, name, by, *matchers, window=FAULT_WINDOW)
 
 
 def share(part: str, whole: str) -> str:

@@ -6,7 +6,7 @@ from modelplane_dashboards.kit.board import Panel, PromQuery
 from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, legend
 from modelplane_dashboards.kit.views import BarGauge, Column, Stat, Table, limit_steps, remaining_steps
-from modelplane_dashboards.measures.growth import recent_growth
+from modelplane_dashboards.measures.growth import fault_growth
 from modelplane_schema import level_expressions as levels
 from modelplane_schema.alert_limits import AlertLimits
 from modelplane_schema.grafana_units import COUNT, NO_UNIT, RATIO, unit_of
@@ -51,23 +51,21 @@ def _faults(*counters: str) -> str:
     return count_or_zero(f"({series}) > 0", series)
 
 
-def _fault(scope: BoardScope, name: str, *by: str) -> str:
-    return recent_growth(scope, name, by)
-
-
 def _rules_failing(scope: BoardScope, by: Labels) -> str:
-    failed, missed = (_fault(scope, metric.name, "rule_group") for metric in (RULE_FAILURES, RULE_MISSES))
-    alerting = _fault(scope, VM_ALERTING_ERRORS.name, "group", "alertname")
-    recording = _fault(scope, VM_RECORDING_ERRORS.name, "group", "recording")
+    failed, missed = (
+        fault_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
+    )
+    alerting = fault_growth(scope, VM_ALERTING_ERRORS.name, ("group", "alertname"))
+    recording = fault_growth(scope, VM_RECORDING_ERRORS.name, ("group", "recording"))
     return _faults(f"{failed} + {missed}", alerting, recording)
 
 
 def _deliveries_failing(scope: BoardScope, by: Labels) -> str:
     return _faults(
-        _fault(scope, NOTIFICATIONS_FAILED.name, "job", "integration"),
-        _fault(scope, ALERTS_REFUSED.name, "job", "alertmanager"),
-        _fault(scope, ALERTS_DROPPED.name, "job"),
-        _fault(scope, VM_SEND_ERRORS.name, "job"),
+        fault_growth(scope, NOTIFICATIONS_FAILED.name, ("job", "integration")),
+        fault_growth(scope, ALERTS_REFUSED.name, ("job", "alertmanager")),
+        fault_growth(scope, ALERTS_DROPPED.name, ("job",)),
+        fault_growth(scope, VM_SEND_ERRORS.name, ("job",)),
     )
 
 

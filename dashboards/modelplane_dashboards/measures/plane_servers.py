@@ -8,7 +8,7 @@ from modelplane_dashboards.kit.measure import Measure
 from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import Column, Table, TimeSeries, highlight_steps, limit_steps
 from modelplane_dashboards.measures.calls import WINDOW
-from modelplane_dashboards.measures.growth import growth, recent_growth, share
+from modelplane_dashboards.measures.growth import fault_growth, growth, share
 from modelplane_dashboards.measures.plane import NO_RULES
 from modelplane_schema.expressions import quantile
 from modelplane_schema.grafana_units import RATIO, REQUESTS_PER_SECOND, rate_unit, unit_of
@@ -50,7 +50,7 @@ _SERVER_ERROR = Matcher("status", "5..", "=~")
 
 
 def _store_errors(scope: BoardScope, by: Labels) -> str:
-    failed, every = (recent_growth(scope, STORE_CALLS.name, (), *matchers) for matchers in ((_FAILED,), ()))
+    failed, every = (fault_growth(scope, STORE_CALLS.name, (), *matchers) for matchers in ((_FAILED,), ()))
     return share(failed, every)
 
 
@@ -138,7 +138,7 @@ def slowest_rules(scope: BoardScope) -> Panel:
     )
     used = ratio(duration, interval)
     failed, missed = (
-        recent_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
+        fault_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
     )
     columns = (used, duration, interval, f"{failed} + {missed}")
     expressions = (_group(largest(text, used, ("rule_group",), _ROWS)) for text in columns)

@@ -17,6 +17,7 @@ from dashboards_support.grafana_variables import variables_in
 from modelplane_dashboards import Board, build, expand, model_board, panel_queries, render, tenant_board
 from modelplane_dashboards.kit.board import MAX_SERIES, PromQuery
 from modelplane_dashboards.kit.views import TimeSeries
+from modelplane_dashboards.measures.growth import FAULT_WINDOW
 from modelplane_schema.metrics import METRICS, RESERVED_TENANTS
 from modelplane_schema.plane_series import PLANE_SERIES
 from modelplane_schema.recorded import RECORDED
@@ -190,10 +191,12 @@ def test_counters_are_only_read_through_a_rate(boards: tuple[Board, ...]) -> Non
         assert sorted(name for name in read if name in COUNTERS) == sorted(rated), text
 
 
-def test_every_range_is_the_rate_interval(boards: tuple[Board, ...]) -> None:
+def test_every_range_is_the_rate_interval_or_that_of_the_faults_alerts(boards: tuple[Board, ...]) -> None:
     """What looks back further asks what is recorded again and again: a range with a step."""
     ranges = {item for text in expressions(boards) for item in re.findall(r"\[([^\]]*)\]", text)}
-    assert {item for item in ranges if not re.fullmatch(r"\d+[mhd]:\d+[mhd]", item)} == {"$__rate_interval"}
+    assert {item for item in ranges if not re.fullmatch(r"\d+[mhd]:\d+[mhd]", item)} == {
+        "$__rate_interval", FAULT_WINDOW,
+    }  # fmt: skip
 
 
 def test_a_board_measures_a_quantity_over_one_window(boards: tuple[Board, ...]) -> None:
