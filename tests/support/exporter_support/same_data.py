@@ -98,6 +98,11 @@ def _named_tuples(columns: Columns) -> list[Any]:
     return [row_type(**row) for row in rows_of(columns)]
 
 
+def _pandas_of_csv(columns: Columns, **options: Any) -> pd.DataFrame:
+    # It takes a row of blanks in a single column for no row.
+    return pd.read_csv(io.StringIO(csv_of(columns)), skip_blank_lines=False, **options)
+
+
 def _arrow_of_csv(columns: Columns) -> pa.Table:
     return pa_csv.read_csv(io.BytesIO(csv_of(columns).encode()))
 
@@ -111,11 +116,9 @@ FORMS: dict[str, Callable[[Columns], Any]] = {
     "frame of objects": frame_of,
     "frame": lambda columns: frame_of(columns).infer_objects(),
     "nullable frame": lambda columns: frame_of(columns).convert_dtypes(),
-    "pandas.read_csv": lambda columns: pd.read_csv(io.StringIO(csv_of(columns))),
-    "pandas.read_csv by Arrow": lambda columns: pd.read_csv(
-        io.StringIO(csv_of(columns)), dtype_backend="pyarrow"
-    ),
-    "categorical frame": lambda columns: pd.read_csv(io.StringIO(csv_of(columns))).astype("category"),
+    "pandas.read_csv": _pandas_of_csv,
+    "pandas.read_csv by Arrow": lambda columns: _pandas_of_csv(columns, dtype_backend="pyarrow"),
+    "categorical frame": lambda columns: _pandas_of_csv(columns).astype("category"),
     "polars.read_csv": lambda columns: pl.read_csv(io.StringIO(csv_of(columns)), infer_schema_length=None),
     "polars.read_csv with dates": lambda columns: pl.read_csv(
         io.StringIO(csv_of(columns)), infer_schema_length=None, try_parse_dates=True

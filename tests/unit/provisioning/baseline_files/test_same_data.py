@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from exporter_support.same_data import FORMS, Columns, csv_of, in_service, in_training
@@ -133,6 +133,7 @@ def _is_value(value: Any) -> bool:
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(tables())
+@example({"c0": ["0", " "]})
 def test_any_table_reads_the_same_from_its_file_and_in_any_form(data: Columns) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.csv")

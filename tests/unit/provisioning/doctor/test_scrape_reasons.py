@@ -38,12 +38,12 @@ TEXTS = {
         "x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs",
         'Get "https://localhost:1/m": tls: failed to verify certificate: x509: certificate is valid for '
         "models.example.org, not localhost",
+        "x509: certificate is not valid for any names, but wanted to match localhost",
     ],
     "its certificate names no host as a subject alternative name": [
         'Get "https://localhost:1/m": x509: certificate relies on legacy Common Name field, use SANs instead',
         'Get "https://localhost:1/m": tls: failed to verify certificate: x509: certificate relies on legacy '
         "Common Name field, use SANs instead",
-        "x509: certificate is not valid for any names, but wanted to match localhost",
     ],
     "it wants a certificate of who asks": [
         'Get "https://127.0.0.1:1/metrics": remote error: tls: certificate required',
