@@ -100,7 +100,8 @@ def _named_tuples(columns: Columns) -> list[Any]:
 
 def _pandas_of_csv(columns: Columns, **options: Any) -> pd.DataFrame:
     # It takes a row of blanks in a single column for no row.
-    return pd.read_csv(io.StringIO(csv_of(columns)), skip_blank_lines=False, **options)
+    frame: pd.DataFrame = pd.read_csv(io.StringIO(csv_of(columns)), skip_blank_lines=False, **options)
+    return frame
 
 
 def _arrow_of_csv(columns: Columns) -> pa.Table:
