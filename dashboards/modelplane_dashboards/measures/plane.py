@@ -51,13 +51,18 @@ def _faults(*counters: str) -> str:
     return count_or_zero(f"({series}) > 0", series)
 
 
-def _rules_failing(scope: BoardScope, by: Labels) -> str:
+def rule_faults(scope: BoardScope) -> str:
+    """How often groups of rules of Prometheus failed or were left out, by group."""
     failed, missed = (
         fault_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
     )
+    return f"{failed} + {missed}"
+
+
+def _rules_failing(scope: BoardScope, by: Labels) -> str:
     alerting = fault_growth(scope, VM_ALERTING_ERRORS.name, ("group", "alertname"))
     recording = fault_growth(scope, VM_RECORDING_ERRORS.name, ("group", "recording"))
-    return _faults(f"{failed} + {missed}", alerting, recording)
+    return _faults(rule_faults(scope), alerting, recording)
 
 
 def _deliveries_failing(scope: BoardScope, by: Labels) -> str:

@@ -9,7 +9,7 @@ from modelplane_dashboards.kit.scope import BoardScope, Labels, largest, legend
 from modelplane_dashboards.kit.views import Column, Table, TimeSeries, highlight_steps, limit_steps
 from modelplane_dashboards.measures.calls import WINDOW
 from modelplane_dashboards.measures.growth import fault_growth, growth, share
-from modelplane_dashboards.measures.plane import NO_RULES
+from modelplane_dashboards.measures.plane import NO_RULES, rule_faults
 from modelplane_schema.expressions import quantile
 from modelplane_schema.grafana_units import RATIO, REQUESTS_PER_SECOND, rate_unit, unit_of
 from modelplane_schema.plane_series import (
@@ -137,10 +137,7 @@ def slowest_rules(scope: BoardScope) -> Panel:
         f"max by (rule_group) ({scope.select(metric.name)})" for metric in (RULE_DURATION, RULE_INTERVAL)
     )
     used = ratio(duration, interval)
-    failed, missed = (
-        fault_growth(scope, metric.name, ("rule_group",)) for metric in (RULE_FAILURES, RULE_MISSES)
-    )
-    columns = (used, duration, interval, f"{failed} + {missed}")
+    columns = (used, duration, interval, rule_faults(scope))
     expressions = (_group(largest(text, used, ("rule_group",), _ROWS)) for text in columns)
     seconds = unit_of(RULE_DURATION)
     steps = limit_steps(warning=_HALF_USED, bad=1.0)
